@@ -1,0 +1,255 @@
+//! Errors: small `Copy` enums on the hot path, and one for set-up that says what to do next.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+/// Why a ring could not be created, opened, attached, removed or inspected.
+///
+/// Its text says what was attempted, on which address, what went wrong (with the errno by name) and
+/// the next action.
+///
+/// ```
+/// use ringway_core::{Builder, ErrorKind};
+///
+/// let error = Builder::new("shm:ringway-no-such-ring")?.open().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NotFound);
+/// assert!(!error.next_step().is_empty());
+/// # Ok::<(), ringway_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    // Boxed so that a `Result<Ring, Error>` stays small.
+    inner: Box<Inner>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Inner {
+    kind: ErrorKind,
+    action: &'static str,
+    address: String,
+    problem: String,
+    errno: Option<Errno>,
+    remedy: String,
+}
+
+/// What kind of [`Error`] it is, for a program that decides by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The address does not parse.
+    InvalidAddress,
+    /// The capacity is zero, not representable, or beyond what the machine has.
+    InvalidCapacity,
+    /// Exclusive creation, and the name is taken.
+    AlreadyExists,
+    /// Nothing is at the address.
+    NotFound,
+    /// Something is at the address, but it is no ringway segment.
+    NotARing,
+    /// A ringway segment of another layout version, machine type or page size.
+    Incompatible,
+    /// The segment is shorter than its header says.
+    Truncated,
+    /// The header contradicts itself.
+    Corrupt,
+    /// The segment was never finished: its creator died or is stopped.
+    HalfMade,
+    /// The role is taken: a live process holds it.
+    RoleTaken {
+        /// The holder's process id, as its own pid namespace counts it.
+        pid: u32,
+    },
+    /// A live process is attached, so the ring is not removed.
+    InUse {
+        /// The process id of one that is attached, as its own pid namespace counts it.
+        pid: u32,
+    },
+    /// The producer has closed this ring for good.
+    Closed,
+    /// This process may not do that.
+    PermissionDenied,
+    /// The object belongs to somebody else.
+    ForeignOwner,
+    /// Memory, disk or a limit of the machine is exhausted.
+    NoSpace,
+    /// This kind of address or kernel cannot do what was asked.
+    Unsupported,
+    /// The waiting time passed.
+    TimedOut,
+    /// The handle was inherited through `fork`; the child must open the ring itself.
+    Forked,
+    /// The kernel refused for another reason; see [`Error::errno`].
+    Os,
+}
+
+impl Error {
+    /// `action` is a verb ("open"), `problem` a clause without a full stop.
+    pub(crate) fn new(
+        kind: ErrorKind,
+        action: &'static str,
+        address: impl fmt::Display,
+        problem: impl Into<String>,
+    ) -> Self {
+        let inner = Inner {
+            kind,
+            action,
+            address: address.to_string(),
+            problem: problem.into(),
+            errno: None,
+            remedy: String::new(),
+        };
+        Self {
+            inner: Box::new(inner),
+        }
+    }
+
+    /// Adds the next action: an imperative clause without a full stop.
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.inner.remedy = remedy.into();
+        self
+    }
+
+    /// Adds the errno that the kernel gave.
+    pub(crate) fn because(mut self, errno: Errno) -> Self {
+        self.inner.errno = Some(errno);
+        self
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// The kernel's error number, where a system call failed.
+    pub fn errno(&self) -> Option<i32> {
+        self.inner.errno.map(|errno| errno as i32)
+    }
+
+    /// What to do next, as one clause; the [`Display`](fmt::Display) text ends with it.
+    pub fn next_step(&self) -> &str {
+        &self.inner.remedy
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            action,
+            address,
+            problem,
+            errno,
+            remedy,
+            ..
+        } = &*self.inner;
+        write!(f, "cannot {action} {address}: {problem}")?;
+        if let Some(errno) = errno {
+            write!(f, " ({errno:?}: {})", errno.desc())?;
+        }
+        if !remedy.is_empty() {
+            write!(f, "; {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Why a message was not sent. The message is still the caller's; nothing of it is in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no room now (`try_` calls only).
+    Full,
+    /// The deadline passed before there was room.
+    TimedOut,
+    /// The consumer closed the ring; nobody will receive.
+    Closed,
+    /// There is no room, and the consumer died without closing. A new one may attach and go on.
+    PeerDied,
+    /// The message cannot ever fit.
+    TooLarge {
+        /// The message's length in bytes.
+        len: usize,
+        /// The largest length this ring carries, in bytes.
+        max: usize,
+    },
+    /// What the peer wrote into the segment contradicts itself. The handle refuses further work.
+    Corrupt,
+    /// The handle was inherited through `fork`; the child must open the ring itself.
+    Forked,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the ring is full: receive from it, or use a blocking send"),
+            Self::TimedOut => f.write_str("the ring stayed full until the deadline"),
+            Self::Closed => f.write_str("the receiver has closed the ring"),
+            Self::PeerDied => f.write_str(
+                "the ring is full and the receiving process died without closing it: start it \
+                 again, it goes on where the ring stands",
+            ),
+            Self::TooLarge { len, max } => write!(
+                f,
+                "a message of {len} bytes does not fit; this ring carries up to {max} bytes a \
+                 message: split it or create the ring with a larger capacity",
+            ),
+            Self::Corrupt => f.write_str(CORRUPT),
+            Self::Forked => f.write_str(FORKED),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// Why no message was received. The ring is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// There is no message now (`try_` calls only).
+    Empty,
+    /// The deadline passed before there was a message.
+    TimedOut,
+    /// All is drained, and the producer closed the ring.
+    Closed,
+    /// All is drained, and the producer died without closing. A new one may attach and go on.
+    PeerDied,
+    /// The message is longer than the buffer; it stays the next one.
+    BufferTooSmall {
+        /// The message's length in bytes.
+        len: usize,
+    },
+    /// What the peer wrote into the segment contradicts itself. The handle refuses further work.
+    Corrupt,
+    /// The handle was inherited through `fork`; the child must open the ring itself.
+    Forked,
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the ring is empty: send to it, or use a blocking receive"),
+            Self::TimedOut => f.write_str("no message came before the deadline"),
+            Self::Closed => f.write_str("the sender has closed the ring, and all is received"),
+            Self::PeerDied => f.write_str(
+                "the sending process died without closing the ring; all that it sent is received: \
+                 start it again, it goes on where the ring stands",
+            ),
+            Self::BufferTooSmall { len } => {
+                write!(
+                    f,
+                    "the next message has {len} bytes, more than the buffer: receive it again"
+                )
+            }
+            Self::Corrupt => f.write_str(CORRUPT),
+            Self::Forked => f.write_str(FORKED),
+        }
+    }
+}
+
+impl std::error::Error for RecvError {}
+
+const CORRUPT: &str = "the segment holds what no ringway peer writes: a peer is broken or hostile; \
+                       remove the ring and create it again";
+const FORKED: &str = "this handle was inherited through fork: open the ring again in the child";

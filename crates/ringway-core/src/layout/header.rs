@@ -1,0 +1,259 @@
+//! The header: who made the segment, for which machine, and how it is divided.
+//!
+//! | offset | width | field |
+//! |---|---|---|
+//! | 0 | 8 | magic, published last with release |
+//! | 8 | 4 | layout version |
+//! | 12 | 4 | fence mode: 1 asymmetric, 2 symmetric |
+//! | 16 | 8 | ABI fingerprint |
+//! | 24 | 4 | ring kind |
+//! | 28 | 4 | sync kind |
+//! | 32 | 16 | random nonce |
+//! | 48 | 8 | creation time, nanoseconds since 1970 |
+//! | 56 | 8 | length of the whole segment |
+//! | 64 | 8 | offset of the participants table |
+//! | 72 | 4 | slots in the participants table |
+//! | 76 | 4 | length of a slot |
+//! | 80 | 8 | offset of the control lines |
+//! | 88 | 8 | offset of the data region |
+//! | 96 | 8 | capacity: length of the data region, a power of two |
+//! | 104 | 8 | zero |
+//! | 112 | 16 | boot id under which the participants' words were written |
+//! | 128 | 4 | creation lock: a liveness word of whoever initialises |
+//! | 132 | 124 | zero |
+
+use super::control::CONTROL_OFFSET;
+use super::participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
+use super::{Geometry, Kind, Sync};
+
+/// Bytes of the header.
+pub(crate) const HEADER_LEN: usize = 256;
+/// Offset of the magic, a 64-bit word.
+pub(crate) const MAGIC_OFFSET: usize = 0;
+/// Offset of the boot id, 16 bytes.
+pub(crate) const BOOT_ID_OFFSET: usize = 112;
+/// Offset of the creation lock, a 32-bit liveness word.
+pub(crate) const CREATION_LOCK_OFFSET: usize = 128;
+
+/// What the first eight bytes of a finished segment hold.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"RINGWAY\n");
+
+/// Raised when the bytes of a segment change their meaning.
+pub(crate) const LAYOUT_VERSION: u32 = 1;
+
+/// Who pays for the fence between "publish" and "is anyone asleep?".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FenceMode {
+    /// The sleeper, with `membarrier`; publishing costs nothing.
+    Asymmetric,
+    /// Both sides, where the creator's kernel has no `membarrier`.
+    Symmetric,
+}
+
+impl FenceMode {
+    fn code(self) -> u32 {
+        match self {
+            Self::Asymmetric => 1,
+            Self::Symmetric => 2,
+        }
+    }
+
+    fn from_code(code: u32) -> Option<Self> {
+        match code {
+            1 => Some(Self::Asymmetric),
+            2 => Some(Self::Symmetric),
+            _ => None,
+        }
+    }
+}
+
+/// The decoded header, a private copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    pub(crate) sync: Sync,
+    pub(crate) fence: FenceMode,
+    pub(crate) nonce: [u8; 16],
+    pub(crate) created_ns: u64,
+    pub(crate) geometry: Geometry,
+    pub(crate) boot_id: [u8; 16],
+}
+
+/// Why bytes are not a header that this process can work with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderError {
+    /// The magic is something else.
+    Magic,
+    /// Another layout version.
+    Version(u32),
+    /// Another kind of machine wrote it.
+    Abi(u64),
+    /// A field holds a value that this version does not know; its name.
+    Field(&'static str),
+    /// Geometry contradicts itself.
+    Geometry,
+    /// The segment ends before the header says.
+    Truncated { needed: u64 },
+}
+
+impl Header {
+    /// The bytes of this header, but for the magic, which is published afterwards.
+    pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        put(8, &LAYOUT_VERSION.to_le_bytes());
+        put(12, &self.fence.code().to_le_bytes());
+        put(16, &abi_fingerprint().to_le_bytes());
+        put(24, &self.kind.code().to_le_bytes());
+        put(28, &self.sync.code().to_le_bytes());
+        put(32, &self.nonce);
+        put(48, &self.created_ns.to_le_bytes());
+        put(56, &self.geometry.total_len().to_le_bytes());
+        put(64, &(PARTICIPANTS_OFFSET as u64).to_le_bytes());
+        put(72, &self.geometry.participants().to_le_bytes());
+        put(76, &(SLOT_LEN as u32).to_le_bytes());
+        put(80, &(CONTROL_OFFSET as u64).to_le_bytes());
+        put(88, &self.geometry.data_offset().to_le_bytes());
+        put(96, &self.geometry.capacity().to_le_bytes());
+        put(BOOT_ID_OFFSET, &self.boot_id);
+        bytes
+    }
+
+    /// Checks and decodes `bytes`, a private copy of the start of a segment of `segment_len` bytes.
+    ///
+    /// The geometry is computed anew from the capacity and the number of participants; offsets that
+    /// say otherwise are lies.
+    pub(crate) fn decode(bytes: &[u8; HEADER_LEN], segment_len: u64) -> Result<Self, HeaderError> {
+        let u32_at = |at: usize| u32::from_le_bytes(array(bytes, at));
+        let u64_at = |at: usize| u64::from_le_bytes(array(bytes, at));
+        if u64_at(MAGIC_OFFSET) != MAGIC {
+            return Err(HeaderError::Magic);
+        }
+        if u32_at(8) != LAYOUT_VERSION {
+            return Err(HeaderError::Version(u32_at(8)));
+        }
+        if u64_at(16) != abi_fingerprint() {
+            return Err(HeaderError::Abi(u64_at(16)));
+        }
+        let fence = FenceMode::from_code(u32_at(12)).ok_or(HeaderError::Field("fence mode"))?;
+        let kind = Kind::from_code(u32_at(24)).ok_or(HeaderError::Field("ring kind"))?;
+        let sync = Sync::from_code(u32_at(28)).ok_or(HeaderError::Field("sync kind"))?;
+        let geometry = Geometry::new(u64_at(96), u32_at(72)).ok_or(HeaderError::Geometry)?;
+        let told_truly = u64_at(56) == geometry.total_len()
+            && u64_at(64) == PARTICIPANTS_OFFSET as u64
+            && u32_at(76) == SLOT_LEN as u32
+            && u64_at(80) == CONTROL_OFFSET as u64
+            && u64_at(88) == geometry.data_offset()
+            && geometry.participants() >= kind.least_participants();
+        if !told_truly {
+            return Err(HeaderError::Geometry);
+        }
+        if segment_len < geometry.total_len() {
+            return Err(HeaderError::Truncated {
+                needed: geometry.total_len(),
+            });
+        }
+        Ok(Self {
+            kind,
+            sync,
+            fence,
+            nonce: array(bytes, 32),
+            created_ns: u64_at(48),
+            geometry,
+            boot_id: array(bytes, BOOT_ID_OFFSET),
+        })
+    }
+}
+
+impl Kind {
+    /// The participants without which a ring of this kind cannot work.
+    pub(crate) fn least_participants(self) -> u32 {
+        match self {
+            Self::Spsc => 2,
+        }
+    }
+}
+
+/// The part of the platform that the layout depends on, one byte each: sizes of the C lock types
+/// that lock-based rings keep in the segment, pointer width, log2 of the page size, endianness, and
+/// the line distance.
+pub(crate) fn abi_fingerprint() -> u64 {
+    u64::from_le_bytes([
+        size_of::<libc::pthread_mutex_t>() as u8,
+        size_of::<libc::pthread_cond_t>() as u8,
+        size_of::<libc::sem_t>() as u8,
+        size_of::<usize>() as u8,
+        crate::sys::page_size().trailing_zeros() as u8,
+        if cfg!(target_endian = "little") { 1 } else { 2 },
+        super::LINE as u8,
+        0,
+    ])
+}
+
+fn array<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
+    let mut field = [0; N];
+    field.copy_from_slice(&bytes[at..at + N]);
+    field
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            kind: Kind::Spsc,
+            sync: Sync::Futex,
+            fence: FenceMode::Asymmetric,
+            nonce: [7; 16],
+            created_ns: 1,
+            geometry: Geometry::new(1 << 20, 2).unwrap(),
+            boot_id: [9; 16],
+        }
+    }
+
+    fn finished() -> [u8; HEADER_LEN] {
+        let mut bytes = header().encode();
+        bytes[..8].copy_from_slice(&MAGIC.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn what_is_encoded_decodes() {
+        let total = header().geometry.total_len();
+        assert_eq!(Header::decode(&finished(), total), Ok(header()));
+    }
+
+    #[test]
+    fn a_header_without_magic_is_refused() {
+        assert_eq!(
+            Header::decode(&header().encode(), u64::MAX),
+            Err(HeaderError::Magic)
+        );
+    }
+
+    #[test]
+    fn a_short_segment_is_truncated() {
+        let needed = header().geometry.total_len();
+        let error = Header::decode(&finished(), needed - 1).unwrap_err();
+        assert_eq!(error, HeaderError::Truncated { needed });
+    }
+
+    /// Every single-bit flip is refused, but in the fields that carry no meaning for the reader:
+    /// the nonce, the times, and what a later version may use.
+    #[test]
+    fn a_flipped_bit_is_noticed() {
+        let total = header().geometry.total_len();
+        for bit in 0..HEADER_LEN * 8 {
+            let mut bytes = finished();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let decoded = Header::decode(&bytes, total);
+            match bit / 8 {
+                0..12 | 16..32 | 56..104 => assert!(decoded.is_err(), "bit {bit}"),
+                // 1 and 2 are both fence modes, but they differ in two bits.
+                12..16 => assert!(decoded.is_err(), "bit {bit}"),
+                _ => assert!(decoded.is_ok(), "bit {bit}"),
+            }
+        }
+    }
+}

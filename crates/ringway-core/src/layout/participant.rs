@@ -1,0 +1,75 @@
+//! The participants table: who is attached, with the proof of its life.
+//!
+//! | offset in the slot | width | field |
+//! |---|---|---|
+//! | 0 | 4 | liveness word, see [`crate::liveness`] |
+//! | 4 | 4 | role: 1 producer, 2 consumer |
+//! | 8 | 8 | epoch: how often the slot was taken |
+//! | 16 | 4 | process id in the holder's own pid namespace |
+//! | 20 | 4 | zero |
+//! | 24 | 8 | inode of the holder's pid namespace |
+//! | 32 | 8 | when it attached, nanoseconds since 1970 |
+//! | 40 | 88 | zero |
+//!
+//! In a stream ring slot 0 is the producer's and slot 1 the consumer's, so that taking the role and
+//! being seen to live is one compare-and-swap.
+
+use super::LINE;
+
+/// Offset of the first slot.
+pub(crate) const PARTICIPANTS_OFFSET: usize = 1024;
+/// Bytes of a slot.
+pub(crate) const SLOT_LEN: usize = LINE;
+
+/// Offsets within a slot.
+pub(crate) const LIVENESS: usize = 0;
+pub(crate) const ROLE: usize = 4;
+pub(crate) const EPOCH: usize = 8;
+pub(crate) const PID: usize = 16;
+pub(crate) const PID_NAMESPACE: usize = 24;
+pub(crate) const ATTACHED_NS: usize = 32;
+
+/// Offset of slot `index` in the segment.
+pub(crate) const fn slot_offset(index: u32) -> usize {
+    PARTICIPANTS_OFFSET + index as usize * SLOT_LEN
+}
+
+/// What a participant does on a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// It sends.
+    Producer,
+    /// It receives.
+    Consumer,
+}
+
+impl Role {
+    /// The name that the CLI and `stat` use.
+    ///
+    /// ```
+    /// assert_eq!(ringway_core::Role::Producer.name(), "producer");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+        }
+    }
+
+    /// The number in the slot.
+    pub(crate) fn code(self) -> u32 {
+        match self {
+            Self::Producer => 1,
+            Self::Consumer => 2,
+        }
+    }
+
+    /// The slot that belongs to this role in a stream ring.
+    pub(crate) fn stream_slot(self) -> u32 {
+        match self {
+            Self::Producer => 0,
+            Self::Consumer => 1,
+        }
+    }
+}

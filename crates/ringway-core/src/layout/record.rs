@@ -1,0 +1,73 @@
+//! A record of the stream ring: one 64-bit word, then the payload, padded to a multiple of eight.
+//!
+//! | bits | field |
+//! |---|---|
+//! | 0 - 31 | length of the payload in bytes |
+//! | 32 - 61 | the low 30 bits of the message's number |
+//! | 62 - 63 | 0 nothing committed here, 1 a message, 2 padding up to the end of the region |
+//!
+//! The word is the whole descriptor: it is read once and written once, and writing it is the commit.
+
+/// Bytes of the word before each payload.
+pub(crate) const WORD: u64 = 8;
+
+/// How many messages a number in the word can tell apart.
+pub(crate) const SEQUENCE_MASK: u64 = (1 << 30) - 1;
+
+/// The word where nothing is committed yet.
+pub(crate) const VACANT: u64 = 0;
+
+/// A decoded record word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// Nothing committed here yet.
+    Vacant,
+    /// A message with `len` bytes of payload behind the word.
+    Message { len: u32, sequence: u64 },
+    /// Nothing up to the end of the region; the next record is at its start.
+    Padding { len: u32, sequence: u64 },
+    /// What no producer writes.
+    Invalid,
+}
+
+impl Record {
+    /// The word of a message.
+    pub(crate) fn message(len: u32, number: u64) -> u64 {
+        1 << 62 | (number & SEQUENCE_MASK) << 32 | u64::from(len)
+    }
+
+    /// The word of padding with `len` bytes behind it.
+    pub(crate) fn padding(len: u32, number: u64) -> u64 {
+        2 << 62 | (number & SEQUENCE_MASK) << 32 | u64::from(len)
+    }
+
+    /// Decodes a word that was fetched once.
+    #[inline]
+    pub(crate) fn decode(word: u64) -> Self {
+        let len = word as u32;
+        let sequence = word >> 32 & SEQUENCE_MASK;
+        match word >> 62 {
+            1 => Self::Message { len, sequence },
+            2 => Self::Padding { len, sequence },
+            _ if word == VACANT => Self::Vacant,
+            _ => Self::Invalid,
+        }
+    }
+}
+
+/// Bytes that a record with `len` bytes of payload takes, the word included.
+#[inline]
+pub(crate) const fn footprint(len: u64) -> u64 {
+    WORD + (len + 7 & !7)
+}
+
+/// The longest payload in a region of `capacity` bytes: a record and the padding before it must fit
+/// even when they start in the worst place, which is half of the region for the record.
+pub(crate) const fn max_payload(capacity: u64) -> u64 {
+    let half = capacity / 2 - WORD;
+    if half < u32::MAX as u64 & !7 {
+        half
+    } else {
+        u32::MAX as u64 & !7
+    }
+}

@@ -1,0 +1,264 @@
+//! The keeper: one sleeping thread per process, whose robust list stands for all of the process's
+//! liveness words.
+//!
+//! Only the keeper takes words and links nodes. A word is then written by the very thread whose death
+//! the kernel reports, so there is no instant at which the process could die and leave a word that
+//! nobody marks: the node is linked first, the compare-and-swap follows, and before it the kernel
+//! finds a word that does not carry the keeper's thread id and leaves it alone.
+//!
+//! The keeper blocks all signals, holds no lock, and sleeps until the process attaches or leaves. A
+//! child of `fork` has no keeper; it gets one of its own when it attaches somewhere itself.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::mpsc;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+
+use crate::segment::map::{FRONT, Map};
+use crate::sys::robust_list::{self, RobustList};
+use crate::sys::{futex, membarrier};
+
+/// Why a word was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It did not hold the expected value but this one.
+    Changed(u32),
+    /// This process holds as many words as the kernel follows.
+    TooMany,
+    /// The keeper could not be started.
+    Os(Errno),
+}
+
+/// A word that this process holds. Left in order when dropped; a panic that unwinds through its
+/// owner does not count as order.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    map: Arc<Map>,
+    offset: usize,
+    jobs: mpsc::Sender<Job>,
+}
+
+/// Whether this kernel has what ringway needs, and `membarrier` besides. Found out once per process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Abilities {
+    /// Other processes' barriers reach this one.
+    pub(crate) membarrier: bool,
+}
+
+struct Keeper {
+    pid: libc::pid_t,
+    jobs: mpsc::Sender<Job>,
+    abilities: Abilities,
+}
+
+enum Job {
+    Take {
+        map: Arc<Map>,
+        offset: usize,
+        expected: u32,
+        reply: mpsc::Sender<Result<(), Refusal>>,
+    },
+    Forget {
+        map: Arc<Map>,
+        offset: usize,
+        reply: mpsc::Sender<()>,
+    },
+}
+
+/// The keeper of the process that started it; leaked, as threads of the process may be using it. A
+/// child of `fork` sees its parent's pid in it and starts another.
+static KEEPER: AtomicPtr<Keeper> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The kernel's abilities; starts the keeper if need be.
+pub(crate) fn abilities() -> Result<Abilities, Errno> {
+    keeper().map(|keeper| keeper.abilities)
+}
+
+/// Takes the liveness word at `offset` if it holds `expected`.
+pub(crate) fn take(map: &Arc<Map>, offset: usize, expected: u32) -> Result<Claim, Refusal> {
+    let keeper = keeper().map_err(Refusal::Os)?;
+    let (reply, answer) = mpsc::channel();
+    let job = Job::Take {
+        map: Arc::clone(map),
+        offset,
+        expected,
+        reply,
+    };
+    let gone = |_| Refusal::Os(Errno::ESRCH);
+    keeper
+        .jobs
+        .send(job)
+        .map_err(|_| Refusal::Os(Errno::ESRCH))?;
+    answer.recv().map_err(gone)??;
+    Ok(Claim {
+        map: Arc::clone(map),
+        offset,
+        jobs: keeper.jobs.clone(),
+    })
+}
+
+impl Claim {
+    /// Leaves the word to the kernel: to others this process looks dead on this word, at once.
+    pub(crate) fn abandon(&self) {
+        self.leave(futex::OWNER_DIED | futex::WAITERS);
+    }
+
+    fn leave(&self, value: u32) {
+        // In a child of fork the word is the parent's.
+        if self.map.is_forked() {
+            return;
+        }
+        let Some(word) = self.map.word32(self.offset) else {
+            return;
+        };
+        // Release: whatever this process did in the segment is seen by who reads the word with
+        // Acquire (`Participant::attach` of a successor, a peer's liveness check).
+        word.store(value, Ordering::Release);
+        futex::wake_all(word);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.map.is_forked() {
+            return;
+        }
+        if std::thread::panicking() {
+            self.abandon();
+        } else {
+            self.leave(0);
+        }
+        let (reply, answer) = mpsc::channel();
+        let job = Job::Forget {
+            map: Arc::clone(&self.map),
+            offset: self.offset,
+            reply,
+        };
+        if self.jobs.send(job).is_ok() {
+            // The node lies in the map's front, which may go as soon as this returns.
+            let _ = answer.recv();
+        }
+    }
+}
+
+fn keeper() -> Result<&'static Keeper, Errno> {
+    let pid = std::process::id() as libc::pid_t;
+    // Acquire pairs with the Release of the exchange below: the keeper's fields are seen.
+    let current = KEEPER.load(Ordering::Acquire);
+    // SAFETY: what KEEPER points to is leaked.
+    if let Some(keeper) = unsafe { current.as_ref() }
+        && keeper.pid == pid
+    {
+        return Ok(keeper);
+    }
+    let started = Box::into_raw(Box::new(start(pid)?));
+    let exchanged = KEEPER.compare_exchange(current, started, Ordering::AcqRel, Ordering::Acquire);
+    let keeper = match exchanged {
+        Ok(_) => started,
+        Err(theirs) => {
+            // Another thread was first. Dropping ours ends its thread, which holds no word.
+            // SAFETY: `started` came from Box::into_raw and was shown to nobody.
+            drop(unsafe { Box::from_raw(started) });
+            theirs
+        }
+    };
+    // SAFETY: what KEEPER points to is leaked.
+    Ok(unsafe { &*keeper })
+}
+
+fn start(pid: libc::pid_t) -> Result<Keeper, Errno> {
+    if !futex::can_wait_on_two() {
+        return Err(Errno::ENOSYS);
+    }
+    let abilities = Abilities {
+        membarrier: membarrier::register(),
+    };
+    let (jobs, queue) = mpsc::channel();
+    let (reply, answer) = mpsc::channel();
+    // The keeper inherits the mask, so that no handler of the program ever runs on it.
+    let mut before = SigSet::empty();
+    pthread_sigmask(
+        SigmaskHow::SIG_SETMASK,
+        Some(&SigSet::all()),
+        Some(&mut before),
+    )?;
+    let spawned = std::thread::Builder::new()
+        .name("ringway-keeper".to_owned())
+        .stack_size(64 << 10)
+        .spawn(move || keep(queue, reply));
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    spawned.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
+    answer.recv().map_err(|_| Errno::ESRCH)??;
+    Ok(Keeper {
+        pid,
+        jobs,
+        abilities,
+    })
+}
+
+fn keep(queue: mpsc::Receiver<Job>, ready: mpsc::Sender<Result<(), Errno>>) {
+    let list = RobustList::register(FRONT);
+    let _ = ready.send(list.map(drop));
+    let Ok(list) = list else { return };
+    let tid = nix::unistd::gettid().as_raw() as u32;
+    let mut held = 0;
+    for job in queue {
+        match job {
+            Job::Take {
+                map,
+                offset,
+                expected,
+                reply,
+            } => {
+                let taken = if held < robust_list::LIMIT {
+                    take_here(list, tid, &map, offset, expected)
+                } else {
+                    Err(Refusal::TooMany)
+                };
+                held += usize::from(taken.is_ok());
+                let _ = reply.send(taken);
+            }
+            Job::Forget { map, offset, reply } => {
+                if let Some(node) = map.node(offset) {
+                    unlink(list, node);
+                    held -= 1;
+                }
+                let _ = reply.send(());
+            }
+        }
+    }
+}
+
+fn take_here(
+    list: &RobustList,
+    tid: u32,
+    map: &Map,
+    offset: usize,
+    expected: u32,
+) -> Result<(), Refusal> {
+    let (Some(node), Some(word)) = (map.node(offset), map.word32(offset)) else {
+        return Err(Refusal::Os(Errno::EFAULT));
+    };
+    // SAFETY: the node lies in the private front of `map`, at the list's distance from its word;
+    // whoever holds the word keeps the map until it has had the node unlinked (`Claim::drop`). This
+    // is the list's thread.
+    unsafe { list.link(node.as_ptr()) };
+    let mine = (tid & futex::TID_MASK) | futex::WAITERS;
+    // Acquire pairs with the Release in `Claim::leave`: what the last holder did is seen; the kernel's
+    // mark of a death is a full barrier. Release: a peer that sees this holder sees what came before.
+    match word.compare_exchange(expected, mine, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Ok(()),
+        Err(found) => {
+            unlink(list, node);
+            Err(Refusal::Changed(found))
+        }
+    }
+}
+
+fn unlink(list: &RobustList, node: NonNull<robust_list::Node>) {
+    // SAFETY: this is the list's thread, and all linked nodes are valid (see `take_here`).
+    unsafe { list.unlink(node.as_ptr()) };
+}

@@ -1,0 +1,158 @@
+//! A segment in this process's address space, with private memory directly in front of it.
+//!
+//! ```text
+//!  | front: private, FRONT bytes            | segment: shared, len bytes     |
+//!  | alive flag | nodes of the robust list  | header | control | slots | ... |
+//!                  node of word w at w - FRONT       ^ word w
+//! ```
+//!
+//! The kernel follows a robust list by pointers, which must not lie where a peer can write them. It
+//! finds the word of each node at one distance that is the same for the whole list; so the nodes lie
+//! in the front, each exactly [`FRONT`] bytes before its liveness word.
+
+use std::ffi::c_void;
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use nix::errno::Errno;
+
+use crate::sys::{mmap, robust_list, shmget};
+
+/// Bytes of the front, and so the distance from a node to its word.
+pub(crate) const FRONT: usize = 64 << 10;
+
+const _: () =
+    assert!(crate::layout::participant::slot_offset(crate::layout::MAX_PARTICIPANTS) <= FRONT);
+
+/// A mapping for reading and writing. Unmapped (a System V segment: detached) when dropped.
+#[derive(Debug)]
+pub(crate) struct Map {
+    reservation: NonNull<c_void>,
+    reserved_len: usize,
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a Map is an address range; it belongs to no thread, and all access to the memory goes
+// through atomics or raw copies whose callers answer for races.
+unsafe impl Send for Map {}
+// SAFETY: as for Send.
+unsafe impl Sync for Map {}
+
+/// What a segment is mapped from.
+pub(crate) enum Source<'a> {
+    /// A file, a POSIX object or a memfd.
+    Fd(BorrowedFd<'a>),
+    /// A System V segment by its id.
+    Sysv(i32),
+}
+
+impl Map {
+    /// Maps `len` bytes. `align` is the page size of the backing (larger for huge pages), a power of
+    /// two.
+    pub(crate) fn new(source: Source<'_>, len: usize, align: usize) -> Result<Self, Errno> {
+        let spare = align.max(FRONT);
+        let reserved_len = len
+            .checked_next_multiple_of(align)
+            .and_then(|len| len.checked_add(FRONT)?.checked_add(spare))
+            .and_then(NonZeroUsize::new)
+            .ok_or(Errno::EOVERFLOW)?;
+        let len = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
+        let reservation = mmap::reserve(reserved_len)?;
+        let address = (reservation.addr().get() + FRONT).next_multiple_of(align);
+        let map = Self {
+            reservation,
+            reserved_len: reserved_len.get(),
+            // SAFETY: `address` is FRONT plus less than `align` bytes into a reservation that is
+            // `spare >= align` bytes longer than front and segment.
+            base: unsafe { reservation.byte_add(address - reservation.addr().get()) }.cast(),
+            len: len.get(),
+        };
+        // From here on a failure unmaps the reservation, by drop.
+        // SAFETY: the whole pages from `base` lie in the reservation, which is only ours.
+        unsafe {
+            match source {
+                Source::Fd(fd) => mmap::map_at(map.base.addr(), len, fd)?,
+                Source::Sysv(id) => shmget::attach_at(id, map.base.cast())?,
+            }
+            mmap::wipe_on_fork(map.front(), FRONT)?;
+        }
+        map.alive_flag().store(ALIVE, Ordering::Relaxed);
+        Ok(map)
+    }
+
+    /// The segment's first byte. The next [`len`](Self::len) bytes are mapped.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Bytes of the segment.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether this is the copy of the mapping in a child of `fork`, which must not act as its
+    /// parent.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.alive_flag().load(Ordering::Relaxed) != ALIVE
+    }
+
+    /// The 32-bit word at `offset`, if it lies in the segment and is aligned.
+    pub(crate) fn word32(&self, offset: usize) -> Option<&AtomicU32> {
+        let fits = offset.is_multiple_of(4) && offset.checked_add(4)? <= self.len;
+        // SAFETY: in bounds and aligned, just checked; the memory is mapped while `self` lives, and
+        // all processes access this word atomically.
+        fits.then(|| unsafe { AtomicU32::from_ptr(self.base.add(offset).cast().as_ptr()) })
+    }
+
+    /// The 64-bit word at `offset`, if it lies in the segment and is aligned.
+    pub(crate) fn word64(&self, offset: usize) -> Option<&AtomicU64> {
+        let fits = offset.is_multiple_of(8) && offset.checked_add(8)? <= self.len;
+        // SAFETY: in bounds and aligned, just checked; the memory is mapped while `self` lives, and
+        // all processes access this word atomically.
+        fits.then(|| unsafe { AtomicU64::from_ptr(self.base.add(offset).cast().as_ptr()) })
+    }
+
+    /// Touches every page, so that a lack of memory shows now.
+    pub(crate) fn populate(&self) -> Result<(), Errno> {
+        // SAFETY: the range is mapped for writing.
+        unsafe { mmap::populate(self.base.cast(), self.len) }
+    }
+
+    /// Keeps the segment in memory (mlock).
+    pub(crate) fn lock(&self) -> Result<(), Errno> {
+        // SAFETY: the range is mapped.
+        unsafe { mmap::lock(self.base.cast(), self.len) }
+    }
+
+    /// The list node that belongs to the word at `offset`; `None` beyond the front.
+    pub(crate) fn node(&self, offset: usize) -> Option<NonNull<robust_list::Node>> {
+        // Offset 0 of the front is the alive flag; the segment has its magic there, no word.
+        let fits = offset.is_multiple_of(8) && (8..=FRONT - 8).contains(&offset);
+        // SAFETY: less than FRONT bytes into the front.
+        fits.then(|| unsafe { self.front().byte_add(offset) }.cast())
+    }
+
+    fn front(&self) -> NonNull<c_void> {
+        // SAFETY: `base` lies at least FRONT bytes into the reservation.
+        unsafe { self.base.byte_sub(FRONT) }.cast()
+    }
+
+    fn alive_flag(&self) -> &AtomicU64 {
+        // SAFETY: the front is mapped, private and page-aligned, and lives as long as `self`.
+        unsafe { AtomicU64::from_ptr(self.front().cast().as_ptr()) }
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: all that hands out addresses of this range borrows from `self`.
+        unsafe { mmap::unmap(self.reservation, self.reserved_len) };
+    }
+}
+
+/// The first word of the front, in the process that mapped the segment.
+const ALIVE: u64 = 1;

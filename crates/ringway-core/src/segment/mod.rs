@@ -1,0 +1,2 @@
+//! Segments.
+pub(crate) mod map;

@@ -1,0 +1,84 @@
+//! mmap(2), madvise(2) and mlock(2) at addresses of our choice.
+
+use std::ffi::c_void;
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+
+use nix::errno::Errno;
+use nix::sys::mman::{self, MapFlags, MmapAdvise, ProtFlags};
+
+/// Reserves `len` bytes of private, zeroed memory that costs nothing until it is touched.
+pub(crate) fn reserve(len: NonZeroUsize) -> Result<NonNull<c_void>, Errno> {
+    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+    // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
+    unsafe {
+        mman::mmap_anonymous(
+            None,
+            len,
+            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+            flags,
+        )
+    }
+}
+
+/// Maps `len` bytes of `fd`, shared, in place of what is reserved at `address`.
+///
+/// # Safety
+/// `address .. address + len` must lie in a range from [`reserve`] that nothing else uses.
+pub(crate) unsafe fn map_at(
+    address: NonZeroUsize,
+    len: NonZeroUsize,
+    fd: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+    // SAFETY: the caller owns the range that MAP_FIXED replaces.
+    unsafe { mman::mmap(Some(address), len, protection, flags, fd, 0) }.map(drop)
+}
+
+/// Maps `len` bytes of `fd` to look at only.
+pub(crate) fn map_to_read(len: NonZeroUsize, fd: BorrowedFd<'_>) -> Result<NonNull<c_void>, Errno> {
+    // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
+    unsafe { mman::mmap(None, len, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, fd, 0) }
+}
+
+/// Unmaps; a System V segment that is mapped there is detached.
+///
+/// # Safety
+/// Nothing may use `address .. address + len` afterwards.
+pub(crate) unsafe fn unmap(address: NonNull<c_void>, len: usize) {
+    // SAFETY: the caller gives up the range. The only failures are bad arguments, which a range
+    // that was mapped does not make.
+    let _ = unsafe { mman::munmap(address, len) };
+}
+
+/// Makes the range read as zero in a child of `fork`.
+///
+/// # Safety
+/// The range must be private anonymous memory.
+pub(crate) unsafe fn wipe_on_fork(address: NonNull<c_void>, len: usize) -> Result<(), Errno> {
+    // SAFETY: this process keeps its contents; a child gets zeroes instead of a copy.
+    unsafe { mman::madvise(address, len, MmapAdvise::MADV_WIPEONFORK) }
+}
+
+/// Touches every page of the range for writing, so that a lack of memory is an error here and not a
+/// signal later.
+///
+/// # Safety
+/// The range must be mapped for writing.
+pub(crate) unsafe fn populate(address: NonNull<c_void>, len: usize) -> Result<(), Errno> {
+    // Not in nix yet. Linux 5.14 and later.
+    // SAFETY: MADV_POPULATE_WRITE faults pages in and changes no contents.
+    let result = unsafe { libc::madvise(address.as_ptr(), len, libc::MADV_POPULATE_WRITE) };
+    Errno::result(result).map(drop)
+}
+
+/// Keeps the range in memory.
+///
+/// # Safety
+/// The range must be mapped.
+pub(crate) unsafe fn lock(address: NonNull<c_void>, len: usize) -> Result<(), Errno> {
+    // SAFETY: mlock changes where pages may be, not what is in them.
+    unsafe { mman::mlock(address, len) }
+}

@@ -1,0 +1,2 @@
+//! Long-running checks.
+fn main() {}
