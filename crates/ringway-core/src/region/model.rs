@@ -58,15 +58,18 @@ impl Model {
             .map(|offset| (offset, AtomicU64::new(0)))
             .collect();
         let data = (0..capacity / 8).map(|_| AtomicU64::new(0)).collect();
+        let races = (0..capacity / 8).map(|_| UnsafeCell::new(())).collect();
         let (kernel, sleepers) = (Mutex::new(()), Condvar::new());
+        let words = Words {
+            control32,
+            control64,
+            data,
+            races,
+            kernel,
+            sleepers,
+        };
         Self {
-            words: Arc::new(Words {
-                control32,
-                control64,
-                data,
-                kernel,
-                sleepers,
-            }),
+            words: Arc::new(words),
         }
     }
 
