@@ -2,14 +2,33 @@
 
 #![cfg_attr(loom, allow(dead_code))]
 
+#[cfg(not(all(target_os = "linux", target_endian = "little")))]
+compile_error!("ringway is for Linux on little-endian machines");
+
 mod address;
+mod builder;
 mod error;
 mod layout;
 mod liveness;
+mod receiver;
+mod region;
+mod ring;
 mod segment;
+mod sender;
+mod stat;
+mod stream;
 mod sys;
+mod wait;
 
 pub use address::{Address, SysvKey};
+pub use builder::Builder;
 pub use error::{Error, ErrorKind, RecvError, SendError};
 pub use layout::participant::Role;
 pub use layout::{Kind, Sync};
+pub use receiver::{Message, MessageView, Receiver};
+pub use ring::Ring;
+pub use segment::PeerCredentials;
+pub use sender::{Batch, Claim, Sender};
+pub use stat::{ParticipantStat, Stat, list, remove, stat};
+pub use stream::Peer;
+pub use wait::Wait;

@@ -5,12 +5,15 @@
 //! |---|---|---|---|
 //! | 256 | 8 | tail: bytes ever committed, a position | producer |
 //! | 264 | 8 | sent: messages ever committed | producer |
-//! | 272 | 4 | 1 when the producer has closed | producer |
 //! | 384 | 8 | head: bytes ever released, a position | consumer |
 //! | 392 | 8 | received: messages ever released | consumer |
-//! | 400 | 4 | 1 when the consumer has closed | consumer |
-//! | 512 | 4 | data: 1 while the consumer sleeps for a message | both |
-//! | 640 | 4 | space: 1 while the producer sleeps for room | both |
+//! | 512 | 4 | data event: 1 while the consumer sleeps for a message | both |
+//! | 516 | 4 | 1 when the consumer has closed | consumer |
+//! | 640 | 4 | space event: 1 while the producer sleeps for room | both |
+//! | 644 | 4 | 1 when the producer has closed | producer |
+//!
+//! Each "closed" word lies beside the event that the *other* side looks at after every operation: one
+//! line, hardly ever written, serves both questions.
 
 use super::LINE;
 
@@ -24,19 +27,20 @@ pub(crate) const CONTROL_LEN: usize = 6 * LINE;
 pub(crate) const TAIL: usize = CONTROL_OFFSET;
 /// Messages ever committed.
 pub(crate) const SENT: usize = TAIL + 8;
-/// Set once, when the producer ends the stream.
-pub(crate) const PRODUCER_CLOSED: usize = TAIL + 16;
 
 /// The consumer's line: everything before `HEAD` may be overwritten.
 pub(crate) const HEAD: usize = CONTROL_OFFSET + LINE;
 /// Messages ever released. Stored before `HEAD`.
 pub(crate) const RECEIVED: usize = HEAD + 8;
-/// Set once, when the consumer wants no more.
-pub(crate) const CONSUMER_CLOSED: usize = HEAD + 16;
 
 /// The consumer's wake word.
 pub(crate) const DATA_EVENT: usize = CONTROL_OFFSET + 2 * LINE;
+/// Set once, when the consumer wants no more.
+pub(crate) const CONSUMER_CLOSED: usize = DATA_EVENT + 4;
+
 /// The producer's wake word.
 pub(crate) const SPACE_EVENT: usize = CONTROL_OFFSET + 3 * LINE;
+/// Set once, when the producer ends the stream.
+pub(crate) const PRODUCER_CLOSED: usize = SPACE_EVENT + 4;
 
 const _: () = assert!(SPACE_EVENT + LINE <= CONTROL_OFFSET + CONTROL_LEN);

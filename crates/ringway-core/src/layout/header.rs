@@ -144,7 +144,7 @@ impl Header {
             && u32_at(76) == SLOT_LEN as u32
             && u64_at(80) == CONTROL_OFFSET as u64
             && u64_at(88) == geometry.data_offset()
-            && geometry.participants() >= kind.least_participants();
+            && geometry.participants() == kind.participants();
         if !told_truly {
             return Err(HeaderError::Geometry);
         }
@@ -166,8 +166,8 @@ impl Header {
 }
 
 impl Kind {
-    /// The participants without which a ring of this kind cannot work.
-    pub(crate) fn least_participants(self) -> u32 {
+    /// Slots in the participants table of a ring of this kind.
+    pub(crate) fn participants(self) -> u32 {
         match self {
             Self::Spsc => 2,
         }

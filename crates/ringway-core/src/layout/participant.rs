@@ -6,7 +6,7 @@
 //! | 4 | 4 | role: 1 producer, 2 consumer |
 //! | 8 | 8 | epoch: how often the slot was taken |
 //! | 16 | 4 | process id in the holder's own pid namespace |
-//! | 20 | 4 | zero |
+//! | 20 | 4 | the liveness word that the other fields belong to, written after them |
 //! | 24 | 8 | inode of the holder's pid namespace |
 //! | 32 | 8 | when it attached, nanoseconds since 1970 |
 //! | 40 | 88 | zero |
@@ -26,6 +26,8 @@ pub(crate) const LIVENESS: usize = 0;
 pub(crate) const ROLE: usize = 4;
 pub(crate) const EPOCH: usize = 8;
 pub(crate) const PID: usize = 16;
+/// Readers believe the other fields only while this equals the liveness word.
+pub(crate) const FILLED_FOR: usize = 20;
 pub(crate) const PID_NAMESPACE: usize = 24;
 pub(crate) const ATTACHED_NS: usize = 32;
 
@@ -63,6 +65,13 @@ impl Role {
             Self::Producer => 1,
             Self::Consumer => 2,
         }
+    }
+
+    /// The role of a number in a slot.
+    pub(crate) fn from_code(code: u32) -> Option<Self> {
+        [Self::Producer, Self::Consumer]
+            .into_iter()
+            .find(|role| role.code() == code)
     }
 
     /// The slot that belongs to this role in a stream ring.

@@ -1,0 +1,410 @@
+//! The receiving handle.
+
+use std::time::Instant;
+
+use crate::error::RecvError;
+use crate::liveness::participant::Participant;
+use crate::region::Region;
+use crate::region::memory::Memory;
+use crate::stream::consumer::{Consumer, Found};
+use crate::stream::{PRODUCER, Peer};
+use crate::wait::{self, Wait};
+
+/// The consumer's handle: messages come out here.
+///
+/// A message is the consumer's until it is released: [`recv`](Self::recv) and
+/// [`recv_into`](Self::recv_into) release it when they have copied it,
+/// [`recv_in_place`](Self::recv_in_place) when the caller is done. If the process dies before, the next
+/// consumer gets the message again.
+///
+/// Dropping the handle leaves the ring; the next consumer goes on with the next message. To tell the
+/// sender that nobody will, [`close`](Self::close).
+///
+/// `try_recv_into` neither allocates nor locks, and may be called in a signal handler that did not
+/// interrupt another call on the same handle.
+#[derive(Debug)]
+pub struct Receiver {
+    consumer: Consumer<Memory>,
+    participant: Participant,
+    wait: Wait,
+}
+
+impl Receiver {
+    pub(crate) fn new(consumer: Consumer<Memory>, participant: Participant) -> Self {
+        Self {
+            consumer,
+            participant,
+            wait: Wait::default(),
+        }
+    }
+
+    /// How blocked calls of this handle wait.
+    ///
+    /// ```
+    /// use ringway_core::{Builder, Wait};
+    ///
+    /// let receiver = Builder::new("memfd:")?.create()?.receiver()?.with_wait(Wait::Park);
+    /// # Ok::<(), ringway_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Receives the next message if there is one now.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Corrupt`],
+    /// [`RecvError::Forked`].
+    ///
+    /// ```
+    /// use ringway_core::{Builder, RecvError};
+    ///
+    /// let mut receiver = Builder::new("memfd:")?.create()?.receiver()?;
+    /// assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
+    /// # Ok::<(), ringway_core::Error>(())
+    /// ```
+    pub fn try_recv(&mut self) -> Result<Vec<u8>, RecvError> {
+        self.try_recv_in_place().map(Message::into_vec)
+    }
+
+    /// Receives the next message, waiting for it.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), but for `Empty`.
+    pub fn recv(&mut self) -> Result<Vec<u8>, RecvError> {
+        self.recv_in_place().map(Message::into_vec)
+    }
+
+    /// Receives the next message, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Vec<u8>, RecvError> {
+        self.recv_in_place_deadline(deadline).map(Message::into_vec)
+    }
+
+    /// Copies the next message to the start of `buffer` if there is one now, and returns its length.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), and [`RecvError::BufferTooSmall`], which releases nothing.
+    #[inline]
+    pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        let found = self.consumer.peek()?;
+        self.take_into(found, buffer)
+    }
+
+    /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
+    ///
+    /// # Errors
+    /// As [`try_recv_into`](Self::try_recv_into), but for `Empty`.
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.send(b"hello")?;
+    /// let mut buffer = [0; 64];
+    /// let len = ring.receiver()?.recv_into(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        let found = self.found_until(None)?;
+        self.take_into(found, buffer)
+    }
+
+    /// Copies the next message to the start of `buffer`, waiting for it until `deadline`, and returns
+    /// its length.
+    ///
+    /// # Errors
+    /// As [`recv_into`](Self::recv_into), and [`RecvError::TimedOut`].
+    #[inline]
+    pub fn recv_into_deadline(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Instant,
+    ) -> Result<usize, RecvError> {
+        let found = self.found_until(Some(deadline))?;
+        self.take_into(found, buffer)
+    }
+
+    #[inline]
+    fn take_into(&mut self, found: Found, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        let Some(target) = buffer.get_mut(..found.len) else {
+            return Err(RecvError::BufferTooSmall { len: found.len });
+        };
+        self.consumer.read(&found, 0, target);
+        self.consumer.release(&found, 1);
+        Ok(found.len)
+    }
+
+    /// Borrows the next message in place if there is one now.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
+        let found = self.consumer.peek()?;
+        Ok(Message {
+            consumer: &mut self.consumer,
+            found,
+            keeps: false,
+        })
+    }
+
+    /// Borrows the next message in place, waiting for it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.send(b"hello")?;
+    /// let mut receiver = ring.receiver()?;
+    /// let message = receiver.recv_in_place()?;
+    /// let mut first = [0; 1];
+    /// message.read_at(0, &mut first);
+    /// assert_eq!((first, message.len()), (*b"h", 5));
+    /// message.release();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
+        let found = self.found_until(None)?;
+        Ok(Message {
+            consumer: &mut self.consumer,
+            found,
+            keeps: false,
+        })
+    }
+
+    /// Borrows the next message in place, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// As [`recv_deadline`](Self::recv_deadline).
+    pub fn recv_in_place_deadline(&mut self, deadline: Instant) -> Result<Message<'_>, RecvError> {
+        let found = self.found_until(Some(deadline))?;
+        Ok(Message {
+            consumer: &mut self.consumer,
+            found,
+            keeps: false,
+        })
+    }
+
+    /// Shows up to `most` messages that are there now to `each`, in order, and releases them together
+    /// at the end. Returns how many. If `each` panics, none is released.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), if there is no message.
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// sender.send(b"one")?;
+    /// sender.send(b"three")?;
+    /// let mut bytes = 0;
+    /// assert_eq!(receiver.drain(100, |message| bytes += message.len())?, 2);
+    /// assert_eq!(bytes, 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn drain(
+        &mut self,
+        most: usize,
+        mut each: impl FnMut(MessageView<'_>),
+    ) -> Result<usize, RecvError> {
+        if most == 0 {
+            return Ok(0);
+        }
+        let mut last = self.consumer.peek()?;
+        let mut count = 0;
+        let outcome = loop {
+            each(MessageView {
+                consumer: &self.consumer,
+                found: last,
+            });
+            count += 1;
+            if count == most {
+                break Ok(());
+            }
+            match self.consumer.peek_behind(&last, count as u64) {
+                Ok(Some(next)) => last = next,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        // What was shown was whole, whatever comes behind it.
+        self.consumer.release(&last, count as u64);
+        outcome.map(|()| count)
+    }
+
+    /// Waits until there is a message; until `deadline` if there is one. [`drain`](Self::drain) then
+    /// finds at least one.
+    ///
+    /// # Errors
+    /// As [`recv_deadline`](Self::recv_deadline).
+    #[inline]
+    pub fn wait(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+        self.found_until(deadline).map(drop)
+    }
+
+    /// What is known of the producer.
+    pub fn peer(&self) -> Peer {
+        PRODUCER.state(&self.consumer.region)
+    }
+
+    /// Waits until a producer is attached; until `deadline` if there is one. To go on after
+    /// [`RecvError::PeerDied`].
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`], [`RecvError::TimedOut`], [`RecvError::Forked`].
+    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+        if self.consumer.region.is_forked() {
+            return Err(RecvError::Forked);
+        }
+        match wait::wait_for_peer(&mut self.consumer, self.wait, deadline) {
+            Peer::Alive => Ok(()),
+            Peer::Closed => Err(RecvError::Closed),
+            Peer::Absent | Peer::Died => Err(RecvError::TimedOut),
+        }
+    }
+
+    /// Bytes for messages.
+    pub fn capacity(&self) -> u64 {
+        self.consumer.region.capacity()
+    }
+
+    /// Closes the ring for good: the sender's next call fails with
+    /// [`SendError::Closed`](crate::SendError::Closed).
+    pub fn close(self) {
+        self.consumer.close();
+    }
+
+    #[inline]
+    fn found_until(&mut self, deadline: Option<Instant>) -> Result<Found, RecvError> {
+        self.consumer.peek_until(self.wait, deadline)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.participant.abandon();
+        }
+    }
+}
+
+/// A message in the ring, borrowed. Dropping it releases it, unless by a panic: then it is not
+/// acknowledged, and the next consumer gets it again.
+#[derive(Debug)]
+pub struct Message<'a> {
+    consumer: &'a mut Consumer<Memory>,
+    found: Found,
+    keeps: bool,
+}
+
+impl Message<'_> {
+    /// Bytes of the message.
+    pub fn len(&self) -> usize {
+        self.found.len
+    }
+
+    /// Whether the message has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.found.len == 0
+    }
+
+    /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
+    pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        self.view().read_at(offset, buffer)
+    }
+
+    /// A copy of the whole message.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.view().to_vec()
+    }
+
+    /// The message's memory itself.
+    ///
+    /// # Safety
+    /// No other process may write these bytes while the slice lives. ringway's own producer does not
+    /// before the message is released; a hostile one could, and that would be undefined behaviour
+    /// here.
+    pub unsafe fn as_slice(&self) -> &[u8] {
+        // SAFETY: passed on.
+        unsafe { self.view().into_slice() }
+    }
+
+    /// Acknowledges the message and gives its room to the producer, as a drop does.
+    pub fn release(self) {}
+
+    /// Leaves the message where it is; the next receive gets it again.
+    pub fn keep(mut self) {
+        self.keeps = true;
+    }
+
+    fn into_vec(self) -> Vec<u8> {
+        self.to_vec()
+    }
+
+    fn view(&self) -> MessageView<'_> {
+        MessageView {
+            consumer: self.consumer,
+            found: self.found,
+        }
+    }
+}
+
+impl Drop for Message<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.keeps && !std::thread::panicking() {
+            self.consumer.release(&self.found, 1);
+        }
+    }
+}
+
+/// A message in the ring, shown by [`Receiver::drain`].
+#[derive(Clone, Copy, Debug)]
+pub struct MessageView<'a> {
+    consumer: &'a Consumer<Memory>,
+    found: Found,
+}
+
+impl<'a> MessageView<'a> {
+    /// Bytes of the message.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.found.len
+    }
+
+    /// Whether the message has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.found.len == 0
+    }
+
+    /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
+    #[inline]
+    pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        let len = buffer.len().min(self.found.len.saturating_sub(offset));
+        self.consumer.read(&self.found, offset, &mut buffer[..len]);
+        len
+    }
+
+    /// A copy of the whole message.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.found.len];
+        self.read_at(0, &mut bytes);
+        bytes
+    }
+
+    /// The message's memory itself.
+    ///
+    /// # Safety
+    /// As for [`Message::as_slice`].
+    pub unsafe fn into_slice(self) -> &'a [u8] {
+        let pointer = self.consumer.region.pointer(self.found.payload);
+        // SAFETY: `len` bytes from here lie in the data region, which stays mapped while the consumer
+        // is borrowed; that nobody writes them is the caller's promise.
+        unsafe { std::slice::from_raw_parts(pointer, self.found.len) }
+    }
+}

@@ -1,0 +1,276 @@
+//! Copying to and from memory that another process may be changing.
+//!
+//! A data race is undefined behaviour in Rust's memory model, also for bytes that nobody will look at.
+//! So no byte of a segment is ever touched by an ordinary load or store, and no reference to it is
+//! made. On x86-64 the copies are assembly, which the model does not see into; elsewhere, and under
+//! Miri, they are relaxed atomic operations, word by word where aligned. A torn copy is then merely a
+//! wrong value, which only a peer that breaks the protocol can cause.
+
+/// Copies `len` bytes from private memory into shared memory.
+///
+/// # Safety
+/// `source` must be valid for reads and `target` for writes of `len` bytes; nothing but other
+/// processes and this module may access `target` meanwhile.
+#[inline]
+pub(crate) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
+    // SAFETY: passed on.
+    unsafe { imp::to_shared(target, source, len) }
+}
+
+/// Copies `len` bytes from shared memory into private memory.
+///
+/// # Safety
+/// `source` must be valid for reads and `target` for writes of `len` bytes; nobody else may access
+/// `target` meanwhile.
+#[inline]
+pub(crate) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize) {
+    // SAFETY: passed on.
+    unsafe { imp::from_shared(target, source, len) }
+}
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod imp {
+    use std::arch::asm;
+
+    pub(super) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
+        // SAFETY: passed on.
+        unsafe { copy(target, source, len) }
+    }
+
+    pub(super) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize) {
+        // SAFETY: passed on.
+        unsafe { copy(target, source, len) }
+    }
+
+    /// From this length on the processor's own string copy is the fastest.
+    const STRING_COPY: usize = 1024;
+
+    /// Copies without overlap. Ends that are no whole block are copied by a block that overlaps the
+    /// one before.
+    #[inline]
+    unsafe fn copy(target: *mut u8, source: *const u8, len: usize) {
+        // SAFETY: the caller vouches for `len` bytes on both sides; each branch stays within them,
+        // as the comparisons say.
+        unsafe {
+            if len >= 16 {
+                if len >= STRING_COPY {
+                    return copy_string(target, source, len);
+                }
+                let mut done = 0;
+                while done + 64 <= len {
+                    copy_64(target.add(done), source.add(done));
+                    done += 64;
+                }
+                while done + 16 <= len {
+                    copy_16(target.add(done), source.add(done));
+                    done += 16;
+                }
+                if done < len {
+                    copy_16(target.add(len - 16), source.add(len - 16));
+                }
+            } else if len >= 8 {
+                copy_8(target, source);
+                copy_8(target.add(len - 8), source.add(len - 8));
+            } else if len >= 4 {
+                copy_4(target, source);
+                copy_4(target.add(len - 4), source.add(len - 4));
+            } else {
+                for at in 0..len {
+                    copy_1(target.add(at), source.add(at));
+                }
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn copy_64(target: *mut u8, source: *const u8) {
+        // SAFETY: 64 bytes are read and written, at any alignment; SSE2 is part of x86-64.
+        unsafe {
+            asm!(
+                "movups {a}, [{source}]",
+                "movups {b}, [{source} + 16]",
+                "movups {c}, [{source} + 32]",
+                "movups {d}, [{source} + 48]",
+                "movups [{target}], {a}",
+                "movups [{target} + 16], {b}",
+                "movups [{target} + 32], {c}",
+                "movups [{target} + 48], {d}",
+                source = in(reg) source,
+                target = in(reg) target,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline]
+    unsafe fn copy_16(target: *mut u8, source: *const u8) {
+        // SAFETY: 16 bytes are read and written, at any alignment; SSE2 is part of x86-64.
+        unsafe {
+            asm!(
+                "movups {block}, [{source}]",
+                "movups [{target}], {block}",
+                source = in(reg) source,
+                target = in(reg) target,
+                block = out(xmm_reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline]
+    unsafe fn copy_8(target: *mut u8, source: *const u8) {
+        // SAFETY: 8 bytes are read and written, at any alignment.
+        unsafe {
+            asm!(
+                "mov {block}, [{source}]",
+                "mov [{target}], {block}",
+                source = in(reg) source,
+                target = in(reg) target,
+                block = out(reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline]
+    unsafe fn copy_4(target: *mut u8, source: *const u8) {
+        // SAFETY: 4 bytes are read and written, at any alignment.
+        unsafe {
+            asm!(
+                "mov {block:e}, [{source}]",
+                "mov [{target}], {block:e}",
+                source = in(reg) source,
+                target = in(reg) target,
+                block = out(reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline]
+    unsafe fn copy_1(target: *mut u8, source: *const u8) {
+        // SAFETY: one byte is read and written.
+        unsafe {
+            asm!(
+                "mov {block}, [{source}]",
+                "mov [{target}], {block}",
+                source = in(reg) source,
+                target = in(reg) target,
+                block = out(reg_byte) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    unsafe fn copy_string(target: *mut u8, source: *const u8, len: usize) {
+        // SAFETY: `len` bytes are read and written; the direction flag is clear by the ABI.
+        unsafe {
+            asm!(
+                "rep movsb",
+                inout("rcx") len => _,
+                inout("rsi") source => _,
+                inout("rdi") target => _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+}
+
+#[cfg(any(not(target_arch = "x86_64"), miri))]
+mod imp {
+    use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+    pub(super) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
+        let (words, mut done) = whole_words(target, len);
+        // SAFETY: the caller vouches for `len` bytes on both sides, and every index is below `len`;
+        // a word is stored only where `target` is aligned.
+        unsafe {
+            for at in 0..done {
+                AtomicU8::from_ptr(target.add(at)).store(source.add(at).read(), Relaxed);
+            }
+            for _ in 0..words {
+                let word = source.add(done).cast::<u64>().read_unaligned();
+                AtomicU64::from_ptr(target.add(done).cast()).store(word, Relaxed);
+                done += 8;
+            }
+            for at in done..len {
+                AtomicU8::from_ptr(target.add(at)).store(source.add(at).read(), Relaxed);
+            }
+        }
+    }
+
+    pub(super) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize) {
+        let source = source.cast_mut();
+        let (words, mut done) = whole_words(source, len);
+        // SAFETY: the caller vouches for `len` bytes on both sides, and every index is below `len`;
+        // a word is loaded only where `source` is aligned.
+        unsafe {
+            for at in 0..done {
+                target
+                    .add(at)
+                    .write(AtomicU8::from_ptr(source.add(at)).load(Relaxed));
+            }
+            for _ in 0..words {
+                let word = AtomicU64::from_ptr(source.add(done).cast()).load(Relaxed);
+                target.add(done).cast::<u64>().write_unaligned(word);
+                done += 8;
+            }
+            for at in done..len {
+                target
+                    .add(at)
+                    .write(AtomicU8::from_ptr(source.add(at)).load(Relaxed));
+            }
+        }
+    }
+
+    /// How many aligned words lie in `len` bytes of shared memory, and how many bytes before them.
+    fn whole_words(shared: *mut u8, len: usize) -> (usize, usize) {
+        let before = shared.addr().wrapping_neg() % 8;
+        if before >= len {
+            (0, 0)
+        } else {
+            ((len - before) / 8, before)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every length up to a few blocks and across the change to the string copy, at every alignment
+    /// of both sides: exactly the bytes asked for are copied.
+    #[test]
+    fn every_length_and_alignment() {
+        let lengths = if cfg!(miri) { 0..40 } else { 0..300 };
+        let long = if cfg!(miri) { 100..101 } else { 1015..1035 };
+        for len in lengths.chain(long) {
+            for offset in 0..8 {
+                let private: Vec<u8> = (0..len).map(|at| (at * 7 + offset) as u8 | 1).collect();
+                let mut words = vec![0_u64; (len + 24) / 8];
+                let shared = words.as_mut_ptr().cast::<u8>();
+                let mut back = vec![0_u8; len + 1];
+                // SAFETY: `words` has room for offset + len bytes, and nobody else knows it.
+                unsafe {
+                    to_shared(shared.add(offset), private.as_ptr(), len);
+                    from_shared(back.as_mut_ptr(), shared.add(offset), len);
+                }
+                assert_eq!(back[..len], private, "{len} bytes at {offset}");
+                assert_eq!(back[len], 0);
+                let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+                assert!(
+                    bytes[..offset].iter().all(|byte| *byte == 0),
+                    "before {len} at {offset}"
+                );
+                assert!(
+                    bytes[offset + len..].iter().all(|byte| *byte == 0),
+                    "after {len}"
+                );
+            }
+        }
+    }
+}

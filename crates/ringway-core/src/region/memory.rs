@@ -1,0 +1,271 @@
+//! Real memory: a mapped segment, or the heap for tests and fuzzing.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+
+use super::{Region, copy};
+use crate::layout::Geometry;
+use crate::layout::header::FenceMode;
+use crate::liveness;
+use crate::segment::map::Map;
+use crate::sys::futex::{self, MonotonicTime, Wake};
+use crate::sys::membarrier;
+
+/// A region in memory that stays mapped as long as this lives.
+///
+/// The invariant that every access below stands on, made by the constructors: `geometry.total_len()`
+/// bytes from `base` are mapped and 4096-aligned, and control words and slots lie before
+/// `data_offset`, which is at least a page.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    base: NonNull<u8>,
+    data: NonNull<u8>,
+    /// Capacity - 1.
+    mask: u64,
+    asymmetric: bool,
+    owner: Owner,
+}
+
+#[derive(Clone, Debug)]
+enum Owner {
+    Mapped(Arc<Map>),
+    #[cfg(any(test, feature = "verify"))]
+    Heap(#[expect(dead_code, reason = "held, so that the memory lives")] Arc<Heap>),
+}
+
+// SAFETY: the pointers are to memory that the owner keeps, and all access to it is by atomics or the
+// copies that allow for races.
+unsafe impl Send for Memory {}
+
+impl Memory {
+    /// The region of a mapped segment; `None` if the segment is shorter than `geometry`.
+    pub(crate) fn mapped(map: Arc<Map>, geometry: &Geometry, fence: FenceMode) -> Option<Self> {
+        if (map.len() as u64) < geometry.total_len() {
+            return None;
+        }
+        let (base, asymmetric) = (map.base(), fence == FenceMode::Asymmetric);
+        Some(Self::over(base, geometry, asymmetric, Owner::Mapped(map)))
+    }
+
+    fn over(base: NonNull<u8>, geometry: &Geometry, asymmetric: bool, owner: Owner) -> Self {
+        // SAFETY: the caller has total_len bytes at `base`, and data_offset is less.
+        let data = unsafe { base.add(geometry.data_offset() as usize) };
+        Self {
+            base,
+            data,
+            mask: geometry.capacity() - 1,
+            asymmetric,
+            owner,
+        }
+    }
+
+    #[inline]
+    fn word32(&self, offset: usize) -> &AtomicU32 {
+        debug_assert!(offset.is_multiple_of(4) && offset < self.control_len());
+        // SAFETY: offsets are constants of the layout: aligned, and before `data_offset` (see the
+        // type). All processes access these words atomically.
+        unsafe { AtomicU32::from_ptr(self.base.add(offset).cast().as_ptr()) }
+    }
+
+    #[inline]
+    fn word64(&self, offset: usize) -> &AtomicU64 {
+        debug_assert!(offset.is_multiple_of(8) && offset < self.control_len());
+        // SAFETY: as for `word32`.
+        unsafe { AtomicU64::from_ptr(self.base.add(offset).cast().as_ptr()) }
+    }
+
+    #[inline]
+    fn data_word(&self, position: u64) -> &AtomicU64 {
+        let offset = position & self.mask & !7;
+        // SAFETY: a multiple of eight below the capacity, so eight bytes of the data region, which is
+        // mapped (see the type). Record words are accessed atomically; where payload of another lap
+        // lies, only copies that allow for races touch it.
+        unsafe { AtomicU64::from_ptr(self.data.add(offset as usize).cast().as_ptr()) }
+    }
+
+    /// How many bytes from `position` to the end of the region, at most `len`.
+    #[inline]
+    fn room(&self, position: u64, len: usize) -> usize {
+        let room = self.mask + 1 - (position & self.mask);
+        debug_assert!(len as u64 <= room, "a payload wraps");
+        len.min(usize::try_from(room).unwrap_or(usize::MAX))
+    }
+
+    fn control_len(&self) -> usize {
+        self.data.addr().get() - self.base.addr().get()
+    }
+}
+
+impl Region for Memory {
+    #[inline]
+    fn capacity(&self) -> u64 {
+        self.mask + 1
+    }
+
+    #[inline]
+    fn load32(&self, offset: usize, order: Ordering) -> u32 {
+        self.word32(offset).load(order)
+    }
+
+    #[inline]
+    fn store32(&self, offset: usize, value: u32, order: Ordering) {
+        self.word32(offset).store(value, order);
+    }
+
+    #[inline]
+    fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
+        self.word32(offset).swap(value, order)
+    }
+
+    #[inline]
+    fn load64(&self, offset: usize, order: Ordering) -> u64 {
+        self.word64(offset).load(order)
+    }
+
+    #[inline]
+    fn store64(&self, offset: usize, value: u64, order: Ordering) {
+        self.word64(offset).store(value, order);
+    }
+
+    #[inline]
+    fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        self.data_word(position).load(order)
+    }
+
+    #[inline]
+    fn store_word(&self, position: u64, word: u64, order: Ordering) {
+        self.data_word(position).store(word, order);
+    }
+
+    #[inline]
+    fn write(&self, position: u64, bytes: &[u8]) {
+        let len = self.room(position, bytes.len());
+        // SAFETY: `len` bytes from here lie in the data region (`room`), and in `bytes`.
+        unsafe { copy::to_shared(self.pointer(position), bytes.as_ptr(), len) };
+    }
+
+    #[inline]
+    fn read(&self, position: u64, bytes: &mut [u8]) {
+        let len = self.room(position, bytes.len());
+        // SAFETY: `len` bytes from here lie in the data region (`room`), and in `bytes`.
+        unsafe { copy::from_shared(bytes.as_mut_ptr(), self.pointer(position), len) };
+    }
+
+    #[inline]
+    fn pointer(&self, position: u64) -> *mut u8 {
+        // SAFETY: below the capacity, so in the data region.
+        unsafe { self.data.add((position & self.mask) as usize) }.as_ptr()
+    }
+
+    #[inline]
+    fn prefetch(&self, position: u64) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch changes nothing and cannot fault; SSE is part of x86-64.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.pointer(position).cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = position;
+    }
+
+    #[inline]
+    fn publish_fence(&self) {
+        if self.asymmetric {
+            // The processor's part of this fence is in the sleeper's membarrier.
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn sleep_fence(&self) {
+        if self.asymmetric {
+            membarrier::barrier();
+        } else {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn wait(&self, words: &[(usize, u32)], deadline: Option<MonotonicTime>) -> Wake {
+        match *words {
+            [(first, value)] => futex::wait(&[(self.word32(first), value)], deadline),
+            [(first, value), (second, other)] => {
+                let words = [(self.word32(first), value), (self.word32(second), other)];
+                futex::wait(&words, deadline)
+            }
+            _ => Wake::Check,
+        }
+    }
+
+    fn wake(&self, offset: usize) {
+        futex::wake_all(self.word32(offset));
+    }
+
+    fn settle(&self) {
+        liveness::settle();
+    }
+
+    #[inline]
+    fn is_forked(&self) -> bool {
+        match &self.owner {
+            Owner::Mapped(map) => map.is_forked(),
+            #[cfg(any(test, feature = "verify"))]
+            Owner::Heap(_) => false,
+        }
+    }
+}
+
+#[cfg(any(test, feature = "verify"))]
+pub(crate) use heap::Heap;
+
+#[cfg(any(test, feature = "verify"))]
+mod heap {
+    use super::*;
+
+    /// A segment on the heap, zeroed.
+    #[derive(Debug)]
+    pub(crate) struct Heap {
+        base: NonNull<u8>,
+        layout: std::alloc::Layout,
+        geometry: Geometry,
+    }
+
+    // SAFETY: the heap memory is accessed like a mapping: by atomics and racy copies only.
+    unsafe impl Send for Heap {}
+    // SAFETY: as for Send.
+    unsafe impl Sync for Heap {}
+
+    impl Heap {
+        /// Zeroed memory for a ring of that geometry.
+        pub(crate) fn new(geometry: Geometry) -> Option<Arc<Self>> {
+            let len = usize::try_from(geometry.total_len()).ok()?;
+            let layout = std::alloc::Layout::from_size_align(len, 4096).ok()?;
+            // SAFETY: the length is not zero: a geometry has a header.
+            let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
+            Some(Arc::new(Self {
+                base,
+                layout,
+                geometry,
+            }))
+        }
+
+        /// A region over this memory; any number may exist, as of a mapping.
+        pub(crate) fn region(self: &Arc<Self>) -> Memory {
+            Memory::over(
+                self.base,
+                &self.geometry,
+                false,
+                Owner::Heap(Arc::clone(self)),
+            )
+        }
+    }
+
+    impl Drop for Heap {
+        fn drop(&mut self) {
+            // SAFETY: allocated with this layout in `new`; every region holds an Arc of this.
+            unsafe { std::alloc::dealloc(self.base.as_ptr(), self.layout) };
+        }
+    }
+}

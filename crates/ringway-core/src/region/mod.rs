@@ -1,0 +1,64 @@
+//! The seam between the ring algorithms and memory.
+//!
+//! The algorithms in [`crate::stream`] and [`crate::wait`] are written once, over [`Region`]. The same
+//! code runs on a mapping (production), on the heap (unit tests, property tests, Miri, fuzzing), on a
+//! region that lies at every read (hostile-peer tests), and under loom. loom's atomics cannot be laid
+//! over a mapping, so a region gives operations, not references.
+
+pub(crate) mod copy;
+pub(crate) mod memory;
+#[cfg(all(loom, test))]
+pub(crate) mod model;
+
+use std::sync::atomic::Ordering;
+
+use crate::sys::futex::{MonotonicTime, Wake};
+
+/// Memory with a ring in it: control words by their offset in the segment, and a data region of a
+/// power of two bytes by position (positions grow for ever; the region wraps them).
+///
+/// Every operation is safe for every argument: offsets are the constants of [`crate::layout`] and
+/// lie in every segment, positions wrap, lengths are cut at the end of the region.
+pub(crate) trait Region {
+    /// Bytes of the data region.
+    fn capacity(&self) -> u64;
+
+    /// Loads the 32-bit control word at `offset`.
+    fn load32(&self, offset: usize, order: Ordering) -> u32;
+    /// Stores the 32-bit control word at `offset`.
+    fn store32(&self, offset: usize, value: u32, order: Ordering);
+    /// Exchanges the 32-bit control word at `offset`.
+    fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32;
+    /// Loads the 64-bit control word at `offset`.
+    fn load64(&self, offset: usize, order: Ordering) -> u64;
+    /// Stores the 64-bit control word at `offset`.
+    fn store64(&self, offset: usize, value: u64, order: Ordering);
+
+    /// Loads the record word at `position`, a multiple of eight.
+    fn load_word(&self, position: u64, order: Ordering) -> u64;
+    /// Stores the record word at `position`, a multiple of eight.
+    fn store_word(&self, position: u64, word: u64, order: Ordering);
+    /// Copies payload in.
+    fn write(&self, position: u64, bytes: &[u8]);
+    /// Copies payload out.
+    fn read(&self, position: u64, bytes: &mut [u8]);
+    /// Where the payload at `position` is in memory, for who takes a pointer at own risk.
+    fn pointer(&self, position: u64) -> *mut u8;
+    /// A hint that the line of `position` will be read soon.
+    fn prefetch(&self, position: u64);
+
+    /// The fence between publishing and looking whether anyone sleeps. Pairs with
+    /// [`sleep_fence`](Self::sleep_fence): of the two sides, at least one sees the other's store.
+    fn publish_fence(&self);
+    /// The fence between saying that one sleeps and looking again.
+    fn sleep_fence(&self);
+    /// Sleeps while each of the words (at most two) holds the value beside it.
+    fn wait(&self, words: &[(usize, u32)], deadline: Option<MonotonicTime>) -> Wake;
+    /// Wakes all that sleep on the word at `offset`.
+    fn wake(&self, offset: usize);
+    /// Returns when a process that is marked dead can do nothing more to the region.
+    fn settle(&self);
+
+    /// Whether this process is a child of `fork` that inherited the region.
+    fn is_forked(&self) -> bool;
+}

@@ -1,0 +1,170 @@
+//! An open ring, from which the two sides are attached.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use crate::address::Address;
+use crate::error::{Error, ErrorKind};
+use crate::layout::header::Header;
+use crate::layout::participant::Role;
+use crate::layout::record::max_payload;
+use crate::layout::{Kind, Sync};
+use crate::liveness::participant::Participant;
+use crate::receiver::Receiver;
+use crate::region::memory::Memory;
+use crate::segment::map::Map;
+use crate::segment::{PeerCredentials, Segment};
+use crate::sender::Sender;
+use crate::stream::consumer::Consumer;
+use crate::stream::producer::Producer;
+use crate::stream::{Corrupt, PRODUCER, Side};
+use crate::wait::eventcount;
+
+/// A ring that this process has open, not yet in a role.
+///
+/// It stays mapped while this, a clone of it, or a handle made from it lives. Dropping it removes
+/// nothing; see [`remove`](crate::remove).
+///
+/// ```
+/// use ringway_core::Builder;
+///
+/// let ring = Builder::new("memfd:")?.create()?;
+/// let mut sender = ring.sender()?;
+/// let mut receiver = ring.receiver()?;
+/// sender.send(b"hello")?;
+/// assert_eq!(receiver.recv()?, b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Ring {
+    map: Arc<Map>,
+    header: Header,
+    address: Address,
+    /// A memfd's, by which it is handed over.
+    file: Option<Arc<OwnedFd>>,
+}
+
+impl Ring {
+    pub(crate) fn new(segment: Segment) -> Self {
+        let Segment {
+            map,
+            header,
+            address,
+            file,
+        } = segment;
+        Self {
+            map,
+            header,
+            address,
+            file: file.map(Arc::new),
+        }
+    }
+
+    /// Attaches this process as the producer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RoleTaken`] if a live process is the producer, [`ErrorKind::Closed`] if a producer
+    /// has closed the ring, [`ErrorKind::Corrupt`] if the segment's contents contradict themselves,
+    /// [`ErrorKind::Forked`] in a child of `fork` that inherited the ring.
+    pub fn sender(&self) -> Result<Sender, Error> {
+        let (region, participant) = self.attach(Role::Producer)?;
+        if PRODUCER.is_closed(&region) {
+            let problem = "its producer has closed it for good";
+            return Err(
+                Error::new(ErrorKind::Closed, "send to", &self.address, problem)
+                    .remedy("remove the ring and create it again, or use another address"),
+            );
+        }
+        let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
+        eventcount::notify(&producer.region, Side::of(Role::Consumer).event);
+        Ok(Sender::new(producer, participant))
+    }
+
+    /// Attaches this process as the consumer. The first message is the first that no consumer has
+    /// released.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RoleTaken`] if a live process is the consumer, [`ErrorKind::Corrupt`] if the
+    /// segment's contents contradict themselves, [`ErrorKind::Forked`] in a child of `fork` that
+    /// inherited the ring.
+    pub fn receiver(&self) -> Result<Receiver, Error> {
+        let (region, participant) = self.attach(Role::Consumer)?;
+        let consumer = Consumer::resume(region).map_err(|Corrupt| self.corrupt())?;
+        eventcount::notify(&consumer.region, Side::of(Role::Producer).event);
+        Ok(Receiver::new(consumer, participant))
+    }
+
+    fn attach(&self, role: Role) -> Result<(Memory, Participant), Error> {
+        if self.map.is_forked() {
+            let problem = "this process inherited it through fork";
+            return Err(
+                Error::new(ErrorKind::Forked, "attach to", &self.address, problem)
+                    .remedy("open the ring again in the child"),
+            );
+        }
+        let header = &self.header;
+        let region = Memory::mapped(Arc::clone(&self.map), &header.geometry, header.fence)
+            .ok_or_else(|| self.corrupt())?;
+        let participant = Participant::attach(&self.map, role, &self.address)?;
+        Ok((region, participant))
+    }
+
+    fn corrupt(&self) -> Error {
+        let problem = "the segment holds what no ringway peer writes";
+        Error::new(ErrorKind::Corrupt, "attach to", &self.address, problem)
+            .remedy("remove the ring and create it again")
+    }
+
+    /// Where the ring lives. A `sysv:private` ring shows the id under which others can open it.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Bytes for messages.
+    pub fn capacity(&self) -> u64 {
+        self.header.geometry.capacity()
+    }
+
+    /// The longest message, in bytes: almost half of the capacity.
+    pub fn max_message_len(&self) -> u64 {
+        max_payload(self.capacity())
+    }
+
+    /// The shape of the ring.
+    pub fn kind(&self) -> Kind {
+        self.header.kind
+    }
+
+    /// How its sides exclude and wake each other.
+    pub fn sync(&self) -> Sync {
+        self.header.sync
+    }
+
+    /// A random number that tells this ring from any other that had its address.
+    pub fn nonce(&self) -> u128 {
+        u128::from_le_bytes(self.header.nonce)
+    }
+
+    /// Hands a `memfd:` ring to the process at the other end of `socket`, and tells who that is. The
+    /// other process calls [`Ring::take_over`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for other addresses, by which the other process can open the ring
+    /// itself; [`ErrorKind::Os`] if the socket fails.
+    pub fn hand_over(&self, socket: &UnixStream) -> Result<PeerCredentials, Error> {
+        crate::segment::hand_over(&self.address, self.file.as_deref(), socket)
+    }
+
+    /// Receives a ring that the process at the other end of `socket` hands over, and tells who that
+    /// is. The memory must be sealed against shrinking, so that a peer that is not trusted cannot
+    /// pull it away.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotARing`] if what comes is no sealed ring, and those of
+    /// [`Builder::open`](crate::Builder::open).
+    pub fn take_over(socket: &UnixStream) -> Result<(Self, PeerCredentials), Error> {
+        let (segment, peer) = Segment::take_over(socket)?;
+        Ok((Self::new(segment), peer))
+    }
+}

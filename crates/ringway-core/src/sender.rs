@@ -1,0 +1,355 @@
+//! The sending handle.
+
+use std::io::IoSlice;
+use std::time::Instant;
+
+use crate::error::SendError;
+use crate::liveness::participant::Participant;
+use crate::region::Region;
+use crate::region::memory::Memory;
+use crate::stream::producer::{Pending, Producer, Reservation};
+use crate::stream::{CONSUMER, Peer};
+use crate::wait::{self, Wait};
+
+/// The producer's handle: messages go in here.
+///
+/// Dropping it closes the ring: the receiver drains it and then gets
+/// [`RecvError::Closed`](crate::RecvError::Closed). A drop by a panic does not; the receiver gets
+/// [`RecvError::PeerDied`](crate::RecvError::PeerDied). To leave the ring open for a later producer,
+/// [`detach`](Self::detach).
+///
+/// `try_send` neither allocates nor locks, and may be called in a signal handler that did not
+/// interrupt another call on the same handle.
+#[derive(Debug)]
+pub struct Sender {
+    producer: Producer<Memory>,
+    participant: Participant,
+    wait: Wait,
+    closes: bool,
+}
+
+impl Sender {
+    pub(crate) fn new(producer: Producer<Memory>, participant: Participant) -> Self {
+        Self {
+            producer,
+            participant,
+            wait: Wait::default(),
+            closes: true,
+        }
+    }
+
+    /// How blocked calls of this handle wait.
+    ///
+    /// ```
+    /// use ringway_core::{Builder, Wait};
+    ///
+    /// let sender = Builder::new("memfd:")?.create()?.sender()?.with_wait(Wait::Spin);
+    /// # Ok::<(), ringway_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Sends a copy of `message` if there is room now. An empty message is a message.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::TooLarge`], [`SendError::Closed`], [`SendError::PeerDied`],
+    /// [`SendError::Corrupt`], [`SendError::Forked`].
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.try_send(b"now or never")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let reservation = self.producer.reserve(message.len())?;
+        self.producer.write_and_commit(reservation, message);
+        Ok(())
+    }
+
+    /// Sends a copy of `message`, waiting for room.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send), but for `Full`. `PeerDied` only if there is no room.
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.send_until(message, None)
+    }
+
+    /// Sends a copy of `message`, waiting for room until `deadline`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::TimedOut`].
+    #[inline]
+    pub fn send_deadline(&mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
+        self.send_until(message, Some(deadline))
+    }
+
+    #[inline]
+    fn send_until(&mut self, message: &[u8], deadline: Option<Instant>) -> Result<(), SendError> {
+        let reservation = self
+            .producer
+            .reserve_until(message.len(), self.wait, deadline)?;
+        self.producer.write_and_commit(reservation, message);
+        Ok(())
+    }
+
+    /// Sends the concatenation of `parts` as one message if there is room now.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_vectored(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
+        let mut claim = self.try_claim(total_len(parts))?;
+        claim.write_vectored(parts);
+        claim.commit();
+        Ok(())
+    }
+
+    /// Sends the concatenation of `parts` as one message, waiting for room; until `deadline` if there
+    /// is one.
+    ///
+    /// # Errors
+    /// As [`send_deadline`](Self::send_deadline).
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    ///
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let parts = [IoSlice::new(b"head "), IoSlice::new(b"and tail")];
+    /// ring.sender()?.send_vectored(&parts, None)?;
+    /// assert_eq!(ring.receiver()?.recv()?, b"head and tail");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_vectored(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        let mut claim = self.claim(total_len(parts), deadline)?;
+        claim.write_vectored(parts);
+        claim.commit();
+        Ok(())
+    }
+
+    /// Claims room for a message of `len` bytes, to be written in place, if there is room now.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
+        let reservation = self.producer.reserve(len)?;
+        Ok(Claim {
+            producer: &mut self.producer,
+            reservation,
+            len,
+        })
+    }
+
+    /// Claims room for a message of `len` bytes, waiting for it; until `deadline` if there is one.
+    ///
+    /// # Errors
+    /// As [`send_deadline`](Self::send_deadline).
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let mut sender = ring.sender()?;
+    /// let mut claim = sender.claim(5, None)?;
+    /// claim.write_at(0, b"hello");
+    /// claim.commit();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn claim(&mut self, len: usize, deadline: Option<Instant>) -> Result<Claim<'_>, SendError> {
+        let reservation = self.producer.reserve_until(len, self.wait, deadline)?;
+        Ok(Claim {
+            producer: &mut self.producer,
+            reservation,
+            len,
+        })
+    }
+
+    /// Begins a batch: messages that become visible together, with one wake-up.
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let mut sender = ring.sender()?;
+    /// let mut batch = sender.batch();
+    /// batch.push(b"one")?;
+    /// batch.push(b"two")?;
+    /// batch.commit();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn batch(&mut self) -> Batch<'_> {
+        Batch {
+            producer: &mut self.producer,
+            pending: None,
+        }
+    }
+
+    /// What is known of the consumer.
+    pub fn peer(&self) -> Peer {
+        CONSUMER.state(&self.producer.region)
+    }
+
+    /// Waits until a consumer is attached; until `deadline` if there is one.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::TimedOut`], [`SendError::Forked`].
+    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+        if self.producer.region.is_forked() {
+            return Err(SendError::Forked);
+        }
+        match wait::wait_for_peer(&mut self.producer, self.wait, deadline) {
+            Peer::Alive => Ok(()),
+            Peer::Closed => Err(SendError::Closed),
+            Peer::Absent | Peer::Died => Err(SendError::TimedOut),
+        }
+    }
+
+    /// Waits until the consumer has released all that was sent; until `deadline` if there is one.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] or [`SendError::PeerDied`] if that will not happen by itself,
+    /// [`SendError::TimedOut`], [`SendError::Corrupt`], [`SendError::Forked`].
+    pub fn wait_until_drained(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+        self.producer.drained_until(self.wait, deadline)
+    }
+
+    /// Bytes for messages.
+    pub fn capacity(&self) -> u64 {
+        self.producer.region.capacity()
+    }
+
+    /// The longest message, in bytes: almost half of the capacity.
+    pub fn max_message_len(&self) -> u64 {
+        self.producer.max_len()
+    }
+
+    /// Closes the ring for good: the receiver drains it, then learns that this was all. The same as
+    /// dropping the handle.
+    pub fn close(self) {}
+
+    /// Leaves the ring without closing it; another producer may attach and go on.
+    pub fn detach(mut self) {
+        self.closes = false;
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What this process wanted to send is not complete; its receiver shall know.
+            self.participant.abandon();
+        } else if self.closes {
+            self.producer.close();
+        }
+    }
+}
+
+fn total_len(parts: &[IoSlice<'_>]) -> usize {
+    parts
+        .iter()
+        .fold(0, |sum, part| sum.saturating_add(part.len()))
+}
+
+/// Room in the ring for one message, to be written in place. Nothing of it is seen by anybody before
+/// [`commit`](Self::commit); dropping it aborts.
+///
+/// The memory is not cleared: what is not written holds old bytes of the ring.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    producer: &'a mut Producer<Memory>,
+    reservation: Reservation,
+    len: usize,
+}
+
+impl Claim<'_> {
+    /// Bytes claimed.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a length of the message, not of a collection"
+    )]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Copies `bytes` to `offset` of the message, and returns how many fitted.
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
+        let len = bytes.len().min(self.len.saturating_sub(offset));
+        self.producer
+            .region
+            .write(self.reservation.payload() + offset as u64, &bytes[..len]);
+        len
+    }
+
+    /// The message's memory, to be written directly.
+    ///
+    /// # Safety
+    /// No other process may touch these bytes while the slice lives. ringway's own peers do not; a
+    /// hostile one with access to the segment could, and that would be undefined behaviour here.
+    pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
+        let pointer = self.producer.region.pointer(self.reservation.payload());
+        // SAFETY: `len` bytes of the data region are reserved for this claim and stay mapped while it
+        // borrows the handle; that nobody else touches them is the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(pointer, self.len) }
+    }
+
+    /// Sends the message.
+    pub fn commit(self) {
+        let len = self.len;
+        self.commit_len(len);
+    }
+
+    /// Sends the first `len` bytes of the message, or all if it is shorter.
+    pub fn commit_len(self, len: usize) {
+        let len = len.min(self.len) as u64;
+        let pending = self.producer.lay(None, self.reservation, len);
+        self.producer.commit(pending);
+    }
+
+    /// Gives the room back, as a drop does.
+    pub fn abort(self) {}
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) {
+        let mut offset = 0;
+        for part in parts {
+            offset += self.write_at(offset, part);
+        }
+    }
+}
+
+/// Messages that become visible together. Dropping it without [`commit`](Self::commit) sends none.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    producer: &'a mut Producer<Memory>,
+    pending: Option<Pending>,
+}
+
+impl Batch<'_> {
+    /// Adds a copy of `message`.
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`]. What was added before stays in the batch; after
+    /// [`SendError::Full`], commit and begin another.
+    #[inline]
+    pub fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let reservation = self.producer.reserve_behind(&self.pending, message.len())?;
+        self.producer.region.write(reservation.payload(), message);
+        self.pending = Some(self.producer.lay(
+            self.pending.take(),
+            reservation,
+            message.len() as u64,
+        ));
+        Ok(())
+    }
+
+    /// Sends all that was added, and returns how many messages that were.
+    pub fn commit(self) -> u64 {
+        let Some(pending) = self.pending else {
+            return 0;
+        };
+        self.producer.commit(pending);
+        pending.messages()
+    }
+}

@@ -1,0 +1,243 @@
+//! The receiving side of a stream ring.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::{CONSUMER, Corrupt, PRODUCER, Side};
+use crate::error::RecvError;
+use crate::layout::control::{HEAD, RECEIVED};
+use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
+use crate::liveness::Liveness;
+use crate::region::Region;
+use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
+
+/// The one consumer.
+#[derive(Debug)]
+pub(crate) struct Consumer<R> {
+    pub(crate) region: R,
+    capacity: u64,
+    /// The first byte that is not released.
+    head: u64,
+    /// Messages ever released.
+    received: u64,
+    corrupt: bool,
+}
+
+/// A committed message that is not released yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Where its payload is.
+    pub(crate) payload: u64,
+    /// Bytes of payload.
+    pub(crate) len: usize,
+}
+
+impl Found {
+    fn end(&self) -> u64 {
+        self.payload - WORD + footprint(self.len as u64)
+    }
+}
+
+impl<R: Region> Blocked for Consumer<R> {
+    type Region = R;
+    const SIDES: (Side, Side) = (CONSUMER, PRODUCER);
+
+    #[inline]
+    fn region(&self) -> &R {
+        &self.region
+    }
+}
+
+impl<R: Region> Consumer<R> {
+    /// Takes up the work where the last consumer left it: with the first message that it did not
+    /// release.
+    pub(crate) fn resume(region: R) -> Result<Self, Corrupt> {
+        let capacity = region.capacity();
+        // Relaxed: the last consumer is gone, and taking its liveness word was an acquire.
+        let head = region.load64(HEAD, Ordering::Relaxed);
+        let mut received = region.load64(RECEIVED, Ordering::Relaxed);
+        if !head.is_multiple_of(WORD) || head > u64::MAX / 2 || received > u64::MAX / 2 {
+            return Err(Corrupt);
+        }
+        // The last consumer may have counted what it did not come to release; the record knows.
+        match Record::decode(region.load_word(head, Ordering::Acquire)) {
+            Record::Message { sequence, .. } | Record::Padding { sequence, .. } => {
+                received = received.wrapping_sub(received.wrapping_sub(sequence) & SEQUENCE_MASK);
+            }
+            Record::Vacant => {}
+            Record::Invalid => return Err(Corrupt),
+        }
+        if received > u64::MAX / 2 {
+            return Err(Corrupt);
+        }
+        region.store64(RECEIVED, received, Ordering::Relaxed);
+        Ok(Self {
+            region,
+            capacity,
+            head,
+            received,
+            corrupt: false,
+        })
+    }
+
+    /// The first message that is not released. `Empty`, `Closed` and `PeerDied` mean that there is
+    /// none.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Result<Found, RecvError> {
+        if self.region.is_forked() {
+            return Err(RecvError::Forked);
+        }
+        if self.corrupt {
+            return Err(RecvError::Corrupt);
+        }
+        match self.find(self.head, self.received)? {
+            Some(found) => Ok(found),
+            None => self.why_empty(),
+        }
+    }
+
+    /// The first message that is not released, waiting for it as the terms say.
+    #[inline]
+    pub(crate) fn peek_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<Found, RecvError> {
+        loop {
+            match self.peek() {
+                Err(RecvError::Empty) => self.block(how, deadline)?,
+                done => return done,
+            }
+        }
+    }
+
+    #[cold]
+    fn block(&mut self, how: Wait, deadline: Option<Instant>) -> Result<(), RecvError> {
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: true,
+        };
+        match terms.wait(self, |consumer| consumer.may_retry()) {
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(RecvError::TimedOut),
+        }
+    }
+
+    /// The message behind `found`, the `nth` after the first; `None` if it is not committed yet.
+    #[inline]
+    pub(crate) fn peek_behind(
+        &mut self,
+        found: &Found,
+        nth: u64,
+    ) -> Result<Option<Found>, RecvError> {
+        self.find(found.end(), self.received + nth)
+    }
+
+    #[inline]
+    fn find(&mut self, position: u64, number: u64) -> Result<Option<Found>, RecvError> {
+        // Acquire pairs with the release in `Producer::commit`: the payload is there. The word is
+        // fetched once; everything below works on this copy.
+        let word = self.region.load_word(position, Ordering::Acquire);
+        let to_end = self.capacity - (position & (self.capacity - 1));
+        match Record::decode(word) {
+            Record::Vacant => Ok(None),
+            Record::Message { len, sequence }
+                if sequence == number & SEQUENCE_MASK && footprint(len.into()) <= to_end =>
+            {
+                Ok(Some(Found {
+                    payload: position + WORD,
+                    len: len as usize,
+                }))
+            }
+            Record::Padding { len, sequence }
+                if sequence == number & SEQUENCE_MASK && u64::from(len) + WORD == to_end =>
+            {
+                self.find_behind_padding(position + to_end, number)
+            }
+            _ => Err(self.corrupted()),
+        }
+    }
+
+    /// Padding is committed together with the message that starts the region.
+    #[cold]
+    fn find_behind_padding(
+        &mut self,
+        position: u64,
+        number: u64,
+    ) -> Result<Option<Found>, RecvError> {
+        match Record::decode(self.region.load_word(position, Ordering::Acquire)) {
+            Record::Message { len, sequence }
+                if sequence == number & SEQUENCE_MASK && footprint(len.into()) <= self.capacity =>
+            {
+                Ok(Some(Found {
+                    payload: position + WORD,
+                    len: len as usize,
+                }))
+            }
+            _ => Err(self.corrupted()),
+        }
+    }
+
+    #[cold]
+    fn corrupted(&mut self) -> RecvError {
+        self.corrupt = true;
+        RecvError::Corrupt
+    }
+
+    /// Nothing was there. If nothing will come, look once more: the producer may have committed
+    /// between our look and its end.
+    #[cold]
+    fn why_empty(&mut self) -> Result<Found, RecvError> {
+        let end = if PRODUCER.is_closed(&self.region) {
+            RecvError::Closed
+        } else if PRODUCER.liveness(&self.region) == Liveness::Dead {
+            self.region.settle();
+            RecvError::PeerDied
+        } else {
+            return Err(RecvError::Empty);
+        };
+        self.find(self.head, self.received)?.ok_or(end)
+    }
+
+    /// Whether looking again could find a message, or a new error. Cheap enough to spin on.
+    #[inline]
+    fn may_retry(&self) -> bool {
+        let ready = self.region.load_word(self.head, Ordering::Relaxed) != VACANT;
+        // A short message may reach into the next line; have both on their way together.
+        self.region.prefetch(self.head + 64);
+        ready
+    }
+
+    /// Copies out of a message; `bytes` no longer than what lies behind `offset`.
+    #[inline]
+    pub(crate) fn read(&self, found: &Found, offset: usize, bytes: &mut [u8]) {
+        let len = bytes.len().min(found.len.saturating_sub(offset));
+        self.region
+            .read(found.payload + offset as u64, &mut bytes[..len]);
+    }
+
+    /// Releases `messages` messages, `last` being the last of them: acknowledges them, gives their
+    /// space to the producer, and wakes it if it sleeps.
+    #[inline]
+    pub(crate) fn release(&mut self, last: &Found, messages: u64) {
+        if self.region.is_forked() {
+            return;
+        }
+        self.head = last.end();
+        self.received += messages;
+        // RECEIVED first, so that a death in between leaves a record at HEAD that tells the number.
+        self.region
+            .store64(RECEIVED, self.received, Ordering::Relaxed);
+        // Release pairs with the acquire in `Producer::refresh_head`: the payload has been read.
+        self.region.store64(HEAD, self.head, Ordering::Release);
+        eventcount::notify(&self.region, PRODUCER.event);
+    }
+
+    /// Refuses further messages for good.
+    pub(crate) fn close(&self) {
+        if !self.region.is_forked() {
+            CONSUMER.close(PRODUCER, &self.region);
+        }
+    }
+}

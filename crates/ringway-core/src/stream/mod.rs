@@ -1,0 +1,141 @@
+//! The stream ring: one producer, one consumer, records of any size packed one after the other.
+//!
+//! # The protocol
+//!
+//! Positions count bytes for ever and are taken modulo the capacity. Between the consumer's *head* and
+//! the producer's *tail* lie committed records, each a 64-bit word and a payload
+//! ([`crate::layout::record`]). **At the tail there is always a word of zero**, the stop word.
+//!
+//! To send, the producer writes, in this order,
+//!
+//! 1. the payload behind the stop word,
+//! 2. a new stop word behind the payload,
+//! 3. the record's word over the old stop word, with release: the commit.
+//!
+//! The consumer looks at the word at its head, with acquire. Zero: nothing there. Otherwise it is a
+//! whole record. It copies the payload and releases the space by storing *head* with release.
+//!
+//! So a message travels in the line that carries its payload; no index is exchanged on the way there.
+//! (Aeron commits by a length field in the log in the same manner, and has the consumer zero what it
+//! read; FastForward put the idea forward for slots. Here the producer lays the stop word itself, in a
+//! line that it is about to write anyway, and the consumer writes nothing into the data.)
+//!
+//! A record never wraps. If it does not fit before the end of the region, a padding record fills the
+//! rest and the message follows at the start; the padding's word is written last and commits both.
+//! A batch is committed the same way: all words but the first, then the first.
+//!
+//! # States, and what a death in each leaves
+//!
+//! | the producer dies | it leaves | who repairs, how |
+//! |---|---|---|
+//! | before 3 | a stop word at the tail; bytes behind it that nobody reads | nobody needs to |
+//! | after 3, before its counters | the message; `TAIL` and `SENT` short of it | the next producer walks the records from the head and finds tail and number again |
+//! | after 3, before the wake | the message, perhaps a sleeping consumer | the kernel: it wakes the consumer by the dead producer's liveness word |
+//!
+//! | the consumer dies | it leaves | who repairs, how |
+//! |---|---|---|
+//! | before it stores `HEAD` | the message, not released | the next consumer gets it again |
+//! | between `RECEIVED` and `HEAD` | a count that is one operation ahead | the next consumer takes the number from the record at the head |
+//! | after `HEAD`, before the wake | free space, perhaps a sleeping producer | the kernel, as above |
+//!
+//! # What a hostile peer can do
+//!
+//! It can send garbage, and it can make the other side's handle fail with `Corrupt`. Every word is
+//! fetched once, checked against this process's own geometry, and only the checked copy is used.
+
+pub(crate) mod consumer;
+pub(crate) mod producer;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::Ordering;
+
+use crate::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSED, SPACE_EVENT};
+use crate::layout::participant::{LIVENESS, Role, slot_offset};
+use crate::liveness::Liveness;
+use crate::region::Region;
+use crate::wait::eventcount;
+
+/// What is known of the other side of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Nobody is attached: not yet, or not any more after an orderly detach.
+    Absent,
+    /// A live process is attached.
+    Alive,
+    /// The process died without closing.
+    Died,
+    /// It closed the ring.
+    Closed,
+}
+
+/// The words of one side of the ring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side {
+    /// What this side sleeps on.
+    pub(crate) event: usize,
+    /// Where this side says that it has closed.
+    pub(crate) closed: usize,
+    /// Where the kernel says that this side is alive.
+    pub(crate) liveness: usize,
+}
+
+/// The producer's words.
+pub(crate) const PRODUCER: Side = Side {
+    event: SPACE_EVENT,
+    closed: PRODUCER_CLOSED,
+    liveness: slot_offset(0) + LIVENESS,
+};
+
+/// The consumer's words.
+pub(crate) const CONSUMER: Side = Side {
+    event: DATA_EVENT,
+    closed: CONSUMER_CLOSED,
+    liveness: slot_offset(1) + LIVENESS,
+};
+
+const _: () = assert!(slot_offset(0) < slot_offset(1));
+
+impl Side {
+    /// The words of the side that plays `role`.
+    pub(crate) fn of(role: Role) -> Self {
+        match role {
+            Role::Producer => PRODUCER,
+            Role::Consumer => CONSUMER,
+        }
+    }
+
+    /// Whether this side has closed. Acquire pairs with the release in [`close`](Self::close): what it
+    /// did before is seen.
+    pub(crate) fn is_closed<R: Region>(self, region: &R) -> bool {
+        region.load32(self.closed, Ordering::Acquire) != 0
+    }
+
+    /// Whether this side is attached, as the kernel knows. Acquire pairs with the release of a leaving
+    /// holder; a dead one's stores were made visible by the kernel's barrier.
+    pub(crate) fn liveness<R: Region>(self, region: &R) -> Liveness {
+        Liveness::of(region.load32(self.liveness, Ordering::Acquire))
+    }
+
+    /// What this side is, to the other.
+    pub(crate) fn state<R: Region>(self, region: &R) -> Peer {
+        if self.is_closed(region) {
+            return Peer::Closed;
+        }
+        match self.liveness(region) {
+            Liveness::Absent => Peer::Absent,
+            Liveness::Alive => Peer::Alive,
+            Liveness::Dead => Peer::Died,
+        }
+    }
+
+    /// Closes this side, and wakes `other` to learn of it.
+    pub(crate) fn close<R: Region>(self, other: Self, region: &R) {
+        region.store32(self.closed, 1, Ordering::Release);
+        eventcount::notify(region, other.event);
+    }
+}
+
+/// What the segment holds cannot be the work of a ringway peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Corrupt;

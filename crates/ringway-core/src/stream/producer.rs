@@ -1,0 +1,376 @@
+//! The sending side of a stream ring.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::{CONSUMER, Corrupt, PRODUCER, Peer, Side};
+use crate::error::SendError;
+use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
+use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint, max_payload};
+use crate::liveness::Liveness;
+use crate::region::Region;
+use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
+
+/// The one producer.
+#[derive(Debug)]
+pub(crate) struct Producer<R> {
+    pub(crate) region: R,
+    capacity: u64,
+    /// Where the stop word is.
+    tail: u64,
+    /// Messages ever committed.
+    sent: u64,
+    /// The consumer's head as last seen. The space before it may be written; fetching it again costs
+    /// a cache miss, so that is done only when it seems to matter.
+    head: u64,
+    corrupt: bool,
+}
+
+/// Room for one record that is not committed yet. Only the producer knows of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reservation {
+    /// Where the padding starts, or the record if there is none.
+    start: u64,
+    /// Bytes of padding, 0 or a multiple of eight.
+    padding: u64,
+    /// Bytes of payload, at most.
+    len: u64,
+}
+
+impl Reservation {
+    /// Where the payload goes.
+    pub(crate) fn payload(&self) -> u64 {
+        self.start + self.padding + WORD
+    }
+}
+
+/// Records that are laid behind the stop word and become visible together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    /// The word that will replace the stop word.
+    first_word: u64,
+    end: u64,
+    messages: u64,
+}
+
+impl Pending {
+    /// How many messages.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
+    }
+}
+
+impl<R: Region> Blocked for Producer<R> {
+    type Region = R;
+    const SIDES: (Side, Side) = (PRODUCER, CONSUMER);
+
+    #[inline]
+    fn region(&self) -> &R {
+        &self.region
+    }
+}
+
+impl<R: Region> Producer<R> {
+    /// Takes up the work where the last producer left it: the tail is the first vacant word that the
+    /// records from the head lead to. Reads at most every record once.
+    pub(crate) fn resume(region: R) -> Result<Self, Corrupt> {
+        let capacity = region.capacity();
+        // Acquire pairs with the release in `Consumer::release`: RECEIVED is at least as new as HEAD,
+        // and the space before HEAD is free to write.
+        let head = region.load64(HEAD, Ordering::Acquire);
+        if !head.is_multiple_of(WORD) || head > u64::MAX / 2 {
+            return Err(Corrupt);
+        }
+        let (mut tail, mut last) = (head, None);
+        loop {
+            let (next, number) = match next_record(&region, tail)? {
+                Some(record) => record,
+                None => break,
+            };
+            if next - head > capacity - WORD {
+                return Err(Corrupt);
+            }
+            (tail, last) = (next, Some(number));
+        }
+        // SENT may lag by what was committed last; the records know their numbers. With none left,
+        // all that was sent is received.
+        let sent = match last {
+            Some(last) => {
+                let counted = region.load64(SENT, Ordering::Relaxed);
+                counted.wrapping_add((last + 1).wrapping_sub(counted) & SEQUENCE_MASK)
+            }
+            None => region.load64(RECEIVED, Ordering::Relaxed),
+        };
+        if sent > u64::MAX / 2 {
+            return Err(Corrupt);
+        }
+        let producer = Self {
+            region,
+            capacity,
+            tail,
+            sent,
+            head,
+            corrupt: false,
+        };
+        producer.show_counters();
+        Ok(producer)
+    }
+
+    /// The longest message, in bytes.
+    pub(crate) fn max_len(&self) -> u64 {
+        max_payload(self.capacity)
+    }
+
+    /// Reserves room for a message of `len` bytes behind what is committed.
+    #[inline]
+    pub(crate) fn reserve(&mut self, len: usize) -> Result<Reservation, SendError> {
+        self.reserve_at(self.tail, len)
+    }
+
+    /// Reserves room for a message of `len` bytes, waiting for it as the terms say.
+    #[inline]
+    pub(crate) fn reserve_until(
+        &mut self,
+        len: usize,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<Reservation, SendError> {
+        loop {
+            match self.reserve(len) {
+                Err(SendError::Full) => {
+                    self.block(how, deadline, |producer| producer.may_retry(len))?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Waits until the consumer has released all that was committed.
+    pub(crate) fn drained_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        loop {
+            // Judged before the look, so that what the consumer released before its end counts.
+            let peer = CONSUMER.state(&self.region);
+            if self.is_drained()? {
+                return Ok(());
+            }
+            match peer {
+                Peer::Closed => return Err(SendError::Closed),
+                Peer::Died => return Err(SendError::PeerDied),
+                Peer::Absent | Peer::Alive => {}
+            }
+            self.block(how, deadline, |producer| producer.is_drained() != Ok(false))?;
+        }
+    }
+
+    #[cold]
+    fn block(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+        ready: impl FnMut(&mut Self) -> bool,
+    ) -> Result<(), SendError> {
+        match (Terms {
+            how,
+            deadline,
+            ends_with_peer: true,
+        })
+        .wait(self, ready)
+        {
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(SendError::TimedOut),
+        }
+    }
+
+    /// Reserves room behind a batch.
+    #[inline]
+    pub(crate) fn reserve_behind(
+        &mut self,
+        pending: &Option<Pending>,
+        len: usize,
+    ) -> Result<Reservation, SendError> {
+        self.reserve_at(
+            pending.as_ref().map_or(self.tail, |pending| pending.end),
+            len,
+        )
+    }
+
+    #[inline]
+    fn reserve_at(&mut self, start: u64, len: usize) -> Result<Reservation, SendError> {
+        if self.region.is_forked() {
+            return Err(SendError::Forked);
+        }
+        if self.corrupt {
+            return Err(SendError::Corrupt);
+        }
+        if CONSUMER.is_closed(&self.region) {
+            return Err(SendError::Closed);
+        }
+        if len as u64 > self.max_len() {
+            return Err(SendError::TooLarge {
+                len,
+                max: self.max_len() as usize,
+            });
+        }
+        let reservation = self.place(start, len as u64);
+        if !self.fits(&reservation) {
+            self.refresh_head()?;
+            if !self.fits(&reservation) {
+                return Err(self.why_full());
+            }
+        }
+        Ok(reservation)
+    }
+
+    /// Where a record of `len` bytes goes, if it starts at `start` or behind padding there.
+    #[inline]
+    fn place(&self, start: u64, len: u64) -> Reservation {
+        let to_end = self.capacity - (start & (self.capacity - 1));
+        let padding = if footprint(len) > to_end { to_end } else { 0 };
+        Reservation {
+            start,
+            padding,
+            len,
+        }
+    }
+
+    /// Whether padding, record and stop word lie in free space.
+    #[inline]
+    fn fits(&self, reservation: &Reservation) -> bool {
+        let end = reservation.start + reservation.padding + footprint(reservation.len);
+        end + WORD - self.head <= self.capacity
+    }
+
+    fn refresh_head(&mut self) -> Result<(), SendError> {
+        // Acquire pairs with the release in `Consumer::release`: the consumer has read all before
+        // HEAD, so it may be overwritten.
+        let head = self.region.load64(HEAD, Ordering::Acquire);
+        if head < self.head || head > self.tail || !head.is_multiple_of(WORD) {
+            self.corrupt = true;
+            return Err(SendError::Corrupt);
+        }
+        self.head = head;
+        Ok(())
+    }
+
+    #[cold]
+    fn why_full(&self) -> SendError {
+        match CONSUMER.liveness(&self.region) {
+            Liveness::Dead => SendError::PeerDied,
+            Liveness::Alive | Liveness::Absent => SendError::Full,
+        }
+    }
+
+    /// Whether a message of `len` bytes could be tried again with success, or with a new error.
+    fn may_retry(&mut self, len: usize) -> bool {
+        let reservation = self.place(self.tail, len as u64);
+        self.refresh_head().is_err() || self.fits(&reservation)
+    }
+
+    /// Whether the consumer has released all that was committed.
+    fn is_drained(&mut self) -> Result<bool, SendError> {
+        if self.region.is_forked() {
+            return Err(SendError::Forked);
+        }
+        self.refresh_head()?;
+        Ok(self.head == self.tail)
+    }
+
+    /// Lays a record into a reservation, behind `pending` or as the first of a batch. `len` may be
+    /// less than was reserved. Nothing is visible yet.
+    #[inline]
+    pub(crate) fn lay(
+        &self,
+        pending: Option<Pending>,
+        reservation: Reservation,
+        len: u64,
+    ) -> Pending {
+        let messages = pending.map_or(0, |pending| pending.messages);
+        let number = self.sent + messages;
+        let record_at = reservation.start + reservation.padding;
+        let mut first_word = Record::message(len as u32, number);
+        if reservation.padding > 0 {
+            // Relaxed: made visible by the release of the first word.
+            self.region
+                .store_word(record_at, first_word, Ordering::Relaxed);
+            first_word = Record::padding((reservation.padding - WORD) as u32, number);
+        }
+        if let Some(pending) = pending {
+            self.region
+                .store_word(reservation.start, first_word, Ordering::Relaxed);
+            first_word = pending.first_word;
+        }
+        Pending {
+            first_word,
+            end: record_at + footprint(len),
+            messages: messages + 1,
+        }
+    }
+
+    /// Copies a whole message into its reservation and commits it.
+    #[inline]
+    pub(crate) fn write_and_commit(&mut self, reservation: Reservation, message: &[u8]) {
+        self.region.write(reservation.payload(), message);
+        let pending = self.lay(None, reservation, message.len() as u64);
+        self.commit(pending);
+    }
+
+    /// Commits: makes all that was laid visible at once, and wakes a sleeping consumer.
+    #[inline]
+    pub(crate) fn commit(&mut self, pending: Pending) {
+        self.region
+            .store_word(pending.end, VACANT, Ordering::Relaxed);
+        // Release pairs with the acquire in `Consumer::peek`: payload, later words and the stop word
+        // are seen by who sees this word.
+        self.region
+            .store_word(self.tail, pending.first_word, Ordering::Release);
+        self.tail = pending.end;
+        self.sent += pending.messages;
+        self.show_counters();
+        eventcount::notify(&self.region, CONSUMER.event);
+    }
+
+    /// For observers and the next producer. Relaxed: nobody concludes anything from them.
+    #[inline]
+    fn show_counters(&self) {
+        self.region.store64(TAIL, self.tail, Ordering::Relaxed);
+        self.region.store64(SENT, self.sent, Ordering::Relaxed);
+    }
+
+    /// Ends the stream for good.
+    pub(crate) fn close(&self) {
+        if !self.region.is_forked() {
+            PRODUCER.close(CONSUMER, &self.region);
+        }
+    }
+}
+
+/// The record at `position`: where the next one starts, and the number of this one's message, or of
+/// the one that follows padding. `None` at the stop word.
+fn next_record<R: Region>(region: &R, position: u64) -> Result<Option<(u64, u64)>, Corrupt> {
+    let to_end = region.capacity() - (position & (region.capacity() - 1));
+    // Acquire: if another producer died after committing this, its payload is seen by who reads it
+    // after us.
+    match Record::decode(region.load_word(position, Ordering::Acquire)) {
+        Record::Vacant => Ok(None),
+        Record::Message { len, sequence } if footprint(len.into()) <= to_end => {
+            Ok(Some((position + footprint(len.into()), sequence)))
+        }
+        Record::Padding { len, sequence } if u64::from(len) + WORD == to_end => {
+            // The message that the padding was committed with starts the region.
+            match Record::decode(region.load_word(position + to_end, Ordering::Acquire)) {
+                Record::Message {
+                    sequence: behind, ..
+                } if behind == sequence => Ok(Some((
+                    position + to_end,
+                    sequence.wrapping_sub(1) & SEQUENCE_MASK,
+                ))),
+                _ => Err(Corrupt),
+            }
+        }
+        _ => Err(Corrupt),
+    }
+}

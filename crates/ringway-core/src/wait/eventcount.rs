@@ -1,0 +1,56 @@
+//! The eventcount: sleeping on a futex word without losing a wake-up.
+//!
+//! The word is 1 while somebody sleeps or is about to, else 0. A flag, not a count: a sleeper that dies
+//! leaves a 1, and that costs one needless wake, nothing more.
+//!
+//! | sleeper | waker |
+//! |---|---|
+//! | store 1 | publish |
+//! | *sleep fence* | *publish fence* |
+//! | look for what is published | load the word; if 1, exchange it for 0 and wake |
+//! | sleep while the word is 1 | |
+//!
+//! The fences are Dekker's: of the sleeper's look and the waker's load, at least one sees the other
+//! side's store. If the look sees it, nobody sleeps. If the load sees it, the word changes before the
+//! wake, so a sleeper that has not reached the kernel yet is turned away, and one that has is woken.
+
+use std::sync::atomic::Ordering;
+
+use crate::region::Region;
+
+const AWAKE: u32 = 0;
+/// The value to sleep on.
+pub(crate) const ASLEEP: u32 = 1;
+
+/// Wakes whoever sleeps on `event`; without sleepers one fence (free where asymmetric) and one load.
+/// Call it after publishing.
+#[inline]
+pub(crate) fn notify<R: Region>(region: &R, event: usize) {
+    region.publish_fence();
+    // Relaxed: the fence orders it after the publication.
+    if region.load32(event, Ordering::Relaxed) == ASLEEP {
+        wake(region, event);
+    }
+}
+
+#[cold]
+fn wake<R: Region>(region: &R, event: usize) {
+    // Relaxed: the word guards no data; sleepers look at what was published with acquire.
+    if region.swap32(event, AWAKE, Ordering::Relaxed) == ASLEEP {
+        region.wake(event);
+    }
+}
+
+/// Says that the caller is about to sleep on `event`. It must look again after this, and then either
+/// [`cancel`] or sleep while the word is [`ASLEEP`].
+pub(crate) fn prepare<R: Region>(region: &R, event: usize) {
+    // Relaxed: the fence orders it before the caller's look.
+    region.store32(event, ASLEEP, Ordering::Relaxed);
+    region.sleep_fence();
+}
+
+/// Takes [`prepare`] back.
+pub(crate) fn cancel<R: Region>(region: &R, event: usize) {
+    // Relaxed: a waker that still sees the 1 makes a needless wake.
+    region.store32(event, AWAKE, Ordering::Relaxed);
+}

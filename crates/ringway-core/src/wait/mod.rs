@@ -1,0 +1,210 @@
+//! How a blocked call waits: spin, then yield, then park.
+
+pub(crate) mod eventcount;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::liveness::Liveness;
+use crate::region::Region;
+use crate::stream::{Peer, Side};
+use crate::sys::futex::{MonotonicTime, Wake};
+
+/// How long a blocked call spins before it lets the kernel put it to sleep.
+///
+/// A set-up choice of each handle, not of the ring: the two sides may differ, and no message costs a
+/// system call while both are awake.
+///
+/// ```
+/// use ringway_core::Wait;
+/// use std::time::Duration;
+///
+/// assert_eq!(Wait::default(), Wait::Adaptive(Duration::from_micros(50)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Never sleeps: the lowest latency, at the price of a whole processor. On a machine with one
+    /// processor it yields instead.
+    Spin,
+    /// Spins for so long, then sleeps. On a machine with one processor it sleeps at once.
+    Adaptive(Duration),
+    /// Sleeps at once.
+    Park,
+}
+
+impl Default for Wait {
+    /// Spins for about as long as a sleep and a wake-up cost.
+    fn default() -> Self {
+        Self::Adaptive(Duration::from_micros(50))
+    }
+}
+
+/// What ends a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// There is something to look at.
+    Ready,
+    /// The deadline passed.
+    TimedOut,
+}
+
+/// Polls without a pause before the first pause: an answer that is on its way arrives within these.
+const EAGER_POLLS: u32 = 64;
+/// Polls between two looks at the clock and at the peer.
+const POLLS_PER_CHECK: u32 = 64;
+
+/// One side of a ring, as it waits for the other.
+pub(crate) trait Blocked {
+    /// Where the ring is.
+    type Region: Region;
+    /// This side's words, and the other's.
+    const SIDES: (Side, Side);
+    /// Where the ring is.
+    fn region(&self) -> &Self::Region;
+}
+
+/// The terms of a wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) how: Wait,
+    pub(crate) deadline: Option<Instant>,
+    /// Whether the peer's closing or death ends the wait.
+    pub(crate) ends_with_peer: bool,
+}
+
+impl Terms {
+    /// Waits until `ready` says so, or the peer has ended (if that matters), or the deadline passes.
+    ///
+    /// `ready` is called often while spinning, and always after this side has said that it sleeps.
+    pub(crate) fn wait<B: Blocked>(
+        &self,
+        side: &mut B,
+        mut ready: impl FnMut(&mut B) -> bool,
+    ) -> Waited {
+        let spun = match self.how {
+            Wait::Park => None,
+            Wait::Spin => self.spin(None, side, &mut ready),
+            Wait::Adaptive(budget) => self.spin(Some(budget), side, &mut ready),
+        };
+        spun.unwrap_or_else(|| self.park(side, &mut ready))
+    }
+
+    /// `None` when the budget is spent.
+    fn spin<B: Blocked>(
+        &self,
+        budget: Option<Duration>,
+        side: &mut B,
+        ready: &mut impl FnMut(&mut B) -> bool,
+    ) -> Option<Waited> {
+        let alone = processors() == 1;
+        if alone && budget.is_some() {
+            return None;
+        }
+        for _ in 0..EAGER_POLLS {
+            if ready(side) {
+                return Some(Waited::Ready);
+            }
+        }
+        let started = Instant::now();
+        loop {
+            if self.peer_has_ended(side) {
+                return Some(Waited::Ready);
+            }
+            let now = Instant::now();
+            if self.deadline.is_some_and(|deadline| now >= deadline) {
+                return Some(Waited::TimedOut);
+            }
+            if budget.is_some_and(|budget| now - started >= budget) {
+                return None;
+            }
+            for _ in 0..POLLS_PER_CHECK {
+                if ready(side) {
+                    return Some(Waited::Ready);
+                }
+                std::hint::spin_loop();
+            }
+            if alone {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    fn park<B: Blocked>(&self, side: &mut B, ready: &mut impl FnMut(&mut B) -> bool) -> Waited {
+        let (own, peer) = B::SIDES;
+        // A deadline beyond the clock's range is none.
+        let deadline = self.deadline.and_then(|deadline| {
+            MonotonicTime::after(deadline.saturating_duration_since(Instant::now()))
+        });
+        loop {
+            eventcount::prepare(side.region(), own.event);
+            // Fetched before the peer is judged: if it dies in between, the kernel refuses to sleep on
+            // the old value.
+            let peer_word = side.region().load32(peer.liveness, Ordering::Relaxed);
+            if ready(side) || self.peer_has_ended(side) {
+                eventcount::cancel(side.region(), own.event);
+                return Waited::Ready;
+            }
+            // Also when nobody is there yet: who attaches may die before it can notify, and the kernel
+            // wakes all the same.
+            let words = [(own.event, eventcount::ASLEEP), (peer.liveness, peer_word)];
+            let woken = side.region().wait(&words, deadline);
+            if woken == Wake::TimedOut {
+                eventcount::cancel(side.region(), own.event);
+                return if ready(side) {
+                    Waited::Ready
+                } else {
+                    Waited::TimedOut
+                };
+            }
+        }
+    }
+
+    fn peer_has_ended<B: Blocked>(&self, side: &B) -> bool {
+        if !self.ends_with_peer {
+            return false;
+        }
+        let ((_, peer), region) = (B::SIDES, side.region());
+        if peer.is_closed(region) {
+            return true;
+        }
+        let dead = peer.liveness(region) == Liveness::Dead;
+        if dead {
+            // The kernel woke one of those who sleep on this word; pass it on.
+            region.wake(peer.liveness);
+        }
+        dead
+    }
+}
+
+/// Waits until the peer is attached or has closed.
+pub(crate) fn wait_for_peer<B: Blocked>(
+    side: &mut B,
+    how: Wait,
+    deadline: Option<Instant>,
+) -> Peer {
+    let (_, peer) = B::SIDES;
+    let terms = Terms {
+        how,
+        deadline,
+        ends_with_peer: false,
+    };
+    terms.wait(side, |side| {
+        matches!(peer.state(side.region()), Peer::Alive | Peer::Closed)
+    });
+    peer.state(side.region())
+}
+
+/// Processors that this process may run on. Asked once.
+fn processors() -> usize {
+    use std::sync::OnceLock;
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| {
+        let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0));
+        let count = |set: nix::sched::CpuSet| {
+            (0..nix::sched::CpuSet::count())
+                .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
+                .count()
+        };
+        set.map_or(1, count).max(1)
+    })
+}
