@@ -61,8 +61,9 @@ fn sysv_segments() -> Vec<Address> {
         let mut fields = line.split_whitespace();
         let key: i32 = fields.next()?.parse().ok()?;
         let id: i32 = fields.next()?.parse().ok()?;
-        let len: usize = fields.nth(1)?.parse().ok()?;
-        Some((key, id, len))
+        let mode = u32::from_str_radix(fields.next()?, 8).ok()?;
+        let len: usize = fields.next()?.parse().ok()?;
+        (mode & shmget::REMOVED == 0).then_some((key, id, len))
     });
     rows.filter(|&(_, id, len)| {
         Memory::of_sysv(id, len).is_ok_and(|memory| memory.magic() == MAGIC)

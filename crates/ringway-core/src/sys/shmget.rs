@@ -5,6 +5,10 @@ use std::ptr::NonNull;
 
 use nix::errno::Errno;
 
+/// The bit among the permissions that says a segment goes with its last attachment: the kernel's
+/// SHM_DEST, which libc does not name.
+pub(crate) const REMOVED: u32 = 0o1000;
+
 /// What the kernel tells about a segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Status {
@@ -58,8 +62,6 @@ fn attached(result: *mut c_void) -> Result<NonNull<c_void>, Errno> {
 /// IPC_STAT.
 pub(crate) fn status(id: i32) -> Result<Status, Errno> {
     let ds = stat(id)?;
-    // The kernel's SHM_DEST, which libc does not name.
-    const SHM_DEST: u32 = 0o1000;
     Ok(Status {
         len: ds.shm_segsz,
         creator_uid: ds.shm_perm.cuid,
@@ -67,7 +69,7 @@ pub(crate) fn status(id: i32) -> Result<Status, Errno> {
         creator_pid: ds.shm_cpid,
         attached: ds.shm_nattch as u64,
         mode: u32::from(ds.shm_perm.mode) & 0o777,
-        removed: u32::from(ds.shm_perm.mode) & SHM_DEST != 0,
+        removed: u32::from(ds.shm_perm.mode) & REMOVED != 0,
     })
 }
 

@@ -25,7 +25,7 @@ use super::{foreign, status};
 
 /// The execute bit of the group alone, which no program sets: the kernel gives it no meaning, and
 /// modes like 0777 set it for the owner too.
-pub(super) const HALF_MADE: u32 = 0o010;
+pub(in crate::segment) const HALF_MADE: u32 = 0o010;
 const EXECUTE_BITS: u32 = 0o111;
 
 /// How long to wait for a creator that is alive to finish.

@@ -33,6 +33,8 @@ use super::{
     watch,
 };
 
+#[cfg(test)]
+pub(super) use attached::HALF_MADE;
 pub(super) use attached::{Attached, half_made, is_half_made};
 
 pub(super) fn create(request: &Request<'_>, key: &SysvKey, plan: &Plan) -> Result<Segment, Error> {
