@@ -85,9 +85,12 @@ fn full_then_room() {
             }
             consumer
         });
+        // The fifth goes where the first was read.
         send(&mut sending, 4).unwrap();
+        send(&mut sending, 5).unwrap();
         let mut consumer = receiver.join().unwrap();
         assert_eq!(receive(&mut consumer), Ok(4));
+        assert_eq!(receive(&mut consumer), Ok(5));
     });
 }
 
