@@ -144,7 +144,7 @@ fn remove_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<(), Error> {
             )
             .remedy("try again when it is made")
     };
-    Attached::new(attempt, id)?
+    Attached::new(attempt, id, status)?
         .remove_half_made(attempt)?
         .ok_or_else(in_use)
 }

@@ -1,6 +1,6 @@
 //! How much memory there is, as the kernel tells it in files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Bytes, of something that can run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,32 +51,65 @@ fn after<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name))
 }
 
-/// The memory limits of the control groups (version 2) that this process is in, innermost first.
-pub(super) fn groups() -> Vec<Room> {
-    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    match after(&text, "0::/") {
-        Some(group) => groups_below(Path::new("/sys/fs/cgroup"), group),
-        None => Vec::new(),
-    }
+/// Where a version of control groups says what.
+struct Files {
+    /// What this process's line in /proc/self/cgroup has before the group.
+    line: &'static str,
+    root: &'static str,
+    limit: &'static str,
+    used: &'static str,
+    /// In `memory.stat`: pages of files that nobody has used lately, which are given up first.
+    reclaimable: &'static str,
 }
 
-fn groups_below(root: &Path, group: &str) -> Vec<Room> {
+const VERSIONS: [Files; 2] = [
+    Files {
+        line: "0::/",
+        root: "/sys/fs/cgroup",
+        limit: "memory.max",
+        used: "memory.current",
+        reclaimable: "inactive_file ",
+    },
+    Files {
+        line: ":memory:/",
+        root: "/sys/fs/cgroup/memory",
+        limit: "memory.limit_in_bytes",
+        used: "memory.usage_in_bytes",
+        reclaimable: "total_inactive_file ",
+    },
+];
+
+/// The memory limits of the control groups that this process is in, innermost first.
+pub(super) fn groups() -> Vec<Room> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mut found = Vec::new();
+    for files in &VERSIONS {
+        let group = text
+            .lines()
+            .find_map(|line| Some(line.split_once(files.line)?.1));
+        if let Some(group) = group {
+            found.extend(groups_below(files, Path::new(files.root), group));
+        }
+    }
+    found
+}
+
+fn groups_below(files: &Files, root: &Path, group: &str) -> Vec<Room> {
     let directory = root.join(group);
     let above = directory
         .ancestors()
         .take_while(|path| path.starts_with(root));
-    above.map(Path::to_owned).filter_map(group_room).collect()
+    above.filter_map(|path| group_room(files, path)).collect()
 }
 
 /// `None` without a limit.
-fn group_room(directory: PathBuf) -> Option<Room> {
+fn group_room(files: &Files, directory: &Path) -> Option<Room> {
     let read = |file| std::fs::read_to_string(directory.join(file)).ok();
     let number = |text: &str| text.trim().parse::<u64>().ok();
-    let total = number(&read("memory.max")?)?;
-    let used = number(&read("memory.current")?)?;
-    // Pages of files that nobody has used lately are given up first.
+    let total = number(&read(files.limit)?)?;
+    let used = number(&read(files.used)?)?;
     let reclaimable = read("memory.stat")
-        .and_then(|text| number(after(&text, "inactive_file ")?))
+        .and_then(|text| number(after(&text, files.reclaimable)?))
         .unwrap_or(0);
     let used = used.saturating_sub(reclaimable);
     Some(Room {
@@ -120,7 +153,7 @@ mod tests {
         write(&root.join("a"), "memory.current", "5\n");
         write(&root, "memory.max", "2000\n");
         write(&root, "memory.current", "2500\n");
-        let found = groups_below(&root, "a/b");
+        let found = groups_below(&VERSIONS[0], &root, "a/b");
         std::fs::remove_dir_all(&root).unwrap();
         let room = |total, free| Room { total, free };
         assert_eq!(found, [room(1000, 400), room(2000, 0)]);

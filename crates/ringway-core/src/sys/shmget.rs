@@ -21,7 +21,7 @@ pub(crate) struct Status {
     /// Process id of the creator.
     pub(crate) creator_pid: libc::pid_t,
     /// How many times it is attached now.
-    pub(crate) attached: u64,
+    pub(crate) attached: libc::shmatt_t,
     /// The nine permission bits.
     pub(crate) mode: u32,
     /// Removed already; it goes with its last attachment.
@@ -67,7 +67,7 @@ pub(crate) fn status(id: i32) -> Result<Status, Errno> {
         creator_uid: ds.shm_perm.cuid,
         owner_uid: ds.shm_perm.uid,
         creator_pid: ds.shm_cpid,
-        attached: ds.shm_nattch as u64,
+        attached: ds.shm_nattch,
         mode: u32::from(ds.shm_perm.mode) & 0o777,
         removed: u32::from(ds.shm_perm.mode) & REMOVED != 0,
     })

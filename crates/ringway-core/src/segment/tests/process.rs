@@ -190,14 +190,14 @@ fn entry() {
     }
 }
 
-fn half_made_segment(fixture: &Fixture, plan: &Plan) -> crate::segment::sysv::Attached {
+pub(super) fn half_made_segment(fixture: &Fixture, plan: &Plan) -> crate::segment::sysv::Attached {
     let flags = libc::IPC_CREAT | libc::IPC_EXCL | (0o600 | HALF_MADE) as libc::c_int;
     let id = shmget::get(fixture.key(), plan.geometry.total_len() as usize, flags).unwrap();
     let attempt = Attempt {
         action: "create",
         address: &fixture.address,
     };
-    crate::segment::sysv::Attached::new(attempt, id).unwrap()
+    crate::segment::sysv::Attached::new(attempt, id, shmget::status(id).unwrap()).unwrap()
 }
 
 /// Moves this process into namespaces of its own, so that what it changes is its own; `None` where it

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use super::process::{command, run_to_death};
+use super::process::{command, half_made_segment, run_to_death};
 use super::*;
 
 #[test]
@@ -167,4 +167,36 @@ fn a_removed_segment_is_gone_for_newcomers() {
     assert_fails(Segment::open(&Request::new(&by_id)), ErrorKind::NotFound);
     assert!(!list().contains(&by_id));
     data_word(&made).store(1, Ordering::Relaxed);
+}
+
+/// A creator is stopped before it has the lock, and others act in the meantime.
+#[test]
+fn a_creator_that_comes_late_leaves_the_ring_of_another_alone() {
+    let fixture = Fixture::sysv();
+    let late = half_made_segment(&fixture, &plan());
+    let (made, created) = Segment::open_or_create(&fixture.request(), &plan()).unwrap();
+    assert!(created);
+    let attempt = Attempt {
+        action: "create",
+        address: &fixture.address,
+    };
+    let finished = late.finish(attempt, &fixture.request(), &plan()).unwrap();
+    assert!(finished.is_none());
+    let opened = Segment::open(&fixture.request()).unwrap();
+    assert_eq!(opened.header, made.header);
+    assert!(late.remove_half_made(attempt).unwrap().is_none());
+    assert!(fixture.exists());
+}
+
+#[test]
+fn a_creator_that_comes_late_uses_no_segment_that_was_removed() {
+    let fixture = Fixture::sysv();
+    let late = half_made_segment(&fixture, &plan());
+    remove(&fixture.address).unwrap();
+    let attempt = Attempt {
+        action: "create",
+        address: &fixture.address,
+    };
+    let finished = late.finish(attempt, &fixture.request(), &plan()).unwrap();
+    assert!(finished.is_none());
 }
