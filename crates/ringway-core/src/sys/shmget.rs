@@ -5,6 +5,10 @@ use std::ptr::NonNull;
 
 use nix::errno::Errno;
 
+/// The bit among the permissions that says a segment goes with its last attachment: the kernel's
+/// SHM_DEST, which libc does not name.
+pub(crate) const REMOVED: u32 = 0o1000;
+
 /// What the kernel tells about a segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Status {
@@ -17,7 +21,9 @@ pub(crate) struct Status {
     /// Process id of the creator.
     pub(crate) creator_pid: libc::pid_t,
     /// How many times it is attached now.
-    pub(crate) attached: u64,
+    pub(crate) attached: libc::shmatt_t,
+    /// The nine permission bits.
+    pub(crate) mode: u32,
     /// Removed already; it goes with its last attachment.
     pub(crate) removed: bool,
 }
@@ -55,20 +61,42 @@ fn attached(result: *mut c_void) -> Result<NonNull<c_void>, Errno> {
 
 /// IPC_STAT.
 pub(crate) fn status(id: i32) -> Result<Status, Errno> {
-    // SAFETY: shmid_ds is plain integers, for which zero is a value.
-    let mut ds: libc::shmid_ds = unsafe { std::mem::zeroed() };
-    // SAFETY: `ds` is a shmid_ds that the kernel may fill.
-    Errno::result(unsafe { libc::shmctl(id, libc::IPC_STAT, &mut ds) })?;
-    // The kernel's SHM_DEST, which libc does not name.
-    const SHM_DEST: u32 = 0o1000;
+    let ds = stat(id)?;
     Ok(Status {
         len: ds.shm_segsz,
         creator_uid: ds.shm_perm.cuid,
         owner_uid: ds.shm_perm.uid,
         creator_pid: ds.shm_cpid,
-        attached: ds.shm_nattch as u64,
-        removed: u32::from(ds.shm_perm.mode) & SHM_DEST != 0,
+        attached: ds.shm_nattch,
+        mode: u32::from(ds.shm_perm.mode) & 0o777,
+        removed: u32::from(ds.shm_perm.mode) & REMOVED != 0,
     })
+}
+
+fn stat(id: i32) -> Result<libc::shmid_ds, Errno> {
+    // SAFETY: shmid_ds is plain integers, for which zero is a value.
+    let mut ds: libc::shmid_ds = unsafe { std::mem::zeroed() };
+    // SAFETY: `ds` is a shmid_ds that the kernel may fill.
+    Errno::result(unsafe { libc::shmctl(id, libc::IPC_STAT, &mut ds) })?;
+    Ok(ds)
+}
+
+/// IPC_SET: replaces the nine permission bits.
+pub(crate) fn set_mode(id: i32, mode: u32) -> Result<(), Errno> {
+    let mut ds = stat(id)?;
+    // Nine bits fit every architecture's mode_t.
+    ds.shm_perm.mode = (mode & 0o777) as _;
+    // SAFETY: `ds` is a whole shmid_ds; the kernel reads it.
+    Errno::result(unsafe { libc::shmctl(id, libc::IPC_SET, &mut ds) }).map(drop)
+}
+
+/// shmdt: undoes [`attach_to_read`].
+///
+/// # Safety
+/// `address` must come from there, and nothing may use the mapping afterwards.
+pub(crate) unsafe fn detach(address: NonNull<c_void>) {
+    // SAFETY: the caller gives up the mapping. The only failure is an address where none begins.
+    unsafe { libc::shmdt(address.as_ptr()) };
 }
 
 /// IPC_RMID: the segment goes with its last attachment.
