@@ -1,2 +1,33 @@
-//! The command.
-fn main() {}
+//! The command `ringway`: rings from the shell.
+
+mod attach;
+mod cli;
+mod failure;
+mod framing;
+mod inspect;
+mod output;
+mod progress;
+mod recv;
+mod rm;
+mod send;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Send(args) => send::run(&args),
+        Command::Recv(args) => recv::run(&args),
+        Command::Ls(args) => inspect::ls(&args),
+        Command::Stat(args) => inspect::stat(&args),
+        Command::Rm(args) => rm::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -175,11 +175,19 @@ impl Terms {
     }
 }
 
-/// Waits until the peer is attached or has closed.
-pub(crate) fn wait_for_peer<B: Blocked>(side: &mut B, how: Wait, deadline: Option<Instant>) -> Peer {
+/// Waits until the peer is attached or has closed, or until `left_work`: one that came and died while
+/// this side was waking up may have.
+pub(crate) fn wait_for_peer<B: Blocked>(
+    side: &mut B,
+    how: Wait,
+    deadline: Option<Instant>,
+    left_work: impl Fn(&B) -> bool,
+) -> Peer {
     let (_, peer) = B::SIDES;
     let terms = Terms { how, deadline, ends_with_peer: false };
-    terms.wait(side, |side| matches!(peer.state(side.region()), Peer::Alive | Peer::Closed));
+    terms.wait(side, |side| {
+        matches!(peer.state(side.region()), Peer::Alive | Peer::Closed) || left_work(side)
+    });
     peer.state(side.region())
 }
 

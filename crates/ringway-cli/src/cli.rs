@@ -1,0 +1,264 @@
+//! The command line: its words, and the help that goes with them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use ringway::Address;
+
+use crate::framing::Framing;
+use crate::units;
+
+/// Messages between processes on this machine, through shared memory.
+#[derive(Debug, Parser)]
+#[command(name = "ringway", version, arg_required_else_help = true, after_help = OVERVIEW)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const OVERVIEW: &str = "\
+Addresses:
+  shm:NAME          POSIX shared memory, /dev/shm/NAME
+  file:PATH         a memory-mapped file; outlives every process and a reboot
+  sysv:0xKEY        a System V segment; also sysv:PATH#ID (ftok), sysv:id=SHMID
+  memfd:            anonymous memory (demo and bench only: it has no name to find it by)
+
+Exit status:
+  0  done
+  1  a negative answer: nothing there, timed out, the peer died before it closed
+  2  an error
+
+Try it:
+  ringway demo
+  seq 1000000 | ringway send shm:numbers --create &
+  ringway recv shm:numbers --wait 5s --unlink | tail -1";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Send(SendArgs),
+    Recv(RecvArgs),
+    Ls(LsArgs),
+    Stat(StatArgs),
+    Rm(RmArgs),
+}
+
+/// What `send` and `recv` have in common.
+#[derive(Args, Debug)]
+pub(crate) struct RingArgs {
+    /// Where the ring is: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID or sysv:id=SHMID
+    #[arg(value_parser = address)]
+    pub(crate) address: Address,
+
+    /// Make the ring if nothing is there
+    #[arg(long)]
+    pub(crate) create: bool,
+
+    /// Bytes for messages in a new ring, such as 64K or 16MiB; a message takes up to half [default: 4MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size, requires = "create")]
+    pub(crate) capacity: Option<u64>,
+
+    /// Permission bits of a new ring [default: 600]
+    #[arg(long, value_name = "OCTAL", value_parser = units::mode, requires = "create")]
+    pub(crate) mode: Option<u32>,
+
+    /// Wait so long for the ring to appear
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) wait: Option<Duration>,
+
+    #[command(flatten)]
+    framing: FramingArgs,
+
+    /// Show no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+impl RingArgs {
+    /// What is a message.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing.choice()
+    }
+}
+
+/// What a message is, in a stream of bytes.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+struct FramingArgs {
+    /// A message is a line, without its newline (the default)
+    #[arg(long)]
+    lines: bool,
+
+    /// A message is a block of bytes, of whatever size they come in
+    #[arg(long)]
+    raw: bool,
+
+    /// A message has its length before it: 32 bits, little-endian
+    #[arg(long)]
+    frames: bool,
+
+    /// One message is all
+    #[arg(long)]
+    whole: bool,
+}
+
+impl FramingArgs {
+    fn choice(&self) -> Framing {
+        match self {
+            Self { raw: true, .. } => Framing::Raw,
+            Self { frames: true, .. } => Framing::Frames,
+            Self { whole: true, .. } => Framing::Whole,
+            _ => Framing::Lines,
+        }
+    }
+}
+
+/// Send lines, blocks, frames or a whole input
+///
+/// Reads the FILEs, or standard input, and sends what it reads as messages. Waits while the ring is
+/// full. At the end of the input it closes the ring: the receiver drains it and ends too. If anything
+/// else ends it, the ring stays open.
+#[derive(Args, Debug)]
+#[command(after_help = SEND_HELP)]
+pub(crate) struct SendArgs {
+    #[command(flatten)]
+    pub(crate) ring: RingArgs,
+
+    /// When all is received, remove the address
+    #[arg(long)]
+    pub(crate) unlink: bool,
+
+    /// Files to send, one after the other as if they were one; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+const SEND_HELP: &str = "\
+Exit status:
+  0  all is sent, and the ring is closed (with --unlink: drained and removed)
+  1  nothing is there, or the receiver died or closed; the ring keeps what was sent
+  2  an error: the input could not be read, a message is too large, another process sends
+
+Examples:
+  journalctl -f | ringway send shm:log --create
+  ringway send file:/var/lib/jobs.ring --create --capacity 64M jobs.txt
+  tar c src | ringway send shm:tar --raw --wait 10s";
+
+/// Receive messages and write them to standard output
+///
+/// Ends when the sender has closed the ring and all is received. A message is released only when its
+/// bytes are written: what a killed receiver did not write, the next one gets.
+#[derive(Args, Debug)]
+#[command(after_help = RECV_HELP)]
+pub(crate) struct RecvArgs {
+    #[command(flatten)]
+    pub(crate) ring: RingArgs,
+
+    /// At the end, remove the address
+    #[arg(long)]
+    pub(crate) unlink: bool,
+
+    /// End after so many messages; the rest stays in the ring
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+
+    /// End with status 1 if no message comes for so long
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// If the sender dies before it closes, wait for the next one
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+const RECV_HELP: &str = "\
+Exit status:
+  0  the ring is closed and drained, or --count is reached, or nobody reads the output any more
+  1  nothing is there, --timeout passed, or the sender died before it closed (all that it sent is
+     written)
+  2  an error
+
+Examples:
+  ringway recv shm:log --wait 10s | grep -i error
+  ringway recv shm:tar --raw --create --unlink | tar x
+  ringway recv file:/var/lib/jobs.ring --count 1 --timeout 5s";
+
+/// List the rings of this machine
+///
+/// Shows the rings in POSIX and System V shared memory that this user may read, and those in the given
+/// files and directories.
+#[derive(Args, Debug)]
+#[command(after_help = LS_HELP)]
+pub(crate) struct LsArgs {
+    /// Write an array of objects as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// File rings, or directories to look for them in
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+const LS_HELP: &str = "\
+Exit status:
+  0  listed, even if there are none
+  1  a given FILE does not exist
+  2  an error
+
+Examples:
+  ringway ls
+  ringway ls /var/lib/rings
+  ringway ls --json | jq -r '.[] | select(.used_bytes > 0) | .address'";
+
+/// Show one ring: how full, how many messages, who is attached
+#[derive(Args, Debug)]
+#[command(after_help = STAT_HELP)]
+pub(crate) struct StatArgs {
+    /// Where the ring is
+    #[arg(value_parser = address)]
+    pub(crate) address: Address,
+
+    /// Write an object as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const STAT_HELP: &str = "\
+Exit status:
+  0  shown
+  1  nothing is there
+  2  an error: it is no ring, or may not be read
+
+Examples:
+  ringway stat shm:log
+  ringway stat shm:log --json | jq '.sent - .received'";
+
+/// Remove rings
+///
+/// Refuses while a live process is attached, and never removes anything that is no ring.
+#[derive(Args, Debug)]
+#[command(after_help = RM_HELP)]
+pub(crate) struct RmArgs {
+    /// Where the rings are
+    #[arg(value_name = "ADDRESS", value_parser = address, required = true)]
+    pub(crate) addresses: Vec<Address>,
+
+    /// Remove even if live processes are attached; they can go on, but nobody else will find the ring
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+const RM_HELP: &str = "\
+Exit status:
+  0  removed
+  1  nothing is there
+  2  an error: a live process is attached, or it is no ring
+
+Examples:
+  ringway rm shm:log
+  ringway rm --force sysv:0x52494e47";
+
+/// Parses an address; clap puts the argument's name before the error.
+fn address(text: &str) -> Result<Address, ringway::Error> {
+    text.parse()
+}
