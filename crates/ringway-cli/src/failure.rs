@@ -24,12 +24,18 @@ enum Status {
 impl Failure {
     /// A negative answer: nothing there, timed out, the peer died.
     pub(crate) fn negative(message: impl fmt::Display) -> Self {
-        Self { status: Status::Negative, message: message.to_string() }
+        Self {
+            status: Status::Negative,
+            message: message.to_string(),
+        }
     }
 
     /// Something went wrong.
     pub(crate) fn error(message: impl fmt::Display) -> Self {
-        Self { status: Status::Error, message: message.to_string() }
+        Self {
+            status: Status::Error,
+            message: message.to_string(),
+        }
     }
 
     /// Whether it is more than a negative answer.
@@ -40,7 +46,10 @@ impl Failure {
     /// Standard output did not take what was written.
     pub(crate) fn output(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self { status: Status::Unread, message: String::new() };
+            return Self {
+                status: Status::Unread,
+                message: String::new(),
+            };
         }
         Self::error(format!("cannot write to standard output: {error}"))
     }

@@ -36,7 +36,10 @@ impl Input {
         if waiting.is_empty() {
             waiting.push_back("-".into());
         }
-        let mut input = Self { waiting, current: None };
+        let mut input = Self {
+            waiting,
+            current: None,
+        };
         input.open_next().map_err(Failure::error)?;
         Ok(input)
     }
@@ -146,7 +149,11 @@ fn lines(
             break;
         }
     }
-    if begun.is_empty() { Ok(()) } else { send(&begun) }
+    if begun.is_empty() {
+        Ok(())
+    } else {
+        send(&begun)
+    }
 }
 
 fn raw(
@@ -183,7 +190,10 @@ fn frames(
         input.read_exact(&mut len).map_err(read)?;
         let len = u32::from_le_bytes(len) as usize;
         if len > max {
-            return Err(too_large(format_args!("frame {number} with {len} bytes"), max));
+            return Err(too_large(
+                format_args!("frame {number} with {len} bytes"),
+                max,
+            ));
         }
         frame.resize(len, 0);
         input.read_exact(&mut frame).map_err(read)?;
@@ -198,7 +208,10 @@ fn whole(
     mut send: impl FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut all = Vec::new();
-    input.take(max as u64 + 1).read_to_end(&mut all).map_err(Failure::error)?;
+    input
+        .take(max as u64 + 1)
+        .read_to_end(&mut all)
+        .map_err(Failure::error)?;
     if all.len() > max {
         return Err(too_large("the input", max));
     }
@@ -250,9 +263,16 @@ mod tests {
     #[test]
     fn lines_are_cut_alike_however_they_arrive() {
         let text = b"one\n\nthree is longer than the buffer\n\n\nlast";
-        let expected: Vec<_> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        let expected: Vec<_> = text
+            .split(|byte| *byte == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect();
         for step in 1..12 {
-            assert_eq!(cut_lines(text, step, 100), (expected.clone(), true), "{step}");
+            assert_eq!(
+                cut_lines(text, step, 100),
+                (expected.clone(), true),
+                "{step}"
+            );
         }
     }
 
@@ -265,9 +285,15 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_stops_the_rest() {
-        assert_eq!(cut_lines(b"ok\n0123456789\nnot sent", 3, 9), (vec![b"ok".to_vec()], false));
+        assert_eq!(
+            cut_lines(b"ok\n0123456789\nnot sent", 3, 9),
+            (vec![b"ok".to_vec()], false)
+        );
         assert_eq!(cut_lines(b"0123456789", 3, 9), (vec![], false));
-        assert_eq!(cut_lines(b"012345678", 3, 9), (vec![b"012345678".to_vec()], true));
+        assert_eq!(
+            cut_lines(b"012345678", 3, 9),
+            (vec![b"012345678".to_vec()], true)
+        );
     }
 
     #[test]

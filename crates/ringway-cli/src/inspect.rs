@@ -50,7 +50,11 @@ impl From<&Stat> for RingJson {
             producer_closed: stat.producer_closed,
             consumer_closed: stat.consumer_closed,
             created_ns: stat.created_ns,
-            participants: stat.participants.iter().map(ParticipantJson::from).collect(),
+            participants: stat
+                .participants
+                .iter()
+                .map(ParticipantJson::from)
+                .collect(),
         }
     }
 }
@@ -77,18 +81,31 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
     // Writing to a string cannot fail.
     let mut field = |name: &str, value: String| drop(writeln!(text, "{name:<12}{value}"));
     field("address", stat.address.to_string());
-    field("kind", format!("{}, woken by {}", stat.kind.name(), stat.sync.name()));
+    field(
+        "kind",
+        format!("{}, woken by {}", stat.kind.name(), stat.sync.name()),
+    );
     field("created", time(stat.created_ns));
     let percent = stat.used_bytes as f64 * 100.0 / stat.capacity_bytes.max(1) as f64;
     let (used, capacity) = (human_size(stat.used_bytes), human_size(stat.capacity_bytes));
     field("used", format!("{used} of {capacity} ({percent:.1} %)"));
     field("sent", format!("{} messages", stat.sent));
     let behind = stat.sent - stat.received.min(stat.sent);
-    field("received", format!("{} messages, {behind} behind", stat.received));
+    field(
+        "received",
+        format!("{} messages, {behind} behind", stat.received),
+    );
     for role in [Role::Producer, Role::Consumer] {
-        let holder = stat.participants.iter().find(|participant| participant.role == role);
-        let since = holder.filter(|holder| holder.alive).map(|holder| time(holder.attached_ns));
-        let since = since.map(|since| format!(", since {since}")).unwrap_or_default();
+        let holder = stat
+            .participants
+            .iter()
+            .find(|participant| participant.role == role);
+        let since = holder
+            .filter(|holder| holder.alive)
+            .map(|holder| time(holder.attached_ns));
+        let since = since
+            .map(|since| format!(", since {since}"))
+            .unwrap_or_default();
         field(role.name(), state(&stat, role) + &since);
     }
     output::print(&text)
@@ -147,7 +164,10 @@ fn look_in(path: &Path) -> Result<Vec<Stat>, Failure> {
     }
     files.sort();
     // A directory may hold anything; what is no ring, or not ours to read, is none of ours to report.
-    Ok(files.into_iter().filter_map(|file| ringway::stat(&Address::File(file)).ok()).collect())
+    Ok(files
+        .into_iter()
+        .filter_map(|file| ringway::stat(&Address::File(file)).ok())
+        .collect())
 }
 
 fn is_passing(error: &Error) -> bool {
@@ -158,7 +178,9 @@ fn table(stats: &[Stat]) -> String {
     if stats.is_empty() {
         return String::new();
     }
-    let head = ["ADDRESS", "KIND", "CAPACITY", "USED", "SENT", "RECEIVED", "PRODUCER", "CONSUMER"];
+    let head = [
+        "ADDRESS", "KIND", "CAPACITY", "USED", "SENT", "RECEIVED", "PRODUCER", "CONSUMER",
+    ];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(stats.iter().map(|stat| {
         [
@@ -173,7 +195,12 @@ fn table(stats: &[Stat]) -> String {
         ]
     }));
     let widths: Vec<usize> = (0..head.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let numbers = 2..6;
     let mut text = String::new();
@@ -201,7 +228,10 @@ fn state(stat: &Stat, role: Role) -> String {
         Role::Consumer => stat.consumer_closed,
         _ => false,
     };
-    let holder = stat.participants.iter().find(|participant| participant.role == role);
+    let holder = stat
+        .participants
+        .iter()
+        .find(|participant| participant.role == role);
     match holder {
         _ if closed => "closed".to_owned(),
         Some(holder) if holder.alive => holder.pid.to_string(),
@@ -214,5 +244,8 @@ fn state(stat: &Stat, role: Role) -> String {
 fn time(ns: u64) -> String {
     UNIX_EPOCH
         .checked_add(Duration::from_secs(ns / 1_000_000_000))
-        .map_or_else(|| "unknown".to_owned(), |at| humantime::format_rfc3339_seconds(at).to_string())
+        .map_or_else(
+            || "unknown".to_owned(),
+            |at| humantime::format_rfc3339_seconds(at).to_string(),
+        )
 }

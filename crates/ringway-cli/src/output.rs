@@ -8,7 +8,11 @@ use crate::failure::Failure;
 
 /// Standard output without the line buffer that `std` puts before it.
 pub(crate) fn data() -> Result<File, Failure> {
-    io::stdout().as_fd().try_clone_to_owned().map(File::from).map_err(Failure::output)
+    io::stdout()
+        .as_fd()
+        .try_clone_to_owned()
+        .map(File::from)
+        .map_err(Failure::output)
 }
 
 /// Writes a whole listing.

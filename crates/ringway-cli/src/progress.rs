@@ -30,7 +30,13 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { bar, messages: 0, bytes: 0, started: now, drawn: now - INTERVAL }
+        Self {
+            bar,
+            messages: 0,
+            bytes: 0,
+            started: now,
+            drawn: now - INTERVAL,
+        }
     }
 
     /// Counts `messages` with `bytes` in all.

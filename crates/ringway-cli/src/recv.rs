@@ -33,7 +33,11 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
     match outcome {
         Ok(()) => {
             drop(receiver);
-            if args.unlink { attach::unlink(&ring) } else { Ok(()) }
+            if args.unlink {
+                attach::unlink(&ring)
+            } else {
+                Ok(())
+            }
         }
         Err(failure) => {
             if failure.is_error() {
@@ -68,7 +72,9 @@ impl Inlet {
             match self.receiver.wait(deadline(args.timeout)) {
                 Ok(()) => left -= self.pass_on(left)?,
                 Err(RecvError::Closed) if self.framing == Framing::Whole => {
-                    return Err(Failure::negative("the sender has closed the ring without a message"));
+                    return Err(Failure::negative(
+                        "the sender has closed the ring without a message",
+                    ));
                 }
                 Err(RecvError::Closed) => return Ok(()),
                 Err(RecvError::PeerDied) if args.follow => self.wait_for_sender(args.timeout)?,
@@ -88,13 +94,22 @@ impl Inlet {
 
     /// Writes up to `most` messages that are there now, then releases them.
     fn pass_on(&mut self, most: u64) -> Result<u64, Failure> {
-        let Self { receiver, framing, output, bytes, ends, progress } = self;
+        let Self {
+            receiver,
+            framing,
+            output,
+            bytes,
+            ends,
+            progress,
+        } = self;
         bytes.clear();
         ends.clear();
         let mut backlog = receiver.backlog();
         while (ends.len() as u64) < most && bytes.len() < BLOCK {
             // An error shows again, in `wait`, when what came before it is out.
-            let Ok(Some(message)) = backlog.next_message() else { break };
+            let Ok(Some(message)) = backlog.next_message() else {
+                break;
+            };
             append(bytes, message, *framing);
             ends.push(bytes.len());
         }

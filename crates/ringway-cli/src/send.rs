@@ -22,12 +22,22 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         progress.add(1, message.len());
         Ok(())
     })
-    .and_then(|()| if args.unlink { outlet.wait_until_drained() } else { Ok(()) });
+    .and_then(|()| {
+        if args.unlink {
+            outlet.wait_until_drained()
+        } else {
+            Ok(())
+        }
+    });
     drop(progress);
     match done {
         Ok(()) => {
             // Before the ring is closed: until then nobody begins anew at this address.
-            let unlinked = if args.unlink { attach::unlink(&ring) } else { Ok(()) };
+            let unlinked = if args.unlink {
+                attach::unlink(&ring)
+            } else {
+                Ok(())
+            };
             outlet.sender.close();
             unlinked
         }
@@ -49,7 +59,11 @@ struct Outlet {
 impl Outlet {
     fn new(sender: Sender) -> Self {
         let died_before = sender.peer() == Peer::Died;
-        Self { sender, died_before, peer_ended: false }
+        Self {
+            sender,
+            died_before,
+            peer_ended: false,
+        }
     }
 
     fn send(&mut self, message: &[u8]) -> Result<(), Failure> {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 /// Bytes: `4096`, `64K`, `64KiB`, `1M`. Every unit is a power of 1024.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    parse_size::Config::new().with_binary().parse_size(text).map_err(|error| {
-        format!("{error}; write a number of bytes such as 4096, 64K or 16MiB")
-    })
+    parse_size::Config::new()
+        .with_binary()
+        .parse_size(text)
+        .map_err(|error| format!("{error}; write a number of bytes such as 4096, 64K or 16MiB"))
 }
 
 /// A length of time: `100ms`, `5s`, `1m 30s`.
@@ -46,9 +47,13 @@ mod tests {
 
     #[test]
     fn sizes_are_binary() {
-        for (text, bytes) in
-            [("4096", 4096), ("64K", 65536), ("64KiB", 65536), ("1M", 1 << 20), ("16MiB", 16 << 20)]
-        {
+        for (text, bytes) in [
+            ("4096", 4096),
+            ("64K", 65536),
+            ("64KiB", 65536),
+            ("1M", 1 << 20),
+            ("16MiB", 16 << 20),
+        ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         assert!(size("many").is_err());

@@ -203,11 +203,14 @@ impl Builder {
 
     fn plan(&self) -> Result<Plan, Error> {
         let invalid = |problem: String| {
-            Error::new(ErrorKind::InvalidCapacity, "create", &self.address, problem)
-                .remedy(format!("choose from {LEAST_CAPACITY} to {MAX_CAPACITY} bytes"))
+            Error::new(ErrorKind::InvalidCapacity, "create", &self.address, problem).remedy(
+                format!("choose from {LEAST_CAPACITY} to {MAX_CAPACITY} bytes"),
+            )
         };
         if self.capacity == 0 {
-            return Err(invalid("a ring cannot have a capacity of 0 bytes".to_owned()));
+            return Err(invalid(
+                "a ring cannot have a capacity of 0 bytes".to_owned(),
+            ));
         }
         let geometry = self
             .capacity
@@ -220,14 +223,24 @@ impl Builder {
         } else {
             FenceMode::Symmetric
         };
-        Ok(Plan { kind: self.kind, sync: Sync::Futex, geometry, fence })
+        Ok(Plan {
+            kind: self.kind,
+            sync: Sync::Futex,
+            geometry,
+            fence,
+        })
     }
 
     fn abilities(&self, action: &'static str) -> Result<keeper::Abilities, Error> {
         keeper::abilities().map_err(|errno| {
-            Error::new(ErrorKind::Os, action, &self.address, "the keeper thread could not be started")
-                .because(errno)
-                .remedy("ringway needs Linux 5.16 or later and room for one thread")
+            Error::new(
+                ErrorKind::Os,
+                action,
+                &self.address,
+                "the keeper thread could not be started",
+            )
+            .because(errno)
+            .remedy("ringway needs Linux 5.16 or later and room for one thread")
         })
     }
 
@@ -236,8 +249,10 @@ impl Builder {
     fn check_abilities(&self, fence: FenceMode) -> Result<(), Error> {
         if fence == FenceMode::Asymmetric && !self.abilities("open")?.membarrier {
             let problem = "its creator relies on membarrier, which this process may not use";
-            return Err(Error::new(ErrorKind::Unsupported, "open", &self.address, problem)
-                .remedy("allow the system call membarrier, or create the ring without it"));
+            return Err(
+                Error::new(ErrorKind::Unsupported, "open", &self.address, problem)
+                    .remedy("allow the system call membarrier, or create the ring without it"),
+            );
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::stream::consumer::{Consumer, Found};
 use crate::stream::{PRODUCER, Peer};
-use crate::wait::{self, Terms, Wait, Waited};
+use crate::wait::{self, Wait};
 
 /// The consumer's handle: messages come out here.
 ///
@@ -31,7 +31,11 @@ pub struct Receiver {
 
 impl Receiver {
     pub(crate) fn new(consumer: Consumer<Memory>, participant: Participant) -> Self {
-        Self { consumer, participant, wait: Wait::default() }
+        Self {
+            consumer,
+            participant,
+            wait: Wait::default(),
+        }
     }
 
     /// How blocked calls of this handle wait.
@@ -141,7 +145,11 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv).
     pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.consumer.peek()?;
-        Ok(Message { consumer: &mut self.consumer, found, keeps: false })
+        Ok(Message {
+            consumer: &mut self.consumer,
+            found,
+            keeps: false,
+        })
     }
 
     /// Borrows the next message in place, waiting for it.
@@ -162,7 +170,11 @@ impl Receiver {
     /// ```
     pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.found_until(None)?;
-        Ok(Message { consumer: &mut self.consumer, found, keeps: false })
+        Ok(Message {
+            consumer: &mut self.consumer,
+            found,
+            keeps: false,
+        })
     }
 
     /// Borrows the next message in place, waiting for it until `deadline`.
@@ -171,7 +183,11 @@ impl Receiver {
     /// As [`recv_deadline`](Self::recv_deadline).
     pub fn recv_in_place_deadline(&mut self, deadline: Instant) -> Result<Message<'_>, RecvError> {
         let found = self.found_until(Some(deadline))?;
-        Ok(Message { consumer: &mut self.consumer, found, keeps: false })
+        Ok(Message {
+            consumer: &mut self.consumer,
+            found,
+            keeps: false,
+        })
     }
 
     /// Shows up to `most` messages that are there now to `each`, in order, and releases them together
@@ -202,7 +218,10 @@ impl Receiver {
         let mut last = self.consumer.peek()?;
         let mut count = 0;
         let outcome = loop {
-            each(MessageView { consumer: &self.consumer, found: last });
+            each(MessageView {
+                consumer: &self.consumer,
+                found: last,
+            });
             count += 1;
             if count == most {
                 break Ok(());
@@ -234,7 +253,11 @@ impl Receiver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn backlog(&mut self) -> Backlog<'_> {
-        Backlog { consumer: &mut self.consumer, last: None, count: 0 }
+        Backlog {
+            consumer: &mut self.consumer,
+            last: None,
+            count: 0,
+        }
     }
 
     /// Waits until there is a message; until `deadline` if there is one. [`drain`](Self::drain) then
@@ -282,20 +305,7 @@ impl Receiver {
 
     #[inline]
     fn found_until(&mut self, deadline: Option<Instant>) -> Result<Found, RecvError> {
-        loop {
-            match self.consumer.peek() {
-                Err(RecvError::Empty) => self.block(deadline)?,
-                found => return found,
-            }
-        }
-    }
-
-    fn block(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
-        let terms = Terms { how: self.wait, deadline, ends_with_peer: true };
-        match terms.wait(&mut self.consumer, |consumer| consumer.may_retry()) {
-            Waited::Ready => Ok(()),
-            Waited::TimedOut => Err(RecvError::TimedOut),
-        }
+        self.consumer.peek_until(self.wait, deadline)
     }
 }
 
@@ -361,7 +371,10 @@ impl Message<'_> {
     }
 
     fn view(&self) -> MessageView<'_> {
-        MessageView { consumer: self.consumer, found: self.found }
+        MessageView {
+            consumer: self.consumer,
+            found: self.found,
+        }
     }
 }
 
@@ -400,7 +413,10 @@ impl Backlog<'_> {
         let Some(found) = next else { return Ok(None) };
         self.last = next;
         self.count += 1;
-        Ok(Some(MessageView { consumer: self.consumer, found }))
+        Ok(Some(MessageView {
+            consumer: self.consumer,
+            found,
+        }))
     }
 
     /// Acknowledges all that were looked at, and returns how many messages that were.

@@ -47,8 +47,18 @@ pub struct Ring {
 
 impl Ring {
     pub(crate) fn new(segment: Segment) -> Self {
-        let Segment { map, header, address, file } = segment;
-        Self { map, header, address, file: file.map(Arc::new) }
+        let Segment {
+            map,
+            header,
+            address,
+            file,
+        } = segment;
+        Self {
+            map,
+            header,
+            address,
+            file: file.map(Arc::new),
+        }
     }
 
     /// Attaches this process as the producer.
@@ -61,8 +71,10 @@ impl Ring {
         let (region, participant) = self.attach(Role::Producer)?;
         if PRODUCER.is_closed(&region) {
             let problem = "its producer has closed it for good";
-            return Err(Error::new(ErrorKind::Closed, "send to", &self.address, problem)
-                .remedy("remove the ring and create it again, or use another address"));
+            return Err(
+                Error::new(ErrorKind::Closed, "send to", &self.address, problem)
+                    .remedy("remove the ring and create it again, or use another address"),
+            );
         }
         let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
         eventcount::notify(&producer.region, Side::of(Role::Consumer).event);
@@ -86,8 +98,10 @@ impl Ring {
     fn attach(&self, role: Role) -> Result<(Memory, Participant), Error> {
         if self.map.is_forked() {
             let problem = "this process inherited it through fork";
-            return Err(Error::new(ErrorKind::Forked, "attach to", &self.address, problem)
-                .remedy("open the ring again in the child"));
+            return Err(
+                Error::new(ErrorKind::Forked, "attach to", &self.address, problem)
+                    .remedy("open the ring again in the child"),
+            );
         }
         let header = &self.header;
         let region = Memory::mapped(Arc::clone(&self.map), &header.geometry, header.fence)

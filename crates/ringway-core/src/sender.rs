@@ -9,7 +9,7 @@ use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::stream::producer::{Pending, Producer, Reservation};
 use crate::stream::{CONSUMER, Peer};
-use crate::wait::{self, Terms, Wait, Waited};
+use crate::wait::{self, Wait};
 
 /// The producer's handle: messages go in here.
 ///
@@ -30,7 +30,12 @@ pub struct Sender {
 
 impl Sender {
     pub(crate) fn new(producer: Producer<Memory>, participant: Participant) -> Self {
-        Self { producer, participant, wait: Wait::default(), closes: true }
+        Self {
+            producer,
+            participant,
+            wait: Wait::default(),
+            closes: true,
+        }
     }
 
     /// How blocked calls of this handle wait.
@@ -61,9 +66,7 @@ impl Sender {
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         let reservation = self.producer.reserve(message.len())?;
-        self.producer.region.write(reservation.payload(), message);
-        let pending = self.producer.lay(None, reservation, message.len() as u64);
-        self.producer.commit(pending);
+        self.producer.write_and_commit(reservation, message);
         Ok(())
     }
 
@@ -87,12 +90,11 @@ impl Sender {
 
     #[inline]
     fn send_until(&mut self, message: &[u8], deadline: Option<Instant>) -> Result<(), SendError> {
-        loop {
-            match self.try_send(message) {
-                Err(SendError::Full) => self.wait_for_room(message.len(), deadline)?,
-                done => return done,
-            }
-        }
+        let reservation = self
+            .producer
+            .reserve_until(message.len(), self.wait, deadline)?;
+        self.producer.write_and_commit(reservation, message);
+        Ok(())
     }
 
     /// Sends the concatenation of `parts` as one message if there is room now.
@@ -138,7 +140,11 @@ impl Sender {
     /// As [`try_send`](Self::try_send).
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
         let reservation = self.producer.reserve(len)?;
-        Ok(Claim { producer: &mut self.producer, reservation, len })
+        Ok(Claim {
+            producer: &mut self.producer,
+            reservation,
+            len,
+        })
     }
 
     /// Claims room for a message of `len` bytes, waiting for it; until `deadline` if there is one.
@@ -155,15 +161,12 @@ impl Sender {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn claim(&mut self, len: usize, deadline: Option<Instant>) -> Result<Claim<'_>, SendError> {
-        loop {
-            match self.producer.reserve(len) {
-                Ok(reservation) => {
-                    return Ok(Claim { producer: &mut self.producer, reservation, len });
-                }
-                Err(SendError::Full) => self.wait_for_room(len, deadline)?,
-                Err(error) => return Err(error),
-            }
-        }
+        let reservation = self.producer.reserve_until(len, self.wait, deadline)?;
+        Ok(Claim {
+            producer: &mut self.producer,
+            reservation,
+            len,
+        })
     }
 
     /// Begins a batch: messages that become visible together, with one wake-up.
@@ -178,7 +181,10 @@ impl Sender {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn batch(&mut self) -> Batch<'_> {
-        Batch { producer: &mut self.producer, pending: None }
+        Batch {
+            producer: &mut self.producer,
+            pending: None,
+        }
     }
 
     /// What is known of the consumer.
@@ -207,19 +213,7 @@ impl Sender {
     /// [`SendError::Closed`] or [`SendError::PeerDied`] if that will not happen by itself,
     /// [`SendError::TimedOut`], [`SendError::Corrupt`], [`SendError::Forked`].
     pub fn wait_until_drained(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
-        loop {
-            // Judged before the look, so that what the consumer released before its end counts.
-            let peer = self.peer();
-            if self.producer.is_drained()? {
-                return Ok(());
-            }
-            match peer {
-                Peer::Closed => return Err(SendError::Closed),
-                Peer::Died => return Err(SendError::PeerDied),
-                Peer::Absent | Peer::Alive => {}
-            }
-            self.block(deadline, |producer| producer.is_drained() != Ok(false))?;
-        }
+        self.producer.drained_until(self.wait, deadline)
     }
 
     /// Bytes for messages.
@@ -240,23 +234,6 @@ impl Sender {
     pub fn detach(mut self) {
         self.closes = false;
     }
-
-    #[cold]
-    fn wait_for_room(&mut self, len: usize, deadline: Option<Instant>) -> Result<(), SendError> {
-        self.block(deadline, |producer| producer.may_retry(len))
-    }
-
-    fn block(
-        &mut self,
-        deadline: Option<Instant>,
-        ready: impl FnMut(&mut Producer<Memory>) -> bool,
-    ) -> Result<(), SendError> {
-        let terms = Terms { how: self.wait, deadline, ends_with_peer: true };
-        match terms.wait(&mut self.producer, ready) {
-            Waited::Ready => Ok(()),
-            Waited::TimedOut => Err(SendError::TimedOut),
-        }
-    }
 }
 
 impl Drop for Sender {
@@ -271,7 +248,9 @@ impl Drop for Sender {
 }
 
 fn total_len(parts: &[IoSlice<'_>]) -> usize {
-    parts.iter().fold(0, |sum, part| sum.saturating_add(part.len()))
+    parts
+        .iter()
+        .fold(0, |sum, part| sum.saturating_add(part.len()))
 }
 
 /// Room in the ring for one message, to be written in place. Nothing of it is seen by anybody before
@@ -287,7 +266,10 @@ pub struct Claim<'a> {
 
 impl Claim<'_> {
     /// Bytes claimed.
-    #[expect(clippy::len_without_is_empty, reason = "a length of the message, not of a collection")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a length of the message, not of a collection"
+    )]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -295,7 +277,9 @@ impl Claim<'_> {
     /// Copies `bytes` to `offset` of the message, and returns how many fitted.
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.len.saturating_sub(offset));
-        self.producer.region.write(self.reservation.payload() + offset as u64, &bytes[..len]);
+        self.producer
+            .region
+            .write(self.reservation.payload() + offset as u64, &bytes[..len]);
         len
     }
 
@@ -352,14 +336,19 @@ impl Batch<'_> {
     pub fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
         let reservation = self.producer.reserve_behind(&self.pending, message.len())?;
         self.producer.region.write(reservation.payload(), message);
-        self.pending =
-            Some(self.producer.lay(self.pending.take(), reservation, message.len() as u64));
+        self.pending = Some(self.producer.lay(
+            self.pending.take(),
+            reservation,
+            message.len() as u64,
+        ));
         Ok(())
     }
 
     /// Sends all that was added, and returns how many messages that were.
     pub fn commit(self) -> u64 {
-        let Some(pending) = self.pending else { return 0 };
+        let Some(pending) = self.pending else {
+            return 0;
+        };
         self.producer.commit(pending);
         pending.messages()
     }

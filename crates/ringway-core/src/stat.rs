@@ -1,6 +1,5 @@
 //! Looking at rings from outside, without taking part.
 
-
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::control::{CONSUMER_CLOSED, HEAD, PRODUCER_CLOSED, RECEIVED, SENT, TAIL};
@@ -104,13 +103,19 @@ pub fn remove(address: &Address, force: bool) -> Result<(), Error> {
 }
 
 fn refuse_if_in_use(stat: &Stat) -> Result<(), Error> {
-    let Some(holder) = stat.participants.iter().find(|participant| participant.alive) else {
+    let Some(holder) = stat
+        .participants
+        .iter()
+        .find(|participant| participant.alive)
+    else {
         return Ok(());
     };
     let pid = holder.pid;
     let problem = format!("process {pid} is attached as its {}", holder.role.name());
-    Err(Error::new(ErrorKind::InUse { pid }, "remove", &stat.address, problem)
-        .remedy(format!("end process {pid}, or remove with force")))
+    Err(
+        Error::new(ErrorKind::InUse { pid }, "remove", &stat.address, problem)
+            .remedy(format!("end process {pid}, or remove with force")),
+    )
 }
 
 fn look(view: &View) -> Stat {
@@ -149,7 +154,11 @@ fn look_at_slot(view: &View, slot: usize) -> Option<ParticipantStat> {
     Some(ParticipantStat {
         role: Role::from_code(load32(ROLE)?)?,
         // The kernel changed the word of the dead, so it no longer tells whether the fields are its.
-        pid: if alive { holder_pid(load32) } else { load32(PID)? },
+        pid: if alive {
+            holder_pid(load32)
+        } else {
+            load32(PID)?
+        },
         alive,
         epoch: view.load64(slot + EPOCH)?,
         attached_ns: view.load64(slot + ATTACHED_NS)?,

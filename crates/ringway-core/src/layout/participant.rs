@@ -69,7 +69,9 @@ impl Role {
 
     /// The role of a number in a slot.
     pub(crate) fn from_code(code: u32) -> Option<Self> {
-        [Self::Producer, Self::Consumer].into_iter().find(|role| role.code() == code)
+        [Self::Producer, Self::Consumer]
+            .into_iter()
+            .find(|role| role.code() == code)
     }
 
     /// The slot that belongs to this role in a stream ring.

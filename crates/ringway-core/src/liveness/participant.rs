@@ -47,13 +47,18 @@ impl Participant {
                 }
                 Err(Refusal::Changed(_)) => continue,
                 Err(Refusal::TooMany) => {
-                    return Err(fail(ErrorKind::NoSpace, "this process takes part in too many rings")
-                        .remedy("drop handles that are no longer used"));
+                    return Err(fail(
+                        ErrorKind::NoSpace,
+                        "this process takes part in too many rings",
+                    )
+                    .remedy("drop handles that are no longer used"));
                 }
                 Err(Refusal::Os(errno)) => {
-                    return Err(fail(ErrorKind::Os, "the keeper thread could not be started")
-                        .because(errno)
-                        .remedy("ringway needs Linux 5.16 or later and room for one thread"));
+                    return Err(
+                        fail(ErrorKind::Os, "the keeper thread could not be started")
+                            .because(errno)
+                            .remedy("ringway needs Linux 5.16 or later and room for one thread"),
+                    );
                 }
             }
         }
@@ -67,10 +72,17 @@ impl Participant {
 }
 
 fn taken(map: &Map, slot: usize, role: Role, address: &Address) -> Error {
-    let pid = holder_pid(|offset| map.word32(slot + offset).map(|word| word.load(Ordering::Acquire)));
-    let problem = format!("process {pid} is its {} already, and there can be one", role.name());
-    Error::new(ErrorKind::RoleTaken { pid }, "attach to", address, problem)
-        .remedy(format!("wait for process {pid} to end, or use another address"))
+    let pid = holder_pid(|offset| {
+        map.word32(slot + offset)
+            .map(|word| word.load(Ordering::Acquire))
+    });
+    let problem = format!(
+        "process {pid} is its {} already, and there can be one",
+        role.name()
+    );
+    Error::new(ErrorKind::RoleTaken { pid }, "attach to", address, problem).remedy(format!(
+        "wait for process {pid} to end, or use another address"
+    ))
 }
 
 /// The process id in a slot, 0 if its holder has not written it down yet. `load32` reads a word of the
@@ -106,7 +118,9 @@ fn fill(map: &Map, slot: usize, role: Role) {
     if let Some(epoch) = map.word64(slot + EPOCH) {
         epoch.fetch_add(1, Ordering::Relaxed);
     }
-    let held = map.word32(slot + LIVENESS).map_or(0, |word| word.load(Ordering::Relaxed));
+    let held = map
+        .word32(slot + LIVENESS)
+        .map_or(0, |word| word.load(Ordering::Relaxed));
     // Release pairs with the acquire in `holder_pid`: the fields belong to this word.
     store32(FILLED_FOR, held, Ordering::Release);
 }
@@ -114,11 +128,14 @@ fn fill(map: &Map, slot: usize, role: Role) {
 /// The inode of this process's pid namespace, 0 where /proc does not tell.
 fn pid_namespace() -> u64 {
     static NAMESPACE: OnceLock<u64> = OnceLock::new();
-    *NAMESPACE.get_or_init(|| nix::sys::stat::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino))
+    *NAMESPACE
+        .get_or_init(|| nix::sys::stat::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino))
 }
 
 /// Nanoseconds since 1970.
 pub(crate) fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -210,7 +210,9 @@ mod imp {
         // a word is loaded only where `source` is aligned.
         unsafe {
             for at in 0..done {
-                target.add(at).write(AtomicU8::from_ptr(source.add(at)).load(Relaxed));
+                target
+                    .add(at)
+                    .write(AtomicU8::from_ptr(source.add(at)).load(Relaxed));
             }
             for _ in 0..words {
                 let word = AtomicU64::from_ptr(source.add(done).cast()).load(Relaxed);
@@ -218,7 +220,9 @@ mod imp {
                 done += 8;
             }
             for at in done..len {
-                target.add(at).write(AtomicU8::from_ptr(source.add(at)).load(Relaxed));
+                target
+                    .add(at)
+                    .write(AtomicU8::from_ptr(source.add(at)).load(Relaxed));
             }
         }
     }
@@ -226,7 +230,11 @@ mod imp {
     /// How many aligned words lie in `len` bytes of shared memory, and how many bytes before them.
     fn whole_words(shared: *mut u8, len: usize) -> (usize, usize) {
         let before = shared.addr().wrapping_neg() % 8;
-        if before >= len { (0, 0) } else { ((len - before) / 8, before) }
+        if before >= len {
+            (0, 0)
+        } else {
+            ((len - before) / 8, before)
+        }
     }
 }
 
@@ -254,8 +262,14 @@ mod tests {
                 assert_eq!(back[..len], private, "{len} bytes at {offset}");
                 assert_eq!(back[len], 0);
                 let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-                assert!(bytes[..offset].iter().all(|byte| *byte == 0), "before {len} at {offset}");
-                assert!(bytes[offset + len..].iter().all(|byte| *byte == 0), "after {len}");
+                assert!(
+                    bytes[..offset].iter().all(|byte| *byte == 0),
+                    "before {len} at {offset}"
+                );
+                assert!(
+                    bytes[offset + len..].iter().all(|byte| *byte == 0),
+                    "after {len}"
+                );
             }
         }
     }

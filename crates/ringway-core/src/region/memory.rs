@@ -51,7 +51,13 @@ impl Memory {
     fn over(base: NonNull<u8>, geometry: &Geometry, asymmetric: bool, owner: Owner) -> Self {
         // SAFETY: the caller has total_len bytes at `base`, and data_offset is less.
         let data = unsafe { base.add(geometry.data_offset() as usize) };
-        Self { base, data, mask: geometry.capacity() - 1, asymmetric, owner }
+        Self {
+            base,
+            data,
+            mask: geometry.capacity() - 1,
+            asymmetric,
+            owner,
+        }
     }
 
     #[inline]
@@ -238,12 +244,21 @@ mod heap {
             let layout = std::alloc::Layout::from_size_align(len, 4096).ok()?;
             // SAFETY: the length is not zero: a geometry has a header.
             let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
-            Some(Arc::new(Self { base, layout, geometry }))
+            Some(Arc::new(Self {
+                base,
+                layout,
+                geometry,
+            }))
         }
 
         /// A region over this memory; any number may exist, as of a mapping.
         pub(crate) fn region(self: &Arc<Self>) -> Memory {
-            Memory::over(self.base, &self.geometry, false, Owner::Heap(Arc::clone(self)))
+            Memory::over(
+                self.base,
+                &self.geometry,
+                false,
+                Owner::Heap(Arc::clone(self)),
+            )
         }
     }
 

@@ -6,9 +6,9 @@
 //! over a mapping, so a region gives operations, not references.
 
 pub(crate) mod copy;
-#[cfg(all(loom, test))]
-pub(crate) mod loom;
 pub(crate) mod memory;
+#[cfg(all(loom, test))]
+pub(crate) mod model;
 
 use std::sync::atomic::Ordering;
 

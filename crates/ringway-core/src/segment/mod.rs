@@ -1,15 +1,15 @@
 //! Segments (placeholder until the backings are merged).
 pub(crate) mod map;
+use crate::address::Address;
+use crate::error::Error;
+use crate::layout::header::{FenceMode, HEADER_LEN, Header, MAGIC};
+use crate::layout::{Geometry, Kind, Sync};
+use map::{Map, Source};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
 use std::sync::atomic::Ordering;
-use crate::address::Address;
-use crate::error::Error;
-use crate::layout::header::{FenceMode, Header, HEADER_LEN, MAGIC};
-use crate::layout::{Geometry, Kind, Sync};
-use map::{Map, Source};
+use std::time::Duration;
 
 pub(crate) struct Request<'a> {
     pub(crate) address: &'a Address,
@@ -35,25 +35,65 @@ pub(crate) struct Segment {
 impl Segment {
     pub(crate) fn create(request: &Request<'_>, plan: &Plan) -> Result<Self, Error> {
         let fd = match request.address {
-            Address::Memfd => nix::sys::memfd::memfd_create(c"x", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap(),
-            Address::Shm(name) => std::fs::OpenOptions::new().create_new(true).read(true).write(true).open(format!("/dev/shm/{name}")).unwrap().into(),
+            Address::Memfd => {
+                nix::sys::memfd::memfd_create(c"x", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap()
+            }
+            Address::Shm(name) => std::fs::OpenOptions::new()
+                .create_new(true)
+                .read(true)
+                .write(true)
+                .open(format!("/dev/shm/{name}"))
+                .unwrap()
+                .into(),
             _ => todo!(),
         };
         nix::unistd::ftruncate(&fd, plan.geometry.total_len() as i64).unwrap();
-        let map = Map::new(Source::Fd(fd.as_fd()), plan.geometry.total_len() as usize, 4096).unwrap();
+        let map = Map::new(
+            Source::Fd(fd.as_fd()),
+            plan.geometry.total_len() as usize,
+            4096,
+        )
+        .unwrap();
         map.populate().unwrap();
-        let header = Header { kind: plan.kind, sync: plan.sync, fence: plan.fence, nonce: [0; 16], created_ns: 0, geometry: plan.geometry, boot_id: [0; 16] };
+        let header = Header {
+            kind: plan.kind,
+            sync: plan.sync,
+            fence: plan.fence,
+            nonce: [0; 16],
+            created_ns: 0,
+            geometry: plan.geometry,
+            boot_id: [0; 16],
+        };
         for (i, c) in header.encode().chunks(8).enumerate() {
-            map.word64(i * 8).unwrap().store(u64::from_le_bytes(c.try_into().unwrap()), Ordering::Relaxed);
+            map.word64(i * 8)
+                .unwrap()
+                .store(u64::from_le_bytes(c.try_into().unwrap()), Ordering::Relaxed);
         }
         map.word64(0).unwrap().store(MAGIC, Ordering::Release);
-        Ok(Self { map: Arc::new(map), header, address: request.address.clone(), file: Some(fd) })
+        Ok(Self {
+            map: Arc::new(map),
+            header,
+            address: request.address.clone(),
+            file: Some(fd),
+        })
     }
     pub(crate) fn open(request: &Request<'_>) -> Result<Self, Error> {
         let fd: OwnedFd = match request.address {
-            Address::Shm(name) => match std::fs::OpenOptions::new().read(true).write(true).open(format!("/dev/shm/{name}")) {
+            Address::Shm(name) => match std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(format!("/dev/shm/{name}"))
+            {
                 Ok(fd) => fd.into(),
-                Err(_) => return Err(Error::new(crate::ErrorKind::NotFound, "open", request.address, "nothing is there").remedy("create it")),
+                Err(_) => {
+                    return Err(Error::new(
+                        crate::ErrorKind::NotFound,
+                        "open",
+                        request.address,
+                        "nothing is there",
+                    )
+                    .remedy("create it"));
+                }
             },
             _ => todo!(),
         };
@@ -61,12 +101,25 @@ impl Segment {
         let map = Map::new(Source::Fd(fd.as_fd()), len, 4096).unwrap();
         let mut b = [0; HEADER_LEN];
         for (i, c) in b.chunks_mut(8).enumerate() {
-            c.copy_from_slice(&map.word64(i * 8).unwrap().load(Ordering::Acquire).to_le_bytes());
+            c.copy_from_slice(
+                &map.word64(i * 8)
+                    .unwrap()
+                    .load(Ordering::Acquire)
+                    .to_le_bytes(),
+            );
         }
         let header = Header::decode(&b, len as u64).unwrap();
-        Ok(Self { map: Arc::new(map), header, address: request.address.clone(), file: None })
+        Ok(Self {
+            map: Arc::new(map),
+            header,
+            address: request.address.clone(),
+            file: None,
+        })
     }
-    pub(crate) fn open_or_create(request: &Request<'_>, plan: &Plan) -> Result<(Self, bool), Error> {
+    pub(crate) fn open_or_create(
+        request: &Request<'_>,
+        plan: &Plan,
+    ) -> Result<(Self, bool), Error> {
         match Self::open(request) {
             Ok(s) => Ok((s, false)),
             Err(_) => Ok((Self::create(request, plan)?, true)),
@@ -76,7 +129,11 @@ impl Segment {
         todo!()
     }
 }
-pub(crate) fn hand_over(_: &Address, _: Option<&OwnedFd>, _: &UnixStream) -> Result<PeerCredentials, Error> {
+pub(crate) fn hand_over(
+    _: &Address,
+    _: Option<&OwnedFd>,
+    _: &UnixStream,
+) -> Result<PeerCredentials, Error> {
     todo!()
 }
 /// Credentials.

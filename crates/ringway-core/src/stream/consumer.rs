@@ -1,6 +1,7 @@
 //! The receiving side of a stream ring.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::{CONSUMER, Corrupt, PRODUCER, Side};
 use crate::error::RecvError;
@@ -8,7 +9,7 @@ use crate::layout::control::{HEAD, RECEIVED};
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::liveness::Liveness;
 use crate::region::Region;
-use crate::wait::{Blocked, eventcount};
+use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
 
 /// The one consumer.
 #[derive(Debug)]
@@ -70,7 +71,13 @@ impl<R: Region> Consumer<R> {
             return Err(Corrupt);
         }
         region.store64(RECEIVED, received, Ordering::Relaxed);
-        Ok(Self { region, capacity, head, received, corrupt: false })
+        Ok(Self {
+            region,
+            capacity,
+            head,
+            received,
+            corrupt: false,
+        })
     }
 
     /// The first message that is not released. `Empty`, `Closed` and `PeerDied` mean that there is
@@ -86,6 +93,34 @@ impl<R: Region> Consumer<R> {
         match self.find(self.head, self.received)? {
             Some(found) => Ok(found),
             None => self.why_empty(),
+        }
+    }
+
+    /// The first message that is not released, waiting for it as the terms say.
+    #[inline]
+    pub(crate) fn peek_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<Found, RecvError> {
+        loop {
+            match self.peek() {
+                Err(RecvError::Empty) => self.block(how, deadline)?,
+                done => return done,
+            }
+        }
+    }
+
+    #[cold]
+    fn block(&mut self, how: Wait, deadline: Option<Instant>) -> Result<(), RecvError> {
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: true,
+        };
+        match terms.wait(self, |consumer| consumer.may_retry()) {
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(RecvError::TimedOut),
         }
     }
 
@@ -110,7 +145,10 @@ impl<R: Region> Consumer<R> {
             Record::Message { len, sequence }
                 if sequence == number & SEQUENCE_MASK && footprint(len.into()) <= to_end =>
             {
-                Ok(Some(Found { payload: position + WORD, len: len as usize }))
+                Ok(Some(Found {
+                    payload: position + WORD,
+                    len: len as usize,
+                }))
             }
             Record::Padding { len, sequence }
                 if sequence == number & SEQUENCE_MASK && u64::from(len) + WORD == to_end =>
@@ -132,7 +170,10 @@ impl<R: Region> Consumer<R> {
             Record::Message { len, sequence }
                 if sequence == number & SEQUENCE_MASK && footprint(len.into()) <= self.capacity =>
             {
-                Ok(Some(Found { payload: position + WORD, len: len as usize }))
+                Ok(Some(Found {
+                    payload: position + WORD,
+                    len: len as usize,
+                }))
             }
             _ => Err(self.corrupted()),
         }
@@ -161,7 +202,7 @@ impl<R: Region> Consumer<R> {
 
     /// Whether looking again could find a message, or a new error. Cheap enough to spin on.
     #[inline]
-    pub(crate) fn may_retry(&self) -> bool {
+    fn may_retry(&self) -> bool {
         let ready = self.region.load_word(self.head, Ordering::Relaxed) != VACANT;
         // A short message may reach into the next line; have both on their way together.
         self.region.prefetch(self.head + 64);
@@ -172,7 +213,8 @@ impl<R: Region> Consumer<R> {
     #[inline]
     pub(crate) fn read(&self, found: &Found, offset: usize, bytes: &mut [u8]) {
         let len = bytes.len().min(found.len.saturating_sub(offset));
-        self.region.read(found.payload + offset as u64, &mut bytes[..len]);
+        self.region
+            .read(found.payload + offset as u64, &mut bytes[..len]);
     }
 
     /// Releases `messages` messages, `last` being the last of them: acknowledges them, gives their
@@ -185,7 +227,8 @@ impl<R: Region> Consumer<R> {
         self.head = last.end();
         self.received += messages;
         // RECEIVED first, so that a death in between leaves a record at HEAD that tells the number.
-        self.region.store64(RECEIVED, self.received, Ordering::Relaxed);
+        self.region
+            .store64(RECEIVED, self.received, Ordering::Relaxed);
         // Release pairs with the acquire in `Producer::refresh_head`: the payload has been read.
         self.region.store64(HEAD, self.head, Ordering::Release);
         eventcount::notify(&self.region, PRODUCER.event);

@@ -1,14 +1,15 @@
 //! The sending side of a stream ring.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use super::{CONSUMER, Corrupt, PRODUCER, Side};
+use super::{CONSUMER, Corrupt, PRODUCER, Peer, Side};
 use crate::error::SendError;
 use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint, max_payload};
 use crate::liveness::Liveness;
 use crate::region::Region;
-use crate::wait::{Blocked, eventcount};
+use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
 
 /// The one producer.
 #[derive(Debug)]
@@ -100,7 +101,17 @@ impl<R: Region> Producer<R> {
             }
             None => region.load64(RECEIVED, Ordering::Relaxed),
         };
-        let producer = Self { region, capacity, tail, sent, head, corrupt: false };
+        if sent > u64::MAX / 2 {
+            return Err(Corrupt);
+        }
+        let producer = Self {
+            region,
+            capacity,
+            tail,
+            sent,
+            head,
+            corrupt: false,
+        };
         producer.show_counters();
         Ok(producer)
     }
@@ -116,6 +127,64 @@ impl<R: Region> Producer<R> {
         self.reserve_at(self.tail, len)
     }
 
+    /// Reserves room for a message of `len` bytes, waiting for it as the terms say.
+    #[inline]
+    pub(crate) fn reserve_until(
+        &mut self,
+        len: usize,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<Reservation, SendError> {
+        loop {
+            match self.reserve(len) {
+                Err(SendError::Full) => {
+                    self.block(how, deadline, |producer| producer.may_retry(len))?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Waits until the consumer has released all that was committed.
+    pub(crate) fn drained_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        loop {
+            // Judged before the look, so that what the consumer released before its end counts.
+            let peer = CONSUMER.state(&self.region);
+            if self.is_drained()? {
+                return Ok(());
+            }
+            match peer {
+                Peer::Closed => return Err(SendError::Closed),
+                Peer::Died => return Err(SendError::PeerDied),
+                Peer::Absent | Peer::Alive => {}
+            }
+            self.block(how, deadline, |producer| producer.is_drained() != Ok(false))?;
+        }
+    }
+
+    #[cold]
+    fn block(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+        ready: impl FnMut(&mut Self) -> bool,
+    ) -> Result<(), SendError> {
+        match (Terms {
+            how,
+            deadline,
+            ends_with_peer: true,
+        })
+        .wait(self, ready)
+        {
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(SendError::TimedOut),
+        }
+    }
+
     /// Reserves room behind a batch.
     #[inline]
     pub(crate) fn reserve_behind(
@@ -123,7 +192,10 @@ impl<R: Region> Producer<R> {
         pending: &Option<Pending>,
         len: usize,
     ) -> Result<Reservation, SendError> {
-        self.reserve_at(pending.as_ref().map_or(self.tail, |pending| pending.end), len)
+        self.reserve_at(
+            pending.as_ref().map_or(self.tail, |pending| pending.end),
+            len,
+        )
     }
 
     #[inline]
@@ -138,7 +210,10 @@ impl<R: Region> Producer<R> {
             return Err(SendError::Closed);
         }
         if len as u64 > self.max_len() {
-            return Err(SendError::TooLarge { len, max: self.max_len() as usize });
+            return Err(SendError::TooLarge {
+                len,
+                max: self.max_len() as usize,
+            });
         }
         let reservation = self.place(start, len as u64);
         if !self.fits(&reservation) {
@@ -155,7 +230,11 @@ impl<R: Region> Producer<R> {
     fn place(&self, start: u64, len: u64) -> Reservation {
         let to_end = self.capacity - (start & (self.capacity - 1));
         let padding = if footprint(len) > to_end { to_end } else { 0 };
-        Reservation { start, padding, len }
+        Reservation {
+            start,
+            padding,
+            len,
+        }
     }
 
     /// Whether padding, record and stop word lie in free space.
@@ -186,13 +265,13 @@ impl<R: Region> Producer<R> {
     }
 
     /// Whether a message of `len` bytes could be tried again with success, or with a new error.
-    pub(crate) fn may_retry(&mut self, len: usize) -> bool {
+    fn may_retry(&mut self, len: usize) -> bool {
         let reservation = self.place(self.tail, len as u64);
         self.refresh_head().is_err() || self.fits(&reservation)
     }
 
     /// Whether the consumer has released all that was committed.
-    pub(crate) fn is_drained(&mut self) -> Result<bool, SendError> {
+    fn is_drained(&mut self) -> Result<bool, SendError> {
         if self.region.is_forked() {
             return Err(SendError::Forked);
         }
@@ -215,23 +294,39 @@ impl<R: Region> Producer<R> {
         let mut first_word = Record::message(len as u32, number);
         if reservation.padding > 0 {
             // Relaxed: made visible by the release of the first word.
-            self.region.store_word(record_at, first_word, Ordering::Relaxed);
+            self.region
+                .store_word(record_at, first_word, Ordering::Relaxed);
             first_word = Record::padding((reservation.padding - WORD) as u32, number);
         }
         if let Some(pending) = pending {
-            self.region.store_word(reservation.start, first_word, Ordering::Relaxed);
+            self.region
+                .store_word(reservation.start, first_word, Ordering::Relaxed);
             first_word = pending.first_word;
         }
-        Pending { first_word, end: record_at + footprint(len), messages: messages + 1 }
+        Pending {
+            first_word,
+            end: record_at + footprint(len),
+            messages: messages + 1,
+        }
+    }
+
+    /// Copies a whole message into its reservation and commits it.
+    #[inline]
+    pub(crate) fn write_and_commit(&mut self, reservation: Reservation, message: &[u8]) {
+        self.region.write(reservation.payload(), message);
+        let pending = self.lay(None, reservation, message.len() as u64);
+        self.commit(pending);
     }
 
     /// Commits: makes all that was laid visible at once, and wakes a sleeping consumer.
     #[inline]
     pub(crate) fn commit(&mut self, pending: Pending) {
-        self.region.store_word(pending.end, VACANT, Ordering::Relaxed);
+        self.region
+            .store_word(pending.end, VACANT, Ordering::Relaxed);
         // Release pairs with the acquire in `Consumer::peek`: payload, later words and the stop word
         // are seen by who sees this word.
-        self.region.store_word(self.tail, pending.first_word, Ordering::Release);
+        self.region
+            .store_word(self.tail, pending.first_word, Ordering::Release);
         self.tail = pending.end;
         self.sent += pending.messages;
         self.show_counters();
@@ -267,9 +362,12 @@ fn next_record<R: Region>(region: &R, position: u64) -> Result<Option<(u64, u64)
         Record::Padding { len, sequence } if u64::from(len) + WORD == to_end => {
             // The message that the padding was committed with starts the region.
             match Record::decode(region.load_word(position + to_end, Ordering::Acquire)) {
-                Record::Message { sequence: behind, .. } if behind == sequence => {
-                    Ok(Some((position + to_end, sequence.wrapping_sub(1) & SEQUENCE_MASK)))
-                }
+                Record::Message {
+                    sequence: behind, ..
+                } if behind == sequence => Ok(Some((
+                    position + to_end,
+                    sequence.wrapping_sub(1) & SEQUENCE_MASK,
+                ))),
                 _ => Err(Corrupt),
             }
         }

@@ -5,7 +5,7 @@
 //!
 //! | sleeper | waker |
 //! |---|---|
-//! | store 1 | publish |
+//! | exchange for 1 | publish |
 //! | *sleep fence* | *publish fence* |
 //! | look for what is published | load the word; if 1, exchange it for 0 and wake |
 //! | sleep while the word is 1 | |
@@ -13,6 +13,7 @@
 //! The fences are Dekker's: of the sleeper's look and the waker's load, at least one sees the other
 //! side's store. If the look sees it, nobody sleeps. If the load sees it, the word changes before the
 //! wake, so a sleeper that has not reached the kernel yet is turned away, and one that has is woken.
+//! Every change of the word is an exchange, so that all of them form one chain.
 
 use std::sync::atomic::Ordering;
 
@@ -45,12 +46,12 @@ fn wake<R: Region>(region: &R, event: usize) {
 /// [`cancel`] or sleep while the word is [`ASLEEP`].
 pub(crate) fn prepare<R: Region>(region: &R, event: usize) {
     // Relaxed: the fence orders it before the caller's look.
-    region.store32(event, ASLEEP, Ordering::Relaxed);
+    region.swap32(event, ASLEEP, Ordering::Relaxed);
     region.sleep_fence();
 }
 
 /// Takes [`prepare`] back.
 pub(crate) fn cancel<R: Region>(region: &R, event: usize) {
     // Relaxed: a waker that still sees the 1 makes a needless wake.
-    region.store32(event, AWAKE, Ordering::Relaxed);
+    region.swap32(event, AWAKE, Ordering::Relaxed);
 }

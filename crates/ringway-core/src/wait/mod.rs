@@ -144,16 +144,17 @@ impl Terms {
                 eventcount::cancel(side.region(), own.event);
                 return Waited::Ready;
             }
-            let event = (own.event, eventcount::ASLEEP);
-            let region = side.region();
-            let woken = match Liveness::of(peer_word) {
-                Liveness::Alive => region.wait(&[event, (peer.liveness, peer_word)], deadline),
-                // Nobody is there who could die; who attaches will notify.
-                Liveness::Absent | Liveness::Dead => region.wait(&[event], deadline),
-            };
+            // Also when nobody is there yet: who attaches may die before it can notify, and the kernel
+            // wakes all the same.
+            let words = [(own.event, eventcount::ASLEEP), (peer.liveness, peer_word)];
+            let woken = side.region().wait(&words, deadline);
             if woken == Wake::TimedOut {
                 eventcount::cancel(side.region(), own.event);
-                return if ready(side) { Waited::Ready } else { Waited::TimedOut };
+                return if ready(side) {
+                    Waited::Ready
+                } else {
+                    Waited::TimedOut
+                };
             }
         }
     }
@@ -184,7 +185,11 @@ pub(crate) fn wait_for_peer<B: Blocked>(
     left_work: impl Fn(&B) -> bool,
 ) -> Peer {
     let (_, peer) = B::SIDES;
-    let terms = Terms { how, deadline, ends_with_peer: false };
+    let terms = Terms {
+        how,
+        deadline,
+        ends_with_peer: false,
+    };
     terms.wait(side, |side| {
         matches!(peer.state(side.region()), Peer::Alive | Peer::Closed) || left_work(side)
     });
@@ -198,7 +203,9 @@ fn processors() -> usize {
     *PROCESSORS.get_or_init(|| {
         let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0));
         let count = |set: nix::sched::CpuSet| {
-            (0..nix::sched::CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).count()
+            (0..nix::sched::CpuSet::count())
+                .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
+                .count()
         };
         set.map_or(1, count).max(1)
     })

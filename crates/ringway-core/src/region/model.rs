@@ -1,0 +1,167 @@
+//! A region for loom: every word is one of loom's atomics, and the futex is a lock and a condition
+//! variable, which is what the kernel's is to its callers.
+
+use std::collections::BTreeMap;
+
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use loom::sync::{Arc, Condvar, Mutex};
+
+use super::Region;
+use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
+use crate::stream::{CONSUMER, PRODUCER, Side};
+use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};
+
+/// What a live holder's liveness word is.
+const HELD: u32 = WAITERS | 1;
+
+struct Words {
+    control32: BTreeMap<usize, AtomicU32>,
+    control64: BTreeMap<usize, AtomicU64>,
+    data: Vec<AtomicU64>,
+    kernel: Mutex<()>,
+    sleepers: Condvar,
+}
+
+/// A handle to the model's memory, as each process has one.
+#[derive(Clone)]
+pub(crate) struct Model {
+    words: Arc<Words>,
+}
+
+impl Model {
+    /// A ring of `capacity` bytes whose sides are both attached.
+    pub(crate) fn attached(capacity: usize) -> Self {
+        let model = Self::empty(capacity);
+        model.attach(PRODUCER);
+        model.attach(CONSUMER);
+        model
+    }
+
+    /// A ring of `capacity` bytes to which nobody is attached.
+    pub(crate) fn empty(capacity: usize) -> Self {
+        let control32 = [PRODUCER, CONSUMER]
+            .into_iter()
+            .flat_map(|side| [side.event, side.closed, side.liveness])
+            .map(|offset| (offset, AtomicU32::new(0)))
+            .collect();
+        let control64 = [TAIL, SENT, HEAD, RECEIVED]
+            .into_iter()
+            .map(|offset| (offset, AtomicU64::new(0)))
+            .collect();
+        let data = (0..capacity / 8).map(|_| AtomicU64::new(0)).collect();
+        let (kernel, sleepers) = (Mutex::new(()), Condvar::new());
+        Self {
+            words: Arc::new(Words {
+                control32,
+                control64,
+                data,
+                kernel,
+                sleepers,
+            }),
+        }
+    }
+
+    /// What the keeper does when a process attaches.
+    pub(crate) fn attach(&self, side: Side) {
+        self.words.control32[&side.liveness].store(HELD, Ordering::Release);
+    }
+
+    /// What the kernel does when a process dies.
+    pub(crate) fn kill(&self, side: Side) {
+        self.words.control32[&side.liveness].swap(OWNER_DIED | WAITERS, Ordering::AcqRel);
+        self.wake(side.liveness);
+    }
+
+    fn data(&self, position: u64) -> &AtomicU64 {
+        &self.words.data[position as usize / 8 % self.words.data.len()]
+    }
+}
+
+impl Region for Model {
+    fn capacity(&self) -> u64 {
+        self.words.data.len() as u64 * 8
+    }
+
+    fn load32(&self, offset: usize, order: Ordering) -> u32 {
+        self.words.control32[&offset].load(order)
+    }
+
+    fn store32(&self, offset: usize, value: u32, order: Ordering) {
+        self.words.control32[&offset].store(value, order);
+    }
+
+    fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
+        self.words.control32[&offset].swap(value, order)
+    }
+
+    fn load64(&self, offset: usize, order: Ordering) -> u64 {
+        self.words.control64[&offset].load(order)
+    }
+
+    fn store64(&self, offset: usize, value: u64, order: Ordering) {
+        self.words.control64[&offset].store(value, order);
+    }
+
+    fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        self.data(position).load(order)
+    }
+
+    fn store_word(&self, position: u64, word: u64, order: Ordering) {
+        self.data(position).store(word, order);
+    }
+
+    /// Payloads of whole words only. Relaxed: it is the ring's business to order them.
+    fn write(&self, position: u64, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        assert!(rest.is_empty(), "models send whole words");
+        for (position, word) in (position..).step_by(8).zip(words) {
+            self.data(position)
+                .store(u64::from_le_bytes(*word), Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self, position: u64, bytes: &mut [u8]) {
+        let (words, _) = bytes.as_chunks_mut::<8>();
+        for (position, word) in (position..).step_by(8).zip(words) {
+            *word = self.data(position).load(Ordering::Relaxed).to_le_bytes();
+        }
+    }
+
+    fn pointer(&self, _: u64) -> *mut u8 {
+        std::ptr::null_mut()
+    }
+
+    fn prefetch(&self, _: u64) {}
+
+    fn publish_fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    fn sleep_fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    fn wait(&self, words: &[(usize, u32)], _: Option<MonotonicTime>) -> Wake {
+        let kernel = self.words.kernel.lock().unwrap();
+        let unchanged = |(offset, value): &(usize, u32)| {
+            self.words.control32[offset].load(Ordering::Acquire) == *value
+        };
+        if words.iter().all(unchanged) {
+            drop(self.words.sleepers.wait(kernel).unwrap());
+        }
+        Wake::Check
+    }
+
+    fn wake(&self, _: usize) {
+        let _kernel = self.words.kernel.lock().unwrap();
+        self.words.sleepers.notify_all();
+    }
+
+    fn settle(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    fn is_forked(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,160 @@
+//! A peer that rewrites the segment while we work, made worst: every read of shared memory gives
+//! another value. Nothing may panic, leave the region, or run on.
+
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+
+use proptest::prelude::*;
+
+use crate::layout::Geometry;
+use crate::layout::record::Record;
+use crate::region::Region;
+use crate::region::memory::{Heap, Memory};
+use crate::stream::consumer::Consumer;
+use crate::stream::producer::Producer;
+use crate::sys::futex::{MonotonicTime, Wake};
+
+const CAPACITY: u64 = 256;
+
+/// Lies at every read: mostly with values that look right.
+struct Liar {
+    truth: Memory,
+    state: Cell<u64>,
+}
+
+impl Liar {
+    fn new(seed: u64) -> Self {
+        let heap = Heap::new(Geometry::new(CAPACITY, 2).unwrap()).unwrap();
+        Self {
+            truth: heap.region(),
+            state: Cell::new(seed | 1),
+        }
+    }
+
+    /// xorshift64.
+    fn random(&self) -> u64 {
+        let mut state = self.state.get();
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.state.set(state);
+        state
+    }
+
+    fn lie(&self, truth: u64) -> u64 {
+        let random = self.random();
+        match random % 8 {
+            0..4 => truth,
+            4 => truth.wrapping_add(random >> 60 << 3),
+            5 => truth.wrapping_sub(random >> 60 << 3),
+            6 => Record::message((random >> 56) as u32, truth & 7),
+            _ => self.random(),
+        }
+    }
+}
+
+impl Region for Liar {
+    fn capacity(&self) -> u64 {
+        self.truth.capacity()
+    }
+    fn load32(&self, offset: usize, order: Ordering) -> u32 {
+        self.lie(self.truth.load32(offset, order).into()) as u32
+    }
+    fn store32(&self, offset: usize, value: u32, order: Ordering) {
+        self.truth.store32(offset, value, order);
+    }
+    fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
+        self.lie(self.truth.swap32(offset, value, order).into()) as u32
+    }
+    fn load64(&self, offset: usize, order: Ordering) -> u64 {
+        self.lie(self.truth.load64(offset, order))
+    }
+    fn store64(&self, offset: usize, value: u64, order: Ordering) {
+        self.truth.store64(offset, value, order);
+    }
+    fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        self.lie(self.truth.load_word(position, order))
+    }
+    fn store_word(&self, position: u64, word: u64, order: Ordering) {
+        self.truth.store_word(position, word, order);
+    }
+    fn write(&self, position: u64, bytes: &[u8]) {
+        self.check(position, bytes.len());
+        self.truth.write(position, bytes);
+    }
+    fn read(&self, position: u64, bytes: &mut [u8]) {
+        self.check(position, bytes.len());
+        self.truth.read(position, bytes);
+    }
+    fn pointer(&self, position: u64) -> *mut u8 {
+        self.truth.pointer(position)
+    }
+    fn prefetch(&self, position: u64) {
+        self.truth.prefetch(position);
+    }
+    fn publish_fence(&self) {}
+    fn sleep_fence(&self) {}
+    fn wait(&self, _: &[(usize, u32)], _: Option<MonotonicTime>) -> Wake {
+        Wake::TimedOut
+    }
+    fn wake(&self, _: usize) {}
+    fn settle(&self) {}
+    fn is_forked(&self) -> bool {
+        false
+    }
+}
+
+impl Liar {
+    fn check(&self, position: u64, len: usize) {
+        assert!(
+            position % CAPACITY + len as u64 <= CAPACITY,
+            "{len} bytes at {position}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 8 } else { 4096 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_producer_bears_it(seed: u64, lens in prop::collection::vec(0_usize..140, 1..60)) {
+        let Ok(mut producer) = Producer::resume(Liar::new(seed)) else { return Ok(()) };
+        let mut pending = None;
+        for len in lens {
+            if len % 2 == 0 {
+                if let Ok(reservation) = producer.reserve(len) {
+                    producer.write_and_commit(reservation, &vec![0xff; len]);
+                    pending = None;
+                }
+            } else if let Ok(reservation) = producer.reserve_behind(&pending, len) {
+                producer.region.write(reservation.payload(), &vec![0xff; len]);
+                pending = Some(producer.lay(pending, reservation, len as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn a_consumer_bears_it(seed: u64, records: Vec<u8>) {
+        let liar = Liar::new(seed);
+        for (at, byte) in records.iter().enumerate() {
+            let word = Record::message(u32::from(*byte) / 4, at as u64);
+            liar.truth.store_word(u64::from(*byte) & !7, word, Ordering::Relaxed);
+        }
+        let Ok(mut consumer) = Consumer::resume(liar) else { return Ok(()) };
+        for nth in 0..60 {
+            let Ok(found) = consumer.peek() else { continue };
+            assert!(found.len as u64 <= CAPACITY);
+            let mut bytes = vec![0; found.len];
+            consumer.read(&found, 0, &mut bytes);
+            let behind = consumer.peek_behind(&found, 1);
+            match behind {
+                Ok(Some(last)) if nth % 2 == 0 => consumer.release(&last, 2),
+                _ => consumer.release(&found, 1),
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Every interleaving of two processes within loom's bounds, on the code that ships. A lost wake-up
+//! shows as a deadlock, a missing release or acquire as a payload that is not there yet.
+
+use loom::thread;
+
+use crate::error::{RecvError, SendError};
+use crate::region::Region;
+use crate::region::model::Model;
+use crate::stream::consumer::Consumer;
+use crate::stream::producer::Producer;
+use crate::stream::{CONSUMER, PRODUCER, Peer};
+use crate::wait::{self, Wait, eventcount};
+
+/// Room for one message of 24 bytes, or for three of eight.
+const CAPACITY: usize = 64;
+
+fn model(body: impl Fn() + std::marker::Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    if builder.preemption_bound.is_none() {
+        builder.preemption_bound = Some(3);
+    }
+    builder.check(body);
+}
+
+fn producer(model: &Model) -> Producer<Model> {
+    Producer::resume(model.clone()).unwrap()
+}
+
+fn consumer(model: &Model) -> Consumer<Model> {
+    Consumer::resume(model.clone()).unwrap()
+}
+
+fn send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
+    let reservation = producer.reserve_until(8, Wait::Park, None)?;
+    producer.write_and_commit(reservation, &value.to_le_bytes());
+    Ok(())
+}
+
+fn receive(consumer: &mut Consumer<Model>) -> Result<u64, RecvError> {
+    let found = consumer.peek_until(Wait::Park, None)?;
+    assert_eq!(found.len, 8);
+    let mut bytes = [0; 8];
+    consumer.read(&found, 0, &mut bytes);
+    consumer.release(&found, 1);
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Both sides sleep when they must; messages arrive whole and in order, and then the end.
+#[test]
+fn messages_then_close() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut receiving = consumer(&ring);
+        let sending = ring.clone();
+        let sender = thread::spawn(move || {
+            let mut producer = producer(&sending);
+            for value in 1..=2 {
+                send(&mut producer, value).unwrap();
+            }
+            producer.close();
+        });
+        for value in 1..=2 {
+            assert_eq!(receive(&mut receiving), Ok(value));
+        }
+        assert_eq!(receive(&mut receiving), Err(RecvError::Closed));
+        sender.join().unwrap();
+    });
+}
+
+/// The producer finds the ring full and sleeps; records wrap, with padding before the end.
+#[test]
+fn full_then_room() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut sending = producer(&ring);
+        for value in 1..=3 {
+            send(&mut sending, value).unwrap();
+        }
+        assert_eq!(sending.reserve(8).unwrap_err(), SendError::Full);
+        let receiving = ring.clone();
+        let receiver = thread::spawn(move || {
+            let mut consumer = consumer(&receiving);
+            for value in 1..=3 {
+                assert_eq!(receive(&mut consumer), Ok(value));
+            }
+            consumer
+        });
+        send(&mut sending, 4).unwrap();
+        let mut consumer = receiver.join().unwrap();
+        assert_eq!(receive(&mut consumer), Ok(4));
+    });
+}
+
+/// A message that does not fit before the end of the region is committed together with its padding.
+#[test]
+fn padding_and_message_are_one() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
+        for value in 1..=3 {
+            send(&mut sending, value).unwrap();
+            assert_eq!(receive(&mut receiving), Ok(value));
+        }
+        let sender = thread::spawn(move || {
+            let reservation = sending.reserve_until(16, Wait::Park, None).unwrap();
+            let words = [4_u64.to_le_bytes(), 5_u64.to_le_bytes()].concat();
+            sending.write_and_commit(reservation, &words);
+        });
+        let found = receiving.peek_until(Wait::Park, None).unwrap();
+        assert_eq!(found.len, 16);
+        let mut bytes = [0; 16];
+        receiving.read(&found, 0, &mut bytes);
+        assert_eq!((bytes[0], bytes[8]), (4, 5));
+        sender.join().unwrap();
+    });
+}
+
+/// A batch is seen whole or not at all.
+#[test]
+fn a_batch_is_one() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut receiving = consumer(&ring);
+        let sending = ring.clone();
+        let sender = thread::spawn(move || {
+            let mut producer = producer(&sending);
+            let mut pending = None;
+            for value in 1..=2_u64 {
+                let reservation = producer.reserve_behind(&pending, 8).unwrap();
+                producer
+                    .region
+                    .write(reservation.payload(), &value.to_le_bytes());
+                pending = Some(producer.lay(pending, reservation, 8));
+            }
+            producer.commit(pending.unwrap());
+        });
+        let first = receiving.peek_until(Wait::Park, None).unwrap();
+        assert!(receiving.peek_behind(&first, 1).unwrap().is_some());
+        sender.join().unwrap();
+    });
+}
+
+/// A sleeping consumer is woken by the death of its producer, after what that committed.
+#[test]
+fn the_producer_dies() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut receiving = consumer(&ring);
+        let dying = ring.clone();
+        let sender = thread::spawn(move || {
+            send(&mut producer(&dying), 1).unwrap();
+            dying.kill(PRODUCER);
+        });
+        assert_eq!(receive(&mut receiving), Ok(1));
+        assert_eq!(receive(&mut receiving), Err(RecvError::PeerDied));
+        sender.join().unwrap();
+    });
+}
+
+/// A producer that sleeps for room is woken by the death of its consumer.
+#[test]
+fn the_consumer_dies() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut sending = producer(&ring);
+        for value in 1..=3 {
+            send(&mut sending, value).unwrap();
+        }
+        let dying = ring.clone();
+        let receiver = thread::spawn(move || dying.kill(CONSUMER));
+        assert_eq!(send(&mut sending, 4), Err(SendError::PeerDied));
+        receiver.join().unwrap();
+    });
+}
+
+/// A producer that sleeps for room is woken when its consumer closes.
+#[test]
+fn the_consumer_closes() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut sending = producer(&ring);
+        for value in 1..=3 {
+            send(&mut sending, value).unwrap();
+        }
+        let closing = ring.clone();
+        let receiver = thread::spawn(move || consumer(&closing).close());
+        assert_eq!(send(&mut sending, 4), Err(SendError::Closed));
+        receiver.join().unwrap();
+    });
+}
+
+/// A consumer that sleeps before anybody is there learns of a producer that attaches and dies, even if
+/// it dies before it has notified anybody.
+#[test]
+fn a_producer_comes_and_dies_at_once() {
+    model(|| {
+        let ring = Model::empty(CAPACITY);
+        ring.attach(CONSUMER);
+        let mut receiving = consumer(&ring);
+        let dying = ring.clone();
+        let sender = thread::spawn(move || {
+            dying.attach(PRODUCER);
+            dying.kill(PRODUCER);
+        });
+        assert_eq!(receive(&mut receiving), Err(RecvError::PeerDied));
+        sender.join().unwrap();
+    });
+}
+
+/// After a death, waiting for the next peer ends when it attaches.
+#[test]
+fn a_successor_is_noticed() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        ring.kill(PRODUCER);
+        let mut receiving = consumer(&ring);
+        let next = ring.clone();
+        let sender = thread::spawn(move || {
+            next.attach(PRODUCER);
+            eventcount::notify(&next, CONSUMER.event);
+        });
+        assert_eq!(
+            wait::wait_for_peer(&mut receiving, Wait::Park, None),
+            Peer::Alive
+        );
+        sender.join().unwrap();
+    });
+}
+
+/// The producer sleeps until all is drained.
+#[test]
+fn drained() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut sending = producer(&ring);
+        send(&mut sending, 1).unwrap();
+        let receiving = ring.clone();
+        let receiver = thread::spawn(move || receive(&mut consumer(&receiving)).unwrap());
+        assert_eq!(sending.drained_until(Wait::Park, None), Ok(()));
+        assert_eq!(receiver.join().unwrap(), 1);
+    });
+}
