@@ -52,21 +52,26 @@ pub(crate) enum Source<'a> {
 impl Map {
     /// Maps `len` bytes. `align` is the page size of the backing (larger for huge pages), a power of
     /// two.
+    ///
+    /// The segment begins at an *odd* multiple of `align`, where nothing of larger pages can be
+    /// mapped: the kernel rounds the length of huge pages up by itself, and what a key or descriptor
+    /// stands for may not be what was expected. So it never reaches past the reservation.
     pub(crate) fn new(source: Source<'_>, len: usize, align: usize) -> Result<Self, Errno> {
-        let spare = align.max(FRONT);
         let reserved_len = len
             .checked_next_multiple_of(align)
-            .and_then(|len| len.checked_add(FRONT)?.checked_add(spare))
+            .and_then(|len| len.checked_add(FRONT)?.checked_add(align.checked_mul(2)?))
             .and_then(NonZeroUsize::new)
             .ok_or(Errno::EOVERFLOW)?;
         let len = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
         let reservation = mmap::reserve(reserved_len)?;
-        let address = (reservation.addr().get() + FRONT).next_multiple_of(align);
+        let behind_front = (reservation.addr().get() + FRONT).next_multiple_of(align);
+        let is_odd = behind_front & align != 0;
+        let address = behind_front + if is_odd { 0 } else { align };
         let map = Self {
             reservation,
             reserved_len: reserved_len.get(),
-            // SAFETY: `address` is FRONT plus less than `align` bytes into a reservation that is
-            // `spare >= align` bytes longer than front and segment.
+            // SAFETY: `address` is FRONT plus less than two `align` into a reservation that is two
+            // `align` longer than front and segment.
             base: unsafe { reservation.byte_add(address - reservation.addr().get()) }.cast(),
             len: len.get(),
         };

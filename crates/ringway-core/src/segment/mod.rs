@@ -1,175 +1,306 @@
-//! Segments (placeholder until the backings are merged).
+//! Segments: the shared memory that a ring lies in, whatever it is backed by.
+//!
+//! | address | how it is made | a creator that dies leaves |
+//! |---|---|---|
+//! | `shm:`, `file:` | as a file without a name, which gets its name when it is finished ([`named`]) | nothing |
+//! | `memfd:` | sealed when it is finished, then handed over ([`memfd`], [`handover`]) | nothing |
+//! | `sysv:` | in the open, under the creation lock ([`sysv`]) | a half-made segment, which the next creator takes over |
+//!
+//! In all of them the magic is published last, with release. What is not finished is never used.
+
+mod attempt;
+mod boot_id;
+mod catalog;
+mod deadline;
+mod descriptor;
+mod handover;
 pub(crate) mod map;
-use crate::address::Address;
-use crate::error::Error;
-use crate::layout::header::{FenceMode, HEADER_LEN, Header, MAGIC};
-use crate::layout::{Geometry, Kind, Sync};
-use map::{Map, Source};
-use std::os::fd::{AsFd, OwnedFd};
+mod memfd;
+mod named;
+mod space;
+mod sysv;
+#[cfg(test)]
+mod tests;
+mod view;
+mod watch;
+
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+
+use crate::address::{Address, SysvKey};
+use crate::error::{Error, ErrorKind};
+use crate::layout::header::{
+    CREATION_LOCK_OFFSET, FenceMode, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET,
+};
+use crate::layout::{Geometry, Kind, Sync};
+use crate::sys::getrandom;
+
+use attempt::Attempt;
+use map::Map;
+
+pub(crate) use catalog::{list, remove};
+pub use handover::PeerCredentials;
+pub(crate) use handover::hand_over;
+pub(crate) use view::View;
+
+/// What a caller asks for.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) address: &'a Address,
+    /// Permission bits of a new segment, exactly: the umask does not apply. Only the read and write
+    /// bits count.
     pub(crate) mode: u32,
+    /// Touch every page when mapping.
     pub(crate) prefault: bool,
+    /// Keep the segment in memory (mlock).
     pub(crate) lock_memory: bool,
+    /// Take reserved huge pages: `memfd:`, `sysv:`, or `file:` on a hugetlbfs.
     pub(crate) huge_pages: bool,
+    /// Otherwise a segment that is opened must belong to this process's user or to root.
     pub(crate) any_owner: bool,
+    /// When opening, how long to wait for the address to appear and be finished.
     pub(crate) wait: Option<Duration>,
 }
+
+impl<'a> Request<'a> {
+    /// The defaults.
+    pub(crate) fn new(address: &'a Address) -> Self {
+        Self {
+            address,
+            mode: 0o600,
+            prefault: false,
+            lock_memory: false,
+            huge_pages: false,
+            any_owner: false,
+            wait: None,
+        }
+    }
+}
+
+/// The ring to make.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) sync: Sync,
     pub(crate) geometry: Geometry,
     pub(crate) fence: FenceMode,
 }
+
+/// A finished segment in this process.
+#[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) map: Arc<Map>,
+    /// A private copy.
     pub(crate) header: Header,
+    /// What opens it: `sysv:private` has become `sysv:id=N`.
     pub(crate) address: Address,
+    /// A memfd's descriptor, to hand it over. The others are closed once they are mapped.
     pub(crate) file: Option<OwnedFd>,
 }
+
+/// How often an address may vanish and come back between a look and a try.
+const ROUNDS: usize = 1000;
+
 impl Segment {
+    /// Makes a new segment.
     pub(crate) fn create(request: &Request<'_>, plan: &Plan) -> Result<Self, Error> {
-        let fd = match request.address {
-            Address::Memfd => {
-                nix::sys::memfd::memfd_create(c"x", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap()
-            }
-            Address::Shm(name) => std::fs::OpenOptions::new()
-                .create_new(true)
-                .read(true)
-                .write(true)
-                .open(format!("/dev/shm/{name}"))
-                .unwrap()
-                .into(),
-            _ => todo!(),
-        };
-        nix::unistd::ftruncate(&fd, plan.geometry.total_len() as i64).unwrap();
-        let map = Map::new(
-            Source::Fd(fd.as_fd()),
-            plan.geometry.total_len() as usize,
-            4096,
-        )
-        .unwrap();
-        map.populate().unwrap();
-        let header = Header {
-            kind: plan.kind,
-            sync: plan.sync,
-            fence: plan.fence,
-            nonce: [0; 16],
-            created_ns: 0,
-            geometry: plan.geometry,
-            boot_id: [0; 16],
-        };
-        for (i, c) in header.encode().chunks(8).enumerate() {
-            map.word64(i * 8)
-                .unwrap()
-                .store(u64::from_le_bytes(c.try_into().unwrap()), Ordering::Relaxed);
+        match request.address {
+            Address::Shm(_) | Address::File(_) => named::create(request, plan),
+            Address::Sysv(key) => sysv::create(request, key, plan),
+            Address::Memfd => memfd::create(request, plan),
         }
-        map.word64(0).unwrap().store(MAGIC, Ordering::Release);
-        Ok(Self {
-            map: Arc::new(map),
-            header,
-            address: request.address.clone(),
-            file: Some(fd),
-        })
     }
+
+    /// Opens a finished segment.
     pub(crate) fn open(request: &Request<'_>) -> Result<Self, Error> {
-        let fd: OwnedFd = match request.address {
-            Address::Shm(name) => match std::fs::OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open(format!("/dev/shm/{name}"))
-            {
-                Ok(fd) => fd.into(),
-                Err(_) => {
-                    return Err(Error::new(
-                        crate::ErrorKind::NotFound,
-                        "open",
-                        request.address,
-                        "nothing is there",
-                    )
-                    .remedy("create it"));
-                }
-            },
-            _ => todo!(),
-        };
-        let len = nix::sys::stat::fstat(&fd).unwrap().st_size as usize;
-        let map = Map::new(Source::Fd(fd.as_fd()), len, 4096).unwrap();
-        let mut b = [0; HEADER_LEN];
-        for (i, c) in b.chunks_mut(8).enumerate() {
-            c.copy_from_slice(
-                &map.word64(i * 8)
-                    .unwrap()
-                    .load(Ordering::Acquire)
-                    .to_le_bytes(),
-            );
+        match request.address {
+            Address::Shm(_) | Address::File(_) => named::open(request),
+            Address::Sysv(key) => sysv::open(request, key),
+            Address::Memfd => Err(unsupported_by_name("open", request.address)),
         }
-        let header = Header::decode(&b, len as u64).unwrap();
-        Ok(Self {
-            map: Arc::new(map),
-            header,
-            address: request.address.clone(),
-            file: None,
-        })
     }
+
+    /// Opens the segment, or makes it; whether it was made here comes with it. Of many processes that
+    /// race, exactly one makes it.
     pub(crate) fn open_or_create(
         request: &Request<'_>,
         plan: &Plan,
     ) -> Result<(Self, bool), Error> {
-        match Self::open(request) {
-            Ok(s) => Ok((s, false)),
-            Err(_) => Ok((Self::create(request, plan)?, true)),
+        if let Address::Memfd | Address::Sysv(SysvKey::Private) = request.address {
+            return Self::create(request, plan).map(|segment| (segment, true));
         }
+        // What is absent is made, not waited for.
+        let request = &Request {
+            wait: None,
+            ..*request
+        };
+        for _ in 0..ROUNDS {
+            let absent = match Self::open(request) {
+                Ok(segment) => return Ok((segment, false)),
+                Err(error) => error,
+            };
+            let made = match (absent.kind(), request.address) {
+                (ErrorKind::NotFound, _) => Self::create(request, plan),
+                (ErrorKind::HalfMade, Address::Sysv(key)) => sysv::complete(request, key, plan),
+                _ => return Err(absent),
+            };
+            match made {
+                Ok(segment) => return Ok((segment, true)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                // Others that race for the same name may hold what is missing for the moment.
+                Err(error) if error.kind() == ErrorKind::NoSpace => {
+                    return match Self::open(request) {
+                        Ok(segment) => Ok((segment, false)),
+                        Err(_) => Err(error),
+                    };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let attempt = Attempt {
+            action: "open or create",
+            address: request.address,
+        };
+        Err(attempt.timed_out("other processes keep making and removing it"))
     }
-    pub(crate) fn take_over(_: &UnixStream) -> Result<(Self, PeerCredentials), Error> {
-        todo!()
+
+    /// Receives a memfd from the process at the other end of `socket`, and says who that is.
+    pub(crate) fn take_over(socket: &UnixStream) -> Result<(Self, PeerCredentials), Error> {
+        handover::take_over(socket)
     }
 }
-pub(crate) fn hand_over(
-    _: &Address,
-    _: Option<&OwnedFd>,
-    _: &UnixStream,
-) -> Result<PeerCredentials, Error> {
-    todo!()
+
+/// What has no name cannot be found by one.
+fn unsupported_by_name(action: &'static str, address: &Address) -> Error {
+    let attempt = Attempt { action, address };
+    attempt
+        .error(ErrorKind::Unsupported, "it has no name to be found by")
+        .remedy(match address {
+            Address::Memfd => "take it over from its creator through a Unix socket",
+            _ => "use the address that its creator shows: sysv:id=N",
+        })
 }
-/// Credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerCredentials {
-    /// p
-    pub pid: i32,
-    /// u
-    pub uid: u32,
-    /// g
-    pub gid: u32,
+
+/// The header of a new ring.
+fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<Header, Error> {
+    let nonce = getrandom::nonce().map_err(|errno| attempt.os("there is no randomness", errno))?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Ok(Header {
+        kind: plan.kind,
+        sync: plan.sync,
+        fence: plan.fence,
+        nonce,
+        // A clock before 1970 is no reason to fail.
+        created_ns: now.map_or(0, |now| now.as_nanos() as u64),
+        geometry: plan.geometry,
+        boot_id,
+    })
 }
-pub(crate) struct View {}
-impl View {
-    pub(crate) fn open(_: &Address) -> Result<Self, Error> {
-        todo!()
-    }
-    pub(crate) fn header(&self) -> &Header {
-        todo!()
-    }
-    pub(crate) fn load32(&self, _: usize) -> Option<u32> {
-        todo!()
-    }
-    pub(crate) fn load64(&self, _: usize) -> Option<u64> {
-        todo!()
-    }
-    pub(crate) fn address(&self) -> &Address {
-        todo!()
-    }
-}
-pub(crate) fn list() -> Vec<Address> {
-    todo!()
-}
-pub(crate) fn remove(a: &Address) -> Result<(), Error> {
-    if let Address::Shm(name) = a {
-        let _ = std::fs::remove_file(format!("/dev/shm/{name}"));
+
+/// Writes all of the header but the magic. The creation lock, which its holder may have taken, and
+/// what lies behind it are left alone.
+fn write_header(map: &Map, header: &Header) -> Result<(), Errno> {
+    let bytes = header.encode();
+    for at in (MAGIC_OFFSET + 8..CREATION_LOCK_OFFSET).step_by(8) {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[at..at + 8]);
+        map.word64(at)
+            .ok_or(Errno::EFAULT)?
+            .store(u64::from_ne_bytes(word), Ordering::Relaxed);
     }
     Ok(())
+}
+
+/// Declares the segment finished.
+fn publish_magic(map: &Map) -> Result<(), Errno> {
+    // Release pairs with the Acquire in `magic`: who sees the magic sees the header.
+    map.word64(MAGIC_OFFSET)
+        .ok_or(Errno::EFAULT)?
+        .store(MAGIC.to_le(), Ordering::Release);
+    Ok(())
+}
+
+/// The magic, or what is there instead.
+fn magic(map: &Map) -> u64 {
+    map.word64(MAGIC_OFFSET)
+        .map_or(0, |word| u64::from_le(word.load(Ordering::Acquire)))
+}
+
+/// A private copy of the header's bytes.
+fn header_bytes(map: &Map) -> Option<[u8; HEADER_LEN]> {
+    let mut bytes = [0; HEADER_LEN];
+    for (index, field) in bytes.chunks_exact_mut(8).enumerate() {
+        // Acquire matters for the magic, which is read first.
+        let word = map.word64(index * 8)?.load(Ordering::Acquire);
+        field.copy_from_slice(&word.to_ne_bytes());
+    }
+    Some(bytes)
+}
+
+/// What the request wants of the pages of a mapping.
+fn settle_pages(attempt: Attempt<'_>, request: &Request<'_>, map: &Map) -> Result<(), Error> {
+    if request.prefault {
+        populate(attempt, map)?;
+    }
+    if request.lock_memory {
+        map.lock()
+            .map_err(|errno| locking_failed(attempt, map, errno))?;
+    }
+    Ok(())
+}
+
+fn populate(attempt: Attempt<'_>, map: &Map) -> Result<(), Error> {
+    loop {
+        match map.populate() {
+            Ok(()) => return Ok(()),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            // The kernel's word for a fault that would have been SIGBUS.
+            Err(errno @ (Errno::EFAULT | Errno::ENOMEM)) => {
+                space::check_memory(attempt, map.len() as u64)?;
+                return Err(attempt
+                    .error(
+                        ErrorKind::NoSpace,
+                        "there is no memory for all of its pages",
+                    )
+                    .remedy("free memory, raise the memory limit, or choose a smaller capacity")
+                    .because(errno));
+            }
+            Err(errno) => return Err(attempt.os("its pages cannot be touched", errno)),
+        }
+    }
+}
+
+fn locking_failed(attempt: Attempt<'_>, map: &Map, errno: Errno) -> Error {
+    use nix::sys::resource::{Resource, getrlimit};
+    let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(limit, _)| limit);
+    let problem = format!(
+        "its {} cannot be locked in memory; this process may lock {}",
+        space::Bytes(map.len() as u64),
+        space::Bytes(limit)
+    );
+    let kind = match errno {
+        Errno::EPERM => ErrorKind::PermissionDenied,
+        _ => ErrorKind::NoSpace,
+    };
+    attempt
+        .error(kind, problem)
+        .remedy("raise the limit (ulimit -l) or do not lock it")
+        .because(errno)
+}
+
+/// Refuses what belongs to neither this process's user nor root, unless the request allows it.
+fn check_owner(attempt: Attempt<'_>, request: &Request<'_>, owner: u32) -> Result<(), Error> {
+    if owner == 0 || request.any_owner {
+        return Ok(());
+    }
+    match geteuid().as_raw() {
+        euid if euid == owner => Ok(()),
+        euid => Err(attempt.foreign_owner(owner, euid)),
+    }
 }

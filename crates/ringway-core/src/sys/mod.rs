@@ -1,10 +1,13 @@
 //! Every operating-system call that needs `unsafe`: one file per facility, named as its man page.
 
+pub(crate) mod ftok;
 pub(crate) mod futex;
+pub(crate) mod getrandom;
 pub(crate) mod membarrier;
 pub(crate) mod mmap;
 pub(crate) mod robust_list;
 pub(crate) mod shmget;
+pub(crate) mod unix;
 
 /// Bytes of a page.
 pub(crate) fn page_size() -> usize {

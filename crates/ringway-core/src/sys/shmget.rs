@@ -18,6 +18,8 @@ pub(crate) struct Status {
     pub(crate) creator_pid: libc::pid_t,
     /// How many times it is attached now.
     pub(crate) attached: u64,
+    /// The nine permission bits.
+    pub(crate) mode: u32,
     /// Removed already; it goes with its last attachment.
     pub(crate) removed: bool,
 }
@@ -55,10 +57,7 @@ fn attached(result: *mut c_void) -> Result<NonNull<c_void>, Errno> {
 
 /// IPC_STAT.
 pub(crate) fn status(id: i32) -> Result<Status, Errno> {
-    // SAFETY: shmid_ds is plain integers, for which zero is a value.
-    let mut ds: libc::shmid_ds = unsafe { std::mem::zeroed() };
-    // SAFETY: `ds` is a shmid_ds that the kernel may fill.
-    Errno::result(unsafe { libc::shmctl(id, libc::IPC_STAT, &mut ds) })?;
+    let ds = stat(id)?;
     // The kernel's SHM_DEST, which libc does not name.
     const SHM_DEST: u32 = 0o1000;
     Ok(Status {
@@ -67,8 +66,35 @@ pub(crate) fn status(id: i32) -> Result<Status, Errno> {
         owner_uid: ds.shm_perm.uid,
         creator_pid: ds.shm_cpid,
         attached: ds.shm_nattch as u64,
+        mode: u32::from(ds.shm_perm.mode) & 0o777,
         removed: u32::from(ds.shm_perm.mode) & SHM_DEST != 0,
     })
+}
+
+fn stat(id: i32) -> Result<libc::shmid_ds, Errno> {
+    // SAFETY: shmid_ds is plain integers, for which zero is a value.
+    let mut ds: libc::shmid_ds = unsafe { std::mem::zeroed() };
+    // SAFETY: `ds` is a shmid_ds that the kernel may fill.
+    Errno::result(unsafe { libc::shmctl(id, libc::IPC_STAT, &mut ds) })?;
+    Ok(ds)
+}
+
+/// IPC_SET: replaces the nine permission bits.
+pub(crate) fn set_mode(id: i32, mode: u32) -> Result<(), Errno> {
+    let mut ds = stat(id)?;
+    // Nine bits fit every architecture's mode_t.
+    ds.shm_perm.mode = (mode & 0o777) as _;
+    // SAFETY: `ds` is a whole shmid_ds; the kernel reads it.
+    Errno::result(unsafe { libc::shmctl(id, libc::IPC_SET, &mut ds) }).map(drop)
+}
+
+/// shmdt: undoes [`attach_to_read`].
+///
+/// # Safety
+/// `address` must come from there, and nothing may use the mapping afterwards.
+pub(crate) unsafe fn detach(address: NonNull<c_void>) {
+    // SAFETY: the caller gives up the mapping. The only failure is an address where none begins.
+    unsafe { libc::shmdt(address.as_ptr()) };
 }
 
 /// IPC_RMID: the segment goes with its last attachment.

@@ -1,0 +1,160 @@
+//! The texts of errors: what was attempted, on which address, and what to do next.
+
+use nix::errno::Errno;
+
+use crate::address::Address;
+use crate::error::{Error, ErrorKind};
+
+use crate::layout::header::{HeaderError, LAYOUT_VERSION, abi_fingerprint};
+use crate::liveness::keeper::Refusal;
+
+use super::space::Bytes;
+
+/// An action on an address, which may fail.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    /// A verb, as in "cannot open shm:orders".
+    pub(super) action: &'static str,
+    pub(super) address: &'a Address,
+}
+
+impl Attempt<'_> {
+    pub(super) fn error(self, kind: ErrorKind, problem: impl Into<String>) -> Error {
+        Error::new(kind, self.action, self.address, problem)
+    }
+
+    /// `what` the kernel refused, for an errno that has no better explanation at the call.
+    pub(super) fn os(self, what: &str, errno: Errno) -> Error {
+        let (kind, remedy) = match errno {
+            Errno::EACCES | Errno::EPERM | Errno::EROFS => (
+                ErrorKind::PermissionDenied,
+                "run as the user who owns it, or have it made with a wider mode",
+            ),
+            Errno::EMFILE => (
+                ErrorKind::NoSpace,
+                "close descriptors or raise the limit (ulimit -n)",
+            ),
+            Errno::ENFILE => (ErrorKind::NoSpace, "raise the limit: sysctl fs.file-max"),
+            Errno::ENOMEM => (
+                ErrorKind::NoSpace,
+                "free memory, raise this process's memory limits, or choose a smaller capacity",
+            ),
+            Errno::ENOSPC => (
+                ErrorKind::NoSpace,
+                "free space or choose a smaller capacity",
+            ),
+            Errno::EDQUOT => (ErrorKind::NoSpace, "free some of the user's quota"),
+            Errno::ENOSYS | Errno::EOPNOTSUPP => (
+                ErrorKind::Unsupported,
+                "use another kind of address: shm:, file:, sysv: or memfd:",
+            ),
+            Errno::ENAMETOOLONG => (ErrorKind::InvalidAddress, "choose a shorter name"),
+            _ => (ErrorKind::Os, "see the error number"),
+        };
+        self.error(kind, what).remedy(remedy).because(errno)
+    }
+
+    /// Nothing is at the address.
+    pub(super) fn not_found(self, errno: Errno) -> Error {
+        self.error(ErrorKind::NotFound, "there is no such ring")
+            .remedy("create it, or let the open wait for it")
+            .because(errno)
+    }
+
+    /// The address is taken.
+    pub(super) fn already_exists(self, errno: Errno) -> Error {
+        let remedy = format!("open it, or remove it first: ringway rm {}", self.address);
+        self.error(ErrorKind::AlreadyExists, "the address is taken")
+            .remedy(remedy)
+            .because(errno)
+    }
+
+    /// Something else is at the address.
+    pub(super) fn not_a_ring(self, problem: impl Into<String>) -> Error {
+        self.error(ErrorKind::NotARing, problem)
+            .remedy("choose another address; ringway leaves alone what it did not make")
+    }
+
+    pub(super) fn foreign_owner(self, owner: u32, euid: u32) -> Error {
+        let problem = format!("it belongs to user {owner}, and this process runs as user {euid}");
+        self.error(ErrorKind::ForeignOwner, problem)
+            .remedy("if that user is to be trusted, allow any owner when opening")
+    }
+
+    pub(super) fn timed_out(self, problem: impl Into<String>) -> Error {
+        self.error(ErrorKind::TimedOut, problem)
+            .remedy("see whether the creator runs, or wait longer")
+    }
+
+    /// Why the header of a segment of `len` bytes was refused.
+    pub(super) fn header(self, error: HeaderError, len: u64) -> Error {
+        let again = format!(
+            "remove it (ringway rm {}) and create it again",
+            self.address
+        );
+        match error {
+            HeaderError::Magic => self.not_a_ring("what is there is not a ringway segment"),
+            HeaderError::Version(version) => self
+                .error(
+                    ErrorKind::Incompatible,
+                    format!(
+                        "its layout has version {version}; this ringway reads version \
+                         {LAYOUT_VERSION}"
+                    ),
+                )
+                .remedy(format!("use the ringway that made it, or {again}")),
+            HeaderError::Abi(found) => self
+                .error(
+                    ErrorKind::Incompatible,
+                    format!(
+                        "another kind of machine or C library made it (ABI {found:#018x}; here \
+                         {:#018x})",
+                        abi_fingerprint()
+                    ),
+                )
+                .remedy(format!("use a program built for that machine, or {again}")),
+            HeaderError::Field(name) => self
+                .error(
+                    ErrorKind::Corrupt,
+                    format!("the {name} in its header has no meaning"),
+                )
+                .remedy(again),
+            HeaderError::Geometry => self
+                .error(
+                    ErrorKind::Corrupt,
+                    "the offsets and lengths in its header do not belong together",
+                )
+                .remedy(again),
+            HeaderError::Truncated { needed } => self
+                .error(
+                    ErrorKind::Truncated,
+                    format!(
+                        "it has {} and should have {}: somebody cut it off",
+                        Bytes(len),
+                        Bytes(needed)
+                    ),
+                )
+                .remedy(again),
+        }
+    }
+
+    /// Why the keeper did not take the creation lock.
+    pub(super) fn keeper(self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Changed(_) => self
+                .error(ErrorKind::HalfMade, "another process is initialising it")
+                .remedy("try again"),
+            Refusal::TooMany => self
+                .error(
+                    ErrorKind::NoSpace,
+                    "this process is attached to as many rings as the kernel can watch over (2048)",
+                )
+                .remedy("close rings, or use more processes"),
+            Refusal::Os(Errno::ENOSYS) => self
+                .error(ErrorKind::Unsupported, "the kernel has no futex_waitv")
+                .remedy("use Linux 5.16 or later")
+                .because(Errno::ENOSYS),
+            Refusal::Os(errno) => self.os("its keeper thread could not be started", errno),
+        }
+    }
+}

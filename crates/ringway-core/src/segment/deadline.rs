@@ -1,0 +1,34 @@
+//! How long to wait.
+
+use std::time::{Duration, Instant};
+
+use crate::sys::futex::MonotonicTime;
+
+/// A point in time, or never.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// Never, when the clock cannot say it.
+    pub(super) fn after(time: Duration) -> Self {
+        Self(Instant::now().checked_add(time))
+    }
+
+    /// What is left; `None` when it has passed.
+    pub(super) fn remaining(self) -> Option<Duration> {
+        match self.0 {
+            None => Some(Duration::MAX),
+            Some(at) => at
+                .checked_duration_since(Instant::now())
+                .filter(|left| !left.is_zero()),
+        }
+    }
+
+    /// For futex(2), which takes no deadline for never.
+    pub(super) fn monotonic(self) -> Option<MonotonicTime> {
+        MonotonicTime::after(match self.0 {
+            None => return None,
+            Some(at) => at.saturating_duration_since(Instant::now()),
+        })
+    }
+}

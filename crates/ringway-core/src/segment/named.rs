@@ -1,0 +1,301 @@
+//! `shm:` and `file:`: segments with a name in a file system.
+//!
+//! The ring is built in a file without a name (`O_TMPFILE`) and linked into its directory when it is
+//! finished. So the name stands for a finished ring from its first instant, exactly one of many racing
+//! creators gets it, and a creator that dies leaves nothing.
+//!
+//! Where there are no files without names, or no /proc to link them through, the ring is built under
+//! a temporary name `.NAME.ringway-NONCE` and renamed. A creator that dies then leaves that one file.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open as open_file, renameat2};
+use nix::sys::stat::{Mode, lstat};
+use nix::unistd::{AccessFlags, access, linkat, unlink};
+
+use crate::address::Address;
+use crate::error::{Error, ErrorKind};
+use crate::sys::getrandom;
+
+use super::attempt::Attempt;
+use super::deadline::Deadline;
+use super::watch::Watch;
+use super::{Plan, Request, Segment, boot_id, descriptor};
+
+/// Where the C library keeps POSIX shared memory.
+pub(super) const SHM_DIRECTORY: &str = "/dev/shm";
+
+/// Where an address points in the file system.
+pub(super) struct Place {
+    directory: PathBuf,
+    name: OsString,
+    pub(super) path: PathBuf,
+    /// What lies here is found again after a reboot.
+    survives_boot: bool,
+}
+
+impl Place {
+    /// `attempt.address` must be `shm:` or `file:`.
+    pub(super) fn of(attempt: Attempt<'_>) -> Result<Self, Error> {
+        let (directory, name) = match attempt.address {
+            Address::Shm(name) => (Path::new(SHM_DIRECTORY), Some(OsStr::new(name))),
+            Address::File(path) => {
+                let parent = path
+                    .parent()
+                    .filter(|parent| !parent.as_os_str().is_empty());
+                (parent.unwrap_or(Path::new(".")), path.file_name())
+            }
+            Address::Sysv(_) | Address::Memfd => (Path::new("."), None),
+        };
+        let name = name.ok_or_else(|| {
+            attempt
+                .error(ErrorKind::InvalidAddress, "the path names no file")
+                .remedy("end the path with the name of a file")
+        })?;
+        Ok(Self {
+            path: directory.join(name),
+            directory: directory.to_owned(),
+            name: name.to_owned(),
+            survives_boot: matches!(attempt.address, Address::File(_)),
+        })
+    }
+}
+
+pub(super) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Error> {
+    let attempt = Attempt {
+        action: "create",
+        address: request.address,
+    };
+    let place = Place::of(attempt)?;
+    if request.huge_pages {
+        check_huge_pages(attempt, &place)?;
+    }
+    // Before all the work, and before a lack of space that would only mislead.
+    if lstat(&place.path).is_ok() {
+        return Err(attempt.already_exists(Errno::EEXIST));
+    }
+    let draft = Draft::new(attempt, &place)?;
+    create_from(request, plan, &place, &draft)
+}
+
+fn create_from(
+    request: &Request<'_>,
+    plan: &Plan,
+    place: &Place,
+    draft: &Draft,
+) -> Result<Segment, Error> {
+    let attempt = Attempt {
+        action: "create",
+        address: request.address,
+    };
+    let boot_id = match place.survives_boot {
+        true => boot_id::current(attempt)?,
+        false => boot_id::NONE,
+    };
+    let (map, header) = descriptor::build(attempt, request, plan, draft.file(), boot_id)?;
+    draft.publish(place).map_err(|errno| match errno {
+        Errno::EEXIST => attempt.already_exists(errno),
+        errno => attempt.os("its name cannot be made", errno),
+    })?;
+    Ok(Segment {
+        map,
+        header,
+        address: request.address.clone(),
+        file: None,
+    })
+}
+
+/// A file on its way to a name.
+enum Draft {
+    Unnamed(OwnedFd),
+    Temporary { file: OwnedFd, path: PathBuf },
+}
+
+impl Draft {
+    fn new(attempt: Attempt<'_>, place: &Place) -> Result<Self, Error> {
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        match open_file(&place.directory, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Ok(file) if access(&proc_path(&file), AccessFlags::F_OK).is_ok() => {
+                Ok(Self::Unnamed(file))
+            }
+            // Kernels and file systems that do not know the flag see a directory opened for writing.
+            Ok(_) | Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL) => {
+                Self::temporary(attempt, place)
+            }
+            Err(errno) => Err(directory_error(attempt, place, errno)),
+        }
+    }
+
+    fn temporary(attempt: Attempt<'_>, place: &Place) -> Result<Self, Error> {
+        let nonce =
+            getrandom::nonce().map_err(|errno| attempt.os("there is no randomness", errno))?;
+        let mut name = OsString::from(".");
+        // A name has up to 255 bytes, of which the ending takes 25.
+        let stem = place.name.as_bytes();
+        name.push(OsStr::from_bytes(&stem[..stem.len().min(200)]));
+        name.push(".ringway-");
+        for byte in &nonce[..8] {
+            name.push(format!("{byte:02x}"));
+        }
+        let path = place.directory.join(name);
+        let flags =
+            OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match open_file(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Ok(file) => Ok(Self::Temporary { file, path }),
+            Err(errno) => Err(directory_error(attempt, place, errno)),
+        }
+    }
+
+    fn file(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unnamed(file) | Self::Temporary { file, .. } => file.as_fd(),
+        }
+    }
+
+    /// Gives the file its name, unless that is taken (EEXIST).
+    fn publish(&self, place: &Place) -> Result<(), Errno> {
+        match self {
+            Self::Unnamed(file) => linkat(
+                AT_FDCWD,
+                &proc_path(file),
+                AT_FDCWD,
+                &place.path,
+                AtFlags::AT_SYMLINK_FOLLOW,
+            ),
+            Self::Temporary { path, .. } => {
+                let flags = RenameFlags::RENAME_NOREPLACE;
+                match renameat2(AT_FDCWD, path, AT_FDCWD, &place.path, flags) {
+                    // The file system does not know the flag. The drop removes the first name.
+                    Err(Errno::EINVAL | Errno::ENOSYS) => {
+                        linkat(AT_FDCWD, path, AT_FDCWD, &place.path, AtFlags::empty())
+                    }
+                    result => result,
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Self::Temporary { path, .. } = self {
+            // Absent if it was renamed.
+            let _ = unlink(path.as_path());
+        }
+    }
+}
+
+fn proc_path(file: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+fn directory_error(attempt: Attempt<'_>, place: &Place, errno: Errno) -> Error {
+    let directory = place.directory.display();
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR => attempt
+            .error(
+                ErrorKind::NotFound,
+                format!("there is no directory {directory}"),
+            )
+            .remedy(match attempt.address {
+                Address::Shm(_) => "mount a tmpfs there, or use memfd: or sysv:",
+                _ => "make the directory first",
+            })
+            .because(errno),
+        errno => attempt.os(&format!("no file can be made in {directory}"), errno),
+    }
+}
+
+fn check_huge_pages(attempt: Attempt<'_>, place: &Place) -> Result<(), Error> {
+    use nix::sys::statfs::{HUGETLBFS_MAGIC, statfs};
+    let remedy = "use memfd:, sysv:, or file: on a hugetlbfs (mount -t hugetlbfs none /mnt/huge)";
+    let problem = match attempt.address {
+        Address::Shm(_) => "shm: has no reserved huge pages",
+        _ => match statfs(&place.directory) {
+            Ok(system) if system.filesystem_type() == HUGETLBFS_MAGIC => return Ok(()),
+            Ok(_) => "only files on a hugetlbfs have huge pages",
+            Err(errno) => return Err(directory_error(attempt, place, errno)),
+        },
+    };
+    Err(attempt
+        .error(ErrorKind::Unsupported, problem)
+        .remedy(remedy))
+}
+
+pub(super) fn open(request: &Request<'_>) -> Result<Segment, Error> {
+    let attempt = Attempt {
+        action: "open",
+        address: request.address,
+    };
+    let place = Place::of(attempt)?;
+    let absent = match open_now(attempt, request, &place) {
+        Err(error) if error.kind() == ErrorKind::NotFound => error,
+        result => return result,
+    };
+    let Some(wait) = request.wait else {
+        return Err(absent);
+    };
+    let deadline = Deadline::after(wait);
+    let watch = Watch::directory(&place.directory)
+        .map_err(|errno| directory_error(attempt, &place, errno))?;
+    loop {
+        // After the watch began: what appears from here on ends the wait.
+        match open_now(attempt, request, &place) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            result => return result,
+        }
+        if deadline.remaining().is_none() {
+            return Err(attempt.timed_out("it has not appeared"));
+        }
+        watch.wait(deadline);
+    }
+}
+
+fn open_now(attempt: Attempt<'_>, request: &Request<'_>, place: &Place) -> Result<Segment, Error> {
+    let file = open_path(attempt, place, OFlag::O_RDWR)?;
+    let (map, mut header) = descriptor::open(attempt, request, file.as_fd())?;
+    if place.survives_boot {
+        boot_id::renew(attempt, file.as_fd(), &map, &mut header)?;
+    }
+    Ok(Segment {
+        map: Arc::new(map),
+        header,
+        address: request.address.clone(),
+        file: None,
+    })
+}
+
+/// Opens what has the name, follows no link, and waits for no peer of a FIFO or device.
+pub(super) fn open_path(
+    attempt: Attempt<'_>,
+    place: &Place,
+    access: OFlag,
+) -> Result<OwnedFd, Error> {
+    let flags = access | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    loop {
+        return match open_file(&place.path, flags, Mode::empty()) {
+            Ok(file) => Ok(file),
+            Err(Errno::EINTR) => continue,
+            Err(errno @ (Errno::ENOENT | Errno::ENOTDIR)) => Err(attempt.not_found(errno)),
+            Err(errno @ Errno::ELOOP) => Err(attempt
+                .not_a_ring("it is a symbolic link, which is not followed")
+                .because(errno)),
+            Err(errno @ Errno::EISDIR) => {
+                Err(attempt.not_a_ring("it is a directory").because(errno))
+            }
+            Err(errno @ (Errno::ENXIO | Errno::ENODEV)) => Err(attempt
+                .not_a_ring("it is a socket, a FIFO or a device")
+                .because(errno)),
+            Err(errno) => Err(attempt.os("the file cannot be opened", errno)),
+        };
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/named.rs"]
+mod tests;

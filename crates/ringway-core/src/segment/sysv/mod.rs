@@ -1,0 +1,262 @@
+//! `sysv:`: System V segments.
+//!
+//! The kernel shows a segment under its key from the moment it exists, so it can be found half-made.
+//! Two things tell that apart from a ring and from what others made:
+//!
+//! - While it is being made, its mode carries an odd bit ([`attached`]), set by the very call that
+//!   makes it and cleared behind the magic.
+//! - Initialising, and removing what is half-made, is done under the *creation lock*, a liveness word
+//!   in the header. Whoever has it checks again that the magic is 0 and the segment not removed.
+//!
+//! | a creator dies | it leaves | who comes next |
+//! |---|---|---|
+//! | before it has the lock | zeroes, the odd bit | takes the lock from 0 |
+//! | holding the lock | perhaps a header, OWNER_DIED | takes the lock from OWNER_DIED and writes all anew |
+//! | behind the magic | a finished ring, perhaps with the odd bit | opens it |
+
+mod attached;
+
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use crate::address::{Address, SysvKey};
+use crate::error::{Error, ErrorKind};
+use crate::layout::header::{Header, HeaderError};
+use crate::liveness::keeper::{self, Refusal};
+use crate::sys::{ftok, page_size, shmget};
+
+use super::attempt::Attempt;
+use super::deadline::Deadline;
+use super::{
+    Plan, Request, Segment, check_owner, header_bytes, settle_pages, space, unsupported_by_name,
+    watch,
+};
+
+pub(super) use attached::{Attached, half_made, is_half_made};
+
+pub(super) fn create(request: &Request<'_>, key: &SysvKey, plan: &Plan) -> Result<Segment, Error> {
+    let attempt = Attempt {
+        action: "create",
+        address: request.address,
+    };
+    let key = match key {
+        SysvKey::Id(_) => {
+            return Err(attempt
+                .error(ErrorKind::Unsupported, "the kernel gives out the ids")
+                .remedy("create sysv:private, sysv:0xKEY or sysv:PATH#ID"));
+        }
+        SysvKey::Private => libc::IPC_PRIVATE,
+        SysvKey::Key(key) => *key as libc::key_t,
+        SysvKey::Ftok { path, id } => ftok_key(attempt, path, *id)?,
+    };
+    // What it takes to hold the lock, before anything is made.
+    keeper::abilities().map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
+    let id = make_id(attempt, request, key, plan.geometry.total_len())?;
+    let result =
+        Attached::new(attempt, id).and_then(|attached| attached.finish(attempt, request, plan));
+    match result {
+        Ok(Some(segment)) => Ok(segment),
+        // Another creator was at the lock before us, and is the one that made it.
+        Ok(None) => Err(attempt.already_exists(Errno::EEXIST)),
+        Err(error) => {
+            // Not if another has taken it over in the meantime.
+            if shmget::status(id).is_ok_and(|status| status.attached == 0) {
+                let _ = shmget::remove(id);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn make_id(
+    attempt: Attempt<'_>,
+    request: &Request<'_>,
+    key: libc::key_t,
+    len: u64,
+) -> Result<i32, Error> {
+    let bytes = usize::try_from(len).map_err(|_| attempt.os("it is too long", Errno::EOVERFLOW))?;
+    let mode = (request.mode & 0o666 | 0o600 | attached::HALF_MADE) as libc::c_int;
+    let mut flags = libc::IPC_CREAT | libc::IPC_EXCL | mode;
+    if request.huge_pages {
+        flags |= libc::SHM_HUGETLB;
+    }
+    // A name that is taken is the better answer where there is no room either.
+    let taken = key != libc::IPC_PRIVATE && shmget::get(key, 0, 0).is_ok();
+    if !taken && !request.huge_pages {
+        space::check_memory(attempt, len)?;
+    }
+    shmget::get(key, bytes, flags).map_err(|errno| match errno {
+        Errno::EEXIST => attempt.already_exists(errno),
+        Errno::ENOMEM | Errno::EINVAL if request.huge_pages => {
+            space::no_huge_pages(attempt, len, Some(errno))
+        }
+        Errno::EPERM if request.huge_pages => attempt
+            .error(
+                ErrorKind::PermissionDenied,
+                "this user may not take huge pages for System V segments",
+            )
+            .remedy("sysctl vm.hugetlb_shm_group=GID, or run with CAP_IPC_LOCK")
+            .because(errno),
+        Errno::EINVAL => attempt
+            .error(
+                ErrorKind::InvalidCapacity,
+                format!(
+                    "the ring needs {}, and a segment may have {} (shmmax)",
+                    space::Bytes(len),
+                    space::Bytes(sysctl("shmmax").unwrap_or(0))
+                ),
+            )
+            .remedy(format!(
+                "sysctl kernel.shmmax={len}, or choose a smaller capacity"
+            ))
+            .because(errno),
+        Errno::ENOSPC => attempt
+            .error(
+                ErrorKind::NoSpace,
+                format!(
+                    "the machine has its {} segments (shmmni), or they have {} in all (shmall)",
+                    sysctl("shmmni").unwrap_or(0),
+                    space::Bytes(
+                        sysctl("shmall")
+                            .unwrap_or(0)
+                            .saturating_mul(page_size() as u64)
+                    )
+                ),
+            )
+            .remedy("remove segments (ipcs -m, ringway gc) or raise kernel.shmmni or kernel.shmall")
+            .because(errno),
+        errno => attempt.os("the kernel made no segment", errno),
+    })
+}
+
+fn sysctl(name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
+    text.trim().parse().ok()
+}
+
+pub(super) fn open(request: &Request<'_>, key: &SysvKey) -> Result<Segment, Error> {
+    let attempt = Attempt {
+        action: "open",
+        address: request.address,
+    };
+    let Some(wait) = request.wait else {
+        return open_now(attempt, request, key, None);
+    };
+    let deadline = Deadline::after(wait);
+    loop {
+        match open_now(attempt, request, key, Some(deadline)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            result => return result,
+        }
+        if deadline.remaining().is_none() {
+            return Err(attempt.timed_out("it has not appeared"));
+        }
+        // The kernel tells nobody that a segment was made.
+        watch::pause(deadline);
+    }
+}
+
+fn open_now(
+    attempt: Attempt<'_>,
+    request: &Request<'_>,
+    key: &SysvKey,
+    deadline: Option<Deadline>,
+) -> Result<Segment, Error> {
+    let attached = find_attached(attempt, request, key)?;
+    if attached.is_half_made() {
+        let left = deadline.map(|deadline| deadline.remaining().unwrap_or_default());
+        attached.wait(attempt, left)?;
+    }
+    let len = attached.map.len() as u64;
+    let bytes = header_bytes(&attached.map)
+        .ok_or_else(|| foreign(attempt, "it is too short for a ring"))?;
+    let header = Header::decode(&bytes, len).map_err(|error| match error {
+        HeaderError::Magic => foreign(attempt, "what is there is not a ringway segment"),
+        error => attempt.header(error, len),
+    })?;
+    settle_pages(attempt, request, &attached.map)?;
+    Ok(attached.segment(request, header))
+}
+
+/// Finishes the half-made segment under `key`. [`ErrorKind::AlreadyExists`]: look again.
+pub(super) fn complete(
+    request: &Request<'_>,
+    key: &SysvKey,
+    plan: &Plan,
+) -> Result<Segment, Error> {
+    let attempt = Attempt {
+        action: "create",
+        address: request.address,
+    };
+    let look_again = || attempt.already_exists(Errno::EEXIST);
+    let attached = match find_attached(attempt, request, key) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(look_again()),
+        result => result?,
+    };
+    if !attached.is_half_made() {
+        return Err(look_again());
+    }
+    attached
+        .finish(attempt, request, plan)?
+        .ok_or_else(look_again)
+}
+
+fn find_attached(
+    attempt: Attempt<'_>,
+    request: &Request<'_>,
+    key: &SysvKey,
+) -> Result<Attached, Error> {
+    let id = find(attempt, key)?;
+    let status = status(attempt, id)?;
+    check_owner(attempt, request, status.creator_uid)?;
+    check_owner(attempt, request, status.owner_uid)?;
+    Attached::new(attempt, id)
+}
+
+/// The id of what is under a key.
+pub(super) fn find(attempt: Attempt<'_>, key: &SysvKey) -> Result<i32, Error> {
+    let key = match key {
+        SysvKey::Id(id) => return Ok(*id),
+        SysvKey::Private => return Err(unsupported_by_name(attempt.action, attempt.address)),
+        SysvKey::Key(key) => *key as libc::key_t,
+        SysvKey::Ftok { path, id } => ftok_key(attempt, path, *id)?,
+    };
+    shmget::get(key, 0, 0).map_err(|errno| match errno {
+        Errno::ENOENT => attempt.not_found(errno),
+        errno => attempt.os("the key cannot be looked up", errno),
+    })
+}
+
+fn ftok_key(attempt: Attempt<'_>, path: &Path, id: u8) -> Result<libc::key_t, Error> {
+    let key = ftok::key(path, id).map_err(|errno| {
+        let problem = format!("ftok finds no file {} to make the key of", path.display());
+        attempt
+            .error(ErrorKind::InvalidAddress, problem)
+            .remedy("name a file that exists and stays, or write sysv:0xKEY")
+            .because(errno)
+    })?;
+    Ok(key as libc::key_t)
+}
+
+pub(super) fn status(attempt: Attempt<'_>, id: i32) -> Result<shmget::Status, Error> {
+    match shmget::status(id) {
+        Ok(status) if status.removed => Err(attempt.not_found(Errno::EIDRM)),
+        Ok(status) => Ok(status),
+        Err(errno @ (Errno::EINVAL | Errno::EIDRM)) => Err(attempt.not_found(errno)),
+        Err(errno) => Err(attempt.os("it cannot be inspected", errno)),
+    }
+}
+
+/// Not ours. Keys are numbers without an owner, so this happens.
+pub(super) fn foreign(attempt: Attempt<'_>, problem: &str) -> Error {
+    let collision = match attempt.address {
+        Address::Sysv(SysvKey::Ftok { .. }) => {
+            ": another program uses the same key (ftok gives the same one for different files when \
+             the low 16 bits of their inode numbers agree)"
+        }
+        Address::Sysv(SysvKey::Key(_)) => ": another program uses the same key",
+        _ => "",
+    };
+    attempt.not_a_ring(format!("{problem}{collision}"))
+}

@@ -1,0 +1,179 @@
+//! Looking at a segment without taking part in it.
+
+use std::ffi::c_void;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use crate::address::{Address, SysvKey};
+use crate::error::Error;
+use crate::layout::header::{CREATION_LOCK_OFFSET, HEADER_LEN, Header, HeaderError, MAGIC_OFFSET};
+use crate::liveness::Liveness;
+use crate::sys::{mmap, shmget};
+
+use super::attempt::Attempt;
+use super::named::{self, Place};
+use super::{descriptor, sysv, unsupported_by_name};
+
+/// A segment that is mapped to look at only.
+#[derive(Debug)]
+pub(crate) struct View {
+    memory: Memory,
+    header: Header,
+    address: Address,
+}
+
+/// A read-only mapping.
+#[derive(Debug)]
+pub(super) struct Memory {
+    base: NonNull<c_void>,
+    /// Bytes that may be read.
+    len: usize,
+    mapped: Mapped,
+}
+
+#[derive(Debug)]
+enum Mapped {
+    /// By mmap, so many bytes.
+    Bytes(usize),
+    /// By shmat.
+    Sysv,
+}
+
+// SAFETY: as for `Map`: an address range that belongs to no thread, accessed through atomics.
+unsafe impl Send for Memory {}
+// SAFETY: as for Send.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// Attaches a System V segment of `len` bytes.
+    pub(super) fn of_sysv(id: i32, len: usize) -> Result<Self, Errno> {
+        Ok(Self {
+            base: shmget::attach_to_read(id)?,
+            len,
+            mapped: Mapped::Sysv,
+        })
+    }
+
+    /// The magic, or what is there instead.
+    pub(super) fn magic(&self) -> u64 {
+        self.load64(MAGIC_OFFSET).map_or(0, u64::from_le)
+    }
+
+    fn load32(&self, offset: usize) -> Option<u32> {
+        let fits = offset.is_multiple_of(4) && offset.checked_add(4)? <= self.len;
+        // SAFETY: in bounds and aligned, just checked, and mapped while `self` lives. The memory is
+        // read-only here, and a load of 32 bits does not write.
+        fits.then(|| unsafe { AtomicU32::from_ptr(self.base.byte_add(offset).cast().as_ptr()) })
+            .map(|word| word.load(Ordering::Acquire))
+    }
+
+    fn load64(&self, offset: usize) -> Option<u64> {
+        let fits = offset.is_multiple_of(8) && offset.checked_add(8)? <= self.len;
+        // SAFETY: as for `load32`; a load of 64 bits does not write on a 64-bit machine.
+        fits.then(|| unsafe { AtomicU64::from_ptr(self.base.byte_add(offset).cast().as_ptr()) })
+            .map(|word| word.load(Ordering::Acquire))
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: nothing borrowed from this mapping outlives `self`.
+        unsafe {
+            match self.mapped {
+                Mapped::Bytes(len) => mmap::unmap(self.base, len),
+                Mapped::Sysv => shmget::detach(self.base),
+            }
+        }
+    }
+}
+
+impl View {
+    /// Maps a finished segment for reading, whoever owns it.
+    pub(crate) fn open(address: &Address) -> Result<Self, Error> {
+        let attempt = Attempt {
+            action: "inspect",
+            address,
+        };
+        match address {
+            Address::Shm(_) | Address::File(_) => Self::of_file(attempt),
+            Address::Sysv(key) => Self::of_sysv(attempt, key),
+            Address::Memfd => Err(unsupported_by_name(attempt.action, address)),
+        }
+    }
+
+    fn of_file(attempt: Attempt<'_>) -> Result<Self, Error> {
+        let file = named::open_path(attempt, &Place::of(attempt)?, OFlag::O_RDONLY)?;
+        let (stat, header) = descriptor::inspect(attempt, file.as_fd(), |_| Ok(()))?;
+        let not_mapped = |errno| attempt.os("it cannot be mapped", errno);
+        let len = usize::try_from(header.geometry.total_len())
+            .map_err(|_| not_mapped(Errno::EOVERFLOW))?;
+        // Huge pages are mapped and unmapped whole.
+        let mapped = len
+            .checked_next_multiple_of(descriptor::page_of(&stat))
+            .and_then(NonZeroUsize::new)
+            .ok_or_else(|| not_mapped(Errno::EOVERFLOW))?;
+        let base = mmap::map_to_read(mapped, file.as_fd()).map_err(not_mapped)?;
+        Ok(Self {
+            memory: Memory {
+                base,
+                len,
+                mapped: Mapped::Bytes(mapped.get()),
+            },
+            header,
+            address: attempt.address.clone(),
+        })
+    }
+
+    fn of_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<Self, Error> {
+        let id = sysv::find(attempt, key)?;
+        let status = sysv::status(attempt, id)?;
+        let memory = Memory::of_sysv(id, status.len)
+            .map_err(|errno| attempt.os("it cannot be attached", errno))?;
+        let mut bytes = [0; HEADER_LEN];
+        for (index, field) in bytes.chunks_exact_mut(8).enumerate() {
+            let word = memory
+                .load64(index * 8)
+                .ok_or_else(|| sysv::foreign(attempt, "it is too short for a ring"))?;
+            field.copy_from_slice(&word.to_ne_bytes());
+        }
+        let len = status.len as u64;
+        let header = Header::decode(&bytes, len).map_err(|error| match error {
+            HeaderError::Magic if sysv::is_half_made(&status, memory.magic()) => {
+                let lock = memory.load32(CREATION_LOCK_OFFSET).unwrap_or(0);
+                sysv::half_made(attempt, &status, Liveness::of(lock))
+            }
+            HeaderError::Magic => sysv::foreign(attempt, "what is there is not a ringway segment"),
+            error => attempt.header(error, len),
+        })?;
+        Ok(Self {
+            memory,
+            header,
+            address: attempt.address.clone(),
+        })
+    }
+
+    /// A private copy of the header.
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What was opened.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The 32-bit word at `offset`, if it lies in the segment and is aligned.
+    pub(crate) fn load32(&self, offset: usize) -> Option<u32> {
+        self.memory.load32(offset)
+    }
+
+    /// The 64-bit word at `offset`, if it lies in the segment and is aligned.
+    pub(crate) fn load64(&self, offset: usize) -> Option<u64> {
+        self.memory.load64(offset)
+    }
+}
