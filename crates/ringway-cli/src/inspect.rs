@@ -79,7 +79,9 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
     }
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let mut field = |name: &str, value: String| drop(writeln!(text, "{name:<12}{value}"));
+    let mut field = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<12}{value}");
+    };
     field("address", stat.address.to_string());
     field(
         "kind",
