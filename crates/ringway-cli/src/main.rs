@@ -2,10 +2,14 @@
 
 mod attach;
 mod cli;
+mod cores;
+mod demo;
 mod failure;
 mod framing;
 mod inspect;
+mod latency;
 mod output;
+mod payload;
 mod progress;
 mod recv;
 mod rm;
@@ -20,11 +24,13 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Recv(args) => recv::run(&args),
         Command::Ls(args) => inspect::ls(&args),
         Command::Stat(args) => inspect::stat(&args),
         Command::Rm(args) => rm::run(&args),
+        Command::DemoWorker(args) => demo::worker::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
