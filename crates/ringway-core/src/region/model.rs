@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 
@@ -18,9 +19,17 @@ struct Words {
     control32: BTreeMap<usize, AtomicU32>,
     control64: BTreeMap<usize, AtomicU64>,
     data: Vec<AtomicU64>,
+    /// One for each word of data: loom panics if payload is written while it may still be read, or
+    /// read before it is sure to be written.
+    races: Vec<UnsafeCell<()>>,
     kernel: Mutex<()>,
     sleepers: Condvar,
 }
+
+// SAFETY: the cells hold nothing; they are there for loom to find unordered accesses.
+unsafe impl std::marker::Sync for Words {}
+// SAFETY: as for Sync.
+unsafe impl Send for Words {}
 
 /// A handle to the model's memory, as each process has one.
 #[derive(Clone)]
@@ -49,15 +58,18 @@ impl Model {
             .map(|offset| (offset, AtomicU64::new(0)))
             .collect();
         let data = (0..capacity / 8).map(|_| AtomicU64::new(0)).collect();
+        let races = (0..capacity / 8).map(|_| UnsafeCell::new(())).collect();
         let (kernel, sleepers) = (Mutex::new(()), Condvar::new());
+        let words = Words {
+            control32,
+            control64,
+            data,
+            races,
+            kernel,
+            sleepers,
+        };
         Self {
-            words: Arc::new(Words {
-                control32,
-                control64,
-                data,
-                kernel,
-                sleepers,
-            }),
+            words: Arc::new(words),
         }
     }
 
@@ -73,7 +85,15 @@ impl Model {
     }
 
     fn data(&self, position: u64) -> &AtomicU64 {
-        &self.words.data[position as usize / 8 % self.words.data.len()]
+        &self.words.data[self.index(position)]
+    }
+
+    fn race(&self, position: u64) -> &UnsafeCell<()> {
+        &self.words.races[self.index(position)]
+    }
+
+    fn index(&self, position: u64) -> usize {
+        position as usize / 8 % self.words.data.len()
     }
 }
 
@@ -123,6 +143,7 @@ impl Region for Model {
     fn read(&self, position: u64, bytes: &mut [u8]) {
         let (words, _) = bytes.as_chunks_mut::<8>();
         for (position, word) in (position..).step_by(8).zip(words) {
+            self.race(position).with(|_| ());
             *word = self.data(position).load(Ordering::Relaxed).to_le_bytes();
         }
     }

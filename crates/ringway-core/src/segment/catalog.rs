@@ -61,8 +61,9 @@ fn sysv_segments() -> Vec<Address> {
         let mut fields = line.split_whitespace();
         let key: i32 = fields.next()?.parse().ok()?;
         let id: i32 = fields.next()?.parse().ok()?;
-        let len: usize = fields.nth(1)?.parse().ok()?;
-        Some((key, id, len))
+        let mode = u32::from_str_radix(fields.next()?, 8).ok()?;
+        let len: usize = fields.next()?.parse().ok()?;
+        (mode & shmget::REMOVED == 0).then_some((key, id, len))
     });
     rows.filter(|&(_, id, len)| {
         Memory::of_sysv(id, len).is_ok_and(|memory| memory.magic() == MAGIC)
@@ -143,7 +144,7 @@ fn remove_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<(), Error> {
             )
             .remedy("try again when it is made")
     };
-    Attached::new(attempt, id)?
+    Attached::new(attempt, id, status)?
         .remove_half_made(attempt)?
         .ok_or_else(in_use)
 }

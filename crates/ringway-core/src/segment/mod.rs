@@ -16,6 +16,7 @@ mod descriptor;
 mod handover;
 pub(crate) mod map;
 mod memfd;
+mod memory;
 mod named;
 mod space;
 mod sysv;

@@ -9,9 +9,12 @@ use nix::fcntl::{FallocateFlags, fallocate, posix_fallocate};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statfs::{HUGETLBFS_MAGIC, TMPFS_MAGIC, fstatfs};
 
+use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 
 use super::attempt::Attempt;
+use super::memory::{self, Memory, Room};
+use super::named::SHM_DIRECTORY;
 
 /// Bytes as a person reads them.
 #[derive(Clone, Copy)]
@@ -33,54 +36,21 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// What /proc/meminfo says, in bytes and pages. Absent lines count as unlimited.
-struct Memory {
-    total: u64,
-    available: u64,
-    huge_page: Option<u64>,
-    huge_total: u64,
-    huge_free: u64,
-}
-
-impl Memory {
-    fn read() -> Option<Self> {
-        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-        let number = |name: &str| {
-            let rest = text
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            rest.split_whitespace().next()?.parse::<u64>().ok()
-        };
-        let kib = |name| number(name).map(|kib| kib.saturating_mul(1024));
-        Some(Self {
-            total: kib("MemTotal")?.saturating_add(kib("SwapTotal").unwrap_or(0)),
-            available: kib("MemAvailable")?.saturating_add(kib("SwapFree").unwrap_or(0)),
-            huge_page: kib("Hugepagesize"),
-            huge_total: number("HugePages_Total").unwrap_or(0),
-            huge_free: number("HugePages_Free").unwrap_or(0),
-        })
-    }
-}
-
 /// Bytes of a huge page of the default size, where the kernel has them.
 pub(super) fn huge_page_size() -> Option<u64> {
-    Memory::read()?
-        .huge_page
-        .filter(|size| size.is_power_of_two())
+    Memory::read()?.huge_page
 }
 
-/// Whether memory for `needed` bytes is to be had.
+/// Whether memory for `needed` bytes is to be had, on the machine and in every control group that
+/// this process is in. Beyond a group's limit the kernel kills.
 pub(super) fn check_memory(attempt: Attempt<'_>, needed: u64) -> Result<(), Error> {
-    match Memory::read() {
-        Some(memory) => compare(
-            attempt,
-            needed,
-            "this machine's memory",
-            memory.total,
-            memory.available,
-        ),
-        None => Ok(()),
+    if let Some(memory) = Memory::read() {
+        compare(attempt, needed, "this machine's memory", memory.room)?;
     }
+    for group in memory::groups() {
+        compare(attempt, needed, "this process's memory cgroup", group)?;
+    }
+    Ok(())
 }
 
 /// There are not enough huge pages for `needed` bytes.
@@ -134,9 +104,16 @@ pub(super) fn check_file(
     // A file system without a size of its own (the kernel's internal tmpfs under a memfd) says 0.
     if system.blocks() != 0 {
         // Free blocks and not those for everybody: the latter are a guess that fallocate corrects.
-        let total = system.blocks().saturating_mul(block);
-        let free = system.blocks_free().saturating_mul(block);
-        compare(attempt, needed, "its file system", total, free)?;
+        let room = Room {
+            total: system.blocks().saturating_mul(block),
+            free: system.blocks_free().saturating_mul(block),
+        };
+        let place = match attempt.address {
+            Address::Shm(_) => SHM_DIRECTORY.to_owned(),
+            Address::File(path) => format!("the file system of {}", path.display()),
+            _ => "its file system".to_owned(),
+        };
+        compare(attempt, needed, &place, room)?;
     }
     if system.filesystem_type() == TMPFS_MAGIC {
         check_memory(attempt, needed)?;
@@ -162,34 +139,26 @@ fn check_file_size_limit(attempt: Attempt<'_>, needed: u64) -> Result<(), Error>
     }
 }
 
-fn compare(
-    attempt: Attempt<'_>,
-    needed: u64,
-    place: &str,
-    total: u64,
-    free: u64,
-) -> Result<(), Error> {
-    let needed_text = Bytes(needed);
-    if needed > total {
+fn compare(attempt: Attempt<'_>, needed: u64, place: &str, room: Room) -> Result<(), Error> {
+    let error = if needed > room.total {
+        let total = Bytes(room.total);
         let problem = format!(
-            "the ring needs {needed_text}, and {place} has {} in all",
-            Bytes(total)
+            "the ring needs {}, and {place} has {total} in all",
+            Bytes(needed)
         );
-        return Err(attempt
+        attempt
             .error(ErrorKind::InvalidCapacity, problem)
-            .remedy("choose a smaller capacity"));
-    }
-    if needed > free {
-        let problem = format!(
-            "{place} has {} left, the ring needs {needed_text}",
-            Bytes(free)
-        );
-        return Err(attempt
+            .remedy("choose a smaller capacity")
+    } else if needed > room.free {
+        let free = Bytes(room.free);
+        let problem = format!("{place} has {free} left, the ring needs {}", Bytes(needed));
+        attempt
             .error(ErrorKind::NoSpace, problem)
             .remedy("free space or choose a smaller capacity")
-            .because(Errno::ENOSPC));
-    }
-    Ok(())
+    } else {
+        return Ok(());
+    };
+    Err(error.because(Errno::ENOSPC))
 }
 
 /// How much is allocated by one call. A call that a signal interrupts starts again; were it one for

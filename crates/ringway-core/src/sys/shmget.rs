@@ -5,6 +5,10 @@ use std::ptr::NonNull;
 
 use nix::errno::Errno;
 
+/// The bit among the permissions that says a segment goes with its last attachment: the kernel's
+/// SHM_DEST, which libc does not name.
+pub(crate) const REMOVED: u32 = 0o1000;
+
 /// What the kernel tells about a segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Status {
@@ -17,7 +21,7 @@ pub(crate) struct Status {
     /// Process id of the creator.
     pub(crate) creator_pid: libc::pid_t,
     /// How many times it is attached now.
-    pub(crate) attached: u64,
+    pub(crate) attached: libc::shmatt_t,
     /// The nine permission bits.
     pub(crate) mode: u32,
     /// Removed already; it goes with its last attachment.
@@ -58,16 +62,14 @@ fn attached(result: *mut c_void) -> Result<NonNull<c_void>, Errno> {
 /// IPC_STAT.
 pub(crate) fn status(id: i32) -> Result<Status, Errno> {
     let ds = stat(id)?;
-    // The kernel's SHM_DEST, which libc does not name.
-    const SHM_DEST: u32 = 0o1000;
     Ok(Status {
         len: ds.shm_segsz,
         creator_uid: ds.shm_perm.cuid,
         owner_uid: ds.shm_perm.uid,
         creator_pid: ds.shm_cpid,
-        attached: ds.shm_nattch as u64,
+        attached: ds.shm_nattch,
         mode: u32::from(ds.shm_perm.mode) & 0o777,
-        removed: u32::from(ds.shm_perm.mode) & SHM_DEST != 0,
+        removed: u32::from(ds.shm_perm.mode) & REMOVED != 0,
     })
 }
 

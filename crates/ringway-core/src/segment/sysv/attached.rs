@@ -21,11 +21,11 @@ use crate::segment::{
 };
 use crate::sys::{futex, page_size, shmget};
 
-use super::{foreign, status};
+use super::foreign;
 
 /// The execute bit of the group alone, which no program sets: the kernel gives it no meaning, and
 /// modes like 0777 set it for the owner too.
-pub(super) const HALF_MADE: u32 = 0o010;
+pub(in crate::segment) const HALF_MADE: u32 = 0o010;
 const EXECUTE_BITS: u32 = 0o111;
 
 /// How long to wait for a creator that is alive to finish.
@@ -42,8 +42,11 @@ pub(in crate::segment) struct Attached {
 
 impl Attached {
     /// Attaches segment `id`, if it can be a ring by its length.
-    pub(in crate::segment) fn new(attempt: Attempt<'_>, id: i32) -> Result<Self, Error> {
-        let status = status(attempt, id)?;
+    pub(in crate::segment) fn new(
+        attempt: Attempt<'_>,
+        id: i32,
+        status: shmget::Status,
+    ) -> Result<Self, Error> {
         if status.len < HEADER_LEN {
             return Err(foreign(attempt, "it is too short for a ring"));
         }
@@ -160,7 +163,7 @@ impl Attached {
 
     /// Makes the ring in this segment, under the creation lock. `None`: somebody else has finished or
     /// removed it, or it was of no use and is removed; look again.
-    pub(super) fn finish(
+    pub(in crate::segment) fn finish(
         &self,
         attempt: Attempt<'_>,
         request: &Request<'_>,

@@ -33,6 +33,8 @@ use super::{
     watch,
 };
 
+#[cfg(test)]
+pub(super) use attached::HALF_MADE;
 pub(super) use attached::{Attached, half_made, is_half_made};
 
 pub(super) fn create(request: &Request<'_>, key: &SysvKey, plan: &Plan) -> Result<Segment, Error> {
@@ -53,8 +55,9 @@ pub(super) fn create(request: &Request<'_>, key: &SysvKey, plan: &Plan) -> Resul
     // What it takes to hold the lock, before anything is made.
     keeper::abilities().map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
     let id = make_id(attempt, request, key, plan.geometry.total_len())?;
-    let result =
-        Attached::new(attempt, id).and_then(|attached| attached.finish(attempt, request, plan));
+    let result = status(attempt, id)
+        .and_then(|status| Attached::new(attempt, id, status))
+        .and_then(|attached| attached.finish(attempt, request, plan));
     match result {
         Ok(Some(segment)) => Ok(segment),
         // Another creator was at the lock before us, and is the one that made it.
@@ -211,7 +214,7 @@ fn find_attached(
     let status = status(attempt, id)?;
     check_owner(attempt, request, status.creator_uid)?;
     check_owner(attempt, request, status.owner_uid)?;
-    Attached::new(attempt, id)
+    Attached::new(attempt, id, status)
 }
 
 /// The id of what is under a key.

@@ -91,6 +91,32 @@ fn full_then_room() {
     });
 }
 
+/// A payload that goes where another was read, into the very room whose release is awaited, is written
+/// after that was read.
+#[test]
+fn room_is_read_before_it_is_written() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
+        let long = [7; 24];
+        send(&mut sending, 1).unwrap();
+        let reservation = sending.reserve(long.len()).unwrap();
+        sending.write_and_commit(reservation, &long);
+        assert_eq!(receive(&mut receiving), Ok(1));
+        send(&mut sending, 3).unwrap();
+        let receiver = thread::spawn(move || {
+            let found = receiving.peek().unwrap();
+            let mut bytes = [0; 24];
+            receiving.read(&found, 0, &mut bytes);
+            receiving.release(&found, 1);
+            assert_eq!(bytes, long);
+        });
+        let reservation = sending.reserve_until(24, Wait::Park, None).unwrap();
+        sending.write_and_commit(reservation, &[9; 24]);
+        receiver.join().unwrap();
+    });
+}
+
 /// A message that does not fit before the end of the region is committed together with its padding.
 #[test]
 fn padding_and_message_are_one() {

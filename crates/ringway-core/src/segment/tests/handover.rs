@@ -1,0 +1,143 @@
+//! memfds that travel.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::process::command;
+use super::*;
+use crate::layout::header::MAGIC;
+use crate::sys::unix;
+
+#[test]
+fn another_process_takes_a_memfd_over() {
+    let made = Segment::create(&Request::new(&Address::Memfd), &plan()).unwrap();
+    data_word(&made).store(11, Ordering::Release);
+    let (here, there) = UnixStream::pair().unwrap();
+    let mut child = command("take over from stdin", &Address::Memfd)
+        .stdin(Stdio::from(OwnedFd::from(there)))
+        .spawn()
+        .unwrap();
+    let peer = hand_over(&made.address, made.file.as_ref(), &here).unwrap();
+    assert_eq!(peer.uid, nix::unistd::geteuid().as_raw());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(data_word(&made).load(Ordering::Acquire), 22);
+}
+
+#[test]
+fn what_was_taken_over_can_be_handed_on() {
+    let made = Segment::create(&Request::new(&Address::Memfd), &plan()).unwrap();
+    let (here, there) = UnixStream::pair().unwrap();
+    hand_over(&made.address, made.file.as_ref(), &here).unwrap();
+    let (second, _) = Segment::take_over(&there).unwrap();
+    hand_over(&second.address, second.file.as_ref(), &there).unwrap();
+    let (third, _) = Segment::take_over(&here).unwrap();
+    assert_eq!(third.header, made.header);
+}
+
+#[test]
+fn only_memfds_are_handed_over() {
+    let (here, _there) = UnixStream::pair().unwrap();
+    let shm = Fixture::shm();
+    let made = Segment::create(&shm.request(), &plan()).unwrap();
+    let error = hand_over(&made.address, made.file.as_ref(), &here);
+    let error = assert_fails(error, ErrorKind::Unsupported);
+    assert!(error.to_string().contains("by its address"), "{error}");
+}
+
+fn sent(bytes: &[u8], file: Option<OwnedFd>) -> Result<(Segment, PeerCredentials), Error> {
+    let (here, there) = UnixStream::pair().unwrap();
+    match file {
+        Some(file) => drop(unix::send(&here, bytes, file.as_fd()).unwrap()),
+        None => std::io::Write::write_all(&mut &here, bytes).unwrap(),
+    }
+    drop(here);
+    Segment::take_over(&there)
+}
+
+/// The file of a real ring, copied into a memfd with other seals.
+fn fake(seals: SealFlag, cut: usize) -> OwnedFd {
+    use std::io::Write;
+    let shm = Fixture::shm();
+    Segment::create(&shm.request(), &plan()).unwrap();
+    let bytes = std::fs::read(shm.path()).unwrap();
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut file = std::fs::File::from(memfd_create("fake", flags).unwrap());
+    file.write_all(&bytes[..bytes.len() - cut]).unwrap();
+    fcntl(file.as_fd(), FcntlArg::F_ADD_SEALS(seals)).unwrap();
+    OwnedFd::from(file)
+}
+
+#[test]
+fn what_is_not_sealed_is_refused() {
+    let tag = MAGIC.to_le_bytes();
+    let shrink = SealFlag::F_SEAL_SHRINK;
+    let grow = SealFlag::F_SEAL_GROW;
+    let seal = SealFlag::F_SEAL_SEAL;
+    for seals in [
+        SealFlag::empty(),
+        shrink,
+        shrink | grow,
+        grow | seal,
+        shrink | seal,
+    ] {
+        assert_fails(sent(&tag, Some(fake(seals, 0))), ErrorKind::NotARing);
+    }
+    let all = shrink | grow | seal;
+    sent(&tag, Some(fake(all, 0))).unwrap();
+    let result = sent(&tag, Some(fake(all, 1)));
+    assert_fails(result, ErrorKind::Truncated);
+    let result = sent(&tag, Some(fake(all | SealFlag::F_SEAL_WRITE, 0)));
+    assert_fails(result, ErrorKind::PermissionDenied);
+    // Files of the same look.
+    let shm = Fixture::shm();
+    Segment::create(&shm.request(), &plan()).unwrap();
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(shm.path())
+        .unwrap();
+    assert_fails(sent(&tag, Some(file.into())), ErrorKind::NotARing);
+}
+
+#[test]
+fn a_memfd_of_holes_is_refused() {
+    let file = std::fs::File::from(
+        memfd_create("holes", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap(),
+    );
+    file.set_len(1 << 40).unwrap();
+    let all = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+    fcntl(file.as_fd(), FcntlArg::F_ADD_SEALS(all)).unwrap();
+    let error = sent(&MAGIC.to_le_bytes(), Some(file.into()));
+    let error = assert_fails(error, ErrorKind::NotARing);
+    assert!(error.to_string().contains("allocated"), "{error}");
+}
+
+#[test]
+fn other_messages_are_refused() {
+    let tag = MAGIC.to_le_bytes();
+    assert_fails(sent(b"hello", None), ErrorKind::NotARing);
+    assert_fails(sent(&tag, None), ErrorKind::NotARing);
+    assert_fails(
+        sent(b"x", Some(fake(SealFlag::empty(), 0))),
+        ErrorKind::NotARing,
+    );
+    assert_fails(sent(b"", None), ErrorKind::NotFound);
+    let (here, there) = UnixStream::pair().unwrap();
+    drop(there);
+    let made = Segment::create(&Request::new(&Address::Memfd), &plan()).unwrap();
+    let result = hand_over(&made.address, made.file.as_ref(), &here);
+    assert_fails(result, ErrorKind::NotFound);
+}
+
+#[test]
+fn a_peer_that_sends_nothing_is_waited_for_as_long_as_the_socket_says() {
+    let (_here, there) = UnixStream::pair().unwrap();
+    there
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    assert_fails(Segment::take_over(&there), ErrorKind::TimedOut);
+}
