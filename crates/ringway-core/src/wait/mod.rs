@@ -196,17 +196,16 @@ pub(crate) fn wait_for_peer<B: Blocked>(
     peer.state(side.region())
 }
 
-/// Processors that this process may run on. Asked once.
-fn processors() -> usize {
+/// Processors of the machine that are online. Asked once. Not those that this thread may run on: who is
+/// pinned to one of them has its peer on another, most often, and is the one who wants to spin.
+fn processors() -> i64 {
+    use nix::unistd::{SysconfVar, sysconf};
     use std::sync::OnceLock;
-    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    static PROCESSORS: OnceLock<i64> = OnceLock::new();
     *PROCESSORS.get_or_init(|| {
-        let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0));
-        let count = |set: nix::sched::CpuSet| {
-            (0..nix::sched::CpuSet::count())
-                .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-                .count()
-        };
-        set.map_or(1, count).max(1)
+        sysconf(SysconfVar::_NPROCESSORS_ONLN)
+            .ok()
+            .flatten()
+            .unwrap_or(1)
     })
 }
