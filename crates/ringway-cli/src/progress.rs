@@ -48,6 +48,11 @@ impl Progress {
         }
     }
 
+    /// Messages so far.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
+    }
+
     #[cold]
     fn draw(&mut self) {
         let Some(bar) = &self.bar else { return };

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     })
     .and_then(|()| {
         if args.unlink {
-            outlet.wait_until_drained()
+            outlet.wait_until_drained(progress.messages())
         } else {
             Ok(())
         }
@@ -84,7 +84,14 @@ impl Outlet {
         }
     }
 
-    fn wait_until_drained(&mut self) -> Result<(), Failure> {
+    /// Waits until a receiver has all.
+    fn wait_until_drained(&mut self, sent: u64) -> Result<(), Failure> {
+        if sent == 0 {
+            // That there is nothing is news too, and nobody would get it from a ring that is gone.
+            if let Err(error) = self.sender.wait_for_peer(None) {
+                self.survive(error)?;
+            }
+        }
         while let Err(error) = self.sender.wait_until_drained(None) {
             self.survive(error)?;
         }
