@@ -135,6 +135,7 @@ impl Region for Model {
         let (words, rest) = bytes.as_chunks::<8>();
         assert!(rest.is_empty(), "models send whole words");
         for (position, word) in (position..).step_by(8).zip(words) {
+            self.race(position).with_mut(|_| ());
             self.data(position)
                 .store(u64::from_le_bytes(*word), Ordering::Relaxed);
         }

@@ -1,0 +1,259 @@
+//! Who takes part in which work.
+
+mod kernel;
+mod raw;
+mod ringfire;
+mod ringway;
+mod shmem_ipc;
+
+use ::ringway::Wait;
+
+use crate::args::Work;
+use crate::track::{Lane, OneWay, RoundTrip, Track};
+use raw::{Copies, MEMCPY, MOVSB, Packed, STREAM, Sleeping, Slots};
+use ringfire::Ringfire;
+use ringway::Ringway;
+use shmem_ipc::ShmemIpc;
+
+/// A transport with the settings under which it takes part.
+pub struct Contestant {
+    pub name: &'static str,
+    /// Bytes of its ring; `None` if it has no such setting.
+    pub ring: Option<u64>,
+    /// Whether others are measured against it: those with its ring size, or all if it has none.
+    pub is_limit: bool,
+    pub track: Box<dyn Track>,
+}
+
+/// The contestants of a work, by message size in bytes, and what they are called in /dev/shm.
+pub struct Roster<'a> {
+    pub work: Work,
+    pub rings: &'a [u64],
+    /// Every shared-memory name begins with this.
+    pub prefix: &'a str,
+    made: u32,
+}
+
+impl<'a> Roster<'a> {
+    pub fn new(work: Work, rings: &'a [u64], prefix: &'a str) -> Self {
+        Self {
+            work,
+            rings,
+            prefix,
+            made: 0,
+        }
+    }
+
+    /// `None` if the message size is not one of those that are built in.
+    pub fn contestants(mut self, size: u64) -> Option<Vec<Contestant>> {
+        Some(match self.work {
+            Work::OneWay => match size {
+                8 => self.one_way::<1>(),
+                64 => self.one_way::<8>(),
+                256 => self.one_way::<32>(),
+                _ => return None,
+            },
+            Work::RoundTrip => match size {
+                8 => self.round_trip::<1>(),
+                64 => self.round_trip::<8>(),
+                256 => self.round_trip::<32>(),
+                _ => return None,
+            },
+            Work::Sleep => match size {
+                64 => self.sleep::<8>(),
+                _ => return None,
+            },
+            Work::Copy => match size {
+                4096 => self.copy::<512>(),
+                0x1_0000 => self.copy::<8192>(),
+                0x10_0000 => self.copy::<131_072>(),
+                _ => return None,
+            },
+        })
+    }
+
+    fn name(&mut self) -> String {
+        self.made += 1;
+        format!("{}{}", self.prefix, self.made)
+    }
+
+    fn one_way<const W: usize>(&mut self) -> Vec<Contestant> {
+        let mut list = vec![limit("raw slot", None, OneWay(Slots::<W>::new()))];
+        for &ring in self.rings {
+            let mut add = |name, track: Box<dyn Track>| {
+                list.push(Contestant {
+                    name,
+                    ring: Some(ring),
+                    is_limit: false,
+                    track,
+                });
+            };
+            add("raw packed", one_way(Packed::<W, 1>::new(ring)));
+            add("raw packed/64", one_way(Packed::<W, 64>::new(ring)));
+            add("ringway", one_way(self.ringway::<W, false, false>(ring)));
+            add(
+                "ringway drain",
+                one_way(self.ringway::<W, false, true>(ring)),
+            );
+            add(
+                "ringway batch",
+                one_way(self.ringway::<W, true, false>(ring)),
+            );
+            add(
+                "ringway batch+drain",
+                one_way(self.ringway::<W, true, true>(ring)),
+            );
+            add("shmem-ipc", one_way(ShmemIpc::<W, false, false>::new(ring)));
+            add(
+                "shmem-ipc drain",
+                one_way(ShmemIpc::<W, false, true>::new(ring)),
+            );
+            add(
+                "shmem-ipc batch+drain",
+                one_way(ShmemIpc::<W, true, true>::new(ring)),
+            );
+            add(
+                "ringfire",
+                one_way(Ringfire::<W, false>::new(self.name(), ring)),
+            );
+            add(
+                "ringfire batch",
+                one_way(Ringfire::<W, true>::new(self.name(), ring)),
+            );
+        }
+        list.push(plain("pipe", OneWay(kernel::new_pipe::<W>())));
+        list.push(plain("unix socket", OneWay(kernel::new_socket::<W>())));
+        list
+    }
+
+    fn round_trip<const W: usize>(&mut self) -> Vec<Contestant> {
+        let slots = RoundTrip {
+            there: Slots::<W>::new(),
+            back: Slots::<W>::new(),
+        };
+        let mut list = vec![limit("raw slot", None, slots)];
+        for &ring in self.rings {
+            let mut add = |name, track: Box<dyn Track>| {
+                list.push(Contestant {
+                    name,
+                    ring: Some(ring),
+                    is_limit: false,
+                    track,
+                });
+            };
+            add("raw packed", round_trip(|| Packed::<W, 1>::new(ring)));
+            add(
+                "ringway",
+                round_trip(|| self.ringway::<W, false, false>(ring)),
+            );
+            add(
+                "shmem-ipc",
+                round_trip(|| ShmemIpc::<W, false, false>::new(ring)),
+            );
+            add(
+                "ringfire",
+                round_trip(|| Ringfire::<W, false>::new(self.name(), ring)),
+            );
+        }
+        list
+    }
+
+    fn sleep<const W: usize>(&mut self) -> Vec<Contestant> {
+        let sleeping = RoundTrip {
+            there: Sleeping::<W>::new(),
+            back: Sleeping::<W>::new(),
+        };
+        let mut list = vec![limit("raw slot + futex", None, sleeping)];
+        for &ring in self.rings {
+            let mut add = |name, wait| {
+                let lane = || Ringway::<W, false, false>::new(self.name(), ring, wait);
+                let track = round_trip(lane);
+                list.push(Contestant {
+                    name,
+                    ring: Some(ring),
+                    is_limit: false,
+                    track,
+                });
+            };
+            add("ringway park", Wait::Park);
+            add("ringway adaptive", Wait::default());
+        }
+        let pipes = RoundTrip {
+            there: kernel::new_pipe::<W>(),
+            back: kernel::new_pipe::<W>(),
+        };
+        list.push(plain("pipe", pipes));
+        let sockets = RoundTrip {
+            there: kernel::new_socket::<W>(),
+            back: kernel::new_socket::<W>(),
+        };
+        list.push(plain("unix socket", sockets));
+        list
+    }
+
+    fn copy<const W: usize>(&mut self) -> Vec<Contestant> {
+        let mut list = Vec::new();
+        // A message may take almost half of a ring.
+        for &ring in self.rings.iter().filter(|ring| **ring >= W as u64 * 32) {
+            list.push(limit(
+                "raw memcpy",
+                Some(ring),
+                OneWay(Copies::<W, MEMCPY>::new(ring)),
+            ));
+            let mut add = |name, track: Box<dyn Track>| {
+                list.push(Contestant {
+                    name,
+                    ring: Some(ring),
+                    is_limit: false,
+                    track,
+                });
+            };
+            add(
+                "raw streaming stores",
+                one_way(Copies::<W, STREAM>::new(ring)),
+            );
+            add("raw rep movsb", one_way(Copies::<W, MOVSB>::new(ring)));
+            add("ringway", one_way(self.ringway::<W, false, false>(ring)));
+            add("shmem-ipc", one_way(ShmemIpc::<W, false, false>::new(ring)));
+        }
+        list.push(plain("pipe", OneWay(kernel::new_pipe::<W>())));
+        list.push(plain("unix socket", OneWay(kernel::new_socket::<W>())));
+        list
+    }
+
+    fn ringway<const W: usize, const BATCHED: bool, const DRAINED: bool>(
+        &mut self,
+        ring: u64,
+    ) -> Ringway<W, BATCHED, DRAINED> {
+        Ringway::new(self.name(), ring, Wait::Spin)
+    }
+}
+
+fn limit(name: &'static str, ring: Option<u64>, track: impl Track + 'static) -> Contestant {
+    Contestant {
+        name,
+        ring,
+        is_limit: true,
+        track: Box::new(track),
+    }
+}
+
+fn plain(name: &'static str, track: impl Track + 'static) -> Contestant {
+    Contestant {
+        name,
+        ring: None,
+        is_limit: false,
+        track: Box::new(track),
+    }
+}
+
+fn one_way(lane: impl Lane + 'static) -> Box<dyn Track> {
+    Box::new(OneWay(lane))
+}
+
+fn round_trip<L: Lane + 'static>(mut lane: impl FnMut() -> L) -> Box<dyn Track> {
+    Box::new(RoundTrip {
+        there: lane(),
+        back: lane(),
+    })
+}

@@ -1,0 +1,131 @@
+//! ringway, through its public interface.
+
+use std::ops::Range;
+
+use ringway::{Builder, Receiver, SendError, Sender, Wait};
+
+use crate::message;
+use crate::track::Lane;
+
+/// Messages in a batch or a drain.
+const BATCH: u64 = 64;
+
+/// `BATCHED`: 64 messages become visible together. `DRAINED`: up to 64 are released together.
+pub struct Ringway<const W: usize, const BATCHED: bool, const DRAINED: bool> {
+    address: String,
+    capacity: u64,
+    wait: Wait,
+    sender: Option<Sender>,
+    receiver: Option<Receiver>,
+}
+
+impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Ringway<W, BATCHED, DRAINED> {
+    pub fn new(name: String, capacity: u64, wait: Wait) -> Self {
+        Self {
+            address: format!("shm:{name}"),
+            capacity,
+            wait,
+            sender: None,
+            receiver: None,
+        }
+    }
+}
+
+impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
+    for Ringway<W, BATCHED, DRAINED>
+{
+    fn start_sending(&mut self) {
+        let builder = Builder::new(&self.address).expect("the address is well formed");
+        let ring = builder
+            .capacity(self.capacity)
+            .create()
+            .expect("a new ring");
+        self.sender = Some(
+            ring.sender()
+                .expect("no other producer")
+                .with_wait(self.wait),
+        );
+    }
+
+    fn start_receiving(&mut self) {
+        let builder = Builder::new(&self.address).expect("the address is well formed");
+        let ring = builder.open().expect("the other process has made it");
+        self.receiver = Some(
+            ring.receiver()
+                .expect("no other consumer")
+                .with_wait(self.wait),
+        );
+    }
+
+    fn unlink(&mut self) {
+        let address = self.address.parse().expect("the address is well formed");
+        ringway::remove(&address, true).expect("it is there");
+    }
+
+    #[inline(always)]
+    fn send(&mut self, numbers: Range<u64>) {
+        let sender = self.sender.as_mut().expect("started");
+        let mut message = [0; W];
+        if !BATCHED {
+            for number in numbers {
+                message::fill(&mut message, number);
+                sender
+                    .send(bytemuck::cast_slice(&message))
+                    .expect("a live consumer");
+            }
+            return;
+        }
+        let mut next = numbers.start;
+        while next < numbers.end {
+            let mut batch = sender.batch();
+            let end = numbers.end.min(next + BATCH);
+            let mut full = false;
+            while next < end && !full {
+                message::fill(&mut message, next);
+                match batch.push(bytemuck::cast_slice(&message)) {
+                    Ok(()) => next += 1,
+                    Err(SendError::Full) => full = true,
+                    Err(error) => panic!("a live consumer: {error}"),
+                }
+            }
+            batch.commit();
+            if full {
+                sender
+                    .send(bytemuck::cast_slice(&message))
+                    .expect("a live consumer");
+                next += 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn receive(&mut self, numbers: Range<u64>) {
+        let receiver = self.receiver.as_mut().expect("started");
+        let mut message = [0; W];
+        if !DRAINED {
+            for number in numbers {
+                let bytes = bytemuck::cast_slice_mut(&mut message);
+                let len = receiver.recv_into(bytes).expect("a live producer");
+                if len != W * 8 {
+                    message::wrong(number);
+                }
+                message::check(&message, number);
+            }
+            return;
+        }
+        let mut next = numbers.start;
+        while next < numbers.end {
+            receiver.wait(None).expect("a live producer");
+            let most = (numbers.end - next).min(BATCH) as usize;
+            receiver
+                .drain(most, |view| {
+                    if view.read_at(0, bytemuck::cast_slice_mut(&mut message)) != W * 8 {
+                        message::wrong(next);
+                    }
+                    message::check(&message, next);
+                    next += 1;
+                })
+                .expect("a live producer");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Anonymous memory that a process shares with the children it forks.
+
+use std::sync::atomic::AtomicU64;
+
+/// Shared, zeroed memory. Never unmapped: it lives as long as the pair of processes.
+pub struct Shared {
+    base: *mut u8,
+    len: usize,
+}
+
+impl Shared {
+    pub fn new(len: usize) -> Self {
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(base, libc::MAP_FAILED, "mmap of {len} bytes failed");
+        Self {
+            base: base.cast(),
+            len,
+        }
+    }
+
+    /// Touches every page in this process, so that no message pays for a page fault.
+    pub fn populate(&self) {
+        // SAFETY: the range is the mapping; populating changes no byte of it.
+        let result =
+            unsafe { libc::madvise(self.base.cast(), self.len, libc::MADV_POPULATE_WRITE) };
+        assert_eq!(result, 0, "madvise: {}", std::io::Error::last_os_error());
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// `offset` bytes in.
+    #[inline(always)]
+    pub fn at(&self, offset: u64) -> *mut u8 {
+        debug_assert!((offset as usize) < self.len);
+        self.base.wrapping_add(offset as usize)
+    }
+
+    /// The word at `offset`, a multiple of 8 inside the mapping.
+    #[inline(always)]
+    pub fn word(&self, offset: u64) -> &AtomicU64 {
+        debug_assert!(offset.is_multiple_of(8) && offset as usize + 8 <= self.len);
+        // SAFETY: aligned and in bounds, by the contract and layout of every caller; mapped for good.
+        unsafe { AtomicU64::from_ptr(self.at(offset).cast()) }
+    }
+}
+
+/// Polls without a pause before the first: an answer that is on its way arrives within these.
+const EAGER_POLLS: u32 = 1000;
+
+#[inline(always)]
+pub fn spin_until(mut ready: impl FnMut() -> bool) {
+    for _ in 0..EAGER_POLLS {
+        if ready() {
+            return;
+        }
+    }
+    while !ready() {
+        std::hint::spin_loop();
+    }
+}

@@ -1,0 +1,53 @@
+//! What every contestant carries: messages that are derived from their number, and checked.
+
+/// Up to here every word of a message is written and checked; of larger ones, which are there to be
+/// copied, one word in every KiB and the last.
+const DENSE_WORDS: usize = 32;
+const SPARSE_STEP: usize = 128;
+
+#[inline(always)]
+pub fn word(number: u64, index: usize) -> u64 {
+    number
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(index as u64)
+}
+
+/// Makes `message` the one with this number.
+#[inline(always)]
+pub fn fill<const W: usize>(message: &mut [u64; W], number: u64) {
+    if W <= DENSE_WORDS {
+        for (index, place) in message.iter_mut().enumerate() {
+            *place = word(number, index);
+        }
+    } else {
+        for index in (0..W).step_by(SPARSE_STEP) {
+            message[index] = word(number, index);
+        }
+        message[W - 1] = word(number, W - 1);
+    }
+}
+
+/// Panics, which ends the run, if `message` is not the one with this number.
+#[inline(always)]
+pub fn check<const W: usize>(message: &[u64; W], number: u64) {
+    let mut difference = 0;
+    if W <= DENSE_WORDS {
+        for (index, found) in message.iter().enumerate() {
+            difference |= found ^ word(number, index);
+        }
+    } else {
+        for index in (0..W).step_by(SPARSE_STEP) {
+            difference |= message[index] ^ word(number, index);
+        }
+        difference |= message[W - 1] ^ word(number, W - 1);
+    }
+    if difference != 0 {
+        wrong(number);
+    }
+}
+
+#[cold]
+#[inline(never)]
+pub fn wrong(number: u64) -> ! {
+    panic!("message {number} arrived with other contents than were sent")
+}
