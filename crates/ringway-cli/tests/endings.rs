@@ -52,6 +52,7 @@ fn wrong_words_are_an_error() {
         &["send"],
         &["recv", "shm:a", "--lines", "--raw"],
         &["recv", "shm:a", "--count", "-1"],
+        &["demo", "--size", "0"],
         &["recv", "shm:a", "--timeout", "soon"],
         &["send", "shm:a", "--create", "--capacity", "much"],
         &["send", "shm:a", "--create", "--mode", "rw"],

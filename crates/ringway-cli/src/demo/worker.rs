@@ -5,20 +5,21 @@
 //! anything else, standard input and output are the transport.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
-use ringway::{Address, Builder, Receiver, Ring, Sender};
+use ringway::{Address, Builder, Ring};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::{cores, latency, payload};
+use crate::transport::{Incoming, Outgoing, Stream, answer, call, receive_all, send_all};
+use crate::{cores, latency};
 
 /// What a worker does.
 #[derive(Args, Clone, Debug)]
@@ -60,53 +61,6 @@ pub(crate) struct WorkerReport {
 
 /// Round trips before those that count: the first ones pay for page faults and cold caches.
 pub(crate) const WARM_UP: u64 = 200;
-
-/// Messages in one direction.
-trait Outgoing {
-    fn send(&mut self, message: &[u8]) -> Result<(), Failure>;
-}
-
-/// Messages in the other.
-trait Incoming {
-    /// Receives a message into all of `message`.
-    fn recv(&mut self, message: &mut [u8]) -> Result<(), Failure>;
-}
-
-impl Outgoing for Sender {
-    #[inline]
-    fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
-        Self::send(self, message).map_err(Failure::error)
-    }
-}
-
-impl Incoming for Receiver {
-    #[inline]
-    fn recv(&mut self, message: &mut [u8]) -> Result<(), Failure> {
-        let len = self.recv_into(message).map_err(Failure::error)?;
-        if len == message.len() {
-            Ok(())
-        } else {
-            Err(wrong("has the wrong length"))
-        }
-    }
-}
-
-/// A pipe or a socket.
-struct Stream(File);
-
-impl Outgoing for Stream {
-    #[inline]
-    fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
-        self.0.write_all(message).map_err(Failure::error)
-    }
-}
-
-impl Incoming for Stream {
-    #[inline]
-    fn recv(&mut self, message: &mut [u8]) -> Result<(), Failure> {
-        self.0.read_exact(message).map_err(Failure::error)
-    }
-}
 
 /// Does the work and reports.
 pub(crate) fn run(args: &WorkerArgs) -> Result<(), Failure> {
@@ -157,79 +111,41 @@ fn work<O: Outgoing, I: Incoming>(
 ) -> Result<WorkerReport, Failure> {
     let mut message = vec![0; args.size];
     let messages = args.messages;
+    let mut report = WorkerReport::default();
     match args.role {
         WorkerRole::Producer => {
             let mut outgoing = outgoing()?;
             wait_for_start(args)?;
-            for number in 0..messages {
-                payload::fill(number, &mut message);
-                outgoing.send(&message)?;
-            }
-            Ok(WorkerReport::default())
+            send_all(&mut outgoing, messages, &mut message)?;
         }
         WorkerRole::Consumer => {
             let mut incoming = incoming()?;
             wait_for_start(args)?;
-            for number in 0..messages {
-                incoming.recv(&mut message)?;
-                verify(number, &message)?;
-            }
-            let elapsed_ns = now_ns()?.saturating_sub(args.start_ns);
-            Ok(WorkerReport {
-                elapsed_ns,
-                ..WorkerReport::default()
-            })
+            receive_all(&mut incoming, messages, &mut message)?;
+            report.elapsed_ns = now_ns()?.saturating_sub(args.start_ns);
         }
         WorkerRole::Caller => {
             let (mut outgoing, mut incoming) = (outgoing()?, incoming()?);
-            let mut histogram = latency::histogram();
             wait_for_start(args)?;
-            for number in 0..WARM_UP + messages {
-                payload::fill(number, &mut message);
-                let started = Instant::now();
-                outgoing.send(&message)?;
-                incoming.recv(&mut message)?;
-                let elapsed = started.elapsed();
-                verify(!number, &message)?;
-                if number >= WARM_UP {
-                    histogram.saturating_record(elapsed.as_nanos() as u64);
-                }
-            }
+            let mut histogram = latency::histogram();
+            call(&mut outgoing, &mut incoming, WARM_UP, &mut message, |_| ())?;
+            call(&mut outgoing, &mut incoming, messages, &mut message, |ns| {
+                histogram.saturating_record(ns);
+            })?;
             let counts = histogram.iter_recorded();
-            let round_trips = counts
+            report.round_trips = counts
                 .map(|at| (at.value_iterated_to(), at.count_at_value()))
                 .collect();
-            Ok(WorkerReport {
-                round_trips,
-                ..WorkerReport::default()
-            })
         }
         WorkerRole::Answerer => {
             let (mut outgoing, mut incoming) = (outgoing()?, incoming()?);
             wait_for_start(args)?;
-            for number in 0..WARM_UP + messages {
-                incoming.recv(&mut message)?;
-                verify(number, &message)?;
-                // An answer is not an echo: it has contents of its own.
-                payload::fill(!number, &mut message);
-                outgoing.send(&message)?;
+            for trips in [WARM_UP, messages] {
+                answer(&mut outgoing, &mut incoming, trips, &mut message)?;
             }
-            Ok(WorkerReport::default())
         }
     }
-}
-
-fn verify(number: u64, message: &[u8]) -> Result<(), Failure> {
-    if payload::check(number, message) {
-        Ok(())
-    } else {
-        Err(wrong(&format!("is not number {number}, or damaged")))
-    }
-}
-
-#[cold]
-fn wrong(what: &str) -> Failure {
-    Failure::error(format_args!("a message {what}"))
+    Ok(report)
 }
 
 /// Both workers start at one instant, so that neither measures how long the other took to come up.
