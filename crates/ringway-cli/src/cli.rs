@@ -24,7 +24,7 @@ Addresses:
   shm:NAME          POSIX shared memory, /dev/shm/NAME
   file:PATH         a memory-mapped file; outlives every process and a reboot
   sysv:0xKEY        a System V segment; also sysv:PATH#ID (ftok), sysv:id=SHMID
-  memfd:            anonymous memory (demo and bench only: it has no name to find it by)
+  memfd:            anonymous memory (for demo only: it has no name to find it by)
 
 Exit status:
   0  done
@@ -53,7 +53,7 @@ pub(crate) enum Command {
     DemoWorker(WorkerArgs),
 }
 
-/// Show what a ring does: two processes, every message checked, beside a pipe and a Unix socket
+/// Show what a ring does, beside a pipe and a Unix socket
 ///
 /// Starts a producer and a consumer process, pinned to different cores, and measures how many messages
 /// a second go one way and how long a round trip takes; then the same work over a pipe and a Unix
@@ -116,12 +116,12 @@ pub(crate) struct RingArgs {
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) wait: Option<Duration>,
 
-    #[command(flatten)]
-    framing: FramingArgs,
-
     /// Show no progress
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    framing: FramingArgs,
 }
 
 impl RingArgs {
@@ -135,22 +135,25 @@ impl RingArgs {
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 struct FramingArgs {
-    /// A message is a line, without its newline (the default)
-    #[arg(long)]
+    /// A line, without its newline (the default)
+    #[arg(long, help_heading = A_MESSAGE_IS)]
     lines: bool,
 
-    /// A message is a block of bytes, of whatever size they come in
-    #[arg(long)]
+    /// A block of bytes, of whatever size they come in
+    #[arg(long, help_heading = A_MESSAGE_IS)]
     raw: bool,
 
-    /// A message has its length before it: 32 bits, little-endian
-    #[arg(long)]
+    /// Bytes with their length before them: 32 bits, little-endian
+    #[arg(long, help_heading = A_MESSAGE_IS)]
     frames: bool,
 
-    /// One message is all
-    #[arg(long)]
+    /// All
+    #[arg(long, help_heading = A_MESSAGE_IS)]
     whole: bool,
 }
+
+/// What heads the choices of framing.
+const A_MESSAGE_IS: &str = "A message is";
 
 impl FramingArgs {
     fn choice(&self) -> Framing {
@@ -323,7 +326,7 @@ pub(crate) struct BenchArgs {
     pub(crate) size: Vec<usize>,
 
     /// How to wait: the raw limit for spin and adaptive spins, for park it is a bare futex
-    #[arg(long, value_enum, default_value = "spin")]
+    #[arg(long, value_name = "STRATEGY", value_enum, default_value = "spin")]
     pub(crate) wait_strategy: Strategy,
 
     /// How often each has its turn
