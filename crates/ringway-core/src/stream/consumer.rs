@@ -213,7 +213,7 @@ impl<R: Region> Consumer<R> {
 
     /// Whether looking again could find a message, or a new error. Cheap enough to spin on.
     #[inline]
-    fn may_retry(&self) -> bool {
+    pub(crate) fn may_retry(&self) -> bool {
         let ready = self.region.load_word(self.head, Ordering::Relaxed) != VACANT;
         // A short message may reach into the next line; have both on their way together.
         self.region.prefetch(self.head + 64);

@@ -177,11 +177,13 @@ impl Terms {
     }
 }
 
-/// Waits until the peer is attached or has closed.
+/// Waits until the peer is attached or has closed, or until `left_work`: one that came and died while
+/// this side was waking up may have.
 pub(crate) fn wait_for_peer<B: Blocked>(
     side: &mut B,
     how: Wait,
     deadline: Option<Instant>,
+    left_work: impl Fn(&B) -> bool,
 ) -> Peer {
     let (_, peer) = B::SIDES;
     let terms = Terms {
@@ -190,22 +192,21 @@ pub(crate) fn wait_for_peer<B: Blocked>(
         ends_with_peer: false,
     };
     terms.wait(side, |side| {
-        matches!(peer.state(side.region()), Peer::Alive | Peer::Closed)
+        matches!(peer.state(side.region()), Peer::Alive | Peer::Closed) || left_work(side)
     });
     peer.state(side.region())
 }
 
-/// Processors that are online. Asked once. Not those that this process may run on: who is pinned to one
-/// of many is the very one who wants to spin.
-fn processors() -> usize {
+/// Processors of the machine that are online. Asked once. Not those that this thread may run on: who is
+/// pinned to one of them has its peer on another, most often, and is the one who wants to spin.
+fn processors() -> i64 {
     use nix::unistd::{SysconfVar, sysconf};
     use std::sync::OnceLock;
-    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    static PROCESSORS: OnceLock<i64> = OnceLock::new();
     *PROCESSORS.get_or_init(|| {
-        let online = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
-        online
-            .and_then(|count| usize::try_from(count).ok())
+        sysconf(SysconfVar::_NPROCESSORS_ONLN)
+            .ok()
+            .flatten()
             .unwrap_or(1)
-            .max(1)
     })
 }
