@@ -23,8 +23,8 @@ use crate::sys::futex::{MonotonicTime, Wake};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Never sleeps: the lowest latency, at the price of a whole processor. On a machine with one
-    /// processor it yields instead.
+    /// Never sleeps: the lowest latency, at the price of a whole processor. When nothing has come for a
+    /// while (on a machine with one processor: at once) it yields to whoever else wants to run.
     Spin,
     /// Spins for so long, then sleeps. On a machine with one processor it sleeps at once.
     Adaptive(Duration),
@@ -38,6 +38,10 @@ impl Default for Wait {
         Self::Adaptive(Duration::from_micros(50))
     }
 }
+
+/// For how long a spinning side believes that its peer is running. After that it offers its processor
+/// with each check: the peer may be waiting for that very one.
+const PATIENCE: Duration = Duration::from_micros(100);
 
 impl Wait {
     /// Whether to poll at all before sleeping.
@@ -107,6 +111,7 @@ impl Terms {
             return None;
         }
         let started = Instant::now();
+        let patience = if alone { Duration::ZERO } else { PATIENCE };
         loop {
             if self.peer_has_ended(side) {
                 return Some(Waited::Ready);
@@ -124,7 +129,7 @@ impl Terms {
                 }
                 std::hint::spin_loop();
             }
-            if alone {
+            if now - started >= patience {
                 std::thread::yield_now();
             }
         }

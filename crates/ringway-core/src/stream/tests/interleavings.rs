@@ -246,7 +246,7 @@ fn a_successor_is_noticed() {
             eventcount::notify(&next, CONSUMER.event);
         });
         assert_eq!(
-            wait::wait_for_peer(&mut receiving, Wait::Park, None),
+            wait::wait_for_peer(&mut receiving, Wait::Park, None, |_| false),
             Peer::Alive
         );
         sender.join().unwrap();
