@@ -45,8 +45,9 @@ mod imp {
     /// From this length on the processor's own string copy is the fastest.
     const STRING_COPY: usize = 1024;
 
-    /// Copies without overlap. Ends that are no whole block are copied by a block that overlaps the
-    /// one before.
+    /// Copies without overlap, from the back to the front: the front shares a line with the record's
+    /// word, on which the consumer may be spinning, and that line is best written in one go, last.
+    /// An end that is no whole block is copied by a block that overlaps the one before.
     #[inline]
     unsafe fn copy(target: *mut u8, source: *const u8, len: usize) {
         // SAFETY: the caller vouches for `len` bytes on both sides; each branch stays within them,
@@ -56,17 +57,18 @@ mod imp {
                 if len >= STRING_COPY {
                     return copy_string(target, source, len);
                 }
-                let mut done = 0;
-                while done + 64 <= len {
-                    copy_64(target.add(done), source.add(done));
-                    done += 64;
+                let mut left = len;
+                if !left.is_multiple_of(16) {
+                    copy_16(target.add(left - 16), source.add(left - 16));
+                    left -= left % 16;
                 }
-                while done + 16 <= len {
-                    copy_16(target.add(done), source.add(done));
-                    done += 16;
+                while left >= 64 {
+                    left -= 64;
+                    copy_64(target.add(left), source.add(left));
                 }
-                if done < len {
-                    copy_16(target.add(len - 16), source.add(len - 16));
+                while left > 0 {
+                    left -= 16;
+                    copy_16(target.add(left), source.add(left));
                 }
             } else if len >= 8 {
                 copy_8(target, source);
@@ -91,10 +93,10 @@ mod imp {
                 "movups {b}, [{source} + 16]",
                 "movups {c}, [{source} + 32]",
                 "movups {d}, [{source} + 48]",
-                "movups [{target}], {a}",
-                "movups [{target} + 16], {b}",
-                "movups [{target} + 32], {c}",
                 "movups [{target} + 48], {d}",
+                "movups [{target} + 32], {c}",
+                "movups [{target} + 16], {b}",
+                "movups [{target}], {a}",
                 source = in(reg) source,
                 target = in(reg) target,
                 a = out(xmm_reg) _,

@@ -313,17 +313,30 @@ impl<R: Region> Producer<R> {
     /// Copies a whole message into its reservation and commits it.
     #[inline]
     pub(crate) fn write_and_commit(&mut self, reservation: Reservation, message: &[u8]) {
-        self.region.write(reservation.payload(), message);
         let pending = self.lay(None, reservation, message.len() as u64);
-        self.commit(pending);
+        // From the back to the front: see `commit`.
+        self.stop_behind(&pending);
+        self.region.write(reservation.payload(), message);
+        self.publish(pending);
     }
 
     /// Commits: makes all that was laid visible at once, and wakes a sleeping consumer.
     #[inline]
     pub(crate) fn commit(&mut self, pending: Pending) {
+        self.stop_behind(&pending);
+        self.publish(pending);
+    }
+
+    #[inline]
+    fn stop_behind(&self, pending: &Pending) {
+        // Relaxed: made visible by the release of the first word.
         self.region
             .store_word(pending.end, VACANT, Ordering::Relaxed);
-        // Release pairs with the acquire in `Consumer::peek`: payload, later words and the stop word
+    }
+
+    #[inline]
+    fn publish(&mut self, pending: Pending) {
+        // Release pairs with the acquire in `Consumer::find`: payload, later words and the stop word
         // are seen by who sees this word.
         self.region
             .store_word(self.tail, pending.first_word, Ordering::Release);
