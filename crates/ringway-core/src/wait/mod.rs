@@ -39,6 +39,14 @@ impl Default for Wait {
     }
 }
 
+impl Wait {
+    /// Whether to poll at all before sleeping.
+    #[inline]
+    pub(crate) fn spins(self) -> bool {
+        self != Self::Park && processors() > 1
+    }
+}
+
 /// What ends a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -48,8 +56,6 @@ pub(crate) enum Waited {
     TimedOut,
 }
 
-/// Polls without a pause before the first pause: an answer that is on its way arrives within these.
-const EAGER_POLLS: u32 = 64;
 /// Polls between two looks at the clock and at the peer.
 const POLLS_PER_CHECK: u32 = 64;
 
@@ -99,11 +105,6 @@ impl Terms {
         let alone = processors() == 1;
         if alone && budget.is_some() {
             return None;
-        }
-        for _ in 0..EAGER_POLLS {
-            if ready(side) {
-                return Some(Waited::Ready);
-            }
         }
         let started = Instant::now();
         loop {
