@@ -195,17 +195,17 @@ pub(crate) fn wait_for_peer<B: Blocked>(
     peer.state(side.region())
 }
 
-/// Processors that this process may run on. Asked once.
+/// Processors that are online. Asked once. Not those that this process may run on: who is pinned to one
+/// of many is the very one who wants to spin.
 fn processors() -> usize {
+    use nix::unistd::{SysconfVar, sysconf};
     use std::sync::OnceLock;
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| {
-        let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0));
-        let count = |set: nix::sched::CpuSet| {
-            (0..nix::sched::CpuSet::count())
-                .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-                .count()
-        };
-        set.map_or(1, count).max(1)
+        let online = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+        online
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(1)
+            .max(1)
     })
 }
