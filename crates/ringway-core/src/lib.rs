@@ -18,6 +18,8 @@ mod sender;
 mod stat;
 mod stream;
 mod sys;
+#[cfg(feature = "verify")]
+pub mod verify;
 mod wait;
 
 pub use address::{Address, SysvKey};

@@ -93,10 +93,9 @@ pub fn list() -> Vec<Address> {
 /// ```
 pub fn remove(address: &Address, force: bool) -> Result<(), Error> {
     if !force {
-        match stat(address) {
-            Ok(stat) => refuse_if_in_use(&stat)?,
-            // Whether what is there may be removed, the segment decides.
-            Err(_) => {}
+        // Whether what cannot be looked at may be removed, the segment decides.
+        if let Ok(stat) = stat(address) {
+            refuse_if_in_use(&stat)?;
         }
     }
     segment::remove(address)

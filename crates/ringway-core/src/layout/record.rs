@@ -58,7 +58,7 @@ impl Record {
 /// Bytes that a record with `len` bytes of payload takes, the word included.
 #[inline]
 pub(crate) const fn footprint(len: u64) -> u64 {
-    WORD + (len + 7 & !7)
+    WORD + ((len + 7) & !7)
 }
 
 /// The longest payload in a region of `capacity` bytes: a record and the padding before it must fit

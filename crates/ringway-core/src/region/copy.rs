@@ -3,14 +3,16 @@
 //! A data race is undefined behaviour in Rust's memory model, also for bytes that nobody will look at.
 //! So no byte of a segment is ever touched by an ordinary load or store, and no reference to it is
 //! made. On x86-64 the copies are assembly, which the model does not see into; elsewhere, and under
-//! Miri, they are relaxed atomic operations, word by word where aligned. A torn copy is then merely a
-//! wrong value, which only a peer that breaks the protocol can cause.
+//! Miri, they are relaxed atomic operations on aligned words, because the model has no races between
+//! atomics of different sizes either. A torn copy is then merely a wrong value, which only a peer that
+//! breaks the protocol can cause.
 
 /// Copies `len` bytes from private memory into shared memory.
 ///
 /// # Safety
-/// `source` must be valid for reads and `target` for writes of `len` bytes; nothing but other
-/// processes and this module may access `target` meanwhile.
+/// `source` must be valid for reads of `len` bytes, and `target` for reads and writes of the whole
+/// aligned words of eight bytes in which so many bytes lie; nothing but other processes and this module
+/// may access `target` meanwhile.
 #[inline]
 pub(crate) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
     // SAFETY: passed on.
@@ -20,8 +22,8 @@ pub(crate) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
 /// Copies `len` bytes from shared memory into private memory.
 ///
 /// # Safety
-/// `source` must be valid for reads and `target` for writes of `len` bytes; nobody else may access
-/// `target` meanwhile.
+/// `source` must be valid for reads of the whole aligned words of eight bytes in which `len` bytes lie,
+/// and `target` for writes of `len` bytes; nobody else may access `target` meanwhile.
 #[inline]
 pub(crate) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize) {
     // SAFETY: passed on.
@@ -205,59 +207,52 @@ mod imp {
 
 #[cfg(any(not(target_arch = "x86_64"), miri))]
 mod imp {
-    use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     pub(super) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
-        let (words, mut done) = whole_words(target, len);
-        // SAFETY: the caller vouches for `len` bytes on both sides, and every index is below `len`;
-        // a word is stored only where `target` is aligned.
-        unsafe {
-            for at in 0..done {
-                AtomicU8::from_ptr(target.add(at)).store(source.add(at).read(), Relaxed);
+        let mut done = 0;
+        while done < len {
+            // SAFETY: `done` is below `len`.
+            let (word, skip) = unsafe { word_of(target.add(done)) };
+            let part = (8 - skip).min(len - done);
+            let mut bytes = match part {
+                8 => [0; 8],
+                // The rest of the word is of the same record, so nobody else is writing it.
+                _ => word.load(Relaxed).to_ne_bytes(),
+            };
+            // SAFETY: `part` bytes are left of the source, and behind `skip` of the word.
+            unsafe {
+                let target = bytes.as_mut_ptr().add(skip);
+                source.add(done).copy_to_nonoverlapping(target, part);
             }
-            for _ in 0..words {
-                let word = source.add(done).cast::<u64>().read_unaligned();
-                AtomicU64::from_ptr(target.add(done).cast()).store(word, Relaxed);
-                done += 8;
-            }
-            for at in done..len {
-                AtomicU8::from_ptr(target.add(at)).store(source.add(at).read(), Relaxed);
-            }
+            word.store(u64::from_ne_bytes(bytes), Relaxed);
+            done += part;
         }
     }
 
     pub(super) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize) {
-        let source = source.cast_mut();
-        let (words, mut done) = whole_words(source, len);
-        // SAFETY: the caller vouches for `len` bytes on both sides, and every index is below `len`;
-        // a word is loaded only where `source` is aligned.
-        unsafe {
-            for at in 0..done {
-                target
-                    .add(at)
-                    .write(AtomicU8::from_ptr(source.add(at)).load(Relaxed));
+        let mut done = 0;
+        while done < len {
+            // SAFETY: `done` is below `len`.
+            let (word, skip) = unsafe { word_of(source.add(done)) };
+            let part = (8 - skip).min(len - done);
+            let bytes = word.load(Relaxed).to_ne_bytes();
+            // SAFETY: there is room for `part` more bytes at the target.
+            unsafe {
+                let source = bytes.as_ptr().add(skip);
+                target.add(done).copy_from_nonoverlapping(source, part);
             }
-            for _ in 0..words {
-                let word = AtomicU64::from_ptr(source.add(done).cast()).load(Relaxed);
-                target.add(done).cast::<u64>().write_unaligned(word);
-                done += 8;
-            }
-            for at in done..len {
-                target
-                    .add(at)
-                    .write(AtomicU8::from_ptr(source.add(at)).load(Relaxed));
-            }
+            done += part;
         }
     }
 
-    /// How many aligned words lie in `len` bytes of shared memory, and how many bytes before them.
-    fn whole_words(shared: *mut u8, len: usize) -> (usize, usize) {
-        let before = shared.addr().wrapping_neg() % 8;
-        if before >= len {
-            (0, 0)
-        } else {
-            ((len - before) / 8, before)
-        }
+    /// The aligned word in which the byte lies, and how many of its bytes lie before.
+    unsafe fn word_of<'a>(byte: *const u8) -> (&'a AtomicU64, usize) {
+        let skip = byte.addr() % 8;
+        // SAFETY: the word is valid (the caller vouches for it), aligned, and no longer used than the
+        // call that this is part of; everybody accesses it by atomics.
+        let word = unsafe { AtomicU64::from_ptr(byte.sub(skip).cast_mut().cast()) };
+        (word, skip)
     }
 }
 

@@ -222,10 +222,10 @@ impl Region for Memory {
     }
 }
 
-#[cfg(any(test, feature = "verify"))]
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
 pub(crate) use heap::Heap;
 
-#[cfg(any(test, feature = "verify"))]
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
 mod heap {
     use super::*;
 

@@ -82,11 +82,7 @@ impl<R: Region> Producer<R> {
             return Err(Corrupt);
         }
         let (mut tail, mut last) = (head, None);
-        loop {
-            let (next, number) = match next_record(&region, tail)? {
-                Some(record) => record,
-                None => break,
-            };
+        while let Some((next, number)) = next_record(&region, tail)? {
             if next - head > capacity - WORD {
                 return Err(Corrupt);
             }

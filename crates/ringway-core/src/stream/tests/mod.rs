@@ -8,3 +8,5 @@ mod interleavings;
 mod property;
 #[cfg(not(loom))]
 mod resume;
+#[cfg(not(loom))]
+mod threads;
