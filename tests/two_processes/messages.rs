@@ -18,8 +18,12 @@ pub fn message(number: u64, max: usize) -> Vec<u8> {
         4999 => max,
         _ => len,
     };
-    let words = (0..len.div_ceil(8) as u64).flat_map(|word| (seed ^ word).to_le_bytes());
-    words.take(len).collect()
+    let mut bytes = seed.to_le_bytes().repeat(len.div_ceil(8));
+    for (index, part) in bytes.chunks_exact_mut(64).enumerate() {
+        part[..8].copy_from_slice(&mix(seed ^ index as u64).to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
 }
 
 /// Number `number` as a message of eight bytes.

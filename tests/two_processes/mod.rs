@@ -8,6 +8,7 @@
 pub mod messages;
 pub mod place;
 pub mod procfs;
+pub mod roles;
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -83,6 +84,13 @@ impl Second {
     #[track_caller]
     pub fn expect(&self, line: &str) {
         assert_eq!(self.hear(), line);
+    }
+
+    /// All that it still says before it ends.
+    pub fn last_words(&self) -> Vec<String> {
+        let mut text = String::new();
+        (&self.socket).read_to_string(&mut text).unwrap();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// Sends it a signal.
