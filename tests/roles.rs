@@ -103,7 +103,7 @@ fn a_ring_that_its_producer_closed_is_drained_and_refuses_another_producer() {
         let producer = Second::start("send", &ring);
         producer.say(2);
         producer.expect("2");
-        producer.say(0);
+        producer.say("close");
         producer.finish();
         let error = ring.sender().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Closed, "{backing:?}");
@@ -151,7 +151,7 @@ fn a_producer_that_closes_wakes_the_blocked_consumer() {
             let producer = Second::start("send", &ring);
             let end = while_blocked(
                 wait,
-                || producer.say(0),
+                || producer.say("close"),
                 || receiver.recv_deadline(watchdog()),
             );
             assert_eq!(end, Err(RecvError::Closed), "{backing:?} {wait:?}");

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub mod bytes;
 pub mod messages;
 pub mod place;
 pub mod procfs;

@@ -5,15 +5,16 @@ use ringway::{SendError, Sender};
 use super::First;
 use super::messages::{number, number_in};
 
-/// Sends so many messages as the test says, numbered from 0 on, says so, and waits to be told again.
-/// Closes when it is told 0.
+/// Sends so many messages as the test says, numbered from 0 on, says so, and waits to be told again:
+/// how many more, to close, or to detach.
 pub fn send(first: &First) {
     let mut sender = first.ring().sender().unwrap();
     loop {
-        let count = first.hear().parse().unwrap();
-        if count == 0 {
-            return;
-        }
+        let count = match first.hear().as_str() {
+            "close" => return sender.close(),
+            "detach" => return sender.detach(),
+            count => count.parse().unwrap(),
+        };
         for index in 0..count {
             sender.send(&number(index)).unwrap();
         }
@@ -21,14 +22,18 @@ pub fn send(first: &First) {
     }
 }
 
-/// Receives a message whenever it is told to, and says its number. Closes when it is told to.
+/// Receives a message whenever it is told "next", and says its number, until it is told to close or to
+/// leave.
 pub fn receive(first: &First) {
     let mut receiver = first.ring().receiver().unwrap();
     first.say("attached");
-    while first.hear() == "next" {
-        first.say(number_in(&receiver.recv().unwrap()));
+    loop {
+        match first.hear().as_str() {
+            "next" => first.say(number_in(&receiver.recv().unwrap())),
+            "close" => return receiver.close(),
+            _ => return,
+        }
     }
-    receiver.close();
 }
 
 /// Sends until the ring is full.
