@@ -29,8 +29,10 @@ fn child_role() {
     });
 }
 
+type Kill = fn(&Second);
+
 /// How the victim ends.
-const ENDS: [(&str, fn(&Second)); 2] = [
+const ENDS: [(&str, Kill); 2] = [
     ("reaped", Second::kill),
     ("a zombie", Second::kill_unreaped),
 ];
