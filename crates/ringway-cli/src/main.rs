@@ -1,2 +1,43 @@
-//! The command.
-fn main() {}
+//! The command `ringway`: rings from the shell.
+
+mod attach;
+mod bench;
+mod cli;
+mod cores;
+mod demo;
+mod failure;
+mod framing;
+mod inspect;
+mod latency;
+mod output;
+mod payload;
+mod progress;
+mod recv;
+mod rm;
+mod send;
+mod transport;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Recv(args) => recv::run(&args),
+        Command::Ls(args) => inspect::ls(&args),
+        Command::Stat(args) => inspect::stat(&args),
+        Command::Rm(args) => rm::run(&args),
+        Command::BenchWorker(args) => bench::worker::run(&args),
+        Command::DemoWorker(args) => demo::worker::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

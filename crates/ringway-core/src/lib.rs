@@ -25,7 +25,7 @@ pub use builder::Builder;
 pub use error::{Error, ErrorKind, RecvError, SendError};
 pub use layout::participant::Role;
 pub use layout::{Kind, Sync};
-pub use receiver::{Message, MessageView, Receiver};
+pub use receiver::{Backlog, Message, MessageView, Receiver};
 pub use ring::Ring;
 pub use segment::PeerCredentials;
 pub use sender::{Batch, Claim, Sender};

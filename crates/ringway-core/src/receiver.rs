@@ -237,6 +237,29 @@ impl Receiver {
         outcome.map(|()| count)
     }
 
+    /// Begins to look at messages that are there now, in order, and to release them together when they
+    /// are done with: written to a file, say.
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// sender.send(b"one")?;
+    /// sender.send(b"two")?;
+    /// let mut backlog = receiver.backlog();
+    /// while let Some(message) = backlog.next_message()? {
+    ///     println!("{}", String::from_utf8_lossy(&message.to_vec()));
+    /// }
+    /// assert_eq!(backlog.release(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backlog(&mut self) -> Backlog<'_> {
+        Backlog {
+            consumer: &mut self.consumer,
+            last: None,
+            count: 0,
+        }
+    }
+
     /// Waits until there is a message; until `deadline` if there is one. [`drain`](Self::drain) then
     /// finds at least one.
     ///
@@ -252,8 +275,8 @@ impl Receiver {
         PRODUCER.state(&self.consumer.region)
     }
 
-    /// Waits until a producer is attached; until `deadline` if there is one. To go on after
-    /// [`RecvError::PeerDied`].
+    /// Waits until a producer is attached, or has been and left a message; until `deadline` if there is
+    /// one. To go on after [`RecvError::PeerDied`].
     ///
     /// # Errors
     /// [`RecvError::Closed`], [`RecvError::TimedOut`], [`RecvError::Forked`].
@@ -261,9 +284,10 @@ impl Receiver {
         if self.consumer.region.is_forked() {
             return Err(RecvError::Forked);
         }
-        match wait::wait_for_peer(&mut self.consumer, self.wait, deadline) {
+        match wait::wait_for_peer(&mut self.consumer, self.wait, deadline, Consumer::may_retry) {
             Peer::Alive => Ok(()),
             Peer::Closed => Err(RecvError::Closed),
+            Peer::Absent | Peer::Died if self.consumer.may_retry() => Ok(()),
             Peer::Absent | Peer::Died => Err(RecvError::TimedOut),
         }
     }
@@ -363,7 +387,48 @@ impl Drop for Message<'_> {
     }
 }
 
-/// A message in the ring, shown by [`Receiver::drain`].
+/// Messages that are looked at in order and released together. Dropping it without
+/// [`release`](Self::release) leaves all of them; the next receive gets them again.
+#[derive(Debug)]
+pub struct Backlog<'a> {
+    consumer: &'a mut Consumer<Memory>,
+    last: Option<Found>,
+    count: u64,
+}
+
+impl Backlog<'_> {
+    /// The next message, `None` if there is no further one now.
+    ///
+    /// # Errors
+    /// As [`Receiver::try_recv`], but for `Empty`.
+    #[inline]
+    pub fn next_message(&mut self) -> Result<Option<MessageView<'_>>, RecvError> {
+        let next = match &self.last {
+            Some(last) => self.consumer.peek_behind(last, self.count)?,
+            None => match self.consumer.peek() {
+                Err(RecvError::Empty) => None,
+                first => Some(first?),
+            },
+        };
+        let Some(found) = next else { return Ok(None) };
+        self.last = next;
+        self.count += 1;
+        Ok(Some(MessageView {
+            consumer: self.consumer,
+            found,
+        }))
+    }
+
+    /// Acknowledges all that were looked at, and returns how many messages that were.
+    pub fn release(self) -> u64 {
+        if let Some(last) = self.last {
+            self.consumer.release(&last, self.count);
+        }
+        self.count
+    }
+}
+
+/// A message in the ring, shown by [`Receiver::drain`] and [`Backlog`].
 #[derive(Clone, Copy, Debug)]
 pub struct MessageView<'a> {
     consumer: &'a Consumer<Memory>,

@@ -200,7 +200,7 @@ impl Sender {
         if self.producer.region.is_forked() {
             return Err(SendError::Forked);
         }
-        match wait::wait_for_peer(&mut self.producer, self.wait, deadline) {
+        match wait::wait_for_peer(&mut self.producer, self.wait, deadline, |_| false) {
             Peer::Alive => Ok(()),
             Peer::Closed => Err(SendError::Closed),
             Peer::Absent | Peer::Died => Err(SendError::TimedOut),

@@ -9,9 +9,11 @@
 //! The keeper blocks all signals, holds no lock, and sleeps until the process attaches or leaves. A
 //! child of `fork` has no keeper; it gets one of its own when it attaches somewhere itself.
 
+use std::ffi::c_void;
+use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::mpsc;
 
 use nix::errno::Errno;
@@ -19,7 +21,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
 use crate::segment::map::{FRONT, Map};
 use crate::sys::robust_list::{self, RobustList};
-use crate::sys::{futex, membarrier};
+use crate::sys::{futex, membarrier, mmap, page_size};
 
 /// Why a word was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,7 @@ pub(crate) enum Refusal {
 pub(crate) struct Claim {
     map: Arc<Map>,
     offset: usize,
+    pid: libc::pid_t,
     jobs: mpsc::Sender<Job>,
 }
 
@@ -49,6 +52,7 @@ pub(crate) struct Abilities {
 }
 
 struct Keeper {
+    mark: Mark,
     pid: libc::pid_t,
     jobs: mpsc::Sender<Job>,
     abilities: Abilities,
@@ -68,8 +72,47 @@ enum Job {
     },
 }
 
+/// A word that the kernel clears in a child of `fork`, so that telling whose the keeper is takes no
+/// system call.
+struct Mark {
+    page: NonNull<c_void>,
+    len: NonZeroUsize,
+}
+
+impl Mark {
+    const PARENT: u32 = 1;
+
+    fn new() -> Result<Self, Errno> {
+        let len = NonZeroUsize::new(page_size()).ok_or(Errno::EINVAL)?;
+        let mark = Self {
+            page: mmap::reserve(len)?,
+            len,
+        };
+        // SAFETY: the page was just reserved: private, anonymous, and only ours.
+        unsafe { mmap::wipe_on_fork(mark.page, len.get())? };
+        mark.word().store(Self::PARENT, Ordering::Relaxed);
+        Ok(mark)
+    }
+
+    fn is_forked(&self) -> bool {
+        self.word().load(Ordering::Relaxed) != Self::PARENT
+    }
+
+    fn word(&self) -> &AtomicU32 {
+        // SAFETY: the start of a page that is mapped while `self` lives, only ever used as this word.
+        unsafe { AtomicU32::from_ptr(self.page.as_ptr().cast()) }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        // SAFETY: the page is this value's alone.
+        unsafe { mmap::unmap(self.page, self.len.get()) };
+    }
+}
+
 /// The keeper of the process that started it; leaked, as threads of the process may be using it. A
-/// child of `fork` sees its parent's pid in it and starts another.
+/// child of `fork` sees that it is not its own and starts another.
 static KEEPER: AtomicPtr<Keeper> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The kernel's abilities; starts the keeper if need be.
@@ -96,11 +139,17 @@ pub(crate) fn take(map: &Arc<Map>, offset: usize, expected: u32) -> Result<Claim
     Ok(Claim {
         map: Arc::clone(map),
         offset,
+        pid: keeper.pid,
         jobs: keeper.jobs.clone(),
     })
 }
 
 impl Claim {
+    /// The process that holds the word.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.unsigned_abs()
+    }
+
     /// Leaves the word to the kernel: to others this process looks dead on this word, at once.
     pub(crate) fn abandon(&self) {
         self.leave(futex::OWNER_DIED | futex::WAITERS);
@@ -145,16 +194,15 @@ impl Drop for Claim {
 }
 
 fn keeper() -> Result<&'static Keeper, Errno> {
-    let pid = std::process::id() as libc::pid_t;
     // Acquire pairs with the Release of the exchange below: the keeper's fields are seen.
     let current = KEEPER.load(Ordering::Acquire);
     // SAFETY: what KEEPER points to is leaked.
     if let Some(keeper) = unsafe { current.as_ref() }
-        && keeper.pid == pid
+        && !keeper.mark.is_forked()
     {
         return Ok(keeper);
     }
-    let started = Box::into_raw(Box::new(start(pid)?));
+    let started = Box::into_raw(Box::new(start()?));
     let exchanged = KEEPER.compare_exchange(current, started, Ordering::AcqRel, Ordering::Acquire);
     let keeper = match exchanged {
         Ok(_) => started,
@@ -169,13 +217,14 @@ fn keeper() -> Result<&'static Keeper, Errno> {
     Ok(unsafe { &*keeper })
 }
 
-fn start(pid: libc::pid_t) -> Result<Keeper, Errno> {
+fn start() -> Result<Keeper, Errno> {
     if !futex::can_wait_on_two() {
         return Err(Errno::ENOSYS);
     }
     let abilities = Abilities {
         membarrier: membarrier::register(),
     };
+    let mark = Mark::new()?;
     let (jobs, queue) = mpsc::channel();
     let (reply, answer) = mpsc::channel();
     // The keeper inherits the mask, so that no handler of the program ever runs on it.
@@ -193,7 +242,8 @@ fn start(pid: libc::pid_t) -> Result<Keeper, Errno> {
     spawned.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
     answer.recv().map_err(|_| Errno::ESRCH)??;
     Ok(Keeper {
-        pid,
+        mark,
+        pid: std::process::id() as libc::pid_t,
         jobs,
         abilities,
     })

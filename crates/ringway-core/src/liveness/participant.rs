@@ -42,7 +42,7 @@ impl Participant {
                     if Liveness::of(found) == Liveness::Dead {
                         settle();
                     }
-                    fill(map, slot, role);
+                    fill(map, slot, role, claim.pid());
                     return Ok(Self { claim });
                 }
                 Err(Refusal::Changed(_)) => continue,
@@ -100,7 +100,7 @@ pub(crate) fn holder_pid(load32: impl Fn(usize) -> Option<u32>) -> u32 {
     0
 }
 
-fn fill(map: &Map, slot: usize, role: Role) {
+fn fill(map: &Map, slot: usize, role: Role, pid: u32) {
     let store32 = |offset, value, order| {
         if let Some(word) = map.word32(slot + offset) {
             word.store(value, order);
@@ -112,7 +112,7 @@ fn fill(map: &Map, slot: usize, role: Role) {
         }
     };
     store32(ROLE, role.code(), Ordering::Relaxed);
-    store32(PID, std::process::id(), Ordering::Relaxed);
+    store32(PID, pid, Ordering::Relaxed);
     store64(PID_NAMESPACE, pid_namespace());
     store64(ATTACHED_NS, now_ns());
     if let Some(epoch) = map.word64(slot + EPOCH) {

@@ -32,55 +32,91 @@ pub(crate) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize)
 mod imp {
     use std::arch::asm;
 
-    pub(super) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
-        // SAFETY: passed on.
-        unsafe { copy(target, source, len) }
-    }
-
-    pub(super) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize) {
-        // SAFETY: passed on.
-        unsafe { copy(target, source, len) }
-    }
-
     /// From this length on the processor's own string copy is the fastest.
     const STRING_COPY: usize = 1024;
 
-    /// Copies without overlap, from the back to the front: the front shares a line with the record's
-    /// word, on which the consumer may be spinning, and that line is best written in one go, last.
-    /// An end that is no whole block is copied by a block that overlaps the one before.
+    /// From the back to the front, in words: the front shares a line with the record's word, on which
+    /// the consumer may be spinning. That line is best written last and in one go; and a payload is
+    /// aligned to words, so that no store touches two lines.
     #[inline]
-    unsafe fn copy(target: *mut u8, source: *const u8, len: usize) {
-        // SAFETY: the caller vouches for `len` bytes on both sides; each branch stays within them,
-        // as the comparisons say.
+    pub(super) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
+        // SAFETY: the caller vouches for `len` bytes on both sides; each step stays within them, as
+        // the comparisons say.
         unsafe {
-            if len >= 16 {
-                if len >= STRING_COPY {
-                    return copy_string(target, source, len);
+            if len >= STRING_COPY {
+                return copy_string(target, source, len);
+            }
+            let mut left = len;
+            while !left.is_multiple_of(8) {
+                left -= 1;
+                copy_1(target.add(left), source.add(left));
+            }
+            while !left.is_multiple_of(32) {
+                left -= 8;
+                copy_8(target.add(left), source.add(left));
+            }
+            while left > 0 {
+                left -= 32;
+                copy_32(target.add(left), source.add(left));
+            }
+        }
+    }
+
+    /// In blocks, from the front to the back. An end that is no whole block is copied by a block that
+    /// overlaps the one before.
+    #[inline]
+    pub(super) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize) {
+        // SAFETY: the caller vouches for `len` bytes on both sides; each branch stays within them, as
+        // the comparisons say.
+        unsafe {
+            if len >= STRING_COPY {
+                copy_string(target, source, len);
+            } else if len >= 16 {
+                let mut done = 0;
+                while done + 64 <= len {
+                    copy_64(target.add(done), source.add(done));
+                    done += 64;
                 }
-                let mut left = len;
-                if !left.is_multiple_of(16) {
-                    copy_16(target.add(left - 16), source.add(left - 16));
-                    left -= left % 16;
+                while done + 16 <= len {
+                    copy_16(target.add(done), source.add(done));
+                    done += 16;
                 }
-                while left >= 64 {
-                    left -= 64;
-                    copy_64(target.add(left), source.add(left));
-                }
-                while left > 0 {
-                    left -= 16;
-                    copy_16(target.add(left), source.add(left));
+                if done < len {
+                    copy_16(target.add(len - 16), source.add(len - 16));
                 }
             } else if len >= 8 {
                 copy_8(target, source);
                 copy_8(target.add(len - 8), source.add(len - 8));
-            } else if len >= 4 {
-                copy_4(target, source);
-                copy_4(target.add(len - 4), source.add(len - 4));
             } else {
                 for at in 0..len {
                     copy_1(target.add(at), source.add(at));
                 }
             }
+        }
+    }
+
+    /// Stores the last word first.
+    #[inline]
+    unsafe fn copy_32(target: *mut u8, source: *const u8) {
+        // SAFETY: 32 bytes are read and written, at any alignment.
+        unsafe {
+            asm!(
+                "mov {a}, [{source}]",
+                "mov {b}, [{source} + 8]",
+                "mov {c}, [{source} + 16]",
+                "mov {d}, [{source} + 24]",
+                "mov [{target} + 24], {d}",
+                "mov [{target} + 16], {c}",
+                "mov [{target} + 8], {b}",
+                "mov [{target}], {a}",
+                source = in(reg) source,
+                target = in(reg) target,
+                a = out(reg) _,
+                b = out(reg) _,
+                c = out(reg) _,
+                d = out(reg) _,
+                options(nostack, preserves_flags),
+            );
         }
     }
 
@@ -93,10 +129,10 @@ mod imp {
                 "movups {b}, [{source} + 16]",
                 "movups {c}, [{source} + 32]",
                 "movups {d}, [{source} + 48]",
-                "movups [{target} + 48], {d}",
-                "movups [{target} + 32], {c}",
-                "movups [{target} + 16], {b}",
                 "movups [{target}], {a}",
+                "movups [{target} + 16], {b}",
+                "movups [{target} + 32], {c}",
+                "movups [{target} + 48], {d}",
                 source = in(reg) source,
                 target = in(reg) target,
                 a = out(xmm_reg) _,
@@ -130,21 +166,6 @@ mod imp {
             asm!(
                 "mov {block}, [{source}]",
                 "mov [{target}], {block}",
-                source = in(reg) source,
-                target = in(reg) target,
-                block = out(reg) _,
-                options(nostack, preserves_flags),
-            );
-        }
-    }
-
-    #[inline]
-    unsafe fn copy_4(target: *mut u8, source: *const u8) {
-        // SAFETY: 4 bytes are read and written, at any alignment.
-        unsafe {
-            asm!(
-                "mov {block:e}, [{source}]",
-                "mov [{target}], {block:e}",
                 source = in(reg) source,
                 target = in(reg) target,
                 block = out(reg) _,

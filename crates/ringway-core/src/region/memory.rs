@@ -8,7 +8,7 @@ use super::{Region, copy};
 use crate::layout::Geometry;
 use crate::layout::header::FenceMode;
 use crate::liveness;
-use crate::segment::map::Map;
+use crate::segment::map::{ALIVE, Map};
 use crate::sys::futex::{self, MonotonicTime, Wake};
 use crate::sys::membarrier;
 
@@ -24,14 +24,10 @@ pub(crate) struct Memory {
     /// Capacity - 1.
     mask: u64,
     asymmetric: bool,
-    owner: Owner,
-}
-
-#[derive(Clone, Debug)]
-enum Owner {
-    Mapped(Arc<Map>),
-    #[cfg(any(test, feature = "verify"))]
-    Heap(#[expect(dead_code, reason = "held, so that the memory lives")] Arc<Heap>),
+    /// Reads [`ALIVE`], but in a child of `fork`.
+    alive: NonNull<u64>,
+    /// The mapping or the heap memory, held so that it stays.
+    _owner: Arc<dyn std::fmt::Debug + Send + std::marker::Sync>,
 }
 
 // SAFETY: the pointers are to memory that the owner keeps, and all access to it is by atomics or the
@@ -44,19 +40,26 @@ impl Memory {
         if (map.len() as u64) < geometry.total_len() {
             return None;
         }
-        let (base, asymmetric) = (map.base(), fence == FenceMode::Asymmetric);
-        Some(Self::over(base, geometry, asymmetric, Owner::Mapped(map)))
+        let (base, alive) = (map.base(), map.alive_flag());
+        Some(Self::over(base, geometry, fence, alive, map))
     }
 
-    fn over(base: NonNull<u8>, geometry: &Geometry, asymmetric: bool, owner: Owner) -> Self {
+    fn over(
+        base: NonNull<u8>,
+        geometry: &Geometry,
+        fence: FenceMode,
+        alive: NonNull<u64>,
+        owner: Arc<dyn std::fmt::Debug + Send + std::marker::Sync>,
+    ) -> Self {
         // SAFETY: the caller has total_len bytes at `base`, and data_offset is less.
         let data = unsafe { base.add(geometry.data_offset() as usize) };
         Self {
             base,
             data,
             mask: geometry.capacity() - 1,
-            asymmetric,
-            owner,
+            asymmetric: fence == FenceMode::Asymmetric,
+            alive,
+            _owner: owner,
         }
     }
 
@@ -84,12 +87,13 @@ impl Memory {
         unsafe { AtomicU64::from_ptr(self.data.add(offset as usize).cast().as_ptr()) }
     }
 
-    /// How many bytes from `position` to the end of the region, at most `len`.
+    /// Whether `len` bytes from `position` lie before the end of the region. Payloads always do; this
+    /// keeps the copies sound without having to trust that.
     #[inline]
-    fn room(&self, position: u64, len: usize) -> usize {
-        let room = self.mask + 1 - (position & self.mask);
-        debug_assert!(len as u64 <= room, "a payload wraps");
-        len.min(usize::try_from(room).unwrap_or(usize::MAX))
+    fn holds(&self, position: u64, len: usize) -> bool {
+        let holds = len as u64 <= self.capacity() - (position & self.mask);
+        debug_assert!(holds, "a payload wraps");
+        holds
     }
 
     fn control_len(&self) -> usize {
@@ -140,16 +144,18 @@ impl Region for Memory {
 
     #[inline]
     fn write(&self, position: u64, bytes: &[u8]) {
-        let len = self.room(position, bytes.len());
-        // SAFETY: `len` bytes from here lie in the data region (`room`), and in `bytes`.
-        unsafe { copy::to_shared(self.pointer(position), bytes.as_ptr(), len) };
+        if self.holds(position, bytes.len()) {
+            // SAFETY: so many bytes from here lie in the data region, just checked, and in `bytes`.
+            unsafe { copy::to_shared(self.pointer(position), bytes.as_ptr(), bytes.len()) };
+        }
     }
 
     #[inline]
     fn read(&self, position: u64, bytes: &mut [u8]) {
-        let len = self.room(position, bytes.len());
-        // SAFETY: `len` bytes from here lie in the data region (`room`), and in `bytes`.
-        unsafe { copy::from_shared(bytes.as_mut_ptr(), self.pointer(position), len) };
+        if self.holds(position, bytes.len()) {
+            // SAFETY: so many bytes from here lie in the data region, just checked, and in `bytes`.
+            unsafe { copy::from_shared(bytes.as_mut_ptr(), self.pointer(position), bytes.len()) };
+        }
     }
 
     #[inline]
@@ -209,11 +215,10 @@ impl Region for Memory {
 
     #[inline]
     fn is_forked(&self) -> bool {
-        match &self.owner {
-            Owner::Mapped(map) => map.is_forked(),
-            #[cfg(any(test, feature = "verify"))]
-            Owner::Heap(_) => false,
-        }
+        // SAFETY: the flag lies in the owner's memory, and all access to it is atomic.
+        let alive = unsafe { AtomicU64::from_ptr(self.alive.as_ptr()) };
+        // Relaxed: only the kernel ever changes it, at a fork.
+        alive.load(Ordering::Relaxed) != ALIVE
     }
 }
 
@@ -230,6 +235,7 @@ mod heap {
         base: NonNull<u8>,
         layout: std::alloc::Layout,
         geometry: Geometry,
+        alive: AtomicU64,
     }
 
     // SAFETY: the heap memory is accessed like a mapping: by atomics and racy copies only.
@@ -248,17 +254,22 @@ mod heap {
                 base,
                 layout,
                 geometry,
+                alive: AtomicU64::new(ALIVE),
             }))
         }
 
         /// A region over this memory; any number may exist, as of a mapping.
         pub(crate) fn region(self: &Arc<Self>) -> Memory {
-            Memory::over(
-                self.base,
-                &self.geometry,
-                false,
-                Owner::Heap(Arc::clone(self)),
-            )
+            {
+                let alive = NonNull::from(&self.alive).cast();
+                Memory::over(
+                    self.base,
+                    &self.geometry,
+                    FenceMode::Symmetric,
+                    alive,
+                    Arc::clone(self) as _,
+                )
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use crate::sys::futex::{MonotonicTime, Wake};
 /// power of two bytes by position (positions grow for ever; the region wraps them).
 ///
 /// Every operation is safe for every argument: offsets are the constants of [`crate::layout`] and
-/// lie in every segment, positions wrap, lengths are cut at the end of the region.
+/// lie in every segment, positions wrap, and a copy that would leave the region is not made.
 pub(crate) trait Region {
     /// Bytes of the data region.
     fn capacity(&self) -> u64;

@@ -84,7 +84,7 @@ impl Map {
             }
             mmap::wipe_on_fork(map.front(), FRONT)?;
         }
-        map.alive_flag().store(ALIVE, Ordering::Relaxed);
+        map.alive_word().store(ALIVE, Ordering::Relaxed);
         Ok(map)
     }
 
@@ -102,7 +102,12 @@ impl Map {
     /// parent.
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
-        self.alive_flag().load(Ordering::Relaxed) != ALIVE
+        self.alive_word().load(Ordering::Relaxed) != ALIVE
+    }
+
+    /// Where [`ALIVE`] stands, but in a child of `fork`.
+    pub(crate) fn alive_flag(&self) -> NonNull<u64> {
+        self.front().cast()
     }
 
     /// The 32-bit word at `offset`, if it lies in the segment and is aligned.
@@ -146,7 +151,7 @@ impl Map {
         unsafe { self.base.byte_sub(FRONT) }.cast()
     }
 
-    fn alive_flag(&self) -> &AtomicU64 {
+    fn alive_word(&self) -> &AtomicU64 {
         // SAFETY: the front is mapped, private and page-aligned, and lives as long as `self`.
         unsafe { AtomicU64::from_ptr(self.front().cast().as_ptr()) }
     }
@@ -160,4 +165,4 @@ impl Drop for Map {
 }
 
 /// The first word of the front, in the process that mapped the segment.
-const ALIVE: u64 = 1;
+pub(crate) const ALIVE: u64 = 1;

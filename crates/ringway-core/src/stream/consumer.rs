@@ -11,6 +11,9 @@ use crate::liveness::Liveness;
 use crate::region::Region;
 use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
 
+/// How often to poll before the first pause.
+const EAGER_POLLS: u32 = 1024;
+
 /// The one consumer.
 #[derive(Debug)]
 pub(crate) struct Consumer<R> {
@@ -105,10 +108,18 @@ impl<R: Region> Consumer<R> {
     ) -> Result<Found, RecvError> {
         loop {
             match self.peek() {
+                Err(RecvError::Empty) if how.spins() && self.poll() => {}
                 Err(RecvError::Empty) => self.block(how, deadline)?,
                 done => return done,
             }
         }
+    }
+
+    /// Polls without a pause, for a microsecond or two: a message that is on its way arrives within
+    /// that time, and a pause instruction would delay it by half its length (some 50 ns).
+    #[inline]
+    fn poll(&self) -> bool {
+        (0..EAGER_POLLS).any(|_| self.may_retry())
     }
 
     #[cold]
@@ -202,7 +213,7 @@ impl<R: Region> Consumer<R> {
 
     /// Whether looking again could find a message, or a new error. Cheap enough to spin on.
     #[inline]
-    fn may_retry(&self) -> bool {
+    pub(crate) fn may_retry(&self) -> bool {
         let ready = self.region.load_word(self.head, Ordering::Relaxed) != VACANT;
         // A short message may reach into the next line; have both on their way together.
         self.region.prefetch(self.head + 64);

@@ -39,6 +39,14 @@ impl Default for Wait {
     }
 }
 
+impl Wait {
+    /// Whether to poll at all before sleeping.
+    #[inline]
+    pub(crate) fn spins(self) -> bool {
+        self != Self::Park && processors() > 1
+    }
+}
+
 /// What ends a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -48,8 +56,6 @@ pub(crate) enum Waited {
     TimedOut,
 }
 
-/// Polls without a pause before the first pause: an answer that is on its way arrives within these.
-const EAGER_POLLS: u32 = 64;
 /// Polls between two looks at the clock and at the peer.
 const POLLS_PER_CHECK: u32 = 64;
 
@@ -99,11 +105,6 @@ impl Terms {
         let alone = processors() == 1;
         if alone && budget.is_some() {
             return None;
-        }
-        for _ in 0..EAGER_POLLS {
-            if ready(side) {
-                return Some(Waited::Ready);
-            }
         }
         let started = Instant::now();
         loop {
@@ -176,11 +177,13 @@ impl Terms {
     }
 }
 
-/// Waits until the peer is attached or has closed.
+/// Waits until the peer is attached or has closed, or until `left_work`: one that came and died while
+/// this side was waking up may have.
 pub(crate) fn wait_for_peer<B: Blocked>(
     side: &mut B,
     how: Wait,
     deadline: Option<Instant>,
+    left_work: impl Fn(&B) -> bool,
 ) -> Peer {
     let (_, peer) = B::SIDES;
     let terms = Terms {
@@ -189,22 +192,21 @@ pub(crate) fn wait_for_peer<B: Blocked>(
         ends_with_peer: false,
     };
     terms.wait(side, |side| {
-        matches!(peer.state(side.region()), Peer::Alive | Peer::Closed)
+        matches!(peer.state(side.region()), Peer::Alive | Peer::Closed) || left_work(side)
     });
     peer.state(side.region())
 }
 
-/// Processors that this process may run on. Asked once.
-fn processors() -> usize {
+/// Processors of the machine that are online. Asked once. Not those that this thread may run on: who is
+/// pinned to one of them has its peer on another, most often, and is the one who wants to spin.
+fn processors() -> i64 {
+    use nix::unistd::{SysconfVar, sysconf};
     use std::sync::OnceLock;
-    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    static PROCESSORS: OnceLock<i64> = OnceLock::new();
     *PROCESSORS.get_or_init(|| {
-        let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0));
-        let count = |set: nix::sched::CpuSet| {
-            (0..nix::sched::CpuSet::count())
-                .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-                .count()
-        };
-        set.map_or(1, count).max(1)
+        sysconf(SysconfVar::_NPROCESSORS_ONLN)
+            .ok()
+            .flatten()
+            .unwrap_or(1)
     })
 }

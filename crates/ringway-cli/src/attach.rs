@@ -1,0 +1,44 @@
+//! Opening the ring that `send` and `recv` work on, and removing it when they are done.
+
+use ringway::{Address, Builder, Ring};
+
+use crate::cli::RingArgs;
+use crate::failure::Failure;
+
+/// Opens the ring, or makes it if that was asked for.
+pub(crate) fn open(args: &RingArgs) -> Result<Ring, Failure> {
+    if args.address == Address::Memfd {
+        return Err(Failure::error(
+            "memfd: has no name under which another command could find it; use shm:NAME, file:PATH \
+             or sysv:0xKEY",
+        ));
+    }
+    let mut builder = Builder::at(args.address.clone());
+    if let Some(wait) = args.wait {
+        builder = builder.wait(wait);
+    }
+    if !args.create {
+        return Ok(builder.open()?);
+    }
+    if let Some(capacity) = args.capacity {
+        builder = builder.capacity(capacity);
+    }
+    if let Some(mode) = args.mode {
+        builder = builder.mode(mode);
+    }
+    Ok(builder.open_or_create()?)
+}
+
+/// Removes the address of `ring`, unless it is gone or names another ring by now: the other side may
+/// have been told to remove it too, and somebody may have begun anew.
+pub(crate) fn unlink(ring: &Ring) -> Result<(), Failure> {
+    let found = Builder::at(ring.address().clone()).prefault(false).open();
+    if found.is_ok_and(|found| found.nonce() == ring.nonce()) {
+        // Who is still attached keeps the memory; nobody else shall find it.
+        match ringway::remove(ring.address(), true) {
+            Err(error) if error.kind() != ringway::ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}

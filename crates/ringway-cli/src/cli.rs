@@ -1,0 +1,373 @@
+//! The command line: its words, and the help that goes with them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use ringway::Address;
+
+use crate::bench::worker::{BenchWorkerArgs, Strategy};
+use crate::demo::worker::WorkerArgs;
+use crate::framing::Framing;
+use crate::units;
+
+/// Messages between processes on this machine, through shared memory.
+#[derive(Debug, Parser)]
+#[command(name = "ringway", version, arg_required_else_help = true, after_help = OVERVIEW)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const OVERVIEW: &str = "\
+Addresses:
+  shm:NAME          POSIX shared memory, /dev/shm/NAME
+  file:PATH         a memory-mapped file; outlives every process and a reboot
+  sysv:0xKEY        a System V segment; also sysv:PATH#ID (ftok), sysv:id=SHMID
+  memfd:            anonymous memory (for demo only: it has no name to find it by)
+
+Exit status:
+  0  done
+  1  a negative answer: nothing there, timed out, the peer died before it closed
+  2  an error
+
+Try it:
+  ringway demo
+  seq 1000000 | ringway send shm:numbers --create &
+  ringway recv shm:numbers --wait 5s --unlink | tail -1";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Demo(DemoArgs),
+    Send(SendArgs),
+    Recv(RecvArgs),
+    Ls(LsArgs),
+    Stat(StatArgs),
+    Rm(RmArgs),
+    Bench(BenchArgs),
+    /// The other process of a bench
+    #[command(hide = true)]
+    BenchWorker(BenchWorkerArgs),
+    /// One of the two processes of a demo
+    #[command(hide = true)]
+    DemoWorker(WorkerArgs),
+}
+
+/// Show what a ring does, beside a pipe and a Unix socket
+///
+/// Starts a producer and a consumer process, pinned to different cores, and measures how many messages
+/// a second go one way and how long a round trip takes; then the same work over a pipe and a Unix
+/// socket. The three take turns. Nothing is left behind.
+#[derive(Args, Debug)]
+#[command(after_help = DEMO_HELP)]
+pub(crate) struct DemoArgs {
+    /// Where to make the ring [default: shm:ringway-demo-PID]
+    #[arg(long, value_parser = address)]
+    pub(crate) address: Option<Address>,
+
+    /// How many messages to send one way (and a fiftieth as many round trips)
+    #[arg(long, value_name = "N", default_value_t = 1_000_000,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) messages: u64,
+
+    /// Bytes of a message, such as 64 or 4K
+    #[arg(long, value_name = "SIZE", default_value = "64", value_parser = message_size)]
+    pub(crate) size: usize,
+
+    /// Write an object as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Show no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+const DEMO_HELP: &str = "\
+Exit status:
+  0  done: every message arrived once, in order, byte for byte
+  2  an error, or a message was not as it should be
+
+Examples:
+  ringway demo
+  ringway demo --address memfd: --size 1K
+  ringway demo --json | jq '.transports[] | {name, p99: .round_trip_ns.p99}'";
+
+/// What `send` and `recv` have in common.
+#[derive(Args, Debug)]
+pub(crate) struct RingArgs {
+    /// Where the ring is: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID or sysv:id=SHMID
+    #[arg(value_parser = address)]
+    pub(crate) address: Address,
+
+    /// Make the ring if nothing is there
+    #[arg(long)]
+    pub(crate) create: bool,
+
+    /// Bytes for messages in a new ring, such as 64K or 16MiB; a message takes up to half [default: 4MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size, requires = "create")]
+    pub(crate) capacity: Option<u64>,
+
+    /// Permission bits of a new ring [default: 600]
+    #[arg(long, value_name = "OCTAL", value_parser = units::mode, requires = "create")]
+    pub(crate) mode: Option<u32>,
+
+    /// Wait so long for the ring to appear
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) wait: Option<Duration>,
+
+    /// Show no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    framing: FramingArgs,
+}
+
+impl RingArgs {
+    /// What is a message.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing.choice()
+    }
+}
+
+/// What a message is, in a stream of bytes.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+struct FramingArgs {
+    /// A line, without its newline (the default)
+    #[arg(long, help_heading = A_MESSAGE_IS)]
+    lines: bool,
+
+    /// A block of bytes, of whatever size they come in
+    #[arg(long, help_heading = A_MESSAGE_IS)]
+    raw: bool,
+
+    /// Bytes with their length before them: 32 bits, little-endian
+    #[arg(long, help_heading = A_MESSAGE_IS)]
+    frames: bool,
+
+    /// All
+    #[arg(long, help_heading = A_MESSAGE_IS)]
+    whole: bool,
+}
+
+/// What heads the choices of framing.
+const A_MESSAGE_IS: &str = "A message is";
+
+impl FramingArgs {
+    fn choice(&self) -> Framing {
+        match self {
+            Self { raw: true, .. } => Framing::Raw,
+            Self { frames: true, .. } => Framing::Frames,
+            Self { whole: true, .. } => Framing::Whole,
+            _ => Framing::Lines,
+        }
+    }
+}
+
+/// Send lines, blocks, frames or a whole input
+///
+/// Reads the FILEs, or standard input, and sends what it reads as messages. Waits while the ring is
+/// full. At the end of the input it closes the ring: the receiver drains it and ends too. If anything
+/// else ends it, the ring stays open.
+#[derive(Args, Debug)]
+#[command(after_help = SEND_HELP)]
+pub(crate) struct SendArgs {
+    #[command(flatten)]
+    pub(crate) ring: RingArgs,
+
+    /// When all is received, remove the address
+    #[arg(long)]
+    pub(crate) unlink: bool,
+
+    /// Files to send, one after the other as if they were one; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+const SEND_HELP: &str = "\
+Exit status:
+  0  all is sent, and the ring is closed (with --unlink: drained and removed)
+  1  nothing is there, or the receiver died or closed; the ring keeps what was sent
+  2  an error: the input could not be read, a message is too large, another process sends
+
+Examples:
+  journalctl -f | ringway send shm:log --create
+  ringway send file:/var/lib/jobs.ring --create --capacity 64M jobs.txt
+  tar c src | ringway send shm:tar --raw --wait 10s";
+
+/// Receive messages and write them to standard output
+///
+/// Ends when the sender has closed the ring and all is received. A message is released only when its
+/// bytes are written: what a killed receiver did not write, the next one gets.
+#[derive(Args, Debug)]
+#[command(after_help = RECV_HELP)]
+pub(crate) struct RecvArgs {
+    #[command(flatten)]
+    pub(crate) ring: RingArgs,
+
+    /// At the end, remove the address
+    #[arg(long)]
+    pub(crate) unlink: bool,
+
+    /// End after so many messages; the rest stays in the ring
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+
+    /// End with status 1 if no message comes for so long
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// If the sender dies before it closes, wait for the next one
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+const RECV_HELP: &str = "\
+Exit status:
+  0  the ring is closed and drained, or --count is reached, or nobody reads the output any more
+  1  nothing is there, --timeout passed, or the sender died before it closed (all that it sent is
+     written)
+  2  an error
+
+Examples:
+  ringway recv shm:log --wait 10s | grep -i error
+  ringway recv shm:tar --raw --create --unlink | tar x
+  ringway recv file:/var/lib/jobs.ring --count 1 --timeout 5s";
+
+/// List the rings of this machine
+///
+/// Shows the rings in POSIX and System V shared memory that this user may read, and those in the given
+/// files and directories.
+#[derive(Args, Debug)]
+#[command(after_help = LS_HELP)]
+pub(crate) struct LsArgs {
+    /// Write an array of objects as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// File rings, or directories to look for them in
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+const LS_HELP: &str = "\
+Exit status:
+  0  listed, even if there are none
+  1  a given FILE does not exist
+  2  an error
+
+Examples:
+  ringway ls
+  ringway ls /var/lib/rings
+  ringway ls --json | jq -r '.[] | select(.used_bytes > 0) | .address'";
+
+/// Show one ring: how full, how many messages, who is attached
+#[derive(Args, Debug)]
+#[command(after_help = STAT_HELP)]
+pub(crate) struct StatArgs {
+    /// Where the ring is
+    #[arg(value_parser = address)]
+    pub(crate) address: Address,
+
+    /// Write an object as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const STAT_HELP: &str = "\
+Exit status:
+  0  shown
+  1  nothing is there
+  2  an error: it is no ring, or may not be read
+
+Examples:
+  ringway stat shm:log
+  ringway stat shm:log --json | jq '.sent - .received'";
+
+/// Remove rings
+///
+/// Refuses while a live process is attached, and never removes anything that is no ring.
+#[derive(Args, Debug)]
+#[command(after_help = RM_HELP)]
+pub(crate) struct RmArgs {
+    /// Where the rings are
+    #[arg(value_name = "ADDRESS", value_parser = address, required = true)]
+    pub(crate) addresses: Vec<Address>,
+
+    /// Remove even if live processes are attached; they can go on, but nobody else will find the ring
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+const RM_HELP: &str = "\
+Exit status:
+  0  removed
+  1  nothing is there
+  2  an error: a live process is attached, or it is no ring
+
+Examples:
+  ringway rm shm:log
+  ringway rm --force sysv:0x52494e47";
+
+/// Measure a ring against the raw limit of this machine
+///
+/// Two processes, pinned to different cores, work over a ring and over a hand-laid slot ring that does
+/// nothing but the transport, in short bursts in turn. On a machine whose speed changes from moment to
+/// moment the ratio of two neighbouring bursts still means something; it is given as the median of all
+/// rounds, with the tenth and the ninetieth percentile. Every message is checked.
+#[derive(Args, Debug)]
+#[command(after_help = BENCH_HELP)]
+pub(crate) struct BenchArgs {
+    /// Bytes of a message; several may be given
+    #[arg(long, value_name = "SIZE", value_delimiter = ',', default_value = "8,64,256",
+          value_parser = message_size)]
+    pub(crate) size: Vec<usize>,
+
+    /// How to wait: the raw limit for spin and adaptive spins, for park it is a bare futex
+    #[arg(long, value_name = "STRATEGY", value_enum, default_value = "spin")]
+    pub(crate) wait_strategy: Strategy,
+
+    /// How often each has its turn
+    #[arg(long, value_name = "N", default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+
+    /// About how long a turn is
+    #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = units::duration)]
+    pub(crate) burst: Duration,
+
+    /// Bytes for messages in the ring
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = units::size)]
+    pub(crate) capacity: u64,
+
+    /// Write an object as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Show no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+const BENCH_HELP: &str = "\
+Exit status:
+  0  done
+  2  an error, or a message was not as it should be
+
+Examples:
+  ringway bench
+  ringway bench --size 64,4K --wait-strategy park
+  ringway bench --json | jq '.sizes[] | [.size_bytes, .one_way.ratio.median]'";
+
+fn message_size(text: &str) -> Result<usize, String> {
+    match units::size(text)?.try_into() {
+        Ok(0) => Err("a message that is to be checked has a byte at least".to_owned()),
+        size => size.map_err(|_| "that is more than this machine can address".to_owned()),
+    }
+}
+
+/// Parses an address; clap puts the argument's name before the error.
+fn address(text: &str) -> Result<Address, ringway::Error> {
+    text.parse()
+}

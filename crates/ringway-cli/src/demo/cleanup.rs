@@ -1,0 +1,70 @@
+//! Leaving nothing behind, however the demo ends.
+
+use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ringway::{Address, Ring};
+
+use crate::failure::Failure;
+
+/// The status that a shell shows for a command that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
+
+/// Addresses that are removed when this is dropped, and when the process is told to end.
+pub(super) struct Cleanup {
+    addresses: Arc<Mutex<Vec<Address>>>,
+}
+
+impl Cleanup {
+    /// Takes over SIGINT, SIGTERM and SIGHUP.
+    pub(super) fn new() -> Result<Self, Failure> {
+        let addresses = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&addresses);
+        let end = move || {
+            remove_all(&mut lock(&shared));
+            process::exit(INTERRUPTED);
+        };
+        ctrlc::set_handler(end).map_err(Failure::error)?;
+        Ok(Self { addresses })
+    }
+
+    /// Makes a ring and takes charge of its address.
+    pub(super) fn create(&self, address: &Address) -> Result<Ring, Failure> {
+        // Held while the ring is made, so that no signal comes in between.
+        let mut addresses = lock(&self.addresses);
+        let ring = super::create(address)?;
+        addresses.push(ring.address().clone());
+        Ok(ring)
+    }
+
+    /// Removes one address now.
+    pub(super) fn remove(&self, address: &Address) {
+        let mut addresses = lock(&self.addresses);
+        if let Some(index) = addresses.iter().position(|known| known == address) {
+            remove(&addresses.swap_remove(index));
+        }
+    }
+}
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        remove_all(&mut lock(&self.addresses));
+    }
+}
+
+fn lock(addresses: &Mutex<Vec<Address>>) -> MutexGuard<'_, Vec<Address>> {
+    addresses.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn remove_all(addresses: &mut Vec<Address>) {
+    addresses.drain(..).for_each(|address| remove(&address));
+}
+
+fn remove(address: &Address) {
+    if *address == Address::Memfd {
+        return;
+    }
+    if let Err(error) = ringway::remove(address, true) {
+        eprintln!("ringway: {error}");
+    }
+}

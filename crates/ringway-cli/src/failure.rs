@@ -1,0 +1,84 @@
+//! How a command ends when it does not simply end.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use ringway::ErrorKind;
+
+/// Why a command ended early: a status for scripts, and words for people.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Status {
+    /// Nobody reads our output any more, which is their right.
+    Unread = 0,
+    Negative = 1,
+    Error = 2,
+}
+
+impl Failure {
+    /// A negative answer: nothing there, timed out, the peer died.
+    pub(crate) fn negative(message: impl fmt::Display) -> Self {
+        Self {
+            status: Status::Negative,
+            message: message.to_string(),
+        }
+    }
+
+    /// Something went wrong.
+    pub(crate) fn error(message: impl fmt::Display) -> Self {
+        Self {
+            status: Status::Error,
+            message: message.to_string(),
+        }
+    }
+
+    /// Whether it is more than a negative answer.
+    pub(crate) fn is_error(&self) -> bool {
+        self.status == Status::Error
+    }
+
+    /// Standard output did not take what was written.
+    pub(crate) fn output(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self {
+                status: Status::Unread,
+                message: String::new(),
+            };
+        }
+        Self::error(format!("cannot write to standard output: {error}"))
+    }
+
+    /// Says what is to be said, and gives the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        if !self.message.is_empty() {
+            eprintln!("ringway: {}", self.message);
+        }
+        ExitCode::from(self.status as u8)
+    }
+
+    /// All of several failures, as one with the worst status.
+    pub(crate) fn all(failures: impl IntoIterator<Item = Self>) -> Result<(), Self> {
+        failures
+            .into_iter()
+            .reduce(|sum, next| Self {
+                status: sum.status.max(next.status),
+                message: format!("{}\nringway: {}", sum.message, next.message),
+            })
+            .map_or(Ok(()), Err)
+    }
+}
+
+impl From<ringway::Error> for Failure {
+    fn from(error: ringway::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::TimedOut => Self::negative(error),
+            _ => Self::error(error),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! `ringway rm`: removing rings.
+
+use crate::cli::RmArgs;
+use crate::failure::Failure;
+
+/// Removes every address that can be removed, and says which could not.
+pub(crate) fn run(args: &RmArgs) -> Result<(), Failure> {
+    let remove = |address| {
+        ringway::remove(address, args.force)
+            .err()
+            .map(Failure::from)
+    };
+    Failure::all(args.addresses.iter().filter_map(remove))
+}

@@ -1,0 +1,206 @@
+//! Rings with names of their own, and processes that do not outlive their test.
+
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long something may take that is expected to come, on a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An address of the test's own, removed at its end.
+pub struct Place {
+    pub address: String,
+    directory: Option<TempDir>,
+}
+
+/// The schemes that a command line can name.
+pub const SCHEMES: [&str; 3] = ["shm", "file", "sysv"];
+
+impl Place {
+    pub fn new(scheme: &str) -> Self {
+        static COUNTER: AtomicU32 = AtomicU32::new(1);
+        let (pid, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let mut directory = None;
+        let address = match scheme {
+            "shm" => format!("shm:ringway-cli-test-{pid}-{count}"),
+            "sysv" => format!("sysv:{:#010x}", pid << 8 | count),
+            "file" => {
+                let made = TempDir::new().unwrap();
+                let path = made.path().join("ring");
+                directory = Some(made);
+                format!("file:{}", path.display())
+            }
+            other => panic!("{other} has no name"),
+        };
+        Self { address, directory }
+    }
+
+    pub fn exists(&self) -> bool {
+        run(["stat", &self.address]).status.code() == Some(0)
+    }
+
+    /// What `stat --json` says.
+    pub fn stat(&self) -> Value {
+        let output = run(["stat", &self.address, "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.as_ref().unwrap().path()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = ringway::remove(&self.address.parse().unwrap(), true);
+    }
+}
+
+/// A process that is killed if the test ends before it.
+pub struct Running {
+    child: Option<Child>,
+    feeder: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts `ringway`, with nothing on its standard input.
+    pub fn start<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::spawn(command(args).stdin(Stdio::null()))
+    }
+
+    /// Starts `ringway` with all of `input` on its standard input.
+    pub fn feed<'a>(args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Self {
+        let mut running = Self::spawn(command(args).stdin(Stdio::piped()));
+        let mut stdin = running.child().stdin.take().unwrap();
+        let input = input.to_vec();
+        // Fails if the process does not read it all, which is for the test to judge.
+        running.feeder = Some(thread::spawn(move || drop(stdin.write_all(&input))));
+        running
+    }
+
+    pub fn spawn(command: &mut Command) -> Self {
+        Self {
+            child: Some(command.spawn().unwrap()),
+            feeder: None,
+        }
+    }
+
+    pub fn child(&mut self) -> &mut Child {
+        self.child.as_mut().unwrap()
+    }
+
+    pub fn id(&mut self) -> u32 {
+        self.child().id()
+    }
+
+    pub fn signal(&mut self, signal: Signal) {
+        kill(Pid::from_raw(self.id() as i32), signal).unwrap();
+    }
+
+    /// Ends it as no process can prevent, and reaps it.
+    pub fn kill(mut self) -> ExitStatus {
+        self.child().kill().unwrap();
+        self.child().wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub fn finish(mut self) -> Output {
+        let mut child = self.child.take().unwrap();
+        let gather = |pipe: Option<Box<dyn Read + Send>>| {
+            thread::spawn(move || {
+                let mut bytes = Vec::new();
+                if let Some(mut pipe) = pipe {
+                    pipe.read_to_end(&mut bytes).unwrap();
+                }
+                bytes
+            })
+        };
+        let stdout = gather(child.stdout.take().map(|pipe| Box::new(pipe) as _));
+        let stderr = gather(child.stderr.take().map(|pipe| Box::new(pipe) as _));
+        let mut status = None;
+        self.child = Some(child);
+        eventually("the end of a process", || {
+            status = self.child().try_wait().unwrap();
+            status.is_some()
+        });
+        Output {
+            status: status.unwrap(),
+            stdout: stdout.join().unwrap(),
+            stderr: stderr.join().unwrap(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if let Some(feeder) = self.feeder.take() {
+            let _ = feeder.join();
+        }
+    }
+}
+
+/// `ringway` with all streams piped or empty.
+pub fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs `ringway` to its end.
+pub fn run<'a>(args: impl IntoIterator<Item = &'a str>) -> Output {
+    Running::start(args).finish()
+}
+
+/// Runs `ringway` to its end with `input`.
+pub fn run_with<'a>(args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Output {
+    Running::feed(args, input).finish()
+}
+
+/// Waits for what must come.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "{what} does not come");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Asserts a status; shows what the process said if it is another.
+#[track_caller]
+pub fn assert_status(output: &Output, status: i32) {
+    assert_eq!(
+        output.status.code(),
+        Some(status),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// The lines `from` to `to`, exclusive, each with its number.
+pub fn lines(from: u64, to: u64) -> Vec<u8> {
+    (from..to)
+        .flat_map(|number| format!("line {number}\n").into_bytes())
+        .collect()
+}

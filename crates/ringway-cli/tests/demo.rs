@@ -1,0 +1,136 @@
+//! The demo works over every kind of address, and leaves nothing behind.
+
+mod common;
+
+use std::fs;
+
+use common::{Place, Running, SCHEMES, assert_status, eventually, run, text};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+fn assert_report(output: &std::process::Output) {
+    assert_status(output, 0);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verified"], true);
+    assert_eq!(report["messages"], 500);
+    assert_eq!(report["size_bytes"], 100);
+    let transports = report["transports"].as_array().unwrap();
+    let names: Vec<_> = transports
+        .iter()
+        .map(|transport| &transport["name"])
+        .collect();
+    assert_eq!(names, ["ring", "pipe", "unix socket"]);
+    for transport in transports {
+        assert!(
+            transport["one_way"]["messages_per_second"]
+                .as_f64()
+                .unwrap()
+                > 0.0
+        );
+        let trip = &transport["round_trip_ns"];
+        let at = |name: &str| trip[name].as_u64().unwrap();
+        assert!(at("min") > 0 && at("count") == report["round_trips"].as_u64().unwrap());
+        assert!(at("p50") <= at("p90") && at("p90") <= at("p99"));
+        assert!(at("p99") <= at("p99_9") && at("p99_9") <= at("max"));
+    }
+}
+
+const SMALL: [&str; 6] = ["demo", "--json", "--messages", "500", "--size", "100"];
+
+fn left_by(pid: u32) -> Vec<String> {
+    let names = fs::read_dir("/dev/shm").unwrap().flatten();
+    names
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with(&format!("ringway-demo-{pid}")))
+        .collect()
+}
+
+#[test]
+fn the_demo_works_at_every_address() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        assert_report(&run(SMALL.into_iter().chain(["--address", &place.address])));
+        assert!(!place.exists());
+        assert!(!text(&run(["ls"]).stdout).contains(&format!("{}-reply", place.address)));
+    }
+    assert_report(&run(SMALL.into_iter().chain(["--address", "memfd:"])));
+    assert_report(&run(SMALL.into_iter().chain(["--address", "sysv:private"])));
+}
+
+#[test]
+fn the_demo_chooses_an_address_and_shows_bars() {
+    let mut demo = Running::start(["demo", "--messages", "100"]);
+    let pid = demo.id();
+    let output = demo.finish();
+    assert_status(&output, 0);
+    let shown = text(&output.stdout);
+    for word in ["ring", "pipe", "unix socket", "p99.9", "█"] {
+        assert!(shown.contains(word), "{shown}");
+    }
+    assert_eq!(left_by(pid), [""; 0]);
+}
+
+#[test]
+fn the_demo_leaves_a_ring_alone_that_was_there_before() {
+    let place = Place::new("shm");
+    assert_status(
+        &common::run_with(["send", &place.address, "--create"], b"mine\n"),
+        0,
+    );
+    assert_status(&run(["demo", "--address", &place.address]), 2);
+    assert_eq!(run(["recv", &place.address]).stdout, b"mine\n");
+}
+
+/// A demo that has much to do yet.
+fn long_demo(place: &Place) -> Running {
+    let demo = Running::start([
+        "demo",
+        "--messages",
+        "1000000000",
+        "--address",
+        &place.address,
+    ]);
+    eventually("a ring", || place.exists());
+    demo
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing() {
+    for scheme in SCHEMES {
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            let place = Place::new(scheme);
+            let mut demo = long_demo(&place);
+            demo.signal(signal);
+            assert_status(&demo.finish(), 130);
+            assert!(!place.exists());
+        }
+    }
+}
+
+#[test]
+fn a_demo_whose_worker_dies_says_so_and_leaves_nothing() {
+    for victim in 0..2 {
+        let place = Place::new("shm");
+        let mut demo = long_demo(&place);
+        let pid = demo.id();
+        let mut workers: Vec<i32> = Vec::new();
+        eventually("two workers", || {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+            workers = children
+                .split_whitespace()
+                .map(|pid| pid.parse().unwrap())
+                .collect();
+            workers.len() == 2
+        });
+        kill(Pid::from_raw(workers[victim]), Signal::SIGKILL).unwrap();
+        let output = demo.finish();
+        assert_status(&output, 2);
+        assert!(
+            text(&output.stderr).contains("died"),
+            "{}",
+            text(&output.stderr)
+        );
+        assert!(!place.exists());
+    }
+}

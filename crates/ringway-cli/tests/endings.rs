@@ -1,0 +1,322 @@
+//! How `send` and `recv` end: statuses, deaths, and what is in the ring afterwards.
+
+mod common;
+
+use std::fs::{self, File};
+use std::process::Stdio;
+
+use common::{
+    Place, Running, SCHEMES, assert_status, command, eventually, lines, run, run_with, text,
+};
+
+/// A sender that has sent `input` and waits for more.
+fn waiting_sender(place: &Place, input: &[u8]) -> (Running, std::process::ChildStdin) {
+    use std::io::Write;
+    let mut send =
+        Running::spawn(command(["send", &place.address, "--create"]).stdin(Stdio::piped()));
+    let mut stdin = send.child().stdin.take().unwrap();
+    stdin.write_all(input).unwrap();
+    let count = input.iter().filter(|byte| **byte == b'\n').count() as u64;
+    eventually("the ring", || place.exists());
+    eventually("what was sent", || place.stat()["sent"] == count);
+    (send, stdin)
+}
+
+#[test]
+fn nothing_there_is_a_negative_answer() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        for words in [
+            ["send"].as_slice(),
+            &["recv"],
+            &["recv", "--wait", "30ms"],
+            &["stat"],
+            &["rm"],
+        ] {
+            let output = run(words.iter().copied().chain([place.address.as_str()]));
+            assert_status(&output, 1);
+            assert!(
+                text(&output.stderr).contains(&place.address),
+                "{}",
+                text(&output.stderr)
+            );
+            assert_eq!(output.stdout, b"");
+        }
+    }
+}
+
+#[test]
+fn wrong_words_are_an_error() {
+    for words in [
+        ["send", "nowhere"].as_slice(),
+        &["send"],
+        &["recv", "shm:a", "--lines", "--raw"],
+        &["recv", "shm:a", "--count", "-1"],
+        &["demo", "--size", "0"],
+        &["recv", "shm:a", "--timeout", "soon"],
+        &["send", "shm:a", "--create", "--capacity", "much"],
+        &["send", "shm:a", "--create", "--mode", "rw"],
+        &["send", "memfd:", "--create"],
+        &["fly"],
+        &[],
+    ] {
+        assert_status(&run(words.iter().copied()), 2);
+    }
+}
+
+#[test]
+fn recv_ends_after_a_count_and_leaves_the_rest() {
+    let place = Place::new("shm");
+    assert_status(
+        &run_with(["send", &place.address, "--create"], &lines(0, 10)),
+        0,
+    );
+    let first = run(["recv", &place.address, "--count", "3"]);
+    assert_status(&first, 0);
+    assert_eq!(first.stdout, lines(0, 3));
+    assert_eq!(place.stat()["received"], 3);
+    let rest = run(["recv", &place.address]);
+    assert_status(&rest, 0);
+    assert_eq!(rest.stdout, lines(3, 10));
+}
+
+#[test]
+fn recv_gives_up_after_the_timeout() {
+    let place = Place::new("shm");
+    let (_send, _stdin) = waiting_sender(&place, b"one\n");
+    let output = run(["recv", &place.address, "--timeout", "50ms"]);
+    assert_status(&output, 1);
+    assert_eq!(output.stdout, b"one\n");
+}
+
+#[test]
+fn a_killed_sender_is_told_from_one_that_closed() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        let (send, _stdin) = waiting_sender(&place, &lines(0, 100));
+        send.kill();
+        let recv = run(["recv", &place.address]);
+        assert_status(&recv, 1);
+        assert_eq!(recv.stdout, lines(0, 100), "{scheme}");
+        assert!(
+            text(&recv.stderr).contains("died"),
+            "{}",
+            text(&recv.stderr)
+        );
+    }
+}
+
+#[test]
+fn a_killed_sender_ends_a_receiver_that_sleeps() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        let (send, _stdin) = waiting_sender(&place, &lines(0, 100));
+        let recv = Running::start(["recv", &place.address]);
+        eventually("the receiver", || place.stat()["received"] == 100);
+        send.kill();
+        let recv = recv.finish();
+        assert_status(&recv, 1);
+        assert_eq!(recv.stdout, lines(0, 100), "{scheme}");
+    }
+}
+
+#[test]
+fn a_following_receiver_takes_what_the_next_sender_sends() {
+    let place = Place::new("shm");
+    let (send, _stdin) = waiting_sender(&place, &lines(0, 100));
+    let recv = Running::start(["recv", &place.address, "--follow"]);
+    eventually("the receiver", || place.stat()["received"] == 100);
+    send.kill();
+    let (send, _stdin) = waiting_sender_after(&place, &lines(100, 200), 200);
+    send.kill();
+    assert_status(&run_with(["send", &place.address], &lines(200, 300)), 0);
+    let recv = recv.finish();
+    assert_status(&recv, 0);
+    assert_eq!(recv.stdout, lines(0, 300));
+}
+
+/// As `waiting_sender`, on a ring that carried messages before.
+fn waiting_sender_after(
+    place: &Place,
+    input: &[u8],
+    sent: u64,
+) -> (Running, std::process::ChildStdin) {
+    use std::io::Write;
+    let mut send = Running::spawn(command(["send", &place.address]).stdin(Stdio::piped()));
+    let mut stdin = send.child().stdin.take().unwrap();
+    stdin.write_all(input).unwrap();
+    eventually("what was sent", || place.stat()["sent"] == sent);
+    (send, stdin)
+}
+
+/// The receiver is killed in the middle of a long stream. The sender notices; new ones go on. What was
+/// released was written, and what was not released comes again.
+#[test]
+fn a_killed_receiver_loses_nothing() {
+    const TOTAL: u64 = 400_000;
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        let outputs = tempfile::tempdir().unwrap();
+        let (before, after) = (outputs.path().join("before"), outputs.path().join("after"));
+        let send = Running::feed(
+            ["send", &place.address, "--create", "--capacity", "64K"],
+            &lines(0, TOTAL),
+        );
+        let recv = Running::spawn(
+            command(["recv", &place.address, "--wait", "60s"])
+                .stdout(File::create(&before).unwrap()),
+        );
+        eventually("a part", || fs::metadata(&before).unwrap().len() > 100_000);
+        recv.kill();
+        let send = send.finish();
+        assert_status(&send, 1);
+        assert!(
+            text(&send.stderr).contains("died"),
+            "{}",
+            text(&send.stderr)
+        );
+
+        let stat = place.stat();
+        let (sent, received) = (
+            stat["sent"].as_u64().unwrap(),
+            stat["received"].as_u64().unwrap(),
+        );
+        assert!(sent < TOTAL && received <= sent, "{stat}");
+
+        // Whoever starts first.
+        let send = Running::feed(["send", &place.address], &lines(sent, TOTAL));
+        let recv = Running::spawn(
+            command(["recv", &place.address, "--follow"]).stdout(File::create(&after).unwrap()),
+        );
+        assert_status(&recv.finish(), 0);
+        assert_status(&send.finish(), 0);
+        // The count of a killed receiver may be one operation ahead of what it released; the ring knows.
+        let after = fs::read(&after).unwrap();
+        let first = TOTAL - after.iter().filter(|byte| **byte == b'\n').count() as u64;
+        assert!(
+            first <= received,
+            "{scheme}: the rest starts at {first}; {stat}"
+        );
+        assert!(after == lines(first, TOTAL), "{scheme}");
+        let before = fs::read(&before).unwrap();
+        assert!(lines(0, TOTAL).starts_with(&before), "{scheme}");
+        assert!(
+            before.starts_with(&lines(0, first)),
+            "{scheme}: released but not written"
+        );
+    }
+}
+
+#[test]
+fn a_sender_notices_a_death_even_while_there_is_room() {
+    use std::io::Write;
+    let place = Place::new("shm");
+    let (send, mut stdin) = waiting_sender(&place, &lines(0, 10));
+    let recv = Running::start(["recv", &place.address]);
+    eventually("the receiver", || place.stat()["received"] == 10);
+    recv.kill();
+    stdin.write_all(&lines(10, 11)).unwrap();
+    assert_status(&send.finish(), 1);
+    let stat = place.stat();
+    assert_eq!(
+        (&stat["sent"], &stat["producer_closed"]),
+        (&11.into(), &false.into())
+    );
+}
+
+#[test]
+fn a_message_that_is_too_large_is_an_error_and_no_orderly_end() {
+    let long = [lines(0, 2), vec![b'x'; 5000], lines(2, 4)].concat();
+    let frame = [2, 0, 0, 0, b'a', b'b', 0x88, 0x13, 0, 0, b'c'];
+    for (framing, input) in [
+        ("--lines", long.as_slice()),
+        ("--frames", &frame),
+        ("--whole", &long),
+    ] {
+        let place = Place::new("shm");
+        let send = run_with(
+            [
+                "send",
+                &place.address,
+                "--create",
+                "--capacity",
+                "4K",
+                framing,
+            ],
+            input,
+        );
+        assert_status(&send, 2);
+        assert!(
+            text(&send.stderr).contains("too large"),
+            "{}",
+            text(&send.stderr)
+        );
+        assert_status(&run(["recv", &place.address, "--raw"]), 1);
+    }
+}
+
+#[test]
+fn an_input_that_cannot_be_read_is_an_error_and_no_orderly_end() {
+    let place = Place::new("file");
+    let directory = place.directory().to_str().unwrap();
+    let send = run_with(
+        ["send", &place.address, "--create", "-", directory],
+        b"one\n",
+    );
+    assert_status(&send, 2);
+    assert!(
+        text(&send.stderr).contains(directory),
+        "{}",
+        text(&send.stderr)
+    );
+    let recv = run(["recv", &place.address]);
+    assert_status(&recv, 1);
+    assert_eq!(recv.stdout, b"one\n");
+}
+
+#[test]
+fn a_second_sender_is_told_who_is_the_first() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        let (mut send, _stdin) = waiting_sender(&place, b"one\n");
+        let second = run_with(["send", &place.address], b"two\n");
+        assert_status(&second, 2);
+        let pid = send.id().to_string();
+        assert!(
+            text(&second.stderr).contains(&pid),
+            "{pid}: {}",
+            text(&second.stderr)
+        );
+    }
+}
+
+#[test]
+fn a_closed_output_is_a_clean_end_and_releases_nothing_unwritten() {
+    let place = Place::new("shm");
+    let mut recv = Running::start(["recv", &place.address, "--create"]);
+    eventually("the ring", || place.exists());
+    drop(recv.child().stdout.take());
+    assert_status(&run_with(["send", &place.address], &lines(0, 1000)), 0);
+    let recv = recv.finish();
+    assert_status(&recv, 0);
+    assert_eq!(text(&recv.stderr), "");
+    assert_eq!(place.stat()["received"], 0);
+    assert_eq!(run(["recv", &place.address]).stdout, lines(0, 1000));
+}
+
+#[test]
+fn an_output_that_closes_in_the_middle_splits_the_stream_between_two_messages() {
+    use std::io::Read;
+    const TOTAL: u64 = 100_000;
+    let place = Place::new("shm");
+    let mut recv = Running::start(["recv", &place.address, "--create"]);
+    let mut stdout = recv.child().stdout.take().unwrap();
+    eventually("the ring", || place.exists());
+    assert_status(&run_with(["send", &place.address], &lines(0, TOTAL)), 0);
+    stdout.read_exact(&mut [0; 100]).unwrap();
+    drop(stdout);
+    assert_status(&recv.finish(), 0);
+    let received = place.stat()["received"].as_u64().unwrap();
+    assert!((1..TOTAL).contains(&received), "{received}");
+    assert!(run(["recv", &place.address]).stdout == lines(received, TOTAL));
+}

@@ -1,0 +1,150 @@
+//! `ls`, `stat` and `rm`.
+
+mod common;
+
+use std::process::Stdio;
+
+use common::{Place, Running, SCHEMES, assert_status, command, eventually, run, run_with, text};
+use serde_json::Value;
+
+/// A process that holds the ring as its producer.
+fn holder(place: &Place) -> Running {
+    let send = Running::spawn(command(["send", &place.address, "--create"]).stdin(Stdio::piped()));
+    eventually("the ring", || place.exists());
+    eventually("its producer", || {
+        !place.stat()["participants"].as_array().unwrap().is_empty()
+    });
+    send
+}
+
+#[test]
+fn stat_shows_what_is_in_a_ring_and_who_is_attached() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        let capacity = ["--capacity", "64K"];
+        let send = ["send", &place.address, "--create"]
+            .into_iter()
+            .chain(capacity);
+        assert_status(&run_with(send, b"0123456789\nabc\n"), 0);
+        let stat = place.stat();
+        assert_eq!(stat["address"], place.address);
+        assert_eq!(stat["kind"], "spsc");
+        assert_eq!(stat["sync"], "futex");
+        assert_eq!(stat["capacity_bytes"], 64 << 10);
+        assert_eq!(stat["used_bytes"], 24 + 16);
+        assert_eq!((&stat["sent"], &stat["received"]), (&2.into(), &0.into()));
+        assert_eq!(stat["participants"], Value::Array(vec![]));
+        let shown = text(&run(["stat", &place.address]).stdout);
+        assert!(
+            shown.contains(&place.address) && shown.contains("64 KiB"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn stat_tells_the_living_from_the_dead() {
+    let place = Place::new("shm");
+    let mut send = holder(&place);
+    let pid = send.id();
+    let expected = |alive: bool| {
+        let stat = place.stat();
+        let participant = &stat["participants"][0];
+        assert_eq!(participant["role"], "producer");
+        assert_eq!(participant["pid"], pid);
+        assert_eq!(participant["alive"], alive);
+    };
+    expected(true);
+    send.kill();
+    expected(false);
+}
+
+#[test]
+fn ls_lists_named_rings_and_those_in_given_directories() {
+    let places = SCHEMES.map(Place::new);
+    for place in &places {
+        assert_status(&run_with(["send", &place.address, "--create"], b"one\n"), 0);
+    }
+    let directory = places[1].directory();
+    std::fs::write(directory.join("no-ring"), "text").unwrap();
+    let directory = directory.to_str().unwrap();
+
+    let output = run(["ls", "--json", directory]);
+    assert_status(&output, 0);
+    let listed: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    for place in &places {
+        let ring = listed.iter().find(|ring| ring["address"] == place.address);
+        let ring = ring.unwrap_or_else(|| panic!("{} is not in {listed:?}", place.address));
+        assert_eq!(ring["sent"], 1);
+    }
+    assert!(!text(&output.stdout).contains("no-ring"));
+
+    let table = text(&run(["ls", directory]).stdout);
+    for place in &places {
+        assert!(table.contains(&place.address), "{table}");
+    }
+}
+
+#[test]
+fn ls_judges_a_file_that_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    assert_status(&run(["ls", path.to_str().unwrap()]), 1);
+    std::fs::write(&path, "no ring").unwrap();
+    assert_status(&run(["ls", path.to_str().unwrap()]), 2);
+}
+
+#[test]
+fn rm_refuses_while_a_process_is_attached() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        let mut send = holder(&place);
+        let refused = run(["rm", &place.address]);
+        assert_status(&refused, 2);
+        let pid = send.id().to_string();
+        assert!(
+            text(&refused.stderr).contains(&pid),
+            "{pid}: {}",
+            text(&refused.stderr)
+        );
+        assert!(place.exists());
+        assert_status(&run(["rm", &place.address, "--force"]), 0);
+        assert!(!place.exists());
+        assert_status(&run(["rm", &place.address]), 1);
+    }
+}
+
+#[test]
+fn rm_removes_what_the_dead_left() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        holder(&place).kill();
+        assert_status(&run(["rm", &place.address]), 0);
+        assert!(!place.exists());
+    }
+}
+
+#[test]
+fn rm_leaves_alone_what_is_no_ring() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("precious");
+    std::fs::write(&path, "not a ring").unwrap();
+    let address = format!("file:{}", path.display());
+    assert_status(&run(["rm", "--force", &address]), 2);
+    assert_eq!(std::fs::read(&path).unwrap(), b"not a ring");
+}
+
+#[test]
+fn every_command_has_help_with_its_statuses() {
+    for name in ["bench", "demo", "send", "recv", "ls", "stat", "rm"] {
+        let output = run([name, "--help"]);
+        assert_status(&output, 0);
+        let help = text(&output.stdout);
+        assert!(
+            help.contains("Exit status:") && help.contains("Examples:"),
+            "{help}"
+        );
+    }
+    assert_status(&run(["--help"]), 0);
+    assert_status(&run(["--version"]), 0);
+}

@@ -1,0 +1,311 @@
+//! How often ringway calls the kernel, counted by ptrace in a process of its own, all threads
+//! included: not for messages while nobody sleeps, and at most ten times to open a ring and attach to
+//! it.
+//!
+//! Each test runs one of the ignored functions of `traced` in a child, which marks the stretch that
+//! counts by a system call that nobody else makes: getppid with arguments.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use ringway::{Address, Builder};
+
+/// First argument of a marker; the second is the stretch's number, the third 1 at its end.
+const MARKER: u64 = 0x7269_6e67;
+/// Where the child finds the name of its rings.
+const NAME: &str = "RINGWAY_TEST_SYSTEM_CALLS";
+
+/// The system calls between two markers.
+#[derive(Debug)]
+struct Stretch {
+    /// Who set the markers.
+    caller: Pid,
+    /// Thread and number of each call.
+    by_all: Vec<(Pid, u64)>,
+}
+
+impl Stretch {
+    /// How many the caller made itself.
+    fn own(&self) -> usize {
+        self.by_all
+            .iter()
+            .filter(|(thread, _)| *thread == self.caller)
+            .count()
+    }
+}
+
+type Stretches = BTreeMap<u64, Stretch>;
+
+/// Runs the ignored test `name` of this binary and counts.
+#[expect(clippy::zombie_processes, reason = "`follow` waits for it")]
+fn trace(name: &str, rings: &str) -> Stretches {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--ignored", "--exact", "--test-threads=1", "--quiet", name])
+        .env(NAME, rings);
+    // SAFETY: one system call between fork and exec, and no memory.
+    let child = unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) }
+        .spawn()
+        .unwrap();
+    let child = Pid::from_raw(child.id() as i32);
+    // It stops with the exec.
+    assert_eq!(
+        waitpid(child, None),
+        Ok(WaitStatus::Stopped(child, Signal::SIGTRAP))
+    );
+    let options =
+        Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_EXITKILL;
+    ptrace::setoptions(child, options).unwrap();
+    ptrace::syscall(child, None).unwrap();
+    follow(child)
+}
+
+/// Lets the child and its threads run from one system call to the next until it ends.
+fn follow(child: Pid) -> Stretches {
+    let mut stretches = Stretches::new();
+    let mut current = None;
+    loop {
+        // Threads too, but not what other tests trace.
+        let all = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+        let status = waitpid(None, Some(all)).unwrap();
+        let (thread, signal) = match status {
+            WaitStatus::Exited(thread, code) if thread == child => {
+                assert_eq!(code, 0, "the traced test failed");
+                return stretches;
+            }
+            WaitStatus::Signaled(thread, signal, _) if thread == child => {
+                panic!("the traced test was ended by {signal}")
+            }
+            WaitStatus::PtraceSyscall(thread) => {
+                if let Some((number, arguments)) = entered(thread) {
+                    let is_marker = number == libc::SYS_getppid as u64 && arguments[0] == MARKER;
+                    match (is_marker, arguments[2]) {
+                        (true, 0) => {
+                            current = Some(arguments[1]);
+                            let by_all = Vec::new();
+                            let caller = thread;
+                            stretches.insert(arguments[1], Stretch { caller, by_all });
+                        }
+                        (true, _) => current = None,
+                        (false, _) => {
+                            if let Some(stretch) = current.and_then(|of| stretches.get_mut(&of)) {
+                                stretch.by_all.push((thread, number));
+                            }
+                        }
+                    }
+                }
+                (thread, None)
+            }
+            // A new thread begins with a stop that is no signal to it.
+            WaitStatus::Stopped(thread, Signal::SIGSTOP) => (thread, None),
+            WaitStatus::Stopped(thread, signal) => (thread, Some(signal)),
+            WaitStatus::PtraceEvent(thread, _, _) => (thread, None),
+            _ => continue,
+        };
+        // A thread may have been ended in between.
+        let _ = ptrace::syscall(thread, signal);
+    }
+}
+
+/// Number and arguments, if the thread stopped on its way into the kernel and not out of it.
+fn entered(thread: Pid) -> Option<(u64, [u64; 6])> {
+    let info = ptrace::syscall_info(thread).ok()?;
+    if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
+        return None;
+    }
+    // SAFETY: `op` says that this is the variant that the kernel filled in.
+    let entry = unsafe { info.u.entry };
+    // In debug builds the standard library asks before it closes a descriptor whether it is open.
+    let is_debug_check = cfg!(debug_assertions)
+        && entry.nr == libc::SYS_fcntl as u64
+        && entry.args[1] == libc::F_GETFD as u64;
+    (!is_debug_check).then_some((entry.nr, entry.args))
+}
+
+/// Rings for the child to open; gone with this value.
+struct Rings {
+    name: String,
+}
+
+impl Rings {
+    fn new() -> Self {
+        let rings = Self {
+            name: format!("ringway-test-system-calls-{}", std::process::id()),
+        };
+        for number in 1..=2 {
+            Builder::at(rings.address(number)).create().unwrap();
+        }
+        rings
+    }
+
+    fn address(&self, number: u32) -> Address {
+        Address::Shm(format!("{}-{number}", self.name))
+    }
+}
+
+impl Drop for Rings {
+    fn drop(&mut self) {
+        for number in 1..=2 {
+            // Not there if making it failed.
+            let _ = ringway::remove(&self.address(number), true);
+        }
+    }
+}
+
+/// What may fall into the stretch whatever the number of messages: the first wait of a process asks how
+/// many processors there are, and the keeper thread may still be on its way to sleep.
+const FEW: usize = 8;
+
+#[test]
+fn no_system_call_while_both_sides_spin() {
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return; // On one processor, who spins yields.
+    }
+    let stretch = &trace("traced::two_threads_spin", "")[&0];
+    println!("{} messages: {stretch:?}", traced::MESSAGES);
+    assert!(stretch.by_all.len() <= FEW, "{stretch:?}");
+}
+
+#[test]
+fn no_system_call_while_nobody_has_to_wait() {
+    let stretch = &trace("traced::send_and_receive_in_turn", "")[&0];
+    println!("{} messages: {stretch:?}", traced::MESSAGES);
+    assert!(stretch.by_all.len() <= FEW, "{stretch:?}");
+}
+
+#[test]
+fn ten_system_calls_open_and_attach() {
+    let rings = Rings::new();
+    let stretches = trace("traced::open_and_attach_twice", &rings.name);
+    let (first, second) = (&stretches[&1], &stretches[&2]);
+    for stretch in [first, second] {
+        let (own, all) = (stretch.own(), stretch.by_all.len());
+        println!("{own} by the caller, {all} by all threads: {stretch:?}");
+    }
+    // The first also starts the process's keeper thread and finds out what the kernel can do.
+    assert!(first.by_all.len() <= 60, "{first:?}");
+    assert!(second.own() <= 10, "{second:?}");
+    // The keeper wakes up, answers, and sleeps again.
+    assert!(second.by_all.len() <= second.own() + FEW, "{second:?}");
+}
+
+/// What runs in the child. By themselves these prove nothing, so they are ignored.
+mod traced {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use nix::unistd::Pid;
+    use ringway::{Builder, Wait};
+
+    use super::{MARKER, NAME};
+
+    pub const MESSAGES: u64 = 200_000;
+
+    /// Counts what all threads do meanwhile.
+    fn stretch(number: u64, work: impl FnOnce()) {
+        let mark = |end: u64| {
+            // SAFETY: getppid takes no arguments; these are for the tracer.
+            unsafe { libc::syscall(libc::SYS_getppid, MARKER, number, end) }
+        };
+        mark(0);
+        work();
+        mark(1);
+    }
+
+    /// Restricts this thread to the `nth` processor that it may use, as those do who spin.
+    fn pin(nth: usize) {
+        let this = Pid::from_raw(0);
+        let allowed = sched_getaffinity(this).unwrap();
+        let mut numbers = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true));
+        let mut one = CpuSet::new();
+        one.set(numbers.nth(nth).unwrap()).unwrap();
+        sched_setaffinity(this, &one).unwrap();
+    }
+
+    #[test]
+    #[ignore = "run under ptrace by another test"]
+    fn two_threads_spin() {
+        if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+            return;
+        }
+        let ring = Builder::new("memfd:")
+            .unwrap()
+            .capacity(1 << 16)
+            .create()
+            .unwrap();
+        let mut sender = ring.sender().unwrap().with_wait(Wait::Spin);
+        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Spin);
+        static BEGUN: AtomicBool = AtomicBool::new(false);
+        static READY: AtomicBool = AtomicBool::new(false);
+        static ENDED: AtomicBool = AtomicBool::new(false);
+        let wait_for = |flag: &AtomicBool| {
+            while !flag.load(Ordering::Acquire) {
+                std::hint::spin_loop();
+            }
+        };
+        let sending = std::thread::spawn(move || {
+            pin(1);
+            READY.store(true, Ordering::Release);
+            wait_for(&BEGUN);
+            for number in 0..MESSAGES {
+                sender.send(&number.to_le_bytes()).unwrap();
+            }
+            // Not to leave the ring, which wakes the receiver, before the count has ended.
+            wait_for(&ENDED);
+        });
+        wait_for(&READY);
+        pin(0);
+        stretch(0, || {
+            BEGUN.store(true, Ordering::Release);
+            let mut bytes = [0; 8];
+            for number in 0..MESSAGES {
+                assert_eq!(receiver.recv_into(&mut bytes), Ok(8));
+                assert_eq!(u64::from_le_bytes(bytes), number);
+            }
+        });
+        ENDED.store(true, Ordering::Release);
+        sending.join().unwrap();
+    }
+
+    #[test]
+    #[ignore = "run under ptrace by another test"]
+    fn send_and_receive_in_turn() {
+        let ring = Builder::new("memfd:")
+            .unwrap()
+            .capacity(1 << 16)
+            .create()
+            .unwrap();
+        let mut sender = ring.sender().unwrap().with_wait(Wait::Park);
+        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        stretch(0, || {
+            let mut bytes = [0; 8];
+            for number in 0..MESSAGES {
+                sender.send(&number.to_le_bytes()).unwrap();
+                assert_eq!(receiver.recv_into(&mut bytes), Ok(8));
+                assert_eq!(u64::from_le_bytes(bytes), number);
+            }
+        });
+    }
+
+    #[test]
+    #[ignore = "run under ptrace by another test"]
+    fn open_and_attach_twice() {
+        // Run by itself, there is nothing to open.
+        let Ok(name) = std::env::var(NAME) else {
+            return;
+        };
+        for number in 1..=2 {
+            let builder = Builder::new(&format!("shm:{name}-{number}")).unwrap();
+            let mut receiver = None;
+            stretch(number, || {
+                receiver = Some(builder.open().unwrap().receiver().unwrap())
+            });
+        }
+    }
+}
