@@ -149,7 +149,7 @@ fn look_at_slot(view: &View, slot: usize) -> Option<ParticipantStat> {
     if liveness == Liveness::Absent {
         return None;
     }
-    let alive = liveness == Liveness::Alive;
+    let alive = liveness == Liveness::Alive && view.is_of_this_boot();
     Some(ParticipantStat {
         role: Role::from_code(load32(ROLE)?)?,
         // The kernel changed the word of the dead, so it no longer tells whether the fields are its.

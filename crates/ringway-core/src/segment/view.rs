@@ -11,13 +11,15 @@ use nix::fcntl::OFlag;
 
 use crate::address::{Address, SysvKey};
 use crate::error::Error;
-use crate::layout::header::{CREATION_LOCK_OFFSET, HEADER_LEN, Header, HeaderError, MAGIC_OFFSET};
+use crate::layout::header::{
+    BOOT_ID_OFFSET, CREATION_LOCK_OFFSET, HEADER_LEN, Header, HeaderError, MAGIC_OFFSET,
+};
 use crate::liveness::Liveness;
 use crate::sys::{mmap, shmget};
 
 use super::attempt::Attempt;
 use super::named::{self, Place};
-use super::{descriptor, sysv, unsupported_by_name};
+use super::{boot_id, descriptor, sysv, unsupported_by_name};
 
 /// A segment that is mapped to look at only.
 #[derive(Debug)]
@@ -165,6 +167,25 @@ impl View {
     /// What was opened.
     pub(crate) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Whether liveness words that were loaded before count. In a file they outlive the boot whose
+    /// kernel kept them true, until the next opener clears them and then writes its boot id; so who
+    /// sees a word of this boot sees the id of this boot.
+    pub(crate) fn is_of_this_boot(&self) -> bool {
+        let attempt = Attempt {
+            action: "inspect",
+            address: &self.address,
+        };
+        if self.header.boot_id == boot_id::NONE {
+            return true;
+        }
+        let Ok(current) = boot_id::current(attempt) else {
+            return true;
+        };
+        let written = [BOOT_ID_OFFSET, BOOT_ID_OFFSET + 8].map(|at| self.load64(at));
+        let halves = written.map(|half| half.unwrap_or(0).to_ne_bytes());
+        halves.concat() == current
     }
 
     /// The 32-bit word at `offset`, if it lies in the segment and is aligned.

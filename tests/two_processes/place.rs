@@ -1,0 +1,139 @@
+//! Where a test's ring lies. What lies there goes with the test, also with a failed one.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ringway::{Address, Builder, Ring, SysvKey};
+use tempfile::TempDir;
+
+/// What a segment is made of. A new backing is a row here and in [`Place::new`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backing {
+    Shm,
+    File,
+    SysvKey,
+    SysvPrivate,
+    Memfd,
+}
+
+impl Backing {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Shm,
+        Self::File,
+        Self::SysvKey,
+        Self::SysvPrivate,
+        Self::Memfd,
+    ];
+
+    /// Those whose rings are found by an address when they exist.
+    pub const FOUND: [Self; 4] = [Self::Shm, Self::File, Self::SysvKey, Self::SysvPrivate];
+
+    /// Those whose address is known before they exist.
+    pub const NAMED: [Self; 3] = [Self::Shm, Self::File, Self::SysvKey];
+
+    /// A new ring.
+    pub fn ring(self, capacity: u64) -> (Ring, Place) {
+        let mut place = Place::new(self);
+        let ring = place.builder().capacity(capacity).create().unwrap();
+        place.address = ring.address().clone();
+        (ring, place)
+    }
+}
+
+/// An address that no other test uses. What is there goes when this is dropped.
+pub struct Place {
+    pub address: Address,
+    _directory: Option<TempDir>,
+}
+
+impl Place {
+    pub fn new(backing: Backing) -> Self {
+        let (process, number) = (std::process::id(), unique());
+        let name = format!("ringway-test-{process}-{number}");
+        let mut directory = None;
+        let address = match backing {
+            Backing::Shm => Address::Shm(name),
+            Backing::File => {
+                let made = TempDir::with_prefix("ringway-test-").unwrap();
+                let path = made.path().join("ring");
+                directory = Some(made);
+                Address::File(path)
+            }
+            // Process ids have 22 bits.
+            Backing::SysvKey => Address::Sysv(SysvKey::Key(process << 10 | number & 0x3ff)),
+            Backing::SysvPrivate => Address::Sysv(SysvKey::Private),
+            Backing::Memfd => Address::Memfd,
+        };
+        Self {
+            address,
+            _directory: directory,
+        }
+    }
+
+    /// A builder for a ring here.
+    pub fn builder(&self) -> Builder {
+        Builder::at(self.address.clone())
+    }
+
+    /// The path in the file system.
+    pub fn path(&self) -> PathBuf {
+        match &self.address {
+            Address::Shm(name) => PathBuf::from("/dev/shm").join(name),
+            Address::File(path) => path.clone(),
+            _ => panic!("{} has no path", self.address),
+        }
+    }
+
+    /// Whether something is here.
+    pub fn is_taken(&self) -> bool {
+        match &self.address {
+            Address::Sysv(key) => shmid(key).is_some(),
+            _ => self.path().symlink_metadata().is_ok(),
+        }
+    }
+
+    fn clear(&self) {
+        match &self.address {
+            Address::Shm(_) => {
+                let _ = std::fs::remove_file(self.path());
+            }
+            Address::Sysv(key) => {
+                if let Some(id) = shmid(key) {
+                    // SAFETY: IPC_RMID takes no memory of ours.
+                    unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// The id of the System V segment that `key` stands for.
+pub fn shmid(key: &SysvKey) -> Option<i32> {
+    let id = match *key {
+        // SAFETY: a call with three numbers.
+        SysvKey::Key(key) => unsafe { libc::shmget(key as libc::key_t, 0, 0) },
+        // SAFETY: asks for the kernel's record, into a local that is large enough.
+        SysvKey::Id(id) => unsafe {
+            let mut status = std::mem::MaybeUninit::<libc::shmid_ds>::uninit();
+            match libc::shmctl(id, libc::IPC_STAT, status.as_mut_ptr()) {
+                0 => id,
+                failed => failed,
+            }
+        },
+        _ => -1,
+    };
+    (id >= 0).then_some(id)
+}
+
+fn unique() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
