@@ -1,2 +1,69 @@
-//! The facade.
+//! Message transport between processes on one Linux machine through shared memory.
+//!
+//! One process sends, another receives, and the kernel is asked for nothing while both are awake.
+//!
+//! ```
+//! use ringway::RecvError;
+//!
+//! let ring = ringway::at("memfd:")?.capacity(1 << 20).create()?;
+//! let mut sender = ring.sender()?;
+//! let mut receiver = ring.receiver()?;
+//!
+//! sender.send(b"hello")?;
+//! sender.close();
+//!
+//! assert_eq!(receiver.recv()?, b"hello");
+//! assert_eq!(receiver.recv(), Err(RecvError::Closed));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Addresses
+//!
+//! | address | what it is | lives until |
+//! |---|---|---|
+//! | `shm:orders` | POSIX shared memory, `/dev/shm/orders` | it is removed, or a reboot |
+//! | `file:/var/lib/orders.ring` | a memory-mapped file | it is removed |
+//! | `sysv:0x52494e47` | System V shared memory, by key | it is removed, or a reboot |
+//! | `sysv:/etc/hostname#7` | the same, the key from `ftok(3)` | it is removed, or a reboot |
+//! | `sysv:private`, then `sysv:id=42` | the same, by the id that `ipcs -m` shows | it is removed, or a reboot |
+//! | `memfd:` | anonymous sealed memory, handed over a Unix socket | its last process |
+//!
+//! # The parts
+//!
+//! [`at`] names an address and gives a [`Builder`]; that makes or opens a [`Ring`]; the ring gives a
+//! [`Sender`] or a [`Receiver`], one of each at a time. [`stat`], [`list`] and [`remove`] look after
+//! rings from outside.
+//!
+//! # When a process dies
+//!
+//! A message is *sent* when `send` returned, or died after its commit, and *received* when it was
+//! released. Whatever instruction a process is killed at, nothing that was sent is lost, nothing that
+//! was received comes again, and nothing is ever seen in part. The other side is woken by the kernel; it
+//! first gets what was sent, then [`RecvError::PeerDied`] or [`SendError::PeerDied`]. A process that
+//! attaches in the dead one's place goes on where it stood.
+//!
+//! # Trust
+//!
+//! Whatever a peer writes into the segment, the other process does not leave its memory, panic or loop;
+//! its handle fails with `Corrupt`. What a peer with write access *can* do is to send garbage, to stop,
+//! and, but for `memfd:`, to truncate the object, which is a SIGBUS for those who have it mapped. Give
+//! peers that you do not trust a sealed `memfd:`.
+
 pub use ringway_core::*;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// Names an address; see [`Builder`].
+///
+/// # Errors
+/// [`ErrorKind::InvalidAddress`] if the address does not parse.
+///
+/// ```
+/// let ring = ringway::at("memfd:")?.create()?;
+/// # Ok::<(), ringway::Error>(())
+/// ```
+pub fn at(address: &str) -> Result<Builder, Error> {
+    Builder::new(address)
+}
