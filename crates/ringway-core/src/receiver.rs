@@ -286,8 +286,8 @@ impl Receiver {
         }
         match wait::wait_for_peer(&mut self.consumer, self.wait, deadline, Consumer::may_retry) {
             Peer::Alive => Ok(()),
+            _ if self.consumer.may_retry() => Ok(()),
             Peer::Closed => Err(RecvError::Closed),
-            Peer::Absent | Peer::Died if self.consumer.may_retry() => Ok(()),
             Peer::Absent | Peer::Died => Err(RecvError::TimedOut),
         }
     }
