@@ -109,9 +109,11 @@ fn a_ring_that_its_producer_closed_is_drained_and_refuses_another_producer() {
         assert_eq!(error.kind(), ErrorKind::Closed, "{backing:?}");
         assert!(!error.next_step().is_empty(), "{error}");
         let mut receiver = ring.receiver().unwrap();
+        receiver.wait_for_peer(None).unwrap();
         assert_eq!(number_in(&receiver.recv().unwrap()), 0);
         assert_eq!(number_in(&receiver.recv().unwrap()), 1);
         assert_eq!(receiver.recv(), Err(RecvError::Closed));
+        assert_eq!(receiver.wait_for_peer(None), Err(RecvError::Closed));
         assert_eq!(receiver.peer(), Peer::Closed);
         // Also for the next consumer.
         drop(receiver);

@@ -169,7 +169,10 @@ fn no_system_call_while_both_sides_spin() {
     }
     let stretch = &trace("traced::two_threads_spin", "")[&0];
     println!("{} messages: {stretch:?}", traced::MESSAGES);
-    assert!(stretch.by_all.len() <= FEW, "{stretch:?}");
+    // A side whose peer was not running for a while yields to it; they were not both awake then.
+    let yields = |call: &&(Pid, u64)| call.1 == libc::SYS_sched_yield as u64;
+    let calls = stretch.by_all.len() - stretch.by_all.iter().filter(yields).count();
+    assert!(calls <= FEW, "{stretch:?}");
 }
 
 #[test]

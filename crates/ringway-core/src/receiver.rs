@@ -286,10 +286,15 @@ impl Receiver {
         }
         match wait::wait_for_peer(&mut self.consumer, self.wait, deadline, Consumer::may_retry) {
             Peer::Alive => Ok(()),
+            _ if self.consumer.may_retry() => Ok(()),
             Peer::Closed => Err(RecvError::Closed),
-            Peer::Absent | Peer::Died if self.consumer.may_retry() => Ok(()),
             Peer::Absent | Peer::Died => Err(RecvError::TimedOut),
         }
+    }
+
+    /// Messages that this ring's consumers have ever received and released.
+    pub fn received(&self) -> u64 {
+        self.consumer.received()
     }
 
     /// Bytes for messages.

@@ -216,6 +216,12 @@ impl Sender {
         self.producer.drained_until(self.wait, deadline)
     }
 
+    /// Messages that this ring's producers have ever sent: the number of the next one, for a producer
+    /// that goes on where another stopped.
+    pub fn sent(&self) -> u64 {
+        self.producer.sent()
+    }
+
     /// Bytes for messages.
     pub fn capacity(&self) -> u64 {
         self.producer.region.capacity()

@@ -92,6 +92,11 @@ impl<R: Region> Consumer<R> {
         })
     }
 
+    /// Messages ever released.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// The first message that is not released. `Empty`, `Closed` and `PeerDied` mean that there is
     /// none.
     #[inline]

@@ -112,6 +112,11 @@ impl<R: Region> Producer<R> {
         Ok(producer)
     }
 
+    /// Messages ever committed.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// The longest message, in bytes.
     pub(crate) fn max_len(&self) -> u64 {
         max_payload(self.capacity)
