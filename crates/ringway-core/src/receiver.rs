@@ -143,6 +143,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`try_recv`](Self::try_recv).
+    #[inline]
     pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.consumer.peek()?;
         Ok(Message {
@@ -168,6 +169,7 @@ impl Receiver {
     /// message.release();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.found_until(None)?;
         Ok(Message {
@@ -181,6 +183,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`recv_deadline`](Self::recv_deadline).
+    #[inline]
     pub fn recv_in_place_deadline(&mut self, deadline: Instant) -> Result<Message<'_>, RecvError> {
         let found = self.found_until(Some(deadline))?;
         Ok(Message {
@@ -343,6 +346,7 @@ impl Message<'_> {
     }
 
     /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
+    #[inline]
     pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
         self.view().read_at(offset, buffer)
     }
@@ -358,6 +362,7 @@ impl Message<'_> {
     /// No other process may write these bytes while the slice lives. ringway's own producer does not
     /// before the message is released; a hostile one could, and that would be undefined behaviour
     /// here.
+    #[inline]
     pub unsafe fn as_slice(&self) -> &[u8] {
         // SAFETY: passed on.
         unsafe { self.view().into_slice() }
@@ -471,6 +476,7 @@ impl<'a> MessageView<'a> {
     ///
     /// # Safety
     /// As for [`Message::as_slice`].
+    #[inline]
     pub unsafe fn into_slice(self) -> &'a [u8] {
         let pointer = self.consumer.region.pointer(self.found.payload);
         // SAFETY: `len` bytes from here lie in the data region, which stays mapped while the consumer

@@ -138,6 +138,7 @@ impl Sender {
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
+    #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
         let reservation = self.producer.reserve(len)?;
         Ok(Claim {
@@ -160,6 +161,7 @@ impl Sender {
     /// claim.commit();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn claim(&mut self, len: usize, deadline: Option<Instant>) -> Result<Claim<'_>, SendError> {
         let reservation = self.producer.reserve_until(len, self.wait, deadline)?;
         Ok(Claim {
@@ -180,6 +182,7 @@ impl Sender {
     /// batch.commit();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn batch(&mut self) -> Batch<'_> {
         Batch {
             producer: &mut self.producer,
@@ -281,6 +284,7 @@ impl Claim<'_> {
     }
 
     /// Copies `bytes` to `offset` of the message, and returns how many fitted.
+    #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.len.saturating_sub(offset));
         self.producer
@@ -294,6 +298,7 @@ impl Claim<'_> {
     /// # Safety
     /// No other process may touch these bytes while the slice lives. ringway's own peers do not; a
     /// hostile one with access to the segment could, and that would be undefined behaviour here.
+    #[inline]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let pointer = self.producer.region.pointer(self.reservation.payload());
         // SAFETY: `len` bytes of the data region are reserved for this claim and stay mapped while it
@@ -302,12 +307,14 @@ impl Claim<'_> {
     }
 
     /// Sends the message.
+    #[inline]
     pub fn commit(self) {
         let len = self.len;
         self.commit_len(len);
     }
 
     /// Sends the first `len` bytes of the message, or all if it is shorter.
+    #[inline]
     pub fn commit_len(self, len: usize) {
         let len = len.min(self.len) as u64;
         let pending = self.producer.lay(None, self.reservation, len);
@@ -351,6 +358,7 @@ impl Batch<'_> {
     }
 
     /// Sends all that was added, and returns how many messages that were.
+    #[inline]
     pub fn commit(self) -> u64 {
         let Some(pending) = self.pending else {
             return 0;
