@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::control::{CONSUMER_CLOSED, HEAD, PRODUCER_CLOSED, RECEIVED, SENT, TAIL};
 use crate::layout::participant::{ATTACHED_NS, EPOCH, LIVENESS, PID, ROLE, Role, slot_offset};
+use crate::layout::record::{Record, footprint};
 use crate::layout::{Kind, Sync};
 use crate::liveness::Liveness;
 use crate::liveness::participant::holder_pid;
@@ -122,24 +123,62 @@ fn look(view: &View) -> Stat {
     let load64 = |offset| view.load64(offset).unwrap_or(0);
     let load32 = |offset| view.load32(offset).unwrap_or(0);
     let capacity_bytes = header.geometry.capacity();
+    let participants: Vec<_> = (0..header.geometry.participants())
+        .filter_map(|index| look_at_slot(view, slot_offset(index)))
+        .collect();
+    let is_there = |role| {
+        participants
+            .iter()
+            .any(|participant: &ParticipantStat| participant.role == role && participant.alive)
+    };
+    let record = |position: u64| {
+        let offset = header.geometry.data_offset() + (position & (capacity_bytes - 1));
+        Record::decode(load64(offset as usize))
+    };
     // Head before tail: the difference can then only be too large, and is cut.
-    let head = load64(HEAD);
-    let used_bytes = load64(TAIL).saturating_sub(head).min(capacity_bytes);
-    let received = load64(RECEIVED);
+    let head = load64(HEAD) & !7;
+    let mut received = load64(RECEIVED);
+    let (mut tail, mut sent) = (load64(TAIL) & !7, load64(SENT));
+    // A side that died in an operation may have left its counters behind or ahead of the records, which
+    // tell the truth once nobody changes them.
+    if !is_there(Role::Consumer) {
+        received = record(head).number(received).unwrap_or(received);
+    }
+    if !is_there(Role::Producer) {
+        tail = tail.max(head);
+        while let Some(next) = end_of(record(tail), tail, capacity_bytes)
+            && next - head <= capacity_bytes
+        {
+            sent = sent.saturating_add(u64::from(matches!(record(tail), Record::Message { .. })));
+            tail = next;
+        }
+    }
+    let used_bytes = tail.saturating_sub(head).min(capacity_bytes);
     Stat {
         address: view.address().clone(),
         kind: header.kind,
         sync: header.sync,
         capacity_bytes,
         used_bytes,
-        sent: load64(SENT).max(received),
+        sent: sent.max(received),
         received,
         producer_closed: load32(PRODUCER_CLOSED) != 0,
         consumer_closed: load32(CONSUMER_CLOSED) != 0,
         created_ns: header.created_ns,
-        participants: (0..header.geometry.participants())
-            .filter_map(|index| look_at_slot(view, slot_offset(index)))
-            .collect(),
+        participants,
+    }
+}
+
+/// Where the record behind this one starts. Records never wrap, so their length is bounded by that.
+fn end_of(record: Record, position: u64, capacity: u64) -> Option<u64> {
+    let to_end = capacity - (position & (capacity - 1));
+    match record {
+        Record::Message { len, .. } | Record::Padding { len, .. }
+            if footprint(len.into()) <= to_end =>
+        {
+            position.checked_add(footprint(len.into()))
+        }
+        _ => None,
     }
 }
 

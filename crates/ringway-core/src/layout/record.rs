@@ -41,6 +41,17 @@ impl Record {
         2 << 62 | (number & SEQUENCE_MASK) << 32 | u64::from(len)
     }
 
+    /// The full number of this record's message, given a count that is not behind it. `None` where
+    /// there is no record.
+    pub(crate) fn number(self, count: u64) -> Option<u64> {
+        match self {
+            Self::Message { sequence, .. } | Self::Padding { sequence, .. } => {
+                Some(count.wrapping_sub(count.wrapping_sub(sequence) & SEQUENCE_MASK))
+            }
+            Self::Vacant | Self::Invalid => None,
+        }
+    }
+
     /// Decodes a word that was fetched once.
     #[inline]
     pub(crate) fn decode(word: u64) -> Self {

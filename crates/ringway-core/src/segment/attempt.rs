@@ -56,8 +56,12 @@ impl Attempt<'_> {
 
     /// Nothing is at the address.
     pub(super) fn not_found(self, errno: Errno) -> Error {
+        let remedy = match self.action {
+            "open" => "create it, or let the open wait for it",
+            _ => "see which rings there are: ringway ls",
+        };
         self.error(ErrorKind::NotFound, "there is no such ring")
-            .remedy("create it, or let the open wait for it")
+            .remedy(remedy)
             .because(errno)
     }
 

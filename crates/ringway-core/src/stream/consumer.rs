@@ -72,11 +72,8 @@ impl<R: Region> Consumer<R> {
         }
         // The last consumer may have counted what it did not come to release; the record knows.
         match Record::decode(region.load_word(head, Ordering::Acquire)) {
-            Record::Message { sequence, .. } | Record::Padding { sequence, .. } => {
-                received = received.wrapping_sub(received.wrapping_sub(sequence) & SEQUENCE_MASK);
-            }
-            Record::Vacant => {}
             Record::Invalid => return Err(Corrupt),
+            record => received = record.number(received).unwrap_or(received),
         }
         if received > u64::MAX / 2 {
             return Err(Corrupt);
