@@ -218,26 +218,21 @@ impl Receiver {
         if most == 0 {
             return Ok(0);
         }
-        let mut last = self.consumer.peek()?;
-        let mut count = 0;
+        let mut backlog = self.backlog();
+        each(backlog.next_message()?.ok_or(RecvError::Empty)?);
         let outcome = loop {
-            each(MessageView {
-                consumer: &self.consumer,
-                found: last,
-            });
-            count += 1;
-            if count == most {
+            if backlog.count == most as u64 {
                 break Ok(());
             }
-            match self.consumer.peek_behind(&last, count as u64) {
-                Ok(Some(next)) => last = next,
+            match backlog.next_message() {
+                Ok(Some(message)) => each(message),
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };
         // What was shown was whole, whatever comes behind it.
-        self.consumer.release(&last, count as u64);
-        outcome.map(|()| count)
+        let count = backlog.release();
+        outcome.map(|()| count as usize)
     }
 
     /// Begins to look at messages that are there now, in order, and to release them together when they

@@ -9,16 +9,11 @@ use crate::layout::control::{HEAD, RECEIVED};
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::liveness::Liveness;
 use crate::region::Region;
+use crate::wait::lull::Lull;
 use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
 
 /// How often to poll before the first pause.
 const EAGER_POLLS: u32 = 1024;
-
-/// How many messages in a row make a run.
-const RUN: u64 = 4;
-
-/// Pauses that let a backlog build, a few hundred nanoseconds.
-const LULL: u32 = 8;
 
 /// The one consumer.
 #[derive(Debug)]
@@ -29,8 +24,7 @@ pub(crate) struct Consumer<R> {
     head: u64,
     /// Messages ever released.
     received: u64,
-    /// What `received` was when the ring was last found empty.
-    last_empty: u64,
+    lull: Lull,
     corrupt: bool,
 }
 
@@ -84,7 +78,7 @@ impl<R: Region> Consumer<R> {
             capacity,
             head,
             received,
-            last_empty: received,
+            lull: Lull::new(received),
             corrupt: false,
         })
     }
@@ -127,16 +121,9 @@ impl<R: Region> Consumer<R> {
     }
 
     /// Waits for the next message by polling; `false` if it does not come soon.
-    ///
-    /// A consumer that has caught up with a producer flat out would fetch each line while that is
-    /// still being written, and cost both a transfer. So after a run of messages it first lets a
-    /// backlog build; after a single one, an answer, it looks at once.
     #[inline]
     fn catch_up(&mut self) -> bool {
-        if self.received - self.last_empty >= RUN {
-            (0..LULL).for_each(|_| std::hint::spin_loop());
-        }
-        self.last_empty = self.received;
+        self.lull.wait(self.received);
         self.poll()
     }
 

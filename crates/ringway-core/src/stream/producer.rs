@@ -9,6 +9,7 @@ use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint, max_payload};
 use crate::liveness::Liveness;
 use crate::region::Region;
+use crate::wait::lull::Lull;
 use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
 
 /// The one producer.
@@ -23,6 +24,7 @@ pub(crate) struct Producer<R> {
     /// The consumer's head as last seen. The space before it may be written; fetching it again costs
     /// a cache miss, so that is done only when it seems to matter.
     head: u64,
+    lull: Lull,
     corrupt: bool,
 }
 
@@ -106,6 +108,7 @@ impl<R: Region> Producer<R> {
             tail,
             sent,
             head,
+            lull: Lull::new(sent),
             corrupt: false,
         };
         producer.show_counters();
@@ -138,12 +141,20 @@ impl<R: Region> Producer<R> {
     ) -> Result<Reservation, SendError> {
         loop {
             match self.reserve(len) {
+                Err(SendError::Full) if how.spins() && self.fall_back(len) => {}
                 Err(SendError::Full) => {
                     self.block(how, deadline, |producer| producer.may_retry(len))?;
                 }
                 done => return done,
             }
         }
+    }
+
+    /// Lets the consumer make room; whether it did.
+    #[cold]
+    fn fall_back(&mut self, len: usize) -> bool {
+        self.lull.wait(self.sent);
+        self.may_retry(len)
     }
 
     /// Waits until the consumer has released all that was committed.

@@ -1,6 +1,7 @@
 //! How a blocked call waits: spin, then yield, then park.
 
 pub(crate) mod eventcount;
+pub(crate) mod lull;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
