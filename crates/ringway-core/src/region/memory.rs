@@ -165,15 +165,21 @@ impl Region for Memory {
     }
 
     #[inline]
-    fn prefetch(&self, position: u64) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch changes nothing and cannot fault; SSE is part of x86-64.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.pointer(position).cast()) };
+    fn prefetch(&self, position: u64, pace: &mut u64) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // The multiplication makes each hint wait for the one before.
+        // SAFETY: a prefetch changes nothing and cannot fault.
+        unsafe {
+            std::arch::asm!(
+                "imul {pace}, {pace}",
+                "prefetcht0 [{place} + {pace}]",
+                pace = inout(reg) *pace,
+                place = in(reg) self.pointer(position),
+                options(nostack),
+            );
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = position;
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = (position, pace);
     }
 
     #[inline]

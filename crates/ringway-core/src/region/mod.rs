@@ -44,8 +44,12 @@ pub(crate) trait Region {
     fn read(&self, position: u64, bytes: &mut [u8]);
     /// Where the payload at `position` is in memory, for who takes a pointer at own risk.
     fn pointer(&self, position: u64) -> *mut u8;
-    /// A hint that the line of `position` will be read soon.
-    fn prefetch(&self, position: u64);
+    /// A hint that the line of `position` will be read soon, given again and again by one that spins.
+    ///
+    /// A processor that waits for one line runs ahead through hundreds of polls at once, and would give
+    /// all hints before it is of use. `pace`, which is and stays 0, hands each hint on to the next, so
+    /// that they are spread over the wait.
+    fn prefetch(&self, position: u64, pace: &mut u64);
 
     /// The fence between publishing and looking whether anyone sleeps. Pairs with
     /// [`sleep_fence`](Self::sleep_fence): of the two sides, at least one sees the other's store.

@@ -153,7 +153,7 @@ impl Region for Model {
         std::ptr::null_mut()
     }
 
-    fn prefetch(&self, _: u64) {}
+    fn prefetch(&self, _: u64, _: &mut u64) {}
 
     fn publish_fence(&self) {
         fence(Ordering::SeqCst);

@@ -131,7 +131,13 @@ impl<R: Region> Consumer<R> {
     /// that time, and a pause instruction would delay it by half its length (some 50 ns).
     #[inline]
     fn poll(&self) -> bool {
-        (0..EAGER_POLLS).any(|_| self.may_retry())
+        let mut pace = 0;
+        (0..EAGER_POLLS).any(|_| {
+            let ready = self.may_retry();
+            // A short message may reach into the next line; have both on their way together.
+            self.region.prefetch(self.head + 64, &mut pace);
+            ready
+        })
     }
 
     #[cold]
@@ -226,10 +232,7 @@ impl<R: Region> Consumer<R> {
     /// Whether looking again could find a message, or a new error. Cheap enough to spin on.
     #[inline]
     pub(crate) fn may_retry(&self) -> bool {
-        let ready = self.region.load_word(self.head, Ordering::Relaxed) != VACANT;
-        // A short message may reach into the next line; have both on their way together.
-        self.region.prefetch(self.head + 64);
-        ready
+        self.region.load_word(self.head, Ordering::Relaxed) != VACANT
     }
 
     /// Copies out of a message; `bytes` no longer than what lies behind `offset`.

@@ -89,8 +89,8 @@ impl Region for Liar {
     fn pointer(&self, position: u64) -> *mut u8 {
         self.truth.pointer(position)
     }
-    fn prefetch(&self, position: u64) {
-        self.truth.prefetch(position);
+    fn prefetch(&self, position: u64, pace: &mut u64) {
+        self.truth.prefetch(position, pace);
     }
     fn publish_fence(&self) {}
     fn sleep_fence(&self) {}
