@@ -78,7 +78,7 @@ impl<R: Region> Consumer<R> {
             capacity,
             head,
             received,
-            lull: Lull::new(received),
+            lull: Lull::new(received, head),
             corrupt: false,
         })
     }
@@ -123,7 +123,7 @@ impl<R: Region> Consumer<R> {
     /// Waits for the next message by polling; `false` if it does not come soon.
     #[inline]
     fn catch_up(&mut self) -> bool {
-        self.lull.wait(self.received);
+        self.lull.wait(self.received, self.head);
         self.poll()
     }
 

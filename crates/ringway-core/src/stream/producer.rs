@@ -108,7 +108,7 @@ impl<R: Region> Producer<R> {
             tail,
             sent,
             head,
-            lull: Lull::new(sent),
+            lull: Lull::new(sent, tail),
             corrupt: false,
         };
         producer.show_counters();
@@ -153,7 +153,7 @@ impl<R: Region> Producer<R> {
     /// Lets the consumer make room; whether it did.
     #[cold]
     fn fall_back(&mut self, len: usize) -> bool {
-        self.lull.wait(self.sent);
+        self.lull.wait(self.sent, self.tail);
         self.may_retry(len)
     }
 
