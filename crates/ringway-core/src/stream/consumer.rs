@@ -111,9 +111,14 @@ impl<R: Region> Consumer<R> {
         how: Wait,
         deadline: Option<Instant>,
     ) -> Result<Found, RecvError> {
+        match self.peek() {
+            Err(RecvError::Empty) if how.spins() && self.catch_up() => {}
+            Err(RecvError::Empty) => self.block(how, deadline)?,
+            done => return done,
+        }
         loop {
             match self.peek() {
-                Err(RecvError::Empty) if how.spins() && self.catch_up() => {}
+                // A peer that takes its word back could lead us on; `block` knows the deadline.
                 Err(RecvError::Empty) => self.block(how, deadline)?,
                 done => return done,
             }

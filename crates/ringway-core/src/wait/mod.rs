@@ -84,7 +84,9 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Waits until `ready` says so, or the peer has ended (if that matters), or the deadline passes.
+    /// Waits until `ready` says so, or the peer has ended (if that matters), or the deadline passes; not
+    /// at all if it has passed, so that no peer can keep a caller beyond it. The caller has looked just
+    /// before.
     ///
     /// `ready` is called often while spinning, and always after this side has said that it sleeps.
     pub(crate) fn wait<B: Blocked>(
@@ -92,6 +94,12 @@ impl Terms {
         side: &mut B,
         mut ready: impl FnMut(&mut B) -> bool,
     ) -> Waited {
+        if self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            return Waited::TimedOut;
+        }
         let spun = match self.how {
             Wait::Park => None,
             Wait::Spin => self.spin(None, side, &mut ready),

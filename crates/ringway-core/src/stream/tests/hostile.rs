@@ -3,16 +3,19 @@
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use crate::error::RecvError;
 use crate::layout::Geometry;
-use crate::layout::record::Record;
+use crate::layout::record::{Record, VACANT};
 use crate::region::Region;
 use crate::region::memory::{Heap, Memory};
 use crate::stream::consumer::Consumer;
 use crate::stream::producer::Producer;
 use crate::sys::futex::{MonotonicTime, Wake};
+use crate::wait::Wait;
 
 const CAPACITY: u64 = 256;
 
@@ -20,6 +23,8 @@ const CAPACITY: u64 = 256;
 struct Liar {
     truth: Memory,
     state: Cell<u64>,
+    /// Record words are there at every other read only.
+    flickers: bool,
 }
 
 impl Liar {
@@ -28,6 +33,7 @@ impl Liar {
         Self {
             truth: heap.region(),
             state: Cell::new(seed | 1),
+            flickers: false,
         }
     }
 
@@ -42,6 +48,9 @@ impl Liar {
     }
 
     fn lie(&self, truth: u64) -> u64 {
+        if self.flickers {
+            return truth;
+        }
         let random = self.random();
         match random % 8 {
             0..4 => truth,
@@ -73,6 +82,15 @@ impl Region for Liar {
         self.truth.store64(offset, value, order);
     }
     fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        if self.flickers {
+            let reads = self.state.get();
+            self.state.set(reads + 1);
+            return if reads % 2 == 0 {
+                VACANT
+            } else {
+                Record::message(8, 0)
+            };
+        }
         self.lie(self.truth.load_word(position, order))
     }
     fn store_word(&self, position: u64, word: u64, order: Ordering) {
@@ -109,6 +127,23 @@ impl Liar {
         assert!(
             position % CAPACITY + len as u64 <= CAPACITY,
             "{len} bytes at {position}"
+        );
+    }
+}
+
+/// A word that is there whenever we ask whether to look, and never when we look, cannot keep us beyond a
+/// deadline.
+#[test]
+fn a_flickering_word_cannot_hold_up_a_receive() {
+    for how in [Wait::Spin, Wait::default(), Wait::Park] {
+        let mut liar = Liar::new(0);
+        liar.flickers = true;
+        let mut consumer = Consumer::resume(liar).unwrap();
+        consumer.region.state.set(0);
+        let deadline = Instant::now() + Duration::from_millis(5);
+        assert_eq!(
+            consumer.peek_until(how, Some(deadline)),
+            Err(RecvError::TimedOut)
         );
     }
 }
