@@ -85,7 +85,7 @@ impl Region for Liar {
         if self.flickers {
             let reads = self.state.get();
             self.state.set(reads + 1);
-            return if reads % 2 == 0 {
+            return if reads.is_multiple_of(2) {
                 VACANT
             } else {
                 Record::message(8, 0)
