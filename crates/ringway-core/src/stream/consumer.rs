@@ -146,6 +146,7 @@ impl<R: Region> Consumer<R> {
     }
 
     #[cold]
+    #[inline(never)]
     fn block(&mut self, how: Wait, deadline: Option<Instant>) -> Result<(), RecvError> {
         let terms = Terms {
             how,

@@ -152,6 +152,7 @@ impl<R: Region> Producer<R> {
 
     /// Lets the consumer make room; whether it did.
     #[cold]
+    #[inline(never)]
     fn fall_back(&mut self, len: usize) -> bool {
         self.lull.wait(self.sent, self.tail);
         self.may_retry(len)
@@ -179,6 +180,7 @@ impl<R: Region> Producer<R> {
     }
 
     #[cold]
+    #[inline(never)]
     fn block(
         &mut self,
         how: Wait,
