@@ -6,8 +6,9 @@ use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::FenceMode;
 use crate::layout::{Geometry, Kind, MAX_CAPACITY, Sync};
-use crate::liveness::keeper;
+use crate::liveness::keeper::{self, Refusal};
 use crate::ring::Ring;
+use crate::segment::attempt::Attempt;
 use crate::segment::{Plan, Request, Segment};
 
 /// Bytes of the data region unless told otherwise. Larger than the private caches of two cores, so
@@ -147,7 +148,7 @@ impl Builder {
     /// ```
     pub fn create(self) -> Result<Ring, Error> {
         let plan = self.plan()?;
-        Segment::create(&self.request(), &plan).map(Ring::new)
+        Segment::create(&self.request(), &plan).and_then(Ring::new)
     }
 
     /// Opens an existing ring; options that shape a new one are ignored.
@@ -167,10 +168,7 @@ impl Builder {
     /// # Ok::<(), ringway_core::Error>(())
     /// ```
     pub fn open(self) -> Result<Ring, Error> {
-        Segment::open(&self.request()).and_then(|segment| {
-            self.check_abilities(segment.header.fence)?;
-            Ok(Ring::new(segment))
-        })
+        Segment::open(&self.request()).and_then(Ring::new)
     }
 
     /// Opens the ring, or makes it if nothing is there.
@@ -185,8 +183,7 @@ impl Builder {
     pub fn open_or_create(self) -> Result<Ring, Error> {
         let plan = self.plan()?;
         let (segment, _) = Segment::open_or_create(&self.request(), &plan)?;
-        self.check_abilities(segment.header.fence)?;
-        Ok(Ring::new(segment))
+        Ring::new(segment)
     }
 
     fn request(&self) -> Request<'_> {
@@ -218,7 +215,14 @@ impl Builder {
             .checked_next_power_of_two()
             .and_then(|capacity| Geometry::new(capacity, self.kind.participants()))
             .ok_or_else(|| invalid(format!("{} bytes are not representable", self.capacity)))?;
-        let fence = if self.abilities("create")?.membarrier {
+        let attempt = Attempt {
+            action: "create",
+            address: &self.address,
+        };
+        let fence = if keeper::abilities()
+            .map_err(|errno| attempt.keeper(Refusal::Os(errno)))?
+            .membarrier
+        {
             FenceMode::Asymmetric
         } else {
             FenceMode::Symmetric
@@ -229,31 +233,5 @@ impl Builder {
             geometry,
             fence,
         })
-    }
-
-    fn abilities(&self, action: &'static str) -> Result<keeper::Abilities, Error> {
-        keeper::abilities().map_err(|errno| {
-            Error::new(
-                ErrorKind::Os,
-                action,
-                &self.address,
-                "the keeper thread could not be started",
-            )
-            .because(errno)
-            .remedy("ringway needs Linux 5.16 or later and room for one thread")
-        })
-    }
-
-    /// A ring whose creator relies on other processes' `membarrier` can only be used by processes
-    /// that it reaches.
-    fn check_abilities(&self, fence: FenceMode) -> Result<(), Error> {
-        if fence == FenceMode::Asymmetric && !self.abilities("open")?.membarrier {
-            let problem = "its creator relies on membarrier, which this process may not use";
-            return Err(
-                Error::new(ErrorKind::Unsupported, "open", &self.address, problem)
-                    .remedy("allow the system call membarrier, or create the ring without it"),
-            );
-        }
-        Ok(())
     }
 }

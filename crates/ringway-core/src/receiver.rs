@@ -25,7 +25,7 @@ use crate::wait::{self, Wait};
 #[derive(Debug)]
 pub struct Receiver {
     consumer: Consumer<Memory>,
-    participant: Participant,
+    _participant: Participant,
     wait: Wait,
 }
 
@@ -33,7 +33,7 @@ impl Receiver {
     pub(crate) fn new(consumer: Consumer<Memory>, participant: Participant) -> Self {
         Self {
             consumer,
-            participant,
+            _participant: participant,
             wait: Wait::default(),
         }
     }
@@ -309,14 +309,6 @@ impl Receiver {
     #[inline]
     fn found_until(&mut self, deadline: Option<Instant>) -> Result<Found, RecvError> {
         self.consumer.peek_until(self.wait, deadline)
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.participant.abandon();
-        }
     }
 }
 

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
-use crate::layout::header::Header;
+use crate::layout::header::{FenceMode, Header};
 use crate::layout::participant::Role;
 use crate::layout::record::max_payload;
 use crate::layout::{Kind, Sync};
+use crate::liveness::keeper::{self, Refusal};
 use crate::liveness::participant::Participant;
 use crate::receiver::Receiver;
 use crate::region::memory::Memory;
+use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::segment::{PeerCredentials, Segment};
 use crate::sender::Sender;
@@ -46,19 +48,37 @@ pub struct Ring {
 }
 
 impl Ring {
-    pub(crate) fn new(segment: Segment) -> Self {
+    /// A ring whose creator relies on other processes' `membarrier` can only be used by processes that
+    /// it reaches.
+    pub(crate) fn new(segment: Segment) -> Result<Self, Error> {
         let Segment {
             map,
             header,
             address,
             file,
         } = segment;
-        Self {
+        if header.fence == FenceMode::Asymmetric {
+            let action = "open";
+            let attempt = Attempt {
+                action,
+                address: &address,
+            };
+            let abilities =
+                keeper::abilities().map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
+            if !abilities.membarrier {
+                let problem = "its creator relies on membarrier, which this process may not use";
+                return Err(
+                    Error::new(ErrorKind::Unsupported, action, &address, problem)
+                        .remedy("allow the system call membarrier, or create the ring without it"),
+                );
+            }
+        }
+        Ok(Self {
             map,
             header,
             address,
             file: file.map(Arc::new),
-        }
+        })
     }
 
     /// Attaches this process as the producer.
@@ -165,6 +185,6 @@ impl Ring {
     /// [`Builder::open`](crate::Builder::open).
     pub fn take_over(socket: &UnixStream) -> Result<(Self, PeerCredentials), Error> {
         let (segment, peer) = Segment::take_over(socket)?;
-        Ok((Self::new(segment), peer))
+        Ok((Self::new(segment)?, peer))
     }
 }

@@ -23,7 +23,8 @@ use crate::wait::{self, Wait};
 #[derive(Debug)]
 pub struct Sender {
     producer: Producer<Memory>,
-    participant: Participant,
+    /// Held until the ring is closed.
+    _participant: Participant,
     wait: Wait,
     closes: bool,
 }
@@ -32,7 +33,7 @@ impl Sender {
     pub(crate) fn new(producer: Producer<Memory>, participant: Participant) -> Self {
         Self {
             producer,
-            participant,
+            _participant: participant,
             wait: Wait::default(),
             closes: true,
         }
@@ -247,10 +248,8 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            // What this process wanted to send is not complete; its receiver shall know.
-            self.participant.abandon();
-        } else if self.closes {
+        // After a panic what was to be sent is not complete; the participant leaves as the dead do.
+        if self.closes && !std::thread::panicking() {
             self.producer.close();
         }
     }

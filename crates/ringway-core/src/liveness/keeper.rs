@@ -40,7 +40,7 @@ pub(crate) enum Refusal {
 pub(crate) struct Claim {
     map: Arc<Map>,
     offset: usize,
-    pid: libc::pid_t,
+    pid: u32,
     jobs: mpsc::Sender<Job>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Abilities {
 
 struct Keeper {
     mark: Mark,
-    pid: libc::pid_t,
+    pid: u32,
     jobs: mpsc::Sender<Job>,
     abilities: Abilities,
 }
@@ -147,12 +147,7 @@ pub(crate) fn take(map: &Arc<Map>, offset: usize, expected: u32) -> Result<Claim
 impl Claim {
     /// The process that holds the word.
     pub(crate) fn pid(&self) -> u32 {
-        self.pid.unsigned_abs()
-    }
-
-    /// Leaves the word to the kernel: to others this process looks dead on this word, at once.
-    pub(crate) fn abandon(&self) {
-        self.leave(futex::OWNER_DIED | futex::WAITERS);
+        self.pid
     }
 
     fn leave(&self, value: u32) {
@@ -175,11 +170,12 @@ impl Drop for Claim {
         if self.map.is_forked() {
             return;
         }
-        if std::thread::panicking() {
-            self.abandon();
+        self.leave(if std::thread::panicking() {
+            // What this process was about is not complete; its peers shall see a death.
+            futex::OWNER_DIED | futex::WAITERS
         } else {
-            self.leave(0);
-        }
+            0
+        });
         let (reply, answer) = mpsc::channel();
         let job = Job::Forget {
             map: Arc::clone(&self.map),
@@ -243,7 +239,7 @@ fn start() -> Result<Keeper, Errno> {
     answer.recv().map_err(|_| Errno::ESRCH)??;
     Ok(Keeper {
         mark,
-        pid: std::process::id() as libc::pid_t,
+        pid: std::process::id(),
         jobs,
         abilities,
     })

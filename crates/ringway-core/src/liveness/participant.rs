@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::keeper::{self, Claim, Refusal};
 use super::{Liveness, settle};
@@ -12,25 +11,28 @@ use crate::error::{Error, ErrorKind};
 use crate::layout::participant::{
     ATTACHED_NS, EPOCH, FILLED_FOR, LIVENESS, PID, PID_NAMESPACE, ROLE, Role, slot_offset,
 };
+use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
+use crate::sys::now_ns;
 
 /// How often a slot that changes under our eyes is looked at again. Each time somebody else has taken
 /// or left it, so even one repetition is rare.
 const ATTEMPTS: usize = 64;
 
-/// A held slot. Dropping it leaves in order.
+/// A held slot. Dropping it leaves in order; a drop by a panic leaves as the dead do.
 #[derive(Debug)]
 pub(crate) struct Participant {
-    claim: Claim,
+    _claim: Claim,
 }
 
 impl Participant {
     /// Takes the slot of `role` in a stream ring, from nobody or from the dead.
     pub(crate) fn attach(map: &Arc<Map>, role: Role, address: &Address) -> Result<Self, Error> {
         let slot = slot_offset(role.stream_slot());
-        let fail = |kind, problem: &str| Error::new(kind, "attach to", address, problem);
-        let cannot = || fail(ErrorKind::Corrupt, "the segment has no participants table");
-        let word = map.word32(slot + LIVENESS).ok_or_else(cannot)?;
+        let word = map.word32(slot + LIVENESS).ok_or_else(|| {
+            let problem = "the segment has no participants table";
+            Error::new(ErrorKind::Corrupt, "attach to", address, problem)
+        })?;
         for _ in 0..ATTEMPTS {
             // Acquire pairs with the release of a leaving holder.
             let found = word.load(Ordering::Acquire);
@@ -43,31 +45,16 @@ impl Participant {
                         settle();
                     }
                     fill(map, slot, role, claim.pid());
-                    return Ok(Self { claim });
+                    return Ok(Self { _claim: claim });
                 }
                 Err(Refusal::Changed(_)) => continue,
-                Err(Refusal::TooMany) => {
-                    return Err(fail(
-                        ErrorKind::NoSpace,
-                        "this process takes part in too many rings",
-                    )
-                    .remedy("drop handles that are no longer used"));
-                }
-                Err(Refusal::Os(errno)) => {
-                    return Err(
-                        fail(ErrorKind::Os, "the keeper thread could not be started")
-                            .because(errno)
-                            .remedy("ringway needs Linux 5.16 or later and room for one thread"),
-                    );
+                Err(refusal) => {
+                    let action = "attach to";
+                    return Err(Attempt { action, address }.keeper(refusal));
                 }
             }
         }
         Err(taken(map, slot, role, address))
-    }
-
-    /// Leaves as the dead do: peers will see [`Liveness::Dead`].
-    pub(crate) fn abandon(&self) {
-        self.claim.abandon();
     }
 }
 
@@ -130,12 +117,4 @@ fn pid_namespace() -> u64 {
     static NAMESPACE: OnceLock<u64> = OnceLock::new();
     *NAMESPACE
         .get_or_init(|| nix::sys::stat::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino))
-}
-
-/// Nanoseconds since 1970.
-pub(crate) fn now_ns() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -12,10 +12,10 @@ use super::space::Bytes;
 
 /// An action on an address, which may fail.
 #[derive(Clone, Copy)]
-pub(super) struct Attempt<'a> {
+pub(crate) struct Attempt<'a> {
     /// A verb, as in "cannot open shm:orders".
-    pub(super) action: &'static str,
-    pub(super) address: &'a Address,
+    pub(crate) action: &'static str,
+    pub(crate) address: &'a Address,
 }
 
 impl Attempt<'_> {
@@ -142,8 +142,9 @@ impl Attempt<'_> {
         }
     }
 
-    /// Why the keeper did not take the creation lock.
-    pub(super) fn keeper(self, refusal: Refusal) -> Error {
+    /// Why the keeper did not take a word. (That somebody else changed the word is an end only for the
+    /// creation lock.)
+    pub(crate) fn keeper(self, refusal: Refusal) -> Error {
         match refusal {
             Refusal::Changed(_) => self
                 .error(ErrorKind::HalfMade, "another process is initialising it")
@@ -158,6 +159,10 @@ impl Attempt<'_> {
                 .error(ErrorKind::Unsupported, "the kernel has no futex_waitv")
                 .remedy("use Linux 5.16 or later")
                 .because(Errno::ENOSYS),
+            Refusal::Os(Errno::EAGAIN) => self
+                .error(ErrorKind::Os, "its keeper thread could not be started")
+                .remedy("make room for one more thread (ulimit -u)")
+                .because(Errno::EAGAIN),
             Refusal::Os(errno) => self.os("its keeper thread could not be started", errno),
         }
     }

@@ -8,7 +8,7 @@
 //!
 //! In all of them the magic is published last, with release. What is not finished is never used.
 
-mod attempt;
+pub(crate) mod attempt;
 mod boot_id;
 mod catalog;
 mod deadline;
@@ -40,7 +40,7 @@ use crate::layout::header::{
     CREATION_LOCK_OFFSET, FenceMode, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET,
 };
 use crate::layout::{Geometry, Kind, Sync};
-use crate::sys::getrandom;
+use crate::sys::{getrandom, now_ns};
 
 use attempt::Attempt;
 use map::Map;
@@ -191,14 +191,12 @@ fn unsupported_by_name(action: &'static str, address: &Address) -> Error {
 /// The header of a new ring.
 fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<Header, Error> {
     let nonce = getrandom::nonce().map_err(|errno| attempt.os("there is no randomness", errno))?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Ok(Header {
         kind: plan.kind,
         sync: plan.sync,
         fence: plan.fence,
         nonce,
-        // A clock before 1970 is no reason to fail.
-        created_ns: now.map_or(0, |now| now.as_nanos() as u64),
+        created_ns: now_ns(),
         geometry: plan.geometry,
         boot_id,
     })
@@ -223,14 +221,14 @@ fn publish_magic(map: &Map) -> Result<(), Errno> {
     // Release pairs with the Acquire in `magic`: who sees the magic sees the header.
     map.word64(MAGIC_OFFSET)
         .ok_or(Errno::EFAULT)?
-        .store(MAGIC.to_le(), Ordering::Release);
+        .store(MAGIC, Ordering::Release);
     Ok(())
 }
 
 /// The magic, or what is there instead.
 fn magic(map: &Map) -> u64 {
     map.word64(MAGIC_OFFSET)
-        .map_or(0, |word| u64::from_le(word.load(Ordering::Acquire)))
+        .map_or(0, |word| word.load(Ordering::Acquire))
 }
 
 /// A private copy of the header's bytes.

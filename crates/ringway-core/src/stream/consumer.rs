@@ -171,7 +171,7 @@ impl<R: Region> Consumer<R> {
 
     #[inline]
     fn find(&mut self, position: u64, number: u64) -> Result<Option<Found>, RecvError> {
-        // Acquire pairs with the release in `Producer::commit`: the payload is there. The word is
+        // Acquire pairs with the release in `Producer::publish`: the payload is there. The word is
         // fetched once; everything below works on this copy.
         let word = self.region.load_word(position, Ordering::Acquire);
         let to_end = self.capacity - (position & (self.capacity - 1));
