@@ -156,8 +156,7 @@ fn check_is_ours(attempt: Attempt<'_>, owners: &[u32]) -> Result<(), Error> {
         return Ok(());
     }
     let owner = owners.first().copied().unwrap_or(0);
-    let problem = format!("it belongs to user {owner}, and this process runs as user {euid}");
     Err(attempt
-        .error(ErrorKind::ForeignOwner, problem)
+        .foreign_owner(owner, euid)
         .remedy("remove it as that user, or as root"))
 }

@@ -144,7 +144,7 @@ fn fill_holes(
 }
 
 /// Bytes of storage behind a file.
-fn allocated(stat: &FileStat) -> u64 {
+pub(super) fn allocated(stat: &FileStat) -> u64 {
     (stat.st_blocks as u64).saturating_mul(512)
 }
 

@@ -116,7 +116,7 @@ pub(super) fn take_over(socket: &UnixStream) -> Result<(Segment, PeerCredentials
     // All of a ring's memory is allocated when it is made. Holes would be filled at this process's
     // expense, or not be, and then an access to them is a signal.
     let stat = fstat(file.as_fd()).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
-    if stat.st_blocks.saturating_mul(512) < stat.st_size {
+    if descriptor::allocated(&stat) < stat.st_size as u64 {
         return Err(attempt.not_a_ring("parts of its memory are not allocated"));
     }
     let (map, header) = descriptor::open(attempt, request, file.as_fd())?;
