@@ -146,11 +146,13 @@ fn look(view: &View) -> Stat {
     }
     if !is_there(Role::Producer) {
         tail = tail.max(head);
-        while let Some(next) = end_of(record(tail), tail, capacity_bytes)
-            && next - head <= capacity_bytes
-        {
-            sent = sent.saturating_add(u64::from(matches!(record(tail), Record::Message { .. })));
-            tail = next;
+        loop {
+            let found = record(tail);
+            match end_of(found, tail, capacity_bytes) {
+                Some(next) if next - head <= capacity_bytes => tail = next,
+                _ => break,
+            }
+            sent = sent.saturating_add(u64::from(matches!(found, Record::Message { .. })));
         }
     }
     let used_bytes = tail.saturating_sub(head).min(capacity_bytes);
