@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
+use crate::layout::cell::{MAX_CELL_LEN, MIN_CELL_LEN, MIN_CELLS};
 use crate::layout::header::FenceMode;
-use crate::layout::{Geometry, Kind, MAX_CAPACITY, Sync};
+use crate::layout::{Geometry, Kind, MAX_CAPACITY, MAX_PARTICIPANTS, Shape, Sync};
 use crate::liveness::keeper::{self, Refusal};
 use crate::ring::Ring;
 use crate::segment::attempt::Attempt;
@@ -17,6 +18,12 @@ const DEFAULT_CAPACITY: u64 = 4 << 20;
 
 /// The least capacity, in bytes: a page.
 const LEAST_CAPACITY: u64 = 4096;
+
+/// How many producers, and how many consumers, may be attached at once unless told otherwise.
+const DEFAULT_PARTICIPANTS: u32 = 32;
+
+/// Bytes of a cell unless told otherwise: two lines, which the processor fetches together.
+const DEFAULT_CELL_LEN: u32 = 128;
 
 /// Says where a ring lives and what it is like, then makes or opens it.
 ///
@@ -32,6 +39,10 @@ pub struct Builder {
     address: Address,
     capacity: u64,
     kind: Kind,
+    sync: Sync,
+    participants: u32,
+    cell_len: u32,
+    overwrite: bool,
     mode: u32,
     prefault: bool,
     lock_memory: bool,
@@ -66,6 +77,10 @@ impl Builder {
             address,
             capacity: DEFAULT_CAPACITY,
             kind: Kind::Spsc,
+            sync: Sync::Futex,
+            participants: DEFAULT_PARTICIPANTS,
+            cell_len: DEFAULT_CELL_LEN,
+            overwrite: false,
             mode: 0o600,
             prefault: true,
             lock_memory: false,
@@ -84,10 +99,55 @@ impl Builder {
         self
     }
 
-    /// The shape of a new ring. The default is [`Kind::Spsc`].
+    /// Who may take part in a new ring. The default is [`Kind::Spsc`].
+    ///
+    /// ```
+    /// use ringway_core::{Builder, Kind};
+    ///
+    /// let ring = Builder::new("memfd:")?.kind(Kind::Mpmc).create()?;
+    /// let (mut one, mut other) = (ring.sender()?, ring.sender()?);
+    /// one.send(b"from one")?;
+    /// other.send(b"from the other")?;
+    /// assert_eq!(ring.receiver()?.recv()?, b"from one");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
+        self
+    }
+
+    /// How the participants of a new ring exclude and wake each other. The default is
+    /// [`Sync::Futex`].
+    #[must_use]
+    pub fn sync(mut self, sync: Sync) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// How many producers and how many consumers may be attached to a new ring at once, in each role
+    /// that its kind has many of: from 1 to 60. The default is 32.
+    #[must_use]
+    pub fn participants(mut self, each: u32) -> Self {
+        self.participants = each;
+        self
+    }
+
+    /// Bytes of a cell in a new ring that has cells (all but [`Kind::Spsc`] with [`Sync::Futex`]),
+    /// rounded up to a power of two from 64 to 1 MiB. Sixteen bytes of a message's first cell are not
+    /// payload; longer messages take several cells. The default is 128.
+    #[must_use]
+    pub fn cell_len(mut self, bytes: u32) -> Self {
+        self.cell_len = bytes;
+        self
+    }
+
+    /// Whether sending to a full ring overwrites the oldest message that nobody is reading, instead of
+    /// waiting. [`Sender::overwritten`](crate::Sender::overwritten) and
+    /// [`Stat::overwritten`](crate::Stat::overwritten) count what was lost. The default is no.
+    #[must_use]
+    pub fn overwrite_oldest(mut self, yes: bool) -> Self {
+        self.overwrite = yes;
         self
     }
 
@@ -199,22 +259,7 @@ impl Builder {
     }
 
     fn plan(&self) -> Result<Plan, Error> {
-        let invalid = |problem: String| {
-            Error::new(ErrorKind::InvalidCapacity, "create", &self.address, problem).remedy(
-                format!("choose from {LEAST_CAPACITY} to {MAX_CAPACITY} bytes"),
-            )
-        };
-        if self.capacity == 0 {
-            return Err(invalid(
-                "a ring cannot have a capacity of 0 bytes".to_owned(),
-            ));
-        }
-        let geometry = self
-            .capacity
-            .max(LEAST_CAPACITY)
-            .checked_next_power_of_two()
-            .and_then(|capacity| Geometry::new(capacity, self.kind.participants()))
-            .ok_or_else(|| invalid(format!("{} bytes are not representable", self.capacity)))?;
+        let geometry = self.geometry()?;
         let attempt = Attempt {
             action: "create",
             address: &self.address,
@@ -229,9 +274,56 @@ impl Builder {
         };
         Ok(Plan {
             kind: self.kind,
-            sync: Sync::Futex,
+            sync: self.sync,
+            overwrite: self.overwrite,
             geometry,
             fence,
         })
+    }
+
+    fn geometry(&self) -> Result<Geometry, Error> {
+        let invalid = |problem: String, remedy: String| {
+            Error::new(ErrorKind::InvalidCapacity, "create", &self.address, problem).remedy(remedy)
+        };
+        let of_capacity = format!("choose from {LEAST_CAPACITY} to {MAX_CAPACITY} bytes");
+        if self.capacity == 0 {
+            let problem = "a ring cannot have a capacity of 0 bytes".to_owned();
+            return Err(invalid(problem, of_capacity));
+        }
+        let participants = self
+            .kind
+            .participants(self.participants)
+            .filter(|&all| self.participants > 0 && all <= MAX_PARTICIPANTS)
+            .ok_or_else(|| {
+                let each = self.participants;
+                let problem = format!("a ring cannot have {each} producers or consumers");
+                invalid(
+                    problem,
+                    format!("choose from 1 to {}", MAX_PARTICIPANTS / 2),
+                )
+            })?;
+        let cell_len = self
+            .cell_len
+            .max(MIN_CELL_LEN)
+            .checked_next_power_of_two()
+            .filter(|&len| len <= MAX_CELL_LEN)
+            .ok_or_else(|| {
+                let problem = format!("a cell cannot have {} bytes", self.cell_len);
+                let remedy = format!("choose from {MIN_CELL_LEN} to {MAX_CELL_LEN} bytes");
+                invalid(problem, remedy)
+            })?;
+        let shape = Shape::of(self.kind, self.sync, self.overwrite, cell_len);
+        let least = match shape {
+            Shape::Stream => LEAST_CAPACITY,
+            Shape::Cells(len) => LEAST_CAPACITY.max(MIN_CELLS * u64::from(len)),
+        };
+        self.capacity
+            .max(least)
+            .checked_next_power_of_two()
+            .and_then(|capacity| Geometry::new(self.kind, shape, participants, capacity))
+            .ok_or_else(|| {
+                let problem = format!("{} bytes are not representable", self.capacity);
+                invalid(problem, of_capacity)
+            })
     }
 }

@@ -17,6 +17,7 @@ mod segment;
 mod sender;
 mod stat;
 mod stream;
+mod sync;
 mod sys;
 #[cfg(feature = "verify")]
 pub mod verify;

@@ -126,7 +126,8 @@ impl Ring {
         let header = &self.header;
         let region = Memory::mapped(Arc::clone(&self.map), &header.geometry, header.fence)
             .ok_or_else(|| self.corrupt())?;
-        let participant = Participant::attach(&self.map, role, &self.address)?;
+        let slots = header.geometry.slots(role);
+        let participant = Participant::attach(&self.map, role, slots, &self.address)?;
         Ok((region, participant))
     }
 

@@ -45,7 +45,7 @@ impl HeapRing {
     /// An empty ring. `None` unless `capacity` is a power of two from 64 bytes on for which there is
     /// memory.
     pub fn new(capacity: u64) -> Option<Self> {
-        let heap = Heap::new(Geometry::new(capacity, Kind::Spsc.participants())?)?;
+        let heap = Heap::new(Geometry::stream(capacity)?)?;
         let region = heap.region();
         Some(Self { heap, region })
     }
@@ -301,10 +301,11 @@ impl Header {
         Some(Self(header::Header {
             kind: Kind::Spsc,
             sync: Sync::Futex,
+            overwrite: false,
             fence: FenceMode::Symmetric,
             nonce: [0; 16],
             created_ns: 0,
-            geometry: Geometry::new(capacity, Kind::Spsc.participants())?,
+            geometry: Geometry::stream(capacity)?,
             boot_id: [0; 16],
         }))
     }

@@ -1,4 +1,7 @@
-//! The control lines of a stream ring. Each line has one writer, but for the wake words, which the
+//! The control lines.
+//!
+//! # Stream ring
+//! Each line has one writer, but for the wake words, which the
 //! sleeper sets and the waker clears.
 //!
 //! | offset | width | field | written by |
@@ -14,12 +17,26 @@
 //!
 //! Each "closed" word lies beside the event that the *other* side looks at after every operation: one
 //! line, hardly ever written, serves both questions.
+//!
+//! # Cell ring
+//!
+//! | offset | width | field | written by |
+//! |---|---|---|---|
+//! | 256 | 8 | claim hint: a cell where claiming may go on | producers |
+//! | 384 | 8 | head: cells before it are free for the next lap | all |
+//! | 512 | 4 | data event: 1 while a consumer may be asleep | all |
+//! | 516 | 4 | raised when a consumer comes or goes | consumers |
+//! | 640 | 4 | space event: 1 while a producer may be asleep | all |
+//! | 644 | 4 | raised when a producer comes or goes | producers |
+//! | 768 | 8 | take hint: a cell where taking may go on | consumers |
+//! | 896 | 64 | the lock: `pthread_mutex_t`, or `sem_t` | lock-based kinds |
+//! | 960 | 8 | the lock's holder, where the lock does not tell | lock-based kinds |
 
 use super::LINE;
 
 /// Offset of the first control line.
 pub(crate) const CONTROL_OFFSET: usize = 256;
-/// Bytes of all control lines, with room for those of other kinds.
+/// Bytes of all control lines.
 pub(crate) const CONTROL_LEN: usize = 6 * LINE;
 
 /// The producer's line. It is the truth for observers and a hint for nobody: the producer's place is
@@ -43,4 +60,20 @@ pub(crate) const SPACE_EVENT: usize = CONTROL_OFFSET + 3 * LINE;
 /// Set once, when the producer ends the stream.
 pub(crate) const PRODUCER_CLOSED: usize = SPACE_EVENT + 4;
 
+/// Cell ring: where claiming may go on, a cell's position.
+pub(crate) const CLAIM_HINT: usize = TAIL;
+/// Cell ring: raised when a consumer comes or goes.
+pub(crate) const CONSUMERS_CHANGED: usize = CONSUMER_CLOSED;
+/// Cell ring: raised when a producer comes or goes.
+pub(crate) const PRODUCERS_CHANGED: usize = PRODUCER_CLOSED;
+/// Cell ring: where taking may go on, a cell's position.
+pub(crate) const TAKE_HINT: usize = CONTROL_OFFSET + 4 * LINE;
+/// Cell ring: the lock of lock-based kinds, [`LOCK_LEN`] bytes.
+pub(crate) const LOCK: usize = CONTROL_OFFSET + 5 * LINE;
+/// Bytes kept for the lock.
+pub(crate) const LOCK_LEN: usize = 64;
+/// Cell ring: a 64-bit word for who holds the lock.
+pub(crate) const LOCK_HOLDER: usize = LOCK + LOCK_LEN;
+
+const _: () = assert!(LOCK_HOLDER + 8 <= CONTROL_OFFSET + CONTROL_LEN);
 const _: () = assert!(SPACE_EVENT + LINE <= CONTROL_OFFSET + CONTROL_LEN);

@@ -17,14 +17,17 @@
 //! | 80 | 8 | offset of the control lines |
 //! | 88 | 8 | offset of the data region |
 //! | 96 | 8 | capacity: length of the data region, a power of two |
-//! | 104 | 8 | zero |
+//! | 104 | 4 | length of a cell; 0 in a stream ring |
+//! | 108 | 4 | 1 if producers overwrite the oldest message, else 0 |
 //! | 112 | 16 | boot id under which the participants' words were written |
 //! | 128 | 4 | creation lock: a liveness word of whoever initialises |
-//! | 132 | 124 | zero |
+//! | 132 | 4 | zero |
+//! | 136 | 4 | sysv-sem: id of the semaphore set, plus 1; else zero |
+//! | 140 | 116 | zero |
 
 use super::control::CONTROL_OFFSET;
 use super::participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
-use super::{Geometry, Kind, Sync};
+use super::{Geometry, Kind, Shape, Sync};
 
 /// Bytes of the header.
 pub(crate) const HEADER_LEN: usize = 256;
@@ -34,6 +37,8 @@ pub(crate) const MAGIC_OFFSET: usize = 0;
 pub(crate) const BOOT_ID_OFFSET: usize = 112;
 /// Offset of the creation lock, a 32-bit liveness word.
 pub(crate) const CREATION_LOCK_OFFSET: usize = 128;
+/// Offset of the semaphore set's id plus 1, a 32-bit word. Whoever makes the set writes it.
+pub(crate) const SEMAPHORES_OFFSET: usize = 136;
 
 /// What the first eight bytes of a finished segment hold.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"RINGWAY\n");
@@ -76,6 +81,8 @@ pub(crate) struct Header {
     pub(crate) nonce: [u8; 16],
     pub(crate) created_ns: u64,
     pub(crate) geometry: Geometry,
+    /// Whether producers overwrite the oldest message when the ring is full.
+    pub(crate) overwrite: bool,
     pub(crate) boot_id: [u8; 16],
 }
 
@@ -115,6 +122,10 @@ impl Header {
         put(80, &(CONTROL_OFFSET as u64).to_le_bytes());
         put(88, &self.geometry.data_offset().to_le_bytes());
         put(96, &self.geometry.capacity().to_le_bytes());
+        if let Shape::Cells(cell_len) = self.geometry.shape() {
+            put(104, &cell_len.to_le_bytes());
+        }
+        put(108, &u32::from(self.overwrite).to_le_bytes());
         put(BOOT_ID_OFFSET, &self.boot_id);
         bytes
     }
@@ -138,13 +149,20 @@ impl Header {
         let fence = FenceMode::from_code(u32_at(12)).ok_or(HeaderError::Field("fence mode"))?;
         let kind = Kind::from_code(u32_at(24)).ok_or(HeaderError::Field("ring kind"))?;
         let sync = Sync::from_code(u32_at(28)).ok_or(HeaderError::Field("sync kind"))?;
-        let geometry = Geometry::new(u64_at(96), u32_at(72)).ok_or(HeaderError::Geometry)?;
+        let overwrite = match u32_at(108) {
+            0 => false,
+            1 => true,
+            _ => return Err(HeaderError::Field("policy")),
+        };
+        let shape = Shape::of(kind, sync, overwrite, u32_at(104));
+        let geometry =
+            Geometry::new(kind, shape, u32_at(72), u64_at(96)).ok_or(HeaderError::Geometry)?;
         let told_truly = u64_at(56) == geometry.total_len()
             && u64_at(64) == PARTICIPANTS_OFFSET as u64
             && u32_at(76) == SLOT_LEN as u32
             && u64_at(80) == CONTROL_OFFSET as u64
             && u64_at(88) == geometry.data_offset()
-            && geometry.participants() == kind.participants();
+            && (shape != Shape::Stream || u32_at(104) == 0);
         if !told_truly {
             return Err(HeaderError::Geometry);
         }
@@ -160,17 +178,9 @@ impl Header {
             nonce: array(bytes, 32),
             created_ns: u64_at(48),
             geometry,
+            overwrite,
             boot_id: array(bytes, BOOT_ID_OFFSET),
         })
-    }
-}
-
-impl Kind {
-    /// Slots in the participants table of a ring of this kind.
-    pub(crate) fn participants(self) -> u32 {
-        match self {
-            Self::Spsc => 2,
-        }
     }
 }
 
@@ -207,7 +217,8 @@ mod tests {
             fence: FenceMode::Asymmetric,
             nonce: [7; 16],
             created_ns: 1,
-            geometry: Geometry::new(1 << 20, 2).unwrap(),
+            geometry: Geometry::stream(1 << 20).unwrap(),
+            overwrite: false,
             boot_id: [9; 16],
         }
     }
@@ -249,7 +260,7 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             let decoded = Header::decode(&bytes, total);
             match bit / 8 {
-                0..12 | 16..32 | 56..104 => assert!(decoded.is_err(), "bit {bit}"),
+                0..12 | 16..32 | 56..112 => assert!(decoded.is_err(), "bit {bit}"),
                 // 1 and 2 are both fence modes, but they differ in two bits.
                 12..16 => assert!(decoded.is_err(), "bit {bit}"),
                 _ => assert!(decoded.is_ok(), "bit {bit}"),

@@ -5,17 +5,18 @@
 //! | 0 | 256 | [`header`]: identity and geometry, written once by the creator |
 //! | 256 | 1024 | [`control`]: indices, counters and wake words, each writer on lines of its own |
 //! | 1024 | 1024 + 128 n | [`participant`]: one slot per attached process |
-//! | data | data + capacity | [`record`]: the messages |
+//! | data | data + capacity | the messages: [`record`]s, or [`cell`]s |
 //!
 //! Everything is little-endian and of fixed width; nothing is a pointer.
 
+pub(crate) mod cell;
 pub(crate) mod control;
 pub(crate) mod header;
 pub(crate) mod participant;
 pub(crate) mod record;
 
 use control::CONTROL_OFFSET;
-use participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
+use participant::{PARTICIPANTS_OFFSET, Role, SLOT_LEN};
 
 /// The distance that keeps two writers off each other's cache lines: two lines, because the
 /// prefetcher of x86-64 fetches pairs.
@@ -30,71 +31,175 @@ pub(crate) const MIN_CAPACITY: u64 = 64;
 /// The largest capacity, in bytes: a quarter of what 48 address bits can map.
 pub(crate) const MAX_CAPACITY: u64 = 1 << 46;
 
-/// The most participants whose liveness words lie within [`crate::segment::map::FRONT`].
-pub(crate) const MAX_PARTICIPANTS: u32 = 256;
+/// The most participants: a sleeper waits on the liveness words of all others and on a word of its own
+/// with one system call, which takes 128 words.
+pub(crate) const MAX_PARTICIPANTS: u32 = 120;
 
 const _: () = assert!(CONTROL_OFFSET >= header::HEADER_LEN);
 const _: () = assert!(CONTROL_OFFSET + control::CONTROL_LEN <= PARTICIPANTS_OFFSET);
 
-/// The shape of a ring. Recorded in the header; fixed for the life of the ring.
+/// Who takes part in a ring. Recorded in the header; fixed for the life of the ring.
+///
+/// Several consumers share the work: each message goes to one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// The stream ring: one producer, one consumer, records of any size packed one after the other.
+    /// One producer, one consumer. With [`Sync::Futex`] this is the stream ring: records of any size
+    /// packed one after the other, the fastest of all.
     Spsc,
+    /// Many producers, one consumer.
+    Mpsc,
+    /// One producer, many consumers.
+    Spmc,
+    /// Many producers, many consumers.
+    Mpmc,
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Spsc, Self::Mpsc, Self::Spmc, Self::Mpmc];
+
     /// The name that the CLI and `stat` use.
     ///
     /// ```
-    /// assert_eq!(ringway_core::Kind::Spsc.name(), "spsc");
+    /// assert_eq!(ringway_core::Kind::Mpmc.name(), "mpmc");
     /// ```
     pub fn name(self) -> &'static str {
         match self {
             Self::Spsc => "spsc",
+            Self::Mpsc => "mpsc",
+            Self::Spmc => "spmc",
+            Self::Mpmc => "mpmc",
         }
+    }
+
+    /// Whether the kind has room for several processes in `role`.
+    ///
+    /// ```
+    /// use ringway_core::{Kind, Role};
+    ///
+    /// assert!(Kind::Mpsc.allows_many(Role::Producer));
+    /// assert!(!Kind::Mpsc.allows_many(Role::Consumer));
+    /// ```
+    pub fn allows_many(self, role: Role) -> bool {
+        match role {
+            Role::Producer => matches!(self, Self::Mpsc | Self::Mpmc),
+            Role::Consumer => matches!(self, Self::Spmc | Self::Mpmc),
+        }
+    }
+
+    /// Slots for participants, with `each` in every role that the kind has many of.
+    pub(crate) fn participants(self, each: u32) -> Option<u32> {
+        let of = |role| if self.allows_many(role) { each } else { 1 };
+        of(Role::Producer).checked_add(of(Role::Consumer))
+    }
+
+    /// How many of `participants` are producers; the rest are consumers. `None` if a kind of this name
+    /// cannot have so many slots.
+    fn producers(self, participants: u32) -> Option<u32> {
+        let producers = match self {
+            Self::Spsc | Self::Spmc => 1,
+            Self::Mpsc => participants.checked_sub(1)?,
+            Self::Mpmc => participants / 2,
+        };
+        (self.participants(producers.max(participants.checked_sub(producers)?))
+            == Some(participants))
+        .then_some(producers)
     }
 
     fn code(self) -> u32 {
         match self {
             Self::Spsc => 1,
+            Self::Mpsc => 2,
+            Self::Spmc => 3,
+            Self::Mpmc => 4,
         }
     }
 
     fn from_code(code: u32) -> Option<Self> {
-        (code == Self::Spsc.code()).then_some(Self::Spsc)
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 }
 
-/// How the sides of a ring exclude and wake each other. Recorded in the header.
+/// How the participants of a ring exclude and wake each other. Recorded in the header.
+///
+/// All have the same interface and the same promises; [`Sync::Futex`] is the fastest by far. The others
+/// are for who has to work with what they stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Sync {
     /// Lock-free, with an eventcount on futex words for sleeping.
     Futex,
+    /// A robust `PTHREAD_PROCESS_SHARED` mutex in the segment, and a condition variable beside it.
+    ///
+    /// For peers that trust each other: the C library keeps pointers in its mutex.
+    Pthread,
+    /// POSIX semaphores in the segment: one to exclude, and one for each participant to sleep on.
+    PosixSem,
+    /// A System V semaphore set: one to exclude, which the kernel gives back for the dead (`SEM_UNDO`),
+    /// and one for each participant to sleep on.
+    SysvSem,
+    /// Lock-free; sleepers are woken by a message in a POSIX message queue, which can be polled.
+    Mqueue,
 }
 
 impl Sync {
+    /// All kinds of synchronisation.
+    pub const ALL: [Self; 5] = [
+        Self::Futex,
+        Self::Pthread,
+        Self::PosixSem,
+        Self::SysvSem,
+        Self::Mqueue,
+    ];
+
     /// The name that the CLI and `stat` use.
     ///
     /// ```
-    /// assert_eq!(ringway_core::Sync::Futex.name(), "futex");
+    /// assert_eq!(ringway_core::Sync::PosixSem.name(), "posix-sem");
     /// ```
     pub fn name(self) -> &'static str {
         match self {
             Self::Futex => "futex",
+            Self::Pthread => "pthread",
+            Self::PosixSem => "posix-sem",
+            Self::SysvSem => "sysv-sem",
+            Self::Mqueue => "mqueue",
         }
     }
 
     fn code(self) -> u32 {
         match self {
             Self::Futex => 1,
+            Self::Pthread => 2,
+            Self::PosixSem => 3,
+            Self::SysvSem => 4,
+            Self::Mqueue => 5,
         }
     }
 
     fn from_code(code: u32) -> Option<Self> {
-        (code == Self::Futex.code()).then_some(Self::Futex)
+        Self::ALL.into_iter().find(|sync| sync.code() == code)
+    }
+}
+
+/// How the messages of a ring lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One after the other ([`record`]).
+    Stream,
+    /// In cells of so many bytes, a power of two ([`cell`]).
+    Cells(u32),
+}
+
+impl Shape {
+    /// The shape of a ring: a stream where one producer and one consumer need nothing else.
+    pub(crate) fn of(kind: Kind, sync: Sync, overwrite: bool, cell_len: u32) -> Self {
+        if kind == Kind::Spsc && sync == Sync::Futex && !overwrite {
+            Self::Stream
+        } else {
+            Self::Cells(cell_len)
+        }
     }
 }
 
@@ -102,26 +207,47 @@ impl Sync {
 /// this private copy; it never reads geometry from the segment again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
+    shape: Shape,
     capacity: u64,
+    producers: u32,
     participants: u32,
     data_offset: u64,
 }
 
 impl Geometry {
     /// The only place that decides where things lie. `None` if the numbers are out of range.
-    pub(crate) fn new(capacity: u64, participants: u32) -> Option<Self> {
+    pub(crate) fn new(kind: Kind, shape: Shape, participants: u32, capacity: u64) -> Option<Self> {
         let in_range = (MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity)
-            && (1..=MAX_PARTICIPANTS).contains(&participants);
+            && (2..=MAX_PARTICIPANTS).contains(&participants);
         if !in_range || !capacity.is_power_of_two() {
             return None;
         }
+        if let Shape::Cells(cell_len) = shape {
+            let cells = capacity.checked_div(cell_len.into())?;
+            let in_range = (cell::MIN_CELL_LEN..=cell::MAX_CELL_LEN).contains(&cell_len)
+                && cells >= cell::MIN_CELLS;
+            if !in_range || !cell_len.is_power_of_two() {
+                return None;
+            }
+        }
         let table_end = PARTICIPANTS_OFFSET as u64 + u64::from(participants) * SLOT_LEN as u64;
-        let data_offset = table_end.next_multiple_of(DATA_ALIGN);
         Some(Self {
+            shape,
             capacity,
+            producers: kind.producers(participants)?,
             participants,
-            data_offset,
+            data_offset: table_end.next_multiple_of(DATA_ALIGN),
         })
+    }
+
+    /// A stream ring's.
+    pub(crate) fn stream(capacity: u64) -> Option<Self> {
+        Self::new(Kind::Spsc, Shape::Stream, 2, capacity)
+    }
+
+    /// How the messages lie.
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// Bytes in the data region, a power of two.
@@ -132,6 +258,14 @@ impl Geometry {
     /// Slots in the participants table.
     pub(crate) fn participants(&self) -> u32 {
         self.participants
+    }
+
+    /// The slots of those in `role`: first all producers, then all consumers.
+    pub(crate) fn slots(&self, role: Role) -> std::ops::Range<u32> {
+        match role {
+            Role::Producer => 0..self.producers,
+            Role::Consumer => self.producers..self.participants,
+        }
     }
 
     /// Where the data region starts, in bytes from the start of the segment.

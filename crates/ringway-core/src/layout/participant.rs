@@ -9,10 +9,16 @@
 //! | 20 | 4 | the liveness word that the other fields belong to, written after them |
 //! | 24 | 8 | inode of the holder's pid namespace |
 //! | 32 | 8 | when it attached, nanoseconds since 1970 |
-//! | 40 | 88 | zero |
+//! | 40 | 4 | what the holder sleeps for: 0 nothing, 1 a message, 2 room |
+//! | 44 | 4 | 1 if the last holder closed when it left |
+//! | 48 | 8 | messages that the slot's holders ever sent or released |
+//! | 56 | 8 | messages that they ever overwrote |
+//! | 64 | 32 | posix-sem: the semaphore (`sem_t`) that the holder sleeps on |
+//! | 96 | 32 | zero |
 //!
-//! In a stream ring slot 0 is the producer's and slot 1 the consumer's, so that taking the role and
-//! being seen to live is one compare-and-swap.
+//! Slots belong to roles: first come the producers' slots, then the consumers'. So taking a role and
+//! being seen to live is one compare-and-swap. The fields from 40 on are those of cell rings; a stream
+//! ring leaves them zero.
 
 use super::LINE;
 
@@ -30,6 +36,16 @@ pub(crate) const PID: usize = 16;
 pub(crate) const FILLED_FOR: usize = 20;
 pub(crate) const PID_NAMESPACE: usize = 24;
 pub(crate) const ATTACHED_NS: usize = 32;
+pub(crate) const ASLEEP: usize = 40;
+pub(crate) const CLOSED: usize = 44;
+pub(crate) const MESSAGES: usize = 48;
+pub(crate) const OVERWRITTEN: usize = 56;
+pub(crate) const SEMAPHORE: usize = 64;
+
+/// What [`ASLEEP`] says.
+pub(crate) const AWAKE: u32 = 0;
+pub(crate) const FOR_MESSAGE: u32 = 1;
+pub(crate) const FOR_ROOM: u32 = 2;
 
 /// Offset of slot `index` in the segment.
 pub(crate) const fn slot_offset(index: u32) -> usize {
@@ -72,13 +88,5 @@ impl Role {
         [Self::Producer, Self::Consumer]
             .into_iter()
             .find(|role| role.code() == code)
-    }
-
-    /// The slot that belongs to this role in a stream ring.
-    pub(crate) fn stream_slot(self) -> u32 {
-        match self {
-            Self::Producer => 0,
-            Self::Consumer => 1,
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Taking part: a slot in the participants table, held while a handle lives.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -9,7 +10,8 @@ use super::{Liveness, settle};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::participant::{
-    ATTACHED_NS, EPOCH, FILLED_FOR, LIVENESS, PID, PID_NAMESPACE, ROLE, Role, slot_offset,
+    ASLEEP, ATTACHED_NS, AWAKE, CLOSED, EPOCH, FILLED_FOR, LIVENESS, PID, PID_NAMESPACE, ROLE,
+    Role, slot_offset,
 };
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
@@ -23,29 +25,51 @@ const ATTEMPTS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Participant {
     _claim: Claim,
+    /// Its index in the participants table.
+    pub(crate) slot: u32,
+    /// How often the slot has been taken.
+    pub(crate) epoch: u64,
 }
 
 impl Participant {
-    /// Takes the slot of `role` in a stream ring, from nobody or from the dead.
-    pub(crate) fn attach(map: &Arc<Map>, role: Role, address: &Address) -> Result<Self, Error> {
-        let slot = slot_offset(role.stream_slot());
-        let word = map.word32(slot + LIVENESS).ok_or_else(|| {
-            let problem = "the segment has no participants table";
-            Error::new(ErrorKind::Corrupt, "attach to", address, problem)
-        })?;
-        for _ in 0..ATTEMPTS {
+    /// Takes one of `slots`, which are those of `role`, from nobody or from the dead.
+    pub(crate) fn attach(
+        map: &Arc<Map>,
+        role: Role,
+        slots: Range<u32>,
+        address: &Address,
+    ) -> Result<Self, Error> {
+        let liveness = |slot| {
+            let word = map.word32(slot_offset(slot) + LIVENESS)?;
             // Acquire pairs with the release of a leaving holder.
-            let found = word.load(Ordering::Acquire);
+            Some(word.load(Ordering::Acquire))
+        };
+        for _ in 0..ATTEMPTS {
+            // The dead are left as they are while there is a free slot: they have something to tell.
+            let free = |state| {
+                slots
+                    .clone()
+                    .find(|&slot| liveness(slot).map(Liveness::of) == Some(state))
+            };
+            let Some(slot) = free(Liveness::Absent).or_else(|| free(Liveness::Dead)) else {
+                break;
+            };
+            let offset = slot_offset(slot);
+            let found = liveness(slot).unwrap_or(0);
             if Liveness::of(found) == Liveness::Alive {
-                return Err(taken(map, slot, role, address));
+                continue;
             }
-            match keeper::take(map, slot + LIVENESS, found) {
+            match keeper::take(map, offset + LIVENESS, found) {
                 Ok(claim) => {
                     if Liveness::of(found) == Liveness::Dead {
                         settle();
                     }
-                    fill(map, slot, role, claim.pid());
-                    return Ok(Self { _claim: claim });
+                    let epoch = fill(map, offset, role, claim.pid());
+                    return Ok(Self {
+                        _claim: claim,
+                        slot,
+                        epoch,
+                    });
                 }
                 Err(Refusal::Changed(_)) => continue,
                 Err(refusal) => {
@@ -54,22 +78,28 @@ impl Participant {
                 }
             }
         }
-        Err(taken(map, slot, role, address))
+        Err(taken(map, slots, role, address))
     }
 }
 
-fn taken(map: &Map, slot: usize, role: Role, address: &Address) -> Error {
+fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {
     let pid = holder_pid(|offset| {
-        map.word32(slot + offset)
+        map.word32(slot_offset(slots.start) + offset)
             .map(|word| word.load(Ordering::Acquire))
     });
-    let problem = format!(
-        "process {pid} is its {} already, and there can be one",
-        role.name()
-    );
-    Error::new(ErrorKind::RoleTaken { pid }, "attach to", address, problem).remedy(format!(
-        "wait for process {pid} to end, or use another address"
-    ))
+    let name = role.name();
+    let (problem, remedy) = if slots.len() == 1 {
+        (
+            format!("process {pid} is its {name} already, and there can be one"),
+            format!("wait for process {pid} to end, or use another address"),
+        )
+    } else {
+        (
+            format!("it has {} {name}s already, as many as it can", slots.len()),
+            format!("wait for one to end, or create the ring for more {name}s"),
+        )
+    };
+    Error::new(ErrorKind::RoleTaken { pid }, "attach to", address, problem).remedy(remedy)
 }
 
 /// The process id in a slot, 0 if its holder has not written it down yet. `load32` reads a word of the
@@ -87,7 +117,8 @@ pub(crate) fn holder_pid(load32: impl Fn(usize) -> Option<u32>) -> u32 {
     0
 }
 
-fn fill(map: &Map, slot: usize, role: Role, pid: u32) {
+/// Writes down who holds the slot at `slot`, and returns the epoch.
+fn fill(map: &Map, slot: usize, role: Role, pid: u32) -> u64 {
     let store32 = |offset, value, order| {
         if let Some(word) = map.word32(slot + offset) {
             word.store(value, order);
@@ -102,14 +133,19 @@ fn fill(map: &Map, slot: usize, role: Role, pid: u32) {
     store32(PID, pid, Ordering::Relaxed);
     store64(PID_NAMESPACE, pid_namespace());
     store64(ATTACHED_NS, now_ns());
-    if let Some(epoch) = map.word64(slot + EPOCH) {
-        epoch.fetch_add(1, Ordering::Relaxed);
-    }
+    store32(ASLEEP, AWAKE, Ordering::Relaxed);
+    store32(CLOSED, 0, Ordering::Relaxed);
+    // Release: who sees the new epoch sees a slot that is awake and open. What the last holder owned
+    // is the dead's from here on.
+    let epoch = map
+        .word64(slot + EPOCH)
+        .map_or(0, |epoch| epoch.fetch_add(1, Ordering::Release));
     let held = map
         .word32(slot + LIVENESS)
         .map_or(0, |word| word.load(Ordering::Relaxed));
     // Release pairs with the acquire in `holder_pid`: the fields belong to this word.
     store32(FILLED_FOR, held, Ordering::Release);
+    epoch.wrapping_add(1)
 }
 
 /// The inode of this process's pid namespace, 0 where /proc does not tell.

@@ -89,6 +89,7 @@ impl<'a> Request<'a> {
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) sync: Sync,
+    pub(crate) overwrite: bool,
     pub(crate) geometry: Geometry,
     pub(crate) fence: FenceMode,
 }
@@ -194,6 +195,7 @@ fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<He
     Ok(Header {
         kind: plan.kind,
         sync: plan.sync,
+        overwrite: plan.overwrite,
         fence: plan.fence,
         nonce,
         created_ns: now_ns(),

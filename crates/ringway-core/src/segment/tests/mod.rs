@@ -109,7 +109,8 @@ pub(super) fn plan_of(capacity: u64) -> Plan {
     Plan {
         kind: Kind::Spsc,
         sync: Sync::Futex,
-        geometry: Geometry::new(capacity, Kind::Spsc.participants()).unwrap(),
+        overwrite: false,
+        geometry: Geometry::stream(capacity).unwrap(),
         fence: FenceMode::Asymmetric,
     }
 }

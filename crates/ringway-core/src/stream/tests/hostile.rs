@@ -29,7 +29,7 @@ struct Liar {
 
 impl Liar {
     fn new(seed: u64) -> Self {
-        let heap = Heap::new(Geometry::new(CAPACITY, 2).unwrap()).unwrap();
+        let heap = Heap::new(Geometry::stream(CAPACITY).unwrap()).unwrap();
         Self {
             truth: heap.region(),
             state: Cell::new(seed | 1),

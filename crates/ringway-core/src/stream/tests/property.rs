@@ -56,7 +56,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let heap = Heap::new(Geometry::new(CAPACITY, 2).unwrap()).unwrap();
+        let heap = Heap::new(Geometry::stream(CAPACITY).unwrap()).unwrap();
         let producer = Producer::resume(heap.region()).unwrap();
         let consumer = Consumer::resume(heap.region()).unwrap();
         Self {

@@ -12,7 +12,7 @@ use crate::stream::consumer::Consumer;
 use crate::stream::producer::Producer;
 
 fn heap() -> Arc<Heap> {
-    Heap::new(Geometry::new(128, 2).unwrap()).unwrap()
+    Heap::new(Geometry::stream(128).unwrap()).unwrap()
 }
 
 fn send(heap: &Arc<Heap>, message: &[u8]) -> Result<(), SendError> {

@@ -54,7 +54,7 @@ fn receive(consumer: &mut Consumer<Memory>) -> Result<Vec<u8>, RecvError> {
 
 #[test]
 fn every_message_arrives_whole_and_in_order() {
-    let heap = Heap::new(Geometry::new(CAPACITY, 2).unwrap()).unwrap();
+    let heap = Heap::new(Geometry::stream(CAPACITY).unwrap()).unwrap();
     let mut producer = Producer::resume(heap.region()).unwrap();
     let mut consumer = Consumer::resume(heap.region()).unwrap();
     let sender = std::thread::spawn(move || {
