@@ -24,7 +24,14 @@ impl MonotonicTime {
         libc::time_t::try_from(at.as_secs()).ok().map(|_| Self(at))
     }
 
-    fn timespec(self) -> libc::timespec {
+    /// What is left until then; `None` when it has passed.
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).ok()?;
+        let left = self.0.checked_sub(Duration::from(now))?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    pub(super) fn timespec(self) -> libc::timespec {
         libc::timespec {
             tv_sec: self.0.as_secs() as libc::time_t,
             tv_nsec: self.0.subsec_nanos() as libc::c_long,
@@ -41,7 +48,10 @@ pub(crate) enum Wake {
     TimedOut,
 }
 
-/// Sleeps while every word holds the value beside it; at most two words.
+/// The most words that can be waited for at once.
+pub(crate) const MAX_WORDS: usize = 128;
+
+/// Sleeps while every word holds the value beside it; at most [`MAX_WORDS`].
 ///
 /// Works across processes and mappings (the key is the memory object, not the address).
 pub(crate) fn wait(words: &[(&AtomicU32, u32)], deadline: Option<MonotonicTime>) -> Wake {
@@ -62,20 +72,13 @@ pub(crate) fn wait(words: &[(&AtomicU32, u32)], deadline: Option<MonotonicTime>)
                 libc::FUTEX_BITSET_MATCH_ANY,
             )
         },
-        [first, second] => {
-            let waiters = [waiter(first), waiter(second)];
-            // SAFETY: `waiters` is an array of two initialised entries that name live, aligned
-            // 32-bit words; the kernel reads it, the words and the timespec, and writes nothing.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_futex_waitv,
-                    waiters.as_ptr(),
-                    waiters.len() as libc::c_uint,
-                    0 as libc::c_uint,
-                    timeout,
-                    libc::CLOCK_MONOTONIC,
-                )
+        [first, second] => wait_for_all(&[waiter(first), waiter(second)], timeout),
+        words if words.len() <= MAX_WORDS => {
+            let mut waiters = [NO_WAITER; MAX_WORDS];
+            for (waiter_of, word) in waiters.iter_mut().zip(words) {
+                *waiter_of = waiter(word);
             }
+            wait_for_all(&waiters[..words.len()], timeout)
         }
         _ => return Wake::Check,
     };
@@ -86,9 +89,30 @@ pub(crate) fn wait(words: &[(&AtomicU32, u32)], deadline: Option<MonotonicTime>)
     }
 }
 
-fn waiter((word, value): &(&AtomicU32, u32)) -> libc::futex_waitv {
+/// Its words must be live; `timeout` null or a deadline on CLOCK_MONOTONIC.
+fn wait_for_all(waiters: &[libc::futex_waitv], timeout: *const libc::timespec) -> libc::c_long {
+    // SAFETY: initialised entries that name live, aligned 32-bit words; the kernel reads them, the
+    // words and the timespec, and writes nothing.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            waiters.as_ptr(),
+            waiters.len() as libc::c_uint,
+            0 as libc::c_uint,
+            timeout,
+            libc::CLOCK_MONOTONIC,
+        )
+    }
+}
+
+/// Zero but for what [`waiter`] fills in.
+const NO_WAITER: libc::futex_waitv = {
     // SAFETY: futex_waitv is plain integers, for which zero is a value; `__reserved` must be zero.
-    let mut waiter: libc::futex_waitv = unsafe { std::mem::zeroed() };
+    unsafe { std::mem::zeroed() }
+};
+
+fn waiter((word, value): &(&AtomicU32, u32)) -> libc::futex_waitv {
+    let mut waiter = NO_WAITER;
     waiter.val = u64::from(*value);
     waiter.uaddr = word.as_ptr() as u64;
     waiter.flags = libc::FUTEX2_SIZE_U32 as u32;
