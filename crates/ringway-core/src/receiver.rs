@@ -99,8 +99,7 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv), and [`RecvError::BufferTooSmall`], which releases nothing.
     #[inline]
     pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let found = self.receiving.try_take(1)?;
-        self.take_into(found, buffer)
+        self.receiving.try_recv_into(buffer)
     }
 
     /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
@@ -118,8 +117,7 @@ impl Receiver {
     /// ```
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let found = self.receiving.take_until(self.wait, None)?;
-        self.take_into(found, buffer)
+        self.receiving.recv_into_until(buffer, self.wait, None)
     }
 
     /// Copies the next message to the start of `buffer`, waiting for it until `deadline`, and returns
@@ -133,19 +131,8 @@ impl Receiver {
         buffer: &mut [u8],
         deadline: Instant,
     ) -> Result<usize, RecvError> {
-        let found = self.receiving.take_until(self.wait, Some(deadline))?;
-        self.take_into(found, buffer)
-    }
-
-    #[inline]
-    fn take_into(&mut self, found: Found, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let Some(target) = buffer.get_mut(..found.len) else {
-            self.receiving.give_back();
-            return Err(RecvError::BufferTooSmall { len: found.len });
-        };
-        self.receiving.region().read(found.payload, target);
-        self.receiving.release(&found, 1);
-        Ok(found.len)
+        self.receiving
+            .recv_into_until(buffer, self.wait, Some(deadline))
     }
 
     /// Borrows the next message in place if there is one now.

@@ -35,6 +35,33 @@ impl Receiving {
         }
     }
 
+    #[inline]
+    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        match self {
+            Self::Stream(consumer) => {
+                let found = consumer.peek()?;
+                consumer.take_into(&found, buffer)
+            }
+            Self::Cells(consumer) => consumer.try_recv_into(buffer),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn recv_into_until(
+        &mut self,
+        buffer: &mut [u8],
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<usize, RecvError> {
+        match self {
+            Self::Stream(consumer) => {
+                let found = consumer.peek_until(how, deadline)?;
+                consumer.take_into(&found, buffer)
+            }
+            Self::Cells(consumer) => consumer.recv_into_until(buffer, how, deadline),
+        }
+    }
+
     /// The next message, which is this consumer's until it is released or given back. In a cell ring up to
     /// `most` are taken together.
     #[inline]
