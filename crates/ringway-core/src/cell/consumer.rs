@@ -107,7 +107,7 @@ impl<R: Region> Consumer<R> {
     #[inline]
     fn receive_from_one_cell(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let cells = &self.member.cells;
-        if cells.locked
+        if cells.rivals.locked
             || self.held.is_some()
             || self.member.corrupt
             || self.member.region().is_forked()
@@ -125,7 +125,7 @@ impl<R: Region> Consumer<R> {
         let len = cells.description(cell, 1).ok()?.len as usize;
         let target = buffer.get_mut(..len)?;
         let taken = full.become_owned(State::Taken, self.member.me);
-        if !cells.change(cell, stored, taken) {
+        if !cells.take(cell, stored, taken) {
             return None;
         }
         self.cursor = cell + 1;
@@ -142,7 +142,7 @@ impl<R: Region> Consumer<R> {
     #[inline]
     fn free_one(&mut self, cell: u64, seen: u64) {
         let cells = &self.member.cells;
-        if !cells.change(cell, seen, cells.freed(cell)) {
+        if !cells.change_own(cell, seen, cells.freed(cell)) {
             // Somebody took us for dead.
             self.member.corrupt = true;
             return;
@@ -358,7 +358,7 @@ impl<R: Region> Consumer<R> {
         let taken = word
             .become_owned(State::Taken, self.member.me)
             .with_extent(extent);
-        if !self.cells().change(cell, stored, taken) {
+        if !self.cells().take(cell, stored, taken) {
             return Ok(None);
         }
         self.cursor = cell + extent;
@@ -492,7 +492,7 @@ impl<R: Region> Consumer<R> {
         let (before, after) = (self.taken_word(held), self.taken_word(&shown));
         let seen = before.encode(self.cells().key);
         // From here on they are others' as well.
-        if given.is_err() || !self.cells().change(held.cell, seen, after) {
+        if given.is_err() || !self.cells().change_own(held.cell, seen, after) {
             self.member.corrupt = true;
             return;
         }
@@ -511,7 +511,7 @@ impl<R: Region> Consumer<R> {
         if held.extent == 1 {
             return self.free_one(held.cell, seen);
         }
-        if !cells.change(held.cell, seen, freeing) {
+        if !cells.change_own(held.cell, seen, freeing) {
             // Somebody took us for dead.
             self.member.corrupt = true;
             return;

@@ -83,7 +83,7 @@ impl<R: Region> Producer<R> {
                 .cells
                 .room_in(member.cells.max_extent())
                 .min(u32::MAX.into()),
-            one_cell: if member.cells.locked {
+            one_cell: if member.cells.rivals.locked {
                 0
             } else {
                 member.cells.room_in(1) as usize
@@ -165,7 +165,7 @@ impl<R: Region> Producer<R> {
             .with_extent(1);
         if !self
             .cells()
-            .change(cell, free.encode(self.cells().key), claimed)
+            .claim(cell, free.encode(self.cells().key), claimed)
         {
             return false;
         }
@@ -303,7 +303,7 @@ impl<R: Region> Producer<R> {
                 }
             };
             let free = free.encode(self.cells().key);
-            if self.cells().change(cell, free, word) {
+            if self.cells().claim(cell, free, word) {
                 self.cursor = cell + wanted;
                 // Relaxed: a hint.
                 self.member
@@ -554,7 +554,7 @@ impl<R: Region> Producer<R> {
         // Its release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are
         // seen by who sees this word. It fails only if somebody took us for dead.
         let seen = claimed.encode(self.cells().key);
-        if !self.cells().change(cell, seen, full) {
+        if !self.cells().change_own(cell, seen, full) {
             self.member.corrupt = true;
             return;
         }
@@ -586,7 +586,7 @@ impl<R: Region> Producer<R> {
         let claimed = self.claimed_word(&run);
         let aborted = claimed.become_nobodys(State::Aborted);
         let seen = claimed.encode(self.cells().key);
-        self.cells().change(run.cell, seen, aborted);
+        self.cells().change_own(run.cell, seen, aborted);
         // What others have committed behind it can be taken now.
         self.member.notify(Role::Consumer);
     }
