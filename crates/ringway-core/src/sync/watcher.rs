@@ -27,7 +27,7 @@ use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::sys::futex;
 
-const _: () = assert!(MAX_PARTICIPANTS as usize + 3 <= futex::MAX_WORDS);
+const _: () = assert!(MAX_PARTICIPANTS as usize + 3 <= futex::MOST_WORDS);
 
 /// Ends with this value, which waits for the thread.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ fn watch(map: &Map, participants: u32, stop: &AtomicU32, alarm: &dyn Fn()) {
             .zip(now.iter().copied())
             .chain([(stop, 0)])
             .collect();
-        futex::wait(&all, None);
+        futex::wait(all.into_iter(), None);
         seen = now;
     }
 }
