@@ -7,26 +7,28 @@ use crate::failure::Failure;
 
 /// Opens the ring, or makes it if that was asked for.
 pub(crate) fn open(args: &RingArgs) -> Result<Ring, Failure> {
-    if args.address == Address::Memfd {
+    let mut builder = at(&args.address)?;
+    if let Some(wait) = args.wait {
+        builder = builder.wait(wait);
+    }
+    let ring = if args.create {
+        args.make.apply(builder).open_or_create()?
+    } else {
+        builder.open()?
+    };
+    args.make.kind.refuse_other(&ring)?;
+    Ok(ring)
+}
+
+/// A ring that other commands can find.
+pub(crate) fn at(address: &Address) -> Result<Builder, Failure> {
+    if *address == Address::Memfd {
         return Err(Failure::error(
             "memfd: has no name under which another command could find it; use shm:NAME, file:PATH \
              or sysv:0xKEY",
         ));
     }
-    let mut builder = Builder::at(args.address.clone());
-    if let Some(wait) = args.wait {
-        builder = builder.wait(wait);
-    }
-    if !args.create {
-        return Ok(builder.open()?);
-    }
-    if let Some(capacity) = args.capacity {
-        builder = builder.capacity(capacity);
-    }
-    if let Some(mode) = args.mode {
-        builder = builder.mode(mode);
-    }
-    Ok(builder.open_or_create()?)
+    Ok(Builder::at(address.clone()))
 }
 
 /// Removes the address of `ring`, unless it is gone or names another ring by now: the other side may

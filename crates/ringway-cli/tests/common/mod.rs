@@ -22,6 +22,12 @@ pub struct Place {
     directory: Option<TempDir>,
 }
 
+/// The kinds of synchronisation.
+pub const SYNCS: [&str; 5] = ["futex", "pthread", "posix-sem", "sysv-sem", "mqueue"];
+
+/// The kinds of rings: who takes part.
+pub const KINDS: [&str; 4] = ["spsc", "mpsc", "spmc", "mpmc"];
+
 /// The schemes that a command line can name.
 pub const SCHEMES: [&str; 3] = ["shm", "file", "sysv"];
 
