@@ -144,7 +144,8 @@ struct Pair {
 impl Pair {
     fn start(args: &BenchArgs, size: usize, cores: Option<[usize; 2]>) -> Result<Self, Failure> {
         let ring = || -> Result<Ring, Failure> {
-            Ok(Builder::new("memfd:")?.capacity(args.capacity).create()?)
+            let builder = Builder::new("memfd:")?.capacity(args.capacity);
+            Ok(args.kind.apply(builder).create()?)
         };
         let (there, back) = (ring()?, ring()?);
         let max = there.max_message_len();

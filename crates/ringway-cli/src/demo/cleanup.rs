@@ -3,7 +3,7 @@
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ringway::{Address, Ring};
+use ringway::{Address, Builder, Ring};
 
 use crate::failure::Failure;
 
@@ -29,10 +29,10 @@ impl Cleanup {
     }
 
     /// Makes a ring and takes charge of its address.
-    pub(super) fn create(&self, address: &Address) -> Result<Ring, Failure> {
+    pub(super) fn create(&self, builder: Builder) -> Result<Ring, Failure> {
         // Held while the ring is made, so that no signal comes in between.
         let mut addresses = lock(&self.addresses);
-        let ring = super::create(address)?;
+        let ring = builder.create()?;
         addresses.push(ring.address().clone());
         Ok(ring)
     }
