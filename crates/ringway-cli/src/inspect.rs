@@ -126,7 +126,7 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
 
 /// What a sender to a full ring does.
 fn policy(stat: &Stat) -> &'static str {
-    if stat.overwrites {
+    if stat.overwrites_oldest {
         "overwrite"
     } else {
         "wait"
