@@ -1,8 +1,6 @@
 //! Opening the ring that `send` and `recv` work on, and removing it when they are done.
 
-use std::time::Instant;
-
-use ringway::{Address, Builder, ParticipantStat, Receiver, RecvError, Ring, Role};
+use ringway::{Address, Builder, ParticipantStat, Ring, Role};
 
 use crate::cli::RingArgs;
 use crate::failure::Failure;
@@ -38,23 +36,6 @@ pub(crate) fn has_producer(ring: &Ring) -> bool {
     let is_one =
         |participant: &ParticipantStat| participant.alive && participant.role == Role::Producer;
     ringway::stat(ring.address()).is_ok_and(|stat| stat.participants.iter().any(is_one))
-}
-
-/// Waits for a producer that joins after `ever` of them have; until `deadline` if there is one. It may
-/// have left again, but what it sent is in the ring or received.
-pub(crate) fn wait_for_another(
-    receiver: &mut Receiver,
-    ever: u64,
-    deadline: Option<Instant>,
-) -> Result<(), RecvError> {
-    if receiver.producers_ever() > ever {
-        return Ok(());
-    }
-    match receiver.wait_for_peer(deadline) {
-        // The caller looks again, and learns more.
-        Ok(()) | Err(RecvError::Closed) => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 /// Removes the address of `ring`, unless it is gone or names another ring by now: the other side may

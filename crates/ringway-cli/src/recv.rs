@@ -83,8 +83,8 @@ impl Inlet {
                 Err(end @ (RecvError::Closed | RecvError::PeerDied))
                     if self.expects_another(end, ever, args) =>
                 {
-                    let deadline = deadline(args.timeout);
-                    attach::wait_for_another(&mut self.receiver, ever, deadline)
+                    self.receiver
+                        .wait_for_producers(ever + 1, deadline(args.timeout))
                         .map_err(explain)?;
                 }
                 Err(RecvError::Closed) if self.framing == Framing::Whole => {

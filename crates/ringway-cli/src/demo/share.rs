@@ -4,7 +4,6 @@ use ringway::{RecvError, Ring};
 use serde::{Deserialize, Serialize};
 
 use super::worker::{WorkerArgs, WorkerReport, now_ns, wait_for_start};
-use crate::attach;
 use crate::failure::Failure;
 use crate::payload;
 
@@ -88,7 +87,9 @@ pub(super) fn receive(ring: &Ring, args: &WorkerArgs) -> Result<WorkerReport, Fa
                 return Err(Failure::error(format_args!("a message has {len} bytes")));
             }
             Err(RecvError::Closed) if ever < args.producers => {
-                attach::wait_for_another(&mut receiver, ever, None).map_err(Failure::error)?;
+                receiver
+                    .wait_for_producers(ever + 1, None)
+                    .map_err(Failure::error)?;
             }
             Err(RecvError::Closed) => break,
             Err(error) => return Err(Failure::error(error)),
