@@ -101,8 +101,11 @@ impl Inlet {
 
     /// Whether to wait for another sender when all of `ever` have left.
     fn expects_another(&self, end: RecvError, ever: u64, args: &RecvArgs) -> bool {
-        let may_come = self.many_senders || end == RecvError::PeerDied;
-        may_come && (args.follow || args.producers.is_some_and(|producers| ever < producers))
+        let more = args.producers.is_some_and(|producers| ever < producers);
+        match end {
+            RecvError::PeerDied => args.follow || more,
+            _ => self.many_senders && more,
+        }
     }
 
     /// Writes up to `most` messages that are there now, then releases them.

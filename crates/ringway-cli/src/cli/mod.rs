@@ -266,11 +266,10 @@ pub(crate) struct RecvArgs {
     pub(crate) timeout: Option<Duration>,
 
     /// End only when so many senders have ever joined the ring, and all have left
-    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    #[arg(long, value_name = "N")]
     pub(crate) producers: Option<u64>,
 
-    /// If the sender dies before it closes, wait for the next one; with many senders (--kind mpsc,
-    /// mpmc), also when the last has closed
+    /// If a sender dies before it closes, wait for its successor: the next one that joins
     #[arg(long)]
     pub(crate) follow: bool,
 }
