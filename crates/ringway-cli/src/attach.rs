@@ -1,4 +1,6 @@
-//! Opening the ring that `send` and `recv` work on, and removing it when they are done.
+//! Opening rings, handing them to other processes, and removing them when they are done.
+
+use std::os::unix::net::UnixStream;
 
 use ringway::{Address, Builder, ParticipantStat, Ring, Role};
 
@@ -29,6 +31,25 @@ pub(crate) fn at(address: &Address) -> Result<Builder, Failure> {
         ));
     }
     Ok(Builder::at(address.clone()))
+}
+
+/// Hands those of `rings` that have no name to a process that calls [`open_all`].
+pub(crate) fn hand_over_all(rings: &[Ring], socket: &UnixStream) -> Result<(), Failure> {
+    for ring in rings {
+        if *ring.address() == Address::Memfd {
+            ring.hand_over(socket)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens the rings that another process made; those without a name it hands over.
+pub(crate) fn open_all(addresses: &[Address], socket: &UnixStream) -> Result<Vec<Ring>, Failure> {
+    let open = |address: &Address| match address {
+        Address::Memfd => Ok(Ring::take_over(socket)?.0),
+        named => Ok(Builder::at(named.clone()).open()?),
+    };
+    addresses.iter().map(open).collect()
 }
 
 /// Whether a live process is attached to `ring` as a producer.

@@ -2,6 +2,7 @@
 
 mod attach;
 mod bench;
+mod cleanup;
 mod cli;
 mod cores;
 mod create;

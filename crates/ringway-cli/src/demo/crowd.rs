@@ -5,11 +5,11 @@ use std::fmt::Write;
 use ringway::{Address, Builder};
 use serde::Serialize;
 
-use super::cleanup::Cleanup;
 use super::report::{human_rate, thousands};
 use super::share::Share;
 use super::worker::{self, WorkerReport, WorkerRole};
 use super::{LEAD_NS, ROUNDS, progress, workers};
+use crate::cleanup::Cleanup;
 use crate::cli::DemoArgs;
 use crate::failure::Failure;
 use crate::latency::bar;

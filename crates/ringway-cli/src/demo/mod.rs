@@ -1,6 +1,5 @@
 //! `ringway demo`: two processes, a ring, and the same work over a pipe and a Unix socket beside it.
 
-mod cleanup;
 mod crowd;
 mod report;
 mod share;
@@ -14,8 +13,8 @@ use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use ringway::{Address, Builder, Role, SysvKey};
 
-use self::cleanup::Cleanup;
 use self::worker::{WorkerReport, WorkerRole};
+use crate::cleanup::Cleanup;
 use crate::cli::DemoArgs;
 use crate::cli::shape::KindArgs;
 use crate::failure::Failure;

@@ -14,10 +14,11 @@ use clap::{Args, ValueEnum};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
-use ringway::{Address, Builder, Ring};
+use ringway::Address;
 use serde::{Deserialize, Serialize};
 
 use super::share::{self, Share};
+use crate::attach;
 use crate::failure::Failure;
 use crate::transport::{Incoming, Outgoing, Stream, answer, call, receive_all, send_all};
 use crate::{cores, latency};
@@ -89,7 +90,9 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<(), Failure> {
         let output = own(output.as_fd().try_clone_to_owned())?;
         work(args, || Ok(output), || Ok(input))?
     } else {
-        let rings = open(&args.rings)?;
+        let socket = io::stdin().as_fd().try_clone_to_owned();
+        let socket = UnixStream::from(socket.map_err(Failure::error)?);
+        let rings = attach::open_all(&args.rings, &socket)?;
         let there = rings
             .first()
             .ok_or_else(|| Failure::error("no ring is given"))?;
@@ -108,19 +111,6 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<(), Failure> {
 fn report(done: &WorkerReport) -> Result<(), Failure> {
     let line = serde_json::to_string(done).map_err(Failure::error)?;
     writeln!(io::stderr(), "{line}").map_err(Failure::error)
-}
-
-fn open(addresses: &[Address]) -> Result<Vec<Ring>, Failure> {
-    let socket = io::stdin()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(Failure::error)?;
-    let socket = UnixStream::from(socket);
-    let open = |address: &Address| match address {
-        Address::Memfd => Ok(Ring::take_over(&socket)?.0),
-        named => Ok(Builder::at(named.clone()).open()?),
-    };
-    addresses.iter().map(open).collect()
 }
 
 fn work<O: Outgoing, I: Incoming>(

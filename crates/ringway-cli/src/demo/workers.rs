@@ -9,9 +9,10 @@ use std::sync::mpsc;
 use std::thread;
 
 use clap::ValueEnum;
-use ringway::{Address, Ring};
+use ringway::Ring;
 
 use super::worker::{WorkerReport, WorkerRole};
+use crate::attach;
 use crate::failure::Failure;
 
 /// A worker that is yet to be started.
@@ -62,12 +63,7 @@ pub(super) fn start_on_rings(command: &mut Command, rings: &[Ring]) -> Result<Ch
         .stdout(Stdio::null())
         .spawn()
         .map_err(cannot_start)?;
-    for ring in rings
-        .iter()
-        .filter(|ring| *ring.address() == Address::Memfd)
-    {
-        ring.hand_over(&ours)?;
-    }
+    attach::hand_over_all(rings, &ours)?;
     Ok(child)
 }
 
