@@ -287,6 +287,37 @@ impl Receiver {
         self.ring.ever(Role::Producer)
     }
 
+    /// Waits until `count` producers have ever attached to this ring, be they gone again or not; until
+    /// `deadline` if there is one. To go on after [`RecvError::Closed`] in a ring that has many, wait for
+    /// one more than [`producers_ever`](Self::producers_ever) said before the call that failed.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], [`RecvError::Forked`].
+    ///
+    /// ```
+    /// use ringway_core::{Builder, Kind, RecvError};
+    ///
+    /// let ring = Builder::new("memfd:")?.kind(Kind::Mpsc).create()?;
+    /// let mut receiver = ring.receiver()?;
+    /// for message in [b"one", b"two"] {
+    ///     let ever = receiver.producers_ever();
+    ///     ring.sender()?.send(message)?;
+    ///     receiver.wait_for_producers(ever + 1, None)?;
+    ///     assert_eq!(receiver.recv()?, message);
+    ///     assert_eq!(receiver.recv(), Err(RecvError::Closed));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_for_producers(
+        &mut self,
+        count: u64,
+        deadline: Option<Instant>,
+    ) -> Result<(), RecvError> {
+        let ring = &self.ring;
+        self.receiving
+            .wait_until(self.wait, deadline, || ring.ever(Role::Producer) >= count)
+    }
+
     /// Messages that this ring's consumers have ever received and released.
     pub fn received(&self) -> u64 {
         self.receiving.received()

@@ -11,7 +11,7 @@ use crate::stream::consumer::{Consumer, Found};
 use crate::stream::{Corrupt, PRODUCER, Peer};
 use crate::wait::several::{Bed, Candidate};
 use crate::wait::watch::Watch;
-use crate::wait::{self, Blocked, Wait};
+use crate::wait::{self, Blocked, Terms, Wait};
 
 /// A consumer.
 #[derive(Debug)]
@@ -151,6 +151,28 @@ impl Receiving {
             Peer::Closed => Err(RecvError::Closed),
             Peer::Absent | Peer::Died => Err(RecvError::TimedOut),
         }
+    }
+
+    /// Waits until `condition` holds, which is looked at whenever a producer comes or goes.
+    pub(crate) fn wait_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+        condition: impl Fn() -> bool,
+    ) -> Result<(), RecvError> {
+        if self.region().is_forked() {
+            return Err(RecvError::Forked);
+        }
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: false,
+        };
+        match self {
+            Self::Stream(consumer) => terms.wait(consumer, |_, _| condition()),
+            Self::Cells(consumer) => terms.wait(&mut consumer.member, |_, _| condition()),
+        };
+        condition().then_some(()).ok_or(RecvError::TimedOut)
     }
 
     pub(crate) fn received(&self) -> u64 {
