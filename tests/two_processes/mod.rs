@@ -10,6 +10,7 @@ pub mod messages;
 pub mod place;
 pub mod procfs;
 pub mod roles;
+pub mod table;
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,5 +1,6 @@
 //! Where a test's ring lies. What lies there goes with the test, also with a failed one.
 
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -112,6 +113,18 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// The same ring once more, mapped elsewhere.
+pub fn again(ring: &Ring) -> Ring {
+    match ring.address() {
+        Address::Memfd => {
+            let (one, other) = UnixStream::pair().unwrap();
+            ring.hand_over(&one).unwrap();
+            Ring::take_over(&other).unwrap().0
+        }
+        address => Builder::at(address.clone()).open().unwrap(),
     }
 }
 
