@@ -13,6 +13,8 @@ const NUMBER_LEN: usize = 8;
 pub struct Model {
     row: Row,
     overwrites: bool,
+    /// Whether several consumers share the messages.
+    shares: bool,
     capacity: u64,
     max: usize,
     /// From the oldest that is still there.
@@ -24,6 +26,10 @@ pub struct Model {
     pub committed: u64,
     pub released: u64,
     pub lost: u64,
+    /// Backlogs that somebody looks through. What they have not come to yet may be theirs already.
+    backlogs: u32,
+    /// Whether a claim has failed, which may have cost the rest of the ring up to its end.
+    failed: bool,
 }
 
 struct Entry {
@@ -32,6 +38,10 @@ struct Entry {
     bytes: Vec<u8>,
     /// Bytes of the ring that it takes at most.
     room: u64,
+    /// The handle that sent it.
+    from: u64,
+    /// It may have been given back by a consumer, and come after younger ones.
+    loose: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +90,7 @@ impl Model {
         Self {
             row,
             overwrites,
+            shares: row.has_many(Role::Consumer),
             capacity: ring.capacity(),
             max: ring.max_message_len() as usize,
             log: VecDeque::new(),
@@ -90,6 +101,8 @@ impl Model {
             committed: 0,
             released: 0,
             lost: 0,
+            backlogs: 0,
+            failed: false,
         }
     }
 
@@ -125,7 +138,7 @@ impl Model {
 
     fn room(&self, len: usize) -> u64 {
         let len = len as u64;
-        if self.row.has_cells() || self.overwrites {
+        if self.has_cells() {
             (len + 16).next_multiple_of(CELL_LEN.into())
         } else {
             // The word in front, and the one behind that stops.
@@ -133,42 +146,73 @@ impl Model {
         }
     }
 
-    /// A claim of `len` bytes had that outcome, which must be right. Returns its id.
-    pub fn claim(&mut self, len: usize, outcome: Result<(), SendError>) -> Option<u64> {
-        if outcome.is_ok() {
+    /// A claim of `len` bytes by the handle `from` had that outcome, which must be right. Returns its id.
+    pub fn claim(&mut self, from: u64, len: usize, outcome: Result<(), SendError>) -> Option<u64> {
+        let Err(error) = outcome else {
             assert!(len <= self.max);
             assert!(!self.consumers.must_be_closed(), "nobody will receive");
-            self.next_id += 1;
-            self.log.push_back(Entry {
-                id: self.next_id,
-                state: State::Claimed,
-                bytes: Vec::new(),
-                room: self.room(len),
-            });
-            return Some(self.next_id);
-        }
-        match outcome.unwrap_err() {
+            return Some(self.append(from, self.room(len), State::Claimed));
+        };
+        match error {
             SendError::TooLarge { len: said, max } => {
                 assert_eq!((said, max), (len, self.max));
                 assert!(len > max);
             }
             SendError::Closed => assert!(self.consumers.may_be_closed(), "not closed"),
-            SendError::Full => self.check_full(len),
+            SendError::Full => {
+                self.check_full(len);
+                self.failed = true;
+            }
             error => panic!("{error:?}"),
         }
         None
+    }
+
+    /// The same in a batch that has messages already. Batches of cells claim more than they need, but
+    /// never more than the longest message needs.
+    pub fn claim_behind(
+        &mut self,
+        from: u64,
+        len: usize,
+        outcome: Result<(), SendError>,
+    ) -> Option<u64> {
+        if self.has_cells() && len <= self.max {
+            self.append(from, self.capacity, State::Gone);
+            if outcome == Err(SendError::Full) {
+                return None;
+            }
+        }
+        self.claim(from, len, outcome)
+    }
+
+    fn append(&mut self, from: u64, room: u64, state: State) -> u64 {
+        self.next_id += 1;
+        self.log.push_back(Entry {
+            id: self.next_id,
+            state,
+            bytes: Vec::new(),
+            room,
+            from,
+            loose: false,
+        });
+        self.next_id
     }
 
     /// The ring is full only if the record and the worst padding do not fit.
     fn check_full(&self, len: usize) {
         assert!(!self.consumers.must_be_closed(), "nobody will receive");
         assert!(len <= self.max, "no message of {len} bytes fits ever");
-        let stuck = |entry: &Entry| matches!(entry.state, State::Claimed | State::Held);
         if self.overwrites {
+            let stuck = |entry: &Entry| matches!(entry.state, State::Claimed | State::Held);
             assert!(self.log.iter().any(stuck), "full with nothing in the way");
+            return;
         }
         let used: u64 = self.log.iter().map(|entry| entry.room).sum();
-        let padding = self.log.iter().map(|entry| entry.room).max().unwrap_or(0);
+        let padding = if self.failed {
+            self.capacity / 2
+        } else {
+            self.log.iter().map(|entry| entry.room).max().unwrap_or(0)
+        };
         let worst = 2 * self.room(len);
         assert!(
             used + padding + worst > self.capacity,
@@ -176,14 +220,19 @@ impl Model {
         );
     }
 
-    /// The answer to the question whether all is received.
-    pub fn check_drained(&self, answer: Result<(), SendError>) {
+    /// The answer to the question of the handle `from` whether all is received.
+    pub fn check_drained(&self, from: u64, answer: Result<(), SendError>) {
+        if self.overwrites {
+            return;
+        }
         let left = |entry: &Entry| matches!(entry.state, State::Ready | State::Held);
-        let drained = !self.log.iter().any(left);
         match answer {
-            Ok(()) => assert!(drained, "not all is received"),
-            Err(SendError::TimedOut) => assert!(!drained, "all is received"),
-            Err(SendError::Closed) => assert!(self.consumers.may_be_closed() && !drained),
+            Ok(()) => {
+                let mut of_it = self.log.iter().filter(|entry| entry.from == from);
+                assert!(!of_it.any(left), "not all is received");
+            }
+            Err(SendError::TimedOut) => assert!(self.log.iter().any(left), "all is received"),
+            Err(SendError::Closed) => assert!(self.consumers.may_be_closed()),
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -203,23 +252,42 @@ impl Model {
 
     /// A consumer got this message; it must be the next one. Returns its id.
     pub fn hold(&mut self, bytes: &[u8]) -> u64 {
-        loop {
-            let index = self
-                .next()
-                .unwrap_or_else(|| panic!("{bytes:?} from nowhere"));
-            let entry = &mut self.log[index];
-            if entry.bytes == bytes {
-                entry.state = State::Held;
-                return entry.id;
+        let candidates = self.candidates();
+        let found = candidates
+            .iter()
+            .copied()
+            .find(|&index| self.log[index].bytes == bytes);
+        let Some(index) = found else {
+            let expected: Vec<_> = candidates
+                .iter()
+                .map(|&index| &self.log[index].bytes)
+                .collect();
+            panic!("{bytes:?} came, expected was one of {expected:?}");
+        };
+        // Only what was overwritten is passed, or comes later.
+        for entry in self.log.range_mut(..index) {
+            if entry.state == State::Ready && !entry.loose {
+                entry.state = State::Gone;
+                self.lost += 1;
             }
-            assert!(
-                self.overwrites,
-                "{:?} is next, and {bytes:?} came",
-                entry.bytes
-            );
-            entry.state = State::Gone;
-            self.lost += 1;
         }
+        self.log[index].state = State::Held;
+        self.log[index].id
+    }
+
+    /// The same for a message of a backlog, of which those behind may be part.
+    pub fn hold_in_backlog(&mut self, bytes: &[u8], is_first: bool) -> u64 {
+        self.backlogs += u32::from(is_first);
+        let id = self.hold(bytes);
+        for entry in &mut self.log {
+            entry.loose |= entry.id > id && self.shares && entry.state == State::Ready;
+        }
+        id
+    }
+
+    /// A backlog of which something was seen is done with.
+    pub fn end_backlog(&mut self) {
+        self.backlogs -= 1;
     }
 
     pub fn release(&mut self, id: u64) {
@@ -228,32 +296,53 @@ impl Model {
         self.trim();
     }
 
-    /// The consumer left the message where it was.
+    /// The consumer left the message where it was. Others may have gone past it.
     pub fn give_back(&mut self, id: u64) {
-        self.entry(id).state = State::Ready;
+        let shares = self.shares;
+        let entry = self.entry(id);
+        entry.state = State::Ready;
+        entry.loose |= shares;
     }
 
     /// There is a message.
     pub fn check_next(&self) {
-        assert!(self.next().is_some());
+        assert!(!self.candidates().is_empty());
     }
 
     /// There is a message, and it has so many bytes.
     pub fn check_next_len(&self, len: usize) {
-        let index = self.next().expect("a message from nowhere");
-        if !self.overwrites {
-            assert_eq!(self.log[index].bytes.len(), len);
-        }
+        let candidates = self.candidates();
+        let mut candidates = candidates.iter().map(|&index| self.log[index].bytes.len());
+        assert!(candidates.any(|candidate| candidate == len), "{len} bytes");
     }
 
     /// There is no message now.
-    pub fn check_none_follows(&self) {
-        let left = self.next().map(|index| &self.log[index].bytes);
-        assert_eq!(left, None, "a message was not found");
+    pub fn check_none_follows(&mut self) {
+        if self.overwrites && self.backlogs == 0 {
+            for entry in &mut self.log {
+                if entry.state == State::Ready && entry.loose {
+                    entry.state = State::Gone;
+                    self.lost += 1;
+                }
+            }
+        }
+        for index in self.candidates() {
+            let entry = &self.log[index];
+            let elsewhere = entry.loose && self.backlogs > 0;
+            assert!(elsewhere, "a message was not found: {:?}", entry.bytes);
+        }
+        self.trim();
+    }
+
+    /// A consumer saw all of its backlog, or of what it asked to drain. There may be more in cells.
+    pub fn check_end_of_backlog(&mut self) {
+        if !self.has_cells() {
+            self.check_none_follows();
+        }
     }
 
     /// A consumer got no message, and was told this.
-    pub fn check_nothing(&self, error: RecvError) {
+    pub fn check_nothing(&mut self, error: RecvError) {
         self.check_none_follows();
         match error {
             RecvError::Empty => {
@@ -265,12 +354,30 @@ impl Model {
         }
     }
 
-    /// Where the message is that the next receive gets: in order, past those that others look at, not
-    /// past what is not committed yet.
-    fn next(&self) -> Option<usize> {
-        let open = |entry: &Entry| matches!(entry.state, State::Ready | State::Claimed);
-        let index = self.log.iter().position(open)?;
-        (self.log[index].state == State::Ready).then_some(index)
+    /// Where the messages are of which the next receive gets one: the first in order, past those that
+    /// others look at, not past what is not committed yet; or one that was given back; or if some can
+    /// have been overwritten, any.
+    fn candidates(&self) -> Vec<usize> {
+        let mut candidates = Vec::new();
+        let mut fresh = true;
+        for (index, entry) in self.log.iter().enumerate() {
+            match entry.state {
+                State::Ready if entry.loose => candidates.push(index),
+                State::Ready => {
+                    if fresh {
+                        candidates.push(index);
+                    }
+                    fresh &= self.overwrites;
+                }
+                State::Claimed => break,
+                State::Held | State::Gone => {}
+            }
+        }
+        candidates
+    }
+
+    fn has_cells(&self) -> bool {
+        self.row.has_cells() || self.overwrites
     }
 
     fn entry(&mut self, id: u64) -> &mut Entry {
@@ -288,5 +395,6 @@ impl Model {
         {
             self.log.pop_front();
         }
+        self.failed &= !self.log.is_empty();
     }
 }

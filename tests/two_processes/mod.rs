@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub mod bytes;
+pub mod crowd;
 pub mod messages;
 pub mod place;
 pub mod procfs;
@@ -210,17 +211,19 @@ fn say(mut socket: &UnixStream, line: &str) {
     socket.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Byte by byte: what follows the line may be a descriptor.
 #[track_caller]
-fn hear(mut socket: &UnixStream) -> String {
+fn hear(socket: &UnixStream) -> String {
+    try_hear(socket).unwrap_or_else(|error| panic!("the other process says nothing: {error}"))
+}
+
+/// Byte by byte: what follows the line may be a descriptor.
+fn try_hear(mut socket: &UnixStream) -> std::io::Result<String> {
     let mut line = Vec::new();
     let mut byte = [0];
     loop {
-        if let Err(error) = socket.read_exact(&mut byte) {
-            panic!("the other process says nothing: {error}");
-        }
+        socket.read_exact(&mut byte)?;
         match byte {
-            [b'\n'] => return String::from_utf8(line).unwrap(),
+            [b'\n'] => return Ok(String::from_utf8(line).unwrap()),
             [byte] => line.push(byte),
         }
     }
