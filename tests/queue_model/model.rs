@@ -260,9 +260,9 @@ impl Model {
         let Some(index) = found else {
             let expected: Vec<_> = candidates
                 .iter()
-                .map(|&index| &self.log[index].bytes)
+                .map(|&index| name(&self.log[index].bytes))
                 .collect();
-            panic!("{bytes:?} came, expected was one of {expected:?}");
+            panic!("{} came, expected was one of {expected:?}", name(bytes));
         };
         // Only what was overwritten is passed, or comes later.
         for entry in self.log.range_mut(..index) {
@@ -309,11 +309,17 @@ impl Model {
         assert!(!self.candidates().is_empty());
     }
 
-    /// There is a message, and it has so many bytes.
-    pub fn check_next_len(&self, len: usize) {
-        let candidates = self.candidates();
-        let mut candidates = candidates.iter().map(|&index| self.log[index].bytes.len());
-        assert!(candidates.any(|candidate| candidate == len), "{len} bytes");
+    /// There is a message, and it has so many bytes. It was looked at, and given back.
+    pub fn check_next_len(&mut self, len: usize) {
+        let mut seen = false;
+        for index in self.candidates() {
+            let entry = &mut self.log[index];
+            if entry.bytes.len() == len {
+                seen = true;
+                entry.loose |= self.shares;
+            }
+        }
+        assert!(seen, "none of {len} bytes");
     }
 
     /// There is no message now.
@@ -329,7 +335,7 @@ impl Model {
         for index in self.candidates() {
             let entry = &self.log[index];
             let elsewhere = entry.loose && self.backlogs > 0;
-            assert!(elsewhere, "a message was not found: {:?}", entry.bytes);
+            assert!(elsewhere, "{} was not found", name(&entry.bytes));
         }
         self.trim();
     }
@@ -397,4 +403,10 @@ impl Model {
         }
         self.failed &= !self.log.is_empty();
     }
+}
+
+/// What to call a message: its length and its start.
+fn name(bytes: &[u8]) -> String {
+    let start = &bytes[..bytes.len().min(2)];
+    format!("a message of {} bytes, {start:?}", bytes.len())
 }

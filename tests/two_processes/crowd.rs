@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use nix::unistd::Pid;
-use ringway::{Address, Receiver, RecvError, Ring, Sender, Wait, stat};
+use ringway::{Address, Receiver, RecvError, Ring, SendError, Sender, Wait, stat};
 use tempfile::TempDir;
 
 use super::messages::{Random, signature, signed};
@@ -47,6 +47,29 @@ pub struct Crowd {
 struct Member {
     process: Second,
     log: File,
+    _directory: TempDir,
+}
+
+impl Member {
+    fn start(ring: &Ring, task: Task, role: &str, index: usize) -> Self {
+        let directory = TempDir::with_prefix("ringway-test-").unwrap();
+        let path = directory.path().join("log");
+        let log = File::create_new(&path).and_then(|_| File::open(&path));
+        let process = Second::start(role, ring);
+        process.say(path.display());
+        process.say(task.waits[index % 2]);
+        if role == PRODUCE {
+            process.say(task.first_name + index as u32);
+            process.say(task.count);
+        } else {
+            process.say(task.copies);
+        }
+        Self {
+            process,
+            log: log.unwrap(),
+            _directory: directory,
+        }
+    }
 }
 
 /// One of the crowd.
@@ -59,25 +82,7 @@ pub enum Victim {
 impl Crowd {
     /// Starts all members, and returns when all are attached.
     pub fn start(ring: &Ring, task: Task) -> Self {
-        let logs = TempDir::with_prefix("ringway-test-").unwrap();
-        let start = |role: &str, index: usize| {
-            let process = Second::start(role, ring);
-            let path = logs.path().join(format!("{role}-{index}"));
-            let log = File::create_new(&path).and_then(|_| File::open(&path));
-            process.say(path.display());
-            process.say(task.waits[index % 2]);
-            match role {
-                PRODUCE => {
-                    process.say(task.first_name + index as u32);
-                    process.say(task.count);
-                }
-                _ => process.say(task.copies),
-            }
-            Member {
-                process,
-                log: log.unwrap(),
-            }
-        };
+        let start = |role, index| Member::start(ring, task, role, index);
         let crowd = Self {
             task,
             ring: ring.clone(),
@@ -87,9 +92,16 @@ impl Crowd {
         for member in crowd.members() {
             member.process.expect("attached");
         }
-        // All have their logs open; their names go.
-        drop(logs);
         crowd
+    }
+
+    /// Starts one more consumer.
+    pub fn add_consumer(&mut self) {
+        let index = self.consumers.len();
+        let member = Member::start(&self.ring, self.task, CONSUME, index);
+        member.process.expect("attached");
+        member.process.say("go");
+        self.consumers.push(member);
     }
 
     fn members(&self) -> impl Iterator<Item = &Member> {
@@ -367,27 +379,34 @@ fn send_some(
         return number + fitting;
     }
     log_to(log, &[(INTENDED, number + 1)]);
-    match way {
+    let once = |sender: &mut Sender| match way {
         1 => {
-            let mut claim = sender.claim(max / 4, Some(watchdog())).unwrap();
+            let mut claim = sender.claim(max / 4, Some(watchdog()))?;
             claim.write_at(0, b"nobody sees this");
             claim.abort();
             let len = (bytes.len() + 200).min(max);
-            let mut claim = sender.claim(len, Some(watchdog())).unwrap();
+            let mut claim = sender.claim(len, Some(watchdog()))?;
             claim.write_at(0, &bytes);
             claim.commit_len(bytes.len());
+            Ok(())
         }
         2 => {
             let parts = [IoSlice::new(front), IoSlice::new(rest)];
-            sender.send_vectored(&parts, Some(watchdog())).unwrap();
+            sender.send_vectored(&parts, Some(watchdog()))
         }
         3 => {
-            let mut claim = sender.claim(bytes.len(), Some(watchdog())).unwrap();
+            let mut claim = sender.claim(bytes.len(), Some(watchdog()))?;
             claim.write_at(front.len(), rest);
             claim.write_at(0, front);
             claim.commit();
+            Ok(())
         }
-        _ => sender.send_deadline(&bytes, watchdog()).unwrap(),
+        _ => sender.send_deadline(&bytes, watchdog()),
+    };
+    while let Err(error) = once(sender) {
+        // The only consumer; another one will come.
+        assert_eq!(error, SendError::PeerDied);
+        sender.wait_for_peer(Some(watchdog())).unwrap();
     }
     log_to(log, &[(SENT, number + 1)]);
     number + 1
