@@ -268,6 +268,14 @@ impl Geometry {
         }
     }
 
+    /// The longest message, in bytes.
+    pub(crate) fn max_message_len(&self) -> u64 {
+        match self.shape {
+            Shape::Stream => record::max_payload(self.capacity),
+            Shape::Cells(cell_len) => cell::max_payload(self.capacity, cell_len),
+        }
+    }
+
     /// Where the data region starts, in bytes from the start of the segment.
     pub(crate) fn data_offset(&self) -> u64 {
         self.data_offset

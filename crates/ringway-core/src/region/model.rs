@@ -122,12 +122,28 @@ impl Region for Model {
         self.words.control64[&offset].store(value, order);
     }
 
+    fn raise32(&self, offset: usize) {
+        self.words.control32[&offset].fetch_add(1, Ordering::Release);
+    }
+
+    fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
+        self.words.control64[&offset]
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+    }
+
     fn load_word(&self, position: u64, order: Ordering) -> u64 {
         self.data(position).load(order)
     }
 
     fn store_word(&self, position: u64, word: u64, order: Ordering) {
         self.data(position).store(word, order);
+    }
+
+    fn replace_word(&self, position: u64, current: u64, new: u64) -> Result<(), u64> {
+        self.data(position)
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
     }
 
     /// Payloads of whole words only. Relaxed: it is the ring's business to order them.
@@ -154,6 +170,12 @@ impl Region for Model {
     }
 
     fn prefetch(&self, _: u64, _: &mut u64) {}
+
+    fn prefetch_to_write(&self, _: u64) {}
+
+    fn claim_fence(&self) {
+        fence(Ordering::Release);
+    }
 
     fn publish_fence(&self) {
         fence(Ordering::SeqCst);

@@ -18,7 +18,17 @@ pub(crate) struct Attempt<'a> {
     pub(crate) address: &'a Address,
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
+    pub(crate) fn to(action: &'static str, address: &'a Address) -> Self {
+        Self { action, address }
+    }
+
+    /// The only producer that the ring has place for has closed it.
+    pub(crate) fn closed_for_good(self) -> Error {
+        self.error(ErrorKind::Closed, "its producer has closed it for good")
+            .remedy("remove the ring and create it again, or use another address")
+    }
+
     pub(super) fn error(self, kind: ErrorKind, problem: impl Into<String>) -> Error {
         Error::new(kind, self.action, self.address, problem)
     }

@@ -39,7 +39,7 @@ use crate::error::{Error, ErrorKind};
 use crate::layout::header::{
     CREATION_LOCK_OFFSET, FenceMode, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET,
 };
-use crate::layout::{Geometry, Kind, Sync};
+use crate::layout::{self, Geometry, Kind, Shape, Sync};
 use crate::sys::{getrandom, now_ns};
 
 use attempt::Attempt;
@@ -204,7 +204,7 @@ fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<He
     })
 }
 
-/// Writes all of the header but the magic. The creation lock, which its holder may have taken, and
+/// Writes the cells, and all of the header but the magic. The creation lock, which its holder may have taken, and
 /// what lies behind it are left alone.
 fn write_header(map: &Map, header: &Header) -> Result<(), Errno> {
     let bytes = header.encode();
@@ -214,6 +214,22 @@ fn write_header(map: &Map, header: &Header) -> Result<(), Errno> {
         map.word64(at)
             .ok_or(Errno::EFAULT)?
             .store(u64::from_ne_bytes(word), Ordering::Relaxed);
+    }
+    write_cells(map, header)
+}
+
+/// Makes all cells of a cell ring free.
+fn write_cells(map: &Map, header: &Header) -> Result<(), Errno> {
+    let Shape::Cells(cell_len) = header.geometry.shape() else {
+        return Ok(());
+    };
+    let word = crate::cell::new_word(layout::cell::key(header.nonce));
+    let (start, end) = (header.geometry.data_offset(), header.geometry.total_len());
+    for at in (start..end).step_by(cell_len as usize) {
+        let at = usize::try_from(at).map_err(|_| Errno::EFAULT)?;
+        map.word64(at)
+            .ok_or(Errno::EFAULT)?
+            .store(word, Ordering::Relaxed);
     }
     Ok(())
 }

@@ -54,7 +54,8 @@ use crate::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSED, SPACE
 use crate::layout::participant::{LIVENESS, Role, slot_offset};
 use crate::liveness::Liveness;
 use crate::region::Region;
-use crate::wait::eventcount;
+use crate::sys::futex::{MonotonicTime, Wake};
+use crate::wait::{Blocked, eventcount};
 
 /// What is known of the other side of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +134,57 @@ impl Side {
     pub(crate) fn close<R: Region>(self, other: Self, region: &R) {
         region.store32(self.closed, 1, Ordering::Release);
         eventcount::notify(region, other.event);
+    }
+}
+
+/// What waits in a stream ring: one side for the other.
+pub(crate) trait OneSide {
+    /// Where the ring is.
+    type Region: Region;
+    /// This side's words, and the other's.
+    const SIDES: (Side, Side);
+    /// Where the ring is.
+    fn region(&self) -> &Self::Region;
+}
+
+impl<S: OneSide> Blocked for S {
+    /// The peer's liveness word. Fetched before the peer is judged: if it dies in between, the kernel
+    /// refuses to sleep on the old value.
+    type Watch = u32;
+
+    fn prepare(&mut self) -> u32 {
+        let (own, peer) = S::SIDES;
+        eventcount::prepare(self.region(), own.event);
+        self.region().load32(peer.liveness, Ordering::Relaxed)
+    }
+
+    fn cancel(&mut self) {
+        eventcount::cancel(self.region(), S::SIDES.0.event);
+    }
+
+    /// Also watches a peer that is not there yet: one that attaches may die before it can notify, and
+    /// the kernel wakes all the same.
+    fn sleep(&mut self, peer_word: &u32, deadline: Option<MonotonicTime>) -> Wake {
+        let (own, peer) = S::SIDES;
+        let words = [(own.event, eventcount::ASLEEP), (peer.liveness, *peer_word)];
+        self.region().wait(&words, deadline)
+    }
+
+    fn in_vain(&mut self) -> bool {
+        let ((_, peer), region) = (S::SIDES, self.region());
+        if peer.is_closed(region) {
+            return true;
+        }
+        let dead = peer.liveness(region) == Liveness::Dead;
+        if dead {
+            // The kernel woke one of those who sleep on this word; pass it on.
+            region.wake(peer.liveness);
+        }
+        dead
+    }
+
+    fn peer(&self) -> Peer {
+        S::SIDES.1.state(self.region())
     }
 }
 

@@ -116,7 +116,10 @@ impl Attached {
             before = Some(word);
             // The creator wakes the word when it takes the lock and when it leaves it. The magic is
             // named so that a lock that is taken and left in between is no reason to sleep.
-            futex::wait(&[(lock, word), (magic_half, 0)], deadline.monotonic());
+            futex::wait(
+                [(lock, word), (magic_half, 0)].into_iter(),
+                deadline.monotonic(),
+            );
         }
     }
 
