@@ -67,7 +67,10 @@ fn kill_some(row: Row, kills: u32) {
             begun.participants.iter().filter(|who| alive(who)).count(),
             members
         );
-        assert_eq!(0, 0);
+        assert_eq!(
+            begun.producers_ever,
+            before.producers_ever + task.producers as u64
+        );
         let victim = match random.below(members as u64) as usize {
             index if index < task.producers => Victim::Producer(index),
             index => Victim::Consumer(index - task.producers),

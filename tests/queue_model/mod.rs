@@ -21,6 +21,8 @@ pub struct World {
     senders: Vec<Option<(u64, Sender)>>,
     attached: u64,
     receivers: Vec<Option<Receiver>>,
+    /// Handles that a step has in its hands.
+    busy: Vec<(Role, usize)>,
     model: Model,
     _place: Place,
 }
@@ -32,6 +34,7 @@ impl World {
         let mut world = Self {
             row,
             attached: 0,
+            busy: Vec::new(),
             senders: (0..row.up_to(HANDLES, Role::Producer))
                 .map(|_| None)
                 .collect(),
@@ -121,7 +124,9 @@ impl World {
         let Some((handle, mut sender)) = self.senders[index].take() else {
             return;
         };
+        self.busy.push((Role::Producer, index));
         work(self, handle, &mut sender);
+        self.busy.pop();
         self.senders[index] = Some((handle, sender));
     }
 
@@ -130,7 +135,9 @@ impl World {
         let Some(mut receiver) = self.receivers[index].take() else {
             return;
         };
+        self.busy.push((Role::Consumer, index));
         work(self, &mut receiver);
+        self.busy.pop();
         self.receivers[index] = Some(receiver);
     }
 
@@ -201,11 +208,10 @@ impl World {
         for len in lens {
             let bytes = self.model.payload(*len);
             let outcome = batch.push(&bytes);
-            let claimed = if added.is_empty() {
-                self.model.claim(handle, bytes.len(), outcome)
-            } else {
-                self.model.claim_behind(handle, bytes.len(), outcome)
-            };
+            let is_first = added.is_empty();
+            let claimed = self
+                .model
+                .claim_in_batch(handle, bytes.len(), outcome, is_first);
             if let Some(id) = claimed {
                 added.push((id, bytes));
             }
@@ -338,29 +344,25 @@ impl World {
     }
 
     fn attach(&mut self, role: Role, index: usize) {
-        let ring = &self.rings[index % 2];
-        match role {
-            Role::Producer => {
-                let index = index % self.senders.len();
-                if self.senders[index].is_none() && self.has_room(role) {
-                    self.attached += 1;
-                    self.senders[index] = Some((self.attached, ring.sender().unwrap()));
-                    self.model.producers.attach();
-                }
-            }
-            _ => {
-                let index = index % self.receivers.len();
-                if self.receivers[index].is_none() && self.has_room(role) {
-                    self.receivers[index] = Some(ring.receiver().unwrap());
-                    self.model.consumers.attach();
-                }
-            }
+        let many = self.row.has_many(role);
+        if !many && self.model.side(role).attached > 0 {
+            return;
         }
-    }
-
-    /// Whether the role is free here: a handle that a step has in its hands is attached as well.
-    fn has_room(&self, role: Role) -> bool {
-        self.row.has_many(role) || self.model.side(role).attached == 0
+        let index = if many { index } else { 0 };
+        if self.busy.contains(&(role, index)) {
+            return;
+        }
+        let ring = &self.rings[index % 2];
+        if role == Role::Producer {
+            if self.senders[index].is_none() {
+                self.attached += 1;
+                self.senders[index] = Some((self.attached, ring.sender().unwrap()));
+                self.model.producers.attach();
+            }
+        } else if self.receivers[index].is_none() {
+            self.receivers[index] = Some(ring.receiver().unwrap());
+            self.model.consumers.attach();
+        }
     }
 
     /// Whether somebody can take the role again after it was closed, and others go on meanwhile.
@@ -448,6 +450,7 @@ impl World {
         if let Ok(stat) = ringway::stat(self.rings[0].address()) {
             assert_eq!(stat.sent, self.model.committed);
             assert_eq!(stat.received, self.model.released);
+            assert_eq!(stat.overwritten, self.model.lost);
             assert_eq!(stat.used_bytes, 0);
         }
         end

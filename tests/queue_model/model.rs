@@ -168,21 +168,23 @@ impl Model {
         None
     }
 
-    /// The same in a batch that has messages already. Batches of cells claim more than they need, but
-    /// never more than the longest message needs.
-    pub fn claim_behind(
+    /// The same in a batch. Batches of cells claim more than they need, but all of a batch never takes
+    /// more than the longest message does.
+    pub fn claim_in_batch(
         &mut self,
         from: u64,
         len: usize,
         outcome: Result<(), SendError>,
+        is_first: bool,
     ) -> Option<u64> {
-        if self.has_cells() && len <= self.max {
-            self.append(from, self.capacity, State::Gone);
-            if outcome == Err(SendError::Full) {
-                return None;
-            }
+        if !is_first && self.has_cells() && len <= self.max && outcome == Err(SendError::Full) {
+            return None;
         }
-        self.claim(from, len, outcome)
+        let id = self.claim(from, len, outcome)?;
+        if self.has_cells() {
+            self.append(from, self.capacity, State::Gone);
+        }
+        Some(id)
     }
 
     fn append(&mut self, from: u64, room: u64, state: State) -> u64 {
@@ -279,7 +281,9 @@ impl Model {
     pub fn hold_in_backlog(&mut self, bytes: &[u8], is_first: bool) -> u64 {
         self.backlogs += u32::from(is_first);
         let id = self.hold(bytes);
-        for entry in &mut self.log {
+        let claimed = |entry: &Entry| entry.state == State::Claimed;
+        let end = self.log.iter().position(claimed).unwrap_or(self.log.len());
+        for entry in self.log.range_mut(..end) {
             entry.loose |= entry.id > id && self.shares && entry.state == State::Ready;
         }
         id
@@ -324,18 +328,15 @@ impl Model {
 
     /// There is no message now.
     pub fn check_none_follows(&mut self) {
-        if self.overwrites && self.backlogs == 0 {
-            for entry in &mut self.log {
-                if entry.state == State::Ready && entry.loose {
-                    entry.state = State::Gone;
-                    self.lost += 1;
-                }
+        while let Some(&index) = self.candidates().first() {
+            let entry = &mut self.log[index];
+            if entry.loose && self.backlogs > 0 {
+                break;
             }
-        }
-        for index in self.candidates() {
-            let entry = &self.log[index];
-            let elsewhere = entry.loose && self.backlogs > 0;
-            assert!(elsewhere, "{} was not found", name(&entry.bytes));
+            // It can have made room even for a message that was aborted then.
+            assert!(self.overwrites, "{} was not found", name(&entry.bytes));
+            entry.state = State::Gone;
+            self.lost += 1;
         }
         self.trim();
     }
