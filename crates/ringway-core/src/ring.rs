@@ -25,7 +25,7 @@ use crate::sending::Sending;
 use crate::stream::consumer::Consumer;
 use crate::stream::producer::Producer;
 use crate::stream::{Corrupt, PRODUCER, Side};
-use crate::sync::Primitives;
+use crate::sync;
 use crate::wait::eventcount;
 
 /// A ring that this process has open, not yet in a role.
@@ -173,10 +173,13 @@ impl Ring {
             producers: header.geometry.slots(Role::Producer),
             consumers: header.geometry.slots(Role::Consumer),
         };
-        let primitives = Primitives {
-            lock: None,
-            bell: None,
-        };
+        let primitives = sync::open(
+            &self.map,
+            header,
+            participant.slot,
+            participant.epoch,
+            &self.address,
+        )?;
         let key = layout::cell::key(header.nonce);
         let cells = Cells::new(region, cell_len, key, primitives.lock.is_some());
         Ok(Member::new(cells, seat, primitives))

@@ -1,7 +1,6 @@
 //! One participant of a cell ring: who it is, who the others are, and how it waits for them.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -13,8 +12,8 @@ use crate::layout::participant::{
 };
 use crate::liveness::Liveness;
 use crate::region::{MOST_WORDS, Region};
-use crate::stream::Peer;
-use crate::sync::{Acquired, Bell, Lock, Primitives};
+use crate::stream::{Corrupt, Peer};
+use crate::sync::{Acquired, Broken, Primitives};
 use crate::sys::futex::{MonotonicTime, OWNER_DIED, Wake};
 use crate::wait::{Blocked, Look, Terms, Wait, Waited, eventcount};
 
@@ -72,8 +71,7 @@ pub(crate) struct Member<R> {
     pub(crate) cells: Cells<R>,
     pub(super) me: Owner,
     seat: Seat,
-    lock: Option<Box<dyn Lock>>,
-    bell: Option<Arc<dyn Bell>>,
+    primitives: Primitives,
     /// `HEAD` as last seen.
     pub(super) head: u64,
     /// The cell that blocks this participant, and its word as seen: when that changes, it is worth
@@ -86,6 +84,8 @@ pub(crate) struct Member<R> {
     /// Messages ever sent or released in this slot.
     pub(super) messages: u64,
     pub(super) corrupt: bool,
+    /// Until when the present wait may last, its getting of the lock included.
+    deadline: Option<Instant>,
 }
 
 /// What a sleeper watches: its event, and all participants that live.
@@ -106,13 +106,13 @@ impl<R: Region> Member<R> {
             witness: seat.producers.start,
             cells,
             seat,
-            lock: primitives.lock,
-            bell: primitives.bell,
+            primitives,
             head,
             obstacle: (head, 0),
             change: 0,
             messages,
             corrupt: head > u64::MAX / 4,
+            deadline: None,
         };
         member.witness = member.others().start;
         member
@@ -124,12 +124,12 @@ impl<R: Region> Member<R> {
 
     /// A descriptor that is readable when this participant, asleep, should look again.
     pub(crate) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.bell.as_ref()?.descriptor()
+        self.primitives.bell.as_ref()?.descriptor()
     }
 
     /// Whether this participant sleeps on words.
     pub(crate) fn sleeps_on_words(&self) -> bool {
-        self.bell.is_none()
+        self.primitives.bell.is_none()
     }
 
     pub(super) fn role(&self) -> Role {
@@ -160,7 +160,7 @@ impl<R: Region> Member<R> {
     /// calls [`leave`](Self::leave).
     #[inline]
     pub(super) fn enter(&mut self, deadline: Option<Instant>) -> Result<(), Refused> {
-        if self.lock.is_none() {
+        if self.primitives.lock.is_none() {
             return Ok(());
         }
         self.acquire(deadline)
@@ -169,30 +169,30 @@ impl<R: Region> Member<R> {
     /// Gives the ring's lock back.
     #[inline]
     pub(super) fn leave(&self) {
-        if let Some(lock) = &self.lock {
+        if let Some(lock) = &self.primitives.lock {
             lock.release();
         }
     }
 
     #[cold]
     fn acquire(&mut self, deadline: Option<Instant>) -> Result<(), Refused> {
-        let Some(lock) = &self.lock else {
+        let Some(lock) = &self.primitives.lock else {
             return Ok(());
         };
         match lock.acquire(deadline.and_then(MonotonicTime::at)) {
-            Acquired::Clean => Ok(()),
-            Acquired::TimedOut => Err(Refused::TimedOut),
-            Acquired::AfterDeath => {
-                let repaired = self.repair_all();
-                if let Some(lock) = &self.lock {
-                    lock.mark_consistent();
-                    if repaired.is_err() {
-                        lock.release();
-                    }
-                }
-                repaired.map_err(|_| Refused::Corrupt)
+            Ok(Acquired::Clean) => return Ok(()),
+            Ok(Acquired::TimedOut) => return Err(Refused::TimedOut),
+            Ok(Acquired::AfterDeath) => {}
+            Err(Broken) => return Err(Refused::Corrupt),
+        }
+        let repaired = self.repair_all();
+        if let Some(lock) = &self.primitives.lock {
+            match repaired {
+                Ok(()) => lock.mark_consistent(),
+                Err(Corrupt) => lock.release(),
             }
         }
+        repaired.map_err(|Corrupt| Refused::Corrupt)
     }
 
     fn liveness(&self, slot: u32) -> Liveness {
@@ -268,7 +268,7 @@ impl<R: Region> Member<R> {
     #[inline(never)]
     fn wake(&self, role: Role) {
         let party = Party::of(role);
-        let Some(bell) = &self.bell else {
+        let Some(bell) = &self.primitives.bell else {
             return eventcount::wake(self.region(), party.event);
         };
         // Acquire pairs with the release in `prepare`: who said that it sleeps is seen to.
@@ -330,6 +330,7 @@ impl<R: Region> Member<R> {
             deadline,
             ends_with_peer: true,
         };
+        self.deadline = deadline;
         terms.wait(self, Self::is_unblocked)
     }
 
@@ -341,7 +342,8 @@ impl<R: Region> Member<R> {
         // Relaxed: a reason to look, nothing more.
         self.region().load_word(position, Ordering::Relaxed) != seen
             || self.consumers_changed()
-            || look == Look::Last && self.tend(None) != Ok(false)
+            || self.corrupt
+            || look == Look::Last && self.tend(self.deadline) != Ok(false)
     }
 
     /// Whether the owner of what blocks this participant is dead.
@@ -370,7 +372,7 @@ impl<R: Region> Blocked for Member<R> {
             words: [(own.event, eventcount::ASLEEP); MOST_WORDS],
             len: 1,
         };
-        if self.bell.is_none() {
+        if self.primitives.bell.is_none() {
             // Fetched before the last look: if one of them dies in between, the kernel refuses to sleep
             // on the old value. One that attaches later announces itself.
             for slot in 0..self.seat.consumers.end {
@@ -393,8 +395,11 @@ impl<R: Region> Blocked for Member<R> {
     }
 
     fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake {
-        if let Some(bell) = &self.bell {
-            return bell.sleep(deadline);
+        if let Some(bell) = &self.primitives.bell {
+            return bell.sleep(deadline).unwrap_or_else(|Broken| {
+                self.corrupt = true;
+                Wake::Check
+            });
         }
         let words = &watch.words[..watch.len];
         let woken = self.region().wait(words, deadline);

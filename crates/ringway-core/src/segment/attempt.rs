@@ -29,12 +29,12 @@ impl<'a> Attempt<'a> {
             .remedy("remove the ring and create it again, or use another address")
     }
 
-    pub(super) fn error(self, kind: ErrorKind, problem: impl Into<String>) -> Error {
+    pub(crate) fn error(self, kind: ErrorKind, problem: impl Into<String>) -> Error {
         Error::new(kind, self.action, self.address, problem)
     }
 
     /// `what` the kernel refused, for an errno that has no better explanation at the call.
-    pub(super) fn os(self, what: &str, errno: Errno) -> Error {
+    pub(crate) fn os(self, what: &str, errno: Errno) -> Error {
         let (kind, remedy) = match errno {
             Errno::EACCES | Errno::EPERM | Errno::EROFS => (
                 ErrorKind::PermissionDenied,
@@ -65,7 +65,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Nothing is at the address.
-    pub(super) fn not_found(self, errno: Errno) -> Error {
+    pub(crate) fn not_found(self, errno: Errno) -> Error {
         let remedy = match self.action {
             "open" => "create it, or let the open wait for it",
             _ => "see which rings there are: ringway ls",

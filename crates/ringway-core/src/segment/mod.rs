@@ -32,12 +32,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::stat::FileStat;
 use nix::unistd::geteuid;
 
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::{
-    CREATION_LOCK_OFFSET, FenceMode, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET,
+    CREATION_LOCK_OFFSET, FenceMode, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET, SEMAPHORES_OFFSET,
 };
 use crate::layout::{self, Geometry, Kind, Shape, Sync};
 use crate::sys::{getrandom, now_ns};
@@ -104,6 +105,36 @@ pub(crate) struct Segment {
     pub(crate) address: Address,
     /// A memfd's descriptor, to hand it over. The others are closed once they are mapped.
     pub(crate) file: Option<OwnedFd>,
+}
+
+/// Who may use a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    /// Read and write bits.
+    pub(crate) mode: u32,
+    /// The owner.
+    pub(crate) uid: u32,
+    /// The owning group.
+    pub(crate) gid: u32,
+}
+
+impl Access {
+    fn of_file(stat: &FileStat) -> Self {
+        Self {
+            mode: stat.st_mode & 0o666,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        }
+    }
+}
+
+/// Who may use the segment at `attempt.address`.
+pub(crate) fn access(attempt: Attempt<'_>) -> Result<Access, Error> {
+    match attempt.address {
+        Address::Shm(_) | Address::File(_) => named::access(attempt),
+        Address::Sysv(key) => sysv::access(attempt, key),
+        Address::Memfd => Err(unsupported_by_name(attempt.action, attempt.address)),
+    }
 }
 
 /// How often an address may vanish and come back between a look and a try.
@@ -232,6 +263,25 @@ fn write_cells(map: &Map, header: &Header) -> Result<(), Errno> {
             .store(word, Ordering::Relaxed);
     }
     Ok(())
+}
+
+/// Removes what lies beside the ring in `map`, whose magic may be missing.
+fn discard(map: &Map) {
+    let Some(mut bytes) = header_bytes(map) else {
+        return;
+    };
+    bytes[MAGIC_OFFSET..MAGIC_OFFSET + 8].copy_from_slice(&MAGIC.to_le_bytes());
+    remove_beside(&bytes, map.len() as u64);
+}
+
+/// Removes what lies beside the ring whose header is `bytes`, in a segment of `len` bytes.
+fn remove_beside(bytes: &[u8; HEADER_LEN], len: u64) {
+    // What this version cannot read has nothing that it could find.
+    if let Ok(header) = Header::decode(bytes, len) {
+        let mut semaphores = [0; 4];
+        semaphores.copy_from_slice(&bytes[SEMAPHORES_OFFSET..SEMAPHORES_OFFSET + 4]);
+        crate::sync::remove(&header, u32::from_le_bytes(semaphores));
+    }
 }
 
 /// Declares the segment finished.

@@ -29,7 +29,14 @@ impl MonotonicTime {
         Self::after(instant.saturating_duration_since(Instant::now()))
     }
 
-    fn timespec(self) -> libc::timespec {
+    /// What is left until then; `None` when it has passed.
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).ok()?;
+        let left = self.0.checked_sub(Duration::from(now))?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    pub(super) fn timespec(self) -> libc::timespec {
         libc::timespec {
             tv_sec: self.0.as_secs() as libc::time_t,
             tv_nsec: self.0.subsec_nanos() as libc::c_long,
