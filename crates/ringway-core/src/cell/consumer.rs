@@ -241,6 +241,7 @@ impl<R: Region> Consumer<R> {
     #[inline]
     fn stand(&mut self, cell: u64, stored: u64) {
         self.cursor = cell;
+        self.member.reach = cell;
         self.member.obstacle = (cell, stored);
     }
 
