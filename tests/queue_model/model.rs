@@ -6,7 +6,7 @@ use ringway::{RecvError, Ring, Role, SendError};
 
 use crate::two_processes::table::{CELL_LEN, Row};
 
-/// Bytes of the payload that tell messages apart where some are lost.
+/// Bytes of the payload that tell messages apart.
 const NUMBER_LEN: usize = 8;
 
 /// The messages of a ring in the order in which they were claimed.
@@ -113,9 +113,9 @@ impl Model {
         }
     }
 
-    /// `len`, or more where a message must tell its number.
+    /// `len`, or more where the order alone does not tell which message it is.
     pub fn least_len(&self, len: usize) -> usize {
-        if self.overwrites {
+        if self.overwrites || self.shares {
             len.max(NUMBER_LEN)
         } else {
             len

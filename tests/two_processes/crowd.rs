@@ -18,8 +18,8 @@ use super::{First, Second, watchdog};
 pub const PRODUCE: &str = "produce";
 pub const CONSUME: &str = "consume";
 
-/// A consumer borrows at most so many messages at a time.
-const MOST_BORROWED: usize = 4;
+/// A consumer borrows at most so many messages at a time: all that a small ring has.
+const MOST_BORROWED: usize = 32;
 
 /// What the members of a crowd do.
 #[derive(Clone, Copy, Debug)]
@@ -447,18 +447,16 @@ fn receive_some(
         0 => {
             receiver.wait(Some(watchdog()))?;
             let mut backlog = receiver.backlog();
-            for _ in 0..MOST_BORROWED {
-                match backlog.next_message()? {
-                    Some(message) => log_to(log, &[got(&message.to_vec())]),
-                    None => break,
-                }
+            // To its end: what is left of a backlog may come to others late.
+            while let Some(message) = backlog.next_message()? {
+                log_to(log, &[got(&message.to_vec())]);
             }
             backlog.release();
             log_to(log, &[RELEASED]);
         }
         1 => {
             receiver.wait(Some(watchdog()))?;
-            let most = 1 + random.below(MOST_BORROWED as u64) as usize;
+            let most = 1 + random.below(8) as usize;
             match receiver.drain(most, |message| log_to(log, &[got(&message.to_vec())])) {
                 // Another consumer was faster.
                 Ok(_) | Err(RecvError::Empty) => {}
