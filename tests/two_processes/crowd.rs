@@ -18,7 +18,7 @@ use super::{First, Second, watchdog};
 pub const PRODUCE: &str = "produce";
 pub const CONSUME: &str = "consume";
 
-/// A consumer borrows at most so many messages at a time: all that a small ring has.
+/// A consumer borrows at most so many messages at a time: all the cells of a small ring.
 const MOST_BORROWED: usize = 32;
 
 /// What the members of a crowd do.
@@ -447,9 +447,12 @@ fn receive_some(
         0 => {
             receiver.wait(Some(watchdog()))?;
             let mut backlog = receiver.backlog();
-            // To its end: what is left of a backlog may come to others late.
-            while let Some(message) = backlog.next_message()? {
-                log_to(log, &[got(&message.to_vec())]);
+            // To its end, in cells: what is left of a backlog may come to others late.
+            for _ in 0..MOST_BORROWED {
+                match backlog.next_message()? {
+                    Some(message) => log_to(log, &[got(&message.to_vec())]),
+                    None => break,
+                }
             }
             backlog.release();
             log_to(log, &[RELEASED]);
