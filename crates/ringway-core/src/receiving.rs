@@ -9,10 +9,16 @@ use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::stream::consumer::{Consumer, Found};
 use crate::stream::{Corrupt, PRODUCER, Peer};
+use crate::wait::several::{Bed, Candidate};
+use crate::wait::watch::Watch;
 use crate::wait::{self, Blocked, Wait};
 
 /// A consumer.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a handle; a box would cost each message an indirection"
+)]
 pub(crate) enum Receiving {
     /// Of a stream ring.
     Stream(Consumer<Memory>),
@@ -140,6 +146,56 @@ impl Receiving {
             && !self.region().is_forked()
         {
             consumer.member.announce(Role::Consumer);
+        }
+    }
+}
+
+impl Candidate for Receiving {
+    type Region = Memory;
+
+    fn region(&self) -> &Memory {
+        Receiving::region(self)
+    }
+
+    fn is_due(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.is_due(),
+            Self::Cells(consumer) => consumer.is_due(),
+        }
+    }
+
+    fn has_changed(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.has_changed(),
+            Self::Cells(consumer) => consumer.has_changed(),
+        }
+    }
+
+    fn prepare(&mut self) -> Watch {
+        match self {
+            Self::Stream(consumer) => Candidate::prepare(consumer),
+            Self::Cells(consumer) => consumer.prepare(),
+        }
+    }
+
+    fn cancel(&mut self) {
+        match self {
+            Self::Stream(consumer) => Candidate::cancel(consumer),
+            Self::Cells(consumer) => consumer.cancel(),
+        }
+    }
+
+    fn bed(&self) -> Bed<'_> {
+        match self {
+            Self::Stream(consumer) => consumer.bed(),
+            Self::Cells(consumer) => consumer.bed(),
+        }
+    }
+
+    fn drain(&mut self) {
+        match self {
+            Self::Stream(consumer) => consumer.drain(),
+            Self::Cells(consumer) => consumer.drain(),
         }
     }
 }

@@ -13,6 +13,10 @@ use crate::wait::{self, Wait};
 
 /// A producer.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a handle; a box would cost each message an indirection"
+)]
 pub(crate) enum Sending {
     /// Of a stream ring.
     Stream(Producer<Memory>),

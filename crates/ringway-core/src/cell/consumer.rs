@@ -13,6 +13,8 @@ use crate::region::Region;
 use crate::stream::consumer::{EAGER_POLLS, Found};
 use crate::stream::{Corrupt, Peer};
 use crate::wait::lull::Lull;
+use crate::wait::several::{Bed, Candidate};
+use crate::wait::watch::Watch;
 use crate::wait::{Blocked, Look, Terms, Wait, Waited};
 
 /// One of the consumers.
@@ -495,5 +497,37 @@ impl<R: Region> Consumer<R> {
             Ok(true) => Ok(()),
             _ => arrived(&self.member).unwrap_or(Err(RecvError::TimedOut)),
         }
+    }
+}
+
+impl<R: Region> Candidate for Consumer<R> {
+    type Region = R;
+
+    fn region(&self) -> &R {
+        self.member.region()
+    }
+
+    fn is_due(&mut self) -> bool {
+        self.is_ready() != Ok(false)
+    }
+
+    fn has_changed(&mut self) -> bool {
+        self.member.is_unblocked(Look::Glance)
+    }
+
+    fn prepare(&mut self) -> Watch {
+        self.member.prepare()
+    }
+
+    fn cancel(&mut self) {
+        self.member.cancel();
+    }
+
+    fn bed(&self) -> Bed<'_> {
+        self.member.bed()
+    }
+
+    fn drain(&mut self) {
+        self.member.drain_bell();
     }
 }

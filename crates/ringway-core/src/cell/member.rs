@@ -11,10 +11,12 @@ use crate::layout::participant::{
     ASLEEP, AWAKE, CLOSED, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, Role, slot_offset,
 };
 use crate::liveness::Liveness;
-use crate::region::{MOST_WORDS, Region};
+use crate::region::Region;
 use crate::stream::{Corrupt, Peer};
 use crate::sync::{Acquired, Broken, Primitives};
-use crate::sys::futex::{MonotonicTime, OWNER_DIED, Wake};
+use crate::sys::futex::{MonotonicTime, Wake};
+use crate::wait::several::Bed;
+use crate::wait::watch::Watch;
 use crate::wait::{Blocked, Look, Terms, Wait, Waited, eventcount};
 
 /// The words of those who play a role.
@@ -91,13 +93,6 @@ pub(crate) struct Member<R> {
     deadline: Option<Instant>,
 }
 
-/// What a sleeper watches: its event, and all participants that live.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    words: [(usize, u32); MOST_WORDS],
-    len: usize,
-}
-
 impl<R: Region> Member<R> {
     pub(crate) fn new(cells: Cells<R>, seat: Seat, primitives: Primitives) -> Self {
         let messages = cells
@@ -126,14 +121,20 @@ impl<R: Region> Member<R> {
         &self.cells.region
     }
 
-    /// A descriptor that is readable when this participant, asleep, should look again.
-    pub(crate) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.primitives.bell.as_ref()?.descriptor()
+    /// What this participant sleeps on.
+    pub(super) fn bed(&self) -> Bed<'_> {
+        match &self.primitives.bell {
+            None => Bed::Words,
+            Some(bell) => bell.descriptor().map_or(Bed::Semaphore, Bed::Descriptor),
+        }
     }
 
-    /// Whether this participant sleeps on words.
-    pub(crate) fn sleeps_on_words(&self) -> bool {
-        self.primitives.bell.is_none()
+    /// Takes note of having been rung.
+    pub(super) fn drain_bell(&mut self) {
+        if let Some(bell) = &self.primitives.bell {
+            let at_once = MonotonicTime::at(Instant::now());
+            self.corrupt |= bell.sleep(at_once).is_err();
+        }
     }
 
     pub(super) fn role(&self) -> Role {
@@ -364,27 +365,20 @@ impl<R: Region> Member<R> {
 }
 
 impl<R: Region> Blocked for Member<R> {
-    type Watch = Watch;
-
     fn prepare(&mut self) -> Watch {
         let own = self.own();
         // Release pairs with the acquire in `wake`.
         let asleep = slot_offset(self.seat.slot) + ASLEEP;
         self.region()
             .swap32(asleep, own.asleep_for, Ordering::AcqRel);
-        let mut watch = Watch {
-            words: [(own.event, eventcount::ASLEEP); MOST_WORDS],
-            len: 1,
-        };
+        let mut watch = Watch::of(own.event);
         if self.primitives.bell.is_none() {
-            // Fetched before the last look: if one of them dies in between, the kernel refuses to sleep
-            // on the old value. One that attaches later announces itself.
+            // One that attaches later announces itself.
             for slot in 0..self.seat.consumers.end {
                 let offset = slot_offset(slot) + LIVENESS;
                 let word = self.region().load32(offset, Ordering::Relaxed);
                 if slot != self.seat.slot && Liveness::of(word) == Liveness::Alive {
-                    watch.words[watch.len] = (offset, word);
-                    watch.len += 1;
+                    watch.add(offset, word);
                 }
             }
         }
@@ -405,14 +399,8 @@ impl<R: Region> Blocked for Member<R> {
                 Wake::Check
             });
         }
-        let words = &watch.words[..watch.len];
-        let woken = self.region().wait(words, deadline);
-        for &(offset, _) in &words[1..] {
-            if self.region().load32(offset, Ordering::Relaxed) & OWNER_DIED != 0 {
-                // The kernel woke one of those who sleep on this word; pass it on.
-                self.region().wake(offset);
-            }
-        }
+        let woken = self.region().wait(watch.words(), deadline);
+        watch.pass_on(self.region());
         woken
     }
 

@@ -10,7 +10,9 @@ use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::liveness::Liveness;
 use crate::region::Region;
 use crate::wait::lull::Lull;
-use crate::wait::{Terms, Wait, Waited, eventcount};
+use crate::wait::several::{Bed, Candidate};
+use crate::wait::watch::Watch;
+use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
 
 /// How often to poll before the first pause.
 pub(crate) const EAGER_POLLS: u32 = 1024;
@@ -264,4 +266,34 @@ impl<R: Region> Consumer<R> {
             CONSUMER.close(PRODUCER, &self.region);
         }
     }
+}
+
+impl<R: Region> Candidate for Consumer<R> {
+    type Region = R;
+
+    fn region(&self) -> &R {
+        &self.region
+    }
+
+    fn is_due(&mut self) -> bool {
+        self.peek() != Err(RecvError::Empty)
+    }
+
+    fn has_changed(&mut self) -> bool {
+        self.may_retry()
+    }
+
+    fn prepare(&mut self) -> Watch {
+        Blocked::prepare(self)
+    }
+
+    fn cancel(&mut self) {
+        Blocked::cancel(self);
+    }
+
+    fn bed(&self) -> Bed<'_> {
+        Bed::Words
+    }
+
+    fn drain(&mut self) {}
 }

@@ -96,6 +96,7 @@ pub(crate) struct Primitives {
     /// `None`: the eventcount's futex words.
     pub(crate) bell: Option<Arc<dyn Bell>>,
     /// Rings the bell for deaths. To be kept as long as the bell is slept on.
+    #[expect(dead_code, reason = "held for its thread")]
     pub(crate) watcher: Option<Watcher>,
 }
 

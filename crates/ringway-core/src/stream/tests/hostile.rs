@@ -123,7 +123,7 @@ impl Region for Liar {
     fn claim_fence(&self) {}
     fn publish_fence(&self) {}
     fn sleep_fence(&self) {}
-    fn wait(&self, _: &[(usize, u32)], _: Option<MonotonicTime>) -> Wake {
+    fn wait_on(_: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
         Wake::TimedOut
     }
     fn wake(&self, _: usize) {}
