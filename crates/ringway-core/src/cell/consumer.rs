@@ -48,6 +48,7 @@ impl<R: Region> Consumer<R> {
         let repaired = member.repair_all();
         member.leave();
         repaired.map_err(|Corrupt| Refused::Corrupt)?;
+        member.reopen();
         member.announce(Role::Consumer);
         Ok(Self {
             cursor: member.head,

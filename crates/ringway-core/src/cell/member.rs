@@ -306,6 +306,17 @@ impl<R: Region> Member<R> {
         self.region().store32(closed, 1, Ordering::Release);
     }
 
+    /// Forgets that others of this role closed: whether this one closes or leaves, decides from now on.
+    pub(super) fn reopen(&self) {
+        for slot in self.slots_of(self.seat.role) {
+            // Who closes in between does so while this participant is attached, and is not the last.
+            if self.liveness(slot) == Liveness::Absent {
+                let closed = slot_offset(slot) + CLOSED;
+                self.region().store32(closed, 0, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Shows how many messages went through this slot. Relaxed: nobody concludes anything from it.
     #[inline]
     pub(super) fn count(&mut self, messages: u64) {

@@ -80,6 +80,7 @@ impl<R: Region> Producer<R> {
             member,
         };
         producer.look_at_consumers();
+        producer.member.reopen();
         producer.member.announce(Role::Producer);
         Ok(producer)
     }
