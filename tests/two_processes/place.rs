@@ -95,6 +95,8 @@ impl Place {
     }
 
     fn clear(&self) {
+        // With what lies beside the segment. What is no ring any more, or no ring yet, is left to the rest.
+        let _ = ringway::remove(&self.address, true);
         match &self.address {
             Address::Shm(_) => {
                 let _ = std::fs::remove_file(self.path());
