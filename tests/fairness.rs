@@ -5,7 +5,7 @@ mod two_processes;
 use ringway::{RecvError, Role, Wait};
 use two_processes::messages::number;
 use two_processes::table::{Row, for_each};
-use two_processes::{First, Second, play, watchdog};
+use two_processes::{First, Second, in_time, play};
 
 const MESSAGES: u64 = 3000;
 
@@ -30,7 +30,7 @@ fn each_of_several_sleeping_consumers_gets_some() {
         let mut sender = ring.sender().unwrap().with_wait(Wait::Park);
         for index in 0..MESSAGES {
             sender.send(&number(index)).unwrap();
-            sender.wait_until_drained(Some(watchdog())).unwrap();
+            in_time(|deadline| sender.wait_until_drained(Some(deadline))).unwrap();
         }
         sender.close();
         let counts = consumers.map(|consumer| consumer.hear().parse::<u64>().unwrap());
@@ -45,7 +45,7 @@ fn count(first: &First) {
     first.say("attached");
     let mut count = 0;
     let end = loop {
-        match receiver.recv_deadline(watchdog()) {
+        match receiver.recv() {
             Ok(_) => count += 1,
             Err(end) => break end,
         }

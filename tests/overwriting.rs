@@ -6,7 +6,7 @@ mod two_processes;
 use ringway::{RecvError, Role, SendError, Stat, stat};
 use two_processes::messages::{number, number_in, signature, signed};
 use two_processes::table::{Row, for_each};
-use two_processes::{First, Second, play, watchdog};
+use two_processes::{First, Second, play};
 
 #[test]
 fn child_role() {
@@ -153,9 +153,7 @@ fn send(first: &First) {
     let max = ring.max_message_len() as usize;
     for index in 0..count {
         // Consumers here copy and release at once, but may be stopped at it by the scheduler.
-        sender
-            .send_deadline(&signed(name, index, max), watchdog())
-            .unwrap();
+        sender.send(&signed(name, index, max)).unwrap();
     }
 }
 
@@ -168,7 +166,7 @@ fn receive(first: &First) {
     let mut next = [0; 2];
     let mut count = 0;
     let end = loop {
-        match receiver.recv_deadline(watchdog()) {
+        match receiver.recv() {
             Ok(message) => {
                 let (name, number) = signature(&message, max);
                 let next = &mut next[name as usize];

@@ -9,7 +9,7 @@ use two_processes::place::Backing;
 use two_processes::procfs::{until_asleep, while_blocked};
 use two_processes::roles::{fill, receive, send};
 use two_processes::table::{Row, for_each};
-use two_processes::{First, Second, play, watchdog};
+use two_processes::{First, Second, in_time, play};
 
 #[test]
 fn child_role() {
@@ -217,7 +217,7 @@ fn what_a_dead_consumer_held_wakes_a_sleeping_one() {
             let message = while_blocked(
                 wait,
                 || victim.kill_unreaped(),
-                || receiver.recv_deadline(watchdog()),
+                || in_time(|deadline| receiver.recv_deadline(deadline)),
             );
             assert_eq!(number_in(&message.unwrap()), 7, "{row} {wait:?}");
         }
@@ -273,7 +273,7 @@ fn an_observer_sees_each_of_many() {
 /// Borrows a message, says its number, and keeps it.
 fn borrow(first: &First) {
     let mut receiver = first.ring().receiver().unwrap();
-    let message = receiver.recv_in_place_deadline(watchdog()).unwrap();
+    let message = receiver.recv_in_place().unwrap();
     first.say(number_in(&message.to_vec()));
     first.hear();
 }
@@ -283,7 +283,7 @@ fn sleep_for_a_message(first: &First) {
     let mut receiver = first.ring().receiver().unwrap().with_wait(Wait::Park);
     first.say("attached");
     first.say(nix::unistd::gettid());
-    let end = receiver.recv_deadline(watchdog()).unwrap_err();
+    let end = receiver.recv().unwrap_err();
     first.say(format!("{end:?}"));
 }
 
@@ -292,6 +292,6 @@ fn sleep_for_room(first: &First) {
     let mut sender = first.ring().sender().unwrap().with_wait(Wait::Park);
     first.say("attached");
     first.say(nix::unistd::gettid());
-    let end = sender.send_deadline(&number(0), watchdog()).unwrap_err();
+    let end = sender.send(&number(0)).unwrap_err();
     first.say(format!("{end:?}"));
 }

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use ringway::{RecvError, Role, SendError, Wait, stat};
 use two_processes::messages::{number, number_in};
 use two_processes::table::{Row, for_each};
-use two_processes::{First, Second, play, watchdog};
+use two_processes::{First, Second, in_time, play};
 
 #[test]
 fn child_role() {
@@ -56,7 +56,7 @@ fn a_stopped_producer_keeps_its_claim_and_its_place() {
         claimer.signal(Signal::SIGCONT);
         claimer.say("commit");
         for index in 1..next {
-            let message = receiver.recv_deadline(watchdog()).unwrap();
+            let message = in_time(|deadline| receiver.recv_deadline(deadline)).unwrap();
             assert_eq!(number_in(&message), index, "{row}");
         }
         claimer.finish();
@@ -91,9 +91,9 @@ fn a_stopped_consumer_keeps_what_it_borrows_and_the_others_share_the_rest() {
         borrower.signal(Signal::SIGCONT);
         borrower.say("release");
         let last = number(next);
-        sender.send_deadline(&last, watchdog()).unwrap();
+        in_time(|deadline| sender.send_deadline(&last, deadline)).unwrap();
         borrower.finish();
-        let message = receiver.recv_deadline(watchdog()).unwrap();
+        let message = receiver.try_recv().unwrap();
         assert_eq!(number_in(&message), next, "{row}");
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
     });
@@ -117,7 +117,7 @@ fn a_stopped_producer_that_is_killed_gives_its_claim_up() {
             let message = two_processes::procfs::while_blocked(
                 wait,
                 || claimer.kill_unreaped(),
-                || receiver.recv_deadline(watchdog()),
+                || in_time(|deadline| receiver.recv_deadline(deadline)),
             );
             assert_eq!(number_in(&message.unwrap()), 2, "{row}");
         }
@@ -128,7 +128,7 @@ fn a_stopped_producer_that_is_killed_gives_its_claim_up() {
 fn claim(first: &First) {
     let ring = first.ring();
     let mut sender = ring.sender().unwrap();
-    let mut claim = sender.claim(8, Some(watchdog())).unwrap();
+    let mut claim = sender.claim(8, None).unwrap();
     first.say("claimed");
     assert_eq!(first.hear(), "commit");
     claim.write_at(0, &number(1));
@@ -140,7 +140,7 @@ fn claim(first: &First) {
 fn borrow(first: &First) {
     let ring = first.ring();
     let mut receiver = ring.receiver().unwrap();
-    let message = receiver.recv_in_place_deadline(watchdog()).unwrap();
+    let message = receiver.recv_in_place().unwrap();
     first.say(number_in(&message.to_vec()));
     assert_eq!(first.hear(), "release");
     assert_eq!(message.to_vec(), number(number_in(&message.to_vec())));

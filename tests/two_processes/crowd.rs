@@ -1,5 +1,8 @@
 //! Several producers and consumers on one ring, each a process with a private log, and what the logs
 //! must say together, also if one of the processes was killed.
+//!
+//! They wait without deadlines: with the last look before a deadline one would find what one was not
+//! woken for. Who watches them reports what hangs.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,7 +15,7 @@ use ringway::{Address, Receiver, RecvError, Ring, SendError, Sender, Wait, stat}
 use tempfile::TempDir;
 
 use super::messages::{Random, signature, signed};
-use super::{First, Second, watchdog};
+use super::{First, Second};
 
 /// The roles of the processes.
 pub const PRODUCE: &str = "produce";
@@ -381,32 +384,32 @@ fn send_some(
     log_to(log, &[(INTENDED, number + 1)]);
     let once = |sender: &mut Sender| match way {
         1 => {
-            let mut claim = sender.claim(max / 4, Some(watchdog()))?;
+            let mut claim = sender.claim(max / 4, None)?;
             claim.write_at(0, b"nobody sees this");
             claim.abort();
             let len = (bytes.len() + 200).min(max);
-            let mut claim = sender.claim(len, Some(watchdog()))?;
+            let mut claim = sender.claim(len, None)?;
             claim.write_at(0, &bytes);
             claim.commit_len(bytes.len());
             Ok(())
         }
         2 => {
             let parts = [IoSlice::new(front), IoSlice::new(rest)];
-            sender.send_vectored(&parts, Some(watchdog()))
+            sender.send_vectored(&parts, None)
         }
         3 => {
-            let mut claim = sender.claim(bytes.len(), Some(watchdog()))?;
+            let mut claim = sender.claim(bytes.len(), None)?;
             claim.write_at(front.len(), rest);
             claim.write_at(0, front);
             claim.commit();
             Ok(())
         }
-        _ => sender.send_deadline(&bytes, watchdog()),
+        _ => sender.send(&bytes),
     };
     while let Err(error) = once(sender) {
         // The only consumer; another one will come.
         assert_eq!(error, SendError::PeerDied);
-        sender.wait_for_peer(Some(watchdog())).unwrap();
+        sender.wait_for_peer(None).unwrap();
     }
     log_to(log, &[(SENT, number + 1)]);
     number + 1
@@ -445,7 +448,7 @@ fn receive_some(
     };
     match random.below(if copies { 5 } else { 3 }) {
         0 => {
-            receiver.wait(Some(watchdog()))?;
+            receiver.wait(None)?;
             let mut backlog = receiver.backlog();
             // To its end, in cells: what is left of a backlog may come to others late.
             for _ in 0..MOST_BORROWED {
@@ -458,7 +461,7 @@ fn receive_some(
             log_to(log, &[RELEASED]);
         }
         1 => {
-            receiver.wait(Some(watchdog()))?;
+            receiver.wait(None)?;
             let most = 1 + random.below(8) as usize;
             match receiver.drain(most, |message| log_to(log, &[got(&message.to_vec())])) {
                 // Another consumer was faster.
@@ -468,18 +471,18 @@ fn receive_some(
             log_to(log, &[RELEASED]);
         }
         2 => {
-            let message = receiver.recv_in_place_deadline(watchdog())?;
+            let message = receiver.recv_in_place()?;
             log_to(log, &[got(&message.to_vec())]);
             message.release();
             log_to(log, &[RELEASED]);
         }
         3 => {
-            let message = receiver.recv_deadline(watchdog())?;
+            let message = receiver.recv()?;
             log_to(log, &[got(&message), RELEASED]);
         }
         _ => {
             let mut buffer = vec![0; max];
-            let len = receiver.recv_into_deadline(&mut buffer, watchdog())?;
+            let len = receiver.recv_into(&mut buffer)?;
             log_to(log, &[got(&buffer[..len]), RELEASED]);
         }
     }

@@ -37,6 +37,16 @@ pub fn watchdog() -> Instant {
     Instant::now() + WATCHDOG
 }
 
+/// What a call with a deadline gives, which must not have taken until the deadline: with its last look a
+/// call also finds what it was not woken for.
+#[track_caller]
+pub fn in_time<T>(call: impl FnOnce(Instant) -> T) -> T {
+    let deadline = watchdog();
+    let outcome = call(deadline);
+    assert!(Instant::now() < deadline, "not woken");
+    outcome
+}
+
 /// The second process, as the test sees it. Killed and reaped when dropped.
 pub struct Second {
     process: Mutex<Child>,
