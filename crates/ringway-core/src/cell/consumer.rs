@@ -48,6 +48,7 @@ impl<R: Region> Consumer<R> {
         let repaired = member.repair_all();
         member.leave();
         repaired.map_err(|Corrupt| Refused::Corrupt)?;
+        member.reopen();
         member.announce(Role::Consumer);
         Ok(Self {
             cursor: member.head,
@@ -337,6 +338,7 @@ impl<R: Region> Consumer<R> {
     #[inline]
     fn stand(&mut self, cell: u64, stored: u64) {
         self.cursor = cell;
+        self.member.reach = cell;
         self.member.obstacle = (cell, stored);
     }
 

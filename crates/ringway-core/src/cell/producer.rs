@@ -93,6 +93,7 @@ impl<R: Region> Producer<R> {
             member,
         };
         producer.look_at_consumers();
+        producer.member.reopen();
         producer.member.announce(Role::Producer);
         Ok(producer)
     }
