@@ -106,7 +106,7 @@ impl Work {
         match self {
             Self::RoundTrip | Self::OneWay | Self::Copy => &["shmem-ipc"],
             Self::Sleep | Self::SleepSync => &[],
-            Self::Many => &["boost polled", "iceoryx2"],
+            Self::Many => &["boost polled", "iceoryx2 polled"],
         }
     }
 }

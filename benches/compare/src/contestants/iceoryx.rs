@@ -1,17 +1,16 @@
-//! iceoryx2: publish-subscribe, made lossless. A publisher waits for room with the same patience as
-//! everybody; the one subscriber is polled. With several subscribers each would get every message, which
-//! is another work, so it takes part where there is one.
+//! iceoryx2: publish-subscribe, made lossless: what finds no room is sent again. The one subscriber is
+//! polled. With several subscribers each would get every message, which is another work, so it takes part
+//! where there is one.
 
 use std::ops::Range;
 
-use iceoryx2::port::BackpressureAction;
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
 use iceoryx2::service::port_factory::publish_subscribe;
 
 use crate::crowd::{Queue, Role};
-use crate::memory::{pause_or_yield, yield_until};
+use crate::memory::yield_until;
 use crate::message;
 
 type Topic<const W: usize> = publish_subscribe::PortFactory<ipc::Service, [u64; W], ()>;
@@ -21,17 +20,20 @@ pub struct Iceoryx<const W: usize> {
     name: String,
     messages: u64,
     producers: usize,
+    /// What a publisher does when the subscriber's queue is full.
+    full: BackpressureStrategy,
     topic: Option<(Node<ipc::Service>, Topic<W>)>,
     publisher: Option<Publisher<ipc::Service, [u64; W], ()>>,
     subscriber: Option<Subscriber<ipc::Service, [u64; W], ()>>,
 }
 
 impl<const W: usize> Iceoryx<W> {
-    pub fn new(name: String, messages: u64, producers: usize) -> Self {
+    pub fn new(name: String, messages: u64, producers: usize, full: BackpressureStrategy) -> Self {
         Self {
             name,
             messages,
             producers,
+            full,
             topic: None,
             publisher: None,
             subscriber: None,
@@ -76,22 +78,17 @@ impl<const W: usize> Queue<W> for Iceoryx<W> {
     }
 
     fn attach(&mut self, role: Role) {
-        let buffer = self.messages as usize;
+        let (buffer, full) = (self.messages as usize, self.full);
         let topic = match self.topic.take() {
             Some(made) => &self.topic.insert(made).1,
             None => self.join_topic(),
         };
         match role {
             Role::Producer => {
-                let wait = |polls: u64| pause_or_yield(u32::try_from(polls).unwrap_or(u32::MAX));
                 let publisher = topic
                     .publisher_builder()
                     .max_loaned_samples(1)
-                    .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
-                    .set_backpressure_handler(move |full| {
-                        wait(full.retries);
-                        BackpressureAction::Retry
-                    })
+                    .backpressure_strategy(full)
                     .create();
                 self.publisher = Some(publisher.expect("room for a publisher"));
             }
@@ -108,12 +105,13 @@ impl<const W: usize> Queue<W> for Iceoryx<W> {
         let mut message = [0; W];
         for number in numbers {
             message::fill(&mut message, number);
-            let sample = publisher.loan_uninit().expect("a free sample");
-            let reached = sample
-                .write_payload(message)
-                .send()
-                .expect("a live subscriber");
-            assert_eq!(reached, 1, "delivered to the subscriber");
+            // Whatever the strategy, nobody is reached while the queue is full and the subscriber has not
+            // yet looked at this publisher.
+            yield_until(|| {
+                let sample = publisher.loan_uninit().expect("a free sample");
+                let sample = sample.write_payload(message);
+                sample.send().expect("intact") == 1
+            });
         }
     }
 

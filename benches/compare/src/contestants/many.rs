@@ -1,6 +1,7 @@
 //! Who takes part between many.
 
 use ::ringway::Wait;
+use iceoryx2::prelude::BackpressureStrategy;
 
 #[cfg(boost)]
 use super::boost::Boost;
@@ -46,8 +47,13 @@ impl Roster<'_> {
                 list.push(crowd("boost blocking", ring, shape, queue));
             }
             if shape.consumers == 1 {
-                let queue = Iceoryx::<W>::new(self.name(), messages, shape.producers);
-                list.push(crowd("iceoryx2", ring, shape, queue));
+                for (name, full) in [
+                    ("iceoryx2 polled", BackpressureStrategy::DiscardData),
+                    ("iceoryx2", BackpressureStrategy::RetryUntilDelivered),
+                ] {
+                    let queue = Iceoryx::<W>::new(self.name(), messages, shape.producers, full);
+                    list.push(crowd(name, ring, shape, queue));
+                }
             }
         }
         #[cfg(not(boost))]
