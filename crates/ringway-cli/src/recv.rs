@@ -122,6 +122,7 @@ impl Inlet {
             Err((written, error)) => {
                 let whole = ends.partition_point(|end| *end <= written);
                 // The same messages again, from the first: those that are out are released.
+                drop(backlog);
                 let _ = receiver.drain(whole, |_| ());
                 Err(Failure::output(error))
             }

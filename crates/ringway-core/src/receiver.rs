@@ -2,13 +2,17 @@
 
 use std::time::Instant;
 
-use crate::error::RecvError;
+use crate::error::{RecvError, WaitError};
+use crate::layout::participant::Role;
 use crate::liveness::participant::Participant;
+use crate::receiving::Receiving;
 use crate::region::Region;
 use crate::region::memory::Memory;
-use crate::stream::consumer::{Consumer, Found};
-use crate::stream::{PRODUCER, Peer};
-use crate::wait::{self, Wait};
+use crate::ring::Ring;
+use crate::stream::Peer;
+use crate::stream::consumer::Found;
+use crate::wait::Wait;
+use crate::wait::several::wait_for_any;
 
 /// The consumer's handle: messages come out here.
 ///
@@ -24,16 +28,20 @@ use crate::wait::{self, Wait};
 /// interrupt another call on the same handle.
 #[derive(Debug)]
 pub struct Receiver {
-    consumer: Consumer<Memory>,
-    _participant: Participant,
+    receiving: Receiving,
+    /// Held until this consumer has left its messages in order.
+    participant: Option<Participant>,
+    /// For what is known of the participants.
+    ring: Ring,
     wait: Wait,
 }
 
 impl Receiver {
-    pub(crate) fn new(consumer: Consumer<Memory>, participant: Participant) -> Self {
+    pub(crate) fn new(receiving: Receiving, participant: Participant, ring: Ring) -> Self {
         Self {
-            consumer,
-            _participant: participant,
+            receiving,
+            participant: Some(participant),
+            ring,
             wait: Wait::default(),
         }
     }
@@ -91,7 +99,7 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv), and [`RecvError::BufferTooSmall`], which releases nothing.
     #[inline]
     pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let found = self.consumer.peek()?;
+        let found = self.receiving.try_take(1)?;
         self.take_into(found, buffer)
     }
 
@@ -110,7 +118,7 @@ impl Receiver {
     /// ```
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let found = self.found_until(None)?;
+        let found = self.receiving.take_until(self.wait, None)?;
         self.take_into(found, buffer)
     }
 
@@ -125,17 +133,18 @@ impl Receiver {
         buffer: &mut [u8],
         deadline: Instant,
     ) -> Result<usize, RecvError> {
-        let found = self.found_until(Some(deadline))?;
+        let found = self.receiving.take_until(self.wait, Some(deadline))?;
         self.take_into(found, buffer)
     }
 
     #[inline]
     fn take_into(&mut self, found: Found, buffer: &mut [u8]) -> Result<usize, RecvError> {
         let Some(target) = buffer.get_mut(..found.len) else {
+            self.receiving.give_back();
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
-        self.consumer.read(&found, 0, target);
-        self.consumer.release(&found, 1);
+        self.receiving.region().read(found.payload, target);
+        self.receiving.release(&found, 1);
         Ok(found.len)
     }
 
@@ -145,9 +154,9 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv).
     #[inline]
     pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
-        let found = self.consumer.peek()?;
+        let found = self.receiving.try_take(1)?;
         Ok(Message {
-            consumer: &mut self.consumer,
+            receiving: &mut self.receiving,
             found,
             keeps: false,
         })
@@ -171,9 +180,9 @@ impl Receiver {
     /// ```
     #[inline]
     pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
-        let found = self.found_until(None)?;
+        let found = self.receiving.take_until(self.wait, None)?;
         Ok(Message {
-            consumer: &mut self.consumer,
+            receiving: &mut self.receiving,
             found,
             keeps: false,
         })
@@ -185,9 +194,9 @@ impl Receiver {
     /// As [`recv_deadline`](Self::recv_deadline).
     #[inline]
     pub fn recv_in_place_deadline(&mut self, deadline: Instant) -> Result<Message<'_>, RecvError> {
-        let found = self.found_until(Some(deadline))?;
+        let found = self.receiving.take_until(self.wait, Some(deadline))?;
         Ok(Message {
-            consumer: &mut self.consumer,
+            receiving: &mut self.receiving,
             found,
             keeps: false,
         })
@@ -219,6 +228,7 @@ impl Receiver {
             return Ok(0);
         }
         let mut backlog = self.backlog();
+        backlog.most = most as u64;
         each(backlog.next_message()?.ok_or(RecvError::Empty)?);
         let outcome = loop {
             if backlog.count == most as u64 {
@@ -252,9 +262,10 @@ impl Receiver {
     /// ```
     pub fn backlog(&mut self) -> Backlog<'_> {
         Backlog {
-            consumer: &mut self.consumer,
+            receiving: &mut self.receiving,
             last: None,
             count: 0,
+            most: u64::MAX,
         }
     }
 
@@ -265,12 +276,12 @@ impl Receiver {
     /// As [`recv_deadline`](Self::recv_deadline).
     #[inline]
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
-        self.found_until(deadline).map(drop)
+        self.receiving.ready_until(self.wait, deadline)
     }
 
     /// What is known of the producer.
     pub fn peer(&self) -> Peer {
-        PRODUCER.state(&self.consumer.region)
+        self.receiving.peer()
     }
 
     /// Waits until a producer is attached, or has been and left a message; until `deadline` if there is
@@ -279,44 +290,80 @@ impl Receiver {
     /// # Errors
     /// [`RecvError::Closed`], [`RecvError::TimedOut`], [`RecvError::Forked`].
     pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
-        if self.consumer.region.is_forked() {
-            return Err(RecvError::Forked);
-        }
-        match wait::wait_for_peer(&mut self.consumer, self.wait, deadline, Consumer::may_retry) {
-            Peer::Alive => Ok(()),
-            _ if self.consumer.may_retry() => Ok(()),
-            Peer::Closed => Err(RecvError::Closed),
-            Peer::Absent | Peer::Died => Err(RecvError::TimedOut),
-        }
+        let closing_ends = !self.ring.kind().allows_many(Role::Producer);
+        self.receiving
+            .wait_for_peer(self.wait, deadline, closing_ends)
+    }
+
+    /// How many producers ever attached to this ring.
+    pub fn producers_ever(&self) -> u64 {
+        self.ring.ever(Role::Producer)
     }
 
     /// Messages that this ring's consumers have ever received and released.
     pub fn received(&self) -> u64 {
-        self.consumer.received()
+        self.receiving.received()
     }
 
     /// Bytes for messages.
     pub fn capacity(&self) -> u64 {
-        self.consumer.region.capacity()
+        self.receiving.region().capacity()
     }
 
     /// Closes the ring for good: the sender's next call fails with
     /// [`SendError::Closed`](crate::SendError::Closed).
-    pub fn close(self) {
-        self.consumer.close();
+    pub fn close(mut self) {
+        self.receiving.give_back();
+        self.receiving.close();
     }
+}
 
-    #[inline]
-    fn found_until(&mut self, deadline: Option<Instant>) -> Result<Found, RecvError> {
-        self.consumer.peek_until(self.wait, deadline)
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.receiving.give_back();
+        }
+        self.participant = None;
+        self.receiving.announce_leave();
     }
+}
+
+/// Waits until at least one of `receivers` has something to receive, or has come to its end, and returns
+/// the indices of all for which that is so; until `deadline` if there is one. Where another consumer may
+/// be faster, there may be nothing left when it is asked.
+///
+/// One thread can wait for rings of sync `futex` and `pthread`, or for those of sync `mqueue`, which it
+/// polls. It sleeps on an event of each ring and on what tells the life of each participant, at most 128
+/// in all.
+///
+/// # Errors
+/// [`WaitError`].
+///
+/// ```
+/// let rings = [ringway_core::Builder::new("memfd:")?.create()?, ringway_core::Builder::new("memfd:")?.create()?];
+/// let (mut first, mut second) = (rings[0].receiver()?, rings[1].receiver()?);
+/// rings[1].sender()?.send(b"hello")?;
+/// let ready = ringway_core::wait_any(&mut [&mut first, &mut second], None)?;
+/// assert_eq!(ready, [1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn wait_any(
+    receivers: &mut [&mut Receiver],
+    deadline: Option<Instant>,
+) -> Result<Vec<usize>, WaitError> {
+    let how = receivers.first().ok_or(WaitError::Nothing)?.wait;
+    let mut candidates: Vec<_> = receivers
+        .iter_mut()
+        .map(|receiver| &mut receiver.receiving)
+        .collect();
+    wait_for_any(&mut candidates, how, deadline)
 }
 
 /// A message in the ring, borrowed. Dropping it releases it, unless by a panic: then it is not
 /// acknowledged, and the next consumer gets it again.
 #[derive(Debug)]
 pub struct Message<'a> {
-    consumer: &'a mut Consumer<Memory>,
+    receiving: &'a mut Receiving,
     found: Found,
     keeps: bool,
 }
@@ -369,7 +416,7 @@ impl Message<'_> {
 
     fn view(&self) -> MessageView<'_> {
         MessageView {
-            consumer: self.consumer,
+            region: self.receiving.region(),
             found: self.found,
         }
     }
@@ -378,8 +425,13 @@ impl Message<'_> {
 impl Drop for Message<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !self.keeps && !std::thread::panicking() {
-            self.consumer.release(&self.found, 1);
+        if std::thread::panicking() {
+            return;
+        }
+        if self.keeps {
+            self.receiving.give_back();
+        } else {
+            self.receiving.release(&self.found, 1);
         }
     }
 }
@@ -388,9 +440,11 @@ impl Drop for Message<'_> {
 /// [`release`](Self::release) leaves all of them; the next receive gets them again.
 #[derive(Debug)]
 pub struct Backlog<'a> {
-    consumer: &'a mut Consumer<Memory>,
+    receiving: &'a mut Receiving,
     last: Option<Found>,
     count: u64,
+    /// No more than so many will be looked at.
+    most: u64,
 }
 
 impl Backlog<'_> {
@@ -401,8 +455,8 @@ impl Backlog<'_> {
     #[inline]
     pub fn next_message(&mut self) -> Result<Option<MessageView<'_>>, RecvError> {
         let next = match &self.last {
-            Some(last) => self.consumer.peek_behind(last, self.count)?,
-            None => match self.consumer.peek() {
+            Some(last) => self.receiving.take_behind(last, self.count)?,
+            None => match self.receiving.try_take(self.most) {
                 Err(RecvError::Empty) => None,
                 first => Some(first?),
             },
@@ -411,24 +465,33 @@ impl Backlog<'_> {
         self.last = next;
         self.count += 1;
         Ok(Some(MessageView {
-            consumer: self.consumer,
+            region: self.receiving.region(),
             found,
         }))
     }
 
     /// Acknowledges all that were looked at, and returns how many messages that were.
-    pub fn release(self) -> u64 {
-        if let Some(last) = self.last {
-            self.consumer.release(&last, self.count);
+    pub fn release(mut self) -> u64 {
+        if let Some(last) = self.last.take() {
+            self.receiving.release(&last, self.count);
         }
         self.count
+    }
+}
+
+impl Drop for Backlog<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.last.is_some() && !std::thread::panicking() {
+            self.receiving.give_back();
+        }
     }
 }
 
 /// A message in the ring, shown by [`Receiver::drain`] and [`Backlog`].
 #[derive(Clone, Copy, Debug)]
 pub struct MessageView<'a> {
-    consumer: &'a Consumer<Memory>,
+    region: &'a Memory,
     found: Found,
 }
 
@@ -448,7 +511,8 @@ impl<'a> MessageView<'a> {
     #[inline]
     pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
         let len = buffer.len().min(self.found.len.saturating_sub(offset));
-        self.consumer.read(&self.found, offset, &mut buffer[..len]);
+        self.region
+            .read(self.found.payload + offset as u64, &mut buffer[..len]);
         len
     }
 
@@ -465,7 +529,7 @@ impl<'a> MessageView<'a> {
     /// As for [`Message::as_slice`].
     #[inline]
     pub unsafe fn into_slice(self) -> &'a [u8] {
-        let pointer = self.consumer.region.pointer(self.found.payload);
+        let pointer = self.region.pointer(self.found.payload);
         // SAFETY: `len` bytes from here lie in the data region, which stays mapped while the consumer
         // is borrowed; that nobody writes them is the caller's promise.
         unsafe { std::slice::from_raw_parts(pointer, self.found.len) }

@@ -3,24 +3,29 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::address::Address;
+use crate::cell::member::{Member, Seat};
+use crate::cell::{self, Cells};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::{FenceMode, Header};
-use crate::layout::participant::Role;
-use crate::layout::record::max_payload;
-use crate::layout::{Kind, Sync};
+use crate::layout::participant::{EPOCH, Role, slot_offset};
+use crate::layout::{self, Kind, Shape, Sync};
 use crate::liveness::keeper::{self, Refusal};
-use crate::liveness::participant::Participant;
+use crate::liveness::participant::{Participant, Place};
 use crate::receiver::Receiver;
+use crate::receiving::Receiving;
 use crate::region::memory::Memory;
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::segment::{PeerCredentials, Segment};
 use crate::sender::Sender;
+use crate::sending::Sending;
 use crate::stream::consumer::Consumer;
 use crate::stream::producer::Producer;
 use crate::stream::{Corrupt, PRODUCER, Side};
+use crate::sync;
 use crate::wait::eventcount;
 
 /// A ring that this process has open, not yet in a role.
@@ -81,38 +86,55 @@ impl Ring {
         })
     }
 
-    /// Attaches this process as the producer.
+    /// Attaches this process as a producer.
     ///
     /// # Errors
-    /// [`ErrorKind::RoleTaken`] if a live process is the producer, [`ErrorKind::Closed`] if a producer
-    /// has closed the ring, [`ErrorKind::Corrupt`] if the segment's contents contradict themselves,
-    /// [`ErrorKind::Forked`] in a child of `fork` that inherited the ring.
+    /// [`ErrorKind::RoleTaken`] if live processes hold all of its producers' places,
+    /// [`ErrorKind::Closed`] if the ring has place for one producer and one has closed it,
+    /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
+    /// child of `fork` that inherited the ring.
     pub fn sender(&self) -> Result<Sender, Error> {
         let (region, participant) = self.attach(Role::Producer)?;
-        if PRODUCER.is_closed(&region) {
-            let problem = "its producer has closed it for good";
-            return Err(
-                Error::new(ErrorKind::Closed, "send to", &self.address, problem)
-                    .remedy("remove the ring and create it again, or use another address"),
-            );
-        }
-        let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
-        eventcount::notify(&producer.region, Side::of(Role::Consumer).event);
-        Ok(Sender::new(producer, participant))
+        let sending = match self.header.geometry.shape() {
+            Shape::Stream => {
+                if PRODUCER.is_closed(&region) {
+                    return Err(Attempt::to("send to", &self.address).closed_for_good());
+                }
+                let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
+                eventcount::notify(&producer.region, Side::of(Role::Consumer).event);
+                Sending::Stream(producer)
+            }
+            Shape::Cells(cell_len) => {
+                let member = self.member(region, cell_len, &participant, Role::Producer)?;
+                let producer = cell::producer::Producer::join(member, self.header.overwrite);
+                Sending::Cells(producer.map_err(|_| self.corrupt())?)
+            }
+        };
+        Ok(Sender::new(sending, participant))
     }
 
-    /// Attaches this process as the consumer. The first message is the first that no consumer has
+    /// Attaches this process as a consumer. A lone consumer's first message is the first that none has
     /// released.
     ///
     /// # Errors
-    /// [`ErrorKind::RoleTaken`] if a live process is the consumer, [`ErrorKind::Corrupt`] if the
-    /// segment's contents contradict themselves, [`ErrorKind::Forked`] in a child of `fork` that
-    /// inherited the ring.
+    /// [`ErrorKind::RoleTaken`] if live processes hold all of its consumers' places,
+    /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
+    /// child of `fork` that inherited the ring.
     pub fn receiver(&self) -> Result<Receiver, Error> {
         let (region, participant) = self.attach(Role::Consumer)?;
-        let consumer = Consumer::resume(region).map_err(|Corrupt| self.corrupt())?;
-        eventcount::notify(&consumer.region, Side::of(Role::Producer).event);
-        Ok(Receiver::new(consumer, participant))
+        let receiving = match self.header.geometry.shape() {
+            Shape::Stream => {
+                let consumer = Consumer::resume(region).map_err(|Corrupt| self.corrupt())?;
+                eventcount::notify(&consumer.region, Side::of(Role::Producer).event);
+                Receiving::Stream(consumer)
+            }
+            Shape::Cells(cell_len) => {
+                let member = self.member(region, cell_len, &participant, Role::Consumer)?;
+                let consumer = cell::consumer::Consumer::join(member);
+                Receiving::Cells(consumer.map_err(|_| self.corrupt())?)
+            }
+        };
+        Ok(Receiver::new(receiving, participant, self.clone()))
     }
 
     fn attach(&self, role: Role) -> Result<(Memory, Participant), Error> {
@@ -126,9 +148,52 @@ impl Ring {
         let header = &self.header;
         let region = Memory::mapped(Arc::clone(&self.map), &header.geometry, header.fence)
             .ok_or_else(|| self.corrupt())?;
-        let slots = header.geometry.slots(role);
-        let participant = Participant::attach(&self.map, role, slots, &self.address)?;
+        let place = Place {
+            role,
+            slots: header.geometry.slots(role),
+            closing_is_final: !header.kind.allows_many(role),
+        };
+        let participant = Participant::attach(&self.map, place, &self.address)?;
         Ok((region, participant))
+    }
+
+    /// This process as a participant of a cell ring.
+    fn member(
+        &self,
+        region: Memory,
+        cell_len: u32,
+        participant: &Participant,
+        role: Role,
+    ) -> Result<Member<Memory>, Error> {
+        let header = &self.header;
+        let seat = Seat {
+            role,
+            slot: participant.slot,
+            epoch: participant.epoch,
+            producers: header.geometry.slots(Role::Producer),
+            consumers: header.geometry.slots(Role::Consumer),
+        };
+        let primitives = sync::open(
+            &self.map,
+            header,
+            participant.slot,
+            participant.epoch,
+            &self.address,
+        )?;
+        let key = layout::cell::key(header.nonce);
+        let cells = Cells::new(region, cell_len, key, primitives.lock.is_some());
+        Ok(Member::new(cells, seat, primitives))
+    }
+
+    /// How many processes ever attached in `role`.
+    pub(crate) fn ever(&self, role: Role) -> u64 {
+        let epoch = |slot| {
+            self.map
+                .word64(slot_offset(slot) + EPOCH)
+                .map_or(0, |epoch| epoch.load(Ordering::Acquire))
+        };
+        let slots = self.header.geometry.slots(role);
+        slots.fold(0, |sum, slot| sum.saturating_add(epoch(slot)))
     }
 
     fn corrupt(&self) -> Error {
@@ -149,7 +214,7 @@ impl Ring {
 
     /// The longest message, in bytes: almost half of the capacity.
     pub fn max_message_len(&self) -> u64 {
-        max_payload(self.capacity())
+        self.header.geometry.max_message_len()
     }
 
     /// The shape of the ring.

@@ -6,10 +6,10 @@ use std::time::Instant;
 use crate::error::SendError;
 use crate::liveness::participant::Participant;
 use crate::region::Region;
-use crate::region::memory::Memory;
-use crate::stream::producer::{Pending, Producer, Reservation};
-use crate::stream::{CONSUMER, Peer};
-use crate::wait::{self, Wait};
+use crate::sending::{Claimed, Sending};
+use crate::stream::Peer;
+use crate::stream::producer::Pending;
+use crate::wait::Wait;
 
 /// The producer's handle: messages go in here.
 ///
@@ -22,18 +22,18 @@ use crate::wait::{self, Wait};
 /// interrupt another call on the same handle.
 #[derive(Debug)]
 pub struct Sender {
-    producer: Producer<Memory>,
+    sending: Sending,
     /// Held until the ring is closed.
-    _participant: Participant,
+    participant: Option<Participant>,
     wait: Wait,
     closes: bool,
 }
 
 impl Sender {
-    pub(crate) fn new(producer: Producer<Memory>, participant: Participant) -> Self {
+    pub(crate) fn new(sending: Sending, participant: Participant) -> Self {
         Self {
-            producer,
-            _participant: participant,
+            sending,
+            participant: Some(participant),
             wait: Wait::default(),
             closes: true,
         }
@@ -66,9 +66,7 @@ impl Sender {
     /// ```
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let reservation = self.producer.reserve(message.len())?;
-        self.producer.write_and_commit(reservation, message);
-        Ok(())
+        self.sending.try_send(message)
     }
 
     /// Sends a copy of `message`, waiting for room.
@@ -77,7 +75,7 @@ impl Sender {
     /// As [`try_send`](Self::try_send), but for `Full`. `PeerDied` only if there is no room.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        self.send_until(message, None)
+        self.sending.send_until(message, self.wait, None)
     }
 
     /// Sends a copy of `message`, waiting for room until `deadline`.
@@ -86,16 +84,7 @@ impl Sender {
     /// As [`send`](Self::send), and [`SendError::TimedOut`].
     #[inline]
     pub fn send_deadline(&mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
-        self.send_until(message, Some(deadline))
-    }
-
-    #[inline]
-    fn send_until(&mut self, message: &[u8], deadline: Option<Instant>) -> Result<(), SendError> {
-        let reservation = self
-            .producer
-            .reserve_until(message.len(), self.wait, deadline)?;
-        self.producer.write_and_commit(reservation, message);
-        Ok(())
+        self.sending.send_until(message, self.wait, Some(deadline))
     }
 
     /// Sends the concatenation of `parts` as one message if there is room now.
@@ -141,12 +130,8 @@ impl Sender {
     /// As [`try_send`](Self::try_send).
     #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
-        let reservation = self.producer.reserve(len)?;
-        Ok(Claim {
-            producer: &mut self.producer,
-            reservation,
-            len,
-        })
+        let claimed = self.sending.try_claim(len)?;
+        Ok(Claim::new(&mut self.sending, claimed, len))
     }
 
     /// Claims room for a message of `len` bytes, waiting for it; until `deadline` if there is one.
@@ -164,12 +149,8 @@ impl Sender {
     /// ```
     #[inline]
     pub fn claim(&mut self, len: usize, deadline: Option<Instant>) -> Result<Claim<'_>, SendError> {
-        let reservation = self.producer.reserve_until(len, self.wait, deadline)?;
-        Ok(Claim {
-            producer: &mut self.producer,
-            reservation,
-            len,
-        })
+        let claimed = self.sending.claim_until(len, self.wait, deadline)?;
+        Ok(Claim::new(&mut self.sending, claimed, len))
     }
 
     /// Begins a batch: messages that become visible together, with one wake-up.
@@ -185,15 +166,17 @@ impl Sender {
     /// ```
     #[inline]
     pub fn batch(&mut self) -> Batch<'_> {
+        // What a forgotten claim or batch has left is none of this one's.
+        self.sending.abort();
         Batch {
-            producer: &mut self.producer,
+            sending: &mut self.sending,
             pending: None,
         }
     }
 
     /// What is known of the consumer.
     pub fn peer(&self) -> Peer {
-        CONSUMER.state(&self.producer.region)
+        self.sending.peer()
     }
 
     /// Waits until a consumer is attached; until `deadline` if there is one.
@@ -201,10 +184,10 @@ impl Sender {
     /// # Errors
     /// [`SendError::Closed`], [`SendError::TimedOut`], [`SendError::Forked`].
     pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
-        if self.producer.region.is_forked() {
+        if self.sending.region().is_forked() {
             return Err(SendError::Forked);
         }
-        match wait::wait_for_peer(&mut self.producer, self.wait, deadline, |_| false) {
+        match self.sending.wait_for_peer(self.wait, deadline) {
             Peer::Alive => Ok(()),
             Peer::Closed => Err(SendError::Closed),
             Peer::Absent | Peer::Died => Err(SendError::TimedOut),
@@ -217,23 +200,29 @@ impl Sender {
     /// [`SendError::Closed`] or [`SendError::PeerDied`] if that will not happen by itself,
     /// [`SendError::TimedOut`], [`SendError::Corrupt`], [`SendError::Forked`].
     pub fn wait_until_drained(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
-        self.producer.drained_until(self.wait, deadline)
+        self.sending.drained_until(self.wait, deadline)
     }
 
     /// Messages that this ring's producers have ever sent: the number of the next one, for a producer
     /// that goes on where another stopped.
     pub fn sent(&self) -> u64 {
-        self.producer.sent()
+        self.sending.sent()
+    }
+
+    /// Messages that this handle overwrote, in a ring made with
+    /// [`overwrite_oldest`](crate::Builder::overwrite_oldest).
+    pub fn overwritten(&self) -> u64 {
+        self.sending.overwritten()
     }
 
     /// Bytes for messages.
     pub fn capacity(&self) -> u64 {
-        self.producer.region.capacity()
+        self.sending.region().capacity()
     }
 
     /// The longest message, in bytes: almost half of the capacity.
     pub fn max_message_len(&self) -> u64 {
-        self.producer.max_len()
+        self.sending.max_len()
     }
 
     /// Closes the ring for good: the receiver drains it, then learns that this was all. The same as
@@ -249,9 +238,14 @@ impl Sender {
 impl Drop for Sender {
     fn drop(&mut self) {
         // After a panic what was to be sent is not complete; the participant leaves as the dead do.
-        if self.closes && !std::thread::panicking() {
-            self.producer.close();
+        if !std::thread::panicking() {
+            self.sending.abort();
+            if self.closes {
+                self.sending.close();
+            }
         }
+        self.participant = None;
+        self.sending.announce_leave();
     }
 }
 
@@ -267,12 +261,23 @@ fn total_len(parts: &[IoSlice<'_>]) -> usize {
 /// The memory is not cleared: what is not written holds old bytes of the ring.
 #[derive(Debug)]
 pub struct Claim<'a> {
-    producer: &'a mut Producer<Memory>,
-    reservation: Reservation,
+    sending: &'a mut Sending,
+    claimed: Claimed,
     len: usize,
+    committed: bool,
 }
 
-impl Claim<'_> {
+impl<'a> Claim<'a> {
+    #[inline]
+    fn new(sending: &'a mut Sending, claimed: Claimed, len: usize) -> Self {
+        Self {
+            sending,
+            claimed,
+            len,
+            committed: false,
+        }
+    }
+
     /// Bytes claimed.
     #[expect(
         clippy::len_without_is_empty,
@@ -286,9 +291,8 @@ impl Claim<'_> {
     #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.len.saturating_sub(offset));
-        self.producer
-            .region
-            .write(self.reservation.payload() + offset as u64, &bytes[..len]);
+        let position = self.claimed.payload() + offset as u64;
+        self.sending.region().write(position, &bytes[..len]);
         len
     }
 
@@ -299,7 +303,7 @@ impl Claim<'_> {
     /// hostile one with access to the segment could, and that would be undefined behaviour here.
     #[inline]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
-        let pointer = self.producer.region.pointer(self.reservation.payload());
+        let pointer = self.sending.region().pointer(self.claimed.payload());
         // SAFETY: `len` bytes of the data region are reserved for this claim and stay mapped while it
         // borrows the handle; that nobody else touches them is the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(pointer, self.len) }
@@ -314,10 +318,10 @@ impl Claim<'_> {
 
     /// Sends the first `len` bytes of the message, or all if it is shorter.
     #[inline]
-    pub fn commit_len(self, len: usize) {
+    pub fn commit_len(mut self, len: usize) {
         let len = len.min(self.len) as u64;
-        let pending = self.producer.lay(None, self.reservation, len);
-        self.producer.commit(pending);
+        self.sending.commit(self.claimed, len);
+        self.committed = true;
     }
 
     /// Gives the room back, as a drop does.
@@ -331,10 +335,19 @@ impl Claim<'_> {
     }
 }
 
+impl Drop for Claim<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.committed {
+            self.sending.abort();
+        }
+    }
+}
+
 /// Messages that become visible together. Dropping it without [`commit`](Self::commit) sends none.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    producer: &'a mut Producer<Memory>,
+    sending: &'a mut Sending,
     pending: Option<Pending>,
 }
 
@@ -346,23 +359,20 @@ impl Batch<'_> {
     /// [`SendError::Full`], commit and begin another.
     #[inline]
     pub fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let reservation = self.producer.reserve_behind(&self.pending, message.len())?;
-        self.producer.region.write(reservation.payload(), message);
-        self.pending = Some(self.producer.lay(
-            self.pending.take(),
-            reservation,
-            message.len() as u64,
-        ));
-        Ok(())
+        self.sending.push(&mut self.pending, message)
     }
 
     /// Sends all that was added, and returns how many messages that were.
     #[inline]
-    pub fn commit(self) -> u64 {
-        let Some(pending) = self.pending else {
-            return 0;
-        };
-        self.producer.commit(pending);
-        pending.messages()
+    pub fn commit(mut self) -> u64 {
+        self.sending.commit_batch(self.pending.take())
+    }
+}
+
+impl Drop for Batch<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // Nothing is left of what was committed.
+        self.sending.abort();
     }
 }

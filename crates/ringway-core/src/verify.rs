@@ -279,7 +279,7 @@ impl HeapConsumer {
             found.len
         );
         let mut bytes = vec![0; found.len];
-        self.consumer.read(found, 0, &mut bytes);
+        self.consumer.region.read(found.payload, &mut bytes);
         bytes
     }
 }

@@ -241,6 +241,7 @@ impl Geometry {
     }
 
     /// A stream ring's.
+    #[cfg(any(test, feature = "verify"))]
     pub(crate) fn stream(capacity: u64) -> Option<Self> {
         Self::new(Kind::Spsc, Shape::Stream, 2, capacity)
     }
@@ -265,6 +266,14 @@ impl Geometry {
         match role {
             Role::Producer => 0..self.producers,
             Role::Consumer => self.producers..self.participants,
+        }
+    }
+
+    /// The longest message, in bytes.
+    pub(crate) fn max_message_len(&self) -> u64 {
+        match self.shape {
+            Shape::Stream => record::max_payload(self.capacity),
+            Shape::Cells(cell_len) => cell::max_payload(self.capacity, cell_len),
         }
     }
 

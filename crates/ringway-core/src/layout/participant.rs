@@ -41,6 +41,8 @@ pub(crate) const CLOSED: usize = 44;
 pub(crate) const MESSAGES: usize = 48;
 pub(crate) const OVERWRITTEN: usize = 56;
 pub(crate) const SEMAPHORE: usize = 64;
+/// Bytes kept for the semaphore.
+pub(crate) const SEMAPHORE_LEN: usize = 32;
 
 /// What [`ASLEEP`] says.
 pub(crate) const AWAKE: u32 = 0;

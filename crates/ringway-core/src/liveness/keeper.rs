@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
@@ -223,19 +224,7 @@ fn start() -> Result<Keeper, Errno> {
     let mark = Mark::new()?;
     let (jobs, queue) = mpsc::channel();
     let (reply, answer) = mpsc::channel();
-    // The keeper inherits the mask, so that no handler of the program ever runs on it.
-    let mut before = SigSet::empty();
-    pthread_sigmask(
-        SigmaskHow::SIG_SETMASK,
-        Some(&SigSet::all()),
-        Some(&mut before),
-    )?;
-    let spawned = std::thread::Builder::new()
-        .name("ringway-keeper".to_owned())
-        .stack_size(64 << 10)
-        .spawn(move || keep(queue, reply));
-    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-    spawned.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
+    spawn("ringway-keeper", move || keep(queue, reply))?;
     answer.recv().map_err(|_| Errno::ESRCH)??;
     Ok(Keeper {
         mark,
@@ -243,6 +232,27 @@ fn start() -> Result<Keeper, Errno> {
         jobs,
         abilities,
     })
+}
+
+/// Starts a thread of ringway's own: on a small stack, and with all signals blocked, so that no handler
+/// of the program ever runs on it.
+pub(crate) fn spawn(
+    name: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, Errno> {
+    // The thread inherits the mask.
+    let mut before = SigSet::empty();
+    pthread_sigmask(
+        SigmaskHow::SIG_SETMASK,
+        Some(&SigSet::all()),
+        Some(&mut before),
+    )?;
+    let spawned = std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(64 << 10)
+        .spawn(body);
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    spawned.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))
 }
 
 fn keep(queue: mpsc::Receiver<Job>, ready: mpsc::Sender<Result<(), Errno>>) {

@@ -21,6 +21,16 @@ use crate::sys::now_ns;
 /// or left it, so even one repetition is rare.
 const ATTEMPTS: usize = 64;
 
+/// Where to attach.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) role: Role,
+    /// The slots of the role.
+    pub(crate) slots: Range<u32>,
+    /// Whether nobody may follow a producer that closed.
+    pub(crate) closing_is_final: bool,
+}
+
 /// A held slot. Dropping it leaves in order; a drop by a panic leaves as the dead do.
 #[derive(Debug)]
 pub(crate) struct Participant {
@@ -32,26 +42,26 @@ pub(crate) struct Participant {
 }
 
 impl Participant {
-    /// Takes one of `slots`, which are those of `role`, from nobody or from the dead.
-    pub(crate) fn attach(
-        map: &Arc<Map>,
-        role: Role,
-        slots: Range<u32>,
-        address: &Address,
-    ) -> Result<Self, Error> {
+    /// Takes one of the slots, from nobody or from the dead.
+    pub(crate) fn attach(map: &Arc<Map>, place: Place, address: &Address) -> Result<Self, Error> {
+        let Place {
+            role,
+            slots,
+            closing_is_final,
+        } = place;
         let liveness = |slot| {
             let word = map.word32(slot_offset(slot) + LIVENESS)?;
             // Acquire pairs with the release of a leaving holder.
             Some(word.load(Ordering::Acquire))
         };
         for _ in 0..ATTEMPTS {
-            // The dead are left as they are while there is a free slot: they have something to tell.
+            // The place of one that died is taken first: it is the successor, then.
             let free = |state| {
                 slots
                     .clone()
                     .find(|&slot| liveness(slot).map(Liveness::of) == Some(state))
             };
-            let Some(slot) = free(Liveness::Absent).or_else(|| free(Liveness::Dead)) else {
+            let Some(slot) = free(Liveness::Dead).or_else(|| free(Liveness::Absent)) else {
                 break;
             };
             let offset = slot_offset(slot);
@@ -61,8 +71,16 @@ impl Participant {
             }
             match keeper::take(map, offset + LIVENESS, found) {
                 Ok(claim) => {
-                    if Liveness::of(found) == Liveness::Dead {
+                    let died = Liveness::of(found) == Liveness::Dead;
+                    if died {
                         settle();
+                    }
+                    if closing_is_final
+                        && !died
+                        && role == Role::Producer
+                        && has_closed(map, offset)
+                    {
+                        return Err(Attempt::to("send to", address).closed_for_good());
                     }
                     let epoch = fill(map, offset, role, claim.pid());
                     return Ok(Self {
@@ -115,6 +133,11 @@ pub(crate) fn holder_pid(load32: impl Fn(usize) -> Option<u32>) -> u32 {
         std::thread::yield_now();
     }
     0
+}
+
+fn has_closed(map: &Map, slot: usize) -> bool {
+    map.word32(slot + CLOSED)
+        .is_some_and(|closed| closed.load(Ordering::Acquire) != 0)
 }
 
 /// Writes down who holds the slot at `slot`, and returns the epoch.

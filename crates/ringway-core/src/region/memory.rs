@@ -132,6 +132,17 @@ impl Region for Memory {
         self.word64(offset).store(value, order);
     }
 
+    fn raise32(&self, offset: usize) {
+        self.word32(offset).fetch_add(1, Ordering::Release);
+    }
+
+    #[inline]
+    fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
+        self.word64(offset)
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+    }
+
     #[inline]
     fn load_word(&self, position: u64, order: Ordering) -> u64 {
         self.data_word(position).load(order)
@@ -140,6 +151,13 @@ impl Region for Memory {
     #[inline]
     fn store_word(&self, position: u64, word: u64, order: Ordering) {
         self.data_word(position).store(word, order);
+    }
+
+    #[inline]
+    fn replace_word(&self, position: u64, current: u64, new: u64) -> Result<(), u64> {
+        self.data_word(position)
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
     }
 
     #[inline]
@@ -183,6 +201,26 @@ impl Region for Memory {
     }
 
     #[inline]
+    fn prefetch_to_write(&self, position: u64) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: a prefetch changes nothing and cannot fault.
+        unsafe {
+            std::arch::asm!(
+                "prefetchw [{place}]",
+                place = in(reg) self.pointer(position),
+                options(nostack, preserves_flags),
+            );
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = position;
+    }
+
+    #[inline]
+    fn claim_fence(&self) {
+        fence(Ordering::Release);
+    }
+
+    #[inline]
     fn publish_fence(&self) {
         if self.asymmetric {
             // The processor's part of this fence is in the sleeper's membarrier.
@@ -200,15 +238,13 @@ impl Region for Memory {
         }
     }
 
-    fn wait(&self, words: &[(usize, u32)], deadline: Option<MonotonicTime>) -> Wake {
-        match *words {
-            [(first, value)] => futex::wait(&[(self.word32(first), value)], deadline),
-            [(first, value), (second, other)] => {
-                let words = [(self.word32(first), value), (self.word32(second), other)];
-                futex::wait(&words, deadline)
-            }
-            _ => Wake::Check,
-        }
+    fn wait_on(rings: &[(&Self, &[(usize, u32)])], deadline: Option<MonotonicTime>) -> Wake {
+        let words = rings.iter().flat_map(|(region, words)| {
+            words
+                .iter()
+                .map(|&(offset, value)| (region.word32(offset), value))
+        });
+        futex::wait(words, deadline)
     }
 
     fn wake(&self, offset: usize) {

@@ -1,6 +1,6 @@
 //! The seam between the ring algorithms and memory.
 //!
-//! The algorithms in [`crate::stream`] and [`crate::wait`] are written once, over [`Region`]. The same
+//! The algorithms in [`crate::stream`], [`crate::cell`] and [`crate::wait`] are written once, over [`Region`]. The same
 //! code runs on a mapping (production), on the heap (unit tests, property tests, Miri, fuzzing), on a
 //! region that lies at every read (hostile-peer tests), and under loom. loom's atomics cannot be laid
 //! over a mapping, so a region gives operations, not references.
@@ -12,6 +12,7 @@ pub(crate) mod model;
 
 use std::sync::atomic::Ordering;
 
+pub(crate) use crate::sys::futex::MOST_WORDS;
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// Memory with a ring in it: control words by their offset in the segment, and a data region of a
@@ -33,11 +34,19 @@ pub(crate) trait Region {
     fn load64(&self, offset: usize, order: Ordering) -> u64;
     /// Stores the 64-bit control word at `offset`.
     fn store64(&self, offset: usize, value: u64, order: Ordering);
+    /// Adds one to the 32-bit control word at `offset`, with release.
+    fn raise32(&self, offset: usize);
+    /// Replaces the 64-bit control word at `offset` if it holds `current`; else returns what it holds.
+    /// Acquires and releases.
+    fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64>;
 
     /// Loads the record word at `position`, a multiple of eight.
     fn load_word(&self, position: u64, order: Ordering) -> u64;
     /// Stores the record word at `position`, a multiple of eight.
     fn store_word(&self, position: u64, word: u64, order: Ordering);
+    /// Replaces the record word at `position`, a multiple of eight, if it holds `current`; else returns
+    /// what it holds. Acquires and releases.
+    fn replace_word(&self, position: u64, current: u64, new: u64) -> Result<(), u64>;
     /// Copies payload in.
     fn write(&self, position: u64, bytes: &[u8]);
     /// Copies payload out.
@@ -50,14 +59,28 @@ pub(crate) trait Region {
     /// all hints before it is of use. `pace`, which is and stays 0, hands each hint on to the next, so
     /// that they are spread over the wait.
     fn prefetch(&self, position: u64, pace: &mut u64);
+    /// A hint that the line of `position` will be written soon.
+    fn prefetch_to_write(&self, position: u64);
 
+    /// Orders what was read before it ahead of payload that is written after it, for who reads that
+    /// payload with acquire.
+    fn claim_fence(&self);
     /// The fence between publishing and looking whether anyone sleeps. Pairs with
     /// [`sleep_fence`](Self::sleep_fence): of the two sides, at least one sees the other's store.
     fn publish_fence(&self);
     /// The fence between saying that one sleeps and looking again.
     fn sleep_fence(&self);
-    /// Sleeps while each of the words (at most two) holds the value beside it.
-    fn wait(&self, words: &[(usize, u32)], deadline: Option<MonotonicTime>) -> Wake;
+    /// Sleeps while each of the words of all `rings` (at most [`MOST_WORDS`]) holds the value beside it.
+    fn wait_on(rings: &[(&Self, &[(usize, u32)])], deadline: Option<MonotonicTime>) -> Wake
+    where
+        Self: Sized;
+    /// Sleeps while each of the words holds the value beside it.
+    fn wait(&self, words: &[(usize, u32)], deadline: Option<MonotonicTime>) -> Wake
+    where
+        Self: Sized,
+    {
+        Self::wait_on(&[(self, words)], deadline)
+    }
     /// Wakes all that sleep on the word at `offset`.
     fn wake(&self, offset: usize);
     /// Returns when a process that is marked dead can do nothing more to the region.

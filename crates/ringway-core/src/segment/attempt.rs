@@ -18,13 +18,23 @@ pub(crate) struct Attempt<'a> {
     pub(crate) address: &'a Address,
 }
 
-impl Attempt<'_> {
-    pub(super) fn error(self, kind: ErrorKind, problem: impl Into<String>) -> Error {
+impl<'a> Attempt<'a> {
+    pub(crate) fn to(action: &'static str, address: &'a Address) -> Self {
+        Self { action, address }
+    }
+
+    /// The only producer that the ring has place for has closed it.
+    pub(crate) fn closed_for_good(self) -> Error {
+        self.error(ErrorKind::Closed, "its producer has closed it for good")
+            .remedy("remove the ring and create it again, or use another address")
+    }
+
+    pub(crate) fn error(self, kind: ErrorKind, problem: impl Into<String>) -> Error {
         Error::new(kind, self.action, self.address, problem)
     }
 
     /// `what` the kernel refused, for an errno that has no better explanation at the call.
-    pub(super) fn os(self, what: &str, errno: Errno) -> Error {
+    pub(crate) fn os(self, what: &str, errno: Errno) -> Error {
         let (kind, remedy) = match errno {
             Errno::EACCES | Errno::EPERM | Errno::EROFS => (
                 ErrorKind::PermissionDenied,
@@ -55,7 +65,7 @@ impl Attempt<'_> {
     }
 
     /// Nothing is at the address.
-    pub(super) fn not_found(self, errno: Errno) -> Error {
+    pub(crate) fn not_found(self, errno: Errno) -> Error {
         let remedy = match self.action {
             "open" => "create it, or let the open wait for it",
             _ => "see which rings there are: ringway ls",

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::stat::fstat;
 
 use crate::error::Error;
 use crate::layout::header::{BOOT_ID_OFFSET, CREATION_LOCK_OFFSET, Header};
 use crate::layout::participant::{LIVENESS, slot_offset};
+use crate::sync;
 
+use super::Access;
 use super::attempt::Attempt;
 use super::deadline::Deadline;
 use super::map::Map;
@@ -64,15 +67,25 @@ pub(super) fn renew(
     if header.boot_id == current {
         return Ok(());
     }
+    let stat = fstat(file).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
     lock(attempt, file)?;
-    let result = renew_locked(map, header, current);
+    let result = renew_locked(attempt, map, header, current, Access::of_file(&stat));
     unlock(file);
-    result.ok_or_else(|| attempt.os("its header is not mapped", Errno::EFAULT))
+    result
 }
 
-fn renew_locked(map: &Map, header: &mut Header, current: [u8; 16]) -> Option<()> {
-    let first = map.word64(BOOT_ID_OFFSET)?;
-    let second = map.word64(BOOT_ID_OFFSET + 8)?;
+fn renew_locked(
+    attempt: Attempt<'_>,
+    map: &Map,
+    header: &mut Header,
+    current: [u8; 16],
+    access: Access,
+) -> Result<(), Error> {
+    let not_mapped = || attempt.os("its header is not mapped", Errno::EFAULT);
+    let halves = [0, 8].map(|at| map.word64(BOOT_ID_OFFSET + at));
+    let [Some(first), Some(second)] = halves else {
+        return Err(not_mapped());
+    };
     let [new_first, new_second] = [0, 8].map(|at| {
         let mut half = [0; 8];
         half.copy_from_slice(&current[at..at + 8]);
@@ -81,19 +94,20 @@ fn renew_locked(map: &Map, header: &mut Header, current: [u8; 16]) -> Option<()>
     let done =
         first.load(Ordering::Relaxed) == new_first && second.load(Ordering::Relaxed) == new_second;
     if !done {
-        for slot in 0..header.geometry.participants() {
-            map.word32(slot_offset(slot) + LIVENESS)?
-                .store(0, Ordering::Relaxed);
+        let slots = 0..header.geometry.participants();
+        let words = slots.map(|slot| slot_offset(slot) + LIVENESS);
+        for offset in words.chain([CREATION_LOCK_OFFSET]) {
+            let word = map.word32(offset).ok_or_else(not_mapped)?;
+            word.store(0, Ordering::Relaxed);
         }
-        map.word32(CREATION_LOCK_OFFSET)?
-            .store(0, Ordering::Relaxed);
+        sync::renew(attempt, map, header, access)?;
         // Within this boot the lock orders all this. Release only keeps the id behind the words, for
         // a death in between.
         first.store(new_first, Ordering::Release);
         second.store(new_second, Ordering::Release);
     }
     header.boot_id = current;
-    Some(())
+    Ok(())
 }
 
 /// Takes the lock, or gives up: whoever may write the file could hold it for ever.

@@ -16,7 +16,7 @@ use super::attempt::Attempt;
 use super::named::{self, Place, SHM_DIRECTORY};
 use super::sysv::{self, Attached};
 use super::view::Memory;
-use super::{descriptor, unsupported_by_name};
+use super::{descriptor, remove_beside, unsupported_by_name};
 
 /// Every finished ringway segment in /dev/shm and among the System V segments that this process may
 /// read, of this layout version or another. What others made is passed over.
@@ -106,6 +106,10 @@ fn remove_file(attempt: Attempt<'_>) -> Result<(), Error> {
         return Err(attempt.not_a_ring("what is there is not a ringway segment"));
     }
     check_is_ours(attempt, &[stat.st_uid])?;
+    // First, so that who dies here leaves a ring that can be removed again.
+    if let Ok(bytes) = descriptor::header_bytes(file.as_fd()) {
+        remove_beside(&bytes, stat.st_size as u64);
+    }
     // The kernel removes names, not files: whoever may write the directory could have put another
     // file there by now.
     unlink(&place.path).map_err(|errno| match errno {
@@ -129,6 +133,9 @@ fn remove_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<(), Error> {
     }
     check_is_ours(attempt, &[status.owner_uid, status.creator_uid])?;
     if !is_half_made {
+        if let Some(bytes) = memory.header_bytes() {
+            remove_beside(&bytes, status.len as u64);
+        }
         return shmget::remove(id).map_err(|errno| match errno {
             Errno::EIDRM | Errno::EINVAL => attempt.not_found(errno),
             errno => attempt.os("the kernel does not remove it", errno),

@@ -10,10 +10,11 @@ use nix::sys::uio::pread;
 
 use crate::error::Error;
 use crate::layout::header::{HEADER_LEN, Header, MAGIC};
+use crate::sync;
 
 use super::attempt::Attempt;
 use super::map::{Map, Source};
-use super::{Plan, Request, check_owner, new_header, publish_magic, settle_pages, space};
+use super::{Access, Plan, Request, check_owner, new_header, publish_magic, settle_pages, space};
 
 /// Builds a whole ring in the empty file `fd`, which nobody else can open yet.
 pub(super) fn build(
@@ -51,6 +52,7 @@ pub(super) fn build(
     let header = new_header(attempt, plan, boot_id)?;
     super::write_header(&map, &header).map_err(os("its header is not mapped"))?;
     settle_pages(attempt, request, &map)?;
+    sync::create(attempt, &map, &header, Access::of_file(&stat))?;
     publish_magic(&map).map_err(os("its header is not mapped"))?;
     Ok((Arc::new(map), header))
 }
@@ -114,6 +116,13 @@ pub(super) fn inspect(
 pub(super) fn has_magic(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     let mut bytes = [0; 8];
     Ok(read_start(fd, &mut bytes)? == 8 && bytes == MAGIC.to_le_bytes())
+}
+
+/// The header's bytes; zeroes where the file has ended.
+pub(super) fn header_bytes(fd: BorrowedFd<'_>) -> Result<[u8; HEADER_LEN], Errno> {
+    let mut bytes = [0; HEADER_LEN];
+    read_start(fd, &mut bytes)?;
+    Ok(bytes)
 }
 
 fn read_start(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<usize, Errno> {

@@ -126,6 +126,14 @@ impl Map {
         fits.then(|| unsafe { AtomicU64::from_ptr(self.base.add(offset).cast().as_ptr()) })
     }
 
+    /// Where a `T` at `offset` begins, if it lies in the segment and is aligned.
+    pub(crate) fn place<T>(&self, offset: usize) -> Option<NonNull<T>> {
+        let fits = offset.is_multiple_of(align_of::<T>())
+            && offset.checked_add(size_of::<T>())? <= self.len;
+        // SAFETY: in bounds, just checked.
+        fits.then(|| unsafe { self.base.add(offset) }.cast())
+    }
+
     /// Touches every page, so that a lack of memory shows now.
     pub(crate) fn populate(&self) -> Result<(), Errno> {
         // SAFETY: the range is mapped for writing.

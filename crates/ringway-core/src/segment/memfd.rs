@@ -8,6 +8,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::error::Error;
+use crate::sync;
 
 use super::attempt::Attempt;
 use super::{Plan, Request, Segment, boot_id, descriptor, space};
@@ -22,6 +23,7 @@ pub(super) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Erro
         action: "create",
         address: request.address,
     };
+    sync::check(attempt, plan.sync)?;
     let file = new_file(request.huge_pages).map_err(|errno| match errno {
         Errno::ENOSYS | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENODEV if request.huge_pages => {
             space::no_huge_pages(attempt, plan.geometry.total_len(), Some(errno))

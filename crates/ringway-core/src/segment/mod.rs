@@ -32,14 +32,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::stat::FileStat;
 use nix::unistd::geteuid;
 
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::{
-    CREATION_LOCK_OFFSET, FenceMode, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET,
+    CREATION_LOCK_OFFSET, FenceMode, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET, SEMAPHORES_OFFSET,
 };
-use crate::layout::{Geometry, Kind, Sync};
+use crate::layout::{self, Geometry, Kind, Shape, Sync};
 use crate::sys::{getrandom, now_ns};
 
 use attempt::Attempt;
@@ -104,6 +105,36 @@ pub(crate) struct Segment {
     pub(crate) address: Address,
     /// A memfd's descriptor, to hand it over. The others are closed once they are mapped.
     pub(crate) file: Option<OwnedFd>,
+}
+
+/// Who may use a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    /// Read and write bits.
+    pub(crate) mode: u32,
+    /// The owner.
+    pub(crate) uid: u32,
+    /// The owning group.
+    pub(crate) gid: u32,
+}
+
+impl Access {
+    fn of_file(stat: &FileStat) -> Self {
+        Self {
+            mode: stat.st_mode & 0o666,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        }
+    }
+}
+
+/// Who may use the segment at `attempt.address`.
+pub(crate) fn access(attempt: Attempt<'_>) -> Result<Access, Error> {
+    match attempt.address {
+        Address::Shm(_) | Address::File(_) => named::access(attempt),
+        Address::Sysv(key) => sysv::access(attempt, key),
+        Address::Memfd => Err(unsupported_by_name(attempt.action, attempt.address)),
+    }
 }
 
 /// How often an address may vanish and come back between a look and a try.
@@ -204,7 +235,7 @@ fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<He
     })
 }
 
-/// Writes all of the header but the magic. The creation lock, which its holder may have taken, and
+/// Writes the cells, and all of the header but the magic. The creation lock, which its holder may have taken, and
 /// what lies behind it are left alone.
 fn write_header(map: &Map, header: &Header) -> Result<(), Errno> {
     let bytes = header.encode();
@@ -215,7 +246,42 @@ fn write_header(map: &Map, header: &Header) -> Result<(), Errno> {
             .ok_or(Errno::EFAULT)?
             .store(u64::from_ne_bytes(word), Ordering::Relaxed);
     }
+    write_cells(map, header)
+}
+
+/// Makes all cells of a cell ring free.
+fn write_cells(map: &Map, header: &Header) -> Result<(), Errno> {
+    let Shape::Cells(cell_len) = header.geometry.shape() else {
+        return Ok(());
+    };
+    let word = crate::cell::new_word(layout::cell::key(header.nonce));
+    let (start, end) = (header.geometry.data_offset(), header.geometry.total_len());
+    for at in (start..end).step_by(cell_len as usize) {
+        let at = usize::try_from(at).map_err(|_| Errno::EFAULT)?;
+        map.word64(at)
+            .ok_or(Errno::EFAULT)?
+            .store(word, Ordering::Relaxed);
+    }
     Ok(())
+}
+
+/// Removes what lies beside the ring in `map`, whose magic may be missing.
+fn discard(map: &Map) {
+    let Some(mut bytes) = header_bytes(map) else {
+        return;
+    };
+    bytes[MAGIC_OFFSET..MAGIC_OFFSET + 8].copy_from_slice(&MAGIC.to_le_bytes());
+    remove_beside(&bytes, map.len() as u64);
+}
+
+/// Removes what lies beside the ring whose header is `bytes`, in a segment of `len` bytes.
+fn remove_beside(bytes: &[u8; HEADER_LEN], len: u64) {
+    // What this version cannot read has nothing that it could find.
+    if let Ok(header) = Header::decode(bytes, len) {
+        let mut semaphores = [0; 4];
+        semaphores.copy_from_slice(&bytes[SEMAPHORES_OFFSET..SEMAPHORES_OFFSET + 4]);
+        crate::sync::remove(&header, u32::from_le_bytes(semaphores));
+    }
 }
 
 /// Declares the segment finished.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open as open_file, renameat2};
 use nix::sys::stat::{Mode, lstat};
-use nix::unistd::{AccessFlags, access, linkat, unlink};
+use nix::unistd::{self, AccessFlags, linkat, unlink};
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
@@ -25,7 +25,7 @@ use crate::sys::getrandom;
 use super::attempt::Attempt;
 use super::deadline::Deadline;
 use super::watch::Watch;
-use super::{Plan, Request, Segment, boot_id, descriptor};
+use super::{Access, Plan, Request, Segment, boot_id, descriptor, discard};
 
 /// Where the C library keeps POSIX shared memory.
 pub(super) const SHM_DIRECTORY: &str = "/dev/shm";
@@ -98,9 +98,12 @@ fn create_from(
         false => boot_id::NONE,
     };
     let (map, header) = descriptor::build(attempt, request, plan, draft.file(), boot_id)?;
-    draft.publish(place).map_err(|errno| match errno {
-        Errno::EEXIST => attempt.already_exists(errno),
-        errno => attempt.os("its name cannot be made", errno),
+    draft.publish(place).map_err(|errno| {
+        discard(&map);
+        match errno {
+            Errno::EEXIST => attempt.already_exists(errno),
+            errno => attempt.os("its name cannot be made", errno),
+        }
     })?;
     Ok(Segment {
         map,
@@ -108,6 +111,15 @@ fn create_from(
         address: request.address.clone(),
         file: None,
     })
+}
+
+/// Who may use the segment.
+pub(super) fn access(attempt: Attempt<'_>) -> Result<Access, Error> {
+    let stat = lstat(&Place::of(attempt)?.path).map_err(|errno| match errno {
+        Errno::ENOENT | Errno::ENOTDIR => attempt.not_found(errno),
+        errno => attempt.os("it cannot be inspected", errno),
+    })?;
+    Ok(Access::of_file(&stat))
 }
 
 /// A file on its way to a name.
@@ -120,7 +132,7 @@ impl Draft {
     fn new(attempt: Attempt<'_>, place: &Place) -> Result<Self, Error> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         match open_file(&place.directory, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-            Ok(file) if access(&proc_path(&file), AccessFlags::F_OK).is_ok() => {
+            Ok(file) if unistd::access(&proc_path(&file), AccessFlags::F_OK).is_ok() => {
                 Ok(Self::Unnamed(file))
             }
             // Kernels and file systems that do not know the flag see a directory opened for writing.

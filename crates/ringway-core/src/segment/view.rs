@@ -66,6 +66,15 @@ impl Memory {
         self.load64(MAGIC_OFFSET).map_or(0, u64::from_le)
     }
 
+    /// A private copy of the header's bytes; `None` if the segment is shorter.
+    pub(super) fn header_bytes(&self) -> Option<[u8; HEADER_LEN]> {
+        let mut bytes = [0; HEADER_LEN];
+        for (index, field) in bytes.chunks_exact_mut(8).enumerate() {
+            field.copy_from_slice(&self.load64(index * 8)?.to_ne_bytes());
+        }
+        Some(bytes)
+    }
+
     fn load32(&self, offset: usize) -> Option<u32> {
         let fits = offset.is_multiple_of(4) && offset.checked_add(4)? <= self.len;
         // SAFETY: in bounds and aligned, just checked, and mapped while `self` lives. The memory is
@@ -136,13 +145,9 @@ impl View {
         let status = sysv::status(attempt, id)?;
         let memory = Memory::of_sysv(id, status.len)
             .map_err(|errno| attempt.os("it cannot be attached", errno))?;
-        let mut bytes = [0; HEADER_LEN];
-        for (index, field) in bytes.chunks_exact_mut(8).enumerate() {
-            let word = memory
-                .load64(index * 8)
-                .ok_or_else(|| sysv::foreign(attempt, "it is too short for a ring"))?;
-            field.copy_from_slice(&word.to_ne_bytes());
-        }
+        let bytes = memory
+            .header_bytes()
+            .ok_or_else(|| sysv::foreign(attempt, "it is too short for a ring"))?;
         let len = status.len as u64;
         let header = Header::decode(&bytes, len).map_err(|error| match error {
             HeaderError::Magic if sysv::is_half_made(&status, memory.magic()) => {

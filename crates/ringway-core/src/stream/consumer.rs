@@ -3,17 +3,19 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{CONSUMER, Corrupt, PRODUCER, Side};
+use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Side};
 use crate::error::RecvError;
 use crate::layout::control::{HEAD, RECEIVED};
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::liveness::Liveness;
 use crate::region::Region;
 use crate::wait::lull::Lull;
+use crate::wait::several::{Bed, Candidate};
+use crate::wait::watch::Watch;
 use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
 
 /// How often to poll before the first pause.
-const EAGER_POLLS: u32 = 1024;
+pub(crate) const EAGER_POLLS: u32 = 1024;
 
 /// The one consumer.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Found {
     }
 }
 
-impl<R: Region> Blocked for Consumer<R> {
+impl<R: Region> OneSide for Consumer<R> {
     type Region = R;
     const SIDES: (Side, Side) = (CONSUMER, PRODUCER);
 
@@ -153,7 +155,7 @@ impl<R: Region> Consumer<R> {
             deadline,
             ends_with_peer: true,
         };
-        match terms.wait(self, |consumer| consumer.may_retry()) {
+        match terms.wait(self, |consumer, _| consumer.may_retry()) {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(RecvError::TimedOut),
         }
@@ -241,14 +243,6 @@ impl<R: Region> Consumer<R> {
         self.region.load_word(self.head, Ordering::Relaxed) != VACANT
     }
 
-    /// Copies out of a message; `bytes` no longer than what lies behind `offset`.
-    #[inline]
-    pub(crate) fn read(&self, found: &Found, offset: usize, bytes: &mut [u8]) {
-        let len = bytes.len().min(found.len.saturating_sub(offset));
-        self.region
-            .read(found.payload + offset as u64, &mut bytes[..len]);
-    }
-
     /// Releases `messages` messages, `last` being the last of them: acknowledges them, gives their
     /// space to the producer, and wakes it if it sleeps.
     #[inline]
@@ -272,4 +266,34 @@ impl<R: Region> Consumer<R> {
             CONSUMER.close(PRODUCER, &self.region);
         }
     }
+}
+
+impl<R: Region> Candidate for Consumer<R> {
+    type Region = R;
+
+    fn region(&self) -> &R {
+        &self.region
+    }
+
+    fn is_due(&mut self) -> bool {
+        self.peek() != Err(RecvError::Empty)
+    }
+
+    fn has_changed(&mut self) -> bool {
+        self.may_retry()
+    }
+
+    fn prepare(&mut self) -> Watch {
+        Blocked::prepare(self)
+    }
+
+    fn cancel(&mut self) {
+        Blocked::cancel(self);
+    }
+
+    fn bed(&self) -> Bed<'_> {
+        Bed::Words
+    }
+
+    fn drain(&mut self) {}
 }

@@ -54,7 +54,9 @@ use crate::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSED, SPACE
 use crate::layout::participant::{LIVENESS, Role, slot_offset};
 use crate::liveness::Liveness;
 use crate::region::Region;
-use crate::wait::eventcount;
+use crate::sys::futex::{MonotonicTime, Wake};
+use crate::wait::watch::Watch;
+use crate::wait::{Blocked, eventcount};
 
 /// What is known of the other side of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +135,51 @@ impl Side {
     pub(crate) fn close<R: Region>(self, other: Self, region: &R) {
         region.store32(self.closed, 1, Ordering::Release);
         eventcount::notify(region, other.event);
+    }
+}
+
+/// What waits in a stream ring: one side for the other.
+pub(crate) trait OneSide {
+    /// Where the ring is.
+    type Region: Region;
+    /// This side's words, and the other's.
+    const SIDES: (Side, Side);
+    /// Where the ring is.
+    fn region(&self) -> &Self::Region;
+}
+
+impl<S: OneSide> Blocked for S {
+    /// Also watches a peer that is not there yet: one that attaches may die before it can notify, and
+    /// the kernel wakes all the same.
+    fn prepare(&mut self) -> Watch {
+        let (own, peer) = S::SIDES;
+        eventcount::prepare(self.region(), own.event);
+        let mut watch = Watch::of(own.event);
+        let word = self.region().load32(peer.liveness, Ordering::Relaxed);
+        watch.add(peer.liveness, word);
+        watch
+    }
+
+    fn cancel(&mut self) {
+        eventcount::cancel(self.region(), S::SIDES.0.event);
+    }
+
+    fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake {
+        let woken = self.region().wait(watch.words(), deadline);
+        watch.pass_on(self.region());
+        woken
+    }
+
+    fn in_vain(&mut self) -> bool {
+        let ((_, peer), region) = (S::SIDES, self.region());
+        if peer.is_closed(region) {
+            return true;
+        }
+        peer.liveness(region) == Liveness::Dead
+    }
+
+    fn peer(&self) -> Peer {
+        S::SIDES.1.state(self.region())
     }
 }
 

@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{CONSUMER, Corrupt, PRODUCER, Peer, Side};
+use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Peer, Side};
 use crate::error::SendError;
 use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint, max_payload};
 use crate::liveness::Liveness;
 use crate::region::Region;
 use crate::wait::lull::Lull;
-use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
+use crate::wait::{Look, Terms, Wait, Waited, eventcount};
 
 /// The one producer.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Pending {
     }
 }
 
-impl<R: Region> Blocked for Producer<R> {
+impl<R: Region> OneSide for Producer<R> {
     type Region = R;
     const SIDES: (Side, Side) = (PRODUCER, CONSUMER);
 
@@ -143,7 +143,7 @@ impl<R: Region> Producer<R> {
             match self.reserve(len) {
                 Err(SendError::Full) if how.spins() && self.fall_back(len) => {}
                 Err(SendError::Full) => {
-                    self.block(how, deadline, |producer| producer.may_retry(len))?;
+                    self.block(how, deadline, |producer, _| producer.may_retry(len))?;
                 }
                 done => return done,
             }
@@ -175,7 +175,9 @@ impl<R: Region> Producer<R> {
                 Peer::Died => return Err(SendError::PeerDied),
                 Peer::Absent | Peer::Alive => {}
             }
-            self.block(how, deadline, |producer| producer.is_drained() != Ok(false))?;
+            self.block(how, deadline, |producer, _| {
+                producer.is_drained() != Ok(false)
+            })?;
         }
     }
 
@@ -185,7 +187,7 @@ impl<R: Region> Producer<R> {
         &mut self,
         how: Wait,
         deadline: Option<Instant>,
-        ready: impl FnMut(&mut Self) -> bool,
+        ready: impl FnMut(&mut Self, Look) -> bool,
     ) -> Result<(), SendError> {
         match (Terms {
             how,

@@ -4,7 +4,7 @@
 //! | sync | excluded by | sleeps on |
 //! |---|---|---|
 //! | futex | compare-and-swap | the eventcount |
-//! | pthread | robust mutex | the eventcount, as the mutex's condition variable |
+//! | pthread | robust mutex | the eventcount, as the mutex's condition variable ([`pthread`]) |
 //! | posix-sem | semaphore | a semaphore of one's own |
 //! | sysv-sem | semaphore that the kernel gives back (`SEM_UNDO`) | a semaphore of one's own |
 //! | mqueue | compare-and-swap | a message queue of one's own |
@@ -12,12 +12,39 @@
 //! Whatever excludes, ownership is written in the cells ([`crate::cell`]): a lock decides who may
 //! change a cell's word, and the word says what a death leaves.
 
+//!
+//! Bells cannot be waited for together with liveness words, so a handle of a kind with bells has a
+//! [`watcher`], who rings when somebody dies, comes or goes.
+
+mod mqueue;
+mod posix_sem;
+mod pthread;
+mod sysv_sem;
+#[cfg(test)]
+mod tests;
+mod watcher;
+
 use std::fmt::Debug;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::sys::futex::{MonotonicTime, Wake};
+use nix::errno::Errno;
 
-/// How a lock was got.
+use crate::address::Address;
+use crate::error::{Error, ErrorKind};
+use crate::layout::control::{CONSUMERS_CHANGED, LOCK, LOCK_HOLDER, LOCK_LEN, PRODUCERS_CHANGED};
+use crate::layout::header::{Header, SEMAPHORES_OFFSET};
+use crate::layout::participant::{Role, SEMAPHORE, SEMAPHORE_LEN, slot_offset};
+use crate::layout::{Shape, Sync};
+use crate::segment::attempt::Attempt;
+use crate::segment::map::Map;
+use crate::segment::{self, Access};
+use crate::sys::futex::{self, MonotonicTime, Wake};
+
+use watcher::Watcher;
+
+/// How a lock was got, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Acquired {
     /// Its last holder released it.
@@ -29,14 +56,21 @@ pub(crate) enum Acquired {
     TimedOut,
 }
 
+/// A lock or a bell is not what ringway made any more: its semaphores were removed, or a peer wrote
+/// what none writes. It stays so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken;
+
 /// A lock in or beside the segment, that survives its holder's death at any instruction.
 pub(crate) trait Lock: Debug + Send {
-    /// Waits for the lock, and holds it unless the answer is [`Acquired::TimedOut`].
-    fn acquire(&self, deadline: Option<MonotonicTime>) -> Acquired;
+    /// Waits for the lock, and holds it unless the answer is [`Acquired::TimedOut`] or [`Broken`].
+    fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken>;
     /// What the lock guards is in order again. If the holder dies before this, the next one gets the
     /// lock [`Acquired::AfterDeath`] too.
     fn mark_consistent(&self);
-    /// Releases the lock; only its holder calls this.
+    /// Releases the lock; only its holder calls this, in the thread that acquired it. One that got it
+    /// [`Acquired::AfterDeath`] and could not repair it releases it unmarked: the next one gets it
+    /// [`Acquired::AfterDeath`] or [`Broken`].
     fn release(&self);
 }
 
@@ -45,11 +79,13 @@ pub(crate) trait Lock: Debug + Send {
 pub(crate) trait Bell: Debug + Send + std::marker::Sync {
     /// Sleeps until this participant's bell has been rung since the last sleep, or the deadline passes.
     /// May also return for no reason.
-    fn sleep(&self, deadline: Option<MonotonicTime>) -> Wake;
+    fn sleep(&self, deadline: Option<MonotonicTime>) -> Result<Wake, Broken>;
     /// Rings the bell of whoever holds `slot`; one's own too.
     fn ring(&self, slot: u32);
     /// A descriptor that is readable while this participant's bell has been rung, where there is one.
-    fn descriptor(&self) -> Option<BorrowedFd<'_>>;
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// What a participant of a cell ring synchronises by.
@@ -58,5 +94,186 @@ pub(crate) struct Primitives {
     /// `None`: compare-and-swap.
     pub(crate) lock: Option<Box<dyn Lock>>,
     /// `None`: the eventcount's futex words.
-    pub(crate) bell: Option<std::sync::Arc<dyn Bell>>,
+    pub(crate) bell: Option<Arc<dyn Bell>>,
+    /// Rings the bell for deaths. To be kept as long as the bell is slept on.
+    #[expect(dead_code, reason = "held for its thread")]
+    pub(crate) watcher: Option<Watcher>,
+}
+
+/// Refuses a kind of synchronisation that `attempt.address` cannot have.
+pub(crate) fn check(attempt: Attempt<'_>, sync: Sync) -> Result<(), Error> {
+    let what = match (sync, attempt.address) {
+        (Sync::SysvSem, Address::Memfd) => "its System V semaphores",
+        (Sync::Mqueue, Address::Memfd) => "its message queues",
+        _ => return Ok(()),
+    };
+    let problem = format!("memfd: goes with its last process, and {what} would stay behind");
+    Err(attempt
+        .error(ErrorKind::Unsupported, problem)
+        .remedy("choose sync futex, pthread or posix-sem, or use shm:, file: or sysv:"))
+}
+
+/// Makes what a new ring synchronises by. Called by its creator behind the header and before the magic.
+pub(crate) fn create(
+    attempt: Attempt<'_>,
+    map: &Map,
+    header: &Header,
+    access: Access,
+) -> Result<(), Error> {
+    check(attempt, header.sync)?;
+    initialise(attempt, map, header, access)
+}
+
+/// Makes it again after a reboot, under the lock on the file and before anybody attaches: semaphore
+/// sets are gone, and what the segment says is of processes of another boot.
+pub(crate) fn renew(
+    attempt: Attempt<'_>,
+    map: &Map,
+    header: &Header,
+    access: Access,
+) -> Result<(), Error> {
+    // Whoever died half way through this left a set of this boot.
+    if let Some(id) = map.word32(SEMAPHORES_OFFSET) {
+        remove(header, id.load(Ordering::Relaxed));
+    }
+    initialise(attempt, map, header, access)
+}
+
+fn initialise(
+    attempt: Attempt<'_>,
+    map: &Map,
+    header: &Header,
+    access: Access,
+) -> Result<(), Error> {
+    if header.geometry.shape() == Shape::Stream {
+        return Ok(());
+    }
+    let failed = |errno| attempt.os("its locks cannot be initialised", errno);
+    clear(map, header).ok_or_else(|| failed(Errno::EFAULT))?;
+    match header.sync {
+        // The queues are made by those who sleep on them.
+        Sync::Futex | Sync::Mqueue => Ok(()),
+        Sync::Pthread => pthread::initialise(map).map_err(failed),
+        Sync::PosixSem => posix_sem::initialise(map, header).map_err(failed),
+        Sync::SysvSem => sysv_sem::create(attempt, map, header, access),
+    }
+}
+
+/// Zeroes all that [`initialise`] writes, which a creator that died may have left.
+fn clear(map: &Map, header: &Header) -> Option<()> {
+    let semaphores = (0..header.geometry.participants()).map(|slot| slot_offset(slot) + SEMAPHORE);
+    let fields = semaphores
+        .map(|at| at..at + SEMAPHORE_LEN)
+        .chain([LOCK..LOCK + LOCK_LEN, LOCK_HOLDER..LOCK_HOLDER + 8]);
+    for at in fields.flat_map(|field| field.step_by(8)) {
+        map.word64(at)?.store(0, Ordering::Relaxed);
+    }
+    map.word32(SEMAPHORES_OFFSET)?.store(0, Ordering::Relaxed);
+    Some(())
+}
+
+/// Whether a creator of a ring may have written the word at `offset` before the magic.
+pub(crate) fn is_initialised_early(offset: usize) -> bool {
+    use crate::layout::participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
+    let in_slot = offset
+        .checked_sub(PARTICIPANTS_OFFSET)
+        .map(|at| at % SLOT_LEN);
+    (LOCK..LOCK_HOLDER + 8).contains(&offset)
+        || in_slot.is_some_and(|at| (SEMAPHORE..SEMAPHORE + SEMAPHORE_LEN).contains(&at))
+}
+
+/// Opens what the ring of `header` synchronises by, for the participant that holds `slot` in its
+/// `epoch`.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] if the semaphores in the header are not this ring's (any more),
+/// [`ErrorKind::NoSpace`] for the limits on queues, threads and descriptors, [`ErrorKind::Unsupported`]
+/// where the kind does not work between this process and its peers, [`ErrorKind::PermissionDenied`].
+pub(crate) fn open(
+    map: &Arc<Map>,
+    header: &Header,
+    slot: u32,
+    epoch: u64,
+    address: &Address,
+) -> Result<Primitives, Error> {
+    let attempt = Attempt {
+        action: "attach to",
+        address,
+    };
+    check(attempt, header.sync)?;
+    let none = Primitives {
+        lock: None,
+        bell: None,
+        watcher: None,
+    };
+    if header.geometry.shape() == Shape::Stream {
+        return Ok(none);
+    }
+    let participants = header.geometry.participants();
+    let watch = |alarm: Box<dyn Fn() + Send>| Watcher::start(attempt, map, participants, alarm);
+    match header.sync {
+        Sync::Futex => Ok(none),
+        Sync::Pthread => Ok(Primitives {
+            lock: Some(Box::new(pthread::Mutex::open(attempt, map, header, slot)?)),
+            ..none
+        }),
+        Sync::PosixSem => {
+            let bell = Arc::new(posix_sem::Bells::new(map, participants, slot));
+            let lock = posix_sem::Lock::new(map, participants, slot, epoch);
+            let (own, contender) = (Arc::clone(&bell), lock.clone());
+            Ok(Primitives {
+                lock: Some(Box::new(lock)),
+                bell: Some(bell),
+                watcher: Some(watch(Box::new(move || {
+                    contender.look_again();
+                    own.ring(slot);
+                }))?),
+            })
+        }
+        Sync::SysvSem => {
+            let set = sysv_sem::Set::open(attempt, map, header)?;
+            let bell = Arc::new(sysv_sem::Bells::new(set, slot));
+            let own = Arc::clone(&bell);
+            Ok(Primitives {
+                lock: Some(Box::new(sysv_sem::Lock::new(set, map, slot))),
+                bell: Some(bell),
+                watcher: Some(watch(Box::new(move || own.ring(slot)))?),
+            })
+        }
+        Sync::Mqueue => {
+            let access = segment::access(attempt)?;
+            let bell = Arc::new(mqueue::Queues::open(attempt, map, header, slot, access)?);
+            let own = Arc::clone(&bell);
+            Ok(Primitives {
+                lock: None,
+                bell: Some(bell),
+                watcher: Some(watch(Box::new(move || own.ring(slot)))?),
+            })
+        }
+    }
+}
+
+/// Removes what lies beside the segment of `header`: its semaphore set (`semaphores` is what the
+/// segment has at [`SEMAPHORES_OFFSET`]), its queues. What is not this ring's is left alone, and what
+/// cannot be removed stays.
+pub(crate) fn remove(header: &Header, semaphores: u32) {
+    match header.sync {
+        Sync::Futex | Sync::Pthread | Sync::PosixSem => {}
+        Sync::SysvSem => sysv_sem::remove(header, semaphores),
+        Sync::Mqueue => mqueue::remove(header),
+    }
+}
+
+/// Tells all who watch over the cell ring in `map` that a participant in `role` came or went: to be
+/// called when it can be reached, and when it is gone.
+pub(crate) fn membership_changed(map: &Map, role: Role) {
+    let counter = match role {
+        Role::Producer => PRODUCERS_CHANGED,
+        Role::Consumer => CONSUMERS_CHANGED,
+    };
+    if let Some(counter) = map.word32(counter) {
+        // Release pairs with the acquire of who watches: who sees the new count sees the change.
+        counter.fetch_add(1, Ordering::Release);
+        futex::wake_all(counter);
+    }
 }

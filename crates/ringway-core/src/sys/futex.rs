@@ -1,7 +1,7 @@
 //! futex(2) and futex_waitv(2) on words that several processes share.
 
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -24,7 +24,19 @@ impl MonotonicTime {
         libc::time_t::try_from(at.as_secs()).ok().map(|_| Self(at))
     }
 
-    fn timespec(self) -> libc::timespec {
+    /// The time of an [`Instant`]; `None` when that is beyond what the clock can say.
+    pub(crate) fn at(instant: Instant) -> Option<Self> {
+        Self::after(instant.saturating_duration_since(Instant::now()))
+    }
+
+    /// What is left until then; `None` when it has passed.
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).ok()?;
+        let left = self.0.checked_sub(Duration::from(now))?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    pub(super) fn timespec(self) -> libc::timespec {
         libc::timespec {
             tv_sec: self.0.as_secs() as libc::time_t,
             tv_nsec: self.0.subsec_nanos() as libc::c_long,
@@ -41,58 +53,45 @@ pub(crate) enum Wake {
     TimedOut,
 }
 
-/// Sleeps while every word holds the value beside it; at most two words.
+/// The most words that one call can wait on (FUTEX_WAITV_MAX).
+pub(crate) const MOST_WORDS: usize = 128;
+
+/// Sleeps while every word holds the value beside it. Words beyond [`MOST_WORDS`] are not waited on.
 ///
 /// Works across processes and mappings (the key is the memory object, not the address).
-pub(crate) fn wait(words: &[(&AtomicU32, u32)], deadline: Option<MonotonicTime>) -> Wake {
+pub(crate) fn wait<'a>(
+    words: impl Iterator<Item = (&'a AtomicU32, u32)>,
+    deadline: Option<MonotonicTime>,
+) -> Wake {
     let timespec = deadline.map(MonotonicTime::timespec);
     let timeout: *const libc::timespec = timespec.as_ref().map_or(std::ptr::null(), |t| t);
-    let result = match words {
-        // SAFETY: the word is a live, aligned 32-bit word and `timeout` is null or points to a
-        // timespec; FUTEX_WAIT_BITSET reads both and writes neither. Its deadline is absolute, on
-        // CLOCK_MONOTONIC.
-        [(word, value)] => unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                word.as_ptr(),
-                libc::FUTEX_WAIT_BITSET,
-                *value,
-                timeout,
-                std::ptr::null::<u32>(),
-                libc::FUTEX_BITSET_MATCH_ANY,
-            )
-        },
-        [first, second] => {
-            let waiters = [waiter(first), waiter(second)];
-            // SAFETY: `waiters` is an array of two initialised entries that name live, aligned
-            // 32-bit words; the kernel reads it, the words and the timespec, and writes nothing.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_futex_waitv,
-                    waiters.as_ptr(),
-                    waiters.len() as libc::c_uint,
-                    0 as libc::c_uint,
-                    timeout,
-                    libc::CLOCK_MONOTONIC,
-                )
-            }
-        }
-        _ => return Wake::Check,
+    // SAFETY: futex_waitv is plain integers, for which zero is a value; `__reserved` must be zero.
+    let mut waiters: [libc::futex_waitv; MOST_WORDS] = unsafe { std::mem::zeroed() };
+    let mut count = 0;
+    for (waiter, (word, value)) in waiters.iter_mut().zip(words) {
+        waiter.val = u64::from(value);
+        waiter.uaddr = word.as_ptr() as u64;
+        waiter.flags = libc::FUTEX2_SIZE_U32 as u32;
+        count += 1;
+    }
+    // SAFETY: the first `count` entries are initialised and name live, aligned 32-bit words (the
+    // iterator borrows them); the kernel reads them, the words and the timespec, and writes nothing.
+    // The deadline is absolute.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            waiters.as_ptr(),
+            count as libc::c_uint,
+            0 as libc::c_uint,
+            timeout,
+            libc::CLOCK_MONOTONIC,
+        )
     };
     match result {
         -1 if Errno::last() == Errno::ETIMEDOUT => Wake::TimedOut,
         // EAGAIN (a word had changed) and EINTR are reasons to look again, as a wake-up is.
         _ => Wake::Check,
     }
-}
-
-fn waiter((word, value): &(&AtomicU32, u32)) -> libc::futex_waitv {
-    // SAFETY: futex_waitv is plain integers, for which zero is a value; `__reserved` must be zero.
-    let mut waiter: libc::futex_waitv = unsafe { std::mem::zeroed() };
-    waiter.val = u64::from(*value);
-    waiter.uaddr = word.as_ptr() as u64;
-    waiter.flags = libc::FUTEX2_SIZE_U32 as u32;
-    waiter
 }
 
 /// Wakes all that sleep on `word`.

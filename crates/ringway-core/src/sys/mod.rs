@@ -5,7 +5,11 @@ pub(crate) mod futex;
 pub(crate) mod getrandom;
 pub(crate) mod membarrier;
 pub(crate) mod mmap;
+pub(crate) mod mq_overview;
+pub(crate) mod pthread_mutex;
 pub(crate) mod robust_list;
+pub(crate) mod sem_overview;
+pub(crate) mod semget;
 pub(crate) mod shmget;
 pub(crate) mod unix;
 

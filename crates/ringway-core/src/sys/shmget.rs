@@ -18,6 +18,8 @@ pub(crate) struct Status {
     pub(crate) creator_uid: libc::uid_t,
     /// Effective user id of the owner.
     pub(crate) owner_uid: libc::uid_t,
+    /// Group id of the owner.
+    pub(crate) owner_gid: libc::gid_t,
     /// Process id of the creator.
     pub(crate) creator_pid: libc::pid_t,
     /// How many times it is attached now.
@@ -66,6 +68,7 @@ pub(crate) fn status(id: i32) -> Result<Status, Errno> {
         len: ds.shm_segsz,
         creator_uid: ds.shm_perm.cuid,
         owner_uid: ds.shm_perm.uid,
+        owner_gid: ds.shm_perm.gid,
         creator_pid: ds.shm_cpid,
         attached: ds.shm_nattch,
         mode: u32::from(ds.shm_perm.mode) & 0o777,

@@ -1,7 +1,8 @@
 //! The eventcount: sleeping on a futex word without losing a wake-up.
 //!
 //! The word is 1 while somebody sleeps or is about to, else 0. A flag, not a count: a sleeper that dies
-//! leaves a 1, and that costs one needless wake, nothing more.
+//! leaves a 1, and that costs one needless wake, nothing more. Several may sleep on it; all are woken. (A
+//! wake-up given to one would be lost to the others while that one is stopped.)
 //!
 //! | sleeper | waker |
 //! |---|---|
@@ -35,22 +36,29 @@ pub(crate) fn notify<R: Region>(region: &R, event: usize) {
 }
 
 #[cold]
-fn wake<R: Region>(region: &R, event: usize) {
-    // Relaxed: the word guards no data; sleepers look at what was published with acquire.
-    if region.swap32(event, AWAKE, Ordering::Relaxed) == ASLEEP {
+pub(crate) fn wake<R: Region>(region: &R, event: usize) {
+    if clear(region, event) {
         region.wake(event);
     }
+}
+
+/// Says that whoever sleeps on `event` is being woken; whether anybody was said to. The caller then
+/// wakes them.
+pub(crate) fn clear<R: Region>(region: &R, event: usize) -> bool {
+    // Acquire pairs with the release in `prepare`: who sleeps is seen to. The word guards no data;
+    // sleepers look at what was published with acquire.
+    region.swap32(event, AWAKE, Ordering::Acquire) == ASLEEP
 }
 
 /// Says that the caller is about to sleep on `event`. It must look again after this, and then either
 /// [`cancel`] or sleep while the word is [`ASLEEP`].
 pub(crate) fn prepare<R: Region>(region: &R, event: usize) {
-    // Relaxed: the fence orders it before the caller's look.
-    region.swap32(event, ASLEEP, Ordering::Relaxed);
+    // Release pairs with the acquire in `clear`. The fence orders it before the caller's look.
+    region.swap32(event, ASLEEP, Ordering::AcqRel);
     region.sleep_fence();
 }
 
-/// Takes [`prepare`] back.
+/// Takes [`prepare`] back, where nobody else sleeps on `event`.
 pub(crate) fn cancel<R: Region>(region: &R, event: usize) {
     // Relaxed: a waker that still sees the 1 makes a needless wake.
     region.swap32(event, AWAKE, Ordering::Relaxed);

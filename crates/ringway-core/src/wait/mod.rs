@@ -2,13 +2,14 @@
 
 pub(crate) mod eventcount;
 pub(crate) mod lull;
+pub(crate) mod several;
+pub(crate) mod watch;
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::liveness::Liveness;
-use crate::region::Region;
-use crate::stream::{Peer, Side};
+use crate::stream::Peer;
+use watch::Watch;
+
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// How long a blocked call spins before it lets the kernel put it to sleep.
@@ -64,14 +65,28 @@ pub(crate) enum Waited {
 /// Polls between two looks at the clock and at the peer.
 const POLLS_PER_CHECK: u32 = 64;
 
-/// One side of a ring, as it waits for the other.
+/// One participant of a ring, as it waits for others.
 pub(crate) trait Blocked {
-    /// Where the ring is.
-    type Region: Region;
-    /// This side's words, and the other's.
-    const SIDES: (Side, Side);
-    /// Where the ring is.
-    fn region(&self) -> &Self::Region;
+    /// Says that it is about to sleep. It must look again after this, and then either
+    /// [`cancel`](Self::cancel) or [`sleep`](Self::sleep).
+    fn prepare(&mut self) -> Watch;
+    /// Takes [`prepare`](Self::prepare) back.
+    fn cancel(&mut self);
+    /// Sleeps until it is woken, somebody that it watches dies, or the deadline passes.
+    fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake;
+    /// Whether those for whom it waits have closed or died, so that waiting is in vain.
+    fn in_vain(&mut self) -> bool;
+    /// What is known of those for whom it waits.
+    fn peer(&self) -> Peer;
+}
+
+/// How closely to look whether a wait is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// One of many looks while spinning: as cheap as can be; others will follow.
+    Glance,
+    /// The last look before sleeping: nothing may escape it.
+    Last,
 }
 
 /// The terms of a wait.
@@ -92,7 +107,7 @@ impl Terms {
     pub(crate) fn wait<B: Blocked>(
         &self,
         side: &mut B,
-        mut ready: impl FnMut(&mut B) -> bool,
+        mut ready: impl FnMut(&mut B, Look) -> bool,
     ) -> Waited {
         if self
             .deadline
@@ -113,7 +128,7 @@ impl Terms {
         &self,
         budget: Option<Duration>,
         side: &mut B,
-        ready: &mut impl FnMut(&mut B) -> bool,
+        ready: &mut impl FnMut(&mut B, Look) -> bool,
     ) -> Option<Waited> {
         let alone = processors() == 1;
         if alone && budget.is_some() {
@@ -122,7 +137,7 @@ impl Terms {
         let started = Instant::now();
         let patience = if alone { Duration::ZERO } else { PATIENCE };
         loop {
-            if self.peer_has_ended(side) {
+            if self.is_in_vain(side) {
                 return Some(Waited::Ready);
             }
             let now = Instant::now();
@@ -133,7 +148,7 @@ impl Terms {
                 return None;
             }
             for _ in 0..POLLS_PER_CHECK {
-                if ready(side) {
+                if ready(side, Look::Glance) {
                     return Some(Waited::Ready);
                 }
                 std::hint::spin_loop();
@@ -144,28 +159,22 @@ impl Terms {
         }
     }
 
-    fn park<B: Blocked>(&self, side: &mut B, ready: &mut impl FnMut(&mut B) -> bool) -> Waited {
-        let (own, peer) = B::SIDES;
+    fn park<B: Blocked>(
+        &self,
+        side: &mut B,
+        ready: &mut impl FnMut(&mut B, Look) -> bool,
+    ) -> Waited {
         // A deadline beyond the clock's range is none.
-        let deadline = self.deadline.and_then(|deadline| {
-            MonotonicTime::after(deadline.saturating_duration_since(Instant::now()))
-        });
+        let deadline = self.deadline.and_then(MonotonicTime::at);
         loop {
-            eventcount::prepare(side.region(), own.event);
-            // Fetched before the peer is judged: if it dies in between, the kernel refuses to sleep on
-            // the old value.
-            let peer_word = side.region().load32(peer.liveness, Ordering::Relaxed);
-            if ready(side) || self.peer_has_ended(side) {
-                eventcount::cancel(side.region(), own.event);
+            let watch = side.prepare();
+            if ready(side, Look::Last) || self.is_in_vain(side) {
+                side.cancel();
                 return Waited::Ready;
             }
-            // Also when nobody is there yet: who attaches may die before it can notify, and the kernel
-            // wakes all the same.
-            let words = [(own.event, eventcount::ASLEEP), (peer.liveness, peer_word)];
-            let woken = side.region().wait(&words, deadline);
-            if woken == Wake::TimedOut {
-                eventcount::cancel(side.region(), own.event);
-                return if ready(side) {
+            if side.sleep(&watch, deadline) == Wake::TimedOut {
+                side.cancel();
+                return if ready(side, Look::Last) {
                     Waited::Ready
                 } else {
                     Waited::TimedOut
@@ -174,41 +183,28 @@ impl Terms {
         }
     }
 
-    fn peer_has_ended<B: Blocked>(&self, side: &B) -> bool {
-        if !self.ends_with_peer {
-            return false;
-        }
-        let ((_, peer), region) = (B::SIDES, side.region());
-        if peer.is_closed(region) {
-            return true;
-        }
-        let dead = peer.liveness(region) == Liveness::Dead;
-        if dead {
-            // The kernel woke one of those who sleep on this word; pass it on.
-            region.wake(peer.liveness);
-        }
-        dead
+    fn is_in_vain<B: Blocked>(&self, side: &mut B) -> bool {
+        self.ends_with_peer && side.in_vain()
     }
 }
 
-/// Waits until the peer is attached or has closed, or until `left_work`: one that came and died while
+/// Waits until a peer is attached or has closed, or until `left_work`: one that came and died while
 /// this side was waking up may have.
 pub(crate) fn wait_for_peer<B: Blocked>(
     side: &mut B,
     how: Wait,
     deadline: Option<Instant>,
-    left_work: impl Fn(&B) -> bool,
+    left_work: impl Fn(&mut B) -> bool,
 ) -> Peer {
-    let (_, peer) = B::SIDES;
     let terms = Terms {
         how,
         deadline,
         ends_with_peer: false,
     };
-    terms.wait(side, |side| {
-        matches!(peer.state(side.region()), Peer::Alive | Peer::Closed) || left_work(side)
+    terms.wait(side, |side, _| {
+        matches!(side.peer(), Peer::Alive | Peer::Closed) || left_work(side)
     });
-    peer.state(side.region())
+    side.peer()
 }
 
 /// Processors of the machine that are online. Asked once. Not those that this thread may run on: who is

@@ -16,9 +16,10 @@ use crate::segment::attempt::Attempt;
 use crate::segment::deadline::Deadline;
 use crate::segment::map::{Map, Source};
 use crate::segment::{
-    Plan, Request, Segment, boot_id, magic, new_header, populate, publish_magic, settle_pages,
-    space, write_header,
+    Access, Plan, Request, Segment, boot_id, discard, magic, new_header, populate, publish_magic,
+    settle_pages, space, write_header,
 };
+use crate::sync;
 use crate::sys::{futex, page_size, shmget};
 
 use super::foreign;
@@ -116,7 +117,10 @@ impl Attached {
             before = Some(word);
             // The creator wakes the word when it takes the lock and when it leaves it. The magic is
             // named so that a lock that is taken and left in between is no reason to sleep.
-            futex::wait(&[(lock, word), (magic_half, 0)], deadline.monotonic());
+            futex::wait(
+                [(lock, word), (magic_half, 0)].into_iter(),
+                deadline.monotonic(),
+            );
         }
     }
 
@@ -129,9 +133,12 @@ impl Attached {
             return Ok(None);
         };
         let result = match magic(&self.map) == 0 && !self.is_removed() {
-            true => shmget::remove(self.id)
-                .map(Some)
-                .map_err(|errno| attempt.os("it cannot be removed", errno)),
+            true => {
+                discard(&self.map);
+                shmget::remove(self.id)
+                    .map(Some)
+                    .map_err(|errno| attempt.os("it cannot be removed", errno))
+            }
             false => Ok(None),
         };
         drop(claim);
@@ -178,6 +185,8 @@ impl Attached {
         if !self.is_vacant(plan) {
             return Err(foreign(attempt, "it is in use by something else"));
         }
+        // Of a creator that died.
+        discard(&self.map);
         let made = match self.status.len as u64 == plan.geometry.total_len() {
             true => self.make(attempt, request, plan).map(Some),
             // Made for a ring of another size.
@@ -185,6 +194,7 @@ impl Attached {
         };
         if !matches!(made, Ok(Some(_))) {
             // Under the lock: nobody has begun to use it.
+            discard(&self.map);
             let _ = shmget::remove(self.id);
         }
         drop(claim);
@@ -201,22 +211,30 @@ impl Attached {
         populate(attempt, &self.map)?;
         settle_pages(attempt, request, &self.map)?;
         let header = new_header(attempt, plan, boot_id::NONE)?;
-        let mode = request.mode & 0o666;
-        write_header(&self.map, &header)
-            .and_then(|()| publish_magic(&self.map))
-            .and_then(|()| shmget::set_mode(self.id, mode))
-            .map_err(|errno| attempt.os("it cannot be finished", errno))?;
+        let failed = |errno| attempt.os("it cannot be finished", errno);
+        write_header(&self.map, &header).map_err(failed)?;
+        let access = Access {
+            mode: request.mode & 0o666,
+            uid: self.status.owner_uid,
+            gid: self.status.owner_gid,
+        };
+        sync::create(attempt, &self.map, &header, access)?;
+        publish_magic(&self.map)
+            .and_then(|()| shmget::set_mode(self.id, access.mode))
+            .map_err(failed)?;
         Ok(self.segment(request, header))
     }
 
     /// Whether nothing but an unfinished header lies in front of the data.
     fn is_vacant(&self, plan: &Plan) -> bool {
         let end = (plan.geometry.data_offset() as usize).min(self.map.len() & !7);
-        (CONTROL_OFFSET..end).step_by(8).all(|at| {
-            self.map
-                .word64(at)
-                .is_none_or(|word| word.load(Ordering::Relaxed) == 0)
-        })
+        let is_zero = |at| {
+            let word = self.map.word64(at);
+            word.is_none_or(|word| word.load(Ordering::Relaxed) == 0)
+        };
+        (CONTROL_OFFSET..end)
+            .step_by(8)
+            .all(|at| sync::is_initialised_early(at) || is_zero(at))
     }
 
     pub(super) fn segment(&self, request: &Request<'_>, header: Header) -> Segment {

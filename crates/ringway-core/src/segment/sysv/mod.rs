@@ -29,8 +29,8 @@ use crate::sys::{ftok, page_size, shmget};
 use super::attempt::Attempt;
 use super::deadline::Deadline;
 use super::{
-    Plan, Request, Segment, check_owner, header_bytes, settle_pages, space, unsupported_by_name,
-    watch,
+    Access, Plan, Request, Segment, check_owner, header_bytes, settle_pages, space,
+    unsupported_by_name, watch,
 };
 
 #[cfg(test)]
@@ -228,6 +228,16 @@ pub(super) fn find(attempt: Attempt<'_>, key: &SysvKey) -> Result<i32, Error> {
     shmget::get(key, 0, 0).map_err(|errno| match errno {
         Errno::ENOENT => attempt.not_found(errno),
         errno => attempt.os("the key cannot be looked up", errno),
+    })
+}
+
+/// Who may use the segment.
+pub(super) fn access(attempt: Attempt<'_>, key: &SysvKey) -> Result<Access, Error> {
+    let status = status(attempt, find(attempt, key)?)?;
+    Ok(Access {
+        mode: status.mode & 0o666,
+        uid: status.owner_uid,
+        gid: status.owner_gid,
     })
 }
 

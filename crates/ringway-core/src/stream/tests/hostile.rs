@@ -110,9 +110,20 @@ impl Region for Liar {
     fn prefetch(&self, position: u64, pace: &mut u64) {
         self.truth.prefetch(position, pace);
     }
+    fn raise32(&self, offset: usize) {
+        self.truth.raise32(offset);
+    }
+    fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
+        self.truth.replace64(offset, current, new)
+    }
+    fn replace_word(&self, position: u64, current: u64, new: u64) -> Result<(), u64> {
+        self.truth.replace_word(position, current, new)
+    }
+    fn prefetch_to_write(&self, _: u64) {}
+    fn claim_fence(&self) {}
     fn publish_fence(&self) {}
     fn sleep_fence(&self) {}
-    fn wait(&self, _: &[(usize, u32)], _: Option<MonotonicTime>) -> Wake {
+    fn wait_on(_: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
         Wake::TimedOut
     }
     fn wake(&self, _: usize) {}
@@ -184,7 +195,7 @@ proptest! {
             let Ok(found) = consumer.peek() else { continue };
             assert!(found.len as u64 <= CAPACITY);
             let mut bytes = vec![0; found.len];
-            consumer.read(&found, 0, &mut bytes);
+            consumer.region.read(found.payload, &mut bytes);
             let behind = consumer.peek_behind(&found, 1);
             match behind {
                 Ok(Some(last)) if nth % 2 == 0 => consumer.release(&last, 2),

@@ -40,7 +40,7 @@ fn receive(consumer: &mut Consumer<Model>) -> Result<u64, RecvError> {
     let found = consumer.peek_until(Wait::Park, None)?;
     assert_eq!(found.len, 8);
     let mut bytes = [0; 8];
-    consumer.read(&found, 0, &mut bytes);
+    consumer.region.read(found.payload, &mut bytes);
     consumer.release(&found, 1);
     Ok(u64::from_le_bytes(bytes))
 }
@@ -107,7 +107,7 @@ fn room_is_read_before_it_is_written() {
         let receiver = thread::spawn(move || {
             let found = receiving.peek().unwrap();
             let mut bytes = [0; 24];
-            receiving.read(&found, 0, &mut bytes);
+            receiving.region.read(found.payload, &mut bytes);
             receiving.release(&found, 1);
             assert_eq!(bytes, long);
         });
@@ -135,7 +135,7 @@ fn padding_and_message_are_one() {
         let found = receiving.peek_until(Wait::Park, None).unwrap();
         assert_eq!(found.len, 16);
         let mut bytes = [0; 16];
-        receiving.read(&found, 0, &mut bytes);
+        receiving.region.read(found.payload, &mut bytes);
         assert_eq!((bytes[0], bytes[8]), (4, 5));
         sender.join().unwrap();
     });

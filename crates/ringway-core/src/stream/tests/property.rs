@@ -129,7 +129,7 @@ impl World {
         match self.consumer.peek() {
             Ok(found) => {
                 let mut message = vec![0; found.len];
-                self.consumer.read(&found, 0, &mut message);
+                self.consumer.region.read(found.payload, &mut message);
                 assert_eq!(Some(&message), self.queue.front());
                 if !keep {
                     self.consumer.release(&found, 1);
@@ -151,7 +151,7 @@ impl World {
         let mut count = 0;
         loop {
             let mut message = vec![0; last.len];
-            self.consumer.read(&last, 0, &mut message);
+            self.consumer.region.read(last.payload, &mut message);
             assert_eq!(message, self.queue[count]);
             count += 1;
             match self.consumer.peek_behind(&last, count as u64).unwrap() {

@@ -26,7 +26,7 @@ fn receive(heap: &Arc<Heap>) -> Result<Vec<u8>, RecvError> {
     let mut consumer = Consumer::resume(heap.region()).unwrap();
     let found = consumer.peek()?;
     let mut message = vec![0; found.len];
-    consumer.read(&found, 0, &mut message);
+    consumer.region.read(found.payload, &mut message);
     consumer.release(&found, 1);
     Ok(message)
 }

@@ -47,7 +47,7 @@ fn send_some(producer: &mut Producer<Memory>, number: u64) -> Result<u64, SendEr
 fn receive(consumer: &mut Consumer<Memory>) -> Result<Vec<u8>, RecvError> {
     let found = consumer.peek_until(Wait::Spin, None)?;
     let mut bytes = vec![0; found.len];
-    consumer.read(&found, 0, &mut bytes);
+    consumer.region.read(found.payload, &mut bytes);
     consumer.release(&found, 1);
     Ok(bytes)
 }

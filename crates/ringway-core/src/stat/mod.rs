@@ -1,11 +1,15 @@
 //! Looking at rings from outside, without taking part.
 
+mod cells;
+mod stream;
+
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
-use crate::layout::control::{CONSUMER_CLOSED, HEAD, PRODUCER_CLOSED, RECEIVED, SENT, TAIL};
-use crate::layout::participant::{ATTACHED_NS, EPOCH, LIVENESS, PID, ROLE, Role, slot_offset};
-use crate::layout::record::{Record, footprint};
-use crate::layout::{Kind, Sync};
+use crate::layout::participant::{
+    ASLEEP, ATTACHED_NS, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, ROLE, Role,
+    slot_offset,
+};
+use crate::layout::{Kind, Shape, Sync};
 use crate::liveness::Liveness;
 use crate::liveness::participant::holder_pid;
 use crate::segment::{self, View};
@@ -17,10 +21,12 @@ use crate::segment::{self, View};
 pub struct Stat {
     /// Where the ring lives.
     pub address: Address,
-    /// Its shape.
+    /// Who may take part.
     pub kind: Kind,
     /// How its sides exclude and wake each other.
     pub sync: Sync,
+    /// Whether producers overwrite the oldest message when the ring is full.
+    pub overwrites_oldest: bool,
     /// Bytes for messages.
     pub capacity_bytes: u64,
     /// Bytes that committed messages take now, their words and padding included.
@@ -29,10 +35,14 @@ pub struct Stat {
     pub sent: u64,
     /// Messages ever received and released.
     pub received: u64,
-    /// Whether the producer has closed the ring.
+    /// Messages that producers overwrote, in a ring made for that.
+    pub overwritten: u64,
+    /// Whether the last producer has closed.
     pub producer_closed: bool,
-    /// Whether the consumer has closed the ring.
+    /// Whether the last consumer has closed.
     pub consumer_closed: bool,
+    /// How many producers ever attached.
+    pub producers_ever: u64,
     /// When the ring was made, nanoseconds since 1970.
     pub created_ns: u64,
     /// Who is attached, or was and died.
@@ -53,6 +63,35 @@ pub struct ParticipantStat {
     pub epoch: u64,
     /// When it attached, nanoseconds since 1970.
     pub attached_ns: u64,
+    /// Messages that holders of this slot ever sent or released; 0 in a stream ring, where it is what
+    /// the whole ring carried.
+    pub messages: u64,
+    /// What it sleeps for, if it sleeps; not known in a stream ring.
+    pub waits_for: Option<WaitsFor>,
+}
+
+/// What a participant sleeps for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// A consumer: for a message.
+    Message,
+    /// A producer: for room.
+    Room,
+}
+
+impl WaitsFor {
+    /// As the CLI says it.
+    ///
+    /// ```
+    /// assert_eq!(ringway_core::WaitsFor::Message.name(), "a message");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Message => "a message",
+            Self::Room => "room",
+        }
+    }
 }
 
 /// Looks at the ring at `address`, without taking part: its memory is mapped read-only.
@@ -120,68 +159,49 @@ fn refuse_if_in_use(stat: &Stat) -> Result<(), Error> {
 
 fn look(view: &View) -> Stat {
     let header = view.header();
-    let load64 = |offset| view.load64(offset).unwrap_or(0);
-    let load32 = |offset| view.load32(offset).unwrap_or(0);
-    let capacity_bytes = header.geometry.capacity();
-    let participants: Vec<_> = (0..header.geometry.participants())
-        .filter_map(|index| look_at_slot(view, slot_offset(index)))
+    let slots: Vec<_> = (0..header.geometry.participants())
+        .map(|index| look_at_slot(view, slot_offset(index)))
         .collect();
-    let is_there = |role| {
-        participants
-            .iter()
-            .any(|participant: &ParticipantStat| participant.role == role && participant.alive)
+    let traffic = match header.geometry.shape() {
+        Shape::Stream => stream::traffic(view, &slots),
+        Shape::Cells(cell_len) => cells::traffic(view, cell_len, &slots),
     };
-    let record = |position: u64| {
-        let offset = header.geometry.data_offset() + (position & (capacity_bytes - 1));
-        Record::decode(load64(offset as usize))
-    };
-    // Head before tail: the difference can then only be too large, and is cut.
-    let head = load64(HEAD) & !7;
-    let mut received = load64(RECEIVED);
-    let (mut tail, mut sent) = (load64(TAIL) & !7, load64(SENT));
-    // A side that died in an operation may have left its counters behind or ahead of the records, which
-    // tell the truth once nobody changes them.
-    if !is_there(Role::Consumer) {
-        received = record(head).number(received).unwrap_or(received);
-    }
-    if !is_there(Role::Producer) {
-        tail = tail.max(head);
-        loop {
-            let found = record(tail);
-            match end_of(found, tail, capacity_bytes) {
-                Some(next) if next - head <= capacity_bytes => tail = next,
-                _ => break,
-            }
-            sent = sent.saturating_add(u64::from(matches!(found, Record::Message { .. })));
-        }
-    }
-    let used_bytes = tail.saturating_sub(head).min(capacity_bytes);
+    let epoch = |slot| view.load64(slot_offset(slot) + EPOCH).unwrap_or(0);
     Stat {
         address: view.address().clone(),
         kind: header.kind,
         sync: header.sync,
-        capacity_bytes,
-        used_bytes,
-        sent: sent.max(received),
-        received,
-        producer_closed: load32(PRODUCER_CLOSED) != 0,
-        consumer_closed: load32(CONSUMER_CLOSED) != 0,
+        overwrites_oldest: header.overwrite,
+        capacity_bytes: header.geometry.capacity(),
+        used_bytes: traffic.used_bytes,
+        sent: traffic.sent,
+        received: traffic.received,
+        overwritten: traffic.overwritten,
+        producer_closed: traffic.producer_closed,
+        consumer_closed: traffic.consumer_closed,
+        producers_ever: header
+            .geometry
+            .slots(Role::Producer)
+            .fold(0, |sum, slot| sum.saturating_add(epoch(slot))),
         created_ns: header.created_ns,
-        participants,
+        participants: slots.into_iter().flatten().collect(),
     }
 }
 
-/// Where the record behind this one starts. Records never wrap, so their length is bounded by that.
-fn end_of(record: Record, position: u64, capacity: u64) -> Option<u64> {
-    let to_end = capacity - (position & (capacity - 1));
-    match record {
-        Record::Message { len, .. } | Record::Padding { len, .. }
-            if footprint(len.into()) <= to_end =>
-        {
-            position.checked_add(footprint(len.into()))
-        }
-        _ => None,
-    }
+/// What went through a ring.
+struct Traffic {
+    used_bytes: u64,
+    sent: u64,
+    received: u64,
+    overwritten: u64,
+    producer_closed: bool,
+    consumer_closed: bool,
+}
+
+/// Whether a live process plays `role`.
+fn is_there(slots: &[Option<ParticipantStat>], role: Role) -> bool {
+    let mut held = slots.iter().flatten();
+    held.any(|participant| participant.role == role && participant.alive)
 }
 
 fn look_at_slot(view: &View, slot: usize) -> Option<ParticipantStat> {
@@ -202,5 +222,11 @@ fn look_at_slot(view: &View, slot: usize) -> Option<ParticipantStat> {
         alive,
         epoch: view.load64(slot + EPOCH)?,
         attached_ns: view.load64(slot + ATTACHED_NS)?,
+        messages: view.load64(slot + MESSAGES)?,
+        waits_for: match load32(ASLEEP)? {
+            FOR_MESSAGE if alive => Some(WaitsFor::Message),
+            FOR_ROOM if alive => Some(WaitsFor::Room),
+            _ => None,
+        },
     })
 }

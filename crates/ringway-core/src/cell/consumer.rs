@@ -1,0 +1,532 @@
+//! The receiving side of a cell ring.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::member::{Member, Refused};
+use super::{Cells, Seen};
+use crate::error::RecvError;
+use crate::layout::cell::{State, Word};
+use crate::layout::control::{HEAD, TAKE_HINT};
+use crate::layout::participant::Role;
+use crate::region::Region;
+use crate::stream::consumer::{EAGER_POLLS, Found};
+use crate::stream::{Corrupt, Peer};
+use crate::wait::lull::Lull;
+use crate::wait::several::{Bed, Candidate};
+use crate::wait::watch::Watch;
+use crate::wait::{Blocked, Look, Terms, Wait, Waited};
+
+/// One of the consumers.
+#[derive(Debug)]
+pub(crate) struct Consumer<R> {
+    pub(crate) member: Member<R>,
+    /// Where to look for the next message; always a record's start, or where one will be.
+    cursor: u64,
+    held: Option<Held>,
+    lull: Lull,
+}
+
+/// Messages that this consumer has taken with one change of a word.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    cell: u64,
+    extent: u64,
+    /// The first cell of the next message to show.
+    next: u64,
+    /// How many messages were shown.
+    shown: u64,
+}
+
+/// Messages that a consumer takes at once, at most: what it has taken, others cannot have.
+const MOST_AT_ONCE: u64 = 64;
+
+impl<R: Region> Consumer<R> {
+    /// Joins the consumers, and repairs what dead participants have left.
+    pub(crate) fn join(mut member: Member<R>) -> Result<Self, Refused> {
+        member.enter(None)?;
+        let repaired = member.repair_all();
+        member.leave();
+        repaired.map_err(|Corrupt| Refused::Corrupt)?;
+        member.announce(Role::Consumer);
+        Ok(Self {
+            cursor: member.head,
+            held: None,
+            lull: Lull::new(0, 0),
+            member,
+        })
+    }
+
+    fn cells(&self) -> &Cells<R> {
+        &self.member.cells
+    }
+
+    /// Messages ever released in this slot.
+    pub(crate) fn received(&self) -> u64 {
+        self.member.messages
+    }
+
+    /// Takes up to `most` messages that are there now, and returns the first. `Empty`, `Closed` and
+    /// `PeerDied` mean that there is none.
+    #[inline]
+    pub(crate) fn take(&mut self, most: u64) -> Result<Found, RecvError> {
+        self.take_before(most, None)
+    }
+
+    /// Takes up to `most` messages, waiting for the first as the terms say.
+    #[inline]
+    pub(crate) fn take_until(
+        &mut self,
+        most: u64,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<Found, RecvError> {
+        loop {
+            match self.take_before(most, deadline) {
+                Err(RecvError::Empty) if how.spins() && self.catch_up() => {}
+                Err(RecvError::Empty) => self.block(how, deadline)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Waits until there is a message that somebody can take.
+    pub(crate) fn ready_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<(), RecvError> {
+        loop {
+            match self.is_ready() {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.block(how, deadline)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether there is a message now. An error if there will be none.
+    pub(crate) fn is_ready(&mut self) -> Result<bool, RecvError> {
+        match self.take(0) {
+            Ok(_) => Ok(true),
+            Err(RecvError::Empty) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn block(&mut self, how: Wait, deadline: Option<Instant>) -> Result<(), RecvError> {
+        match self.member.block(how, deadline) {
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(RecvError::TimedOut),
+        }
+    }
+
+    /// Waits for the next message by polling; `false` if it does not come soon.
+    #[inline(never)]
+    fn catch_up(&mut self) -> bool {
+        let position = self.cells().position(self.cursor);
+        self.lull.wait(self.member.messages, position);
+        let mut pace = 0;
+        (0..EAGER_POLLS).any(|_| {
+            let ready = self.member.is_unblocked(Look::Glance);
+            // A short message may reach into the next line; have both on their way together.
+            self.member.region().prefetch(position + 64, &mut pace);
+            ready
+        })
+    }
+
+    #[inline]
+    fn take_before(&mut self, most: u64, deadline: Option<Instant>) -> Result<Found, RecvError> {
+        if self.member.region().is_forked() {
+            return Err(RecvError::Forked);
+        }
+        if self.member.corrupt {
+            return Err(RecvError::Corrupt);
+        }
+        if self.held.is_some() {
+            // The caller forgot a message without running its destructor.
+            self.give_back();
+        }
+        match self.find(most, deadline)? {
+            Some(found) => Ok(found),
+            None => self.why_empty(most, deadline),
+        }
+    }
+
+    #[inline]
+    fn find(&mut self, most: u64, deadline: Option<Instant>) -> Result<Option<Found>, RecvError> {
+        self.enter(deadline)?;
+        let found = self.find_record(most);
+        self.member.leave();
+        found.map_err(|Corrupt| self.corrupted())
+    }
+
+    #[inline]
+    fn enter(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+        self.member
+            .enter(deadline)
+            .map_err(|refused| match refused {
+                Refused::TimedOut => RecvError::TimedOut,
+                Refused::Corrupt => self.corrupted(),
+            })
+    }
+
+    /// Walks from the cursor to the first record that can be taken, and takes it; only finds it if `most`
+    /// is 0.
+    #[inline]
+    fn find_record(&mut self, most: u64) -> Result<Option<Found>, Corrupt> {
+        let mut cell = self.cursor;
+        // Each step goes on by a cell at least, or somebody else has taken what was seen.
+        for _ in 0..2 * self.cells().count() {
+            match self.cells().look(cell, self.member.head)? {
+                Seen::Record(word, stored) => match word.state {
+                    State::Full | State::Returned if most == 0 => {
+                        self.cursor = cell;
+                        let payload = self.cells().payload(cell);
+                        return Ok(Some(Found { payload, len: 0 }));
+                    }
+                    State::Full | State::Returned => {
+                        if let Some(found) = self.seize(cell, word, stored, most)? {
+                            return Ok(Some(found));
+                        }
+                    }
+                    State::Claimed => {
+                        self.stand(cell, stored);
+                        return Ok(None);
+                    }
+                    State::Aborted => {
+                        self.member.free_unread(cell, word, stored);
+                    }
+                    _ => cell = self.pass(cell, word.extent),
+                },
+                Seen::Done => cell = self.pass(cell, 1),
+                Seen::Free => {
+                    self.stand(cell, self.cells().free(cell).encode(self.cells().key));
+                    return Ok(None);
+                }
+                Seen::Beyond => {
+                    let head = self.cells().advance_head();
+                    if head == self.member.head {
+                        self.stand(cell, 0);
+                        self.member.obstacle = (head, self.cells().load(head));
+                        return Ok(None);
+                    }
+                    self.member.head = head;
+                }
+                Seen::Stale => {
+                    cell = self.member.region().load64(HEAD, Ordering::Acquire);
+                    self.member.head = cell;
+                }
+            }
+        }
+        self.stand(cell, 0);
+        Ok(None)
+    }
+
+    /// Where to go on behind what others have taken.
+    #[cold]
+    fn pass(&mut self, cell: u64, extent: u64) -> u64 {
+        // Relaxed: a hint, believed only if it lies ahead and within the lap. It lies behind records that
+        // somebody has taken in order.
+        let hint = self.member.region().load64(TAKE_HINT, Ordering::Relaxed);
+        let next = cell + extent;
+        if hint > next && hint <= self.member.head + self.cells().count() {
+            hint
+        } else {
+            next
+        }
+    }
+
+    /// Nothing can be taken at `cell`, whose word is `stored`.
+    #[inline]
+    fn stand(&mut self, cell: u64, stored: u64) {
+        self.cursor = cell;
+        self.member.obstacle = (cell, stored);
+    }
+
+    /// Takes the record at `cell`, and those behind it that nobody can have taken. `None` if somebody was
+    /// faster.
+    #[inline]
+    fn seize(
+        &mut self,
+        cell: u64,
+        word: Word,
+        stored: u64,
+        most: u64,
+    ) -> Result<Option<Found>, Corrupt> {
+        let extent = if most > 1 && word.state == State::Full {
+            self.run_from(cell, word.extent, most)
+        } else {
+            word.extent
+        };
+        let taken = word
+            .become_owned(State::Taken, self.member.me)
+            .with_extent(extent);
+        if !self.cells().change(cell, stored, taken) {
+            return Ok(None);
+        }
+        self.cursor = cell + extent;
+        // Relaxed: a hint.
+        self.member
+            .region()
+            .store64(TAKE_HINT, self.cursor, Ordering::Relaxed);
+        self.held = Some(Held {
+            cell,
+            extent,
+            next: cell,
+            shown: 0,
+        });
+        self.next_held()
+    }
+
+    /// The extent of the full records from `cell` on, up to `most` of them. If `cell` is FULL from before
+    /// to after this, nobody has passed it, and all that was seen behind it is as it was seen.
+    #[inline]
+    fn run_from(&self, cell: u64, first: u64, most: u64) -> u64 {
+        let room = self.cells().to_end(cell).min(self.cells().max_extent());
+        let mut extent = first;
+        for _ in 1..most.min(MOST_AT_ONCE) {
+            let next = cell + extent;
+            if extent >= room || next >= self.member.head + self.cells().count() {
+                break;
+            }
+            match Word::decode(self.cells().load(next), self.cells().key) {
+                Some(word)
+                    if word.state == State::Full
+                        && word.is_of_lap(self.cells().lap(next))
+                        && extent + word.extent <= room =>
+                {
+                    extent += word.extent;
+                }
+                _ => break,
+            }
+        }
+        extent
+    }
+
+    /// The next of the messages that were taken together; `None` if all were shown.
+    #[inline]
+    pub(crate) fn next_held(&mut self) -> Result<Option<Found>, Corrupt> {
+        let Some(held) = &mut self.held else {
+            return Ok(None);
+        };
+        let left = held.cell + held.extent - held.next;
+        if left == 0 {
+            return Ok(None);
+        }
+        let cells = &self.member.cells;
+        match cells.description(held.next, left) {
+            Ok(record) => {
+                let payload = cells.payload(held.next);
+                held.next += u64::from(record.extent);
+                held.shown += 1;
+                Ok(Some(Found {
+                    payload,
+                    len: record.len as usize,
+                }))
+            }
+            Err(Corrupt) => {
+                self.member.corrupt = true;
+                Err(Corrupt)
+            }
+        }
+    }
+
+    #[cold]
+    fn corrupted(&mut self) -> RecvError {
+        self.member.corrupt = true;
+        RecvError::Corrupt
+    }
+
+    /// Nothing was there. Puts in order what the dead have left, and if nothing will come, looks once
+    /// more: a producer may have committed between the look and its end.
+    #[cold]
+    #[inline(never)]
+    fn why_empty(&mut self, most: u64, deadline: Option<Instant>) -> Result<Found, RecvError> {
+        // Judged first, so that what was sent before the end is found.
+        let end = match self.member.peer() {
+            Peer::Closed => Some(RecvError::Closed),
+            Peer::Died => Some(RecvError::PeerDied),
+            Peer::Alive | Peer::Absent => None,
+        };
+        self.member.note_change();
+        let tended = self.member.tend(deadline);
+        if tended.map_err(|refused| match refused {
+            Refused::TimedOut => RecvError::TimedOut,
+            Refused::Corrupt => self.corrupted(),
+        })? || end.is_some()
+        {
+            let returned = self.member.first_returned(self.cursor);
+            if let Some(cell) = returned.map_err(|Corrupt| self.corrupted())? {
+                self.cursor = cell;
+            }
+            if let Some(found) = self.find(most, deadline)? {
+                return Ok(found);
+            }
+        }
+        // What other consumers hold may still come back.
+        let drained = self.cells().advance_head() >= self.cursor;
+        Err(end.filter(|_| drained).unwrap_or(RecvError::Empty))
+    }
+
+    /// Releases all that was taken together: acknowledges it, frees its cells, and wakes producers that
+    /// sleep.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        if self.member.region().is_forked() {
+            return;
+        }
+        if held.next == held.cell + held.extent {
+            self.free(&held);
+        } else {
+            self.free_shown(&held);
+        }
+    }
+
+    /// Gives the messages back that were not shown, then frees the others.
+    #[cold]
+    fn free_shown(&mut self, held: &Held) {
+        let end = held.cell + held.extent;
+        let shown = Held {
+            extent: held.next - held.cell,
+            ..*held
+        };
+        let given = self.cells().return_records(held.next, end);
+        let (before, after) = (self.taken_word(held), self.taken_word(&shown));
+        let seen = before.encode(self.cells().key);
+        // From here on they are others' as well.
+        if given.is_err() || !self.cells().change(held.cell, seen, after) {
+            self.member.corrupt = true;
+            return;
+        }
+        self.free(&shown);
+        self.cursor = held.next;
+        self.member.announce(Role::Consumer);
+    }
+
+    #[inline]
+    fn free(&mut self, held: &Held) {
+        let cells = &self.member.cells;
+        let taken = self.taken_word(held);
+        let seen = taken.encode(cells.key);
+        let acknowledged = if held.extent == 1 {
+            cells.change(held.cell, seen, cells.freed(held.cell))
+        } else {
+            let freeing = taken.become_owned(State::Freeing, self.member.me);
+            let changed = cells.change(held.cell, seen, freeing);
+            if changed {
+                cells.free_cells(held.cell, held.extent);
+            }
+            changed
+        };
+        if !acknowledged {
+            // Somebody took us for dead.
+            self.member.corrupt = true;
+            return;
+        }
+        self.member.count(held.shown);
+        if self.cursor.saturating_sub(self.member.head) >= self.cells().count() / 8 {
+            self.member.head = self.cells().advance_head();
+        }
+        self.member.notify(Role::Producer);
+        self.member.notify_of_end();
+    }
+
+    #[inline]
+    fn taken_word(&self, held: &Held) -> Word {
+        self.cells()
+            .free(held.cell)
+            .become_owned(State::Taken, self.member.me)
+            .with_extent(held.extent)
+    }
+
+    /// Leaves what was taken to whoever comes next, this consumer first of all.
+    #[cold]
+    pub(crate) fn give_back(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        if self.member.region().is_forked() {
+            return;
+        }
+        let taken = self.taken_word(&held);
+        let seen = taken.encode(self.cells().key);
+        if self.cells().give_back(held.cell, taken, seen).is_err() {
+            self.member.corrupt = true;
+        }
+        self.cursor = self.cursor.min(held.cell);
+        self.member.announce(Role::Consumer);
+    }
+
+    /// Says that this consumer closes. It is seen when its slot is free.
+    pub(crate) fn close(&mut self) {
+        if !self.member.region().is_forked() {
+            self.member.mark_closed();
+        }
+    }
+
+    /// Waits for a live producer, or a message. Where many producers may come, one that closed is no
+    /// reason not to wait for the next; elsewhere `closing_ends` it.
+    pub(crate) fn wait_for_peer(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+        closing_ends: bool,
+    ) -> Result<(), RecvError> {
+        if self.member.region().is_forked() {
+            return Err(RecvError::Forked);
+        }
+        let arrived = |member: &Member<R>| match member.peer() {
+            Peer::Alive => Some(Ok(())),
+            Peer::Closed if closing_ends => Some(Err(RecvError::Closed)),
+            _ => None,
+        };
+        // Sets the obstacle; whether it is one, the last look tells.
+        let _ = self.is_ready();
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: false,
+        };
+        terms.wait(&mut self.member, |member, look| {
+            arrived(member).is_some() || member.is_unblocked(look)
+        });
+        match self.is_ready() {
+            Ok(true) => Ok(()),
+            _ => arrived(&self.member).unwrap_or(Err(RecvError::TimedOut)),
+        }
+    }
+}
+
+impl<R: Region> Candidate for Consumer<R> {
+    type Region = R;
+
+    fn region(&self) -> &R {
+        self.member.region()
+    }
+
+    fn is_due(&mut self) -> bool {
+        self.is_ready() != Ok(false)
+    }
+
+    fn has_changed(&mut self) -> bool {
+        self.member.is_unblocked(Look::Glance)
+    }
+
+    fn prepare(&mut self) -> Watch {
+        self.member.prepare()
+    }
+
+    fn cancel(&mut self) {
+        self.member.cancel();
+    }
+
+    fn bed(&self) -> Bed<'_> {
+        self.member.bed()
+    }
+
+    fn drain(&mut self) {
+        self.member.drain_bell();
+    }
+}

@@ -1,0 +1,434 @@
+//! One participant of a cell ring: who it is, who the others are, and how it waits for them.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::Cells;
+use crate::layout::cell::{Owner, State, Word};
+use crate::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD, PRODUCERS_CHANGED, SPACE_EVENT};
+use crate::layout::participant::{
+    ASLEEP, AWAKE, CLOSED, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, Role, slot_offset,
+};
+use crate::liveness::Liveness;
+use crate::region::Region;
+use crate::stream::{Corrupt, Peer};
+use crate::sync::{Acquired, Broken, Primitives};
+use crate::sys::futex::{MonotonicTime, Wake};
+use crate::wait::several::Bed;
+use crate::wait::watch::Watch;
+use crate::wait::{Blocked, Look, Terms, Wait, Waited, eventcount};
+
+/// The words of those who play a role.
+#[derive(Clone, Copy, Debug)]
+struct Party {
+    /// What they sleep on.
+    event: usize,
+    /// Raised when one comes or goes.
+    changed: usize,
+    /// What a sleeper of theirs sleeps for.
+    asleep_for: u32,
+}
+
+impl Party {
+    const fn of(role: Role) -> Self {
+        match role {
+            Role::Producer => Self {
+                event: SPACE_EVENT,
+                changed: PRODUCERS_CHANGED,
+                asleep_for: FOR_ROOM,
+            },
+            Role::Consumer => Self {
+                event: DATA_EVENT,
+                changed: CONSUMERS_CHANGED,
+                asleep_for: FOR_MESSAGE,
+            },
+        }
+    }
+}
+
+/// Who takes part, and in which slot.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    pub(crate) role: Role,
+    pub(crate) slot: u32,
+    /// The slot's epoch.
+    pub(crate) epoch: u64,
+    pub(crate) producers: Range<u32>,
+    pub(crate) consumers: Range<u32>,
+}
+
+/// Why an operation could not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The lock was not free before the deadline.
+    TimedOut,
+    /// The segment contradicts itself.
+    Corrupt,
+}
+
+/// A participant.
+#[derive(Debug)]
+pub(crate) struct Member<R> {
+    pub(crate) cells: Cells<R>,
+    pub(super) me: Owner,
+    seat: Seat,
+    primitives: Primitives,
+    /// `HEAD` as last seen.
+    pub(super) head: u64,
+    /// The cell that blocks this participant, and its word as seen: when that changes, it is worth
+    /// looking again.
+    pub(super) obstacle: (u64, u64),
+    /// How often the consumers had changed when this participant began to look.
+    pub(super) change: u32,
+    /// One of the others, that was alive.
+    witness: u32,
+    /// Messages ever sent or released in this slot.
+    pub(super) messages: u64,
+    pub(super) corrupt: bool,
+    /// Until when the present wait may last, its getting of the lock included.
+    deadline: Option<Instant>,
+}
+
+impl<R: Region> Member<R> {
+    pub(crate) fn new(cells: Cells<R>, seat: Seat, primitives: Primitives) -> Self {
+        let messages = cells
+            .region
+            .load64(slot_offset(seat.slot) + MESSAGES, Ordering::Relaxed);
+        let head = cells.region.load64(HEAD, Ordering::Acquire);
+        let mut member = Self {
+            me: Owner::new(seat.slot, seat.epoch),
+            witness: seat.producers.start,
+            cells,
+            seat,
+            primitives,
+            head,
+            obstacle: (head, 0),
+            change: 0,
+            messages,
+            corrupt: head > u64::MAX / 4,
+            deadline: None,
+        };
+        member.witness = member.others().start;
+        member
+    }
+
+    pub(crate) fn region(&self) -> &R {
+        &self.cells.region
+    }
+
+    /// What this participant sleeps on.
+    pub(super) fn bed(&self) -> Bed<'_> {
+        match &self.primitives.bell {
+            None => Bed::Words,
+            Some(bell) => bell.descriptor().map_or(Bed::Semaphore, Bed::Descriptor),
+        }
+    }
+
+    /// Takes note of having been rung.
+    pub(super) fn drain_bell(&mut self) {
+        if let Some(bell) = &self.primitives.bell {
+            let at_once = MonotonicTime::at(Instant::now());
+            self.corrupt |= bell.sleep(at_once).is_err();
+        }
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.seat.role
+    }
+
+    fn own(&self) -> Party {
+        Party::of(self.seat.role)
+    }
+
+    fn slots_of(&self, role: Role) -> Range<u32> {
+        match role {
+            Role::Producer => self.seat.producers.clone(),
+            Role::Consumer => self.seat.consumers.clone(),
+        }
+    }
+
+    /// The slots of those for whom this participant waits.
+    fn others(&self) -> Range<u32> {
+        self.slots_of(match self.seat.role {
+            Role::Producer => Role::Consumer,
+            Role::Consumer => Role::Producer,
+        })
+    }
+
+    /// Gets the ring's lock, if it has one: only with it are words changed that nobody owns. Whoever gets
+    /// it after a death repairs what the dead left before saying that all is consistent. The caller
+    /// calls [`leave`](Self::leave).
+    #[inline]
+    pub(super) fn enter(&mut self, deadline: Option<Instant>) -> Result<(), Refused> {
+        if self.primitives.lock.is_none() {
+            return Ok(());
+        }
+        self.acquire(deadline)
+    }
+
+    /// Gives the ring's lock back.
+    #[inline]
+    pub(super) fn leave(&self) {
+        if let Some(lock) = &self.primitives.lock {
+            lock.release();
+        }
+    }
+
+    #[cold]
+    fn acquire(&mut self, deadline: Option<Instant>) -> Result<(), Refused> {
+        let Some(lock) = &self.primitives.lock else {
+            return Ok(());
+        };
+        match lock.acquire(deadline.and_then(MonotonicTime::at)) {
+            Ok(Acquired::Clean) => return Ok(()),
+            Ok(Acquired::TimedOut) => return Err(Refused::TimedOut),
+            Ok(Acquired::AfterDeath) => {}
+            Err(Broken) => return Err(Refused::Corrupt),
+        }
+        let repaired = self.repair_all();
+        if let Some(lock) = &self.primitives.lock {
+            match repaired {
+                Ok(()) => lock.mark_consistent(),
+                Err(Corrupt) => lock.release(),
+            }
+        }
+        repaired.map_err(|Corrupt| Refused::Corrupt)
+    }
+
+    fn liveness(&self, slot: u32) -> Liveness {
+        let offset = slot_offset(slot) + LIVENESS;
+        // Acquire pairs with the release of a leaving holder.
+        Liveness::of(self.region().load32(offset, Ordering::Acquire))
+    }
+
+    /// Whether the owner in a control word is gone: what it owned may be repaired, after
+    /// [`settle`](Region::settle).
+    pub(super) fn is_dead(&self, owner: Owner) -> bool {
+        if owner == self.me || owner.slot >= self.seat.consumers.end {
+            return false;
+        }
+        if self.liveness(owner.slot) != Liveness::Alive {
+            return true;
+        }
+        // Acquire pairs with the release of a new holder's: it is there before its epoch.
+        let epoch = self
+            .region()
+            .load64(slot_offset(owner.slot) + EPOCH, Ordering::Acquire);
+        !owner.is_of(epoch)
+    }
+
+    /// Whether none of the others lives any more, or not yet.
+    fn others_are_gone(&mut self) -> bool {
+        if self.liveness(self.witness) == Liveness::Alive {
+            return false;
+        }
+        let alive = |slot: &u32| self.liveness(*slot) == Liveness::Alive;
+        let Some(witness) = self.others().find(alive) else {
+            return true;
+        };
+        self.witness = witness;
+        false
+    }
+
+    /// Whether consumers came, went or got messages back since this participant last said so.
+    #[inline]
+    pub(super) fn consumers_changed(&self) -> bool {
+        // Relaxed: a reason to look, nothing more.
+        self.region().load32(CONSUMERS_CHANGED, Ordering::Relaxed) != self.change
+    }
+
+    /// Notes the change that is looked at from here on.
+    pub(super) fn note_change(&mut self) {
+        // Acquire pairs with the release in `raise32`: what changed is seen.
+        self.change = self.region().load32(CONSUMERS_CHANGED, Ordering::Acquire);
+    }
+
+    /// Wakes those who play `role`, if any sleeps. Call it after publishing.
+    #[inline]
+    pub(super) fn notify(&self, role: Role) {
+        let party = Party::of(role);
+        self.region().publish_fence();
+        // Relaxed: the fence orders it after the publication.
+        if self.region().load32(party.event, Ordering::Relaxed) == eventcount::ASLEEP {
+            self.wake(role);
+        }
+    }
+
+    /// Wakes consumers that wait for the others' last messages, after one was released.
+    #[inline]
+    pub(super) fn notify_of_end(&mut self) {
+        // Relaxed: ordered behind the release by the fence in `notify`, which the caller has just made.
+        let asleep = self.region().load32(DATA_EVENT, Ordering::Relaxed) == eventcount::ASLEEP;
+        if asleep && self.others_are_gone() {
+            self.wake(Role::Consumer);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&self, role: Role) {
+        let party = Party::of(role);
+        let Some(bell) = &self.primitives.bell else {
+            return eventcount::wake(self.region(), party.event);
+        };
+        // Acquire pairs with the release in `prepare`: who said that it sleeps is seen to.
+        if eventcount::clear(self.region(), party.event) {
+            for slot in self.slots_of(role) {
+                let asleep = slot_offset(slot) + ASLEEP;
+                if self.region().load32(asleep, Ordering::Acquire) != AWAKE
+                    && self.region().swap32(asleep, AWAKE, Ordering::AcqRel) != AWAKE
+                {
+                    bell.ring(slot);
+                }
+            }
+        }
+    }
+
+    /// Says that this participant has come or is gone, or that a message came back: sleepers look again.
+    pub(crate) fn announce(&self, role: Role) {
+        let changed = Party::of(role).changed;
+        self.region().raise32(changed);
+        // Watchers sleep on it.
+        self.region().wake(changed);
+        self.notify(Role::Consumer);
+        self.notify(Role::Producer);
+    }
+
+    /// Says, for the time after this participant is gone, that it has closed.
+    pub(crate) fn mark_closed(&self) {
+        let closed = slot_offset(self.seat.slot) + CLOSED;
+        // Release: ordered before the liveness word's store by that one's release as well.
+        self.region().store32(closed, 1, Ordering::Release);
+    }
+
+    /// Shows how many messages went through this slot. Relaxed: nobody concludes anything from it.
+    #[inline]
+    pub(super) fn count(&mut self, messages: u64) {
+        self.messages += messages;
+        let offset = slot_offset(self.seat.slot) + MESSAGES;
+        self.region()
+            .store64(offset, self.messages, Ordering::Relaxed);
+    }
+
+    /// Adds to a counter in this participant's slot.
+    pub(super) fn add(&self, counter: usize, more: u64) -> u64 {
+        let offset = slot_offset(self.seat.slot) + counter;
+        let sum = self
+            .region()
+            .load64(offset, Ordering::Relaxed)
+            .wrapping_add(more);
+        self.region().store64(offset, sum, Ordering::Relaxed);
+        sum
+    }
+
+    /// Waits until the obstacle has changed, as the terms say.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn block(&mut self, how: Wait, deadline: Option<Instant>) -> Waited {
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: true,
+        };
+        self.deadline = deadline;
+        terms.wait(self, Self::is_unblocked)
+    }
+
+    /// Whether it is worth looking again.
+    #[inline]
+    pub(super) fn is_unblocked(&mut self, look: Look) -> bool {
+        let (cell, seen) = self.obstacle;
+        let position = self.cells.position(cell);
+        // Relaxed: a reason to look, nothing more.
+        self.region().load_word(position, Ordering::Relaxed) != seen
+            || self.consumers_changed()
+            || self.corrupt
+            || look == Look::Last && self.tend(self.deadline) != Ok(false)
+    }
+
+    /// Whether the owner of what blocks this participant is dead.
+    fn is_blocked_by_the_dead(&self) -> bool {
+        let head = self.region().load64(HEAD, Ordering::Acquire);
+        [head, self.obstacle.0].into_iter().any(|cell| {
+            Word::decode(self.cells.load(cell), self.cells.key).is_some_and(|word| {
+                matches!(word.state, State::Claimed | State::Taken | State::Freeing)
+                    && word.is_of_lap(self.cells.lap(cell))
+                    && self.is_dead(word.owner)
+            })
+        })
+    }
+}
+
+impl<R: Region> Blocked for Member<R> {
+    fn prepare(&mut self) -> Watch {
+        let own = self.own();
+        // Release pairs with the acquire in `wake`.
+        let asleep = slot_offset(self.seat.slot) + ASLEEP;
+        self.region()
+            .swap32(asleep, own.asleep_for, Ordering::AcqRel);
+        let mut watch = Watch::of(own.event);
+        if self.primitives.bell.is_none() {
+            // One that attaches later announces itself.
+            for slot in 0..self.seat.consumers.end {
+                let offset = slot_offset(slot) + LIVENESS;
+                let word = self.region().load32(offset, Ordering::Relaxed);
+                if slot != self.seat.slot && Liveness::of(word) == Liveness::Alive {
+                    watch.add(offset, word);
+                }
+            }
+        }
+        eventcount::prepare(self.region(), own.event);
+        watch
+    }
+
+    /// The event stays as it is: others may be asleep on it.
+    fn cancel(&mut self) {
+        let asleep = slot_offset(self.seat.slot) + ASLEEP;
+        self.region().swap32(asleep, AWAKE, Ordering::AcqRel);
+    }
+
+    fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake {
+        if let Some(bell) = &self.primitives.bell {
+            return bell.sleep(deadline).unwrap_or_else(|Broken| {
+                self.corrupt = true;
+                Wake::Check
+            });
+        }
+        let woken = self.region().wait(watch.words(), deadline);
+        watch.pass_on(self.region());
+        woken
+    }
+
+    fn in_vain(&mut self) -> bool {
+        if self.is_blocked_by_the_dead() {
+            return true;
+        }
+        if !self.others_are_gone() || !matches!(self.peer(), Peer::Closed | Peer::Died) {
+            return false;
+        }
+        // What other consumers hold may still come back.
+        self.seat.role == Role::Producer || self.cells.advance_head() >= self.obstacle.0
+    }
+
+    fn peer(&self) -> Peer {
+        let mut closed = false;
+        let mut died = false;
+        for slot in self.others() {
+            match self.liveness(slot) {
+                Liveness::Alive => return Peer::Alive,
+                Liveness::Dead => died = true,
+                // Acquire pairs with the release in `mark_closed`.
+                Liveness::Absent => {
+                    let offset = slot_offset(slot) + CLOSED;
+                    closed |= self.region().load32(offset, Ordering::Acquire) != 0;
+                }
+            }
+        }
+        match (died, closed) {
+            (true, _) => Peer::Died,
+            (false, true) => Peer::Closed,
+            (false, false) => Peer::Absent,
+        }
+    }
+}

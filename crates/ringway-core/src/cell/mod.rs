@@ -1,0 +1,290 @@
+//! The cell ring: many producers, many consumers, each message to one consumer.
+//!
+//! # The protocol
+//!
+//! Positions count cells for ever; a cell is used anew in each *lap*. A record takes one cell or several
+//! adjacent ones, and the control word of its first cell ([`crate::layout::cell`]) says what it is going
+//! through, whose it is, and how long it is:
+//!
+//! ```text
+//!            claim            commit           take            release
+//!   FREE(l) -------> CLAIMED -------> FULL ----------> TAKEN ----------> FREE(l+1)
+//!                     |  |                               |  \            ^
+//!               abort |  | dead                     dead |   > FREEING --+  (several cells)
+//!                     v  v                               v
+//!                    ABORTED --> FREEING --> FREE(l+1)  RETURNED ---> TAKEN ...
+//! ```
+//!
+//! Every arrow is one change of one word, so ownership and position become visible in one step:
+//! a compare-and-swap, or a store by whoever holds the ring's lock. Two rules make it a queue:
+//!
+//! - Producers walk from record to record and claim the first free cell. A claim of several cells covers
+//!   them all by its extent: nobody else looks at a cell inside a record.
+//! - Consumers walk from record to record, take the first that is committed, pass what others have taken
+//!   or aborted, and never pass a claim: a slow producer delays them, but loses nothing and lets others
+//!   claim behind it.
+//!
+//! The word `HEAD` is the first cell that is not free for the next lap. Everybody may advance it, over
+//! cells that are. It is the one index that counts: cells from it on, for one lap, are in use or may be
+//! claimed. Where claiming and taking go on (`CLAIM_HINT`, `TAKE_HINT`) are hints that may lag.
+//!
+//! A walker that was stopped for a lap may find payload where it expects a word. It believes a word only
+//! if `HEAD`, loaded after it, has not passed the cell, and no word is ever taken for another one,
+//! because words are xored with the ring's key.
+//!
+//! A message longer than the rest of the ring up to its end starts at the beginning of the next lap; the
+//! rest is claimed as aborted.
+//!
+//! A batch is one claim. Its records' words are laid inside it, and become visible when the first word
+//! changes from CLAIMED with the extent of all to FULL with the extent of the first. Several records are
+//! taken by one change in the same way, and only if the first one has never been taken before: nobody
+//! can then have passed it, so those behind it are untouched.
+//!
+//! (The cell's word in the place of D. Vyukov's sequence number, with the owner in it; he claims by an
+//! index that all share, which leaves nothing to tell who died with a cell.)
+//!
+//! # States, and what a death in each leaves
+//!
+//! | the owner dies while its record is | it leaves | who repairs, how |
+//! |---|---|---|
+//! | CLAIMED | bytes that nobody may read | who is blocked by it or attaches: ABORTED, the cells are freed unread |
+//! | FULL | a message | nobody needs to; the kernel wakes who sleeps for it |
+//! | TAKEN | a message that was perhaps read, not acknowledged | who finds nothing else, or attaches: RETURNED, delivered again |
+//! | FREEING | an acknowledged message, some cells free | who is blocked by it or attaches: takes FREEING over, frees the rest; the first cell last |
+//!
+//! | somebody dies | it leaves | who repairs, how |
+//! |---|---|---|
+//! | after a change of a word, before a hint or `HEAD` | a hint that lags | who walks on |
+//! | after RETURNED, before waking others | a message behind the others' hints | who finds nothing else walks from `HEAD` |
+//! | inside a batch's commit, before the first word | a CLAIMED run | as CLAIMED: no part of it was visible |
+//! | returning several records, before the first word | some RETURNED inside a TAKEN run | as TAKEN, from the start: each step is a change that fails if it was made |
+//! | after a change, before waking who sleeps for it | sleepers | the kernel: every sleeper watches every participant's liveness word |
+//! | holding the ring's lock | words as above: each operation changes one | the next holder, before it says that all is consistent |
+//!
+//! Death is what [`crate::liveness`] says, or an epoch of the slot other than the owner's. Before memory
+//! of the dead is used again, [`settle`](Region::settle) makes sure that they are done.
+
+pub(crate) mod consumer;
+pub(crate) mod member;
+pub(crate) mod producer;
+mod repair;
+
+use std::sync::atomic::Ordering;
+
+use crate::layout::cell::{CELL_HEADER, LEN_AT, State, Word, max_extent};
+use crate::layout::control::HEAD;
+use crate::region::Region;
+use crate::stream::Corrupt;
+
+/// The cells of a ring, as all participants see them.
+#[derive(Debug)]
+pub(crate) struct Cells<R> {
+    pub(crate) region: R,
+    /// Log2 of the bytes of a cell.
+    cell_bits: u32,
+    /// Log2 of the number of cells.
+    lap_bits: u32,
+    key: u64,
+    /// Whether words are changed by whoever holds the ring's lock, instead of by compare-and-swap.
+    locked: bool,
+}
+
+/// What a walker finds at a cell where a record starts, or may.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    /// Not claimed yet: nothing follows.
+    Free,
+    /// A record: its word, and the same as it is stored.
+    Record(Word, u64),
+    /// Free for the next lap.
+    Done,
+    /// A lap ahead of `HEAD`: the ring is full up to here.
+    Beyond,
+    /// `HEAD` has passed the cell; it may hold anything.
+    Stale,
+}
+
+/// A message, as its cell describes it.
+#[derive(Clone, Copy, Debug)]
+struct Description {
+    len: u32,
+    extent: u32,
+}
+
+impl<R: Region> Cells<R> {
+    /// The cells of a region, of `cell_len` bytes each.
+    pub(crate) fn new(region: R, cell_len: u32, key: u64, locked: bool) -> Self {
+        let cell_bits = cell_len.trailing_zeros();
+        Self {
+            cell_bits,
+            lap_bits: region.capacity().trailing_zeros() - cell_bits,
+            region,
+            key,
+            locked,
+        }
+    }
+
+    /// How many cells.
+    #[inline]
+    fn count(&self) -> u64 {
+        1 << self.lap_bits
+    }
+
+    /// The longest extent of a record.
+    fn max_extent(&self) -> u64 {
+        max_extent(self.count())
+    }
+
+    /// Where a cell starts, in bytes.
+    #[inline]
+    fn position(&self, cell: u64) -> u64 {
+        cell << self.cell_bits
+    }
+
+    /// Where the payload of the record at `cell` starts, in bytes.
+    #[inline]
+    fn payload(&self, cell: u64) -> u64 {
+        self.position(cell) + CELL_HEADER
+    }
+
+    /// Cells that a message of `len` bytes takes.
+    #[inline]
+    fn extent_of(&self, len: u64) -> u64 {
+        (len + CELL_HEADER + (1 << self.cell_bits) - 1) >> self.cell_bits
+    }
+
+    /// Bytes of payload that so many cells hold.
+    fn room_in(&self, extent: u64) -> u64 {
+        self.position(extent) - CELL_HEADER
+    }
+
+    /// Cells from `cell` to the end of the region.
+    #[inline]
+    fn to_end(&self, cell: u64) -> u64 {
+        self.count() - (cell & (self.count() - 1))
+    }
+
+    #[inline]
+    fn lap(&self, cell: u64) -> u64 {
+        cell >> self.lap_bits
+    }
+
+    /// The word of a cell that nobody has claimed yet.
+    #[inline]
+    fn free(&self, cell: u64) -> Word {
+        Word::free(self.lap(cell))
+    }
+
+    /// The word of a cell that is done with, and free for the next lap.
+    #[inline]
+    fn freed(&self, cell: u64) -> Word {
+        Word::free(self.lap(cell).wrapping_add(1))
+    }
+
+    /// The stored word of a cell. Acquire pairs with the release of whoever changed it.
+    #[inline]
+    fn load(&self, cell: u64) -> u64 {
+        self.region
+            .load_word(self.position(cell), Ordering::Acquire)
+    }
+
+    /// Changes a cell's word if it is what was seen. Acquires and releases: what the last owner did is
+    /// seen by the next.
+    #[inline]
+    fn change(&self, cell: u64, seen: u64, to: Word) -> bool {
+        let (position, to) = (self.position(cell), to.encode(self.key));
+        if !self.locked {
+            return self.region.replace_word(position, seen, to).is_ok();
+        }
+        // The caller holds the lock, or owns the record.
+        let unchanged = self.load(cell) == seen;
+        if unchanged {
+            self.region.store_word(position, to, Ordering::Release);
+        }
+        unchanged
+    }
+
+    /// Looks at a cell where a record starts. `head` is any value that `HEAD` has had.
+    #[inline]
+    fn look(&self, cell: u64, head: u64) -> Result<Seen, Corrupt> {
+        if cell >= head + self.count() {
+            return Ok(Seen::Beyond);
+        }
+        let stored = self.load(cell);
+        // Behind the load above, by its acquire. If a later lap's payload was found there, its
+        // producer's fence (`Producer::claim_cells`) lets us see the HEAD that it claimed by.
+        if self.region.load64(HEAD, Ordering::Relaxed) > cell {
+            return Ok(Seen::Stale);
+        }
+        let word = Word::decode(stored, self.key).ok_or(Corrupt)?;
+        let free = word.state == State::Free;
+        if free && word == self.free(cell) {
+            Ok(Seen::Free)
+        } else if free && word == self.freed(cell) {
+            Ok(Seen::Done)
+        } else if !free && word.is_of_lap(self.lap(cell)) && word.extent <= self.to_end(cell) {
+            Ok(Seen::Record(word, stored))
+        } else {
+            Err(Corrupt)
+        }
+    }
+
+    /// Advances `HEAD` over all cells that are done with, and returns where it is.
+    fn advance_head(&self) -> u64 {
+        // Acquire pairs with the release in `replace64`: what is done with before HEAD has been read.
+        let head = self.region.load64(HEAD, Ordering::Acquire);
+        let mut end = head;
+        while end - head < self.count() && self.load(end) == self.freed(end).encode(self.key) {
+            end += 1;
+        }
+        if end == head {
+            return head;
+        }
+        match self.region.replace64(HEAD, head, end) {
+            Ok(()) => end,
+            Err(found) => found,
+        }
+    }
+
+    /// Frees the cells of a record that the caller owns, as FREEING if there are several: the first one
+    /// last, so that who finds it free finds all free.
+    #[inline]
+    fn free_cells(&self, cell: u64, extent: u64) {
+        for cell in (cell..cell + extent).rev() {
+            // Release pairs with the acquire in `advance_head` and of the next claim: the payload has
+            // been read.
+            let freed = self.freed(cell).encode(self.key);
+            self.region
+                .store_word(self.position(cell), freed, Ordering::Release);
+        }
+    }
+
+    /// Writes what the record at `cell` is. Made visible by the release of its word.
+    #[inline]
+    fn describe(&self, cell: u64, len: u64, extent: u64) {
+        let description = len | extent << 32;
+        self.region
+            .store_word(self.position(cell) + LEN_AT, description, Ordering::Relaxed);
+    }
+
+    /// What the record at `cell` is, which has at most `most` cells. The caller has acquired its word.
+    #[inline]
+    fn description(&self, cell: u64, most: u64) -> Result<Description, Corrupt> {
+        let bits = self
+            .region
+            .load_word(self.position(cell) + LEN_AT, Ordering::Relaxed);
+        let (len, extent) = (bits & u64::from(u32::MAX), bits >> 32);
+        if extent == 0 || extent > most || len > self.room_in(extent) {
+            return Err(Corrupt);
+        }
+        Ok(Description {
+            len: len as u32,
+            extent: extent as u32,
+        })
+    }
+}
+
+/// The stored word of `cell` in a ring that is new.
+pub(crate) fn new_word(key: u64) -> u64 {
+    Word::free(0).encode(key)
+}

@@ -1,0 +1,557 @@
+//! The sending side of a cell ring.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::member::{Member, Refused};
+use super::{Cells, Seen};
+use crate::error::SendError;
+use crate::layout::cell::{State, Word};
+use crate::layout::control::{CLAIM_HINT, HEAD};
+use crate::layout::participant::{OVERWRITTEN, Role};
+use crate::region::Region;
+use crate::stream::{Corrupt, Peer};
+use crate::wait::lull::Lull;
+use crate::wait::{Blocked, Look, Wait, Waited, wait_for_peer};
+
+/// One of the producers.
+#[derive(Debug)]
+pub(crate) struct Producer<R> {
+    pub(crate) member: Member<R>,
+    /// Where to try to claim next; always a record's start, or where one will be.
+    cursor: u64,
+    /// What is claimed and not committed yet.
+    claimed: Option<Run>,
+    /// Cells that the last batch needed: the next one claims as many.
+    batch: u64,
+    /// Whether the oldest message makes room for a new one.
+    overwrite: bool,
+    overwritten: u64,
+    /// Whether the consumers have closed.
+    closed: bool,
+    /// Behind the last message that was committed here.
+    end: u64,
+    lull: Lull,
+}
+
+/// Claimed cells, and what is laid into them.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    cell: u64,
+    extent: u64,
+    /// Cells that records have been laid into.
+    used: u64,
+    /// The first record's cells.
+    first: u64,
+    messages: u64,
+}
+
+impl Run {
+    fn new(cell: u64, extent: u64) -> Self {
+        Self {
+            cell,
+            extent,
+            used: 0,
+            first: 0,
+            messages: 0,
+        }
+    }
+}
+
+/// The first batch claims room for so many messages like its first one.
+const FIRST_BATCH: u64 = 8;
+
+impl<R: Region> Producer<R> {
+    /// Joins the producers, and repairs what dead participants have left.
+    pub(crate) fn join(mut member: Member<R>, overwrite: bool) -> Result<Self, Refused> {
+        member.enter(None)?;
+        let repaired = member.repair_all();
+        member.leave();
+        repaired.map_err(|Corrupt| Refused::Corrupt)?;
+        let mut producer = Self {
+            cursor: member.head,
+            claimed: None,
+            batch: 0,
+            overwrite,
+            overwritten: 0,
+            closed: false,
+            end: member.head,
+            lull: Lull::new(0, 0),
+            member,
+        };
+        producer.look_at_consumers();
+        producer.member.announce(Role::Producer);
+        Ok(producer)
+    }
+
+    fn cells(&self) -> &Cells<R> {
+        &self.member.cells
+    }
+
+    /// The longest message, in bytes.
+    pub(crate) fn max_len(&self) -> u64 {
+        let longest = self.cells().room_in(self.cells().max_extent());
+        longest.min(u32::MAX.into())
+    }
+
+    /// Messages ever sent in this slot.
+    pub(crate) fn sent(&self) -> u64 {
+        self.member.messages
+    }
+
+    /// Messages that this producer overwrote.
+    pub(crate) fn overwritten(&self) -> u64 {
+        self.overwritten
+    }
+
+    /// Claims cells for a message of `len` bytes; returns where its payload goes.
+    #[inline]
+    pub(crate) fn claim(&mut self, len: usize) -> Result<u64, SendError> {
+        self.claim_before(len, None)
+    }
+
+    /// Claims cells for a message of `len` bytes, waiting for them as the terms say.
+    #[inline]
+    pub(crate) fn claim_until(
+        &mut self,
+        len: usize,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<u64, SendError> {
+        loop {
+            match self.claim_before(len, deadline) {
+                Err(SendError::Full) if how.spins() && self.fall_back() => {}
+                Err(SendError::Full) => match self.member.block(how, deadline) {
+                    Waited::Ready => {}
+                    Waited::TimedOut => return Err(SendError::TimedOut),
+                },
+                done => return done,
+            }
+        }
+    }
+
+    #[inline]
+    fn claim_before(&mut self, len: usize, deadline: Option<Instant>) -> Result<u64, SendError> {
+        self.check(len)?;
+        let extent = self.cells().extent_of(len as u64);
+        let run = self.claim_run(extent, deadline)?;
+        self.claimed = Some(run);
+        Ok(self.cells().payload(run.cell))
+    }
+
+    /// Lets consumers make room; whether they did.
+    #[cold]
+    #[inline(never)]
+    fn fall_back(&mut self) -> bool {
+        let position = self.cells().position(self.end);
+        self.lull.wait(self.member.messages, position);
+        self.member.is_unblocked(Look::Glance)
+    }
+
+    /// What stands against sending at all.
+    #[inline]
+    fn check(&mut self, len: usize) -> Result<(), SendError> {
+        if self.member.region().is_forked() {
+            return Err(SendError::Forked);
+        }
+        if self.member.corrupt {
+            return Err(SendError::Corrupt);
+        }
+        if self.claimed.is_some() {
+            // The caller forgot a claim without running its destructor.
+            self.abort();
+        }
+        if self.member.consumers_changed() {
+            self.look_at_consumers();
+        }
+        if self.closed {
+            return Err(SendError::Closed);
+        }
+        if len as u64 > self.max_len() {
+            return Err(SendError::TooLarge {
+                len,
+                max: self.max_len() as usize,
+            });
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn look_at_consumers(&mut self) {
+        self.member.note_change();
+        self.closed = self.member.peer() == Peer::Closed;
+    }
+
+    #[inline]
+    fn claim_run(&mut self, extent: u64, deadline: Option<Instant>) -> Result<Run, SendError> {
+        match self.member.enter(deadline) {
+            Ok(()) => {}
+            Err(Refused::TimedOut) => return Err(SendError::TimedOut),
+            Err(Refused::Corrupt) => return Err(self.corrupted()),
+        }
+        let claimed = self.claim_cells(extent);
+        self.member.leave();
+        match claimed {
+            Ok(Some(cell)) => Ok(Run::new(cell, extent)),
+            Ok(None) => Err(self.why_full()),
+            Err(Corrupt) => Err(self.corrupted()),
+        }
+    }
+
+    /// Claims `extent` adjacent cells; `None` if they are not free.
+    #[inline]
+    fn claim_cells(&mut self, extent: u64) -> Result<Option<u64>, Corrupt> {
+        // Each step goes on by a cell at least, or to where others have gone on meanwhile.
+        for _ in 0..2 * self.cells().count() {
+            let cell = self.cursor;
+            let to_end = self.cells().to_end(cell);
+            let fits = extent <= to_end;
+            let wanted = if fits { extent } else { to_end };
+            if cell + wanted > self.member.head + self.cells().count() && !self.make_room(wanted)? {
+                return Ok(None);
+            }
+            let free = self.cells().free(cell);
+            let word = Word {
+                extent: wanted,
+                ..if fits {
+                    free.become_owned(State::Claimed, self.member.me)
+                } else {
+                    free.become_nobodys(State::Aborted)
+                }
+            };
+            let free = free.encode(self.cells().key);
+            if self.cells().change(cell, free, word) {
+                self.cursor = cell + wanted;
+                // Relaxed: a hint.
+                self.member
+                    .region()
+                    .store64(CLAIM_HINT, self.cursor, Ordering::Relaxed);
+                if fits {
+                    // Orders the HEAD by which this was claimed ahead of the payload: see `Cells::look`.
+                    self.member.region().claim_fence();
+                    return Ok(Some(cell));
+                }
+            } else {
+                self.go_on(cell)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes sure that `wanted` cells from the cursor on are free, if they can be had.
+    #[cold]
+    fn make_room(&mut self, wanted: u64) -> Result<bool, Corrupt> {
+        let needed = (self.cursor + wanted).saturating_sub(self.cells().count());
+        for _ in 0..=self.cells().count() {
+            self.member.clear_head()?;
+            if self.member.head >= needed {
+                return Ok(true);
+            }
+            if !self.overwrite || !self.discard_oldest()? {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Frees the oldest message, if nobody is reading it.
+    fn discard_oldest(&mut self) -> Result<bool, Corrupt> {
+        let head = self.member.head;
+        let Seen::Record(word, stored) = self.cells().look(head, head)? else {
+            return Ok(true);
+        };
+        if !matches!(word.state, State::Full | State::Returned) {
+            return Ok(false);
+        }
+        if self.member.free_unread(head, word, stored) {
+            self.overwritten += 1;
+            self.member.add(OVERWRITTEN, 1);
+        }
+        Ok(true)
+    }
+
+    /// Somebody else has claimed `cell`: goes on to where claiming goes on.
+    #[cold]
+    fn go_on(&mut self, cell: u64) -> Result<(), Corrupt> {
+        // Relaxed: a hint, believed only if it lies ahead and within the lap.
+        let hint = self.member.region().load64(CLAIM_HINT, Ordering::Relaxed);
+        let head = self.member.region().load64(HEAD, Ordering::Acquire);
+        self.member.head = head;
+        if hint > cell && hint >= head && hint <= head + self.cells().count() {
+            self.cursor = hint;
+            return Ok(());
+        }
+        self.cursor = match self.cells().look(cell, head)? {
+            Seen::Record(word, _) => cell + word.extent,
+            Seen::Done => cell + 1,
+            Seen::Free | Seen::Beyond => cell,
+            Seen::Stale => self.member.region().load64(HEAD, Ordering::Acquire),
+        };
+        Ok(())
+    }
+
+    #[cold]
+    fn corrupted(&mut self) -> SendError {
+        self.member.corrupt = true;
+        SendError::Corrupt
+    }
+
+    #[cold]
+    fn why_full(&mut self) -> SendError {
+        let head = self.member.head;
+        self.member.obstacle = (head, self.cells().load(head));
+        self.look_at_consumers();
+        match self.member.peer() {
+            Peer::Died => SendError::PeerDied,
+            Peer::Closed => SendError::Closed,
+            Peer::Alive | Peer::Absent => SendError::Full,
+        }
+    }
+
+    /// Commits the claimed message, of which `len` bytes count, and wakes sleeping consumers.
+    #[inline]
+    pub(crate) fn commit(&mut self, len: u64) {
+        if let Some(run) = &mut self.claimed {
+            let len = len.min(self.member.cells.room_in(run.extent));
+            self.member.cells.describe(run.cell, len, run.extent);
+            run.used = run.extent;
+            run.first = run.extent;
+            run.messages = 1;
+            self.publish();
+        }
+    }
+
+    /// Lays a message into the batch that is claimed, which is claimed first if there is none.
+    #[inline]
+    pub(crate) fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let extent = self.cells().extent_of(message.len() as u64);
+        let run = match self.claimed {
+            Some(run) if run.used + extent <= run.extent => run,
+            Some(run) => self.grow(run, message.len())?,
+            None => {
+                self.check(message.len())?;
+                let guess = match self.batch {
+                    0 => FIRST_BATCH * extent,
+                    cells => cells,
+                };
+                self.claim_run_for(guess, extent)?
+            }
+        };
+        let cell = run.cell + run.used;
+        self.cells().describe(cell, message.len() as u64, extent);
+        let payload = self.cells().payload(cell);
+        self.member.region().write(payload, message);
+        if run.messages > 0 {
+            self.lay_word(cell, State::Full, extent);
+        }
+        self.claimed = Some(Run {
+            used: run.used + extent,
+            first: if run.messages == 0 { extent } else { run.first },
+            messages: run.messages + 1,
+            ..run
+        });
+        Ok(())
+    }
+
+    /// Claims `guess` cells, or at least `extent`.
+    fn claim_run_for(&mut self, guess: u64, extent: u64) -> Result<Run, SendError> {
+        let most = self.cells().max_extent() / 2;
+        let guess = guess.min(most).max(extent);
+        match self.claim_run(guess, None) {
+            Err(SendError::Full) if guess > extent => self.claim_run(extent, None),
+            claimed => claimed,
+        }
+    }
+
+    /// Moves the batch to a longer run, for a message of `len` bytes behind what is there.
+    #[cold]
+    fn grow(&mut self, run: Run, len: usize) -> Result<Run, SendError> {
+        self.claimed = None;
+        let grown = self.check(len).and_then(|()| {
+            let needed = run.used + self.cells().extent_of(len as u64);
+            if needed > self.cells().max_extent() {
+                return Err(SendError::Full);
+            }
+            self.claim_run_for(2 * needed, needed)
+        });
+        let new = match grown {
+            Ok(new) => new,
+            Err(error) => {
+                self.claimed = Some(run);
+                return Err(error);
+            }
+        };
+        let moved = self.move_records(&run, &new);
+        self.claimed = Some(run);
+        self.abort();
+        self.claimed = Some(new);
+        if moved.is_err() {
+            self.abort();
+            return Err(self.corrupted());
+        }
+        let moved = Run {
+            used: run.used,
+            first: run.first,
+            messages: run.messages,
+            ..new
+        };
+        self.claimed = Some(moved);
+        Ok(moved)
+    }
+
+    fn move_records(&self, from: &Run, to: &Run) -> Result<(), Corrupt> {
+        let mut buffer = [0; 256];
+        let mut at = 0;
+        while at < from.used {
+            let record = self.cells().description(from.cell + at, from.used - at)?;
+            let (len, extent) = (record.len as usize, u64::from(record.extent));
+            self.cells().describe(to.cell + at, len as u64, extent);
+            if at > 0 {
+                self.lay_word(to.cell + at, State::Full, extent);
+            }
+            let source = self.cells().payload(from.cell + at);
+            let target = self.cells().payload(to.cell + at);
+            for start in (0..len).step_by(buffer.len()) {
+                let part = &mut buffer[..(len - start).min(256)];
+                self.member.region().read(source + start as u64, part);
+                self.member.region().write(target + start as u64, part);
+            }
+            at += extent;
+        }
+        Ok(())
+    }
+
+    /// Writes the word of a record inside the claimed run. Made visible by the change of the run's word.
+    #[inline]
+    fn lay_word(&self, cell: u64, state: State, extent: u64) {
+        let word = self
+            .cells()
+            .free(cell)
+            .become_nobodys(state)
+            .with_extent(extent);
+        let position = self.cells().position(cell);
+        let stored = word.encode(self.cells().key);
+        // Relaxed: see above.
+        self.member
+            .region()
+            .store_word(position, stored, Ordering::Relaxed);
+    }
+
+    /// Commits the batch; returns how many messages it had.
+    #[inline]
+    pub(crate) fn commit_batch(&mut self) -> u64 {
+        let Some(run) = self.claimed else { return 0 };
+        if run.messages == 0 {
+            self.abort();
+            return 0;
+        }
+        if run.used < run.extent {
+            self.lay_word(run.cell + run.used, State::Aborted, run.extent - run.used);
+        }
+        self.batch = run.used;
+        self.publish();
+        run.messages
+    }
+
+    /// Makes all that is laid into the claimed run visible.
+    #[inline]
+    fn publish(&mut self) {
+        let Some(run) = self.claimed.take() else {
+            return;
+        };
+        let claimed = self.claimed_word(&run);
+        let full = claimed.become_nobodys(State::Full).with_extent(run.first);
+        // Its release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are
+        // seen by who sees this word. It fails only if somebody took us for dead.
+        let seen = claimed.encode(self.cells().key);
+        if !self.cells().change(run.cell, seen, full) {
+            self.member.corrupt = true;
+            return;
+        }
+        self.end = run.cell + run.extent;
+        // The next claim's line.
+        let next = self.cells().position(self.cursor);
+        self.member.region().prefetch_to_write(next);
+        self.member.count(run.messages);
+        self.member.notify(Role::Consumer);
+    }
+
+    #[inline]
+    fn claimed_word(&self, run: &Run) -> Word {
+        self.cells()
+            .free(run.cell)
+            .become_owned(State::Claimed, self.member.me)
+            .with_extent(run.extent)
+    }
+
+    /// Gives the claimed cells up: consumers pass them.
+    #[cold]
+    pub(crate) fn abort(&mut self) {
+        let Some(run) = self.claimed.take() else {
+            return;
+        };
+        if self.member.region().is_forked() {
+            return;
+        }
+        let claimed = self.claimed_word(&run);
+        let aborted = claimed.become_nobodys(State::Aborted);
+        let seen = claimed.encode(self.cells().key);
+        self.cells().change(run.cell, seen, aborted);
+        // What others have committed behind it can be taken now.
+        self.member.notify(Role::Consumer);
+    }
+
+    /// Waits until all that this producer committed is released.
+    pub(crate) fn drained_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        loop {
+            if self.member.region().is_forked() {
+                return Err(SendError::Forked);
+            }
+            // Judged before the look, so that what the consumers released before their end counts.
+            let peer = self.member.peer();
+            self.member.note_change();
+            self.clear_head_before(deadline)?;
+            let head = self.member.head;
+            if head >= self.end {
+                return Ok(());
+            }
+            match peer {
+                Peer::Closed => return Err(SendError::Closed),
+                Peer::Died => return Err(SendError::PeerDied),
+                Peer::Absent | Peer::Alive => {}
+            }
+            self.member.obstacle = (head, self.cells().load(head));
+            if self.member.block(how, deadline) == Waited::TimedOut {
+                return Err(SendError::TimedOut);
+            }
+        }
+    }
+
+    fn clear_head_before(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+        match self.member.enter(deadline) {
+            Ok(()) => {}
+            Err(Refused::TimedOut) => return Err(SendError::TimedOut),
+            Err(Refused::Corrupt) => return Err(self.corrupted()),
+        }
+        let cleared = self.member.clear_head();
+        self.member.leave();
+        cleared.map(drop).map_err(|Corrupt| self.corrupted())
+    }
+
+    /// Says that this producer closes. It is seen when its slot is free.
+    pub(crate) fn close(&mut self) {
+        if !self.member.region().is_forked() {
+            self.abort();
+            self.member.mark_closed();
+        }
+    }
+
+    /// Waits for a live consumer.
+    pub(crate) fn wait_for_peer(&mut self, how: Wait, deadline: Option<Instant>) -> Peer {
+        wait_for_peer(&mut self.member, how, deadline, |_| false)
+    }
+}

@@ -1,0 +1,184 @@
+//! What the dead left in a cell ring, put in order.
+//!
+//! Every step is one change of one word that fails if somebody else has made it, so any number of
+//! participants may repair at once, and each may die at any point. Before a word of the dead is changed,
+//! [`settle`](Region::settle) makes sure that they are done.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::member::{Member, Refused};
+use super::{Cells, Seen};
+use crate::layout::cell::{State, Word};
+use crate::layout::control::HEAD;
+use crate::layout::participant::Role;
+use crate::region::Region;
+use crate::stream::Corrupt;
+
+impl<R: Region> Member<R> {
+    /// Repairs what blocks this participant, and what lies before it. `true` if it is worth looking again.
+    pub(super) fn tend(&mut self, deadline: Option<Instant>) -> Result<bool, Refused> {
+        self.enter(deadline)?;
+        let tended = match self.role() {
+            Role::Producer => self.clear_head(),
+            Role::Consumer => self.tend_until(self.obstacle.0),
+        };
+        self.leave();
+        tended.map_err(|Corrupt| Refused::Corrupt)
+    }
+
+    /// Repairs the whole ring, as one who attaches or gets the lock of a dead holder does.
+    pub(super) fn repair_all(&mut self) -> Result<(), Corrupt> {
+        self.tend_until(u64::MAX).map(drop)
+    }
+
+    /// Makes what lies at `HEAD` go away, if nobody lives to do it.
+    pub(super) fn clear_head(&mut self) -> Result<bool, Corrupt> {
+        let before = self.head;
+        for _ in 0..=self.cells.count() {
+            self.head = self.cells.advance_head();
+            let Seen::Record(word, stored) = self.cells.look(self.head, self.head)? else {
+                break;
+            };
+            if !self.repair(self.head, word, stored)? {
+                break;
+            }
+        }
+        Ok(self.head != before)
+    }
+
+    /// Walks from `HEAD` to the record at `end`, it included, and repairs all that the dead own. `true` if
+    /// that changed something, or a message before `end` can be taken.
+    fn tend_until(&mut self, end: u64) -> Result<bool, Corrupt> {
+        let (mut changed, mut waits) = (false, false);
+        self.head = self.cells.advance_head();
+        let mut cell = self.head;
+        // Each step goes on by a cell at least, or repairs one.
+        for _ in 0..2 * self.cells.count() {
+            if cell > end {
+                break;
+            }
+            match self.cells.look(cell, self.head)? {
+                Seen::Free | Seen::Beyond => break,
+                Seen::Stale => {
+                    self.head = self.region().load64(HEAD, Ordering::Acquire);
+                    cell = self.head;
+                }
+                Seen::Done => cell += 1,
+                Seen::Record(word, stored) => {
+                    if self.repair(cell, word, stored)? {
+                        changed = true;
+                        continue;
+                    }
+                    waits |= cell < end && matches!(word.state, State::Full | State::Returned);
+                    cell += word.extent;
+                }
+            }
+        }
+        self.head = self.cells.advance_head();
+        Ok(changed || waits)
+    }
+
+    /// Where the first message before `end` is that can be taken.
+    pub(super) fn first_returned(&mut self, end: u64) -> Result<Option<u64>, Corrupt> {
+        let mut cell = self.head;
+        for _ in 0..self.cells.count() {
+            if cell >= end {
+                break;
+            }
+            match self.cells.look(cell, self.head)? {
+                Seen::Record(word, _) => match word.state {
+                    State::Full | State::Returned => return Ok(Some(cell)),
+                    _ => cell += word.extent,
+                },
+                Seen::Done => cell += 1,
+                Seen::Free | Seen::Beyond | Seen::Stale => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Repairs the record at `cell` if it is aborted or its owner is dead. `true` if its word is another
+    /// one now.
+    pub(super) fn repair(&self, cell: u64, word: Word, stored: u64) -> Result<bool, Corrupt> {
+        match word.state {
+            State::Aborted => {
+                self.free_unread(cell, word, stored);
+                Ok(true)
+            }
+            State::Claimed | State::Taken | State::Freeing if self.is_dead(word.owner) => {
+                self.region().settle();
+                match word.state {
+                    State::Taken => {
+                        self.cells.give_back(cell, word, stored)?;
+                        self.announce(Role::Consumer);
+                    }
+                    State::Claimed => {
+                        let aborted = word.become_nobodys(State::Aborted);
+                        self.cells.change(cell, stored, aborted);
+                        // Those who waited for it look again.
+                        self.announce(Role::Consumer);
+                    }
+                    _ => {
+                        self.free_unread(cell, word, stored);
+                    }
+                }
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Frees a record whose payload nobody needs.
+    pub(super) fn free_unread(&self, cell: u64, word: Word, stored: u64) -> bool {
+        let mine = word.become_owned(State::Freeing, self.me);
+        let changed = self.cells.change(cell, stored, mine);
+        if changed {
+            self.cells.free_cells(cell, word.extent);
+            self.notify(Role::Producer);
+        }
+        changed
+    }
+}
+
+impl<R: Region> Cells<R> {
+    /// Gives the records of a taken run back: all but the first, then the first, whose word shows what is
+    /// done. Whoever owns the run calls this, or one who found its owner dead.
+    pub(super) fn give_back(&self, cell: u64, run: Word, stored: u64) -> Result<(), Corrupt> {
+        let end = cell + run.extent;
+        let given = self.give_back_behind(cell, end);
+        if self.load(cell) != stored {
+            // Somebody else has done it; what was found behind may be in use again.
+            return Ok(());
+        }
+        let extent = given?;
+        let returned = run.become_nobodys(State::Returned).with_extent(extent);
+        self.change(cell, stored, returned);
+        Ok(())
+    }
+
+    /// Gives back all records of the run but the first; returns that one's extent.
+    fn give_back_behind(&self, cell: u64, end: u64) -> Result<u64, Corrupt> {
+        let first = u64::from(self.description(cell, end - cell)?.extent);
+        self.return_records(cell + first, end)?;
+        Ok(first)
+    }
+
+    /// Marks the full records from `cell` to `end`, inside a taken run, as returned.
+    pub(super) fn return_records(&self, mut cell: u64, end: u64) -> Result<(), Corrupt> {
+        while cell < end {
+            let stored = self.load(cell);
+            let word = Word::decode(stored, self.key).ok_or(Corrupt)?;
+            let fits = word.extent <= end - cell && word.is_of_lap(self.lap(cell));
+            match word.state {
+                State::Full if fits => {
+                    self.change(cell, stored, word.become_nobodys(State::Returned));
+                }
+                State::Returned if fits => {}
+                _ => return Err(Corrupt),
+            }
+            cell += word.extent;
+        }
+        Ok(())
+    }
+}

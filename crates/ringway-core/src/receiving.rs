@@ -1,0 +1,201 @@
+//! The receiving side of a ring of either shape: where the handles meet the algorithms.
+
+use std::time::Instant;
+
+use crate::cell;
+use crate::error::RecvError;
+use crate::layout::participant::Role;
+use crate::region::Region;
+use crate::region::memory::Memory;
+use crate::stream::consumer::{Consumer, Found};
+use crate::stream::{Corrupt, PRODUCER, Peer};
+use crate::wait::several::{Bed, Candidate};
+use crate::wait::watch::Watch;
+use crate::wait::{self, Blocked, Wait};
+
+/// A consumer.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a handle; a box would cost each message an indirection"
+)]
+pub(crate) enum Receiving {
+    /// Of a stream ring.
+    Stream(Consumer<Memory>),
+    /// Of a cell ring.
+    Cells(cell::consumer::Consumer<Memory>),
+}
+
+impl Receiving {
+    #[inline]
+    pub(crate) fn region(&self) -> &Memory {
+        match self {
+            Self::Stream(consumer) => &consumer.region,
+            Self::Cells(consumer) => consumer.member.region(),
+        }
+    }
+
+    /// The next message, which is this consumer's until it is released or given back. In a cell ring up to
+    /// `most` are taken together.
+    #[inline]
+    pub(crate) fn try_take(&mut self, most: u64) -> Result<Found, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.peek(),
+            Self::Cells(consumer) => consumer.take(most),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn take_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<Found, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.peek_until(how, deadline),
+            Self::Cells(consumer) => consumer.take_until(1, how, deadline),
+        }
+    }
+
+    /// The message behind `last`, the `nth` of those that were taken.
+    #[inline]
+    pub(crate) fn take_behind(
+        &mut self,
+        last: &Found,
+        nth: u64,
+    ) -> Result<Option<Found>, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.peek_behind(last, nth),
+            Self::Cells(consumer) => consumer.next_held().map_err(|Corrupt| RecvError::Corrupt),
+        }
+    }
+
+    /// Acknowledges the `count` messages that were taken, `last` being the last of them.
+    #[inline]
+    pub(crate) fn release(&mut self, last: &Found, count: u64) {
+        match self {
+            Self::Stream(consumer) => consumer.release(last, count),
+            Self::Cells(consumer) => consumer.release(),
+        }
+    }
+
+    /// Leaves what was taken and not released to the next receive.
+    pub(crate) fn give_back(&mut self) {
+        if let Self::Cells(consumer) = self {
+            consumer.give_back();
+        }
+    }
+
+    pub(crate) fn ready_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<(), RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.peek_until(how, deadline).map(drop),
+            Self::Cells(consumer) => consumer.ready_until(how, deadline),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        match self {
+            Self::Stream(consumer) => PRODUCER.state(&consumer.region),
+            Self::Cells(consumer) => consumer.member.peer(),
+        }
+    }
+
+    /// Waits for a live producer or a message. `closing_ends` it where there can be no other producer.
+    pub(crate) fn wait_for_peer(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+        closing_ends: bool,
+    ) -> Result<(), RecvError> {
+        let consumer = match self {
+            Self::Stream(consumer) => consumer,
+            Self::Cells(consumer) => return consumer.wait_for_peer(how, deadline, closing_ends),
+        };
+        if consumer.region.is_forked() {
+            return Err(RecvError::Forked);
+        }
+        match wait::wait_for_peer(consumer, how, deadline, |consumer| consumer.may_retry()) {
+            Peer::Alive => Ok(()),
+            _ if consumer.may_retry() => Ok(()),
+            Peer::Closed => Err(RecvError::Closed),
+            Peer::Absent | Peer::Died => Err(RecvError::TimedOut),
+        }
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        match self {
+            Self::Stream(consumer) => consumer.received(),
+            Self::Cells(consumer) => consumer.received(),
+        }
+    }
+
+    pub(crate) fn close(&mut self) {
+        match self {
+            Self::Stream(consumer) => consumer.close(),
+            Self::Cells(consumer) => consumer.close(),
+        }
+    }
+
+    /// Says, after this consumer has left its slot, that it is gone.
+    pub(crate) fn announce_leave(&self) {
+        if let Self::Cells(consumer) = self
+            && !self.region().is_forked()
+        {
+            consumer.member.announce(Role::Consumer);
+        }
+    }
+}
+
+impl Candidate for Receiving {
+    type Region = Memory;
+
+    fn region(&self) -> &Memory {
+        Receiving::region(self)
+    }
+
+    fn is_due(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.is_due(),
+            Self::Cells(consumer) => consumer.is_due(),
+        }
+    }
+
+    fn has_changed(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.has_changed(),
+            Self::Cells(consumer) => consumer.has_changed(),
+        }
+    }
+
+    fn prepare(&mut self) -> Watch {
+        match self {
+            Self::Stream(consumer) => Candidate::prepare(consumer),
+            Self::Cells(consumer) => consumer.prepare(),
+        }
+    }
+
+    fn cancel(&mut self) {
+        match self {
+            Self::Stream(consumer) => Candidate::cancel(consumer),
+            Self::Cells(consumer) => consumer.cancel(),
+        }
+    }
+
+    fn bed(&self) -> Bed<'_> {
+        match self {
+            Self::Stream(consumer) => consumer.bed(),
+            Self::Cells(consumer) => consumer.bed(),
+        }
+    }
+
+    fn drain(&mut self) {
+        match self {
+            Self::Stream(consumer) => consumer.drain(),
+            Self::Cells(consumer) => consumer.drain(),
+        }
+    }
+}

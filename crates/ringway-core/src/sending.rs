@@ -1,0 +1,229 @@
+//! The sending side of a ring of either shape: where the handles meet the algorithms.
+
+use std::time::Instant;
+
+use crate::cell;
+use crate::error::SendError;
+use crate::layout::participant::Role;
+use crate::region::Region;
+use crate::region::memory::Memory;
+use crate::stream::producer::{Pending, Producer, Reservation};
+use crate::stream::{CONSUMER, Peer};
+use crate::wait::{self, Wait};
+
+/// A producer.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a handle; a box would cost each message an indirection"
+)]
+pub(crate) enum Sending {
+    /// Of a stream ring.
+    Stream(Producer<Memory>),
+    /// Of a cell ring.
+    Cells(cell::producer::Producer<Memory>),
+}
+
+/// Room for one message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Claimed {
+    /// In a stream ring.
+    Stream(Reservation),
+    /// In a cell ring, with its payload at that position.
+    Cells(u64),
+}
+
+impl Claimed {
+    #[inline]
+    pub(crate) fn payload(&self) -> u64 {
+        match self {
+            Self::Stream(reservation) => reservation.payload(),
+            Self::Cells(payload) => *payload,
+        }
+    }
+}
+
+impl Sending {
+    #[inline]
+    pub(crate) fn region(&self) -> &Memory {
+        match self {
+            Self::Stream(producer) => &producer.region,
+            Self::Cells(producer) => producer.member.region(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        match self {
+            Self::Stream(producer) => {
+                let reservation = producer.reserve(message.len())?;
+                producer.write_and_commit(reservation, message);
+            }
+            Self::Cells(producer) => {
+                let payload = producer.claim(message.len())?;
+                producer.member.region().write(payload, message);
+                producer.commit(message.len() as u64);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn send_until(
+        &mut self,
+        message: &[u8],
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        match self {
+            Self::Stream(producer) => {
+                let reservation = producer.reserve_until(message.len(), how, deadline)?;
+                producer.write_and_commit(reservation, message);
+            }
+            Self::Cells(producer) => {
+                let payload = producer.claim_until(message.len(), how, deadline)?;
+                producer.member.region().write(payload, message);
+                producer.commit(message.len() as u64);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn try_claim(&mut self, len: usize) -> Result<Claimed, SendError> {
+        match self {
+            Self::Stream(producer) => producer.reserve(len).map(Claimed::Stream),
+            Self::Cells(producer) => producer.claim(len).map(Claimed::Cells),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn claim_until(
+        &mut self,
+        len: usize,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<Claimed, SendError> {
+        match self {
+            Self::Stream(producer) => producer
+                .reserve_until(len, how, deadline)
+                .map(Claimed::Stream),
+            Self::Cells(producer) => producer.claim_until(len, how, deadline).map(Claimed::Cells),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn commit(&mut self, claimed: Claimed, len: u64) {
+        match (self, claimed) {
+            (Self::Stream(producer), Claimed::Stream(reservation)) => {
+                let pending = producer.lay(None, reservation, len);
+                producer.commit(pending);
+            }
+            (Self::Cells(producer), _) => producer.commit(len),
+            (Self::Stream(_), Claimed::Cells(_)) => {}
+        }
+    }
+
+    /// Gives up what is claimed and not committed.
+    #[inline]
+    pub(crate) fn abort(&mut self) {
+        if let Self::Cells(producer) = self {
+            producer.abort();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push(
+        &mut self,
+        pending: &mut Option<Pending>,
+        message: &[u8],
+    ) -> Result<(), SendError> {
+        match self {
+            Self::Stream(producer) => {
+                let reservation = producer.reserve_behind(pending, message.len())?;
+                producer.region.write(reservation.payload(), message);
+                let laid = producer.lay(pending.take(), reservation, message.len() as u64);
+                *pending = Some(laid);
+                Ok(())
+            }
+            Self::Cells(producer) => producer.push(message),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn commit_batch(&mut self, pending: Option<Pending>) -> u64 {
+        match self {
+            Self::Stream(producer) => match pending {
+                Some(pending) => {
+                    producer.commit(pending);
+                    pending.messages()
+                }
+                None => 0,
+            },
+            Self::Cells(producer) => producer.commit_batch(),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        use crate::wait::Blocked;
+        match self {
+            Self::Stream(producer) => CONSUMER.state(&producer.region),
+            Self::Cells(producer) => producer.member.peer(),
+        }
+    }
+
+    pub(crate) fn wait_for_peer(&mut self, how: Wait, deadline: Option<Instant>) -> Peer {
+        match self {
+            Self::Stream(producer) => wait::wait_for_peer(producer, how, deadline, |_| false),
+            Self::Cells(producer) => producer.wait_for_peer(how, deadline),
+        }
+    }
+
+    pub(crate) fn drained_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        match self {
+            Self::Stream(producer) => producer.drained_until(how, deadline),
+            Self::Cells(producer) => producer.drained_until(how, deadline),
+        }
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        match self {
+            Self::Stream(producer) => producer.sent(),
+            Self::Cells(producer) => producer.sent(),
+        }
+    }
+
+    pub(crate) fn overwritten(&self) -> u64 {
+        match self {
+            Self::Stream(_) => 0,
+            Self::Cells(producer) => producer.overwritten(),
+        }
+    }
+
+    pub(crate) fn max_len(&self) -> u64 {
+        match self {
+            Self::Stream(producer) => producer.max_len(),
+            Self::Cells(producer) => producer.max_len(),
+        }
+    }
+
+    pub(crate) fn close(&mut self) {
+        match self {
+            Self::Stream(producer) => producer.close(),
+            Self::Cells(producer) => producer.close(),
+        }
+    }
+
+    /// Says, after this producer has left its slot, that it is gone.
+    pub(crate) fn announce_leave(&self) {
+        if let Self::Cells(producer) = self
+            && !self.region().is_forked()
+        {
+            producer.member.announce(Role::Producer);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! mqueue: each participant sleeps on a POSIX message queue of its own, of one message of one byte.
+//!
+//! A queue that is full is a bell that is rung. Whoever holds the slot can wait for it by `poll` like
+//! for any descriptor; its watcher rings it for deaths too, so that one descriptor tells of everything.
+//!
+//! The queue `/ringway.NONCE.SLOT` is made by the first holder of the slot, used by all that follow, and
+//! removed with the ring. It is not removed when a holder leaves or dies: those that ring keep its
+//! descriptor, and one who rang a queue that has lost its name would ring for nobody. What the last
+//! holder left in it is a needless wake-up for the next.
+//!
+//! | a process dies | it leaves | who repairs |
+//! |---|---|---|
+//! | making its queue | a queue, perhaps with too narrow a mode | the next holder of the slot |
+//! | ringing | the byte, or not: the kernel does it in one step | |
+//! | having published, before ringing | a sleeper who does not know of it | that sleeper's watcher |
+//!
+//! Who cannot open a queue to ring it, because it has no descriptor left or a forced removal took the
+//! name, raises the membership counter instead: every watcher then rings its own.
+
+use std::ffi::CString;
+use std::fmt::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::stat::{Mode, fchmod};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, fchown};
+
+use super::{Broken, membership_changed};
+use crate::error::{Error, ErrorKind};
+use crate::layout::header::Header;
+use crate::layout::participant::Role;
+use crate::segment::Access;
+use crate::segment::attempt::Attempt;
+use crate::segment::map::Map;
+use crate::sys::futex::{MonotonicTime, Wake};
+use crate::sys::mq_overview as mq;
+
+/// The queues of all participants, as one of them has them.
+#[derive(Debug)]
+pub(super) struct Queues {
+    map: Arc<Map>,
+    nonce: [u8; 16],
+    slot: u32,
+    own: OwnedFd,
+    /// Those that were rung from here, by slot.
+    others: Box<[OnceLock<OwnedFd>]>,
+}
+
+impl Queues {
+    pub(super) fn open(
+        attempt: Attempt<'_>,
+        map: &Arc<Map>,
+        header: &Header,
+        slot: u32,
+        access: Access,
+    ) -> Result<Self, Error> {
+        let failed = |errno| explain(attempt, errno);
+        let name = name(header.nonce, slot).ok_or_else(|| failed(Errno::EINVAL))?;
+        let own = mq::open_or_create(&name, access.mode).map_err(failed)?;
+        if mq::capacity(own.as_fd()).map_err(failed)? != (1, 1) {
+            return Err(attempt
+                .error(
+                    ErrorKind::Corrupt,
+                    "its message queue is not as ringway makes them",
+                )
+                .remedy("remove the ring and create it again"));
+        }
+        // The umask has cut the mode, and the group is this process's. A queue that another user made
+        // has been seen to already.
+        let mode = Mode::from_bits_truncate(access.mode);
+        let _ = fchown(own.as_fd(), None, Some(Gid::from_raw(access.gid)));
+        let _ = fchmod(own.as_fd(), mode);
+        Ok(Self {
+            map: Arc::clone(map),
+            nonce: header.nonce,
+            slot,
+            own,
+            others: (0..header.geometry.participants())
+                .map(|_| OnceLock::new())
+                .collect(),
+        })
+    }
+
+    fn try_to_ring(&self, slot: u32) -> Result<(), Errno> {
+        if slot == self.slot {
+            return mq::send(self.own.as_fd());
+        }
+        let cell = self.others.get(slot as usize).ok_or(Errno::EINVAL)?;
+        let queue = match cell.get() {
+            Some(queue) => queue,
+            None => {
+                let name = name(self.nonce, slot).ok_or(Errno::EINVAL)?;
+                let queue = mq::open_to_send(&name)?;
+                cell.get_or_init(|| queue)
+            }
+        };
+        mq::send(queue.as_fd())
+    }
+}
+
+impl super::Bell for Queues {
+    fn sleep(&self, deadline: Option<MonotonicTime>) -> Result<Wake, Broken> {
+        let left = deadline.map(|deadline| deadline.remaining().unwrap_or_default());
+        let mut queue = [PollFd::new(self.own.as_fd(), PollFlags::POLLIN)];
+        match ppoll(&mut queue, left.map(TimeSpec::from), None) {
+            Ok(0) => return Ok(Wake::TimedOut),
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(Wake::Check),
+            Err(_) => return Err(Broken),
+        }
+        match mq::receive(self.own.as_fd()) {
+            Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(Wake::Check),
+            Err(_) => Err(Broken),
+        }
+    }
+
+    fn ring(&self, slot: u32) {
+        match self.try_to_ring(slot) {
+            // Full: it is rung already.
+            Ok(()) | Err(Errno::EAGAIN) => {}
+            // Either counter: watchers look at both.
+            Err(_) => membership_changed(&self.map, Role::Consumer),
+        }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.own.as_fd())
+    }
+}
+
+fn name(nonce: [u8; 16], slot: u32) -> Option<CString> {
+    let mut name = "/ringway.".to_owned();
+    for byte in nonce {
+        write!(name, "{byte:02x}").ok()?;
+    }
+    write!(name, ".{slot}").ok()?;
+    CString::new(name).ok()
+}
+
+fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
+    let limit = |name| {
+        let text = std::fs::read_to_string(format!("/proc/sys/fs/mqueue/{name}"));
+        text.unwrap_or_default().trim().to_owned()
+    };
+    match errno {
+        Errno::ENOSPC => attempt
+            .error(
+                ErrorKind::NoSpace,
+                format!("the machine has its {} message queues", limit("queues_max")),
+            )
+            .remedy(
+                "remove rings, raise fs.mqueue.queues_max (sysctl), or remove queues (mount -t mqueue \
+                 none /dev/mqueue shows them)",
+            )
+            .because(errno),
+        // The kernel says the same for both.
+        Errno::EMFILE => attempt
+            .error(
+                ErrorKind::NoSpace,
+                "this process has no descriptor left, or this user no memory for message queues",
+            )
+            .remedy("raise the limits (ulimit -n, ulimit -q)")
+            .because(errno),
+        Errno::ENOSYS => attempt
+            .error(ErrorKind::Unsupported, "the kernel has no POSIX message queues")
+            .remedy("choose another kind of sync")
+            .because(errno),
+        errno => attempt.os("its message queue cannot be made", errno),
+    }
+}
+
+/// Removes the queues of a ring. Those that another user made may stay.
+pub(super) fn remove(header: &Header) {
+    for slot in 0..header.geometry.participants() {
+        if let Some(name) = name(header.nonce, slot) {
+            let _ = mq::unlink(&name);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! posix-sem: POSIX semaphores in the segment, one to exclude and one for each participant to sleep on.
+//!
+//! # The lock
+//! A semaphore does not say who has it. So who has the lock stands in a word of its own, taken by
+//! compare-and-swap, and the semaphore is where the others sleep.
+//!
+//! | bits of the word | field |
+//! |---|---|
+//! | 0 | CONTENDED: somebody may be asleep |
+//! | 1 | DIRTY: a holder died, and nobody has marked the lock consistent since |
+//! | 8 - 15 | the holder's slot, plus 1; 0 when the lock is free |
+//! | 16 - 63 | low bits of the epoch of its slot |
+//!
+//! A contender sets CONTENDED before it sleeps, and again when it gets the lock after having slept. Who
+//! releases a contended lock adds a token. So while somebody may be asleep there is a token, or the bit, or
+//! somebody awake who has taken a token and will set the bit.
+//!
+//! | a process dies | it leaves | who repairs |
+//! |---|---|---|
+//! | holding the lock | its name in the word, and a death on its liveness word | the next contender: takes it over, DIRTY; those asleep are given tokens by their watchers |
+//! | having taken over, before marking the lock consistent | the same, DIRTY | the next contender |
+//! | having freed the word, before adding the token | sleepers without a token | their watchers |
+//! | having taken a token, before setting CONTENDED | the same | their watchers |
+//! | asleep | one sleeper too many in the semaphore's count: each post makes a system call | nobody |
+//!
+//! After each death the watcher of every participant adds a token. One too many is a needless look.
+//!
+//! # The bells
+//! A bell is rung by a post, and remembers it. They are initialised with the ring and never again: others
+//! may be ringing at any time. What a slot's last holder left is a needless wake-up for the next.
+//!
+//! | a process dies | it leaves | who repairs |
+//! |---|---|---|
+//! | ringing, after the token, before the wake-up | a sleeper who does not know of it | that sleeper's watcher rings too |
+//!
+//! A peer that writes garbage can keep others from the lock, as it could by keeping the lock, and can ring
+//! for nothing; no more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+
+use super::{Acquired, Broken};
+use crate::layout::MAX_PARTICIPANTS;
+use crate::layout::control::{LOCK, LOCK_HOLDER, LOCK_LEN};
+use crate::layout::header::Header;
+use crate::layout::participant::{EPOCH, LIVENESS, SEMAPHORE, SEMAPHORE_LEN, slot_offset};
+use crate::liveness::{self, Liveness};
+use crate::segment::map::Map;
+use crate::sys::futex::{MonotonicTime, Wake};
+use crate::sys::sem_overview::Semaphore;
+
+const _: () = assert!(size_of::<libc::sem_t>() <= LOCK_LEN);
+const _: () = assert!(size_of::<libc::sem_t>() <= SEMAPHORE_LEN);
+
+pub(super) fn initialise(map: &Map, header: &Header) -> Result<(), Errno> {
+    let bells = (0..header.geometry.participants()).map(bell_offset);
+    for offset in bells.chain([LOCK]) {
+        semaphore(map, offset).ok_or(Errno::EFAULT)?.initialise()?;
+    }
+    Ok(())
+}
+
+fn semaphore(map: &Map, offset: usize) -> Option<Semaphore<'_>> {
+    // SAFETY: in the segment, and mapped for writing as long as `map` is borrowed. Only `LOCK` and
+    // the slots' `SEMAPHORE` come here, which the layout keeps for semaphores.
+    map.place(offset).map(|at| unsafe { Semaphore::new(at) })
+}
+
+fn bell_offset(slot: u32) -> usize {
+    slot_offset(slot) + SEMAPHORE
+}
+
+const CONTENDED: u64 = 1;
+const DIRTY: u64 = 2;
+const SLOT_SHIFT: u32 = 8;
+const EPOCH_SHIFT: u32 = 16;
+/// Slot and epoch.
+const HOLDER: u64 = !0 << SLOT_SHIFT;
+
+const _: () = assert!(MAX_PARTICIPANTS < 1 << (EPOCH_SHIFT - SLOT_SHIFT));
+
+/// The lock, as one participant has it.
+#[derive(Clone, Debug)]
+pub(super) struct Lock {
+    map: Arc<Map>,
+    participants: u32,
+    /// What this participant writes into the word.
+    own: u64,
+}
+
+impl Lock {
+    pub(super) fn new(map: &Arc<Map>, participants: u32, slot: u32, epoch: u64) -> Self {
+        Self {
+            map: Arc::clone(map),
+            participants,
+            own: u64::from(slot + 1) << SLOT_SHIFT | epoch << EPOCH_SHIFT,
+        }
+    }
+
+    /// For the watcher: whoever is asleep shall look at the holder again.
+    pub(super) fn look_again(&self) {
+        if let Some(tokens) = semaphore(&self.map, LOCK) {
+            tokens.post();
+        }
+    }
+
+    fn word(&self) -> Option<&AtomicU64> {
+        self.map.word64(LOCK_HOLDER)
+    }
+
+    /// Whether the holder in `word` can still release the lock.
+    fn is_held(&self, word: u64) -> Result<bool, Broken> {
+        let Some(slot) = (word >> SLOT_SHIFT & 0xff).checked_sub(1) else {
+            // An epoch without a slot.
+            return if word & HOLDER == 0 {
+                Ok(false)
+            } else {
+                Err(Broken)
+            };
+        };
+        let slot = u32::try_from(slot).map_err(|_| Broken)?;
+        if slot >= self.participants || word & HOLDER == self.own {
+            return Err(Broken);
+        }
+        let at = slot_offset(slot);
+        let (Some(life), Some(epoch)) =
+            (self.map.word32(at + LIVENESS), self.map.word64(at + EPOCH))
+        else {
+            return Err(Broken);
+        };
+        // Epoch after life: who takes a slot from a holder that died raises the epoch after it took the
+        // word. Seen between the two it passes for the holder; it announces itself when it is done, and
+        // the watcher is on its word in case it never is.
+        // Acquire pairs with the release of the word by its last holder, and of the epoch by the next.
+        let is_alive = Liveness::of(life.load(Ordering::Acquire)) == Liveness::Alive;
+        let epoch = epoch.load(Ordering::Acquire);
+        Ok(is_alive && epoch << EPOCH_SHIFT == word >> EPOCH_SHIFT << EPOCH_SHIFT)
+    }
+}
+
+impl super::Lock for Lock {
+    fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
+        let (holder, tokens) = (self.word().ok_or(Broken)?, semaphore(&self.map, LOCK));
+        let tokens = tokens.ok_or(Broken)?;
+        let mut slept = 0;
+        loop {
+            // Acquire pairs with the release of who took the lock: its slot is then seen as it is.
+            let word = holder.load(Ordering::Acquire);
+            if !self.is_held(word)? {
+                let is_taken_over = word & HOLDER != 0;
+                if is_taken_over {
+                    // It will not write any more, neither the word nor what the lock guards.
+                    liveness::settle();
+                }
+                let dirty = if is_taken_over { DIRTY } else { word & DIRTY };
+                let mine = self.own | dirty | word & CONTENDED | slept;
+                // Acquire pairs with the release of the lock; release with the load above.
+                let exchanged =
+                    holder.compare_exchange(word, mine, Ordering::AcqRel, Ordering::Relaxed);
+                match exchanged {
+                    Ok(_) if dirty != 0 => return Ok(Acquired::AfterDeath),
+                    Ok(_) => return Ok(Acquired::Clean),
+                    Err(_) => continue,
+                }
+            }
+            if deadline.is_some_and(|deadline| deadline.remaining().is_none()) {
+                return Ok(Acquired::TimedOut);
+            }
+            let contended = word | CONTENDED;
+            // Relaxed: the bit guards no data.
+            let exchanged =
+                holder.compare_exchange(word, contended, Ordering::Relaxed, Ordering::Relaxed);
+            if exchanged.is_err() {
+                continue;
+            }
+            slept = CONTENDED;
+            // A token, a signal or the deadline: all are reasons to look again.
+            let _ = tokens.wait(deadline);
+        }
+    }
+
+    fn mark_consistent(&self) {
+        if let Some(word) = self.word() {
+            // Release: who takes the lock from here on without repairing sees what was repaired.
+            word.fetch_and(!DIRTY, Ordering::Release);
+        }
+    }
+
+    fn release(&self) {
+        let Some(word) = self.word() else { return };
+        // Release pairs with the acquire of the next holder.
+        let before = word.fetch_and(DIRTY, Ordering::Release);
+        if before & CONTENDED != 0
+            && let Some(tokens) = semaphore(&self.map, LOCK)
+        {
+            tokens.post();
+        }
+    }
+}
+
+/// The bells of all participants, as one of them has them.
+#[derive(Debug)]
+pub(super) struct Bells {
+    map: Arc<Map>,
+    participants: u32,
+    slot: u32,
+}
+
+impl Bells {
+    pub(super) fn new(map: &Arc<Map>, participants: u32, slot: u32) -> Self {
+        Self {
+            map: Arc::clone(map),
+            participants,
+            slot,
+        }
+    }
+}
+
+/// How many tokens more one sleep takes. What is beyond, because somebody rings without end, is a
+/// needless wake-up.
+const TOKENS: usize = 64;
+
+impl super::Bell for Bells {
+    fn sleep(&self, deadline: Option<MonotonicTime>) -> Result<Wake, Broken> {
+        let bell = semaphore(&self.map, bell_offset(self.slot)).ok_or(Broken)?;
+        match bell.wait(deadline) {
+            Ok(()) => {}
+            Err(Errno::ETIMEDOUT) => return Ok(Wake::TimedOut),
+            Err(Errno::EINTR) => return Ok(Wake::Check),
+            Err(_) => return Err(Broken),
+        }
+        let _ = (0..TOKENS).take_while(|_| bell.try_wait()).count();
+        Ok(Wake::Check)
+    }
+
+    fn ring(&self, slot: u32) {
+        if slot < self.participants
+            && let Some(bell) = semaphore(&self.map, bell_offset(slot))
+        {
+            bell.post();
+        }
+    }
+}
