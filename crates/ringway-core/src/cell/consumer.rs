@@ -207,13 +207,12 @@ impl<R: Region> Consumer<R> {
                     return Ok(None);
                 }
                 Seen::Beyond => {
-                    let head = self.cells().advance_head();
-                    if head == self.member.head {
-                        self.stand(cell, 0);
-                        self.member.obstacle = (head, self.cells().load(head));
+                    // The ring is full of what others hold.
+                    let before = self.member.head;
+                    self.cursor = cell;
+                    if !self.member.clear_head()? && self.member.head == before {
                         return Ok(None);
                     }
-                    self.member.head = head;
                 }
                 Seen::Stale => {
                     cell = self.member.region().load64(HEAD, Ordering::Acquire);

@@ -298,8 +298,6 @@ impl<R: Region> Producer<R> {
 
     #[cold]
     fn why_full(&mut self) -> SendError {
-        let head = self.member.head;
-        self.member.obstacle = (head, self.cells().load(head));
         self.look_at_consumers();
         match self.member.peer() {
             Peer::Died => SendError::PeerDied,
@@ -524,7 +522,6 @@ impl<R: Region> Producer<R> {
                 Peer::Died => return Err(SendError::PeerDied),
                 Peer::Absent | Peer::Alive => {}
             }
-            self.member.obstacle = (head, self.cells().load(head));
             if self.member.block(how, deadline) == Waited::TimedOut {
                 return Err(SendError::TimedOut);
             }
