@@ -24,9 +24,12 @@
 //!   or aborted, and never pass a claim: a slow producer delays them, but loses nothing and lets others
 //!   claim behind it.
 //!
-//! The word `HEAD` is the first cell that is not free for the next lap. Everybody may advance it, over
-//! cells that are. It is the one index that counts: cells from it on, for one lap, are in use or may be
-//! claimed. Where claiming and taking go on (`CLAIM_HINT`, `TAKE_HINT`) are hints that may lag.
+//! All cells before the word `HEAD` are done with. Everybody may advance it, over cells that are; it may
+//! lag. Where claiming and taking go on (`CLAIM_HINT`, `TAKE_HINT`) are hints.
+//!
+//! To claim one cell, its word is enough: free for this lap. To claim several, or to look at a cell, one
+//! has to know that it holds a word and no payload: cells from `HEAD` on do, for one lap. (Single cells
+//! behind that lap may have been claimed already; walkers see that those before are done with.)
 //!
 //! A walker that was stopped for a lap may find payload where it expects a word. It believes a word only
 //! if `HEAD`, loaded after it, has not passed the cell, and no word is ever taken for another one,
@@ -96,7 +99,7 @@ enum Seen {
     Free,
     /// A record: its word, and the same as it is stored.
     Record(Word, u64),
-    /// Free for the next lap.
+    /// Free for the next lap, or used in it already.
     Done,
     /// A lap ahead of `HEAD`: the ring is full up to here.
     Beyond,
@@ -217,16 +220,25 @@ impl<R: Region> Cells<R> {
             return Ok(Seen::Stale);
         }
         let word = Word::decode(stored, self.key).ok_or(Corrupt)?;
-        let free = word.state == State::Free;
-        if free && word == self.free(cell) {
-            Ok(Seen::Free)
-        } else if free && word == self.freed(cell) {
+        if word.is_of_lap(self.lap(cell)) {
+            if word.state == State::Free {
+                Ok(Seen::Free)
+            } else if word.extent <= self.to_end(cell) {
+                Ok(Seen::Record(word, stored))
+            } else {
+                Err(Corrupt)
+            }
+        } else if word.is_of_lap(self.lap(cell).wrapping_add(1)) {
             Ok(Seen::Done)
-        } else if !free && word.is_of_lap(self.lap(cell)) && word.extent <= self.to_end(cell) {
-            Ok(Seen::Record(word, stored))
         } else {
             Err(Corrupt)
         }
+    }
+
+    /// Whether a cell from `HEAD` on is done with.
+    fn is_done(&self, cell: u64) -> bool {
+        Word::decode(self.load(cell), self.key)
+            .is_some_and(|word| word.is_of_lap(self.lap(cell).wrapping_add(1)))
     }
 
     /// Advances `HEAD` over all cells that are done with, and returns where it is.
@@ -234,7 +246,7 @@ impl<R: Region> Cells<R> {
         // Acquire pairs with the release in `replace64`: what is done with before HEAD has been read.
         let head = self.region.load64(HEAD, Ordering::Acquire);
         let mut end = head;
-        while end - head < self.count() && self.load(end) == self.freed(end).encode(self.key) {
+        while end - head < self.count() && self.is_done(end) {
             end += 1;
         }
         if end == head {

@@ -207,7 +207,12 @@ impl<R: Region> Producer<R> {
             let to_end = self.cells().to_end(cell);
             let fits = extent <= to_end;
             let wanted = if fits { extent } else { to_end };
-            if cell + wanted > self.member.head + self.cells().count() && !self.make_room(wanted)? {
+            // The word of a single cell says all.
+            let ends = cell + wanted;
+            if wanted > 1
+                && ends > self.member.head + self.cells().count()
+                && !self.make_room(ends)?
+            {
                 return Ok(None);
             }
             let free = self.cells().free(cell);
@@ -231,17 +236,17 @@ impl<R: Region> Producer<R> {
                     self.member.region().claim_fence();
                     return Ok(Some(cell));
                 }
-            } else {
-                self.go_on(cell)?;
+            } else if !self.go_on(cell)? && !self.make_room(ends)? {
+                return Ok(None);
             }
         }
         Ok(None)
     }
 
-    /// Makes sure that `wanted` cells from the cursor on are free, if they can be had.
+    /// Makes sure that the cells before `end` are free, if they can be had.
     #[cold]
-    fn make_room(&mut self, wanted: u64) -> Result<bool, Corrupt> {
-        let needed = (self.cursor + wanted).saturating_sub(self.cells().count());
+    fn make_room(&mut self, end: u64) -> Result<bool, Corrupt> {
+        let needed = end.saturating_sub(self.cells().count());
         for _ in 0..=self.cells().count() {
             self.member.clear_head()?;
             if self.member.head >= needed {
@@ -270,24 +275,27 @@ impl<R: Region> Producer<R> {
         Ok(true)
     }
 
-    /// Somebody else has claimed `cell`: goes on to where claiming goes on.
+    /// `cell` could not be claimed. If that is because somebody else has, goes on to where claiming goes
+    /// on; `false` if the cell is still in use.
     #[cold]
-    fn go_on(&mut self, cell: u64) -> Result<(), Corrupt> {
-        // Relaxed: a hint, believed only if it lies ahead and within the lap.
-        let hint = self.member.region().load64(CLAIM_HINT, Ordering::Relaxed);
+    fn go_on(&mut self, cell: u64) -> Result<bool, Corrupt> {
+        // Acquire pairs with the release in `replace64`: cells before it are done with.
         let head = self.member.region().load64(HEAD, Ordering::Acquire);
         self.member.head = head;
+        // Relaxed: a hint, believed only if it lies ahead and within the lap.
+        let hint = self.member.region().load64(CLAIM_HINT, Ordering::Relaxed);
         if hint > cell && hint >= head && hint <= head + self.cells().count() {
             self.cursor = hint;
-            return Ok(());
+            return Ok(true);
         }
-        self.cursor = match self.cells().look(cell, head)? {
-            Seen::Record(word, _) => cell + word.extent,
-            Seen::Done => cell + 1,
-            Seen::Free | Seen::Beyond => cell,
-            Seen::Stale => self.member.region().load64(HEAD, Ordering::Acquire),
-        };
-        Ok(())
+        match self.cells().look(cell, head)? {
+            Seen::Record(word, _) => self.cursor = cell + word.extent,
+            Seen::Done => self.cursor = cell + 1,
+            Seen::Free => {}
+            Seen::Stale => self.cursor = self.member.region().load64(HEAD, Ordering::Acquire),
+            Seen::Beyond => return Ok(false),
+        }
+        Ok(true)
     }
 
     #[cold]
