@@ -466,14 +466,15 @@ pub struct Backlog<'a> {
 }
 
 impl Backlog<'_> {
-    /// The next message, `None` if there is no further one now.
+    /// The next message, `None` if there is no further one now. Where consumers share the work, also if
+    /// another one has what lies right behind.
     ///
     /// # Errors
     /// As [`Receiver::try_recv`], but for `Empty`.
     #[inline]
     pub fn next_message(&mut self) -> Result<Option<MessageView<'_>>, RecvError> {
         let next = match &self.last {
-            Some(last) => self.receiving.take_behind(last, self.count)?,
+            Some(last) => self.receiving.take_behind(last, self.count, self.most)?,
             None => match self.receiving.try_take(self.most) {
                 Err(RecvError::Empty) => None,
                 first => Some(first?),

@@ -8,7 +8,7 @@ use crate::layout::participant::Role;
 use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::stream::consumer::{Consumer, Found};
-use crate::stream::{Corrupt, PRODUCER, Peer};
+use crate::stream::{PRODUCER, Peer};
 use crate::wait::several::{Bed, Candidate};
 use crate::wait::watch::Watch;
 use crate::wait::{self, Blocked, Terms, Wait};
@@ -84,16 +84,17 @@ impl Receiving {
         }
     }
 
-    /// The message behind `last`, the `nth` of those that were taken.
+    /// The message behind `last`, the `nth` of those that were taken, of at most `most` in all.
     #[inline]
     pub(crate) fn take_behind(
         &mut self,
         last: &Found,
         nth: u64,
+        most: u64,
     ) -> Result<Option<Found>, RecvError> {
         match self {
             Self::Stream(consumer) => consumer.peek_behind(last, nth),
-            Self::Cells(consumer) => consumer.next_held().map_err(|Corrupt| RecvError::Corrupt),
+            Self::Cells(consumer) => consumer.next_held(most.saturating_sub(nth)),
         }
     }
 

@@ -21,16 +21,18 @@ use crate::wait::{Blocked, Look, Terms, Wait, Waited};
 #[derive(Debug)]
 pub(crate) struct Consumer<R> {
     pub(crate) member: Member<R>,
-    /// Where to look for the next message; always a record's start, or where one will be.
-    cursor: u64,
     held: Option<Held>,
     lull: Lull,
 }
 
-/// Messages that this consumer has taken with one change of a word.
+/// Messages that this consumer has taken: one run, or several that lie one behind the other.
 #[derive(Clone, Copy, Debug)]
 struct Held {
+    /// Where the first run starts.
+    start: u64,
+    /// Where the last run starts. Of those before it all messages were shown.
     cell: u64,
+    /// Cells of the last run.
     extent: u64,
     /// The first cell of the next message to show.
     next: u64,
@@ -51,7 +53,6 @@ impl<R: Region> Consumer<R> {
         member.reopen();
         member.announce(Role::Consumer);
         Ok(Self {
-            cursor: member.head,
             held: None,
             lull: Lull::new(0, 0),
             member,
@@ -115,7 +116,7 @@ impl<R: Region> Consumer<R> {
         {
             return None;
         }
-        let cell = self.cursor;
+        let cell = self.member.cursor;
         let full = cells.free(cell).become_nobodys(State::Full).with_extent(1);
         let Ok(Seen::Record(word, stored)) = cells.look(cell, self.member.head) else {
             return None;
@@ -129,33 +130,24 @@ impl<R: Region> Consumer<R> {
         if !cells.take(cell, stored, taken) {
             return None;
         }
-        self.cursor = cell + 1;
+        self.member.cursor = cell + 1;
         // Relaxed: a hint.
         self.member
             .region()
             .store64(TAKE_HINT, cell + 1, Ordering::Relaxed);
         self.member.region().read(cells.payload(cell), target);
-        self.free_one(cell, taken.encode(cells.key));
-        Some(len)
-    }
-
-    /// Acknowledges and frees a record of one cell.
-    #[inline]
-    fn free_one(&mut self, cell: u64, seen: u64) {
-        let cells = &self.member.cells;
-        if !cells.change_own(cell, seen, cells.freed(cell)) {
-            // Somebody took us for dead.
-            self.member.corrupt = true;
-            return;
+        match self.free_run(cell, 1) {
+            Ok(()) => self.freed(1),
+            Err(Corrupt) => self.member.corrupt = true,
         }
-        self.freed(1);
+        Some(len)
     }
 
     /// Counts messages that were freed, and tells the others.
     #[inline]
     fn freed(&mut self, messages: u64) {
         self.member.count(messages);
-        if self.cursor.saturating_sub(self.member.head) >= self.cells().count() / 8 {
+        if self.member.cursor.saturating_sub(self.member.head) >= self.cells().count() / 8 {
             self.member.head = self.cells().advance_head();
         }
         self.member.notify(Role::Producer);
@@ -222,7 +214,7 @@ impl<R: Region> Consumer<R> {
     /// Waits for the next message by polling; `false` if it does not come soon.
     #[inline(never)]
     fn catch_up(&mut self) -> bool {
-        let position = self.cells().position(self.cursor);
+        let position = self.cells().position(self.member.cursor);
         self.lull.wait(self.member.messages, position);
         let mut pace = 0;
         (0..EAGER_POLLS).any(|_| {
@@ -273,13 +265,13 @@ impl<R: Region> Consumer<R> {
     /// is 0.
     #[inline]
     fn find_record(&mut self, most: u64) -> Result<Option<Found>, Corrupt> {
-        let mut cell = self.cursor;
+        let mut cell = self.member.cursor;
         // Each step goes on by a cell at least, or somebody else has taken what was seen.
         for _ in 0..2 * self.cells().count() {
             match self.cells().look(cell, self.member.head)? {
                 Seen::Record(word, stored) => match word.state {
                     State::Full | State::Returned if most == 0 => {
-                        self.cursor = cell;
+                        self.member.cursor = cell;
                         let payload = self.cells().payload(cell);
                         return Ok(Some(Found { payload, len: 0 }));
                     }
@@ -305,7 +297,7 @@ impl<R: Region> Consumer<R> {
                 Seen::Beyond => {
                     // The ring is full of what others hold.
                     let before = self.member.head;
-                    self.cursor = cell;
+                    self.member.cursor = cell;
                     if !self.member.clear_head()? && self.member.head == before {
                         return Ok(None);
                     }
@@ -337,8 +329,7 @@ impl<R: Region> Consumer<R> {
     /// Nothing can be taken at `cell`, whose word is `stored`.
     #[inline]
     fn stand(&mut self, cell: u64, stored: u64) {
-        self.cursor = cell;
-        self.member.reach = cell;
+        self.member.cursor = cell;
         self.member.obstacle = (cell, stored);
     }
 
@@ -363,18 +354,20 @@ impl<R: Region> Consumer<R> {
         if !self.cells().take(cell, stored, taken) {
             return Ok(None);
         }
-        self.cursor = cell + extent;
+        self.member.cursor = cell + extent;
         // Relaxed: a hint.
         self.member
             .region()
-            .store64(TAKE_HINT, self.cursor, Ordering::Relaxed);
+            .store64(TAKE_HINT, self.member.cursor, Ordering::Relaxed);
+        let (start, shown) = self.held.map_or((cell, 0), |held| (held.start, held.shown));
         self.held = Some(Held {
+            start,
             cell,
             extent,
             next: cell,
-            shown: 0,
+            shown,
         });
-        self.next_held()
+        self.show_next()
     }
 
     /// The extent of the full records from `cell` on, up to `most` of them. If `cell` is FULL from before
@@ -402,9 +395,35 @@ impl<R: Region> Consumer<R> {
         extent
     }
 
-    /// The next of the messages that were taken together; `None` if all were shown.
+    /// The next of the messages that were taken, or up to `most` more that lie right behind them; `None` if
+    /// there is none, or somebody else has it.
     #[inline]
-    pub(crate) fn next_held(&mut self) -> Result<Option<Found>, Corrupt> {
+    pub(crate) fn next_held(&mut self, most: u64) -> Result<Option<Found>, RecvError> {
+        match self.show_next() {
+            Ok(None) if most > 0 => {}
+            shown => return shown.map_err(|Corrupt| self.corrupted()),
+        }
+        self.enter(None)?;
+        let more = self.take_behind(most);
+        self.member.leave();
+        more.map_err(|Corrupt| self.corrupted())
+    }
+
+    fn take_behind(&mut self, most: u64) -> Result<Option<Found>, Corrupt> {
+        let Some(held) = self.held else {
+            return Ok(None);
+        };
+        match self.cells().look(held.next, self.member.head)? {
+            Seen::Record(word, stored) if matches!(word.state, State::Full | State::Returned) => {
+                self.seize(held.next, word, stored, most)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The next of the messages that were taken; `None` if all were shown.
+    #[inline]
+    fn show_next(&mut self) -> Result<Option<Found>, Corrupt> {
         let Some(held) = &mut self.held else {
             return Ok(None);
         };
@@ -454,16 +473,16 @@ impl<R: Region> Consumer<R> {
             Refused::Corrupt => self.corrupted(),
         })? || end.is_some()
         {
-            let returned = self.member.first_returned(self.cursor);
+            let returned = self.member.first_returned(self.member.cursor);
             if let Some(cell) = returned.map_err(|Corrupt| self.corrupted())? {
-                self.cursor = cell;
+                self.member.cursor = cell;
             }
             if let Some(found) = self.find(most, deadline)? {
                 return Ok(found);
             }
         }
         // What other consumers hold may still come back.
-        let drained = self.cells().advance_head() >= self.cursor;
+        let drained = self.cells().advance_head() >= self.member.cursor;
         Err(end.filter(|_| drained).unwrap_or(RecvError::Empty))
     }
 
@@ -475,59 +494,83 @@ impl<R: Region> Consumer<R> {
         if self.member.region().is_forked() {
             return;
         }
-        if held.next == held.cell + held.extent {
-            self.free(&held);
-        } else {
-            self.free_shown(&held);
+        let released = self.free_runs(held.start, held.cell).and_then(|()| {
+            if held.next == held.cell + held.extent {
+                self.free_run(held.cell, held.extent)
+            } else {
+                self.free_shown(&held)
+            }
+        });
+        match released {
+            Ok(()) => self.freed(held.shown),
+            Err(Corrupt) => self.member.corrupt = true,
         }
     }
 
-    /// Gives the messages back that were not shown, then frees the others.
-    #[cold]
-    fn free_shown(&mut self, held: &Held) {
-        let end = held.cell + held.extent;
-        let shown = Held {
-            extent: held.next - held.cell,
-            ..*held
-        };
-        let given = self.cells().return_records(held.next, end);
-        let (before, after) = (self.taken_word(held), self.taken_word(&shown));
-        let seen = before.encode(self.cells().key);
-        // From here on they are others' as well.
-        if given.is_err() || !self.cells().change_own(held.cell, seen, after) {
-            self.member.corrupt = true;
-            return;
+    /// Frees the runs from `cell` to `end`.
+    fn free_runs(&mut self, mut cell: u64, end: u64) -> Result<(), Corrupt> {
+        while cell < end {
+            let run = self.own_run(cell, end)?;
+            self.free_run(cell, run)?;
+            cell += run;
         }
-        self.free(&shown);
-        self.cursor = held.next;
-        self.member.announce(Role::Consumer);
+        Ok(())
     }
 
+    /// The extent of this consumer's run at `cell`, which ends at `end` or before.
+    fn own_run(&self, cell: u64, end: u64) -> Result<u64, Corrupt> {
+        let stored = self.cells().load(cell);
+        let word = Word::decode(stored, self.cells().key).ok_or(Corrupt)?;
+        let is_own = word == self.taken_word(cell, word.extent);
+        (is_own && word.extent <= end - cell)
+            .then_some(word.extent)
+            .ok_or(Corrupt)
+    }
+
+    /// Acknowledges and frees a run. An error if somebody took us for dead.
     #[inline]
-    fn free(&mut self, held: &Held) {
-        let cells = &self.member.cells;
-        let taken = self.taken_word(held);
+    fn free_run(&self, cell: u64, extent: u64) -> Result<(), Corrupt> {
+        let cells = self.cells();
+        let taken = self.taken_word(cell, extent);
         let seen = taken.encode(cells.key);
-        let freeing = taken.become_owned(State::Freeing, self.member.me);
         // The acknowledgement. Where there is one cell, freeing it is.
-        if held.extent == 1 {
-            return self.free_one(held.cell, seen);
+        let next = if extent == 1 {
+            cells.freed(cell)
+        } else {
+            taken.become_owned(State::Freeing, self.member.me)
+        };
+        if !cells.change_own(cell, seen, next) {
+            return Err(Corrupt);
         }
-        if !cells.change_own(held.cell, seen, freeing) {
-            // Somebody took us for dead.
-            self.member.corrupt = true;
-            return;
+        if extent > 1 {
+            cells.free_cells(cell, extent);
         }
-        cells.free_cells(held.cell, held.extent);
-        self.freed(held.shown);
+        Ok(())
+    }
+
+    /// Gives the messages of the last run back that were not shown, then frees the others.
+    #[cold]
+    fn free_shown(&mut self, held: &Held) -> Result<(), Corrupt> {
+        let cells = self.cells();
+        cells.return_records(held.next, held.cell + held.extent)?;
+        let seen = self.taken_word(held.cell, held.extent).encode(cells.key);
+        let shown = held.next - held.cell;
+        // From here on they are others' as well.
+        if !cells.change_own(held.cell, seen, self.taken_word(held.cell, shown)) {
+            return Err(Corrupt);
+        }
+        self.free_run(held.cell, shown)?;
+        self.member.cursor = held.next;
+        self.member.announce(Role::Consumer);
+        Ok(())
     }
 
     #[inline]
-    fn taken_word(&self, held: &Held) -> Word {
+    fn taken_word(&self, cell: u64, extent: u64) -> Word {
         self.cells()
-            .free(held.cell)
+            .free(cell)
             .become_owned(State::Taken, self.member.me)
-            .with_extent(held.extent)
+            .with_extent(extent)
     }
 
     /// Leaves what was taken to whoever comes next, this consumer first of all.
@@ -537,13 +580,23 @@ impl<R: Region> Consumer<R> {
         if self.member.region().is_forked() {
             return;
         }
-        let taken = self.taken_word(&held);
-        let seen = taken.encode(self.cells().key);
-        if self.cells().give_back(held.cell, taken, seen).is_err() {
+        if self.give_back_runs(&held).is_err() {
             self.member.corrupt = true;
         }
-        self.cursor = self.cursor.min(held.cell);
+        self.member.cursor = self.member.cursor.min(held.start);
         self.member.announce(Role::Consumer);
+    }
+
+    fn give_back_runs(&self, held: &Held) -> Result<(), Corrupt> {
+        let (mut cell, end) = (held.start, held.cell + held.extent);
+        while cell < end {
+            let run = self.own_run(cell, end)?;
+            let taken = self.taken_word(cell, run);
+            let seen = taken.encode(self.cells().key);
+            self.cells().give_back(cell, taken, seen)?;
+            cell += run;
+        }
+        Ok(())
     }
 
     /// Says that this consumer closes. It is seen when its slot is free.

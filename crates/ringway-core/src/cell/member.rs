@@ -79,9 +79,8 @@ pub(crate) struct Member<R> {
     /// The cell that blocks this participant, and its word as seen: when that changes, it is worth
     /// looking again.
     pub(super) obstacle: (u64, u64),
-    /// How far a consumer has come: all before is taken or done. Not always the obstacle: if others hold
-    /// the whole lap, that is `HEAD`, and messages given back may lie in between.
-    pub(super) reach: u64,
+    /// Where to claim or to take next; always a record's start, or where one will be.
+    pub(super) cursor: u64,
     /// How often the consumers had changed when this participant began to look.
     pub(super) change: u32,
     /// One of the others, that was alive.
@@ -107,7 +106,7 @@ impl<R: Region> Member<R> {
             primitives,
             head,
             obstacle: (head, 0),
-            reach: head,
+            cursor: head,
             change: 0,
             messages,
             corrupt: head > u64::MAX / 4,
@@ -423,7 +422,7 @@ impl<R: Region> Blocked for Member<R> {
             return false;
         }
         // What other consumers hold may still come back.
-        self.seat.role == Role::Producer || self.cells.advance_head() >= self.reach
+        self.seat.role == Role::Producer || self.cells.advance_head() >= self.cursor
     }
 
     fn peer(&self) -> Peer {

@@ -18,8 +18,6 @@ use crate::wait::{Blocked, Look, Wait, Waited, wait_for_peer};
 #[derive(Debug)]
 pub(crate) struct Producer<R> {
     pub(crate) member: Member<R>,
-    /// Where to try to claim next; always a record's start, or where one will be.
-    cursor: u64,
     /// What is claimed and not committed yet.
     claimed: Option<Run>,
     /// Cells that the last batch needed: the next one claims as many.
@@ -73,7 +71,6 @@ impl<R: Region> Producer<R> {
         member.leave();
         repaired.map_err(|Corrupt| Refused::Corrupt)?;
         let mut producer = Self {
-            cursor: member.head,
             claimed: None,
             batch: 0,
             overwrite,
@@ -159,7 +156,7 @@ impl<R: Region> Producer<R> {
         {
             return false;
         }
-        let cell = self.cursor;
+        let cell = self.member.cursor;
         let free = self.cells().free(cell);
         let claimed = free
             .become_owned(State::Claimed, self.member.me)
@@ -170,7 +167,7 @@ impl<R: Region> Producer<R> {
         {
             return false;
         }
-        self.cursor = cell + 1;
+        self.member.cursor = cell + 1;
         // Relaxed: a hint.
         self.member
             .region()
@@ -282,7 +279,7 @@ impl<R: Region> Producer<R> {
     fn claim_cells(&mut self, extent: u64) -> Result<Option<u64>, Corrupt> {
         // Each step goes on by a cell at least, or to where others have gone on meanwhile.
         for _ in 0..2 * self.cells().count() {
-            let cell = self.cursor;
+            let cell = self.member.cursor;
             let to_end = self.cells().to_end(cell);
             let fits = extent <= to_end;
             let wanted = if fits { extent } else { to_end };
@@ -305,11 +302,11 @@ impl<R: Region> Producer<R> {
             };
             let free = free.encode(self.cells().key);
             if self.cells().claim(cell, free, word) {
-                self.cursor = cell + wanted;
+                self.member.cursor = cell + wanted;
                 // Relaxed: a hint.
                 self.member
                     .region()
-                    .store64(CLAIM_HINT, self.cursor, Ordering::Relaxed);
+                    .store64(CLAIM_HINT, self.member.cursor, Ordering::Relaxed);
                 if fits {
                     // Orders the HEAD by which this was claimed ahead of the payload: see `Cells::look`.
                     self.member.region().claim_fence();
@@ -364,14 +361,16 @@ impl<R: Region> Producer<R> {
         // Relaxed: a hint, believed only if it lies ahead and within the lap.
         let hint = self.member.region().load64(CLAIM_HINT, Ordering::Relaxed);
         if hint > cell && hint >= head && hint <= head + self.cells().count() {
-            self.cursor = hint;
+            self.member.cursor = hint;
             return Ok(true);
         }
         match self.cells().look(cell, head)? {
-            Seen::Record(word, _) => self.cursor = cell + word.extent,
-            Seen::Done => self.cursor = cell + 1,
+            Seen::Record(word, _) => self.member.cursor = cell + word.extent,
+            Seen::Done => self.member.cursor = cell + 1,
             Seen::Free => {}
-            Seen::Stale => self.cursor = self.member.region().load64(HEAD, Ordering::Acquire),
+            Seen::Stale => {
+                self.member.cursor = self.member.region().load64(HEAD, Ordering::Acquire)
+            }
             Seen::Beyond => return Ok(false),
         }
         Ok(true)
@@ -561,7 +560,7 @@ impl<R: Region> Producer<R> {
         }
         self.end = cell + extent;
         // The next claim's line.
-        let next = self.cells().position(self.cursor);
+        let next = self.cells().position(self.member.cursor);
         self.member.region().prefetch_to_write(next);
         self.member.count(messages);
         self.member.notify(Role::Consumer);

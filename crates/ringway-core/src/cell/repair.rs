@@ -21,7 +21,7 @@ impl<R: Region> Member<R> {
         self.enter(deadline)?;
         let tended = match self.role() {
             Role::Producer => self.clear_head(),
-            Role::Consumer => self.tend_until(self.reach),
+            Role::Consumer => self.tend_until(self.cursor),
         };
         self.leave();
         tended.map_err(|Corrupt| Refused::Corrupt)
