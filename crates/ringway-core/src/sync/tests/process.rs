@@ -145,9 +145,8 @@ fn entry() {
         "die while attaching" => {
             drop(handle);
             let segment = Segment::open(&Request::new(&address)).unwrap();
-            let slots = segment.header.geometry.slots(Role::Producer);
             // And tells nobody.
-            let _held = Participant::attach(&segment.map, Role::Producer, slots, &address);
+            let _held = Participant::attach(&segment.map, place(&segment), &address).unwrap();
             say("attached");
             loop {
                 std::thread::park();
