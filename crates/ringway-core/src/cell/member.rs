@@ -79,6 +79,9 @@ pub(crate) struct Member<R> {
     /// The cell that blocks this participant, and its word as seen: when that changes, it is worth
     /// looking again.
     pub(super) obstacle: (u64, u64),
+    /// How far a consumer has come: all before is taken or done. Not always the obstacle: if others hold
+    /// the whole lap, that is `HEAD`, and messages given back may lie in between.
+    pub(super) reach: u64,
     /// How often the consumers had changed when this participant began to look.
     pub(super) change: u32,
     /// One of the others, that was alive.
@@ -104,6 +107,7 @@ impl<R: Region> Member<R> {
             primitives,
             head,
             obstacle: (head, 0),
+            reach: head,
             change: 0,
             messages,
             corrupt: head > u64::MAX / 4,
@@ -302,6 +306,17 @@ impl<R: Region> Member<R> {
         self.region().store32(closed, 1, Ordering::Release);
     }
 
+    /// Forgets that others of this role closed: whether this one closes or leaves, decides from now on.
+    pub(super) fn reopen(&self) {
+        for slot in self.slots_of(self.seat.role) {
+            // Who closes in between does so while this participant is attached, and is not the last.
+            if self.liveness(slot) == Liveness::Absent {
+                let closed = slot_offset(slot) + CLOSED;
+                self.region().store32(closed, 0, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Shows how many messages went through this slot. Relaxed: nobody concludes anything from it.
     #[inline]
     pub(super) fn count(&mut self, messages: u64) {
@@ -408,7 +423,7 @@ impl<R: Region> Blocked for Member<R> {
             return false;
         }
         // What other consumers hold may still come back.
-        self.seat.role == Role::Producer || self.cells.advance_head() >= self.obstacle.0
+        self.seat.role == Role::Producer || self.cells.advance_head() >= self.reach
     }
 
     fn peer(&self) -> Peer {

@@ -210,7 +210,8 @@ pub(crate) fn open(
         return Ok(none);
     }
     let participants = header.geometry.participants();
-    let watch = |alarm: Box<dyn Fn() + Send>| Watcher::start(attempt, map, participants, alarm);
+    let watch =
+        |alarm: Box<dyn Fn() + Send>| Watcher::start(attempt, map, participants, slot, alarm);
     match header.sync {
         Sync::Futex => Ok(none),
         Sync::Pthread => Ok(Primitives {

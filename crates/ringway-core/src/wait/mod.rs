@@ -43,7 +43,7 @@ impl Default for Wait {
 
 /// For how long a spinning side believes that its peer is running. After that it offers its processor
 /// with each check: the peer may be waiting for that very one.
-const PATIENCE: Duration = Duration::from_micros(100);
+const PATIENCE: Duration = Duration::from_micros(5);
 
 impl Wait {
     /// Whether to poll at all before sleeping.
