@@ -140,6 +140,21 @@ fn has_closed(map: &Map, slot: usize) -> bool {
         .is_some_and(|closed| closed.load(Ordering::Acquire) != 0)
 }
 
+/// Whether this process holds `slot`, by this handle or another.
+pub(crate) fn is_own(map: &Map, slot: u32) -> bool {
+    let at = slot_offset(slot);
+    let load = |offset| {
+        map.word32(at + offset)
+            .map(|word| word.load(Ordering::Acquire))
+    };
+    let word = load(LIVENESS).unwrap_or(0);
+    let namespace = map.word64(at + PID_NAMESPACE);
+    Liveness::of(word) == Liveness::Alive
+        && load(FILLED_FOR) == Some(word)
+        && load(PID) == Some(std::process::id())
+        && namespace.map(|inode| inode.load(Ordering::Relaxed)) == Some(pid_namespace())
+}
+
 /// Writes down who holds the slot at `slot`, and returns the epoch.
 fn fill(map: &Map, slot: usize, role: Role, pid: u32) -> u64 {
     let store32 = |offset, value, order| {

@@ -88,6 +88,10 @@ pub(crate) trait Bell: Debug + Send + std::marker::Sync {
     }
 }
 
+/// How many holders of one slot may have been killed in their sleep so shortly before that they are in
+/// the bell's queue yet.
+const PREDECESSORS: usize = 8;
+
 /// What a participant of a cell ring synchronises by.
 #[derive(Debug)]
 pub(crate) struct Primitives {
@@ -211,7 +215,7 @@ pub(crate) fn open(
     }
     let participants = header.geometry.participants();
     let watch =
-        |alarm: Box<dyn Fn() + Send>| Watcher::start(attempt, map, participants, slot, alarm);
+        |alarm: Box<dyn Fn(usize) + Send>| Watcher::start(attempt, map, participants, alarm);
     match header.sync {
         Sync::Futex => Ok(none),
         Sync::Pthread => Ok(Primitives {
@@ -225,8 +229,8 @@ pub(crate) fn open(
             Ok(Primitives {
                 lock: Some(Box::new(lock)),
                 bell: Some(bell),
-                watcher: Some(watch(Box::new(move || {
-                    contender.look_again();
+                watcher: Some(watch(Box::new(move |deaths| {
+                    contender.look_again(deaths);
                     own.ring(slot);
                 }))?),
             })
@@ -238,7 +242,7 @@ pub(crate) fn open(
             Ok(Primitives {
                 lock: Some(Box::new(sysv_sem::Lock::new(set, map, slot))),
                 bell: Some(bell),
-                watcher: Some(watch(Box::new(move || own.ring(slot)))?),
+                watcher: Some(watch(Box::new(move |_| own.ring(slot)))?),
             })
         }
         Sync::Mqueue => {
@@ -248,7 +252,7 @@ pub(crate) fn open(
             Ok(Primitives {
                 lock: None,
                 bell: Some(bell),
-                watcher: Some(watch(Box::new(move || own.ring(slot)))?),
+                watcher: Some(watch(Box::new(move |_| own.ring(slot)))?),
             })
         }
     }

@@ -23,11 +23,14 @@
 //! | having taken a token, before setting CONTENDED | the same | their watchers |
 //! | asleep | one sleeper too many in the semaphore's count: each post makes a system call | nobody |
 //!
-//! After each death the watcher of every participant adds a token. One too many is a needless look.
+//! After each death the watcher of every participant adds a token, and one more for each that died: the
+//! thread of a dead one may still be in the queue, and take a wake-up with it. One too many is a needless
+//! look.
 //!
 //! # The bells
 //! A bell is rung by a post, and remembers it. They are initialised with the ring and never again: others
-//! may be ringing at any time. What a slot's last holder left is a needless wake-up for the next.
+//! may be ringing at any time. What a slot's last holder left is a needless wake-up for the next, who rings
+//! a few times first to clear the queue of its predecessors.
 //!
 //! | a process dies | it leaves | who repairs |
 //! |---|---|---|
@@ -41,7 +44,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
-use super::{Acquired, Broken};
+use super::{Acquired, Bell, Broken, PREDECESSORS};
 use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::control::{LOCK, LOCK_HOLDER, LOCK_LEN};
 use crate::layout::header::Header;
@@ -99,10 +102,11 @@ impl Lock {
         }
     }
 
-    /// For the watcher: whoever is asleep shall look at the holder again.
-    pub(super) fn look_again(&self) {
+    /// For the watcher: whoever is asleep shall look at the holder again. `deaths` more wake-ups may be
+    /// lost on the dead.
+    pub(super) fn look_again(&self, deaths: usize) {
         if let Some(tokens) = semaphore(&self.map, LOCK) {
-            tokens.post();
+            (0..=deaths).for_each(|_| tokens.post());
         }
     }
 
@@ -210,11 +214,13 @@ pub(super) struct Bells {
 
 impl Bells {
     pub(super) fn new(map: &Arc<Map>, participants: u32, slot: u32) -> Self {
-        Self {
+        let bells = Self {
             map: Arc::clone(map),
             participants,
             slot,
-        }
+        };
+        (0..PREDECESSORS).for_each(|_| bells.ring(slot));
+        bells
     }
 }
 
@@ -222,7 +228,7 @@ impl Bells {
 /// needless wake-up.
 const TOKENS: usize = 64;
 
-impl super::Bell for Bells {
+impl Bell for Bells {
     fn sleep(&self, deadline: Option<MonotonicTime>) -> Result<Wake, Broken> {
         let bell = semaphore(&self.map, bell_offset(self.slot)).ok_or(Broken)?;
         match bell.wait(deadline) {

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
-use super::{Acquired, Broken};
+use super::{Acquired, Bell, Broken, PREDECESSORS};
 use crate::error::{Error, ErrorKind};
 use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::control::LOCK_HOLDER;
@@ -259,12 +259,16 @@ pub(super) struct Bells {
 }
 
 impl Bells {
+    /// A killed sleeper is in the queue of its bell until it runs once more. The next one to have the
+    /// bell clears the queue, or the dead would hear it.
     pub(super) fn new(set: Set, slot: u32) -> Self {
-        Self { set, slot }
+        let bells = Self { set, slot };
+        (0..PREDECESSORS).for_each(|_| bells.ring(slot));
+        bells
     }
 }
 
-impl super::Bell for Bells {
+impl Bell for Bells {
     fn sleep(&self, deadline: Option<MonotonicTime>) -> Result<Wake, Broken> {
         let bell = self.set.bell(self.slot).ok_or(Broken)?;
         lower(self.set.id, bell, AtExit::Keep, deadline)

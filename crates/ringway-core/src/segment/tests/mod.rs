@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::address::SysvKey;
+use crate::layout::Shape;
 use crate::layout::participant::slot_offset;
 use crate::sys::shmget;
 
@@ -117,6 +118,16 @@ pub(super) fn plan_of(capacity: u64) -> Plan {
 
 pub(super) fn plan() -> Plan {
     plan_of(64 << 10)
+}
+
+/// A ring with a semaphore set beside it.
+pub(super) fn locked_plan() -> Plan {
+    Plan {
+        kind: Kind::Mpmc,
+        sync: Sync::SysvSem,
+        geometry: Geometry::new(Kind::Mpmc, Shape::Cells(64), 4, 4096).unwrap(),
+        ..plan()
+    }
 }
 
 /// One of each kind that is found by its address.

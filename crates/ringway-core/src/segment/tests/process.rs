@@ -70,6 +70,20 @@ fn entry() {
             die();
             drop(claim);
         }
+        "die before the magic" => {
+            let plan = locked_plan();
+            let attached = half_made_segment(&fixture, &plan);
+            let _claim = keeper::take(&attached.map, CREATION_LOCK_OFFSET, 0).unwrap();
+            let attempt = Attempt {
+                action: "create",
+                address: request.address,
+            };
+            let header = new_header(attempt, &plan, boot_id::NONE).unwrap();
+            write_header(&attached.map, &header).unwrap();
+            let access = access(attempt).unwrap();
+            crate::sync::create(attempt, &attached.map, &header, access).unwrap();
+            die();
+        }
         "hold the lock" => {
             let attached = half_made_segment(&fixture, &plan());
             let _claim = keeper::take(&attached.map, CREATION_LOCK_OFFSET, 0).unwrap();

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use super::process::{command, half_made_segment, run_to_death};
 use super::*;
+use crate::sys::semget;
 
 #[test]
 fn a_half_made_segment_is_said_to_be_one() {
@@ -199,4 +200,35 @@ fn a_creator_that_comes_late_uses_no_segment_that_was_removed() {
     };
     let finished = late.finish(attempt, &fixture.request(), &plan()).unwrap();
     assert!(finished.is_none());
+}
+
+/// The id of the set beside a half-made ring.
+fn left_behind(fixture: &Fixture) -> i32 {
+    run_to_death("die before the magic", &fixture.address);
+    let view = super::view::Memory::of_sysv(fixture.id(), HEADER_LEN).unwrap();
+    let bytes = view.header_bytes().unwrap();
+    let mut id = [0; 4];
+    id.copy_from_slice(&bytes[SEMAPHORES_OFFSET..SEMAPHORES_OFFSET + 4]);
+    let id = i32::from_le_bytes(id) - 1;
+    assert_eq!(semget::value(id, 0), Ok(1));
+    id
+}
+
+#[test]
+fn the_semaphores_of_a_half_made_segment_go_with_it() {
+    let fixture = Fixture::sysv();
+    // Taken over by one that makes the same, by one that makes another ring, and removed.
+    let set = left_behind(&fixture);
+    Segment::open_or_create(&fixture.request(), &locked_plan()).unwrap();
+    assert!(semget::value(set, 0).is_err());
+    remove(&fixture.address).unwrap();
+
+    let set = left_behind(&fixture);
+    Segment::open_or_create(&fixture.request(), &plan()).unwrap();
+    assert!(semget::value(set, 0).is_err());
+    remove(&fixture.address).unwrap();
+
+    let set = left_behind(&fixture);
+    remove(&fixture.address).unwrap();
+    assert!(semget::value(set, 0).is_err());
 }

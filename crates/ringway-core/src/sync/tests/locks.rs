@@ -10,7 +10,7 @@ fn four_processes_exclude_each_other() {
     for sync in LOCKS {
         let fixture = Fixture::shm(sync);
         let processes = [(); 4].map(|()| Process::start("count", &fixture));
-        processes.map(Process::succeeds);
+        processes.into_iter().for_each(Process::succeeds);
         let handle = Handle::attach(&fixture.address);
         let counted = handle.word().load(Ordering::Relaxed);
         assert_eq!(counted, 4 * ROUNDS, "{sync:?}");
@@ -88,7 +88,7 @@ fn those_asleep_are_woken_when_the_holder_is_killed() {
         said.sort();
         let expected = ["Ok(AfterDeath)", "Ok(Clean)", "Ok(Clean)"];
         assert_eq!(said, expected, "{sync:?}");
-        others.map(Process::succeeds);
+        others.into_iter().for_each(Process::succeeds);
     }
 }
 
@@ -174,7 +174,7 @@ fn the_lock_outlives_many_random_deaths() {
             let victims = [(); 2].map(|()| Process::start("count", &fixture));
             // Not a wait for anything: where the victims are is left to chance.
             std::thread::sleep(Duration::from_millis(8 + round));
-            victims.map(Process::kill);
+            victims.into_iter().for_each(Process::kill);
             match handle.lock().acquire(late()) {
                 Ok(Acquired::AfterDeath) => handle.lock().mark_consistent(),
                 acquired => assert_eq!(acquired, Ok(Acquired::Clean), "{sync:?}"),

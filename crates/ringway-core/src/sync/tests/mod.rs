@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::address::SysvKey;
+use crate::layout::cell::CELL_HEADER;
 use crate::layout::header::FenceMode;
 use crate::layout::{Geometry, Kind};
-use crate::liveness::participant::Participant;
+use crate::liveness::participant::{Participant, Place};
 use crate::segment::{Plan, Request, Segment};
 
 pub(super) const LOCKS: [Sync; 3] = [Sync::Pthread, Sync::PosixSem, Sync::SysvSem];
@@ -80,6 +81,14 @@ pub(super) fn create(address: &Address, sync: Sync, mode: u32) -> Result<Segment
     Segment::create(&request, &plan)
 }
 
+pub(super) fn place(segment: &Segment) -> Place {
+    Place {
+        role: Role::Producer,
+        slots: segment.header.geometry.slots(Role::Producer),
+        closing_is_final: false,
+    }
+}
+
 /// A participant, as a sender or receiver has it.
 pub(super) struct Handle {
     pub(super) primitives: Primitives,
@@ -90,8 +99,7 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn new(address: &Address) -> Result<Self, Error> {
         let segment = Segment::open(&Request::new(address))?;
-        let slots = segment.header.geometry.slots(Role::Producer);
-        let participant = Participant::attach(&segment.map, Role::Producer, slots, address)?;
+        let participant = Participant::attach(&segment.map, place(&segment), address)?;
         let (slot, epoch) = (participant.slot, participant.epoch);
         let primitives = open(&segment.map, &segment.header, slot, epoch, address)?;
         membership_changed(&segment.map, Role::Producer);
@@ -114,8 +122,9 @@ impl Handle {
         self.primitives.bell.as_deref().unwrap()
     }
 
+    /// A word in the payload of the first cell.
     pub(super) fn word(&self) -> &AtomicU64 {
-        let at = self.segment.header.geometry.data_offset();
+        let at = self.segment.header.geometry.data_offset() + CELL_HEADER;
         self.segment.map.word64(at as usize).unwrap()
     }
 

@@ -1,5 +1,6 @@
 //! Who sleeps on a bell learns of deaths.
 
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
@@ -22,6 +23,24 @@ fn a_death_wakes_all_that_sleep() {
         for sleeper in &mut sleepers {
             assert_eq!(sleeper.says(), "\"woken\"", "{sync:?}");
         }
+    }
+}
+
+/// The kernel gives the news of a death to one sleeper, which may be dying as well.
+#[test]
+fn of_many_deaths_at_once_each_is_told() {
+    for sync in BELLS {
+        let fixture = Fixture::shm(sync);
+        let mut sleeper = Process::start("sleep until three have died", &fixture);
+        assert_eq!(sleeper.says(), "\"waits\"");
+        let mut victims = [(); 3].map(|()| Process::start("be there", &fixture));
+        for victim in &mut victims {
+            assert_eq!(victim.says(), "\"there\"");
+        }
+        for victim in &victims {
+            victim.signal(Signal::SIGKILL);
+        }
+        assert_eq!(sleeper.says(), "\"woken\"", "{sync:?}");
     }
 }
 
