@@ -2,11 +2,9 @@
 
 mod two_processes;
 
-use std::os::unix::net::UnixStream;
-
-use ringway::{Address, Builder, Receiver, Ring, Sender};
+use ringway::{Receiver, Sender};
 use two_processes::messages::message;
-use two_processes::place::Backing;
+use two_processes::place::{Backing, again};
 use two_processes::{First, Second, bytes, play};
 
 #[test]
@@ -15,18 +13,6 @@ fn child_role() {
         "be attached" => be_attached(first),
         _ => panic!("{role}"),
     });
-}
-
-/// The same ring once more, mapped elsewhere.
-fn again(ring: &Ring) -> Ring {
-    match ring.address() {
-        Address::Memfd => {
-            let (one, other) = UnixStream::pair().unwrap();
-            ring.hand_over(&one).unwrap();
-            Ring::take_over(&other).unwrap().0
-        }
-        address => Builder::at(address.clone()).open().unwrap(),
-    }
 }
 
 #[test]

@@ -6,10 +6,12 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub mod bytes;
+pub mod crowd;
 pub mod messages;
 pub mod place;
 pub mod procfs;
 pub mod roles;
+pub mod table;
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -33,6 +35,16 @@ const WATCHDOG: Duration = Duration::from_secs(60);
 /// A deadline that only reports a hang.
 pub fn watchdog() -> Instant {
     Instant::now() + WATCHDOG
+}
+
+/// What a call with a deadline gives, which must not have taken until the deadline: with its last look a
+/// call also finds what it was not woken for.
+#[track_caller]
+pub fn in_time<T>(call: impl FnOnce(Instant) -> T) -> T {
+    let deadline = watchdog();
+    let outcome = call(deadline);
+    assert!(Instant::now() < deadline, "not woken");
+    outcome
 }
 
 /// The second process, as the test sees it. Killed and reaped when dropped.
@@ -209,17 +221,19 @@ fn say(mut socket: &UnixStream, line: &str) {
     socket.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Byte by byte: what follows the line may be a descriptor.
 #[track_caller]
-fn hear(mut socket: &UnixStream) -> String {
+fn hear(socket: &UnixStream) -> String {
+    try_hear(socket).unwrap_or_else(|error| panic!("the other process says nothing: {error}"))
+}
+
+/// Byte by byte: what follows the line may be a descriptor.
+fn try_hear(mut socket: &UnixStream) -> std::io::Result<String> {
     let mut line = Vec::new();
     let mut byte = [0];
     loop {
-        if let Err(error) = socket.read_exact(&mut byte) {
-            panic!("the other process says nothing: {error}");
-        }
+        socket.read_exact(&mut byte)?;
         match byte {
-            [b'\n'] => return String::from_utf8(line).unwrap(),
+            [b'\n'] => return Ok(String::from_utf8(line).unwrap()),
             [byte] => line.push(byte),
         }
     }

@@ -1,5 +1,6 @@
 //! Where a test's ring lies. What lies there goes with the test, also with a failed one.
 
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -94,6 +95,8 @@ impl Place {
     }
 
     fn clear(&self) {
+        // With what lies beside the segment. What is no ring any more, or no ring yet, is left to the rest.
+        let _ = ringway::remove(&self.address, true);
         match &self.address {
             Address::Shm(_) => {
                 let _ = std::fs::remove_file(self.path());
@@ -112,6 +115,18 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// The same ring once more, mapped elsewhere.
+pub fn again(ring: &Ring) -> Ring {
+    match ring.address() {
+        Address::Memfd => {
+            let (one, other) = UnixStream::pair().unwrap();
+            ring.hand_over(&one).unwrap();
+            Ring::take_over(&other).unwrap().0
+        }
+        address => Builder::at(address.clone()).open().unwrap(),
     }
 }
 

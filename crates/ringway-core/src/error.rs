@@ -250,6 +250,49 @@ impl fmt::Display for RecvError {
 
 impl std::error::Error for RecvError {}
 
+/// Why waiting for several rings ended without one that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The deadline passed.
+    TimedOut,
+    /// There was no ring to wait for.
+    Nothing,
+    /// Together the rings have more events and participants than the kernel can wait for.
+    TooMany {
+        /// How many they have.
+        words: usize,
+    },
+    /// One is of a kind that sleeps on a semaphore, beside which nothing else can be waited for.
+    Semaphore,
+    /// Some are of sync `mqueue`, which are polled, and some are not.
+    Mixed,
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("none of the rings was ready before the deadline"),
+            Self::Nothing => f.write_str("there is no ring to wait for"),
+            Self::TooMany { words } => write!(
+                f,
+                "the rings have {words} events and participants, and the kernel waits for 128 at \
+                 once: wait for fewer rings in one thread",
+            ),
+            Self::Semaphore => f.write_str(
+                "a ring of sync posix-sem or sysv-sem cannot be waited for together with others: \
+                 create it with sync futex, pthread or mqueue",
+            ),
+            Self::Mixed => f.write_str(
+                "rings of sync mqueue cannot be waited for together with others: create all with \
+                 mqueue, or none",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for WaitError {}
+
 const CORRUPT: &str = "the segment holds what no ringway peer writes: a peer is broken or hostile; \
                        remove the ring and create it again";
 const FORKED: &str = "this handle was inherited through fork: open the ring again in the child";

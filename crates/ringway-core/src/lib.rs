@@ -28,10 +28,10 @@ mod wait;
 
 pub use address::{Address, SysvKey};
 pub use builder::Builder;
-pub use error::{Error, ErrorKind, RecvError, SendError};
+pub use error::{Error, ErrorKind, RecvError, SendError, WaitError};
 pub use layout::participant::Role;
 pub use layout::{Kind, Sync};
-pub use receiver::{Backlog, Message, MessageView, Receiver};
+pub use receiver::{Backlog, Message, MessageView, Receiver, wait_any};
 pub use ring::Ring;
 pub use segment::PeerCredentials;
 pub use sender::{Batch, Claim, Sender};

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::error::RecvError;
+use crate::error::{RecvError, WaitError};
 use crate::layout::participant::Role;
 use crate::liveness::participant::Participant;
 use crate::receiving::Receiving;
@@ -12,6 +12,7 @@ use crate::ring::Ring;
 use crate::stream::Peer;
 use crate::stream::consumer::Found;
 use crate::wait::Wait;
+use crate::wait::several::wait_for_any;
 
 /// The consumer's handle: messages come out here.
 ///
@@ -98,8 +99,7 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv), and [`RecvError::BufferTooSmall`], which releases nothing.
     #[inline]
     pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let found = self.receiving.try_take(1)?;
-        self.take_into(found, buffer)
+        self.receiving.try_recv_into(buffer)
     }
 
     /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
@@ -117,8 +117,7 @@ impl Receiver {
     /// ```
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let found = self.receiving.take_until(self.wait, None)?;
-        self.take_into(found, buffer)
+        self.receiving.recv_into_until(buffer, self.wait, None)
     }
 
     /// Copies the next message to the start of `buffer`, waiting for it until `deadline`, and returns
@@ -132,19 +131,8 @@ impl Receiver {
         buffer: &mut [u8],
         deadline: Instant,
     ) -> Result<usize, RecvError> {
-        let found = self.receiving.take_until(self.wait, Some(deadline))?;
-        self.take_into(found, buffer)
-    }
-
-    #[inline]
-    fn take_into(&mut self, found: Found, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let Some(target) = buffer.get_mut(..found.len) else {
-            self.receiving.give_back();
-            return Err(RecvError::BufferTooSmall { len: found.len });
-        };
-        self.receiving.region().read(found.payload, target);
-        self.receiving.release(&found, 1);
-        Ok(found.len)
+        self.receiving
+            .recv_into_until(buffer, self.wait, Some(deadline))
     }
 
     /// Borrows the next message in place if there is one now.
@@ -356,6 +344,37 @@ impl Drop for Receiver {
         self.participant = None;
         self.receiving.announce_leave();
     }
+}
+
+/// Waits until at least one of `receivers` has something to receive, or has come to its end, and returns
+/// the indices of all for which that is so; until `deadline` if there is one. Where another consumer may
+/// be faster, there may be nothing left when it is asked.
+///
+/// One thread can wait for rings of sync `futex` and `pthread`, or for those of sync `mqueue`, which it
+/// polls. It sleeps on an event of each ring and on what tells the life of each participant, at most 128
+/// in all.
+///
+/// # Errors
+/// [`WaitError`].
+///
+/// ```
+/// let rings = [ringway_core::Builder::new("memfd:")?.create()?, ringway_core::Builder::new("memfd:")?.create()?];
+/// let (mut first, mut second) = (rings[0].receiver()?, rings[1].receiver()?);
+/// rings[1].sender()?.send(b"hello")?;
+/// let ready = ringway_core::wait_any(&mut [&mut first, &mut second], None)?;
+/// assert_eq!(ready, [1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn wait_any(
+    receivers: &mut [&mut Receiver],
+    deadline: Option<Instant>,
+) -> Result<Vec<usize>, WaitError> {
+    let how = receivers.first().ok_or(WaitError::Nothing)?.wait;
+    let mut candidates: Vec<_> = receivers
+        .iter_mut()
+        .map(|receiver| &mut receiver.receiving)
+        .collect();
+    wait_for_any(&mut candidates, how, deadline)
 }
 
 /// A message in the ring, borrowed. Dropping it releases it, unless by a panic: then it is not

@@ -9,10 +9,16 @@ use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::stream::consumer::{Consumer, Found};
 use crate::stream::{Corrupt, PRODUCER, Peer};
+use crate::wait::several::{Bed, Candidate};
+use crate::wait::watch::Watch;
 use crate::wait::{self, Blocked, Terms, Wait};
 
 /// A consumer.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a handle; a box would cost each message an indirection"
+)]
 pub(crate) enum Receiving {
     /// Of a stream ring.
     Stream(Consumer<Memory>),
@@ -26,6 +32,33 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => &consumer.region,
             Self::Cells(consumer) => consumer.member.region(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        match self {
+            Self::Stream(consumer) => {
+                let found = consumer.peek()?;
+                consumer.take_into(&found, buffer)
+            }
+            Self::Cells(consumer) => consumer.try_recv_into(buffer),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn recv_into_until(
+        &mut self,
+        buffer: &mut [u8],
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<usize, RecvError> {
+        match self {
+            Self::Stream(consumer) => {
+                let found = consumer.peek_until(how, deadline)?;
+                consumer.take_into(&found, buffer)
+            }
+            Self::Cells(consumer) => consumer.recv_into_until(buffer, how, deadline),
         }
     }
 
@@ -162,6 +195,56 @@ impl Receiving {
             && !self.region().is_forked()
         {
             consumer.member.announce(Role::Consumer);
+        }
+    }
+}
+
+impl Candidate for Receiving {
+    type Region = Memory;
+
+    fn region(&self) -> &Memory {
+        Receiving::region(self)
+    }
+
+    fn is_due(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.is_due(),
+            Self::Cells(consumer) => consumer.is_due(),
+        }
+    }
+
+    fn has_changed(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.has_changed(),
+            Self::Cells(consumer) => consumer.has_changed(),
+        }
+    }
+
+    fn prepare(&mut self) -> Watch {
+        match self {
+            Self::Stream(consumer) => Candidate::prepare(consumer),
+            Self::Cells(consumer) => consumer.prepare(),
+        }
+    }
+
+    fn cancel(&mut self) {
+        match self {
+            Self::Stream(consumer) => Candidate::cancel(consumer),
+            Self::Cells(consumer) => consumer.cancel(),
+        }
+    }
+
+    fn bed(&self) -> Bed<'_> {
+        match self {
+            Self::Stream(consumer) => consumer.bed(),
+            Self::Cells(consumer) => consumer.bed(),
+        }
+    }
+
+    fn drain(&mut self) {
+        match self {
+            Self::Stream(consumer) => consumer.drain(),
+            Self::Cells(consumer) => consumer.drain(),
         }
     }
 }

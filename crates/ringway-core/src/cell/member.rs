@@ -11,10 +11,12 @@ use crate::layout::participant::{
     ASLEEP, AWAKE, CLOSED, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, Role, slot_offset,
 };
 use crate::liveness::Liveness;
-use crate::region::{MOST_WORDS, Region};
+use crate::region::Region;
 use crate::stream::{Corrupt, Peer};
 use crate::sync::{Acquired, Broken, Primitives};
-use crate::sys::futex::{MonotonicTime, OWNER_DIED, Wake};
+use crate::sys::futex::{MonotonicTime, Wake};
+use crate::wait::several::Bed;
+use crate::wait::watch::Watch;
 use crate::wait::{Blocked, Look, Terms, Wait, Waited, eventcount};
 
 /// The words of those who play a role.
@@ -77,6 +79,9 @@ pub(crate) struct Member<R> {
     /// The cell that blocks this participant, and its word as seen: when that changes, it is worth
     /// looking again.
     pub(super) obstacle: (u64, u64),
+    /// How far a consumer has come: all before is taken or done. Not always the obstacle: if others hold
+    /// the whole lap, that is `HEAD`, and messages given back may lie in between.
+    pub(super) reach: u64,
     /// How often the consumers had changed when this participant began to look.
     pub(super) change: u32,
     /// One of the others, that was alive.
@@ -86,13 +91,6 @@ pub(crate) struct Member<R> {
     pub(super) corrupt: bool,
     /// Until when the present wait may last, its getting of the lock included.
     deadline: Option<Instant>,
-}
-
-/// What a sleeper watches: its event, and all participants that live.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    words: [(usize, u32); MOST_WORDS],
-    len: usize,
 }
 
 impl<R: Region> Member<R> {
@@ -109,6 +107,7 @@ impl<R: Region> Member<R> {
             primitives,
             head,
             obstacle: (head, 0),
+            reach: head,
             change: 0,
             messages,
             corrupt: head > u64::MAX / 4,
@@ -122,14 +121,20 @@ impl<R: Region> Member<R> {
         &self.cells.region
     }
 
-    /// A descriptor that is readable when this participant, asleep, should look again.
-    pub(crate) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.primitives.bell.as_ref()?.descriptor()
+    /// What this participant sleeps on.
+    pub(super) fn bed(&self) -> Bed<'_> {
+        match &self.primitives.bell {
+            None => Bed::Words,
+            Some(bell) => bell.descriptor().map_or(Bed::Semaphore, Bed::Descriptor),
+        }
     }
 
-    /// Whether this participant sleeps on words.
-    pub(crate) fn sleeps_on_words(&self) -> bool {
-        self.primitives.bell.is_none()
+    /// Takes note of having been rung.
+    pub(super) fn drain_bell(&mut self) {
+        if let Some(bell) = &self.primitives.bell {
+            let at_once = MonotonicTime::at(Instant::now());
+            self.corrupt |= bell.sleep(at_once).is_err();
+        }
     }
 
     pub(super) fn role(&self) -> Role {
@@ -301,6 +306,17 @@ impl<R: Region> Member<R> {
         self.region().store32(closed, 1, Ordering::Release);
     }
 
+    /// Forgets that others of this role closed: whether this one closes or leaves, decides from now on.
+    pub(super) fn reopen(&self) {
+        for slot in self.slots_of(self.seat.role) {
+            // Who closes in between does so while this participant is attached, and is not the last.
+            if self.liveness(slot) == Liveness::Absent {
+                let closed = slot_offset(slot) + CLOSED;
+                self.region().store32(closed, 0, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Shows how many messages went through this slot. Relaxed: nobody concludes anything from it.
     #[inline]
     pub(super) fn count(&mut self, messages: u64) {
@@ -360,27 +376,20 @@ impl<R: Region> Member<R> {
 }
 
 impl<R: Region> Blocked for Member<R> {
-    type Watch = Watch;
-
     fn prepare(&mut self) -> Watch {
         let own = self.own();
         // Release pairs with the acquire in `wake`.
         let asleep = slot_offset(self.seat.slot) + ASLEEP;
         self.region()
             .swap32(asleep, own.asleep_for, Ordering::AcqRel);
-        let mut watch = Watch {
-            words: [(own.event, eventcount::ASLEEP); MOST_WORDS],
-            len: 1,
-        };
+        let mut watch = Watch::of(own.event);
         if self.primitives.bell.is_none() {
-            // Fetched before the last look: if one of them dies in between, the kernel refuses to sleep
-            // on the old value. One that attaches later announces itself.
+            // One that attaches later announces itself.
             for slot in 0..self.seat.consumers.end {
                 let offset = slot_offset(slot) + LIVENESS;
                 let word = self.region().load32(offset, Ordering::Relaxed);
                 if slot != self.seat.slot && Liveness::of(word) == Liveness::Alive {
-                    watch.words[watch.len] = (offset, word);
-                    watch.len += 1;
+                    watch.add(offset, word);
                 }
             }
         }
@@ -401,14 +410,8 @@ impl<R: Region> Blocked for Member<R> {
                 Wake::Check
             });
         }
-        let words = &watch.words[..watch.len];
-        let woken = self.region().wait(words, deadline);
-        for &(offset, _) in &words[1..] {
-            if self.region().load32(offset, Ordering::Relaxed) & OWNER_DIED != 0 {
-                // The kernel woke one of those who sleep on this word; pass it on.
-                self.region().wake(offset);
-            }
-        }
+        let woken = self.region().wait(watch.words(), deadline);
+        watch.pass_on(self.region());
         woken
     }
 
@@ -420,7 +423,7 @@ impl<R: Region> Blocked for Member<R> {
             return false;
         }
         // What other consumers hold may still come back.
-        self.seat.role == Role::Producer || self.cells.advance_head() >= self.obstacle.0
+        self.seat.role == Role::Producer || self.cells.advance_head() >= self.reach
     }
 
     fn peer(&self) -> Peer {

@@ -24,9 +24,12 @@
 //!   or aborted, and never pass a claim: a slow producer delays them, but loses nothing and lets others
 //!   claim behind it.
 //!
-//! The word `HEAD` is the first cell that is not free for the next lap. Everybody may advance it, over
-//! cells that are. It is the one index that counts: cells from it on, for one lap, are in use or may be
-//! claimed. Where claiming and taking go on (`CLAIM_HINT`, `TAKE_HINT`) are hints that may lag.
+//! All cells before the word `HEAD` are done with. Everybody may advance it, over cells that are; it may
+//! lag. Where claiming and taking go on (`CLAIM_HINT`, `TAKE_HINT`) are hints.
+//!
+//! To claim one cell, its word is enough: free for this lap. To claim several, or to look at a cell, one
+//! has to know that it holds a word and no payload: cells from `HEAD` on do, for one lap. (Single cells
+//! behind that lap may have been claimed already; walkers see that those before are done with.)
 //!
 //! A walker that was stopped for a lap may find payload where it expects a word. It believes a word only
 //! if `HEAD`, loaded after it, has not passed the cell, and no word is ever taken for another one,
@@ -85,8 +88,19 @@ pub(crate) struct Cells<R> {
     /// Log2 of the number of cells.
     lap_bits: u32,
     key: u64,
-    /// Whether words are changed by whoever holds the ring's lock, instead of by compare-and-swap.
-    locked: bool,
+    rivals: Rivals,
+}
+
+/// Who else may change the word that a participant is about to change. Where nobody may, a store does,
+/// which costs a third of a compare-and-swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rivals {
+    /// Whether other producers may claim the cell.
+    pub(crate) claim: bool,
+    /// Whether others may take the record.
+    pub(crate) take: bool,
+    /// Whether the ring has a lock, which the caller holds: then nobody else may change what has no owner.
+    pub(crate) locked: bool,
 }
 
 /// What a walker finds at a cell where a record starts, or may.
@@ -96,7 +110,7 @@ enum Seen {
     Free,
     /// A record: its word, and the same as it is stored.
     Record(Word, u64),
-    /// Free for the next lap.
+    /// Free for the next lap, or used in it already.
     Done,
     /// A lap ahead of `HEAD`: the ring is full up to here.
     Beyond,
@@ -113,14 +127,14 @@ struct Description {
 
 impl<R: Region> Cells<R> {
     /// The cells of a region, of `cell_len` bytes each.
-    pub(crate) fn new(region: R, cell_len: u32, key: u64, locked: bool) -> Self {
+    pub(crate) fn new(region: R, cell_len: u32, key: u64, rivals: Rivals) -> Self {
         let cell_bits = cell_len.trailing_zeros();
         Self {
             cell_bits,
             lap_bits: region.capacity().trailing_zeros() - cell_bits,
             region,
             key,
-            locked,
+            rivals,
         }
     }
 
@@ -192,16 +206,61 @@ impl<R: Region> Cells<R> {
     /// seen by the next.
     #[inline]
     fn change(&self, cell: u64, seen: u64, to: Word) -> bool {
-        let (position, to) = (self.position(cell), to.encode(self.key));
-        if !self.locked {
-            return self.region.replace_word(position, seen, to).is_ok();
+        if self.rivals.locked {
+            self.change_alone(cell, seen, to)
+        } else {
+            let to = to.encode(self.key);
+            self.region
+                .replace_word(self.position(cell), seen, to)
+                .is_ok()
         }
-        // The caller holds the lock, or owns the record.
+    }
+
+    /// The same where nobody else may change the word meanwhile.
+    #[inline]
+    fn change_alone(&self, cell: u64, seen: u64, to: Word) -> bool {
         let unchanged = self.load(cell) == seen;
         if unchanged {
-            self.region.store_word(position, to, Ordering::Release);
+            let to = to.encode(self.key);
+            self.region
+                .store_word(self.position(cell), to, Ordering::Release);
         }
         unchanged
+    }
+
+    /// Claims a free cell.
+    #[inline]
+    fn claim(&self, cell: u64, free: u64, to: Word) -> bool {
+        if self.rivals.claim {
+            self.change(cell, free, to)
+        } else {
+            self.change_alone(cell, free, to)
+        }
+    }
+
+    /// Takes a record.
+    #[inline]
+    fn take(&self, cell: u64, seen: u64, to: Word) -> bool {
+        if self.rivals.take {
+            self.change(cell, seen, to)
+        } else {
+            self.change_alone(cell, seen, to)
+        }
+    }
+
+    /// Changes the word of a record that the caller owns. Others change it only if the caller is dead;
+    /// where it could be marked so and still run, it has to make sure.
+    #[inline]
+    fn change_own(&self, cell: u64, seen: u64, to: Word) -> bool {
+        if self.region.settles() {
+            let to = to.encode(self.key);
+            // Release pairs with the acquire in `load`.
+            self.region
+                .store_word(self.position(cell), to, Ordering::Release);
+            true
+        } else {
+            self.change(cell, seen, to)
+        }
     }
 
     /// Looks at a cell where a record starts. `head` is any value that `HEAD` has had.
@@ -217,16 +276,25 @@ impl<R: Region> Cells<R> {
             return Ok(Seen::Stale);
         }
         let word = Word::decode(stored, self.key).ok_or(Corrupt)?;
-        let free = word.state == State::Free;
-        if free && word == self.free(cell) {
-            Ok(Seen::Free)
-        } else if free && word == self.freed(cell) {
+        if word.is_of_lap(self.lap(cell)) {
+            if word.state == State::Free {
+                Ok(Seen::Free)
+            } else if word.extent <= self.to_end(cell) {
+                Ok(Seen::Record(word, stored))
+            } else {
+                Err(Corrupt)
+            }
+        } else if word.is_of_lap(self.lap(cell).wrapping_add(1)) {
             Ok(Seen::Done)
-        } else if !free && word.is_of_lap(self.lap(cell)) && word.extent <= self.to_end(cell) {
-            Ok(Seen::Record(word, stored))
         } else {
             Err(Corrupt)
         }
+    }
+
+    /// Whether a cell from `HEAD` on is done with.
+    fn is_done(&self, cell: u64) -> bool {
+        Word::decode(self.load(cell), self.key)
+            .is_some_and(|word| word.is_of_lap(self.lap(cell).wrapping_add(1)))
     }
 
     /// Advances `HEAD` over all cells that are done with, and returns where it is.
@@ -234,7 +302,7 @@ impl<R: Region> Cells<R> {
         // Acquire pairs with the release in `replace64`: what is done with before HEAD has been read.
         let head = self.region.load64(HEAD, Ordering::Acquire);
         let mut end = head;
-        while end - head < self.count() && self.load(end) == self.freed(end).encode(self.key) {
+        while end - head < self.count() && self.is_done(end) {
             end += 1;
         }
         if end == head {

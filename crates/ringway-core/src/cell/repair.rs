@@ -21,7 +21,7 @@ impl<R: Region> Member<R> {
         self.enter(deadline)?;
         let tended = match self.role() {
             Role::Producer => self.clear_head(),
-            Role::Consumer => self.tend_until(self.obstacle.0),
+            Role::Consumer => self.tend_until(self.reach),
         };
         self.leave();
         tended.map_err(|Corrupt| Refused::Corrupt)
@@ -32,16 +32,22 @@ impl<R: Region> Member<R> {
         self.tend_until(u64::MAX).map(drop)
     }
 
-    /// Makes what lies at `HEAD` go away, if nobody lives to do it.
+    /// Advances `HEAD` as far as it goes, over what nobody lives to free as well. What then lies there is
+    /// this participant's obstacle. Whether it moved.
     pub(super) fn clear_head(&mut self) -> Result<bool, Corrupt> {
         let before = self.head;
         for _ in 0..=self.cells.count() {
             self.head = self.cells.advance_head();
-            let Seen::Record(word, stored) = self.cells.look(self.head, self.head)? else {
-                break;
-            };
-            if !self.repair(self.head, word, stored)? {
-                break;
+            // Fetched before it is judged: if it changes from now on, that is seen.
+            self.obstacle = (self.head, self.cells.load(self.head));
+            match self.cells.look(self.head, self.head)? {
+                Seen::Record(word, stored) => {
+                    if !self.repair(self.head, word, stored)? {
+                        break;
+                    }
+                }
+                Seen::Done | Seen::Stale => {}
+                Seen::Free | Seen::Beyond => break,
             }
         }
         Ok(self.head != before)

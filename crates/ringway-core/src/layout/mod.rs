@@ -241,6 +241,7 @@ impl Geometry {
     }
 
     /// A stream ring's.
+    #[cfg(any(test, feature = "verify"))]
     pub(crate) fn stream(capacity: u64) -> Option<Self> {
         Self::new(Kind::Spsc, Shape::Stream, 2, capacity)
     }

@@ -238,10 +238,12 @@ impl Region for Memory {
         }
     }
 
-    fn wait(&self, words: &[(usize, u32)], deadline: Option<MonotonicTime>) -> Wake {
-        let words = words
-            .iter()
-            .map(|&(offset, value)| (self.word32(offset), value));
+    fn wait_on(rings: &[(&Self, &[(usize, u32)])], deadline: Option<MonotonicTime>) -> Wake {
+        let words = rings.iter().flat_map(|(region, words)| {
+            words
+                .iter()
+                .map(|&(offset, value)| (region.word32(offset), value))
+        });
         futex::wait(words, deadline)
     }
 
@@ -251,6 +253,11 @@ impl Region for Memory {
 
     fn settle(&self) {
         liveness::settle();
+    }
+
+    #[inline]
+    fn settles(&self) -> bool {
+        self.asymmetric
     }
 
     #[inline]

@@ -70,12 +70,25 @@ pub(crate) trait Region {
     fn publish_fence(&self);
     /// The fence between saying that one sleeps and looking again.
     fn sleep_fence(&self);
-    /// Sleeps while each of the words (at most [`MOST_WORDS`]) holds the value beside it.
-    fn wait(&self, words: &[(usize, u32)], deadline: Option<MonotonicTime>) -> Wake;
+    /// Sleeps while each of the words of all `rings` (at most [`MOST_WORDS`]) holds the value beside it.
+    fn wait_on(rings: &[(&Self, &[(usize, u32)])], deadline: Option<MonotonicTime>) -> Wake
+    where
+        Self: Sized;
+    /// Sleeps while each of the words holds the value beside it.
+    fn wait(&self, words: &[(usize, u32)], deadline: Option<MonotonicTime>) -> Wake
+    where
+        Self: Sized,
+    {
+        Self::wait_on(&[(self, words)], deadline)
+    }
     /// Wakes all that sleep on the word at `offset`.
     fn wake(&self, offset: usize);
-    /// Returns when a process that is marked dead can do nothing more to the region.
+    /// Returns when a process that is marked dead can do nothing more to the region, if
+    /// [`settles`](Self::settles).
     fn settle(&self);
+    /// Whether [`settle`](Self::settle) can keep its promise. If not, one that is marked dead may execute
+    /// a few more instructions, so nobody may change by a plain store what others repair.
+    fn settles(&self) -> bool;
 
     /// Whether this process is a child of `fork` that inherited the region.
     fn is_forked(&self) -> bool;

@@ -22,7 +22,11 @@ struct Words {
     /// One for each word of data: loom panics if payload is written while it may still be read, or
     /// read before it is sure to be written.
     races: Vec<UnsafeCell<()>>,
-    kernel: Mutex<()>,
+}
+
+/// What sleeps and wakes: one for all rings of a model.
+struct Kernel {
+    lock: Mutex<()>,
     sleepers: Condvar,
 }
 
@@ -35,6 +39,7 @@ unsafe impl Send for Words {}
 #[derive(Clone)]
 pub(crate) struct Model {
     words: Arc<Words>,
+    kernel: Arc<Kernel>,
 }
 
 impl Model {
@@ -59,17 +64,18 @@ impl Model {
             .collect();
         let data = (0..capacity / 8).map(|_| AtomicU64::new(0)).collect();
         let races = (0..capacity / 8).map(|_| UnsafeCell::new(())).collect();
-        let (kernel, sleepers) = (Mutex::new(()), Condvar::new());
         let words = Words {
             control32,
             control64,
             data,
             races,
-            kernel,
-            sleepers,
         };
         Self {
             words: Arc::new(words),
+            kernel: Arc::new(Kernel {
+                lock: Mutex::new(()),
+                sleepers: Condvar::new(),
+            }),
         }
     }
 
@@ -185,24 +191,31 @@ impl Region for Model {
         fence(Ordering::SeqCst);
     }
 
-    fn wait(&self, words: &[(usize, u32)], _: Option<MonotonicTime>) -> Wake {
-        let kernel = self.words.kernel.lock().unwrap();
-        let unchanged = |(offset, value): &(usize, u32)| {
-            self.words.control32[offset].load(Ordering::Acquire) == *value
+    /// All rings of a model have one kernel.
+    fn wait_on(rings: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
+        let kernel = rings[0].0.kernel.lock.lock().unwrap();
+        let unchanged = |(model, words): &(&Self, &[(usize, u32)])| {
+            words.iter().all(|(offset, value)| {
+                model.words.control32[offset].load(Ordering::Acquire) == *value
+            })
         };
-        if words.iter().all(unchanged) {
-            drop(self.words.sleepers.wait(kernel).unwrap());
+        if rings.iter().all(unchanged) {
+            drop(rings[0].0.kernel.sleepers.wait(kernel).unwrap());
         }
         Wake::Check
     }
 
     fn wake(&self, _: usize) {
-        let _kernel = self.words.kernel.lock().unwrap();
-        self.words.sleepers.notify_all();
+        let _kernel = self.kernel.lock.lock().unwrap();
+        self.kernel.sleepers.notify_all();
     }
 
     fn settle(&self) {
         fence(Ordering::SeqCst);
+    }
+
+    fn settles(&self) -> bool {
+        true
     }
 
     fn is_forked(&self) -> bool {

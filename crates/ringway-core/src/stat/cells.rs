@@ -43,13 +43,10 @@ fn used_cells(view: &View, cell_len: u32) -> u64 {
         let offset = geometry.data_offset() + index * u64::from(cell_len);
         let stored = view.load64(offset as usize).unwrap_or(0);
         match Word::decode(stored, key) {
-            // The first cell that nobody has claimed, or one that is done with.
-            Some(word) if word.state == State::Free => {
-                if word.is_of_lap(head.wrapping_add(at) / cells) {
-                    break;
-                }
-                at += 1;
-            }
+            // Done with.
+            Some(word) if !word.is_of_lap(head.wrapping_add(at) / cells) => at += 1,
+            // Not claimed yet.
+            Some(word) if word.state == State::Free => break,
             Some(word) => {
                 used += word.extent;
                 at += word.extent;

@@ -10,7 +10,9 @@ use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::liveness::Liveness;
 use crate::region::Region;
 use crate::wait::lull::Lull;
-use crate::wait::{Terms, Wait, Waited, eventcount};
+use crate::wait::several::{Bed, Candidate};
+use crate::wait::watch::Watch;
+use crate::wait::{Blocked, Terms, Wait, Waited, eventcount};
 
 /// How often to poll before the first pause.
 pub(crate) const EAGER_POLLS: u32 = 1024;
@@ -241,6 +243,21 @@ impl<R: Region> Consumer<R> {
         self.region.load_word(self.head, Ordering::Relaxed) != VACANT
     }
 
+    /// Copies a message to the start of `buffer` and releases it, if it fits.
+    #[inline]
+    pub(crate) fn take_into(
+        &mut self,
+        found: &Found,
+        buffer: &mut [u8],
+    ) -> Result<usize, RecvError> {
+        let Some(target) = buffer.get_mut(..found.len) else {
+            return Err(RecvError::BufferTooSmall { len: found.len });
+        };
+        self.region.read(found.payload, target);
+        self.release(found, 1);
+        Ok(found.len)
+    }
+
     /// Releases `messages` messages, `last` being the last of them: acknowledges them, gives their
     /// space to the producer, and wakes it if it sleeps.
     #[inline]
@@ -264,4 +281,34 @@ impl<R: Region> Consumer<R> {
             CONSUMER.close(PRODUCER, &self.region);
         }
     }
+}
+
+impl<R: Region> Candidate for Consumer<R> {
+    type Region = R;
+
+    fn region(&self) -> &R {
+        &self.region
+    }
+
+    fn is_due(&mut self) -> bool {
+        self.peek() != Err(RecvError::Empty)
+    }
+
+    fn has_changed(&mut self) -> bool {
+        self.may_retry()
+    }
+
+    fn prepare(&mut self) -> Watch {
+        Blocked::prepare(self)
+    }
+
+    fn cancel(&mut self) {
+        Blocked::cancel(self);
+    }
+
+    fn bed(&self) -> Bed<'_> {
+        Bed::Words
+    }
+
+    fn drain(&mut self) {}
 }

@@ -55,6 +55,7 @@ use crate::layout::participant::{LIVENESS, Role, slot_offset};
 use crate::liveness::Liveness;
 use crate::region::Region;
 use crate::sys::futex::{MonotonicTime, Wake};
+use crate::wait::watch::Watch;
 use crate::wait::{Blocked, eventcount};
 
 /// What is known of the other side of a ring.
@@ -148,26 +149,25 @@ pub(crate) trait OneSide {
 }
 
 impl<S: OneSide> Blocked for S {
-    /// The peer's liveness word. Fetched before the peer is judged: if it dies in between, the kernel
-    /// refuses to sleep on the old value.
-    type Watch = u32;
-
-    fn prepare(&mut self) -> u32 {
+    /// Also watches a peer that is not there yet: one that attaches may die before it can notify, and
+    /// the kernel wakes all the same.
+    fn prepare(&mut self) -> Watch {
         let (own, peer) = S::SIDES;
         eventcount::prepare(self.region(), own.event);
-        self.region().load32(peer.liveness, Ordering::Relaxed)
+        let mut watch = Watch::of(own.event);
+        let word = self.region().load32(peer.liveness, Ordering::Relaxed);
+        watch.add(peer.liveness, word);
+        watch
     }
 
     fn cancel(&mut self) {
         eventcount::cancel(self.region(), S::SIDES.0.event);
     }
 
-    /// Also watches a peer that is not there yet: one that attaches may die before it can notify, and
-    /// the kernel wakes all the same.
-    fn sleep(&mut self, peer_word: &u32, deadline: Option<MonotonicTime>) -> Wake {
-        let (own, peer) = S::SIDES;
-        let words = [(own.event, eventcount::ASLEEP), (peer.liveness, *peer_word)];
-        self.region().wait(&words, deadline)
+    fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake {
+        let woken = self.region().wait(watch.words(), deadline);
+        watch.pass_on(self.region());
+        woken
     }
 
     fn in_vain(&mut self) -> bool {
@@ -175,12 +175,7 @@ impl<S: OneSide> Blocked for S {
         if peer.is_closed(region) {
             return true;
         }
-        let dead = peer.liveness(region) == Liveness::Dead;
-        if dead {
-            // The kernel woke one of those who sleep on this word; pass it on.
-            region.wake(peer.liveness);
-        }
-        dead
+        peer.liveness(region) == Liveness::Dead
     }
 
     fn peer(&self) -> Peer {

@@ -96,6 +96,7 @@ pub(crate) struct Primitives {
     /// `None`: the eventcount's futex words.
     pub(crate) bell: Option<Arc<dyn Bell>>,
     /// Rings the bell for deaths. To be kept as long as the bell is slept on.
+    #[expect(dead_code, reason = "held for its thread")]
     pub(crate) watcher: Option<Watcher>,
 }
 
@@ -209,7 +210,8 @@ pub(crate) fn open(
         return Ok(none);
     }
     let participants = header.geometry.participants();
-    let watch = |alarm: Box<dyn Fn() + Send>| Watcher::start(attempt, map, participants, alarm);
+    let watch =
+        |alarm: Box<dyn Fn() + Send>| Watcher::start(attempt, map, participants, slot, alarm);
     match header.sync {
         Sync::Futex => Ok(none),
         Sync::Pthread => Ok(Primitives {

@@ -1,8 +1,9 @@
 //! The watcher: a thread that rings its handle's bell when a participant dies, comes or goes.
 //!
 //! A semaphore or a queue cannot be waited for together with liveness words; the watcher waits for those.
-//! It sleeps on the words of *all* slots, also of free ones: who takes a slot may die before it has told
-//! anybody, and the kernel wakes all the same.
+//! It sleeps on the words of *all* other slots, also of free ones: who takes a slot may die before it has
+//! told anybody, and the kernel wakes all the same. Not on its own: the kernel, which wakes one, could
+//! give the news of this process's death to this very thread, that is about to die with it.
 //!
 //! | a process dies | it leaves | who repairs |
 //! |---|---|---|
@@ -39,18 +40,19 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Watches over the participants of the cell ring in `map`. `alarm` is called at once, and then
+    /// Watches over the participants of the cell ring in `map`, but the one in slot `own`. `alarm` is called at once, and then
     /// whenever one may have died, come or gone.
     pub(super) fn start(
         attempt: Attempt<'_>,
         map: &Arc<Map>,
         participants: u32,
+        own: u32,
         alarm: Box<dyn Fn() + Send>,
     ) -> Result<Self, Error> {
         let stop = Arc::new(AtomicU32::new(0));
         let (watched, told) = (Arc::clone(map), Arc::clone(&stop));
         let thread = keeper::spawn("ringway-watcher", move || {
-            watch(&watched, participants, &told, &alarm);
+            watch(&watched, participants, own, &told, &alarm);
         })
         .map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
         Ok(Self {
@@ -61,8 +63,10 @@ impl Watcher {
     }
 }
 
-fn watch(map: &Map, participants: u32, stop: &AtomicU32, alarm: &dyn Fn()) {
-    let slots = (0..participants).map(|slot| slot_offset(slot) + LIVENESS);
+fn watch(map: &Map, participants: u32, own: u32, stop: &AtomicU32, alarm: &dyn Fn()) {
+    let slots = (0..participants)
+        .filter(|&slot| slot != own)
+        .map(|slot| slot_offset(slot) + LIVENESS);
     let offsets = [CONSUMERS_CHANGED, PRODUCERS_CHANGED]
         .into_iter()
         .chain(slots);

@@ -2,10 +2,14 @@
 
 pub(crate) mod eventcount;
 pub(crate) mod lull;
+pub(crate) mod several;
+pub(crate) mod watch;
 
 use std::time::{Duration, Instant};
 
 use crate::stream::Peer;
+use watch::Watch;
+
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// How long a blocked call spins before it lets the kernel put it to sleep.
@@ -39,7 +43,7 @@ impl Default for Wait {
 
 /// For how long a spinning side believes that its peer is running. After that it offers its processor
 /// with each check: the peer may be waiting for that very one.
-const PATIENCE: Duration = Duration::from_micros(100);
+const PATIENCE: Duration = Duration::from_micros(5);
 
 impl Wait {
     /// Whether to poll at all before sleeping.
@@ -63,15 +67,13 @@ const POLLS_PER_CHECK: u32 = 64;
 
 /// One participant of a ring, as it waits for others.
 pub(crate) trait Blocked {
-    /// What it sleeps on.
-    type Watch;
     /// Says that it is about to sleep. It must look again after this, and then either
     /// [`cancel`](Self::cancel) or [`sleep`](Self::sleep).
-    fn prepare(&mut self) -> Self::Watch;
+    fn prepare(&mut self) -> Watch;
     /// Takes [`prepare`](Self::prepare) back.
     fn cancel(&mut self);
     /// Sleeps until it is woken, somebody that it watches dies, or the deadline passes.
-    fn sleep(&mut self, watch: &Self::Watch, deadline: Option<MonotonicTime>) -> Wake;
+    fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake;
     /// Whether those for whom it waits have closed or died, so that waiting is in vain.
     fn in_vain(&mut self) -> bool;
     /// What is known of those for whom it waits.

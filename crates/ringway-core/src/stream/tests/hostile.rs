@@ -123,11 +123,14 @@ impl Region for Liar {
     fn claim_fence(&self) {}
     fn publish_fence(&self) {}
     fn sleep_fence(&self) {}
-    fn wait(&self, _: &[(usize, u32)], _: Option<MonotonicTime>) -> Wake {
+    fn wait_on(_: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
         Wake::TimedOut
     }
     fn wake(&self, _: usize) {}
     fn settle(&self) {}
+    fn settles(&self) -> bool {
+        true
+    }
     fn is_forked(&self) -> bool {
         false
     }
