@@ -4,16 +4,25 @@ use std::path::PathBuf;
 use std::process::exit;
 use std::time::Duration;
 
-const USAGE: &str = "\
-compare: ringway beside its limits and its peers, between two processes
+use ringway::Sync;
 
-    --work rtt,sleep,oneway,copy   what to measure (default: all)
+use crate::crowd::Shape;
+
+const USAGE: &str = "\
+compare: ringway beside its limits and its peers, between processes
+
+    --work rtt,sleep,sleep-sync,oneway,copy,many
+                                   what to measure (default: all)
+    --shapes 1:1,2:1,1:2,2:2       producers and consumers of `many` (default: these)
+    --syncs futex,pthread,posix-sem,sysv-sem,mqueue
+                                   kinds of synchronisation of `sleep-sync` (default: all)
     --sizes 64,4K,1M               message sizes (default: all that are built in)
     --rings 64K,1M,16M             ring sizes (default: by work)
     --rounds N                     rounds (default: 21)
-    --burst-ms N                   length of a burst (default: 10)
+    --burst-ms N                   length of a burst (default: 10; `many`: 20)
     --only NAME,NAME               only contestants whose name begins so (the limit always runs)
-    --cpus A,B                     the two processors (default: the first two allowed)
+    --cpus A,B,...                 the processors (default: the first that are allowed: two, or for
+                                   `many` as many as there are processes)
     --json FILE                    append one JSON object per row, with every round's ratio
 ";
 
@@ -23,32 +32,53 @@ pub enum Work {
     RoundTrip,
     /// The same, both sides sleeping.
     Sleep,
+    /// The same, by what the two sleep on.
+    SleepSync,
     /// Flat out in one direction.
     OneWay,
     /// Flat out, messages so large that copying them is the work.
     Copy,
+    /// Flat out, several producers or consumers.
+    Many,
+}
+
+/// What a work is done with, apart from sizes. Each is a measurement of its own, with a limit of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    Only,
+    Sync(Sync),
+    Shape(Shape),
 }
 
 impl Work {
-    pub const ALL: [Self; 4] = [Self::RoundTrip, Self::Sleep, Self::OneWay, Self::Copy];
+    pub const ALL: [Self; 6] = [
+        Self::RoundTrip,
+        Self::Sleep,
+        Self::SleepSync,
+        Self::OneWay,
+        Self::Copy,
+        Self::Many,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::RoundTrip => "rtt",
             Self::Sleep => "sleep",
+            Self::SleepSync => "sleep-sync",
             Self::OneWay => "oneway",
             Self::Copy => "copy",
+            Self::Many => "many",
         }
     }
 
     /// Whether each message is timed, and less is better.
     pub fn is_latency(self) -> bool {
-        matches!(self, Self::RoundTrip | Self::Sleep)
+        matches!(self, Self::RoundTrip | Self::Sleep | Self::SleepSync)
     }
 
     pub fn sizes(self) -> &'static [u64] {
         match self {
-            Self::RoundTrip | Self::Sleep => &[64],
+            Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Many => &[64],
             Self::OneWay => &[8, 64, 256],
             Self::Copy => &[4 << 10, 64 << 10, 1 << 20],
         }
@@ -60,6 +90,23 @@ impl Work {
             Self::Sleep => &[4 << 20],
             Self::OneWay => &[64 << 10, 1 << 20, 4 << 20, 16 << 20],
             Self::Copy => &[1 << 20, 4 << 20, 16 << 20],
+            // 1024 and 8192 cells of two lines.
+            Self::Many => &[128 << 10, 1 << 20],
+            Self::SleepSync => &[128 << 10],
+        }
+    }
+
+    /// Length of a burst: where processes share processors, several turns of each.
+    pub fn burst(self) -> Duration {
+        Duration::from_millis(if self == Self::Many { 20 } else { 10 })
+    }
+
+    /// Contestants that others are shown relative to.
+    pub fn peers(self) -> &'static [&'static str] {
+        match self {
+            Self::RoundTrip | Self::OneWay | Self::Copy => &["shmem-ipc"],
+            Self::Sleep | Self::SleepSync => &[],
+            Self::Many => &["boost polled", "iceoryx2 polled"],
         }
     }
 }
@@ -70,9 +117,11 @@ pub struct Args {
     pub sizes: Option<Vec<u64>>,
     pub rings: Option<Vec<u64>>,
     pub rounds: u32,
-    pub burst: Duration,
+    pub burst: Option<Duration>,
+    pub shapes: Vec<Shape>,
+    pub syncs: Vec<Sync>,
     pub only: Option<Vec<String>>,
-    pub cpus: Option<(usize, usize)>,
+    pub cpus: Option<Vec<usize>>,
     pub json: Option<PathBuf>,
 }
 
@@ -84,7 +133,14 @@ impl Args {
             sizes: None,
             rings: None,
             rounds: 21,
-            burst: Duration::from_millis(10),
+            burst: None,
+            shapes: [(1, 1), (2, 1), (1, 2), (2, 2)]
+                .map(|(producers, consumers)| Shape {
+                    producers,
+                    consumers,
+                })
+                .to_vec(),
+            syncs: Sync::ALL.to_vec(),
             only: None,
             cpus: None,
             json: None,
@@ -104,12 +160,26 @@ impl Args {
         args
     }
 
+    /// The variants of a work.
+    pub fn variants(&self, work: Work) -> Vec<Variant> {
+        match work {
+            Work::Many => self.shapes.iter().copied().map(Variant::Shape).collect(),
+            Work::SleepSync => self.syncs.iter().copied().map(Variant::Sync).collect(),
+            _ => vec![Variant::Only],
+        }
+    }
+
     fn set(&mut self, option: &str, value: &str) -> Option<()> {
         let list = || value.split(',');
         match option {
             "--work" => {
                 let work = |name| Work::ALL.into_iter().find(|work| work.name() == name);
                 self.works = list().map(work).collect::<Option<_>>()?;
+            }
+            "--shapes" => self.shapes = list().map(Shape::parse).collect::<Option<_>>()?,
+            "--syncs" => {
+                let sync = |name| Sync::ALL.into_iter().find(|sync| sync.name() == name);
+                self.syncs = list().map(sync).collect::<Option<_>>()?;
             }
             "--sizes" => self.sizes = Some(list().map(bytes).collect::<Option<_>>()?),
             "--rings" => {
@@ -128,17 +198,37 @@ impl Args {
                     .parse()
                     .ok()
                     .filter(|time| (1..=1000).contains(time))?;
-                self.burst = Duration::from_millis(milliseconds);
+                self.burst = Some(Duration::from_millis(milliseconds));
             }
             "--only" => self.only = Some(list().map(str::to_owned).collect()),
             "--cpus" => {
-                let (first, second) = value.split_once(',')?;
-                self.cpus = Some((first.parse().ok()?, second.parse().ok()?));
+                let cpus: Option<Vec<usize>> = list().map(|cpu| cpu.parse().ok()).collect();
+                self.cpus = Some(cpus.filter(|cpus| cpus.len() > 1)?);
             }
             "--json" => self.json = Some(value.into()),
             _ => return None,
         }
         Some(())
+    }
+}
+
+impl Variant {
+    /// The work as tables name it.
+    pub fn label(self, work: Work) -> String {
+        let name = work.name();
+        match self {
+            Self::Only => name.to_owned(),
+            Self::Sync(sync) => format!("{name} {}", sync.name()),
+            Self::Shape(shape) => format!("{name} {}:{}", shape.producers, shape.consumers),
+        }
+    }
+
+    /// Who runs on which processor.
+    pub fn placement(self, cpus: &[usize]) -> Vec<usize> {
+        match self {
+            Self::Shape(shape) => shape.placement(cpus),
+            _ => cpus[..2].to_vec(),
+        }
     }
 }
 

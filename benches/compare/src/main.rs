@@ -1,40 +1,50 @@
-//! ringway beside its limits and its peers, in short bursts between two processes. See
+//! ringway beside its limits and its peers, in short bursts between processes. See
 //! `benches/README.md`.
 
 mod args;
 mod clock;
 mod contestants;
+mod crowd;
 mod measure;
 mod memory;
 mod message;
-mod pair;
+mod process;
 mod table;
+mod team;
 mod track;
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::ExitCode;
 
-use args::{Args, Work};
+use args::{Args, Variant, Work};
 use contestants::{Contestant, Roster};
 use measure::{Measurement, Score};
-use pair::Pair;
 use table::Row;
+use team::Team;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let cpus = args.cpus.or_else(pair::two_processors);
-    if cpus.is_none() {
-        eprintln!("compare: one processor only; two processes that spin on it tell nothing");
+    let cpus = args.cpus.clone().unwrap_or_else(process::processors);
+    if cpus.len() < 2 {
+        eprintln!("compare: one processor only; processes that spin on it tell nothing");
         return ExitCode::FAILURE;
     }
     for &work in &args.works {
         println!("{}", table::heading(work));
-        for &size in args.sizes.as_deref().unwrap_or(work.sizes()) {
-            // Each in a process of its own, so that it starts with one thread, may fork, and leaves
-            // no memory behind.
-            if !in_a_child(|prefix| run(&args, work, size, prefix, cpus)) {
-                return ExitCode::FAILURE;
+        for variant in args.variants(work) {
+            for &size in args.sizes.as_deref().unwrap_or(work.sizes()) {
+                let run = Run {
+                    args: &args,
+                    work,
+                    variant,
+                    size,
+                };
+                // Each in a process of its own, so that it starts with one thread, may fork, and
+                // leaves no memory behind.
+                if !in_a_child(|prefix| run.run(prefix, &cpus)) {
+                    return ExitCode::FAILURE;
+                }
             }
         }
         println!();
@@ -50,72 +60,71 @@ fn in_a_child(body: impl FnOnce(&str)) -> bool {
     // SAFETY: this process never has a second thread.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        pair::die_with(own as libc::pid_t);
+        process::die_with(own as libc::pid_t);
         body(&prefix);
         std::process::exit(0);
     }
     let mut status = 0;
     // SAFETY: waits for our own child and writes the status.
     let waited = unsafe { libc::waitpid(child, &mut status, 0) };
-    for entry in std::fs::read_dir("/dev/shm")
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            // It may go by itself in between.
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
+    contestants::clean_up(child as u32, &prefix);
     child > 0 && waited == child && status == 0
 }
 
-fn run(args: &Args, work: Work, size: u64, prefix: &str, cpus: Option<(usize, usize)>) {
-    let rings = args.rings.as_deref().unwrap_or(work.rings());
-    let Some(mut contestants) = Roster::new(work, rings, prefix).contestants(size) else {
-        eprintln!(
-            "compare: {} is not built for messages of {size} bytes; left out",
-            work.name()
-        );
-        return;
-    };
-    contestants.retain(|contestant| contestant.is_limit || is_wanted(args, contestant.name));
-    if contestants.is_empty() {
-        eprintln!("compare: no contestant is left for {size} bytes");
-        return;
-    }
-    let mut pair = Pair::start(contestants, cpus);
-    let measurement = Measurement::new(&mut pair, args.burst, work.is_latency(), size);
-    let scores = measurement.run(args.rounds);
-    report(args, work, size, pair.contestants(), &scores);
-    pair.finish();
+/// One measurement: its contestants are open together.
+struct Run<'a> {
+    args: &'a Args,
+    work: Work,
+    variant: Variant,
+    size: u64,
 }
 
-fn is_wanted(args: &Args, name: &str) -> bool {
-    args.only
-        .as_ref()
-        .is_none_or(|only| only.iter().any(|start| name.starts_with(start.as_str())))
-}
-
-fn report(args: &Args, work: Work, size: u64, contestants: &[Contestant], scores: &[Score]) {
-    let mut json = String::new();
-    for (contestant, score) in contestants.iter().zip(scores) {
-        let peer = contestants
-            .iter()
-            .position(|other| other.name == "shmem-ipc" && other.ring == contestant.ring)
-            .map(|index| &scores[index]);
-        let row = Row {
-            work,
-            size,
-            contestant,
-            score,
-            peer,
+impl Run<'_> {
+    fn run(&self, prefix: &str, cpus: &[usize]) {
+        let Self { args, work, .. } = *self;
+        let label = self.variant.label(work);
+        let rings = args.rings.as_deref().unwrap_or(work.rings());
+        let roster = Roster::new(work, self.variant, rings, prefix);
+        let Some(mut contestants) = roster.contestants(self.size) else {
+            let size = self.size;
+            eprintln!("compare: {label} is not built for messages of {size} bytes; left out");
+            return;
         };
-        println!("{}", row.markdown());
-        json += &row.json();
-        json.push('\n');
+        contestants.retain(|contestant| contestant.is_limit || is_wanted(args, contestant.name));
+        if contestants.is_empty() {
+            eprintln!("compare: no contestant is left for {} bytes", self.size);
+            return;
+        }
+        let mut team = Team::start(contestants, &self.variant.placement(cpus));
+        let burst = args.burst.unwrap_or(work.burst());
+        let measurement = Measurement::new(&mut team, burst, work.is_latency(), self.size);
+        let scores = measurement.run(args.rounds);
+        self.report(&label, team.contestants(), &scores);
+        team.finish();
     }
-    if let Some(path) = &args.json {
+
+    fn report(&self, label: &str, contestants: &[Contestant], scores: &[Score]) {
+        let mut json = String::new();
+        for (contestant, score) in contestants.iter().zip(scores) {
+            let peer = |name: &&str| {
+                let index = contestants
+                    .iter()
+                    .position(|other| other.name == *name && other.ring == contestant.ring)?;
+                Some(&scores[index])
+            };
+            let row = Row {
+                work: self.work,
+                label,
+                size: self.size,
+                contestant,
+                score,
+                peers: self.work.peers().iter().map(peer).collect(),
+            };
+            println!("{}", row.markdown());
+            json += &row.json();
+            json.push('\n');
+        }
+        let Some(path) = &self.args.json else { return };
         let written = OpenOptions::new()
             .create(true)
             .append(true)
@@ -126,4 +135,10 @@ fn report(args: &Args, work: Work, size: u64, contestants: &[Contestant], scores
             std::process::exit(1);
         }
     }
+}
+
+fn is_wanted(args: &Args, name: &str) -> bool {
+    args.only
+        .as_ref()
+        .is_none_or(|only| only.iter().any(|start| name.starts_with(start.as_str())))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::clock;
-use crate::pair::{Burst, Pair};
+use crate::team::{Burst, Team};
 
 /// Most laps that a burst may record.
 const MOST_LAPS: u64 = 1 << 18;
@@ -29,7 +29,7 @@ pub struct Score {
 }
 
 pub struct Measurement<'a> {
-    pair: &'a mut Pair,
+    team: &'a mut Team,
     target: Duration,
     is_latency: bool,
     message_size: u64,
@@ -41,8 +41,8 @@ pub struct Measurement<'a> {
 }
 
 impl<'a> Measurement<'a> {
-    pub fn new(pair: &'a mut Pair, target: Duration, is_latency: bool, message_size: u64) -> Self {
-        let contestants = pair.contestants().len();
+    pub fn new(team: &'a mut Team, target: Duration, is_latency: bool, message_size: u64) -> Self {
+        let contestants = team.contestants().len();
         let laps = if is_latency {
             vec![1; MOST_LAPS as usize]
         } else {
@@ -51,7 +51,7 @@ impl<'a> Measurement<'a> {
         let nanoseconds_per_tick = clock::nanoseconds_per_tick();
         let (next, counts) = (vec![1; contestants], vec![0; contestants]);
         Self {
-            pair,
+            team,
             target,
             is_latency,
             message_size,
@@ -93,7 +93,7 @@ impl<'a> Measurement<'a> {
 
     /// The limit that this contestant is measured against; for a limit, itself.
     fn limit_of(&self, contestant: usize) -> usize {
-        let list = self.pair.contestants();
+        let list = self.team.contestants();
         let ring = list[contestant].ring;
         let same_ring = list
             .iter()
@@ -106,7 +106,7 @@ impl<'a> Measurement<'a> {
     /// Goes round the ring twice, so that every page and line has been used, and finds out how many
     /// messages make a burst.
     fn warm_up(&mut self, contestant: usize) {
-        let ring = self.pair.contestants()[contestant].ring.unwrap_or(0);
+        let ring = self.team.contestants()[contestant].ring.unwrap_or(0);
         let twice_round = 2 * ring / self.message_size;
         self.counts[contestant] = if self.is_latency {
             100
@@ -154,7 +154,7 @@ impl<'a> Measurement<'a> {
         let first = self.next[contestant];
         self.next[contestant] += count;
         let burst = self
-            .pair
+            .team
             .burst(contestant, first..first + count, &mut self.laps);
         let factor = self.target.as_nanos() as f64 / burst.nanoseconds.max(1) as f64;
         let wanted = (count as f64 * factor.clamp(0.5, 4.0)) as u64;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-/// Shared, zeroed memory. Never unmapped: it lives as long as the pair of processes.
+/// Shared, zeroed memory. Never unmapped: it lives as long as the processes.
 pub struct Shared {
     base: *mut u8,
     len: usize,
@@ -68,5 +68,28 @@ pub fn spin_until(mut ready: impl FnMut() -> bool) {
     }
     while !ready() {
         std::hint::spin_loop();
+    }
+}
+
+/// Polls, with a pause between, before the first offer of the processor.
+pub const PATIENT_POLLS: u32 = 128;
+
+/// For processes that share processors: pauses, then yields to whoever else wants to run.
+#[inline(always)]
+pub fn yield_until(mut ready: impl FnMut() -> bool) {
+    let mut polls = 0;
+    while !ready() {
+        pause_or_yield(polls);
+        polls += 1;
+    }
+}
+
+/// What to do after so many polls in vain.
+#[inline(always)]
+pub fn pause_or_yield(polls: u32) {
+    if polls < PATIENT_POLLS {
+        std::hint::spin_loop();
+    } else {
+        std::thread::yield_now();
     }
 }

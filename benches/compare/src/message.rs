@@ -5,11 +5,29 @@
 const DENSE_WORDS: usize = 32;
 const SPARSE_STEP: usize = 128;
 
+/// Odd, so that multiplying by it loses nothing.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+/// What undoes it, modulo 2^64: Newton's method, from the five bits that any odd number is right in.
+const UNDO: u64 = {
+    let mut inverse = FACTOR.wrapping_mul(3) ^ 2;
+    let mut step = 0;
+    while step < 4 {
+        inverse = inverse.wrapping_mul(2_u64.wrapping_sub(FACTOR.wrapping_mul(inverse)));
+        step += 1;
+    }
+    inverse
+};
+const _: () = assert!(FACTOR.wrapping_mul(UNDO) == 1);
+
 #[inline(always)]
 pub fn word(number: u64, index: usize) -> u64 {
-    number
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        .wrapping_add(index as u64)
+    number.wrapping_mul(FACTOR).wrapping_add(index as u64)
+}
+
+/// The number of the message that begins with this word.
+#[inline(always)]
+pub fn number_of(first_word: u64) -> u64 {
+    first_word.wrapping_mul(UNDO)
 }
 
 /// Makes `message` the one with this number.

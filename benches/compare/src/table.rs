@@ -35,24 +35,44 @@ impl Spread {
     }
 }
 
-pub fn heading(work: Work) -> &'static str {
-    if work.is_latency() {
-        "| work | size | ring | contestant | p50 to raw: median (p10-p90) | mean to raw | p99.9 to raw \
-         | p50 to shmem-ipc | p50 / p99 / p99.9 ns |\n|---|---|---|---|---|---|---|---|---|"
-    } else {
-        "| work | size | ring | contestant | rate to raw: median (p10-p90) | rate to shmem-ipc \
-         | median |\n|---|---|---|---|---|---|---|"
+pub fn heading(work: Work) -> String {
+    let mut columns = vec!["work", "size", "ring", "contestant"];
+    let mut to_peers = Vec::new();
+    for peer in work.peers() {
+        let measure = if work.is_latency() { "p50" } else { "rate" };
+        to_peers.push(format!("{measure} to {peer}"));
     }
+    let to_peers = to_peers.iter().map(String::as_str);
+    if work.is_latency() {
+        columns.extend([
+            "p50 to raw: median (p10-p90)",
+            "mean to raw",
+            "p99.9 to raw",
+        ]);
+        columns.extend(to_peers);
+        columns.push("p50 / p99 / p99.9 ns");
+    } else {
+        columns.push("rate to raw: median (p10-p90)");
+        columns.extend(to_peers);
+        columns.push("median");
+    }
+    format!(
+        "| {} |\n|{}",
+        columns.join(" | "),
+        "---|".repeat(columns.len())
+    )
 }
 
 /// A row of the work's table.
 pub struct Row<'a> {
     pub work: Work,
+    /// The work and its variant.
+    pub label: &'a str,
     pub size: u64,
     pub contestant: &'a Contestant,
     pub score: &'a Score,
-    /// shmem-ipc with the same ring, if it took part.
-    pub peer: Option<&'a Score>,
+    /// The work's peers with the same ring, if they took part.
+    pub peers: Vec<Option<&'a Score>>,
 }
 
 impl Row<'_> {
@@ -69,8 +89,7 @@ impl Row<'_> {
     }
 
     /// Round by round, each side of the pair relative to the limit beside it.
-    fn to_peer(&self, measure: impl Fn(&Sample) -> f64) -> Option<Spread> {
-        let peer = self.peer?;
+    fn to_peer(&self, peer: &Score, measure: impl Fn(&Sample) -> f64) -> Option<Spread> {
         let both = self.score.rounds.iter().zip(&peer.rounds);
         Spread::of(both.map(|((own, limit), (peer, beside))| {
             (measure(own) / measure(limit)) / (measure(peer) / measure(beside))
@@ -82,36 +101,36 @@ impl Row<'_> {
         let short = |spread: Option<Spread>| {
             spread.map_or("-".to_owned(), |spread| format!("{:.2}", spread.median))
         };
-        let start = format!(
-            "| {} | {} | {} | {} |",
-            self.work.name(),
+        let measure = |sample: &Sample| {
+            if self.work.is_latency() {
+                sample.p50
+            } else {
+                sample.rate
+            }
+        };
+        let mut columns = vec![
+            self.label.to_owned(),
             show_bytes(self.size),
             self.ring(),
-            self.contestant.name
-        );
+            self.contestant.name.to_owned(),
+            show(Spread::of(self.ratios(measure))),
+        ];
         if self.work.is_latency() {
-            let laps = &self.score.laps;
-            format!(
-                "{start} {} | {} | {} | {} | {} / {} / {} |",
-                show(Spread::of(self.ratios(|sample| sample.p50))),
-                short(Spread::of(self.ratios(|sample| 1.0 / sample.rate))),
-                show(Spread::of(self.ratios(|sample| sample.p999))),
-                short(self.to_peer(|sample| sample.p50)),
-                laps.value_at_quantile(0.5),
-                laps.value_at_quantile(0.99),
-                laps.value_at_quantile(0.999),
-            )
-        } else {
-            format!(
-                "{start} {} | {} | {} |",
-                show(Spread::of(self.ratios(|sample| sample.rate))),
-                short(self.to_peer(|sample| sample.rate)),
-                self.absolute(),
-            )
+            columns.push(short(Spread::of(self.ratios(|sample| 1.0 / sample.rate))));
+            columns.push(show(Spread::of(self.ratios(|sample| sample.p999))));
         }
+        for peer in &self.peers {
+            columns.push(short(peer.and_then(|peer| self.to_peer(peer, measure))));
+        }
+        columns.push(self.absolute());
+        format!("| {} |", columns.join(" | "))
     }
 
     fn absolute(&self) -> String {
+        if self.work.is_latency() {
+            let at = |quantile| self.score.laps.value_at_quantile(quantile);
+            return format!("{} / {} / {}", at(0.5), at(0.99), at(0.999));
+        }
         let rate = Spread::of(self.score.rounds.iter().map(|(own, _)| own.rate));
         let rate = rate.map_or(0.0, |rate| rate.median);
         if self.work == Work::Copy {
@@ -125,7 +144,7 @@ impl Row<'_> {
     pub fn json(&self) -> String {
         let mut text = format!(
             "{{\"work\":\"{}\",\"size\":{},\"ring\":{},\"contestant\":\"{}\"",
-            self.work.name(),
+            self.label,
             self.size,
             self.contestant
                 .ring

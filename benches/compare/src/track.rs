@@ -1,17 +1,11 @@
-//! One direction of a transport, and the two kinds of work that are made of it.
+//! One direction of a transport, and the two kinds of work of two processes that are made of it.
 
 use std::ops::Range;
 
 use crate::clock::ticks;
 
-/// Which of the two processes this is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Sends, and measures round trips.
-    Lead,
-    /// Receives, or answers.
-    Follow,
-}
+/// The member of a team that sends first, measures round trips, and makes what has to be made once.
+pub const LEAD: usize = 0;
 
 /// One direction of a transport: one process sends numbered messages, the other receives and checks
 /// them. Calls cover whole ranges, so that batches are the implementation's affair, and are inlined
@@ -27,45 +21,49 @@ pub trait Lane {
     fn receive(&mut self, numbers: Range<u64>);
 }
 
-/// A contestant's work, called once a burst.
+/// A contestant's work, called once a burst in every process, each of which is one `member` of the
+/// team.
 pub trait Track {
-    fn start(&mut self, side: Side);
-    fn join(&mut self, side: Side);
-    fn unlink(&mut self, side: Side);
-    /// The leading process's part; `laps`, as long as there are numbers, are filled if the work is
-    /// measured message by message.
-    fn lead(&mut self, numbers: Range<u64>, laps: &mut [u32]);
-    fn follow(&mut self, numbers: Range<u64>);
+    fn start(&mut self, member: usize);
+    /// When all have started.
+    fn join(&mut self, member: usize);
+    /// When all have joined.
+    fn unlink(&mut self, member: usize);
+    /// The member's part; `laps`, as long as there are numbers, are filled by the leader if the work
+    /// is measured message by message.
+    fn run(&mut self, member: usize, numbers: Range<u64>, laps: &mut [u32]);
+    /// In the leading process, when everybody's part is done; not timed.
+    fn settle(&mut self, _: Range<u64>) {}
 }
 
 /// From the leading process to the other, flat out.
 pub struct OneWay<L>(pub L);
 
 impl<L: Lane> Track for OneWay<L> {
-    fn start(&mut self, side: Side) {
-        if side == Side::Lead {
+    fn start(&mut self, member: usize) {
+        if member == LEAD {
             self.0.start_sending();
         }
     }
 
-    fn join(&mut self, side: Side) {
-        if side == Side::Follow {
+    fn join(&mut self, member: usize) {
+        if member != LEAD {
             self.0.start_receiving();
         }
     }
 
-    fn unlink(&mut self, side: Side) {
-        if side == Side::Lead {
+    fn unlink(&mut self, member: usize) {
+        if member == LEAD {
             self.0.unlink();
         }
     }
 
-    fn lead(&mut self, numbers: Range<u64>, _: &mut [u32]) {
-        self.0.send(numbers);
-    }
-
-    fn follow(&mut self, numbers: Range<u64>) {
-        self.0.receive(numbers);
+    fn run(&mut self, member: usize, numbers: Range<u64>, _: &mut [u32]) {
+        if member == LEAD {
+            self.0.send(numbers);
+        } else {
+            self.0.receive(numbers);
+        }
     }
 }
 
@@ -75,28 +73,7 @@ pub struct RoundTrip<L> {
     pub back: L,
 }
 
-impl<L: Lane> Track for RoundTrip<L> {
-    fn start(&mut self, side: Side) {
-        match side {
-            Side::Lead => self.there.start_sending(),
-            Side::Follow => self.back.start_sending(),
-        }
-    }
-
-    fn join(&mut self, side: Side) {
-        match side {
-            Side::Lead => self.back.start_receiving(),
-            Side::Follow => self.there.start_receiving(),
-        }
-    }
-
-    fn unlink(&mut self, side: Side) {
-        match side {
-            Side::Lead => self.there.unlink(),
-            Side::Follow => self.back.unlink(),
-        }
-    }
-
+impl<L: Lane> RoundTrip<L> {
     fn lead(&mut self, numbers: Range<u64>, laps: &mut [u32]) {
         let mut before = ticks();
         for (number, lap) in numbers.zip(laps) {
@@ -108,10 +85,44 @@ impl<L: Lane> Track for RoundTrip<L> {
         }
     }
 
-    fn follow(&mut self, numbers: Range<u64>) {
+    fn answer(&mut self, numbers: Range<u64>) {
         for number in numbers {
             self.there.receive(number..number + 1);
             self.back.send(number..number + 1);
+        }
+    }
+}
+
+impl<L: Lane> Track for RoundTrip<L> {
+    fn start(&mut self, member: usize) {
+        if member == LEAD {
+            self.there.start_sending();
+        } else {
+            self.back.start_sending();
+        }
+    }
+
+    fn join(&mut self, member: usize) {
+        if member == LEAD {
+            self.back.start_receiving();
+        } else {
+            self.there.start_receiving();
+        }
+    }
+
+    fn unlink(&mut self, member: usize) {
+        if member == LEAD {
+            self.there.unlink();
+        } else {
+            self.back.unlink();
+        }
+    }
+
+    fn run(&mut self, member: usize, numbers: Range<u64>, laps: &mut [u32]) {
+        if member == LEAD {
+            self.lead(numbers, laps);
+        } else {
+            self.answer(numbers);
         }
     }
 }

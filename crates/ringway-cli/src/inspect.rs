@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use ringway::{Address, Error, ErrorKind, ParticipantStat, Role, Stat};
+use ringway::{Address, Error, ErrorKind, ParticipantStat, Role, Stat, WaitsFor};
 use serde::Serialize;
 
 use crate::cli::{LsArgs, StatArgs};
@@ -22,6 +22,9 @@ struct RingJson {
     used_bytes: u64,
     sent: u64,
     received: u64,
+    when_full: &'static str,
+    overwritten: u64,
+    producers_ever: u64,
     producer_closed: bool,
     consumer_closed: bool,
     created_ns: u64,
@@ -35,6 +38,8 @@ struct ParticipantJson {
     alive: bool,
     epoch: u64,
     attached_ns: u64,
+    waits_for: Option<&'static str>,
+    messages: u64,
 }
 
 impl From<&Stat> for RingJson {
@@ -47,6 +52,9 @@ impl From<&Stat> for RingJson {
             used_bytes: stat.used_bytes,
             sent: stat.sent,
             received: stat.received,
+            when_full: policy(stat),
+            overwritten: stat.overwritten,
+            producers_ever: stat.producers_ever,
             producer_closed: stat.producer_closed,
             consumer_closed: stat.consumer_closed,
             created_ns: stat.created_ns,
@@ -67,6 +75,8 @@ impl From<&ParticipantStat> for ParticipantJson {
             alive: participant.alive,
             epoch: participant.epoch,
             attached_ns: participant.attached_ns,
+            waits_for: participant.waits_for.map(WaitsFor::name),
+            messages: participant.messages,
         }
     }
 }
@@ -83,14 +93,20 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
         let _ = writeln!(text, "{name:<12}{value}");
     };
     field("address", stat.address.to_string());
-    field(
-        "kind",
-        format!("{}, woken by {}", stat.kind.name(), stat.sync.name()),
-    );
+    field("kind", stat.kind.name().to_owned());
+    field("sync", stat.sync.name().to_owned());
     field("created", time(stat.created_ns));
     let percent = stat.used_bytes as f64 * 100.0 / stat.capacity_bytes.max(1) as f64;
     let (used, capacity) = (human_size(stat.used_bytes), human_size(stat.capacity_bytes));
     field("used", format!("{used} of {capacity} ({percent:.1} %)"));
+    let policy = policy(&stat).to_owned();
+    field(
+        "when full",
+        match stat.overwritten {
+            0 => policy,
+            lost => format!("{policy}, {lost} messages so far"),
+        },
+    );
     field("sent", format!("{} messages", stat.sent));
     let behind = stat.sent - stat.received.min(stat.sent);
     field(
@@ -98,19 +114,43 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
         format!("{} messages, {behind} behind", stat.received),
     );
     for role in [Role::Producer, Role::Consumer] {
-        let holder = stat
-            .participants
-            .iter()
-            .find(|participant| participant.role == role);
-        let since = holder
-            .filter(|holder| holder.alive)
-            .map(|holder| time(holder.attached_ns));
-        let since = since
-            .map(|since| format!(", since {since}"))
-            .unwrap_or_default();
-        field(role.name(), state(&stat, role) + &since);
+        field(role.name(), state(&stat, role));
+    }
+    field("ever", format!("{} producers", stat.producers_ever));
+    if !stat.participants.is_empty() {
+        text.push('\n');
+        text.push_str(&participants(&stat.participants));
     }
     output::print(&text)
+}
+
+/// What a sender to a full ring does.
+fn policy(stat: &Stat) -> &'static str {
+    if stat.overwrites_oldest {
+        "overwrite"
+    } else {
+        "wait"
+    }
+}
+
+/// Who is attached, or died, one a line.
+fn participants(participants: &[ParticipantStat]) -> String {
+    let head = ["ROLE", "PID", "STATE", "MESSAGES", "SINCE"];
+    let rows = participants.iter().map(|participant| {
+        let state = match participant.waits_for {
+            _ if !participant.alive => "died".to_owned(),
+            Some(what) => format!("waits for {}", what.name()),
+            None => "alive".to_owned(),
+        };
+        [
+            participant.role.name().to_owned(),
+            participant.pid.to_string(),
+            state,
+            participant.messages.to_string(),
+            time(participant.attached_ns),
+        ]
+    });
+    table(head, &[1, 3], rows)
 }
 
 /// Lists rings.
@@ -134,7 +174,7 @@ pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
     if args.json {
         output::print_json(&stats.iter().map(RingJson::from).collect::<Vec<_>>())?;
     } else {
-        output::print(&table(&stats))?;
+        output::print(&rings(&stats))?;
     }
     Failure::all(failures)
 }
@@ -176,18 +216,18 @@ fn is_passing(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::HalfMade)
 }
 
-fn table(stats: &[Stat]) -> String {
+fn rings(stats: &[Stat]) -> String {
     if stats.is_empty() {
         return String::new();
     }
     let head = [
-        "ADDRESS", "KIND", "CAPACITY", "USED", "SENT", "RECEIVED", "PRODUCER", "CONSUMER",
+        "ADDRESS", "KIND", "SYNC", "CAPACITY", "USED", "SENT", "RECEIVED", "PRODUCER", "CONSUMER",
     ];
-    let mut rows = vec![head.map(str::to_owned)];
-    rows.extend(stats.iter().map(|stat| {
+    let rows = stats.iter().map(|stat| {
         [
             stat.address.to_string(),
             stat.kind.name().to_owned(),
+            stat.sync.name().to_owned(),
             human_size(stat.capacity_bytes),
             human_size(stat.used_bytes),
             stat.sent.to_string(),
@@ -195,8 +235,20 @@ fn table(stats: &[Stat]) -> String {
             state(stat, Role::Producer),
             state(stat, Role::Consumer),
         ]
-    }));
-    let widths: Vec<usize> = (0..head.len())
+    });
+    table(head, &[3, 4, 5, 6], rows)
+}
+
+/// Columns under their heads; those of numbers to the right.
+fn table<const N: usize>(
+    head: [&str; N],
+    numbers: &[usize],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let rows: Vec<_> = std::iter::once(head.map(str::to_owned))
+        .chain(rows)
+        .collect();
+    let widths: Vec<usize> = (0..N)
         .map(|column| {
             rows.iter()
                 .map(|row| row[column].chars().count())
@@ -204,7 +256,6 @@ fn table(stats: &[Stat]) -> String {
                 .unwrap_or(0)
         })
         .collect();
-    let numbers = 2..6;
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();
@@ -230,15 +281,20 @@ fn state(stat: &Stat, role: Role) -> String {
         Role::Consumer => stat.consumer_closed,
         _ => false,
     };
-    let holder = stat
+    let (alive, dead): (Vec<_>, Vec<_>) = stat
         .participants
         .iter()
-        .find(|participant| participant.role == role);
-    match holder {
-        _ if closed => "closed".to_owned(),
-        Some(holder) if holder.alive => holder.pid.to_string(),
-        Some(holder) => format!("{} died", holder.pid),
-        None => "-".to_owned(),
+        .filter(|participant| participant.role == role)
+        .partition(|participant| participant.alive);
+    match (alive.as_slice(), dead.as_slice()) {
+        ([], _) if closed => "closed".to_owned(),
+        ([], []) => "-".to_owned(),
+        ([], [one]) => format!("{} died", one.pid),
+        ([], many) => format!("{} died", many.len()),
+        ([one], []) => one.pid.to_string(),
+        ([one], dead) => format!("{}, {} died", one.pid, dead.len()),
+        (many, []) => format!("{} alive", many.len()),
+        (many, dead) => format!("{} alive, {} died", many.len(), dead.len()),
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod attach;
 mod bench;
+mod cleanup;
 mod cli;
 mod cores;
+mod create;
 mod demo;
 mod failure;
 mod framing;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Create(args) => create::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Recv(args) => recv::run(&args),
         Command::Ls(args) => inspect::ls(&args),

@@ -2,6 +2,17 @@
 
 /// Odd, so that different numbers give different words.
 const NUMBER: u64 = 0x9e37_79b9_7f4a_7c15;
+/// What undoes a multiplication by it, modulo 2^64.
+const NUMBER_INVERSE: u64 = {
+    // Newton's iteration: each step doubles the bits that are right, of which an odd number has three.
+    let mut inverse = NUMBER;
+    let mut bits = 3;
+    while bits < 64 {
+        inverse = inverse.wrapping_mul(2_u64.wrapping_sub(NUMBER.wrapping_mul(inverse)));
+        bits *= 2;
+    }
+    inverse
+};
 const PLACE: u64 = 0xd1b5_4a32_d192_ed03;
 
 /// Writes the contents of message `number`.
@@ -33,6 +44,16 @@ pub(crate) fn check(number: u64, message: &[u8]) -> bool {
     difference == 0 && rest == &word.to_le_bytes()[..rest.len()]
 }
 
+/// The number of a message, if it has bytes enough to tell. Whether the rest is in order, [`check`]
+/// tells.
+pub(crate) fn number(message: &[u8]) -> Option<u64> {
+    let word = message
+        .first_chunk::<8>()
+        .copied()
+        .map(u64::from_le_bytes)?;
+    Some(word.wrapping_mul(NUMBER_INVERSE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +65,7 @@ mod tests {
             fill(41, &mut message);
             assert!(check(41, &message), "{len}");
             assert!(!check(42, &message), "{len}");
+            assert_eq!(number(&message), (len >= 8).then_some(41), "{len}");
             for place in 0..len {
                 message[place] ^= 1;
                 assert!(!check(41, &message), "{len} {place}");

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use ringway::{MessageView, Receiver, RecvError};
+use ringway::{MessageView, Receiver, RecvError, Role};
 
 use crate::attach;
 use crate::cli::RecvArgs;
@@ -16,12 +16,15 @@ use crate::progress::Progress;
 /// Bytes that are gathered before they are written, if there are so many.
 const BLOCK: usize = 256 << 10;
 
-/// Writes messages until the sender closes.
+/// Writes messages until the senders close.
 pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
     let ring = attach::open(&args.ring)?;
     let receiver = ring.receiver()?;
+    let kind = ring.kind();
     let mut inlet = Inlet {
         receiver,
+        many_senders: kind.allows_many(Role::Producer),
+        shared: kind.allows_many(Role::Consumer),
         framing: args.ring.framing(),
         output: output::data()?,
         bytes: Vec::new(),
@@ -53,6 +56,10 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
 /// A receiver, and where its messages go.
 struct Inlet {
     receiver: Receiver,
+    /// Whether another sender may come when all have closed.
+    many_senders: bool,
+    /// Whether other receivers get messages too.
+    shared: bool,
     framing: Framing,
     output: File,
     /// Messages that are on their way out, framed.
@@ -69,64 +76,69 @@ impl Inlet {
             _ => args.count.unwrap_or(u64::MAX),
         };
         while left > 0 {
+            // Before the wait: who joins after it may have left something.
+            let ever = self.receiver.producers_ever();
             match self.receiver.wait(deadline(args.timeout)) {
                 Ok(()) => left -= self.pass_on(left)?,
+                Err(end @ (RecvError::Closed | RecvError::PeerDied))
+                    if self.expects_another(end, ever, args) =>
+                {
+                    self.receiver
+                        .wait_for_producers(ever + 1, deadline(args.timeout))
+                        .map_err(explain)?;
+                }
                 Err(RecvError::Closed) if self.framing == Framing::Whole => {
                     return Err(Failure::negative(
                         "the sender has closed the ring without a message",
                     ));
                 }
                 Err(RecvError::Closed) => return Ok(()),
-                Err(RecvError::PeerDied) if args.follow => self.wait_for_sender(args.timeout)?,
                 Err(error) => return Err(explain(error)),
             }
         }
         Ok(())
     }
 
-    fn wait_for_sender(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
-        match self.receiver.wait_for_peer(deadline(timeout)) {
-            // It may have left messages; the caller looks.
-            Ok(()) | Err(RecvError::Closed) => Ok(()),
-            Err(error) => Err(explain(error)),
+    /// Whether to wait for another sender when all of `ever` have left.
+    fn expects_another(&self, end: RecvError, ever: u64, args: &RecvArgs) -> bool {
+        let more = args.producers.is_some_and(|producers| ever < producers);
+        match end {
+            RecvError::PeerDied => args.follow || more,
+            _ => self.many_senders && more,
         }
     }
 
     /// Writes up to `most` messages that are there now, then releases them.
     fn pass_on(&mut self, most: u64) -> Result<u64, Failure> {
-        let Self {
-            receiver,
-            framing,
-            output,
-            bytes,
-            ends,
-            progress,
-        } = self;
+        let (bytes, ends) = (&mut self.bytes, &mut self.ends);
         bytes.clear();
         ends.clear();
-        let mut backlog = receiver.backlog();
-        while (ends.len() as u64) < most && bytes.len() < BLOCK {
-            // An error shows again, in `wait`, when what came before it is out.
-            let Ok(Some(message)) = backlog.next_message() else {
-                break;
-            };
-            append(bytes, message, *framing);
-            ends.push(bytes.len());
-        }
-        match write_all(output, bytes) {
-            Ok(()) => {
-                let count = backlog.release();
-                progress.add(count, bytes.len());
-                Ok(count)
+        let (written, error) = {
+            let mut backlog = self.receiver.backlog();
+            while (ends.len() as u64) < most && bytes.len() < BLOCK {
+                // An error shows again, in `wait`, when what came before it is out.
+                let Ok(Some(message)) = backlog.next_message() else {
+                    break;
+                };
+                append(bytes, message, self.framing);
+                ends.push(bytes.len());
             }
-            Err((written, error)) => {
-                let whole = ends.partition_point(|end| *end <= written);
-                // The same messages again, from the first: those that are out are released.
-                drop(backlog);
-                let _ = receiver.drain(whole, |_| ());
-                Err(Failure::output(error))
+            match write_all(&mut self.output, bytes) {
+                Ok(()) => {
+                    let count = backlog.release();
+                    self.progress.add(count, bytes.len());
+                    return Ok(count);
+                }
+                Err(error) => error,
             }
+        };
+        if !self.shared {
+            // The same messages again, from the first: those that are out are released. Other receivers
+            // could have come in between; where there are any, all goes to them.
+            let whole = ends.partition_point(|end| *end <= written);
+            let _ = self.receiver.drain(whole, |_| ());
         }
+        Err(Failure::output(error))
     }
 }
 
@@ -166,7 +178,7 @@ fn explain(error: RecvError) -> Failure {
     match error {
         RecvError::TimedOut => Failure::negative("no message came in time"),
         RecvError::PeerDied => Failure::negative(
-            "the sender died before it closed the ring; all that it sent is written (--follow waits \
+            "a sender died before it closed the ring; all that it sent is received (--follow waits \
              for the next sender)",
         ),
         _ => Failure::error(error),

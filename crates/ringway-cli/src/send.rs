@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ringway::{Peer, SendError, Sender};
+use ringway::{Peer, Ring, Role, SendError, Sender};
 
 use crate::attach;
 use crate::cli::SendArgs;
@@ -32,20 +32,30 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     drop(progress);
     match done {
         Ok(()) => {
-            // Before the ring is closed: until then nobody begins anew at this address.
-            let unlinked = if args.unlink {
-                attach::unlink(&ring)
-            } else {
-                Ok(())
-            };
-            outlet.sender.close();
-            unlinked
+            outlet.report_losses();
+            close(outlet.sender, &ring, args.unlink)
         }
         Err(failure) => {
             outlet.leave();
             Err(failure)
         }
     }
+}
+
+/// Closes, and removes the address if that was asked for.
+fn close(sender: Sender, ring: &Ring, unlink: bool) -> Result<(), Failure> {
+    if unlink && !ring.kind().allows_many(Role::Producer) {
+        // Before the ring is closed: until then nobody begins anew at this address.
+        let unlinked = attach::unlink(ring);
+        sender.close();
+        return unlinked;
+    }
+    sender.close();
+    // Afterwards: of several that close at once, at least one finds that it was the last.
+    if unlink && !attach::has_producer(ring) {
+        return attach::unlink(ring);
+    }
+    Ok(())
 }
 
 /// A sender, and what is known of the receiver.
@@ -96,6 +106,16 @@ impl Outlet {
             self.survive(error)?;
         }
         Ok(())
+    }
+
+    /// Says how much of the ring was overwritten, where it is made so.
+    fn report_losses(&self) {
+        match self.sender.overwritten() {
+            0 => {}
+            lost => {
+                eprintln!("ringway: {lost} messages were overwritten before they were received")
+            }
+        }
     }
 
     /// Waits for a receiver if the only one so far died before this process began; otherwise says why

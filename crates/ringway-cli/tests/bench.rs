@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_status, run, text};
+use common::{KINDS, SYNCS, assert_status, run, text};
 use serde_json::Value;
 
 #[test]
@@ -41,11 +41,31 @@ fn the_bench_reports_ratios_for_every_size() {
 }
 
 #[test]
+fn the_bench_measures_every_kind_of_ring() {
+    for sync in SYNCS {
+        for kind in KINDS {
+            let words = [
+                "bench", "--json", "--size", "8", "--rounds", "1", "--burst", "1ms",
+            ];
+            let kinds = ["--wait-strategy", "park", "--kind", kind, "--sync", sync];
+            let output = run(words.into_iter().chain(kinds));
+            assert_status(&output, 0);
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(
+                (&report["kind"], &report["sync"]),
+                (&kind.into(), &sync.into())
+            );
+            assert_eq!(report["verified"], true);
+        }
+    }
+}
+
+#[test]
 fn the_bench_shows_a_table() {
     let output = run(["bench", "--size", "64", "--rounds", "1", "--burst", "1ms"]);
     assert_status(&output, 0);
     let shown = text(&output.stdout);
-    for word in ["64 B", "ring / raw", "p99.9"] {
+    for word in ["64 B", "ring / raw", "p99.9", "spsc with futex"] {
         assert!(shown.contains(word), "{shown}");
     }
 }

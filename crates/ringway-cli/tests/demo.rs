@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Place, Running, SCHEMES, assert_status, eventually, run, text};
+use common::{KINDS, Place, Running, SCHEMES, SYNCS, assert_status, eventually, run, text};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -69,6 +69,61 @@ fn the_demo_chooses_an_address_and_shows_bars() {
         assert!(shown.contains(word), "{shown}");
     }
     assert_eq!(left_by(pid), [""; 0]);
+}
+
+#[test]
+fn the_demo_accounts_for_every_message_of_many_producers_and_consumers() {
+    for sync in SYNCS {
+        for (kind, senders, receivers) in [("mpsc", 2, 1), ("spmc", 1, 2), ("mpmc", 2, 2)] {
+            assert_crowd(&[], kind, sync, senders, receivers);
+        }
+    }
+    let many = ["--senders", "3", "--receivers", "4"];
+    assert_crowd(&many, "mpmc", "futex", 3, 4);
+    for address in ["memfd:", "sysv:private"] {
+        assert_crowd(&["--address", address], "mpmc", "futex", 2, 2);
+    }
+    let refused = run(["demo", "--senders", "2"]);
+    assert_status(&refused, 2);
+    assert!(text(&refused.stderr).contains("--kind"));
+}
+
+fn assert_crowd(options: &[&str], kind: &str, sync: &str, senders: u64, receivers: usize) {
+    let kinds = ["--kind", kind, "--sync", sync];
+    let words = SMALL.into_iter().chain(kinds);
+    let output = run(words.chain(options.iter().copied()));
+    assert_status(&output, 0);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["kind"], &report["sync"]),
+        (&kind.into(), &sync.into())
+    );
+    assert_eq!(report["verified"], true);
+    assert_eq!(report["senders"], senders);
+    let shares = report["shares"].as_array().unwrap();
+    assert_eq!(shares.len(), receivers);
+    let sum: u64 = shares.iter().map(|share| share.as_u64().unwrap()).sum();
+    assert_eq!(report["messages"], sum);
+    assert!((500..530).contains(&sum), "{sum}");
+}
+
+#[test]
+fn the_demo_of_a_pair_works_with_every_kind_of_ring() {
+    for sync in SYNCS {
+        for kind in KINDS {
+            let kinds = [
+                "--kind",
+                kind,
+                "--sync",
+                sync,
+                "--senders",
+                "1",
+                "--receivers",
+                "1",
+            ];
+            assert_report(&run(SMALL.into_iter().chain(kinds)));
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{Place, Running, SCHEMES, assert_status, command, eventually, run, run_with, text};
+use common::{
+    Place, Running, SCHEMES, SYNCS, assert_status, command, eventually, run, run_with, text,
+};
 use serde_json::Value;
 
 /// A process that holds the ring as its producer.
@@ -57,6 +59,69 @@ fn stat_tells_the_living_from_the_dead() {
     expected(true);
     send.kill();
     expected(false);
+}
+
+#[test]
+fn stat_and_ls_show_of_what_kind_a_ring_is_and_who_waits_for_what() {
+    for sync in SYNCS {
+        for kind in ["mpsc", "spmc", "mpmc"] {
+            let place = Place::new("shm");
+            let address = place.address.as_str();
+            let make = [
+                "--create",
+                "--capacity",
+                "4K",
+                "--kind",
+                kind,
+                "--sync",
+                sync,
+            ];
+            let waits_for = |role: &str, what: &str| {
+                eventually("a participant that waits", || {
+                    let stat = place.stat();
+                    let participants = stat["participants"].as_array().unwrap();
+                    participants
+                        .iter()
+                        .any(|one| one["role"] == role && one["waits_for"] == what)
+                });
+                let shown = text(&run(["stat", address]).stdout);
+                assert!(shown.contains(&format!("waits for {what}")), "{shown}");
+            };
+            // The ring is full, and the sender waits.
+            let words = ["send", address, "--raw", "/dev/zero"];
+            let send = Running::start(words.into_iter().chain(make));
+            eventually("the ring", || place.exists());
+            waits_for("producer", "room");
+            send.kill();
+            // The ring is empty, and the receiver waits for the next sender.
+            let words = ["recv", address, "--raw", "--follow"];
+            let _recv = Running::spawn(command(words).stdout(Stdio::null()));
+            eventually("all is received", || {
+                let stat = place.stat();
+                stat["sent"] == stat["received"]
+            });
+            waits_for("consumer", "a message");
+
+            let stat = place.stat();
+            assert_eq!((&stat["kind"], &stat["sync"]), (&kind.into(), &sync.into()));
+            assert_eq!(
+                (&stat["when_full"], &stat["overwritten"]),
+                (&"wait".into(), &0.into())
+            );
+            assert_eq!(stat["producers_ever"], 1);
+            let participants = stat["participants"].as_array().unwrap();
+            assert_eq!(participants.len(), 2, "{stat}");
+            for one in participants {
+                assert_eq!(one["messages"], stat["sent"], "{stat}");
+            }
+            let table = text(&run(["ls"]).stdout);
+            let line = table
+                .lines()
+                .find(|line| line.contains(&format!("{address} ")));
+            let words: Vec<_> = line.unwrap().split_whitespace().collect();
+            assert_eq!(words[1..3], [kind, sync]);
+        }
+    }
 }
 
 #[test]
@@ -136,7 +201,9 @@ fn rm_leaves_alone_what_is_no_ring() {
 
 #[test]
 fn every_command_has_help_with_its_statuses() {
-    for name in ["bench", "demo", "send", "recv", "ls", "stat", "rm"] {
+    for name in [
+        "bench", "create", "demo", "send", "recv", "ls", "stat", "rm",
+    ] {
         let output = run([name, "--help"]);
         assert_status(&output, 0);
         let help = text(&output.stdout);

@@ -99,8 +99,7 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv), and [`RecvError::BufferTooSmall`], which releases nothing.
     #[inline]
     pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let found = self.receiving.try_take(1)?;
-        self.take_into(found, buffer)
+        self.receiving.try_recv_into(buffer)
     }
 
     /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
@@ -118,8 +117,7 @@ impl Receiver {
     /// ```
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let found = self.receiving.take_until(self.wait, None)?;
-        self.take_into(found, buffer)
+        self.receiving.recv_into_until(buffer, self.wait, None)
     }
 
     /// Copies the next message to the start of `buffer`, waiting for it until `deadline`, and returns
@@ -133,19 +131,8 @@ impl Receiver {
         buffer: &mut [u8],
         deadline: Instant,
     ) -> Result<usize, RecvError> {
-        let found = self.receiving.take_until(self.wait, Some(deadline))?;
-        self.take_into(found, buffer)
-    }
-
-    #[inline]
-    fn take_into(&mut self, found: Found, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let Some(target) = buffer.get_mut(..found.len) else {
-            self.receiving.give_back();
-            return Err(RecvError::BufferTooSmall { len: found.len });
-        };
-        self.receiving.region().read(found.payload, target);
-        self.receiving.release(&found, 1);
-        Ok(found.len)
+        self.receiving
+            .recv_into_until(buffer, self.wait, Some(deadline))
     }
 
     /// Borrows the next message in place if there is one now.
@@ -298,6 +285,37 @@ impl Receiver {
     /// How many producers ever attached to this ring.
     pub fn producers_ever(&self) -> u64 {
         self.ring.ever(Role::Producer)
+    }
+
+    /// Waits until `count` producers have ever attached to this ring, be they gone again or not; until
+    /// `deadline` if there is one. To go on after [`RecvError::Closed`] in a ring that has many, wait for
+    /// one more than [`producers_ever`](Self::producers_ever) said before the call that failed.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], [`RecvError::Forked`].
+    ///
+    /// ```
+    /// use ringway_core::{Builder, Kind, RecvError};
+    ///
+    /// let ring = Builder::new("memfd:")?.kind(Kind::Mpsc).create()?;
+    /// let mut receiver = ring.receiver()?;
+    /// for message in [b"one", b"two"] {
+    ///     let ever = receiver.producers_ever();
+    ///     ring.sender()?.send(message)?;
+    ///     receiver.wait_for_producers(ever + 1, None)?;
+    ///     assert_eq!(receiver.recv()?, message);
+    ///     assert_eq!(receiver.recv(), Err(RecvError::Closed));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_for_producers(
+        &mut self,
+        count: u64,
+        deadline: Option<Instant>,
+    ) -> Result<(), RecvError> {
+        let ring = &self.ring;
+        self.receiving
+            .wait_until(self.wait, deadline, || ring.ever(Role::Producer) >= count)
     }
 
     /// Messages that this ring's consumers have ever received and released.

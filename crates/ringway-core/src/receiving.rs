@@ -11,7 +11,7 @@ use crate::stream::consumer::{Consumer, Found};
 use crate::stream::{Corrupt, PRODUCER, Peer};
 use crate::wait::several::{Bed, Candidate};
 use crate::wait::watch::Watch;
-use crate::wait::{self, Blocked, Wait};
+use crate::wait::{self, Blocked, Terms, Wait};
 
 /// A consumer.
 #[derive(Debug)]
@@ -32,6 +32,33 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => &consumer.region,
             Self::Cells(consumer) => consumer.member.region(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        match self {
+            Self::Stream(consumer) => {
+                let found = consumer.peek()?;
+                consumer.take_into(&found, buffer)
+            }
+            Self::Cells(consumer) => consumer.try_recv_into(buffer),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn recv_into_until(
+        &mut self,
+        buffer: &mut [u8],
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<usize, RecvError> {
+        match self {
+            Self::Stream(consumer) => {
+                let found = consumer.peek_until(how, deadline)?;
+                consumer.take_into(&found, buffer)
+            }
+            Self::Cells(consumer) => consumer.recv_into_until(buffer, how, deadline),
         }
     }
 
@@ -124,6 +151,28 @@ impl Receiving {
             Peer::Closed => Err(RecvError::Closed),
             Peer::Absent | Peer::Died => Err(RecvError::TimedOut),
         }
+    }
+
+    /// Waits until `condition` holds, which is looked at whenever a producer comes or goes.
+    pub(crate) fn wait_until(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+        condition: impl Fn() -> bool,
+    ) -> Result<(), RecvError> {
+        if self.region().is_forked() {
+            return Err(RecvError::Forked);
+        }
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: false,
+        };
+        match self {
+            Self::Stream(consumer) => terms.wait(consumer, |_, _| condition()),
+            Self::Cells(consumer) => terms.wait(&mut consumer.member, |_, _| condition()),
+        };
+        condition().then_some(()).ok_or(RecvError::TimedOut)
     }
 
     pub(crate) fn received(&self) -> u64 {

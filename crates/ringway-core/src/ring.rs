@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::address::Address;
 use crate::cell::member::{Member, Seat};
-use crate::cell::{self, Cells};
+use crate::cell::{self, Cells, Rivals};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::{FenceMode, Header};
 use crate::layout::participant::{EPOCH, Role, slot_offset};
@@ -181,7 +181,12 @@ impl Ring {
             &self.address,
         )?;
         let key = layout::cell::key(header.nonce);
-        let cells = Cells::new(region, cell_len, key, primitives.lock.is_some());
+        let rivals = Rivals {
+            claim: header.kind.allows_many(Role::Producer),
+            take: header.kind.allows_many(Role::Consumer) || header.overwrite,
+            locked: primitives.lock.is_some(),
+        };
+        let cells = Cells::new(region, cell_len, key, rivals);
         Ok(Member::new(cells, seat, primitives))
     }
 

@@ -59,11 +59,7 @@ impl Sending {
                 let reservation = producer.reserve(message.len())?;
                 producer.write_and_commit(reservation, message);
             }
-            Self::Cells(producer) => {
-                let payload = producer.claim(message.len())?;
-                producer.member.region().write(payload, message);
-                producer.commit(message.len() as u64);
-            }
+            Self::Cells(producer) => producer.try_send(message)?,
         }
         Ok(())
     }
@@ -80,11 +76,7 @@ impl Sending {
                 let reservation = producer.reserve_until(message.len(), how, deadline)?;
                 producer.write_and_commit(reservation, message);
             }
-            Self::Cells(producer) => {
-                let payload = producer.claim_until(message.len(), how, deadline)?;
-                producer.member.region().write(payload, message);
-                producer.commit(message.len() as u64);
-            }
+            Self::Cells(producer) => producer.send_until(message, how, deadline)?,
         }
         Ok(())
     }

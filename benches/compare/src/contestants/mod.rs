@@ -1,14 +1,22 @@
 //! Who takes part in which work.
 
+mod bare;
+#[cfg(boost)]
+mod boost;
+mod cells;
+mod iceoryx;
 mod kernel;
+mod many;
 mod raw;
 mod ringfire;
 mod ringway;
 mod shmem_ipc;
+mod sleep_sync;
+mod vyukov;
 
 use ::ringway::Wait;
 
-use crate::args::Work;
+use crate::args::{Variant, Work};
 use crate::track::{Lane, OneWay, RoundTrip, Track};
 use raw::{Copies, MEMCPY, MOVSB, Packed, STREAM, Sleeping, Slots};
 use ringfire::Ringfire;
@@ -28,6 +36,7 @@ pub struct Contestant {
 /// The contestants of a work, by message size in bytes, and what they are called in /dev/shm.
 pub struct Roster<'a> {
     pub work: Work,
+    pub variant: Variant,
     pub rings: &'a [u64],
     /// Every shared-memory name begins with this.
     pub prefix: &'a str,
@@ -35,9 +44,10 @@ pub struct Roster<'a> {
 }
 
 impl<'a> Roster<'a> {
-    pub fn new(work: Work, rings: &'a [u64], prefix: &'a str) -> Self {
+    pub fn new(work: Work, variant: Variant, rings: &'a [u64], prefix: &'a str) -> Self {
         Self {
             work,
+            variant,
             rings,
             prefix,
             made: 0,
@@ -47,6 +57,16 @@ impl<'a> Roster<'a> {
     /// `None` if the message size is not one of those that are built in.
     pub fn contestants(mut self, size: u64) -> Option<Vec<Contestant>> {
         Some(match self.work {
+            Work::Many => match size {
+                8 => self.many::<1>(),
+                64 => self.many::<8>(),
+                256 => self.many::<32>(),
+                _ => return None,
+            },
+            Work::SleepSync => match size {
+                64 => self.sleep_sync::<8>(),
+                _ => return None,
+            },
             Work::OneWay => match size {
                 8 => self.one_way::<1>(),
                 64 => self.one_way::<8>(),
@@ -256,4 +276,27 @@ fn round_trip<L: Lane + 'static>(mut lane: impl FnMut() -> L) -> Box<dyn Track> 
         there: lane(),
         back: lane(),
     })
+}
+
+/// Removes what a measurement has left, in whatever way it ended: names that begin with `prefix`, and
+/// the semaphores of the leading process.
+pub fn clean_up(leader: u32, prefix: &str) {
+    bare::SystemVSemaphore::remove_all(leader);
+    let entries = std::fs::read_dir("/dev/shm");
+    for entry in entries.into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with(prefix) {
+            continue;
+        }
+        if let Ok(address) = format!("shm:{name}").parse() {
+            // A ring may have more than a file. What is no ring is removed below.
+            let _ = ::ringway::remove(&address, true);
+        }
+        // It may have gone in between.
+        let _ = match entry.path().is_dir() {
+            true => std::fs::remove_dir_all(entry.path()),
+            false => std::fs::remove_file(entry.path()),
+        };
+    }
 }

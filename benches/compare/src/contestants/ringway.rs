@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ringway::{Builder, Receiver, SendError, Sender, Wait};
+use ringway::{Builder, Kind, Receiver, SendError, Sender, Sync, Wait};
 
 use crate::message;
 use crate::track::Lane;
@@ -14,6 +14,8 @@ const BATCH: u64 = 64;
 pub struct Ringway<const W: usize, const BATCHED: bool, const DRAINED: bool> {
     address: String,
     capacity: u64,
+    kind: Kind,
+    sync: Sync,
     wait: Wait,
     sender: Option<Sender>,
     receiver: Option<Receiver>,
@@ -24,10 +26,17 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Ringway<W, BATCHE
         Self {
             address: format!("shm:{name}"),
             capacity,
+            kind: Kind::Spsc,
+            sync: Sync::Futex,
             wait,
             sender: None,
             receiver: None,
         }
+    }
+
+    /// Instead of the stream ring.
+    pub fn of(self, kind: Kind, sync: Sync) -> Self {
+        Self { kind, sync, ..self }
     }
 }
 
@@ -38,6 +47,8 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
         let builder = Builder::new(&self.address).expect("the address is well formed");
         let ring = builder
             .capacity(self.capacity)
+            .kind(self.kind)
+            .sync(self.sync)
             .create()
             .expect("a new ring");
         self.sender = Some(
@@ -58,6 +69,10 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
     }
 
     fn unlink(&mut self) {
+        if matches!(self.sync, Sync::SysvSem | Sync::Mqueue) {
+            // With the name would go what the two sleep on. The run's end removes both.
+            return;
+        }
         let address = self.address.parse().expect("the address is well formed");
         ringway::remove(&address, true).expect("it is there");
     }

@@ -15,10 +15,12 @@ use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use ringway::{Builder, Ring};
+use ringway::{Address, Builder, Ring, Sync};
 
 use self::raw::Shape;
 use self::worker::Ends;
+use crate::attach;
+use crate::cleanup::Cleanup;
 use crate::cli::BenchArgs;
 use crate::failure::Failure;
 use crate::transport::{call, receive_all};
@@ -68,10 +70,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
         bar.set_style(style);
     }
+    let cleanup = Cleanup::new()?;
     let mut results = Vec::new();
     for size in &args.size {
         bar.set_message(format!("{size} B"));
-        results.push(measure(args, *size, cores, &bar)?);
+        results.push(measure(args, *size, cores, &bar, &cleanup)?);
     }
     bar.finish_and_clear();
     report::show(args, cores, &results)
@@ -82,8 +85,9 @@ fn measure(
     size: usize,
     cores: Option<[usize; 2]>,
     bar: &ProgressBar,
+    cleanup: &Cleanup,
 ) -> Result<Measured, Failure> {
-    let mut pair = Pair::start(args, size, cores)?;
+    let mut pair = Pair::start(args, size, cores, cleanup)?;
     let mut one_way = OneWay::default();
     let mut round_trip = RoundTrip {
         ring: latency::histogram(),
@@ -125,7 +129,7 @@ fn measure(
         }
         bar.inc(1);
     }
-    pair.finish()?;
+    pair.finish(cleanup)?;
     Ok(Measured {
         size,
         one_way,
@@ -133,20 +137,39 @@ fn measure(
     })
 }
 
+/// Where a ring is made: without a name, so that nothing can stay behind, unless what it synchronises by
+/// has one.
+fn address(sync: Sync, name: &str) -> Address {
+    match sync {
+        Sync::SysvSem | Sync::Mqueue => {
+            Address::Shm(format!("ringway-bench-{}-{name}", std::process::id()))
+        }
+        _ => Address::Memfd,
+    }
+}
+
 /// This process and the other, with everything open between them.
 struct Pair {
     child: Child,
     socket: UnixStream,
     ends: Ends,
+    rings: [Ring; 2],
     message: Vec<u8>,
 }
 
 impl Pair {
-    fn start(args: &BenchArgs, size: usize, cores: Option<[usize; 2]>) -> Result<Self, Failure> {
-        let ring = || -> Result<Ring, Failure> {
-            Ok(Builder::new("memfd:")?.capacity(args.capacity).create()?)
+    fn start(
+        args: &BenchArgs,
+        size: usize,
+        cores: Option<[usize; 2]>,
+        cleanup: &Cleanup,
+    ) -> Result<Self, Failure> {
+        let ring = |name: &str| {
+            let builder = Builder::at(address(args.kind.sync(), name)).capacity(args.capacity);
+            cleanup.create(args.kind.apply(builder))
         };
-        let (there, back) = (ring()?, ring()?);
+        let rings = [ring("there")?, ring("back")?];
+        let [there, back] = &rings;
         let max = there.max_message_len();
         if size as u64 > max {
             return Err(Failure::error(format_args!(
@@ -159,7 +182,7 @@ impl Pair {
         // Written, not only sized, so that no burst pays for page faults.
         raw.write_all(&vec![0; 2 * Shape::new(size).len()])
             .map_err(Failure::error)?;
-        let ends = Ends::new([&there, &back], &raw, size, args.wait_strategy, true)?;
+        let ends = Ends::new([there, back], &raw, size, args.wait_strategy, true)?;
 
         let (mut socket, theirs) = UnixStream::pair().map_err(Failure::error)?;
         let mut command = Command::new(std::env::current_exe().map_err(Failure::error)?);
@@ -177,6 +200,7 @@ impl Pair {
         if let Some([_, second]) = cores {
             command.args(["--core", &second.to_string()]);
         }
+        command.args(rings.iter().map(|ring| ring.address().to_string()));
         let child = command
             .stdin(OwnedFd::from(theirs))
             .stdout(raw)
@@ -184,8 +208,7 @@ impl Pair {
             .map_err(|error| Failure::error(format_args!("cannot start a worker: {error}")))?;
         // What `command` holds of the other end would keep the socket open after a death.
         drop(command);
-        there.hand_over(&socket)?;
-        back.hand_over(&socket)?;
+        attach::hand_over_all(&rings, &socket)?;
         // Its answer: all is open.
         socket
             .read_exact(&mut [0])
@@ -194,6 +217,7 @@ impl Pair {
             child,
             socket,
             ends,
+            rings,
             message: vec![0; size],
         })
     }
@@ -243,13 +267,19 @@ impl Pair {
         Ok((messages, trips))
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    fn finish(self, cleanup: &Cleanup) -> Result<(), Failure> {
         let Self {
-            mut child, socket, ..
+            mut child,
+            socket,
+            rings,
+            ..
         } = self;
         // The end of the orders is the end of the other process.
         drop(socket);
         let status = child.wait().map_err(Failure::error)?;
+        for ring in &rings {
+            cleanup.remove(ring.address());
+        }
         if status.success() {
             Ok(())
         } else {

@@ -13,6 +13,8 @@ use crate::units::human_size;
 
 #[derive(Serialize)]
 struct BenchJson {
+    kind: &'static str,
+    sync: &'static str,
     wait_strategy: &'static str,
     rounds: u32,
     cores: Option<[usize; 2]>,
@@ -88,6 +90,8 @@ pub(super) fn show(
     results: &[Measured],
 ) -> Result<(), Failure> {
     let bench = BenchJson {
+        kind: args.kind.kind().name(),
+        sync: args.kind.sync().name(),
         wait_strategy: args.wait_strategy.name(),
         rounds: args.rounds,
         cores,
@@ -128,10 +132,15 @@ fn describe(text: &mut String, bench: &BenchJson) -> std::fmt::Result {
     };
     writeln!(
         text,
-        "Two processes {place}, waiting by {}, ring of {}, {} rounds in turn, every message checked.",
-        bench.wait_strategy,
-        human_size(bench.capacity_bytes),
-        bench.rounds
+        "Two processes {place}, waiting by {}; {} rounds in turn, every message checked.",
+        bench.wait_strategy, bench.rounds
+    )?;
+    writeln!(
+        text,
+        "The rings are {} with {}, of {}.",
+        bench.kind,
+        bench.sync,
+        human_size(bench.capacity_bytes)
     )?;
     writeln!(
         text,

@@ -1,6 +1,6 @@
 //! The other process of a bench: it sends, or answers, as it is told.
 //!
-//! Its standard input is a Unix socket: two rings are handed over, then come orders, one a line. Its
+//! Its standard input is a Unix socket: by it rings without a name are handed over, then come orders, one a line. Its
 //! standard output is the memory of the raw rings.
 
 use std::fs::File;
@@ -13,9 +13,10 @@ use clap::{Args, ValueEnum};
 use memmap2::MmapRaw;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use ringway::{Receiver, Ring, Sender, Wait};
+use ringway::{Address, Receiver, Ring, Sender, Wait};
 
 use super::raw::{End, Shape};
+use crate::attach;
 use crate::cores;
 use crate::failure::Failure;
 use crate::transport::{answer, send_all};
@@ -57,6 +58,8 @@ pub(crate) struct BenchWorkerArgs {
     pub(crate) wait_strategy: Strategy,
     #[arg(long)]
     pub(crate) core: Option<usize>,
+    /// The rings, there and back.
+    pub(crate) rings: Vec<Address>,
 }
 
 /// The ends of one process: what it sends by and what it receives by.
@@ -111,9 +114,11 @@ pub(crate) fn run(args: &BenchWorkerArgs) -> Result<(), Failure> {
     let own = |fd: io::Result<_>| fd.map_err(Failure::error);
     let mut socket = UnixStream::from(own(io::stdin().as_fd().try_clone_to_owned())?);
     let raw = File::from(own(io::stdout().as_fd().try_clone_to_owned())?);
-    let (there, _) = Ring::take_over(&socket)?;
-    let (back, _) = Ring::take_over(&socket)?;
-    let mut ends = Ends::new([&there, &back], &raw, args.size, args.wait_strategy, false)?;
+    let rings = attach::open_all(&args.rings, &socket)?;
+    let [there, back] = rings.as_slice() else {
+        return Err(Failure::error("there are two rings"));
+    };
+    let mut ends = Ends::new([there, back], &raw, args.size, args.wait_strategy, false)?;
     socket.write_all(b"\n").map_err(Failure::error)?;
     let mut message = vec![0; args.size];
     for order in BufReader::new(socket).lines() {

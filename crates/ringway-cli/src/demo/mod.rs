@@ -1,25 +1,22 @@
 //! `ringway demo`: two processes, a ring, and the same work over a pipe and a Unix socket beside it.
 
-mod cleanup;
+mod crowd;
 mod report;
+mod share;
 pub(crate) mod worker;
+mod workers;
 
-use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 
-use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
-use ringway::{Address, Builder, Ring, SysvKey};
+use ringway::{Address, Builder, Role, SysvKey};
 
-use self::cleanup::Cleanup;
 use self::worker::{WorkerReport, WorkerRole};
+use crate::cleanup::Cleanup;
 use crate::cli::DemoArgs;
+use crate::cli::shape::KindArgs;
 use crate::failure::Failure;
 use crate::{cores, latency};
 
@@ -50,6 +47,7 @@ struct Results {
 /// What is to be done in one turn.
 struct Work {
     address: Address,
+    kind: KindArgs,
     size: usize,
     one_way: u64,
     round_trips: u64,
@@ -62,9 +60,14 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         Some(address) => address.clone(),
         None => Address::Shm(format!("ringway-demo-{}", std::process::id())),
     };
+    let [senders, receivers] = processes(args)?;
+    if senders > 1 || receivers > 1 {
+        return crowd::run(args, address, senders, receivers);
+    }
     let per_round = args.messages.div_ceil(ROUNDS);
     let work = Work {
         address,
+        kind: args.kind.clone(),
         size: args.size,
         one_way: per_round,
         // A round trip over a pipe takes as long as dozens of messages.
@@ -72,7 +75,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         cores: cores::pair(),
     };
     let cleanup = Cleanup::new()?;
-    let bar = progress(args);
+    let bar = progress(args, CONTESTANTS.len() as u64);
     let mut results = CONTESTANTS.map(|via| Results {
         via,
         rates: Vec::new(),
@@ -92,12 +95,32 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     report::show(&work, &results, args.json)
 }
 
-fn progress(args: &DemoArgs) -> ProgressBar {
+/// How many processes send and receive.
+fn processes(args: &DemoArgs) -> Result<[u32; 2], Failure> {
+    let kind = args.kind.kind();
+    let count = |role: Role, asked: Option<u32>| match (kind.allows_many(role), asked) {
+        (true, None) => Ok(2),
+        (false, None) => Ok(1),
+        (false, Some(2..)) => Err(Failure::error(format_args!(
+            "{} has one {}: choose a --kind that has many",
+            kind.name(),
+            role.name()
+        ))),
+        (_, Some(count)) => Ok(count),
+    };
+    Ok([
+        count(Role::Producer, args.senders)?,
+        count(Role::Consumer, args.receivers)?,
+    ])
+}
+
+/// A bar of so many steps a round.
+fn progress(args: &DemoArgs, steps: u64) -> ProgressBar {
     // Draws nothing if standard error is no terminal.
     let bar = if args.quiet {
         ProgressBar::hidden()
     } else {
-        ProgressBar::new(ROUNDS * CONTESTANTS.len() as u64)
+        ProgressBar::new(ROUNDS * steps)
     };
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
         bar.set_style(style);
@@ -139,47 +162,31 @@ fn pair_up(
     cleanup: &Cleanup,
 ) -> Result<[WorkerReport; 2], Failure> {
     let start_ns = worker::now_ns()? + LEAD_NS;
-    let mut commands = Vec::new();
-    for (index, role) in roles.into_iter().enumerate() {
-        let mut command = Command::new(std::env::current_exe().map_err(Failure::error)?);
-        let role = role
-            .to_possible_value()
-            .map(|value| value.get_name().to_owned());
-        command.arg("demo-worker").arg(role.unwrap_or_default());
-        command.args([
-            "--messages",
-            &messages.to_string(),
-            "--size",
-            &work.size.to_string(),
-        ]);
-        command.args(["--start-ns", &start_ns.to_string()]);
-        if let Some(cores) = work.cores {
-            command.args(["--core", &cores[index].to_string()]);
-        }
-        command.stderr(Stdio::piped());
-        commands.push(command);
+    let mut first = workers::command(roles[0], messages, work.size, start_ns)?;
+    let mut second = workers::command(roles[1], messages, work.size, start_ns)?;
+    if let Some(cores) = work.cores {
+        first.args(["--core", &cores[0].to_string()]);
+        second.args(["--core", &cores[1].to_string()]);
     }
-    let [mut first, mut second] =
-        <[Command; 2]>::try_from(commands).map_err(|_| Failure::error("there are two workers"))?;
     // Held until the workers have ended: rings, their addresses, and what hands them over.
     let mut rings = Vec::new();
     let children = match via {
         Via::Ring => {
-            let there = cleanup.create(&work.address)?;
-            rings.push(there);
+            let create = |address| cleanup.create(work.kind.apply(Builder::at(address)));
+            rings.push(create(work.address.clone())?);
             if matches!(roles[0], WorkerRole::Caller) {
-                rings.push(cleanup.create(&reply_address(&work.address))?);
+                rings.push(create(reply_address(&work.address))?);
             }
             [
-                start_on_rings(&mut first, &rings)?,
-                start_on_rings(&mut second, &rings)?,
+                workers::start_on_rings(&mut first, &rings)?,
+                workers::start_on_rings(&mut second, &rings)?,
             ]
         }
         Via::Pipe => {
-            let (there, back) = (pipe()?, pipe()?);
+            let (there, back) = (workers::pipe()?, workers::pipe()?);
             [
-                start(first, back.0, there.1)?,
-                start(second, there.0, back.1)?,
+                workers::start(first, back.0, there.1)?,
+                workers::start(second, there.0, back.1)?,
             ]
         }
         Via::Socket => {
@@ -190,52 +197,18 @@ fn pair_up(
                 twin(&there).map_err(Failure::error)?,
             );
             [
-                start(first, here.into(), here2)?,
-                start(second, there.into(), there2)?,
+                workers::start(first, here.into(), here2)?,
+                workers::start(second, there.into(), there2)?,
             ]
         }
     };
-    let reports = reports(children, roles);
+    let reports = workers::reports(roles.into_iter().zip(children));
     for ring in &rings {
         cleanup.remove(ring.address());
     }
-    reports
-}
-
-fn pipe() -> Result<(OwnedFd, OwnedFd), Failure> {
-    let (reader, writer) = io::pipe().map_err(Failure::error)?;
-    Ok((reader.into(), writer.into()))
-}
-
-/// Starts a worker whose transport is its standard input and output. The parent's ends are closed on
-/// return, so that the death of one worker is an end of file to the other.
-fn start(mut command: Command, input: OwnedFd, output: OwnedFd) -> Result<Child, Failure> {
-    command
-        .stdin(input)
-        .stdout(output)
-        .spawn()
-        .map_err(cannot_start)
-}
-
-fn start_on_rings(command: &mut Command, rings: &[Ring]) -> Result<Child, Failure> {
-    let (ours, theirs) = UnixStream::pair().map_err(Failure::error)?;
-    command.args(rings.iter().map(|ring| ring.address().to_string()));
-    let child = command
-        .stdin(OwnedFd::from(theirs))
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(cannot_start)?;
-    for ring in rings
-        .iter()
-        .filter(|ring| *ring.address() == Address::Memfd)
-    {
-        ring.hand_over(&ours)?;
-    }
-    Ok(child)
-}
-
-fn cannot_start(error: io::Error) -> Failure {
-    Failure::error(format_args!("cannot start a worker: {error}"))
+    reports?
+        .try_into()
+        .map_err(|_| Failure::error("there are two workers"))
 }
 
 /// Where the answers go.
@@ -250,55 +223,4 @@ fn reply_address(address: &Address) -> Address {
         Address::Sysv(_) => Address::Sysv(SysvKey::Private),
         other => other.clone(),
     }
-}
-
-/// Waits for both workers. The first that fails ends the demo, and the end of this process ends the
-/// other worker.
-fn reports(children: [Child; 2], roles: [WorkerRole; 2]) -> Result<[WorkerReport; 2], Failure> {
-    let (done, outcomes) = mpsc::channel();
-    for (index, child) in children.into_iter().enumerate() {
-        let done = done.clone();
-        thread::spawn(move || done.send((index, report_of(child))));
-    }
-    drop(done);
-    let mut reports = [WorkerReport::default(), WorkerReport::default()];
-    for (index, outcome) in outcomes {
-        reports[index] = outcome.map_err(|why| {
-            Failure::error(
-                format_args!("the {:?} process {why}", roles[index])
-                    .to_string()
-                    .to_lowercase(),
-            )
-        })?;
-    }
-    Ok(reports)
-}
-
-/// The worker's report, or what happened to it.
-fn report_of(mut child: Child) -> Result<WorkerReport, String> {
-    let mut text = String::new();
-    let read = child
-        .stderr
-        .take()
-        .map(|mut stderr| stderr.read_to_string(&mut text));
-    let status = child.wait().map_err(|error| error.to_string())?;
-    if let Some(Err(error)) = read {
-        return Err(error.to_string());
-    }
-    match status.code() {
-        Some(0) => serde_json::from_str(&text).map_err(|error| error.to_string()),
-        Some(_) => Err(format!(
-            "failed: {}",
-            text.trim_end().trim_start_matches("ringway: ")
-        )),
-        None => Err(format!(
-            "died by signal {}",
-            status.signal().unwrap_or_default()
-        )),
-    }
-}
-
-/// Makes a ring of the default shape.
-fn create(address: &Address) -> Result<Ring, Failure> {
-    Ok(Builder::at(address.clone()).create()?)
 }

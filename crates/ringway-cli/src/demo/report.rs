@@ -14,6 +14,8 @@ use crate::units::human_size;
 #[derive(Serialize)]
 struct DemoJson {
     address: String,
+    kind: &'static str,
+    sync: &'static str,
     messages: u64,
     round_trips: u64,
     size_bytes: usize,
@@ -56,6 +58,8 @@ impl OneWayJson {
 pub(super) fn show(work: &Work, results: &[Results], json: bool) -> Result<(), Failure> {
     let value = DemoJson {
         address: work.address.to_string(),
+        kind: work.kind.kind().name(),
+        sync: work.kind.sync().name(),
         messages: work.one_way * ROUNDS,
         round_trips: work.round_trips * ROUNDS,
         size_bytes: work.size,
@@ -87,8 +91,8 @@ fn describe(text: &mut String, demo: &DemoJson, results: &[Results]) -> std::fmt
     };
     writeln!(
         text,
-        "Two processes {where_}, messages of {} bytes, {ROUNDS} rounds in turn; ring at {}.",
-        demo.size_bytes, demo.address
+        "Two processes {where_}, messages of {} bytes, {ROUNDS} rounds in turn; {} ring with {} at {}.",
+        demo.size_bytes, demo.kind, demo.sync, demo.address
     )?;
     writeln!(
         text,
@@ -168,7 +172,7 @@ fn human_share(share: f64) -> String {
     }
 }
 
-fn human_rate(rate: f64) -> String {
+pub(super) fn human_rate(rate: f64) -> String {
     match rate {
         ..1e3 => format!("{rate:.0}"),
         ..1e6 => format!("{:.1} K", rate / 1e3),
@@ -177,6 +181,6 @@ fn human_rate(rate: f64) -> String {
 }
 
 /// Digits in groups of three.
-fn thousands(number: u64) -> String {
+pub(super) fn thousands(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }

@@ -1,4 +1,4 @@
-//! One of the two processes of a demo: it sends or receives, checks every message, and reports.
+//! One of the processes of a demo: it sends or receives, checks every message, and reports.
 //!
 //! A worker's standard error carries its report, one line of JSON, if its status is 0; otherwise the
 //! reason. Over a ring, standard input is a Unix socket by which `memfd:` rings are handed over. Over
@@ -14,9 +14,11 @@ use clap::{Args, ValueEnum};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
-use ringway::{Address, Builder, Ring};
+use ringway::Address;
 use serde::{Deserialize, Serialize};
 
+use super::share::{self, Share};
+use crate::attach;
 use crate::failure::Failure;
 use crate::transport::{Incoming, Outgoing, Stream, answer, call, receive_all, send_all};
 use crate::{cores, latency};
@@ -34,6 +36,12 @@ pub(crate) struct WorkerArgs {
     pub(crate) start_ns: u64,
     #[arg(long)]
     pub(crate) core: Option<usize>,
+    /// Of one of several producers: which it is, from 0.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) producer: u64,
+    /// Of one of several consumers: how many producers there are.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) producers: u64,
     /// The rings, there and back; none if standard input and output are the transport.
     pub(crate) rings: Vec<Address>,
 }
@@ -48,6 +56,10 @@ pub(crate) enum WorkerRole {
     Caller,
     /// Answers.
     Answerer,
+    /// Sends all messages of one of several producers.
+    OneOfProducers,
+    /// Receives a share of all messages.
+    OneOfConsumers,
 }
 
 /// What a worker found out.
@@ -57,6 +69,8 @@ pub(crate) struct WorkerReport {
     pub(crate) elapsed_ns: u64,
     /// Round trips: nanoseconds, and how many took so long.
     pub(crate) round_trips: Vec<(u64, u64)>,
+    /// What one of several consumers received.
+    pub(crate) share: Share,
 }
 
 /// Round trips before those that count: the first ones pay for page faults and cold caches.
@@ -69,39 +83,34 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<(), Failure> {
     if let Some(core) = args.core {
         cores::pin(core);
     }
-    let report = if args.rings.is_empty() {
+    let done = if args.rings.is_empty() {
         let (input, output) = (io::stdin(), io::stdout());
         let own = |fd: io::Result<_>| fd.map(File::from).map(Stream).map_err(Failure::error);
         let input = own(input.as_fd().try_clone_to_owned())?;
         let output = own(output.as_fd().try_clone_to_owned())?;
         work(args, || Ok(output), || Ok(input))?
     } else {
-        let rings = open(&args.rings)?;
+        let socket = io::stdin().as_fd().try_clone_to_owned();
+        let socket = UnixStream::from(socket.map_err(Failure::error)?);
+        let rings = attach::open_all(&args.rings, &socket)?;
         let there = rings
             .first()
             .ok_or_else(|| Failure::error("no ring is given"))?;
         let back = rings.last().unwrap_or(there);
         let (outgoing, incoming) = match args.role {
+            WorkerRole::OneOfProducers => return report(&share::send(there, args)?),
+            WorkerRole::OneOfConsumers => return report(&share::receive(there, args)?),
             WorkerRole::Producer | WorkerRole::Caller => (there, back),
             WorkerRole::Consumer | WorkerRole::Answerer => (back, there),
         };
         work(args, || Ok(outgoing.sender()?), || Ok(incoming.receiver()?))?
     };
-    let report = serde_json::to_string(&report).map_err(Failure::error)?;
-    writeln!(io::stderr(), "{report}").map_err(Failure::error)
+    report(&done)
 }
 
-fn open(addresses: &[Address]) -> Result<Vec<Ring>, Failure> {
-    let socket = io::stdin()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(Failure::error)?;
-    let socket = UnixStream::from(socket);
-    let open = |address: &Address| match address {
-        Address::Memfd => Ok(Ring::take_over(&socket)?.0),
-        named => Ok(Builder::at(named.clone()).open()?),
-    };
-    addresses.iter().map(open).collect()
+fn report(done: &WorkerReport) -> Result<(), Failure> {
+    let line = serde_json::to_string(done).map_err(Failure::error)?;
+    writeln!(io::stderr(), "{line}").map_err(Failure::error)
 }
 
 fn work<O: Outgoing, I: Incoming>(
@@ -144,12 +153,15 @@ fn work<O: Outgoing, I: Incoming>(
                 answer(&mut outgoing, &mut incoming, trips, &mut message)?;
             }
         }
+        WorkerRole::OneOfProducers | WorkerRole::OneOfConsumers => {
+            return Err(Failure::error("only a ring can be shared"));
+        }
     }
     Ok(report)
 }
 
-/// Both workers start at one instant, so that neither measures how long the other took to come up.
-fn wait_for_start(args: &WorkerArgs) -> Result<(), Failure> {
+/// All workers start at one instant, so that none measures how long the others took to come up.
+pub(super) fn wait_for_start(args: &WorkerArgs) -> Result<(), Failure> {
     let left = args.start_ns.saturating_sub(now_ns()?);
     std::thread::sleep(Duration::from_nanos(left));
     Ok(())

@@ -22,6 +22,12 @@ pub struct Place {
     directory: Option<TempDir>,
 }
 
+/// The kinds of synchronisation.
+pub const SYNCS: [&str; 5] = ["futex", "pthread", "posix-sem", "sysv-sem", "mqueue"];
+
+/// The kinds of rings: who takes part.
+pub const KINDS: [&str; 4] = ["spsc", "mpsc", "spmc", "mpmc"];
+
 /// The schemes that a command line can name.
 pub const SCHEMES: [&str; 3] = ["shm", "file", "sysv"];
 
@@ -114,7 +120,12 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub fn finish(mut self) -> Output {
+    pub fn finish(self) -> Output {
+        self.finish_within(PATIENCE)
+    }
+
+    /// Waits for its end, with more or less patience.
+    pub fn finish_within(mut self, patience: Duration) -> Output {
         let mut child = self.child.take().unwrap();
         let gather = |pipe: Option<Box<dyn Read + Send>>| {
             thread::spawn(move || {
@@ -129,7 +140,7 @@ impl Running {
         let stderr = gather(child.stderr.take().map(|pipe| Box::new(pipe) as _));
         let mut status = None;
         self.child = Some(child);
-        eventually("the end of a process", || {
+        eventually_within(patience, "the end of a process", || {
             status = self.child().try_wait().unwrap();
             status.is_some()
         });
@@ -175,10 +186,14 @@ pub fn run_with<'a>(args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Ou
 }
 
 /// Waits for what must come.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, condition);
+}
+
+fn eventually_within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < PATIENCE, "{what} does not come");
+        assert!(started.elapsed() < patience, "{what} does not come");
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -67,6 +67,101 @@ impl<R: Region> Consumer<R> {
         self.member.messages
     }
 
+    /// Copies the next message to the start of `buffer` if there is one now, and returns its length.
+    #[inline]
+    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        if let Some(len) = self.receive_from_one_cell(buffer) {
+            return Ok(len);
+        }
+        let found = self.take(1)?;
+        self.take_into(found, buffer)
+    }
+
+    /// Copies the next message to the start of `buffer`, waiting for it as the terms say.
+    #[inline]
+    pub(crate) fn recv_into_until(
+        &mut self,
+        buffer: &mut [u8],
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<usize, RecvError> {
+        if let Some(len) = self.receive_from_one_cell(buffer) {
+            return Ok(len);
+        }
+        let found = self.take_until(1, how, deadline)?;
+        self.take_into(found, buffer)
+    }
+
+    fn take_into(&mut self, found: Found, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        let Some(target) = buffer.get_mut(..found.len) else {
+            self.give_back();
+            return Err(RecvError::BufferTooSmall { len: found.len });
+        };
+        self.member.region().read(found.payload, target);
+        self.release();
+        Ok(found.len)
+    }
+
+    /// The common case, which is the general one but for what need not be stored in between: the next
+    /// record has one cell, is full, fits the buffer, and the ring has no lock. `None` if it is another
+    /// case.
+    #[inline]
+    fn receive_from_one_cell(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let cells = &self.member.cells;
+        if cells.rivals.locked
+            || self.held.is_some()
+            || self.member.corrupt
+            || self.member.region().is_forked()
+        {
+            return None;
+        }
+        let cell = self.cursor;
+        let full = cells.free(cell).become_nobodys(State::Full).with_extent(1);
+        let Ok(Seen::Record(word, stored)) = cells.look(cell, self.member.head) else {
+            return None;
+        };
+        if word != full {
+            return None;
+        }
+        let len = cells.description(cell, 1).ok()?.len as usize;
+        let target = buffer.get_mut(..len)?;
+        let taken = full.become_owned(State::Taken, self.member.me);
+        if !cells.take(cell, stored, taken) {
+            return None;
+        }
+        self.cursor = cell + 1;
+        // Relaxed: a hint.
+        self.member
+            .region()
+            .store64(TAKE_HINT, cell + 1, Ordering::Relaxed);
+        self.member.region().read(cells.payload(cell), target);
+        self.free_one(cell, taken.encode(cells.key));
+        Some(len)
+    }
+
+    /// Acknowledges and frees a record of one cell.
+    #[inline]
+    fn free_one(&mut self, cell: u64, seen: u64) {
+        let cells = &self.member.cells;
+        if !cells.change_own(cell, seen, cells.freed(cell)) {
+            // Somebody took us for dead.
+            self.member.corrupt = true;
+            return;
+        }
+        self.freed(1);
+    }
+
+    /// Counts messages that were freed, and tells the others.
+    #[inline]
+    fn freed(&mut self, messages: u64) {
+        self.member.count(messages);
+        if self.cursor.saturating_sub(self.member.head) >= self.cells().count() / 8 {
+            self.member.head = self.cells().advance_head();
+        }
+        self.member.notify(Role::Producer);
+        self.member.notify_of_end();
+    }
+
     /// Takes up to `most` messages that are there now, and returns the first. `Empty`, `Closed` and
     /// `PeerDied` mean that there is none.
     #[inline]
@@ -265,7 +360,7 @@ impl<R: Region> Consumer<R> {
         let taken = word
             .become_owned(State::Taken, self.member.me)
             .with_extent(extent);
-        if !self.cells().change(cell, stored, taken) {
+        if !self.cells().take(cell, stored, taken) {
             return Ok(None);
         }
         self.cursor = cell + extent;
@@ -399,7 +494,7 @@ impl<R: Region> Consumer<R> {
         let (before, after) = (self.taken_word(held), self.taken_word(&shown));
         let seen = before.encode(self.cells().key);
         // From here on they are others' as well.
-        if given.is_err() || !self.cells().change(held.cell, seen, after) {
+        if given.is_err() || !self.cells().change_own(held.cell, seen, after) {
             self.member.corrupt = true;
             return;
         }
@@ -413,27 +508,18 @@ impl<R: Region> Consumer<R> {
         let cells = &self.member.cells;
         let taken = self.taken_word(held);
         let seen = taken.encode(cells.key);
-        let acknowledged = if held.extent == 1 {
-            cells.change(held.cell, seen, cells.freed(held.cell))
-        } else {
-            let freeing = taken.become_owned(State::Freeing, self.member.me);
-            let changed = cells.change(held.cell, seen, freeing);
-            if changed {
-                cells.free_cells(held.cell, held.extent);
-            }
-            changed
-        };
-        if !acknowledged {
+        let freeing = taken.become_owned(State::Freeing, self.member.me);
+        // The acknowledgement. Where there is one cell, freeing it is.
+        if held.extent == 1 {
+            return self.free_one(held.cell, seen);
+        }
+        if !cells.change_own(held.cell, seen, freeing) {
             // Somebody took us for dead.
             self.member.corrupt = true;
             return;
         }
-        self.member.count(held.shown);
-        if self.cursor.saturating_sub(self.member.head) >= self.cells().count() / 8 {
-            self.member.head = self.cells().advance_head();
-        }
-        self.member.notify(Role::Producer);
-        self.member.notify_of_end();
+        cells.free_cells(held.cell, held.extent);
+        self.freed(held.shown);
     }
 
     #[inline]

@@ -88,8 +88,19 @@ pub(crate) struct Cells<R> {
     /// Log2 of the number of cells.
     lap_bits: u32,
     key: u64,
-    /// Whether words are changed by whoever holds the ring's lock, instead of by compare-and-swap.
-    locked: bool,
+    rivals: Rivals,
+}
+
+/// Who else may change the word that a participant is about to change. Where nobody may, a store does,
+/// which costs a third of a compare-and-swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rivals {
+    /// Whether other producers may claim the cell.
+    pub(crate) claim: bool,
+    /// Whether others may take the record.
+    pub(crate) take: bool,
+    /// Whether the ring has a lock, which the caller holds: then nobody else may change what has no owner.
+    pub(crate) locked: bool,
 }
 
 /// What a walker finds at a cell where a record starts, or may.
@@ -116,14 +127,14 @@ struct Description {
 
 impl<R: Region> Cells<R> {
     /// The cells of a region, of `cell_len` bytes each.
-    pub(crate) fn new(region: R, cell_len: u32, key: u64, locked: bool) -> Self {
+    pub(crate) fn new(region: R, cell_len: u32, key: u64, rivals: Rivals) -> Self {
         let cell_bits = cell_len.trailing_zeros();
         Self {
             cell_bits,
             lap_bits: region.capacity().trailing_zeros() - cell_bits,
             region,
             key,
-            locked,
+            rivals,
         }
     }
 
@@ -195,16 +206,61 @@ impl<R: Region> Cells<R> {
     /// seen by the next.
     #[inline]
     fn change(&self, cell: u64, seen: u64, to: Word) -> bool {
-        let (position, to) = (self.position(cell), to.encode(self.key));
-        if !self.locked {
-            return self.region.replace_word(position, seen, to).is_ok();
+        if self.rivals.locked {
+            self.change_alone(cell, seen, to)
+        } else {
+            let to = to.encode(self.key);
+            self.region
+                .replace_word(self.position(cell), seen, to)
+                .is_ok()
         }
-        // The caller holds the lock, or owns the record.
+    }
+
+    /// The same where nobody else may change the word meanwhile.
+    #[inline]
+    fn change_alone(&self, cell: u64, seen: u64, to: Word) -> bool {
         let unchanged = self.load(cell) == seen;
         if unchanged {
-            self.region.store_word(position, to, Ordering::Release);
+            let to = to.encode(self.key);
+            self.region
+                .store_word(self.position(cell), to, Ordering::Release);
         }
         unchanged
+    }
+
+    /// Claims a free cell.
+    #[inline]
+    fn claim(&self, cell: u64, free: u64, to: Word) -> bool {
+        if self.rivals.claim {
+            self.change(cell, free, to)
+        } else {
+            self.change_alone(cell, free, to)
+        }
+    }
+
+    /// Takes a record.
+    #[inline]
+    fn take(&self, cell: u64, seen: u64, to: Word) -> bool {
+        if self.rivals.take {
+            self.change(cell, seen, to)
+        } else {
+            self.change_alone(cell, seen, to)
+        }
+    }
+
+    /// Changes the word of a record that the caller owns. Others change it only if the caller is dead;
+    /// where it could be marked so and still run, it has to make sure.
+    #[inline]
+    fn change_own(&self, cell: u64, seen: u64, to: Word) -> bool {
+        if self.region.settles() {
+            let to = to.encode(self.key);
+            // Release pairs with the acquire in `load`.
+            self.region
+                .store_word(self.position(cell), to, Ordering::Release);
+            true
+        } else {
+            self.change(cell, seen, to)
+        }
     }
 
     /// Looks at a cell where a record starts. `head` is any value that `HEAD` has had.

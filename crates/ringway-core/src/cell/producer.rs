@@ -29,6 +29,10 @@ pub(crate) struct Producer<R> {
     overwritten: u64,
     /// Whether the consumers have closed.
     closed: bool,
+    /// The longest message, in bytes.
+    max_len: u64,
+    /// The longest message that fits one cell, in bytes; 0 in a ring with a lock.
+    one_cell: usize,
     /// Behind the last message that was committed here.
     end: u64,
     lull: Lull,
@@ -75,6 +79,15 @@ impl<R: Region> Producer<R> {
             overwrite,
             overwritten: 0,
             closed: false,
+            max_len: member
+                .cells
+                .room_in(member.cells.max_extent())
+                .min(u32::MAX.into()),
+            one_cell: if member.cells.rivals.locked {
+                0
+            } else {
+                member.cells.room_in(1) as usize
+            },
             end: member.head,
             lull: Lull::new(0, 0),
             member,
@@ -91,8 +104,7 @@ impl<R: Region> Producer<R> {
 
     /// The longest message, in bytes.
     pub(crate) fn max_len(&self) -> u64 {
-        let longest = self.cells().room_in(self.cells().max_extent());
-        longest.min(u32::MAX.into())
+        self.max_len
     }
 
     /// Messages ever sent in this slot.
@@ -103,6 +115,72 @@ impl<R: Region> Producer<R> {
     /// Messages that this producer overwrote.
     pub(crate) fn overwritten(&self) -> u64 {
         self.overwritten
+    }
+
+    /// Sends a copy of `message` if there is room now.
+    #[inline]
+    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        if self.send_in_one_cell(message) {
+            return Ok(());
+        }
+        let payload = self.claim(message.len())?;
+        self.member.region().write(payload, message);
+        self.commit(message.len() as u64);
+        Ok(())
+    }
+
+    /// Sends a copy of `message`, waiting for room as the terms say.
+    #[inline]
+    pub(crate) fn send_until(
+        &mut self,
+        message: &[u8],
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        if self.send_in_one_cell(message) {
+            return Ok(());
+        }
+        let payload = self.claim_until(message.len(), how, deadline)?;
+        self.member.region().write(payload, message);
+        self.commit(message.len() as u64);
+        Ok(())
+    }
+
+    /// The common case, which is the general one but for what need not be stored in between: the message
+    /// fits one cell, which is free, and nothing stands against sending. `false` if it is another case.
+    #[inline]
+    fn send_in_one_cell(&mut self, message: &[u8]) -> bool {
+        if message.len() > self.one_cell
+            || self.closed
+            || self.claimed.is_some()
+            || self.member.corrupt
+            || self.member.consumers_changed()
+            || self.member.region().is_forked()
+        {
+            return false;
+        }
+        let cell = self.cursor;
+        let free = self.cells().free(cell);
+        let claimed = free
+            .become_owned(State::Claimed, self.member.me)
+            .with_extent(1);
+        if !self
+            .cells()
+            .claim(cell, free.encode(self.cells().key), claimed)
+        {
+            return false;
+        }
+        self.cursor = cell + 1;
+        // Relaxed: a hint.
+        self.member
+            .region()
+            .store64(CLAIM_HINT, cell + 1, Ordering::Relaxed);
+        self.member
+            .region()
+            .write(self.cells().payload(cell), message);
+        self.cells().describe(cell, message.len() as u64, 1);
+        self.show(cell, claimed, 1, 1, 1);
+        true
     }
 
     /// Claims cells for a message of `len` bytes; returns where its payload goes.
@@ -226,7 +304,7 @@ impl<R: Region> Producer<R> {
                 }
             };
             let free = free.encode(self.cells().key);
-            if self.cells().change(cell, free, word) {
+            if self.cells().claim(cell, free, word) {
                 self.cursor = cell + wanted;
                 // Relaxed: a hint.
                 self.member
@@ -467,19 +545,25 @@ impl<R: Region> Producer<R> {
             return;
         };
         let claimed = self.claimed_word(&run);
-        let full = claimed.become_nobodys(State::Full).with_extent(run.first);
+        self.show(run.cell, claimed, run.extent, run.first, run.messages);
+    }
+
+    /// Makes a claimed run visible, whose first record has `first` cells.
+    #[inline]
+    fn show(&mut self, cell: u64, claimed: Word, extent: u64, first: u64, messages: u64) {
+        let full = claimed.become_nobodys(State::Full).with_extent(first);
         // Its release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are
         // seen by who sees this word. It fails only if somebody took us for dead.
         let seen = claimed.encode(self.cells().key);
-        if !self.cells().change(run.cell, seen, full) {
+        if !self.cells().change_own(cell, seen, full) {
             self.member.corrupt = true;
             return;
         }
-        self.end = run.cell + run.extent;
+        self.end = cell + extent;
         // The next claim's line.
         let next = self.cells().position(self.cursor);
         self.member.region().prefetch_to_write(next);
-        self.member.count(run.messages);
+        self.member.count(messages);
         self.member.notify(Role::Consumer);
     }
 
@@ -503,7 +587,7 @@ impl<R: Region> Producer<R> {
         let claimed = self.claimed_word(&run);
         let aborted = claimed.become_nobodys(State::Aborted);
         let seen = claimed.encode(self.cells().key);
-        self.cells().change(run.cell, seen, aborted);
+        self.cells().change_own(run.cell, seen, aborted);
         // What others have committed behind it can be taken now.
         self.member.notify(Role::Consumer);
     }

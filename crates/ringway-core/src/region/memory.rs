@@ -256,6 +256,11 @@ impl Region for Memory {
     }
 
     #[inline]
+    fn settles(&self) -> bool {
+        self.asymmetric
+    }
+
+    #[inline]
     fn is_forked(&self) -> bool {
         // SAFETY: the flag lies in the owner's memory, and all access to it is atomic.
         let alive = unsafe { AtomicU64::from_ptr(self.alive.as_ptr()) };

@@ -83,8 +83,12 @@ pub(crate) trait Region {
     }
     /// Wakes all that sleep on the word at `offset`.
     fn wake(&self, offset: usize);
-    /// Returns when a process that is marked dead can do nothing more to the region.
+    /// Returns when a process that is marked dead can do nothing more to the region, if
+    /// [`settles`](Self::settles).
     fn settle(&self);
+    /// Whether [`settle`](Self::settle) can keep its promise. If not, one that is marked dead may execute
+    /// a few more instructions, so nobody may change by a plain store what others repair.
+    fn settles(&self) -> bool;
 
     /// Whether this process is a child of `fork` that inherited the region.
     fn is_forked(&self) -> bool;

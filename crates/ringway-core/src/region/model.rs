@@ -214,6 +214,10 @@ impl Region for Model {
         fence(Ordering::SeqCst);
     }
 
+    fn settles(&self) -> bool {
+        true
+    }
+
     fn is_forked(&self) -> bool {
         false
     }

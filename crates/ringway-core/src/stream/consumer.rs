@@ -243,6 +243,21 @@ impl<R: Region> Consumer<R> {
         self.region.load_word(self.head, Ordering::Relaxed) != VACANT
     }
 
+    /// Copies a message to the start of `buffer` and releases it, if it fits.
+    #[inline]
+    pub(crate) fn take_into(
+        &mut self,
+        found: &Found,
+        buffer: &mut [u8],
+    ) -> Result<usize, RecvError> {
+        let Some(target) = buffer.get_mut(..found.len) else {
+            return Err(RecvError::BufferTooSmall { len: found.len });
+        };
+        self.region.read(found.payload, target);
+        self.release(found, 1);
+        Ok(found.len)
+    }
+
     /// Releases `messages` messages, `last` being the last of them: acknowledges them, gives their
     /// space to the producer, and wakes it if it sleeps.
     #[inline]

@@ -131,7 +131,7 @@ impl super::Bell for Queues {
     }
 }
 
-fn name(nonce: [u8; 16], slot: u32) -> Option<CString> {
+pub(super) fn name(nonce: [u8; 16], slot: u32) -> Option<CString> {
     let mut name = "/ringway.".to_owned();
     for byte in nonce {
         write!(name, "{byte:02x}").ok()?;

@@ -128,6 +128,9 @@ impl Region for Liar {
     }
     fn wake(&self, _: usize) {}
     fn settle(&self) {}
+    fn settles(&self) -> bool {
+        true
+    }
     fn is_forked(&self) -> bool {
         false
     }

@@ -1,9 +1,9 @@
-//! Leaving nothing behind, however the demo ends.
+//! Leaving no ring behind, however a demo or a bench ends.
 
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ringway::{Address, Ring};
+use ringway::{Address, Builder, Ring};
 
 use crate::failure::Failure;
 
@@ -11,13 +11,13 @@ use crate::failure::Failure;
 const INTERRUPTED: i32 = 130;
 
 /// Addresses that are removed when this is dropped, and when the process is told to end.
-pub(super) struct Cleanup {
+pub(crate) struct Cleanup {
     addresses: Arc<Mutex<Vec<Address>>>,
 }
 
 impl Cleanup {
     /// Takes over SIGINT, SIGTERM and SIGHUP.
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let addresses = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&addresses);
         let end = move || {
@@ -29,16 +29,16 @@ impl Cleanup {
     }
 
     /// Makes a ring and takes charge of its address.
-    pub(super) fn create(&self, address: &Address) -> Result<Ring, Failure> {
+    pub(crate) fn create(&self, builder: Builder) -> Result<Ring, Failure> {
         // Held while the ring is made, so that no signal comes in between.
         let mut addresses = lock(&self.addresses);
-        let ring = super::create(address)?;
+        let ring = builder.create()?;
         addresses.push(ring.address().clone());
         Ok(ring)
     }
 
     /// Removes one address now.
-    pub(super) fn remove(&self, address: &Address) {
+    pub(crate) fn remove(&self, address: &Address) {
         let mut addresses = lock(&self.addresses);
         if let Some(index) = addresses.iter().position(|known| known == address) {
             remove(&addresses.swap_remove(index));

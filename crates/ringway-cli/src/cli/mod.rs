@@ -1,11 +1,14 @@
 //! The command line: its words, and the help that goes with them.
 
+pub(crate) mod shape;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use ringway::Address;
 
+use self::shape::{KindArgs, MakeArgs, only_with_create};
 use crate::bench::worker::{BenchWorkerArgs, Strategy};
 use crate::demo::worker::WorkerArgs;
 use crate::framing::Framing;
@@ -39,6 +42,7 @@ Try it:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(DemoArgs),
+    Create(CreateArgs),
     Send(SendArgs),
     Recv(RecvArgs),
     Ls(LsArgs),
@@ -58,6 +62,9 @@ pub(crate) enum Command {
 /// Starts a producer and a consumer process, pinned to different cores, and measures how many messages
 /// a second go one way and how long a round trip takes; then the same work over a pipe and a Unix
 /// socket. The three take turns. Nothing is left behind.
+///
+/// With several producers or consumers it shows the ring alone, one way: that every message arrives at
+/// one consumer, once, each producer's in order.
 #[derive(Args, Debug)]
 #[command(after_help = DEMO_HELP)]
 pub(crate) struct DemoArgs {
@@ -73,6 +80,17 @@ pub(crate) struct DemoArgs {
     /// Bytes of a message, such as 64 or 4K
     #[arg(long, value_name = "SIZE", default_value = "64", value_parser = message_size)]
     pub(crate) size: usize,
+
+    /// How many processes send [default: 2 where the kind has many, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub(crate) senders: Option<u32>,
+
+    /// How many processes receive [default: 2 where the kind has many, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub(crate) receivers: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) kind: KindArgs,
 
     /// Write an object as JSON
     #[arg(long)]
@@ -90,11 +108,38 @@ Exit status:
 
 Examples:
   ringway demo
+  ringway demo --kind mpmc --senders 4 --receivers 3
+  ringway demo --kind mpsc --sync posix-sem
   ringway demo --address memfd: --size 1K
   ringway demo --json | jq '.transports[] | {name, p99: .round_trip_ns.p99}'";
 
+/// Make a ring, and leave it for others
+///
+/// Writes the new ring's address to standard output: that of sysv:private is known only then.
+#[derive(Args, Debug)]
+#[command(after_help = CREATE_HELP)]
+pub(crate) struct CreateArgs {
+    /// Where to make the ring: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID or sysv:private
+    #[arg(value_parser = address)]
+    pub(crate) address: Address,
+
+    #[command(flatten)]
+    pub(crate) make: MakeArgs,
+}
+
+const CREATE_HELP: &str = "\
+Exit status:
+  0  made
+  2  an error: something is there already, or there is no room
+
+Examples:
+  ringway create shm:jobs --kind mpmc
+  ringway create file:/var/lib/log.ring --kind mpsc --overwrite --capacity 64M --mode 660
+  ringway create sysv:private --kind spmc --sync sysv-sem";
+
 /// What `send` and `recv` have in common.
 #[derive(Args, Debug)]
+#[command(mut_args(only_with_create))]
 pub(crate) struct RingArgs {
     /// Where the ring is: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID or sysv:id=SHMID
     #[arg(value_parser = address)]
@@ -103,14 +148,6 @@ pub(crate) struct RingArgs {
     /// Make the ring if nothing is there
     #[arg(long)]
     pub(crate) create: bool,
-
-    /// Bytes for messages in a new ring, such as 64K or 16MiB; a message takes up to half [default: 4MiB]
-    #[arg(long, value_name = "SIZE", value_parser = units::size, requires = "create")]
-    pub(crate) capacity: Option<u64>,
-
-    /// Permission bits of a new ring [default: 600]
-    #[arg(long, value_name = "OCTAL", value_parser = units::mode, requires = "create")]
-    pub(crate) mode: Option<u32>,
 
     /// Wait so long for the ring to appear
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
@@ -122,6 +159,9 @@ pub(crate) struct RingArgs {
 
     #[command(flatten)]
     framing: FramingArgs,
+
+    #[command(flatten)]
+    pub(crate) make: MakeArgs,
 }
 
 impl RingArgs {
@@ -169,15 +209,18 @@ impl FramingArgs {
 /// Send lines, blocks, frames or a whole input
 ///
 /// Reads the FILEs, or standard input, and sends what it reads as messages. Waits while the ring is
-/// full. At the end of the input it closes the ring: the receiver drains it and ends too. If anything
-/// else ends it, the ring stays open.
+/// full. At the end of the input it closes the ring and leaves at once: the receiver drains it and ends
+/// too. If anything else ends it, the ring stays open.
+///
+/// With many senders (--kind mpsc, mpmc) each closes for itself: the receivers end after the last one.
+/// With many receivers (spmc, mpmc) it goes on as long as one of them is alive.
 #[derive(Args, Debug)]
 #[command(after_help = SEND_HELP)]
 pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) ring: RingArgs,
 
-    /// When all is received, remove the address
+    /// When all is received, remove the address; of several senders, the last to leave does
     #[arg(long)]
     pub(crate) unlink: bool,
 
@@ -189,8 +232,10 @@ pub(crate) struct SendArgs {
 const SEND_HELP: &str = "\
 Exit status:
   0  all is sent, and the ring is closed (with --unlink: drained and removed)
-  1  nothing is there, or the receiver died or closed; the ring keeps what was sent
-  2  an error: the input could not be read, a message is too large, another process sends
+  1  nothing is there, or the receiver (the last of several) died, or closed; the ring keeps what was
+     sent
+  2  an error: the input could not be read, a message is too large, another process sends where one
+     can, the ring is of another kind than asked for
 
 Examples:
   journalctl -f | ringway send shm:log --create
@@ -199,8 +244,9 @@ Examples:
 
 /// Receive messages and write them to standard output
 ///
-/// Ends when the sender has closed the ring and all is received. A message is released only when its
-/// bytes are written: what a killed receiver did not write, the next one gets.
+/// Ends when the sender (the last of several) has closed the ring and all is received. A message is
+/// released only when its bytes are written: what a killed receiver did not write, another one gets.
+/// Several receivers (--kind spmc, mpmc) share the messages: each goes to one of them.
 #[derive(Args, Debug)]
 #[command(after_help = RECV_HELP)]
 pub(crate) struct RecvArgs {
@@ -219,7 +265,11 @@ pub(crate) struct RecvArgs {
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// If the sender dies before it closes, wait for the next one
+    /// End only when so many senders have ever joined the ring, and all have left
+    #[arg(long, value_name = "N")]
+    pub(crate) producers: Option<u64>,
+
+    /// If a sender dies before it closes, wait for its successor: the next one that joins
     #[arg(long)]
     pub(crate) follow: bool,
 }
@@ -227,14 +277,15 @@ pub(crate) struct RecvArgs {
 const RECV_HELP: &str = "\
 Exit status:
   0  the ring is closed and drained, or --count is reached, or nobody reads the output any more
-  1  nothing is there, --timeout passed, or the sender died before it closed (all that it sent is
-     written)
+  1  nothing is there, --timeout passed, or a sender died before it closed (all that it sent is
+     written, by one receiver or another)
   2  an error
 
 Examples:
   ringway recv shm:log --wait 10s | grep -i error
   ringway recv shm:tar --raw --create --unlink | tar x
-  ringway recv file:/var/lib/jobs.ring --count 1 --timeout 5s";
+  ringway recv file:/var/lib/jobs.ring --count 1 --timeout 5s
+  ringway recv shm:jobs --kind mpmc --create --producers 4 > share-of-this-receiver";
 
 /// List the rings of this machine
 ///
@@ -341,6 +392,9 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = units::size)]
     pub(crate) capacity: u64,
 
+    #[command(flatten)]
+    pub(crate) kind: KindArgs,
+
     /// Write an object as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -358,6 +412,7 @@ Exit status:
 Examples:
   ringway bench
   ringway bench --size 64,4K --wait-strategy park
+  ringway bench --kind mpmc --sync pthread
   ringway bench --json | jq '.sizes[] | [.size_bytes, .one_way.ratio.median]'";
 
 fn message_size(text: &str) -> Result<usize, String> {

@@ -1,0 +1,131 @@
+//! iceoryx2: publish-subscribe, made lossless: what finds no room is sent again. The one subscriber is
+//! polled. With several subscribers each would get every message, which is another work, so it takes part
+//! where there is one.
+
+use std::ops::Range;
+
+use iceoryx2::port::publisher::Publisher;
+use iceoryx2::port::subscriber::Subscriber;
+use iceoryx2::prelude::*;
+use iceoryx2::service::port_factory::publish_subscribe;
+
+use crate::crowd::{Queue, Role};
+use crate::memory::yield_until;
+use crate::message;
+
+type Topic<const W: usize> = publish_subscribe::PortFactory<ipc::Service, [u64; W], ()>;
+
+pub struct Iceoryx<const W: usize> {
+    /// Of its files in /dev/shm, and of a directory there.
+    name: String,
+    messages: u64,
+    producers: usize,
+    /// What a publisher does when the subscriber's queue is full.
+    full: BackpressureStrategy,
+    topic: Option<(Node<ipc::Service>, Topic<W>)>,
+    publisher: Option<Publisher<ipc::Service, [u64; W], ()>>,
+    subscriber: Option<Subscriber<ipc::Service, [u64; W], ()>>,
+}
+
+impl<const W: usize> Iceoryx<W> {
+    pub fn new(name: String, messages: u64, producers: usize, full: BackpressureStrategy) -> Self {
+        Self {
+            name,
+            messages,
+            producers,
+            full,
+            topic: None,
+            publisher: None,
+            subscriber: None,
+        }
+    }
+
+    fn join_topic(&mut self) -> &Topic<W> {
+        set_log_level(LogLevel::Error);
+        let mut config = Config::default();
+        let prefix = format!("{}-", self.name);
+        config.global.prefix = FileName::new(prefix.as_bytes()).expect("a file name");
+        // It must not begin with the prefix.
+        let root = format!("/dev/shm/{}.root", self.name);
+        let root = Path::new(root.as_bytes()).expect("a path");
+        config.global.set_root_path(&root);
+        // The leader outlives the others, and must not sweep up after them: the run's end does.
+        config.global.node.cleanup_dead_nodes_on_creation = false;
+        config.global.node.cleanup_dead_nodes_on_destruction = false;
+        let node = NodeBuilder::new()
+            .config(&config)
+            .create::<ipc::Service>()
+            .expect("a new node");
+        let topic = node
+            .service_builder(&"compare".try_into().expect("a name"))
+            .publish_subscribe::<[u64; W]>()
+            .enable_safe_overflow(false)
+            .history_size(0)
+            .subscriber_max_buffer_size(self.messages as usize)
+            .subscriber_max_borrowed_samples(1)
+            .max_publishers(self.producers)
+            .max_subscribers(1)
+            .max_nodes(self.producers + 1)
+            .open_or_create()
+            .expect("the same of all");
+        &self.topic.insert((node, topic)).1
+    }
+}
+
+impl<const W: usize> Queue<W> for Iceoryx<W> {
+    fn make(&mut self) {
+        self.join_topic();
+    }
+
+    fn attach(&mut self, role: Role) {
+        let (buffer, full) = (self.messages as usize, self.full);
+        let topic = match self.topic.take() {
+            Some(made) => &self.topic.insert(made).1,
+            None => self.join_topic(),
+        };
+        match role {
+            Role::Producer => {
+                let publisher = topic
+                    .publisher_builder()
+                    .max_loaned_samples(1)
+                    .backpressure_strategy(full)
+                    .create();
+                self.publisher = Some(publisher.expect("room for a publisher"));
+            }
+            Role::Consumer => {
+                let subscriber = topic.subscriber_builder().buffer_size(buffer).create();
+                self.subscriber = Some(subscriber.expect("room for a subscriber"));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn send(&mut self, numbers: Range<u64>) {
+        let publisher = self.publisher.as_ref().expect("attached");
+        let mut message = [0; W];
+        for number in numbers {
+            message::fill(&mut message, number);
+            // Whatever the strategy, nobody is reached while the queue is full and the subscriber has not
+            // yet looked at this publisher.
+            yield_until(|| {
+                let sample = publisher.loan_uninit().expect("a free sample");
+                let sample = sample.write_payload(message);
+                sample.send().expect("intact") == 1
+            });
+        }
+    }
+
+    #[inline(always)]
+    fn receive(&mut self, count: u64, mut each: impl FnMut(&[u64; W])) {
+        let subscriber = self.subscriber.as_ref().expect("attached");
+        for _ in 0..count {
+            yield_until(|| match subscriber.receive().expect("intact") {
+                Some(sample) => {
+                    each(sample.payload());
+                    true
+                }
+                None => false,
+            });
+        }
+    }
+}

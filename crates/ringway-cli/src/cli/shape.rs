@@ -1,0 +1,148 @@
+//! What a ring is like, as the command line says it.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Arg, Args};
+use ringway::{Builder, Kind, Ring, Sync};
+
+use crate::failure::Failure;
+use crate::units;
+
+/// What heads the options that shape a new ring.
+const A_NEW_RING: &str = "A new ring";
+
+/// Who takes part in a ring, and what they synchronise by.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct KindArgs {
+    /// Who takes part: one (s) or many (m) producers (p) and consumers (c) [default: spsc]
+    ///
+    /// If the ring is there already, it must be of this kind.
+    #[arg(long, value_parser = kind(), hide_possible_values = true, help_heading = A_NEW_RING,
+          value_name = "spsc|mpsc|spmc|mpmc")]
+    pub(crate) kind: Option<Kind>,
+
+    /// What the processes exclude and wake each other by [default: futex]
+    ///
+    /// If the ring is there already, it must be of this kind.
+    #[arg(long, value_parser = sync(), hide_possible_values = true, help_heading = A_NEW_RING,
+          value_name = "futex|pthread|posix-sem|sysv-sem|mqueue")]
+    pub(crate) sync: Option<Sync>,
+
+    /// Bytes of a cell, where there are cells: in all but spsc with futex [default: 128]
+    #[arg(long, value_name = "SIZE", value_parser = cell, help_heading = A_NEW_RING)]
+    pub(crate) cell: Option<u32>,
+}
+
+/// All that shapes a new ring.
+#[derive(Args, Debug)]
+pub(crate) struct MakeArgs {
+    #[command(flatten)]
+    pub(crate) kind: KindArgs,
+
+    /// Bytes for messages, such as 64K or 16MiB; a message takes up to half [default: 4MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = A_NEW_RING)]
+    pub(crate) capacity: Option<u64>,
+
+    /// How many may be attached at once in a role that there are many of, from 1 to 60 [default: 32]
+    #[arg(long, value_name = "N", help_heading = A_NEW_RING)]
+    pub(crate) participants: Option<u32>,
+
+    /// When the ring is full, overwrite the oldest message instead of waiting
+    #[arg(long, help_heading = A_NEW_RING)]
+    pub(crate) overwrite: bool,
+
+    /// Permission bits [default: 600]
+    #[arg(long, value_name = "OCTAL", value_parser = units::mode, help_heading = A_NEW_RING)]
+    pub(crate) mode: Option<u32>,
+}
+
+/// Has the options that say nothing where no ring is made require `--create`. `--kind` and `--sync` are
+/// not among them: they are demands on a ring that is there, too.
+pub(crate) fn only_with_create(option: Arg) -> Arg {
+    match option.get_id().as_str() {
+        "cell" | "capacity" | "participants" | "overwrite" | "mode" => option.requires("create"),
+        _ => option,
+    }
+}
+
+impl KindArgs {
+    /// The kind of a new ring.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind.unwrap_or(Kind::Spsc)
+    }
+
+    /// The synchronisation of a new ring.
+    pub(crate) fn sync(&self) -> Sync {
+        self.sync.unwrap_or(Sync::Futex)
+    }
+
+    /// Shapes a new ring.
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+        let builder = builder.kind(self.kind()).sync(self.sync());
+        match self.cell {
+            Some(len) => builder.cell_len(len),
+            None => builder,
+        }
+    }
+
+    /// Refuses a ring that is there and is not what was asked for.
+    pub(crate) fn refuse_other(&self, ring: &Ring) -> Result<(), Failure> {
+        let refuse = |option: &str, is: &str, asked: &str| {
+            let address = ring.address();
+            Failure::error(format_args!(
+                "{address} is there already, with --{option} {is} and not {asked}: leave out --{option} \
+                 to use it as it is, choose another address, or remove it (ringway rm {address})"
+            ))
+        };
+        match (self.kind, self.sync) {
+            (Some(kind), _) if kind != ring.kind() => {
+                Err(refuse("kind", ring.kind().name(), kind.name()))
+            }
+            (_, Some(sync)) if sync != ring.sync() => {
+                Err(refuse("sync", ring.sync().name(), sync.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl MakeArgs {
+    /// Shapes a new ring.
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+        let mut builder = self.kind.apply(builder).overwrite_oldest(self.overwrite);
+        if let Some(capacity) = self.capacity {
+            builder = builder.capacity(capacity);
+        }
+        if let Some(each) = self.participants {
+            builder = builder.participants(each);
+        }
+        if let Some(mode) = self.mode {
+            builder = builder.mode(mode);
+        }
+        builder
+    }
+}
+
+fn kind() -> impl TypedValueParser<Value = Kind> {
+    named(&Kind::ALL, Kind::name)
+}
+
+fn sync() -> impl TypedValueParser<Value = Sync> {
+    named(&Sync::ALL, Sync::name)
+}
+
+/// Parses the name of one of `all`; an error lists the names.
+fn named<T: Copy + Send + std::marker::Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let names = all.iter().map(move |one| PossibleValue::new(name(*one)));
+    PossibleValuesParser::new(names).try_map(move |text| {
+        let found = all.iter().find(|one| name(**one) == text);
+        found.copied().ok_or("no such name")
+    })
+}
+
+/// Bytes of a cell; what is too many for the number is too many for the ring.
+fn cell(text: &str) -> Result<u32, String> {
+    Ok(u32::try_from(units::size(text)?).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,96 @@
+//! Rings of every kind, made, refused and removed.
+
+mod common;
+
+use common::{KINDS, Place, SCHEMES, SYNCS, assert_status, run, run_with, text};
+
+#[test]
+fn create_makes_a_ring_of_the_kind_that_was_asked_for_and_rm_removes_it() {
+    for scheme in SCHEMES {
+        for sync in SYNCS {
+            for kind in KINDS {
+                let place = Place::new(scheme);
+                let address = place.address.as_str();
+                let made = run(["create", address, "--kind", kind, "--sync", sync]);
+                assert_status(&made, 0);
+                assert_eq!(text(&made.stdout), format!("{address}\n"));
+                let stat = place.stat();
+                assert_eq!((&stat["kind"], &stat["sync"]), (&kind.into(), &sync.into()));
+                assert_eq!(stat["capacity_bytes"], 4 << 20);
+                assert_status(&run(["rm", address]), 0);
+                assert!(!place.exists());
+            }
+        }
+    }
+}
+
+#[test]
+fn create_leaves_a_ring_alone_that_is_there() {
+    let place = Place::new("shm");
+    assert_status(
+        &run_with(["send", &place.address, "--create"], b"mine\n"),
+        0,
+    );
+    assert_status(&run(["create", &place.address]), 2);
+    assert_eq!(run(["recv", &place.address]).stdout, b"mine\n");
+}
+
+#[test]
+fn a_private_segment_is_found_by_the_address_that_create_shows() {
+    let made = run(["create", "sysv:private", "--kind", "mpsc"]);
+    assert_status(&made, 0);
+    let address = text(&made.stdout);
+    let removed = run(["rm", address.trim_end()]);
+    assert!(address.starts_with("sysv:id="), "{address}");
+    assert_status(&removed, 0);
+}
+
+#[test]
+fn a_ring_of_another_kind_than_asked_for_is_refused() {
+    let place = Place::new("shm");
+    let address = place.address.as_str();
+    let kind = ["--kind", "mpmc", "--sync", "sysv-sem"];
+    assert_status(&run(["create", address].into_iter().chain(kind)), 0);
+    for (option, other, is) in [("--kind", "spsc", "mpmc"), ("--sync", "futex", "sysv-sem")] {
+        for command in ["send", "recv"] {
+            for create in [[].as_slice(), &["--create"]] {
+                let words = [command, address, option, other];
+                let refused = run(words.into_iter().chain(create.iter().copied()));
+                assert_status(&refused, 2);
+                let said = text(&refused.stderr);
+                for word in [address, option, other, is, "rm"] {
+                    assert!(said.contains(word), "{word}: {said}");
+                }
+            }
+        }
+    }
+    assert_eq!(place.stat()["participants"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn what_shapes_a_new_ring_is_refused_where_none_is_made() {
+    for words in [
+        ["--capacity", "64K"].as_slice(),
+        &["--participants", "3"],
+        &["--cell", "256"],
+        &["--overwrite"],
+        &["--mode", "600"],
+    ] {
+        let refused = run(["recv", "shm:a"].into_iter().chain(words.iter().copied()));
+        assert_status(&refused, 2);
+        assert!(text(&refused.stderr).contains("--create"));
+    }
+    for words in [
+        ["--kind", "many"].as_slice(),
+        &["--sync", "hope"],
+        &["--cell", "8G"],
+        &["--kind", "mpmc", "--participants", "61"],
+    ] {
+        let place = Place::new("shm");
+        let refused = run(["create", &place.address]
+            .into_iter()
+            .chain(words.iter().copied()));
+        assert_status(&refused, 2);
+        assert!(!place.exists());
+    }
+}

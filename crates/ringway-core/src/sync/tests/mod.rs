@@ -1,0 +1,141 @@
+//! Locks and bells between real processes, some of which are killed.
+
+mod bells;
+mod beside;
+mod boot;
+mod locks;
+mod process;
+mod watching;
+
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use super::*;
+use crate::address::SysvKey;
+use crate::layout::header::FenceMode;
+use crate::layout::{Geometry, Kind};
+use crate::liveness::participant::Participant;
+use crate::segment::{Plan, Request, Segment};
+
+pub(super) const LOCKS: [Sync; 3] = [Sync::Pthread, Sync::PosixSem, Sync::SysvSem];
+pub(super) const BELLS: [Sync; 3] = [Sync::PosixSem, Sync::SysvSem, Sync::Mqueue];
+
+/// A ring, removed with what lies beside it.
+pub(super) struct Fixture {
+    pub(super) address: Address,
+}
+
+impl Fixture {
+    pub(super) fn shm(sync: Sync) -> Self {
+        Self::at(Address::Shm(unique_name()), sync)
+    }
+
+    pub(super) fn file(sync: Sync) -> Self {
+        let path = std::env::temp_dir().join(unique_name());
+        Self::at(Address::File(path), sync)
+    }
+
+    pub(super) fn sysv(sync: Sync) -> Self {
+        let made = create(&Address::Sysv(SysvKey::Private), sync, 0o600).unwrap();
+        Self {
+            address: made.address,
+        }
+    }
+
+    pub(super) fn at(address: Address, sync: Sync) -> Self {
+        let fixture = Self { address };
+        create(&fixture.address, sync, 0o600).unwrap();
+        fixture
+    }
+
+    pub(super) fn open(&self) -> Segment {
+        Segment::open(&Request::new(&self.address)).unwrap()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let _ = segment::remove(&self.address);
+    }
+}
+
+pub(super) fn unique_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("ringway-test-sync-{}-{next}", std::process::id())
+}
+
+pub(super) fn create(address: &Address, sync: Sync, mode: u32) -> Result<Segment, Error> {
+    let plan = Plan {
+        kind: Kind::Mpmc,
+        sync,
+        overwrite: false,
+        geometry: Geometry::new(Kind::Mpmc, Shape::Cells(64), 16, 4096).unwrap(),
+        fence: FenceMode::Asymmetric,
+    };
+    let request = Request {
+        mode,
+        ..Request::new(address)
+    };
+    Segment::create(&request, &plan)
+}
+
+/// A participant, as a sender or receiver has it.
+pub(super) struct Handle {
+    pub(super) primitives: Primitives,
+    pub(super) participant: Participant,
+    pub(super) segment: Segment,
+}
+
+impl Handle {
+    pub(super) fn new(address: &Address) -> Result<Self, Error> {
+        let segment = Segment::open(&Request::new(address))?;
+        let slots = segment.header.geometry.slots(Role::Producer);
+        let participant = Participant::attach(&segment.map, Role::Producer, slots, address)?;
+        let (slot, epoch) = (participant.slot, participant.epoch);
+        let primitives = open(&segment.map, &segment.header, slot, epoch, address)?;
+        membership_changed(&segment.map, Role::Producer);
+        Ok(Self {
+            primitives,
+            participant,
+            segment,
+        })
+    }
+
+    pub(super) fn attach(address: &Address) -> Self {
+        Self::new(address).unwrap()
+    }
+
+    pub(super) fn lock(&self) -> &dyn Lock {
+        self.primitives.lock.as_deref().unwrap()
+    }
+
+    pub(super) fn bell(&self) -> &dyn Bell {
+        self.primitives.bell.as_deref().unwrap()
+    }
+
+    pub(super) fn word(&self) -> &AtomicU64 {
+        let at = self.segment.header.geometry.data_offset();
+        self.segment.map.word64(at as usize).unwrap()
+    }
+
+    pub(super) fn liveness(&self, slot: u32) -> crate::liveness::Liveness {
+        let word = self.segment.map.word32(slot_offset(slot)).unwrap();
+        crate::liveness::Liveness::of(word.load(Ordering::Acquire))
+    }
+
+    /// Sleeps until nobody has rung.
+    pub(super) fn hush(&self) {
+        while self.bell().sleep(soon()).unwrap() != Wake::TimedOut {}
+    }
+}
+
+/// A deadline that passes.
+pub(super) fn soon() -> Option<MonotonicTime> {
+    MonotonicTime::after(Duration::from_millis(30))
+}
+
+/// A deadline that only a failure reaches.
+pub(super) fn late() -> Option<MonotonicTime> {
+    MonotonicTime::after(Duration::from_secs(60))
+}
