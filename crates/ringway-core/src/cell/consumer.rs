@@ -306,6 +306,7 @@ impl<R: Region> Consumer<R> {
                     // The ring is full of what others hold.
                     let before = self.member.head;
                     self.cursor = cell;
+                    self.member.reach = cell;
                     if !self.member.clear_head()? && self.member.head == before {
                         return Ok(None);
                     }
