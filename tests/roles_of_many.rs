@@ -3,6 +3,7 @@
 
 mod two_processes;
 
+use nix::sys::signal::Signal;
 use ringway::{ErrorKind, Peer, RecvError, Ring, Role, SendError, Wait, WaitsFor, stat};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
@@ -199,6 +200,33 @@ fn only_the_last_consumer_ends_the_sending() {
         sender.send(&number(1)).unwrap();
         next.say("next");
         next.expect("0");
+    });
+}
+
+/// The kernel tells one sleeper of a death, and that one may be dying itself.
+#[test]
+#[ignore = "fails: the news of a death is lost with a dying sleeper that the kernel told"]
+fn who_sleeps_learns_of_one_death_among_several_at_the_same_moment() {
+    let mut rows = Row::on_shm();
+    rows.retain(|row| row.has_many(Role::Consumer));
+    for_each(rows, |row| {
+        for _ in 0..10 {
+            let (ring, _place) = row.ring();
+            let last = producer(&ring, 0);
+            let start = || {
+                let sleeper = Second::start("sleep for a message", &ring);
+                sleeper.expect("attached");
+                until_asleep(sleeper.pid(), sleeper.hear().parse().unwrap());
+                sleeper
+            };
+            let victims: [_; 3] = std::array::from_fn(|_| start());
+            let survivor = start();
+            for victim in victims.iter().chain([&last]) {
+                victim.signal(Signal::SIGKILL);
+            }
+            survivor.expect("PeerDied");
+            survivor.finish();
+        }
     });
 }
 

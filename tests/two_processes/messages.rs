@@ -50,7 +50,7 @@ pub fn signed(who: u32, number: u64, max: usize) -> Vec<u8> {
         _ => some % 64,
     };
     let mut bytes: Vec<u8> = (0..len.clamp(SIGNATURE_LEN, max) as u64)
-        .map(|at| mix(seed ^ at / 8).to_le_bytes()[(at % 8) as usize])
+        .map(|at| mix(seed ^ (at / 8)).to_le_bytes()[(at % 8) as usize])
         .collect();
     bytes[..4].copy_from_slice(&who.to_le_bytes());
     bytes[4..SIGNATURE_LEN].copy_from_slice(&number.to_le_bytes());

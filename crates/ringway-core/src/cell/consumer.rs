@@ -245,6 +245,9 @@ impl<R: Region> Consumer<R> {
 
     #[inline]
     fn find(&mut self, most: u64, deadline: Option<Instant>) -> Result<Option<Found>, RecvError> {
+        if self.cells().rivals.locked && self.sees_nothing() {
+            return Ok(None);
+        }
         self.enter(deadline)?;
         let found = self.find_record(most);
         self.member.leave();
@@ -259,6 +262,20 @@ impl<R: Region> Consumer<R> {
                 Refused::TimedOut => RecvError::TimedOut,
                 Refused::Corrupt => self.corrupted(),
             })
+    }
+
+    /// Whether there is nothing to take at the cursor, which takes no lock to see.
+    #[cold]
+    fn sees_nothing(&mut self) -> bool {
+        let cell = self.member.cursor;
+        match self.cells().look(cell, self.member.head) {
+            Ok(Seen::Free) => self.stand(cell, self.cells().free(cell).encode(self.cells().key)),
+            Ok(Seen::Record(word, stored)) if word.state == State::Claimed => {
+                self.stand(cell, stored);
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// Walks from the cursor to the first record that can be taken, and takes it; only finds it if `most`

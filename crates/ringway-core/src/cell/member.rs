@@ -362,7 +362,7 @@ impl<R: Region> Member<R> {
     }
 
     /// Whether the owner of what blocks this participant is dead.
-    fn is_blocked_by_the_dead(&self) -> bool {
+    pub(super) fn is_blocked_by_the_dead(&self) -> bool {
         let head = self.region().load64(HEAD, Ordering::Acquire);
         [head, self.obstacle.0].into_iter().any(|cell| {
             Word::decode(self.cells.load(cell), self.cells.key).is_some_and(|word| {

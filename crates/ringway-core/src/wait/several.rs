@@ -123,14 +123,18 @@ fn sleep<C: Candidate>(
         return sleep_on_words(candidates, watches, deadline);
     }
     let mut polled = Vec::new();
+    let mut mixed = false;
     for candidate in candidates.iter() {
         match candidate.bed() {
             Bed::Descriptor(descriptor) => {
                 polled.push(PollFd::new(descriptor, PollFlags::POLLIN));
             }
             Bed::Semaphore => return Err(WaitError::Semaphore),
-            Bed::Words => return Err(WaitError::Mixed),
+            Bed::Words => mixed = true,
         }
+    }
+    if mixed {
+        return Err(WaitError::Mixed);
     }
     let left = deadline.map(|deadline| deadline.remaining().unwrap_or_default());
     // An interruption is a reason to look again, as a message is; so is an error, which shows again when
