@@ -205,7 +205,6 @@ fn only_the_last_consumer_ends_the_sending() {
 
 /// The kernel tells one sleeper of a death, and that one may be dying itself.
 #[test]
-#[ignore = "fails: the news of a death is lost with a dying sleeper that the kernel told"]
 fn who_sleeps_learns_of_one_death_among_several_at_the_same_moment() {
     let mut rows = Row::on_shm();
     rows.retain(|row| row.has_many(Role::Consumer));

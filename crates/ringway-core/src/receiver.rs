@@ -215,7 +215,7 @@ impl Receiver {
             return Ok(0);
         }
         let mut backlog = self.backlog();
-        backlog.most = most as u64;
+        backlog.most = Some(most as u64);
         each(backlog.next_message()?.ok_or(RecvError::Empty)?);
         let outcome = loop {
             if backlog.count == most as u64 {
@@ -252,7 +252,7 @@ impl Receiver {
             receiving: &mut self.receiving,
             last: None,
             count: 0,
-            most: u64::MAX,
+            most: None,
         }
     }
 
@@ -461,8 +461,8 @@ pub struct Backlog<'a> {
     receiving: &'a mut Receiving,
     last: Option<Found>,
     count: u64,
-    /// No more than so many will be looked at.
-    most: u64,
+    /// All of up to so many will be looked at, so that they can be taken together.
+    most: Option<u64>,
 }
 
 impl Backlog<'_> {
@@ -474,8 +474,11 @@ impl Backlog<'_> {
     #[inline]
     pub fn next_message(&mut self) -> Result<Option<MessageView<'_>>, RecvError> {
         let next = match &self.last {
-            Some(last) => self.receiving.take_behind(last, self.count, self.most)?,
-            None => match self.receiving.try_take(self.most) {
+            Some(last) => {
+                let most = self.most.map_or(1, |most| most.saturating_sub(self.count));
+                self.receiving.take_behind(last, self.count, most)?
+            }
+            None => match self.receiving.try_take(self.most.unwrap_or(1)) {
                 Err(RecvError::Empty) => None,
                 first => Some(first?),
             },

@@ -15,10 +15,6 @@ use crate::wait::{self, Blocked, Terms, Wait};
 
 /// A consumer.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a handle; a box would cost each message an indirection"
-)]
 pub(crate) enum Receiving {
     /// Of a stream ring.
     Stream(Consumer<Memory>),
@@ -84,7 +80,8 @@ impl Receiving {
         }
     }
 
-    /// The message behind `last`, the `nth` of those that were taken, of at most `most` in all.
+    /// The message behind `last`, the `nth` of those that were taken. In a cell ring up to `most` more are
+    /// taken together.
     #[inline]
     pub(crate) fn take_behind(
         &mut self,
@@ -94,7 +91,7 @@ impl Receiving {
     ) -> Result<Option<Found>, RecvError> {
         match self {
             Self::Stream(consumer) => consumer.peek_behind(last, nth),
-            Self::Cells(consumer) => consumer.next_held(most.saturating_sub(nth)),
+            Self::Cells(consumer) => consumer.next_held(most),
         }
     }
 
@@ -179,7 +176,7 @@ impl Receiving {
     pub(crate) fn received(&self) -> u64 {
         match self {
             Self::Stream(consumer) => consumer.received(),
-            Self::Cells(consumer) => consumer.received(),
+            Self::Cells(consumer) => consumer.member.messages_ever(Role::Consumer),
         }
     }
 

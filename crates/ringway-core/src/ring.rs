@@ -152,6 +152,7 @@ impl Ring {
             role,
             slots: header.geometry.slots(role),
             closing_is_final: !header.kind.allows_many(role),
+            watches: header.geometry.shape() != Shape::Stream,
         };
         let participant = Participant::attach(&self.map, place, &self.address)?;
         Ok((region, participant))
@@ -173,13 +174,14 @@ impl Ring {
             producers: header.geometry.slots(Role::Producer),
             consumers: header.geometry.slots(Role::Consumer),
         };
-        let primitives = sync::open(
+        let (primitives, alarm) = sync::open(
             &self.map,
             header,
             participant.slot,
             participant.epoch,
             &self.address,
         )?;
+        participant.watch(&self.map, header.geometry.participants(), alarm);
         let key = layout::cell::key(header.nonce);
         let rivals = Rivals {
             claim: header.kind.allows_many(Role::Producer),

@@ -185,7 +185,7 @@ impl Sending {
     pub(crate) fn sent(&self) -> u64 {
         match self {
             Self::Stream(producer) => producer.sent(),
-            Self::Cells(producer) => producer.sent(),
+            Self::Cells(producer) => producer.member.messages_ever(Role::Producer),
         }
     }
 

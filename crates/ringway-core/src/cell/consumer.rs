@@ -67,11 +67,6 @@ impl<R: Region> Consumer<R> {
         &self.member.cells
     }
 
-    /// Messages ever released in this slot.
-    pub(crate) fn received(&self) -> u64 {
-        self.member.messages
-    }
-
     /// Copies the next message to the start of `buffer` if there is one now, and returns its length.
     #[inline]
     pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
@@ -512,7 +507,7 @@ impl<R: Region> Consumer<R> {
         Err(end.filter(|_| drained).unwrap_or(RecvError::Empty))
     }
 
-    /// Releases all that was taken together: acknowledges it, frees its cells, and wakes producers that
+    /// Releases all that was taken, and shown: acknowledges it, frees its cells, and wakes producers that
     /// sleep.
     #[inline]
     pub(crate) fn release(&mut self) {
@@ -520,14 +515,9 @@ impl<R: Region> Consumer<R> {
         if self.member.region().is_forked() {
             return;
         }
-        let released = self.free_runs(held.start, held.cell).and_then(|()| {
-            if held.next == held.cell + held.extent {
-                self.free_run(held.cell, held.extent)
-            } else {
-                self.free_shown(&held)
-            }
-        });
-        match released {
+        let end = held.cell + held.extent;
+        debug_assert!(self.member.corrupt || held.next == end, "all are shown");
+        match self.free_runs(held.start, end) {
             Ok(()) => self.freed(held.shown),
             Err(Corrupt) => self.member.corrupt = true,
         }
@@ -571,23 +561,6 @@ impl<R: Region> Consumer<R> {
         if extent > 1 {
             cells.free_cells(cell, extent);
         }
-        Ok(())
-    }
-
-    /// Gives the messages of the last run back that were not shown, then frees the others.
-    #[cold]
-    fn free_shown(&mut self, held: &Held) -> Result<(), Corrupt> {
-        let cells = self.cells();
-        cells.return_records(held.next, held.cell + held.extent)?;
-        let seen = self.taken_word(held.cell, held.extent).encode(cells.key);
-        let shown = held.next - held.cell;
-        // From here on they are others' as well.
-        if !cells.change_own(held.cell, seen, self.taken_word(held.cell, shown)) {
-            return Err(Corrupt);
-        }
-        self.free_run(held.cell, shown)?;
-        self.member.cursor = held.next;
-        self.member.announce(Role::Consumer);
         Ok(())
     }
 
@@ -648,19 +621,27 @@ impl<R: Region> Consumer<R> {
             Peer::Closed if closing_ends => Some(Err(RecvError::Closed)),
             _ => None,
         };
-        // Sets the obstacle; whether it is one, the last look tells.
-        let _ = self.is_ready();
         let terms = Terms {
             how,
             deadline,
             ends_with_peer: false,
         };
-        terms.wait(&mut self.member, |member, look| {
-            arrived(member).is_some() || member.is_unblocked(look)
-        });
-        match self.is_ready() {
-            Ok(true) => Ok(()),
-            _ => arrived(&self.member).unwrap_or(Err(RecvError::TimedOut)),
+        loop {
+            // Sets the obstacle; whether it is one, the last look tells.
+            match self.is_ready() {
+                Ok(true) => return Ok(()),
+                Err(error @ (RecvError::Corrupt | RecvError::Forked)) => return Err(error),
+                _ => {}
+            }
+            if let Some(arrived) = arrived(&self.member) {
+                return arrived;
+            }
+            let waited = terms.wait(&mut self.member, |member, look| {
+                arrived(member).is_some() || member.is_unblocked(look)
+            });
+            if waited == Waited::TimedOut {
+                return Err(RecvError::TimedOut);
+            }
         }
     }
 }

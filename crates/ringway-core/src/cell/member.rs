@@ -325,6 +325,14 @@ impl<R: Region> Member<R> {
             .store64(offset, self.messages, Ordering::Relaxed);
     }
 
+    /// Messages that all who ever played `role` sent or released.
+    pub(crate) fn messages_ever(&self, role: Role) -> u64 {
+        self.slots_of(role).fold(0, |sum: u64, slot| {
+            let offset = slot_offset(slot) + MESSAGES;
+            sum.saturating_add(self.region().load64(offset, Ordering::Relaxed))
+        })
+    }
+
     /// Adds to a counter in this participant's slot.
     pub(super) fn add(&self, counter: usize, more: u64) -> u64 {
         let offset = slot_offset(self.seat.slot) + counter;
@@ -381,19 +389,9 @@ impl<R: Region> Blocked for Member<R> {
         let asleep = slot_offset(self.seat.slot) + ASLEEP;
         self.region()
             .swap32(asleep, own.asleep_for, Ordering::AcqRel);
-        let mut watch = Watch::of(own.event);
-        if self.primitives.bell.is_none() {
-            // One that attaches later announces itself.
-            for slot in 0..self.seat.consumers.end {
-                let offset = slot_offset(slot) + LIVENESS;
-                let word = self.region().load32(offset, Ordering::Relaxed);
-                if slot != self.seat.slot && Liveness::of(word) == Liveness::Alive {
-                    watch.add(offset, word);
-                }
-            }
-        }
         eventcount::prepare(self.region(), own.event);
-        watch
+        // The watcher sees to deaths.
+        Watch::of(own.event)
     }
 
     /// The event stays as it is: others may be asleep on it.
@@ -409,9 +407,7 @@ impl<R: Region> Blocked for Member<R> {
                 Wake::Check
             });
         }
-        let woken = self.region().wait(watch.words(), deadline);
-        watch.pass_on(self.region());
-        woken
+        self.region().wait(watch.words(), deadline)
     }
 
     fn in_vain(&mut self) -> bool {

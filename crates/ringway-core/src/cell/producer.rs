@@ -104,11 +104,6 @@ impl<R: Region> Producer<R> {
         self.max_len
     }
 
-    /// Messages ever sent in this slot.
-    pub(crate) fn sent(&self) -> u64 {
-        self.member.messages
-    }
-
     /// Messages that this producer overwrote.
     pub(crate) fn overwritten(&self) -> u64 {
         self.overwritten
@@ -420,6 +415,8 @@ impl<R: Region> Producer<R> {
             None => {
                 self.check(message.len())?;
                 let guess = match self.batch {
+                    // Nothing is overwritten for what may not be needed.
+                    _ if self.overwrite => extent,
                     0 => FIRST_BATCH * extent,
                     cells => cells,
                 };
@@ -461,7 +458,8 @@ impl<R: Region> Producer<R> {
             if needed > self.cells().max_extent() {
                 return Err(SendError::Full);
             }
-            self.claim_run_for(2 * needed, needed)
+            let guess = if self.overwrite { needed } else { 2 * needed };
+            self.claim_run_for(guess, needed)
         });
         let new = match grown {
             Ok(new) => new,

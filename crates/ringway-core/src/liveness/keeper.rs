@@ -15,7 +15,6 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
@@ -42,8 +41,19 @@ pub(crate) struct Claim {
     map: Arc<Map>,
     offset: usize,
     pid: u32,
-    jobs: mpsc::Sender<Job>,
+    hand: Hand,
 }
+
+/// A thread with a robust list, as others reach it. It ends when nobody does any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Hand {
+    jobs: mpsc::Sender<Job>,
+    /// 1 when the thread shall do its jobs instead of watching.
+    stop: Arc<AtomicU32>,
+}
+
+/// Watches until the word is 1, and sleeps on no other condition without sleeping on that.
+pub(crate) type Watch = Box<dyn FnOnce(&AtomicU32) + Send>;
 
 /// Whether this kernel has what ringway needs, and `membarrier` besides. Found out once per process.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +64,7 @@ pub(crate) struct Abilities {
 
 struct Keeper {
     mark: Mark,
-    pid: u32,
-    jobs: mpsc::Sender<Job>,
+    hand: Hand,
     abilities: Abilities,
 }
 
@@ -71,6 +80,17 @@ enum Job {
         offset: usize,
         reply: mpsc::Sender<()>,
     },
+    Watch(Watch),
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Take { .. } => "Take",
+            Self::Forget { .. } => "Forget",
+            Self::Watch(_) => "Watch",
+        })
+    }
 }
 
 /// A word that the kernel clears in a child of `fork`, so that telling whose the keeper is takes no
@@ -123,26 +143,53 @@ pub(crate) fn abilities() -> Result<Abilities, Errno> {
 
 /// Takes the liveness word at `offset` if it holds `expected`.
 pub(crate) fn take(map: &Arc<Map>, offset: usize, expected: u32) -> Result<Claim, Refusal> {
-    let keeper = keeper().map_err(Refusal::Os)?;
-    let (reply, answer) = mpsc::channel();
-    let job = Job::Take {
-        map: Arc::clone(map),
-        offset,
-        expected,
-        reply,
-    };
-    let gone = |_| Refusal::Os(Errno::ESRCH);
-    keeper
-        .jobs
-        .send(job)
-        .map_err(|_| Refusal::Os(Errno::ESRCH))?;
-    answer.recv().map_err(gone)??;
-    Ok(Claim {
-        map: Arc::clone(map),
-        offset,
-        pid: keeper.pid,
-        jobs: keeper.jobs.clone(),
-    })
+    shared().map_err(Refusal::Os)?.take(map, offset, expected)
+}
+
+/// The thread that keeps all words of this process which it does not keep by a thread of their own.
+pub(crate) fn shared() -> Result<Hand, Errno> {
+    keeper().map(|keeper| keeper.hand.clone())
+}
+
+/// A thread for one word, which can watch the words of others meanwhile. Its own word is marked after it
+/// has left their queues: see [`watcher`](super::watcher).
+pub(crate) fn own() -> Result<Hand, Errno> {
+    // What the kernel has to have for it, the first keeper finds out.
+    keeper()?;
+    start_thread("ringway-watcher")
+}
+
+impl Hand {
+    /// Takes the liveness word at `offset` if it holds `expected`.
+    pub(crate) fn take(
+        &self,
+        map: &Arc<Map>,
+        offset: usize,
+        expected: u32,
+    ) -> Result<Claim, Refusal> {
+        let gone = Refusal::Os(Errno::ESRCH);
+        let (reply, answer) = mpsc::channel();
+        let job = Job::Take {
+            map: Arc::clone(map),
+            offset,
+            expected,
+            reply,
+        };
+        self.jobs.send(job).map_err(|_| gone)?;
+        answer.recv().map_err(|_| gone)??;
+        Ok(Claim {
+            map: Arc::clone(map),
+            offset,
+            pid: std::process::id(),
+            hand: self.clone(),
+        })
+    }
+
+    /// Lets the thread watch, until a word that it keeps is given up.
+    pub(crate) fn watch(&self, watch: Watch) {
+        // It lives as long as this.
+        let _ = self.jobs.send(Job::Watch(watch));
+    }
 }
 
 impl Claim {
@@ -183,7 +230,9 @@ impl Drop for Claim {
             offset: self.offset,
             reply,
         };
-        if self.jobs.send(job).is_ok() {
+        self.hand.stop.store(1, Ordering::Release);
+        futex::wake_all(&self.hand.stop);
+        if self.hand.jobs.send(job).is_ok() {
             // The node lies in the map's front, which may go as soon as this returns.
             let _ = answer.recv();
         }
@@ -221,25 +270,23 @@ fn start() -> Result<Keeper, Errno> {
     let abilities = Abilities {
         membarrier: membarrier::register(),
     };
-    let mark = Mark::new()?;
-    let (jobs, queue) = mpsc::channel();
-    let (reply, answer) = mpsc::channel();
-    spawn("ringway-keeper", move || keep(queue, reply))?;
-    answer.recv().map_err(|_| Errno::ESRCH)??;
     Ok(Keeper {
-        mark,
-        pid: std::process::id(),
-        jobs,
+        mark: Mark::new()?,
+        hand: start_thread("ringway-keeper")?,
         abilities,
     })
 }
 
-/// Starts a thread of ringway's own: on a small stack, and with all signals blocked, so that no handler
-/// of the program ever runs on it.
-pub(crate) fn spawn(
-    name: &str,
-    body: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, Errno> {
+/// Starts a thread on a small stack, and with all signals blocked, so that no handler of the program ever
+/// runs on it.
+fn start_thread(name: &str) -> Result<Hand, Errno> {
+    let (jobs, queue) = mpsc::channel();
+    let (reply, answer) = mpsc::channel();
+    let stop = Arc::new(AtomicU32::new(0));
+    let hand = Hand {
+        jobs,
+        stop: Arc::clone(&stop),
+    };
     // The thread inherits the mask.
     let mut before = SigSet::empty();
     pthread_sigmask(
@@ -250,15 +297,25 @@ pub(crate) fn spawn(
     let spawned = std::thread::Builder::new()
         .name(name.to_owned())
         .stack_size(64 << 10)
-        .spawn(body);
+        .spawn(move || keep(queue, reply, &stop));
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-    spawned.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))
+    spawned.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
+    answer.recv().map_err(|_| Errno::ESRCH)??;
+    Ok(hand)
 }
 
-fn keep(queue: mpsc::Receiver<Job>, ready: mpsc::Sender<Result<(), Errno>>) {
-    let list = RobustList::register(FRONT);
-    let _ = ready.send(list.map(drop));
-    let Ok(list) = list else { return };
+fn keep(queue: mpsc::Receiver<Job>, ready: mpsc::Sender<Result<(), Errno>>, stop: &AtomicU32) {
+    let list = match RobustList::register(FRONT) {
+        Ok(list) => {
+            let _ = ready.send(Ok(()));
+            list
+        }
+        Err(errno) => {
+            let _ = ready.send(Err(errno));
+            return;
+        }
+    };
+    let list = &*list;
     let tid = nix::unistd::gettid().as_raw() as u32;
     let mut held = 0;
     for job in queue {
@@ -284,6 +341,7 @@ fn keep(queue: mpsc::Receiver<Job>, ready: mpsc::Sender<Result<(), Errno>>) {
                 }
                 let _ = reply.send(());
             }
+            Job::Watch(watch) => watch(stop),
         }
     }
 }

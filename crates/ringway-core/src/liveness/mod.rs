@@ -27,6 +27,7 @@
 
 pub(crate) mod keeper;
 pub(crate) mod participant;
+pub(crate) mod watcher;
 
 use crate::sys::{futex, membarrier};
 

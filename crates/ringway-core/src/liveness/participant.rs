@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-use super::keeper::{self, Claim, Refusal};
+use super::keeper::{self, Claim, Hand, Refusal};
+use super::watcher::{self, Alarm};
 use super::{Liveness, settle};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
@@ -29,12 +30,15 @@ pub(crate) struct Place {
     pub(crate) slots: Range<u32>,
     /// Whether nobody may follow a producer that closed.
     pub(crate) closing_is_final: bool,
+    /// Whether the participant will watch the others, as those of a cell ring do.
+    pub(crate) watches: bool,
 }
 
 /// A held slot. Dropping it leaves in order; a drop by a panic leaves as the dead do.
 #[derive(Debug)]
 pub(crate) struct Participant {
     _claim: Claim,
+    hand: Hand,
     /// Its index in the participants table.
     pub(crate) slot: u32,
     /// How often the slot has been taken.
@@ -44,10 +48,18 @@ pub(crate) struct Participant {
 impl Participant {
     /// Takes one of the slots, from nobody or from the dead.
     pub(crate) fn attach(map: &Arc<Map>, place: Place, address: &Address) -> Result<Self, Error> {
+        let attempt = Attempt::to("attach to", address);
+        let hand = if place.watches {
+            keeper::own()
+        } else {
+            keeper::shared()
+        };
+        let hand = hand.map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
         let Place {
             role,
             slots,
             closing_is_final,
+            ..
         } = place;
         let liveness = |slot| {
             let word = map.word32(slot_offset(slot) + LIVENESS)?;
@@ -69,7 +81,7 @@ impl Participant {
             if Liveness::of(found) == Liveness::Alive {
                 continue;
             }
-            match keeper::take(map, offset + LIVENESS, found) {
+            match hand.take(map, offset + LIVENESS, found) {
                 Ok(claim) => {
                     let died = Liveness::of(found) == Liveness::Dead;
                     if died {
@@ -85,18 +97,21 @@ impl Participant {
                     let epoch = fill(map, offset, role, claim.pid());
                     return Ok(Self {
                         _claim: claim,
+                        hand,
                         slot,
                         epoch,
                     });
                 }
                 Err(Refusal::Changed(_)) => continue,
-                Err(refusal) => {
-                    let action = "attach to";
-                    return Err(Attempt { action, address }.keeper(refusal));
-                }
+                Err(refusal) => return Err(attempt.keeper(refusal)),
             }
         }
         Err(taken(map, slots, role, address))
+    }
+
+    /// Has the others watched: `alarm` is told of their deaths. Only one that attached to watch.
+    pub(crate) fn watch(&self, map: &Arc<Map>, participants: u32, alarm: Alarm) {
+        self.hand.watch(watcher::watch(map, participants, alarm));
     }
 }
 
@@ -138,21 +153,6 @@ pub(crate) fn holder_pid(load32: impl Fn(usize) -> Option<u32>) -> u32 {
 fn has_closed(map: &Map, slot: usize) -> bool {
     map.word32(slot + CLOSED)
         .is_some_and(|closed| closed.load(Ordering::Acquire) != 0)
-}
-
-/// Whether this process holds `slot`, by this handle or another.
-pub(crate) fn is_own(map: &Map, slot: u32) -> bool {
-    let at = slot_offset(slot);
-    let load = |offset| {
-        map.word32(at + offset)
-            .map(|word| word.load(Ordering::Acquire))
-    };
-    let word = load(LIVENESS).unwrap_or(0);
-    let namespace = map.word64(at + PID_NAMESPACE);
-    Liveness::of(word) == Liveness::Alive
-        && load(FILLED_FOR) == Some(word)
-        && load(PID) == Some(std::process::id())
-        && namespace.map(|inode| inode.load(Ordering::Relaxed)) == Some(pid_namespace())
 }
 
 /// Writes down who holds the slot at `slot`, and returns the epoch.

@@ -14,7 +14,7 @@
 
 //!
 //! Bells cannot be waited for together with liveness words, so a handle of a kind with bells has a
-//! [`watcher`], who rings when somebody dies, comes or goes.
+//! [`watcher`](crate::liveness::watcher), who rings when somebody dies, comes or goes.
 
 mod mqueue;
 mod posix_sem;
@@ -22,7 +22,6 @@ mod pthread;
 mod sysv_sem;
 #[cfg(test)]
 mod tests;
-mod watcher;
 
 use std::fmt::Debug;
 use std::os::fd::BorrowedFd;
@@ -33,16 +32,18 @@ use nix::errno::Errno;
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
-use crate::layout::control::{CONSUMERS_CHANGED, LOCK, LOCK_HOLDER, LOCK_LEN, PRODUCERS_CHANGED};
+use crate::layout::control::{
+    CONSUMERS_CHANGED, DATA_EVENT, LOCK, LOCK_HOLDER, LOCK_LEN, PRODUCERS_CHANGED, SPACE_EVENT,
+};
 use crate::layout::header::{Header, SEMAPHORES_OFFSET};
 use crate::layout::participant::{Role, SEMAPHORE, SEMAPHORE_LEN, slot_offset};
 use crate::layout::{Shape, Sync};
+use crate::liveness::watcher::Alarm;
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::segment::{self, Access};
 use crate::sys::futex::{self, MonotonicTime, Wake};
-
-use watcher::Watcher;
+use crate::wait::eventcount;
 
 /// How a lock was got, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +100,6 @@ pub(crate) struct Primitives {
     pub(crate) lock: Option<Box<dyn Lock>>,
     /// `None`: the eventcount's futex words.
     pub(crate) bell: Option<Arc<dyn Bell>>,
-    /// Rings the bell for deaths. To be kept as long as the bell is slept on.
-    #[expect(dead_code, reason = "held for its thread")]
-    pub(crate) watcher: Option<Watcher>,
 }
 
 /// Refuses a kind of synchronisation that `attempt.address` cannot have.
@@ -186,8 +184,8 @@ pub(crate) fn is_initialised_early(offset: usize) -> bool {
         || in_slot.is_some_and(|at| (SEMAPHORE..SEMAPHORE + SEMAPHORE_LEN).contains(&at))
 }
 
-/// Opens what the ring of `header` synchronises by, for the participant that holds `slot` in its
-/// `epoch`.
+/// Opens what the cell ring of `header` synchronises by, for the participant that holds `slot` in its
+/// `epoch`; and what its watcher is to do.
 ///
 /// # Errors
 /// [`ErrorKind::Corrupt`] if the semaphores in the header are not this ring's (any more),
@@ -199,63 +197,76 @@ pub(crate) fn open(
     slot: u32,
     epoch: u64,
     address: &Address,
-) -> Result<Primitives, Error> {
+) -> Result<(Primitives, Alarm), Error> {
     let attempt = Attempt {
         action: "attach to",
         address,
     };
     check(attempt, header.sync)?;
-    let none = Primitives {
-        lock: None,
-        bell: None,
-        watcher: None,
-    };
-    if header.geometry.shape() == Shape::Stream {
-        return Ok(none);
-    }
     let participants = header.geometry.participants();
-    let watch =
-        |alarm: Box<dyn Fn(usize) + Send>| Watcher::start(attempt, map, participants, alarm);
     match header.sync {
-        Sync::Futex => Ok(none),
-        Sync::Pthread => Ok(Primitives {
-            lock: Some(Box::new(pthread::Mutex::open(attempt, map, header, slot)?)),
-            ..none
-        }),
+        Sync::Futex => {
+            let none = Primitives {
+                lock: None,
+                bell: None,
+            };
+            Ok((none, wake_sleepers(map)))
+        }
+        Sync::Pthread => {
+            let primitives = Primitives {
+                lock: Some(Box::new(pthread::Mutex::open(attempt, map, header, slot)?)),
+                bell: None,
+            };
+            Ok((primitives, wake_sleepers(map)))
+        }
         Sync::PosixSem => {
             let bell = Arc::new(posix_sem::Bells::new(map, participants, slot));
             let lock = posix_sem::Lock::new(map, participants, slot, epoch);
             let (own, contender) = (Arc::clone(&bell), lock.clone());
-            Ok(Primitives {
+            let primitives = Primitives {
                 lock: Some(Box::new(lock)),
                 bell: Some(bell),
-                watcher: Some(watch(Box::new(move |deaths| {
-                    contender.look_again(deaths);
-                    own.ring(slot);
-                }))?),
-            })
+            };
+            let alarm = Box::new(move |deaths| {
+                contender.look_again(deaths);
+                own.ring(slot);
+            });
+            Ok((primitives, alarm))
         }
         Sync::SysvSem => {
             let set = sysv_sem::Set::open(attempt, map, header)?;
             let bell = Arc::new(sysv_sem::Bells::new(set, slot));
             let own = Arc::clone(&bell);
-            Ok(Primitives {
+            let primitives = Primitives {
                 lock: Some(Box::new(sysv_sem::Lock::new(set, map, slot))),
                 bell: Some(bell),
-                watcher: Some(watch(Box::new(move |_| own.ring(slot)))?),
-            })
+            };
+            Ok((primitives, Box::new(move |_| own.ring(slot))))
         }
         Sync::Mqueue => {
             let access = segment::access(attempt)?;
             let bell = Arc::new(mqueue::Queues::open(attempt, map, header, slot, access)?);
             let own = Arc::clone(&bell);
-            Ok(Primitives {
+            let primitives = Primitives {
                 lock: None,
                 bell: Some(bell),
-                watcher: Some(watch(Box::new(move |_| own.ring(slot)))?),
-            })
+            };
+            Ok((primitives, Box::new(move |_| own.ring(slot))))
         }
     }
+}
+
+/// The alarm of those who sleep on the ring's events: wakes all of them when somebody has died.
+fn wake_sleepers(map: &Arc<Map>) -> Alarm {
+    let map = Arc::clone(map);
+    Box::new(move |deaths| {
+        let events = [DATA_EVENT, SPACE_EVENT].map(|event| map.word32(event));
+        for event in events.into_iter().flatten().filter(|_| deaths > 0) {
+            // As `eventcount::wake` does: who is about to sleep is turned away, who sleeps is woken.
+            event.swap(eventcount::AWAKE, Ordering::AcqRel);
+            futex::wake_all(event);
+        }
+    })
 }
 
 /// Removes what lies beside the segment of `header`: its semaphore set (`semaphores` is what the

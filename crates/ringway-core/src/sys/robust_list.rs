@@ -1,5 +1,7 @@
 //! set_robust_list(2): words that the kernel marks when a thread dies.
 
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -26,28 +28,58 @@ pub(crate) struct RobustList {
     pending: AtomicPtr<Node>,
 }
 
+/// The list of the calling thread, which it cannot leave.
+pub(crate) struct Registered {
+    list: Box<RobustList>,
+    _of_this_thread: PhantomData<*mut ()>,
+}
+
+impl Deref for Registered {
+    type Target = RobustList;
+
+    fn deref(&self) -> &RobustList {
+        &self.list
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // SAFETY: without a list the kernel follows none; this is the thread that registered it.
+        unsafe {
+            libc::syscall(
+                libc::SYS_set_robust_list,
+                std::ptr::null::<RobustList>(),
+                size_of::<RobustList>(),
+            )
+        };
+    }
+}
+
 impl RobustList {
-    /// Makes an empty list and registers it for the calling thread, for as long as that lives.
-    pub(crate) fn register(futex_offset: usize) -> Result<&'static Self, Errno> {
-        let list: &'static Self = Box::leak(Box::new(Self {
+    /// Makes an empty list and registers it for the calling thread, for as long as the value lives.
+    pub(crate) fn register(futex_offset: usize) -> Result<Registered, Errno> {
+        let list = Box::new(Self {
             first: AtomicPtr::new(null_mut()),
             futex_offset: futex_offset as libc::c_long,
             pending: AtomicPtr::new(null_mut()),
-        }));
+        });
         // The kernel follows the list until it is back at the head.
         list.first.store(list.end(), Ordering::Relaxed);
-        // SAFETY: `list` is leaked, so it lives as long as the thread, and has the kernel's layout;
-        // the kernel reads it when the thread ends. glibc's own list for this thread is replaced:
-        // the caller is a thread of ours that takes no robust mutex.
+        // SAFETY: the list has the kernel's layout and stays where it is until it is registered no
+        // more (`Registered::drop`); the kernel reads it when the thread ends. glibc's own list for
+        // this thread is replaced: the caller is a thread of ours that takes no robust mutex.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_set_robust_list,
-                std::ptr::from_ref(list),
+                std::ptr::from_ref(&*list),
                 size_of::<Self>(),
             )
         };
         Errno::result(result)?;
-        Ok(list)
+        Ok(Registered {
+            list,
+            _of_this_thread: PhantomData,
+        })
     }
 
     /// What the last node points to.

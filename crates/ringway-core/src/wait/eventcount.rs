@@ -20,7 +20,8 @@ use std::sync::atomic::Ordering;
 
 use crate::region::Region;
 
-const AWAKE: u32 = 0;
+/// Nobody sleeps.
+pub(crate) const AWAKE: u32 = 0;
 /// The value to sleep on.
 pub(crate) const ASLEEP: u32 = 1;
 

@@ -86,6 +86,7 @@ pub(super) fn place(segment: &Segment) -> Place {
         role: Role::Producer,
         slots: segment.header.geometry.slots(Role::Producer),
         closing_is_final: false,
+        watches: true,
     }
 }
 
@@ -101,7 +102,9 @@ impl Handle {
         let segment = Segment::open(&Request::new(address))?;
         let participant = Participant::attach(&segment.map, place(&segment), address)?;
         let (slot, epoch) = (participant.slot, participant.epoch);
-        let primitives = open(&segment.map, &segment.header, slot, epoch, address)?;
+        let (primitives, alarm) = open(&segment.map, &segment.header, slot, epoch, address)?;
+        let participants = segment.header.geometry.participants();
+        participant.watch(&segment.map, participants, alarm);
         membership_changed(&segment.map, Role::Producer);
         Ok(Self {
             primitives,
