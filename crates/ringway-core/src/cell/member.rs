@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Cells;
+use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::cell::{Owner, State, Word};
 use crate::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD, PRODUCERS_CHANGED, SPACE_EVENT};
 use crate::layout::participant::{
     ASLEEP, AWAKE, CLOSED, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, Role, slot_offset,
 };
 use crate::liveness::Liveness;
-use crate::region::Region;
+use crate::region::{MOST_WORDS, Region};
 use crate::stream::{Corrupt, Peer};
 use crate::sync::{Acquired, Broken, Primitives};
 use crate::sys::futex::{MonotonicTime, Wake};
@@ -374,6 +375,37 @@ impl<R: Region> Member<R> {
     }
 }
 
+impl<R: Region> Member<R> {
+    /// Watches all who live, and who may come.
+    fn watch_all(&self, watch: &mut Watch) {
+        // First of all, and with acquire: one who attaches after its slot was looked at raises its counter
+        // after this, and wakes who sleeps on that before it can take any other wake-up away.
+        for counter in [CONSUMERS_CHANGED, PRODUCERS_CHANGED] {
+            watch.add(counter, self.region().load32(counter, Ordering::Acquire));
+        }
+        for role in [Role::Producer, Role::Consumer] {
+            // The next one to attach takes the first free slot, and may die before it has told anybody.
+            // Where somebody is dead already its death would be no news.
+            let mut next = None;
+            let mut nobody_died = true;
+            for slot in self.slots_of(role).filter(|slot| *slot != self.seat.slot) {
+                let offset = slot_offset(slot) + LIVENESS;
+                let word = self.region().load32(offset, Ordering::Relaxed);
+                match Liveness::of(word) {
+                    Liveness::Alive => watch.add(offset, word),
+                    Liveness::Dead => nobody_died = false,
+                    Liveness::Absent => next = next.or(Some((offset, word))),
+                }
+            }
+            if let Some((offset, word)) = next.filter(|_| nobody_died) {
+                watch.add(offset, word);
+            }
+        }
+    }
+}
+
+const _: () = assert!(MAX_PARTICIPANTS as usize + 3 <= MOST_WORDS);
+
 impl<R: Region> Blocked for Member<R> {
     fn prepare(&mut self) -> Watch {
         let own = self.own();
@@ -383,14 +415,7 @@ impl<R: Region> Blocked for Member<R> {
             .swap32(asleep, own.asleep_for, Ordering::AcqRel);
         let mut watch = Watch::of(own.event);
         if self.primitives.bell.is_none() {
-            // One that attaches later announces itself.
-            for slot in 0..self.seat.consumers.end {
-                let offset = slot_offset(slot) + LIVENESS;
-                let word = self.region().load32(offset, Ordering::Relaxed);
-                if slot != self.seat.slot && Liveness::of(word) == Liveness::Alive {
-                    watch.add(offset, word);
-                }
-            }
+            self.watch_all(&mut watch);
         }
         eventcount::prepare(self.region(), own.event);
         watch
