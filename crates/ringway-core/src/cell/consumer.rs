@@ -38,6 +38,10 @@ struct Held {
     next: u64,
     /// How many messages were shown.
     shown: u64,
+    /// Whether more may have been there to take when the last run was taken. What has come since is left
+    /// for the next time: one who takes messages as they come keeps fetching lines that are being
+    /// written.
+    cut: bool,
 }
 
 /// Messages that a consumer takes at once, at most: what it has taken, others cannot have.
@@ -144,7 +148,9 @@ impl<R: Region> Consumer<R> {
     #[inline]
     fn freed(&mut self, messages: u64) {
         self.member.count(messages);
-        if self.member.cursor.saturating_sub(self.member.head) >= self.cells().count() / 8 {
+        // What lies in one's own cache is cheap to pass; producers would have to fetch it.
+        let passed = self.member.cursor.saturating_sub(self.member.head);
+        if messages > 1 || passed >= self.cells().count() / 8 {
             self.member.head = self.cells().advance_head();
         }
         self.member.notify(Role::Producer);
@@ -367,10 +373,10 @@ impl<R: Region> Consumer<R> {
         stored: u64,
         most: u64,
     ) -> Result<Option<Found>, Corrupt> {
-        let extent = if most > 1 && word.state == State::Full {
+        let (extent, cut) = if most > 1 && word.state == State::Full {
             self.run_from(cell, word.extent, most)
         } else {
-            word.extent
+            (word.extent, true)
         };
         let taken = word
             .become_owned(State::Taken, self.member.me)
@@ -386,20 +392,22 @@ impl<R: Region> Consumer<R> {
             extent,
             next: cell,
             shown,
+            cut,
         });
         self.show_next()
     }
 
-    /// The extent of the full records from `cell` on, up to `most` of them. If `cell` is FULL from before
+    /// The extent of the full records from `cell` on, up to `most` of them, and whether what lies behind
+    /// them may be there to take as well. If `cell` is FULL from before
     /// to after this, nobody has passed it, and all that was seen behind it is as it was seen.
     #[inline]
-    fn run_from(&self, cell: u64, first: u64, most: u64) -> u64 {
+    fn run_from(&self, cell: u64, first: u64, most: u64) -> (u64, bool) {
         let room = self.cells().to_end(cell).min(self.cells().max_extent());
         let mut extent = first;
         for _ in 1..most.min(MOST_AT_ONCE) {
             let next = cell + extent;
             if extent >= room || next >= self.member.head + self.cells().count() {
-                break;
+                return (extent, true);
             }
             match Word::decode(self.cells().load(next), self.cells().key) {
                 Some(word)
@@ -409,18 +417,19 @@ impl<R: Region> Consumer<R> {
                 {
                     extent += word.extent;
                 }
-                _ => break,
+                Some(word) => return (extent, word.state == State::Returned),
+                None => return (extent, false),
             }
         }
-        extent
+        (extent, true)
     }
 
-    /// The next of the messages that were taken, or up to `most` more that lie right behind them; `None` if
-    /// there is none, or somebody else has it.
+    /// The next of the messages that were taken, or one of up to `most` more that lay right behind them;
+    /// `None` if there was none, or somebody else has it.
     #[inline]
     pub(crate) fn next_held(&mut self, most: u64) -> Result<Option<Found>, RecvError> {
         match self.show_next() {
-            Ok(None) if most > 0 => {}
+            Ok(None) if most > 0 && self.held.is_some_and(|held| held.cut) => {}
             shown => return shown.map_err(|Corrupt| self.corrupted()),
         }
         self.enter(None)?;

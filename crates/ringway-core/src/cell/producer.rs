@@ -323,6 +323,11 @@ impl<R: Region> Producer<R> {
     #[cold]
     fn make_room(&mut self, end: u64) -> Result<bool, Corrupt> {
         let needed = end.saturating_sub(self.cells().count());
+        // Acquire pairs with the release in `replace64`: cells before it are done with.
+        self.member.head = self.member.region().load64(HEAD, Ordering::Acquire);
+        if self.member.head >= needed {
+            return Ok(true);
+        }
         for _ in 0..=self.cells().count() {
             self.member.clear_head()?;
             if self.member.head >= needed {
