@@ -129,12 +129,9 @@ impl<R: Region> Consumer<R> {
         if !cells.take(cell, stored, taken) {
             return None;
         }
-        self.member.cursor = cell + 1;
-        // Relaxed: a hint.
-        self.member
-            .region()
-            .store64(TAKE_HINT, cell + 1, Ordering::Relaxed);
-        self.member.region().read(cells.payload(cell), target);
+        self.point_behind(cell + 1);
+        let payload = self.cells().payload(cell);
+        self.member.region().read(payload, target);
         match self.free_run(cell, 1) {
             Ok(()) => self.freed(1),
             Err(Corrupt) => self.member.corrupt = true,
@@ -333,15 +330,25 @@ impl<R: Region> Consumer<R> {
     /// Where to go on behind what others have taken.
     #[cold]
     fn pass(&mut self, cell: u64, extent: u64) -> u64 {
-        // Relaxed: a hint, believed only if it lies ahead and within the lap. It lies behind records that
-        // somebody has taken in order.
-        let hint = self.member.region().load64(TAKE_HINT, Ordering::Relaxed);
+        // A hint, believed only if it lies ahead and within the lap. It lies behind records that somebody
+        // has taken in order. Acquire pairs with the release in `point_behind`: this may jump over the
+        // first word of a batch, which is what makes the records behind it visible.
+        let hint = self.member.region().load64(TAKE_HINT, Ordering::Acquire);
         let next = cell + extent;
         if hint > next && hint <= self.member.head + self.cells().count() {
             hint
         } else {
             next
         }
+    }
+
+    /// Goes on to `cell`: all before it is taken. Gives others the hint.
+    #[inline]
+    fn point_behind(&mut self, cell: u64) {
+        self.member.cursor = cell;
+        // Release pairs with the acquire in `pass`.
+        let region = self.member.region();
+        region.store64(TAKE_HINT, cell, Ordering::Release);
     }
 
     /// Nothing can be taken at `cell`, whose word is `stored`.
@@ -372,11 +379,7 @@ impl<R: Region> Consumer<R> {
         if !self.cells().take(cell, stored, taken) {
             return Ok(None);
         }
-        self.member.cursor = cell + extent;
-        // Relaxed: a hint.
-        self.member
-            .region()
-            .store64(TAKE_HINT, self.member.cursor, Ordering::Relaxed);
+        self.point_behind(cell + extent);
         let (start, shown) = self.held.map_or((cell, 0), |held| (held.start, held.shown));
         self.held = Some(Held {
             start,

@@ -18,9 +18,9 @@ use crate::stream::Corrupt;
 impl<R: Region> Member<R> {
     /// Repairs what blocks this participant, and what lies before it. `true` if it is worth looking again.
     pub(super) fn tend(&mut self, deadline: Option<Instant>) -> Result<bool, Refused> {
-        // In order, which takes no lock to see.
-        self.head = self.cells.advance_head();
-        if self.head == self.cursor && !self.is_blocked_by_the_dead() {
+        // In order, which takes no lock to see. (`self.head` stays what this participant last looked by:
+        // that `HEAD` has moved since is a reason to look again.)
+        if self.cells.advance_head() == self.cursor && !self.is_blocked_by_the_dead() {
             return Ok(false);
         }
         self.enter(deadline)?;

@@ -3,13 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use super::eventcount;
-use crate::region::{MOST_WORDS, Region};
+use crate::region::Region;
 use crate::sys::futex::OWNER_DIED;
 
-/// An event, and liveness words. As many as one system call can wait on.
+/// An event, liveness words, and counters that are raised when somebody comes or goes. As many as one
+/// system call can wait on.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    words: [(usize, u32); MOST_WORDS],
+    words: [(usize, u32); MOST],
     len: usize,
 }
 
@@ -17,16 +18,16 @@ impl Watch {
     /// The event that the sleeper has said that it sleeps on.
     pub(crate) fn of(event: usize) -> Self {
         Self {
-            words: [(event, eventcount::ASLEEP); MOST_WORDS],
+            words: [(event, eventcount::ASLEEP); MOST],
             len: 1,
         }
     }
 
-    /// Adds a liveness word, as it was when its holder was judged: if that one dies in between, the kernel
-    /// refuses to sleep on the old value.
-    pub(crate) fn add(&mut self, liveness: usize, value: u32) {
+    /// Adds a word, as it was before the last look: if it changes in between, the kernel refuses to sleep
+    /// on the old value.
+    pub(crate) fn add(&mut self, offset: usize, value: u32) {
         if let Some(word) = self.words.get_mut(self.len) {
-            *word = (liveness, value);
+            *word = (offset, value);
             self.len += 1;
         }
     }
@@ -38,10 +39,11 @@ impl Watch {
 
     /// The kernel wakes one of those who sleep on the word of one that died; passes it on.
     pub(crate) fn pass_on<R: Region>(&self, region: &R) {
-        for &(liveness, _) in &self.words()[1..] {
+        for &(offset, before) in &self.words()[1..] {
             // Relaxed: what the dead did is looked at elsewhere.
-            if region.load32(liveness, Ordering::Relaxed) & OWNER_DIED != 0 {
-                region.wake(liveness);
+            let now = region.load32(offset, Ordering::Relaxed);
+            if now != before && now & OWNER_DIED != 0 {
+                region.wake(offset);
             }
         }
     }
