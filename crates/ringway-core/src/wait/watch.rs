@@ -6,8 +6,10 @@ use super::eventcount;
 use crate::region::Region;
 use crate::sys::futex::OWNER_DIED;
 
-/// An event, liveness words, and counters that are raised when somebody comes or goes. As many as one
-/// system call can wait on.
+/// An event and the word of a peer, at most.
+const MOST: usize = 2;
+
+/// An event, and in a stream ring the peer's liveness word.
 #[derive(Debug)]
 pub(crate) struct Watch {
     words: [(usize, u32); MOST],
