@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | 8 | control word, xored with the ring's key |
 //! | 8 | 4 | bytes of payload |
-//! | 12 | 4 | zero |
+//! | 12 | 4 | extent in cells |
 //! | 16 | | payload |
 //!
 //! A record takes one cell or several adjacent ones, its *extent*. Only the first cell of a record has a
