@@ -71,6 +71,8 @@ pub(crate) mod consumer;
 pub(crate) mod member;
 pub(crate) mod producer;
 mod repair;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::Ordering;
 

@@ -1,93 +1,224 @@
-//! A region for loom: every word is one of loom's atomics, and the futex is a lock and a condition
-//! variable, which is what the kernel's is to its callers.
+//! A region for loom: every word is one of loom's atomics, and the futex is a lock, a list of sleepers and
+//! their condition variables, which is what the kernel's is to its callers.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::panic;
+use std::sync::atomic::AtomicU64 as Plain;
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 
 use super::Region;
-use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
-use crate::stream::{CONSUMER, PRODUCER, Side};
+use crate::layout::control::{
+    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, PRODUCERS_CHANGED, RECEIVED, SENT,
+    SPACE_EVENT, TAIL, TAKE_HINT,
+};
+use crate::layout::participant::{
+    ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, slot_offset,
+};
+use crate::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};
+use crate::wait::eventcount;
 
 /// What a live holder's liveness word is.
 const HELD: u32 = WAITERS | 1;
 
+/// One who sleeps on words of rings.
+struct Sleeper {
+    words: Vec<(*const Words, usize)>,
+    bed: std::sync::Arc<Condvar>,
+}
+
 struct Words {
     control32: BTreeMap<usize, AtomicU32>,
     control64: BTreeMap<usize, AtomicU64>,
+    /// Counters that nobody but their writer reads: no business of loom's.
+    counters: BTreeMap<usize, Plain>,
     data: Vec<AtomicU64>,
     /// One for each word of data: loom panics if payload is written while it may still be read, or
     /// read before it is sure to be written.
     races: Vec<UnsafeCell<()>>,
-}
-
-/// What sleeps and wakes: one for all rings of a model.
-struct Kernel {
-    lock: Mutex<()>,
-    sleepers: Condvar,
+    /// Whether every participant has a watcher.
+    is_watched: bool,
 }
 
 // SAFETY: the cells hold nothing; they are there for loom to find unordered accesses.
 unsafe impl std::marker::Sync for Words {}
 // SAFETY: as for Sync.
 unsafe impl Send for Words {}
+// SAFETY: the pointers in it are compared, nothing else.
+unsafe impl Send for Sleeper {}
+
+impl Words {
+    fn new(control32: &[usize], control64: &[usize], counters: &[usize], data: &[u64]) -> Self {
+        Self {
+            control32: control32
+                .iter()
+                .map(|&at| (at, Default::default()))
+                .collect(),
+            control64: control64
+                .iter()
+                .map(|&at| (at, Default::default()))
+                .collect(),
+            counters: counters
+                .iter()
+                .map(|&at| (at, Default::default()))
+                .collect(),
+            data: data.iter().map(|&word| AtomicU64::new(word)).collect(),
+            races: data.iter().map(|_| UnsafeCell::new(())).collect(),
+            is_watched: !counters.is_empty(),
+        }
+    }
+}
 
 /// A handle to the model's memory, as each process has one.
-#[derive(Clone)]
 pub(crate) struct Model {
     words: Arc<Words>,
-    kernel: Arc<Kernel>,
+    /// Who sleeps, on whatever ring.
+    kernel: Arc<Mutex<Vec<Sleeper>>>,
+    /// How many changes its process lives to make.
+    changes: Cell<Option<u32>>,
+}
+
+impl Clone for Model {
+    /// Another process's handle.
+    fn clone(&self) -> Self {
+        Self {
+            words: Arc::clone(&self.words),
+            kernel: Arc::clone(&self.kernel),
+            changes: Cell::new(None),
+        }
+    }
+}
+
+/// What a process's death unwinds with.
+struct Death;
+
+/// Runs what a process does until it is done or [dies](Model::dies_after); whether it lived on.
+pub(crate) fn lives<T>(process: impl FnOnce() -> T) -> bool {
+    match panic::catch_unwind(panic::AssertUnwindSafe(process)) {
+        Ok(_) => true,
+        Err(panic) if panic.is::<Death>() => false,
+        Err(panic) => panic::resume_unwind(panic),
+    }
 }
 
 impl Model {
-    /// A ring of `capacity` bytes whose sides are both attached.
+    /// A stream ring of `capacity` bytes whose sides are both attached.
     pub(crate) fn attached(capacity: usize) -> Self {
         let model = Self::empty(capacity);
-        model.attach(PRODUCER);
-        model.attach(CONSUMER);
+        model.attach(PRODUCER.liveness);
+        model.attach(CONSUMER.liveness);
         model
     }
 
-    /// A ring of `capacity` bytes to which nobody is attached.
+    /// A stream ring of `capacity` bytes to which nobody is attached.
     pub(crate) fn empty(capacity: usize) -> Self {
         let control32 = [PRODUCER, CONSUMER]
-            .into_iter()
-            .flat_map(|side| [side.event, side.closed, side.liveness])
-            .map(|offset| (offset, AtomicU32::new(0)))
-            .collect();
-        let control64 = [TAIL, SENT, HEAD, RECEIVED]
-            .into_iter()
-            .map(|offset| (offset, AtomicU64::new(0)))
-            .collect();
-        let data = (0..capacity / 8).map(|_| AtomicU64::new(0)).collect();
-        let races = (0..capacity / 8).map(|_| UnsafeCell::new(())).collect();
-        let words = Words {
-            control32,
-            control64,
-            data,
-            races,
+            .map(|side| [side.event, side.closed, side.liveness])
+            .concat();
+        let control64 = [TAIL, SENT, HEAD, RECEIVED];
+        let data = vec![0; capacity / 8];
+        Self::over(Words::new(&control32, &control64, &[], &data))
+    }
+
+    /// A cell ring with so many slots to which nobody is attached. Each cell's word is `free`.
+    pub(crate) fn cells(cells: usize, cell_len: u32, slots: u32, free: u64) -> Self {
+        let in_slots = |fields: &[usize]| -> Vec<usize> {
+            let slots = (0..slots).map(slot_offset);
+            slots
+                .flat_map(|slot| fields.iter().map(move |field| slot + field))
+                .collect()
         };
+        let mut control32 = in_slots(&[LIVENESS, ASLEEP, CLOSED]);
+        control32.extend([
+            DATA_EVENT,
+            SPACE_EVENT,
+            CONSUMERS_CHANGED,
+            PRODUCERS_CHANGED,
+        ]);
+        let mut control64 = in_slots(&[EPOCH]);
+        control64.extend([HEAD, CLAIM_HINT, TAKE_HINT]);
+        let counters = in_slots(&[MESSAGES, OVERWRITTEN]);
+        let mut cell = vec![0; cell_len as usize / 8];
+        cell[0] = free;
+        let data = cell.repeat(cells);
+        Self::over(Words::new(&control32, &control64, &counters, &data))
+    }
+
+    /// The same ring, under the kernel of another one.
+    pub(crate) fn beside(self, other: &Self) -> Self {
         Self {
-            words: Arc::new(words),
-            kernel: Arc::new(Kernel {
-                lock: Mutex::new(()),
-                sleepers: Condvar::new(),
-            }),
+            kernel: Arc::clone(&other.kernel),
+            ..self
         }
     }
 
-    /// What the keeper does when a process attaches.
-    pub(crate) fn attach(&self, side: Side) {
-        self.words.control32[&side.liveness].store(HELD, Ordering::Release);
+    fn over(words: Words) -> Self {
+        Self {
+            words: Arc::new(words),
+            kernel: Arc::default(),
+            changes: Cell::new(None),
+        }
     }
 
-    /// What the kernel does when a process dies.
-    pub(crate) fn kill(&self, side: Side) {
-        self.words.control32[&side.liveness].swap(OWNER_DIED | WAITERS, Ordering::AcqRel);
-        self.wake(side.liveness);
+    /// What the keeper does when a process attaches. Returns the slot's epoch, for who has one.
+    pub(crate) fn attach(&self, liveness: usize) -> u64 {
+        self.words.control32[&liveness].store(HELD, Ordering::Release);
+        let epoch = self.words.control64.get(&(liveness - LIVENESS + EPOCH));
+        epoch.map_or(0, |epoch| epoch.fetch_add(1, Ordering::Release) + 1)
+    }
+
+    /// What the keeper does when a process detaches.
+    pub(crate) fn detach(&self, liveness: usize) {
+        self.words.control32[&liveness].store(0, Ordering::Release);
+    }
+
+    /// What the kernel does when a process dies: it marks the word and wakes who sleeps on it. And what the
+    /// watchers of a cell ring do then: they wake all.
+    pub(crate) fn kill(&self, liveness: usize) {
+        self.words.control32[&liveness].swap(OWNER_DIED | WAITERS, Ordering::AcqRel);
+        self.wake_all(liveness);
+        if self.words.is_watched {
+            for event in [DATA_EVENT, SPACE_EVENT] {
+                self.words.control32[&event].fetch_add(eventcount::WAKE_UP, Ordering::AcqRel);
+                self.wake_all(event);
+            }
+        }
+    }
+
+    /// Lets the process that has this handle die when it has made so many changes to the region. See
+    /// [`lives`].
+    pub(crate) fn dies_after(&self, changes: u32) {
+        self.changes.set(Some(changes));
+    }
+
+    /// Called before each change.
+    fn live(&self) {
+        if let Some(left) = self.changes.get() {
+            if left == 0 {
+                panic::resume_unwind(Box::new(Death));
+            }
+            self.changes.set(Some(left - 1));
+        }
+    }
+
+    fn wake_all(&self, offset: usize) {
+        let word = (self.id(), offset);
+        let mut sleepers = self.kernel.lock().unwrap();
+        sleepers.retain(|one| {
+            let stays = !one.words.contains(&word);
+            if !stays {
+                one.bed.notify_one();
+            }
+            stays
+        });
+    }
+
+    fn id(&self) -> *const Words {
+        &raw const *self.words
     }
 
     fn data(&self, position: u64) -> &AtomicU64 {
@@ -113,26 +244,49 @@ impl Region for Model {
     }
 
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
+        self.live();
         self.words.control32[&offset].store(value, order);
     }
 
     fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
+        self.live();
         self.words.control32[&offset].swap(value, order)
     }
 
     fn load64(&self, offset: usize, order: Ordering) -> u64 {
-        self.words.control64[&offset].load(order)
+        match self.words.counters.get(&offset) {
+            Some(counter) => counter.load(order),
+            None => self.words.control64[&offset].load(order),
+        }
     }
 
     fn store64(&self, offset: usize, value: u64, order: Ordering) {
-        self.words.control64[&offset].store(value, order);
+        self.live();
+        match self.words.counters.get(&offset) {
+            Some(counter) => counter.store(value, order),
+            None => self.words.control64[&offset].store(value, order),
+        }
+    }
+
+    fn set32(&self, offset: usize, bits: u32) -> u32 {
+        self.live();
+        self.words.control32[&offset].fetch_or(bits, Ordering::AcqRel)
+    }
+
+    fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
+        self.live();
+        self.words.control32[&offset]
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed)
+            .map(drop)
     }
 
     fn raise32(&self, offset: usize) {
+        self.live();
         self.words.control32[&offset].fetch_add(1, Ordering::Release);
     }
 
     fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
+        self.live();
         self.words.control64[&offset]
             .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
@@ -143,10 +297,12 @@ impl Region for Model {
     }
 
     fn store_word(&self, position: u64, word: u64, order: Ordering) {
+        self.live();
         self.data(position).store(word, order);
     }
 
     fn replace_word(&self, position: u64, current: u64, new: u64) -> Result<(), u64> {
+        self.live();
         self.data(position)
             .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
@@ -191,29 +347,37 @@ impl Region for Model {
         fence(Ordering::SeqCst);
     }
 
-    /// All rings of a model have one kernel.
     fn wait_on(rings: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
-        let kernel = rings[0].0.kernel.lock.lock().unwrap();
+        let mut sleepers = rings[0].0.kernel.lock().unwrap();
         let unchanged = |(model, words): &(&Self, &[(usize, u32)])| {
             words.iter().all(|(offset, value)| {
                 model.words.control32[offset].load(Ordering::Acquire) == *value
             })
         };
         if rings.iter().all(unchanged) {
-            drop(rings[0].0.kernel.sleepers.wait(kernel).unwrap());
+            let bed = std::sync::Arc::new(Condvar::new());
+            let words = rings
+                .iter()
+                .flat_map(|(model, words)| words.iter().map(|&(offset, _)| (model.id(), offset)));
+            sleepers.push(Sleeper {
+                words: words.collect(),
+                bed: std::sync::Arc::clone(&bed),
+            });
+            drop(bed.wait(sleepers).unwrap());
         }
         Wake::Check
     }
 
-    fn wake(&self, _: usize) {
-        let _kernel = self.kernel.lock.lock().unwrap();
-        self.kernel.sleepers.notify_all();
+    fn wake(&self, offset: usize) {
+        self.live();
+        self.wake_all(offset);
     }
 
     fn settle(&self) {
         fence(Ordering::SeqCst);
     }
 
+    /// One that is marked dead has unwound.
     fn settles(&self) -> bool {
         true
     }

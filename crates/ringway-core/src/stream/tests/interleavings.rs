@@ -175,7 +175,7 @@ fn the_producer_dies() {
         let dying = ring.clone();
         let sender = thread::spawn(move || {
             send(&mut producer(&dying), 1).unwrap();
-            dying.kill(PRODUCER);
+            dying.kill(PRODUCER.liveness);
         });
         assert_eq!(receive(&mut receiving), Ok(1));
         assert_eq!(receive(&mut receiving), Err(RecvError::PeerDied));
@@ -193,7 +193,7 @@ fn the_consumer_dies() {
             send(&mut sending, value).unwrap();
         }
         let dying = ring.clone();
-        let receiver = thread::spawn(move || dying.kill(CONSUMER));
+        let receiver = thread::spawn(move || dying.kill(CONSUMER.liveness));
         assert_eq!(send(&mut sending, 4), Err(SendError::PeerDied));
         receiver.join().unwrap();
     });
@@ -221,12 +221,12 @@ fn the_consumer_closes() {
 fn a_producer_comes_and_dies_at_once() {
     model(|| {
         let ring = Model::empty(CAPACITY);
-        ring.attach(CONSUMER);
+        ring.attach(CONSUMER.liveness);
         let mut receiving = consumer(&ring);
         let dying = ring.clone();
         let sender = thread::spawn(move || {
-            dying.attach(PRODUCER);
-            dying.kill(PRODUCER);
+            dying.attach(PRODUCER.liveness);
+            dying.kill(PRODUCER.liveness);
         });
         assert_eq!(receive(&mut receiving), Err(RecvError::PeerDied));
         sender.join().unwrap();
@@ -238,11 +238,11 @@ fn a_producer_comes_and_dies_at_once() {
 fn a_successor_is_noticed() {
     model(|| {
         let ring = Model::attached(CAPACITY);
-        ring.kill(PRODUCER);
+        ring.kill(PRODUCER.liveness);
         let mut receiving = consumer(&ring);
         let next = ring.clone();
         let sender = thread::spawn(move || {
-            next.attach(PRODUCER);
+            next.attach(PRODUCER.liveness);
             eventcount::notify(&next, CONSUMER.event);
         });
         assert_eq!(

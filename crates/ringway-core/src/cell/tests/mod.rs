@@ -1,0 +1,4 @@
+//! Tests of the cell ring over every region but a mapping.
+
+#[cfg(loom)]
+mod interleavings;
