@@ -252,8 +252,7 @@ impl<R: Region> Member<R> {
     pub(super) fn notify(&self, role: Role) {
         let party = Party::of(role);
         self.region().publish_fence();
-        // Relaxed: the fence orders it after the publication.
-        if self.region().load32(party.event, Ordering::Relaxed) == eventcount::ASLEEP {
+        if eventcount::is_slept_on(self.region(), party.event) {
             self.wake(role);
         }
     }
@@ -261,9 +260,8 @@ impl<R: Region> Member<R> {
     /// Wakes consumers that wait for the others' last messages, after one was released.
     #[inline]
     pub(super) fn notify_of_end(&mut self) {
-        // Relaxed: ordered behind the release by the fence in `notify`, which the caller has just made.
-        let asleep = self.region().load32(DATA_EVENT, Ordering::Relaxed) == eventcount::ASLEEP;
-        if asleep && self.others_are_gone() {
+        // The caller has just made the fence in `notify`.
+        if eventcount::is_slept_on(self.region(), DATA_EVENT) && self.others_are_gone() {
             self.wake(Role::Consumer);
         }
     }
@@ -389,9 +387,9 @@ impl<R: Region> Blocked for Member<R> {
         let asleep = slot_offset(self.seat.slot) + ASLEEP;
         self.region()
             .swap32(asleep, own.asleep_for, Ordering::AcqRel);
-        eventcount::prepare(self.region(), own.event);
+        let event = eventcount::prepare(self.region(), own.event);
         // The watcher sees to deaths.
-        Watch::of(own.event)
+        Watch::of(own.event, event)
     }
 
     /// The event stays as it is: others may be asleep on it.

@@ -10,9 +10,9 @@
 //! | 264 | 8 | sent: messages ever committed | producer |
 //! | 384 | 8 | head: bytes ever released, a position | consumer |
 //! | 392 | 8 | received: messages ever released | consumer |
-//! | 512 | 4 | data event: 1 while the consumer sleeps for a message | both |
+//! | 512 | 4 | data event: bit 0 is set while the consumer sleeps for a message | both |
 //! | 516 | 4 | 1 when the consumer has closed | consumer |
-//! | 640 | 4 | space event: 1 while the producer sleeps for room | both |
+//! | 640 | 4 | space event: bit 0 is set while the producer sleeps for room | both |
 //! | 644 | 4 | 1 when the producer has closed | producer |
 //!
 //! Each "closed" word lies beside the event that the *other* side looks at after every operation: one
@@ -24,9 +24,9 @@
 //! |---|---|---|---|
 //! | 256 | 8 | claim hint: a cell where claiming may go on | producers |
 //! | 384 | 8 | head: cells before it are free for the next lap | all |
-//! | 512 | 4 | data event: 1 while a consumer may be asleep | all |
+//! | 512 | 4 | data event: bit 0 is set while a consumer may be asleep; the others count wake-ups | all |
 //! | 516 | 4 | raised when a consumer comes or goes | consumers |
-//! | 640 | 4 | space event: 1 while a producer may be asleep | all |
+//! | 640 | 4 | space event: the same for producers | all |
 //! | 644 | 4 | raised when a producer comes or goes | producers |
 //! | 768 | 8 | take hint: a cell where taking may go on | consumers |
 //! | 896 | 64 | the lock: `pthread_mutex_t`, or `sem_t` | lock-based kinds |

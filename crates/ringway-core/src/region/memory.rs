@@ -132,6 +132,16 @@ impl Region for Memory {
         self.word64(offset).store(value, order);
     }
 
+    fn set32(&self, offset: usize, bits: u32) -> u32 {
+        self.word32(offset).fetch_or(bits, Ordering::AcqRel)
+    }
+
+    fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
+        self.word32(offset)
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed)
+            .map(drop)
+    }
+
     fn raise32(&self, offset: usize) {
         self.word32(offset).fetch_add(1, Ordering::Release);
     }

@@ -34,6 +34,11 @@ pub(crate) trait Region {
     fn load64(&self, offset: usize, order: Ordering) -> u64;
     /// Stores the 64-bit control word at `offset`.
     fn store64(&self, offset: usize, value: u64, order: Ordering);
+    /// Sets bits of the 32-bit control word at `offset`, and returns what it held. Acquires and releases.
+    fn set32(&self, offset: usize, bits: u32) -> u32;
+    /// Replaces the 32-bit control word at `offset` if it holds `current`; else returns what it holds.
+    /// Acquires and releases.
+    fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32>;
     /// Adds one to the 32-bit control word at `offset`, with release.
     fn raise32(&self, offset: usize);
     /// Replaces the 64-bit control word at `offset` if it holds `current`; else returns what it holds.

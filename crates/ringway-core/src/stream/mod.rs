@@ -153,8 +153,8 @@ impl<S: OneSide> Blocked for S {
     /// the kernel wakes all the same.
     fn prepare(&mut self) -> Watch {
         let (own, peer) = S::SIDES;
-        eventcount::prepare(self.region(), own.event);
-        let mut watch = Watch::of(own.event);
+        let event = eventcount::prepare(self.region(), own.event);
+        let mut watch = Watch::of(own.event, event);
         let word = self.region().load32(peer.liveness, Ordering::Relaxed);
         watch.add(peer.liveness, word);
         watch

@@ -263,7 +263,7 @@ fn wake_sleepers(map: &Arc<Map>) -> Alarm {
         let events = [DATA_EVENT, SPACE_EVENT].map(|event| map.word32(event));
         for event in events.into_iter().flatten().filter(|_| deaths > 0) {
             // As `eventcount::wake` does: who is about to sleep is turned away, who sleeps is woken.
-            event.swap(eventcount::AWAKE, Ordering::AcqRel);
+            event.fetch_add(eventcount::WAKE_UP, Ordering::AcqRel);
             futex::wake_all(event);
         }
     })

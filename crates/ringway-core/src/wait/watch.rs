@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use super::eventcount;
 use crate::region::Region;
 use crate::sys::futex::OWNER_DIED;
 
@@ -17,10 +16,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// The event that the sleeper has said that it sleeps on.
-    pub(crate) fn of(event: usize) -> Self {
+    /// The event that the sleeper has said that it sleeps on, as it was then.
+    pub(crate) fn of(event: usize, value: u32) -> Self {
         Self {
-            words: [(event, eventcount::ASLEEP); MOST],
+            words: [(event, value); MOST],
             len: 1,
         }
     }

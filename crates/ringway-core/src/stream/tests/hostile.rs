@@ -110,6 +110,12 @@ impl Region for Liar {
     fn prefetch(&self, position: u64, pace: &mut u64) {
         self.truth.prefetch(position, pace);
     }
+    fn set32(&self, offset: usize, bits: u32) -> u32 {
+        self.lie(self.truth.set32(offset, bits).into()) as u32
+    }
+    fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
+        self.truth.replace32(offset, current, new)
+    }
     fn raise32(&self, offset: usize) {
         self.truth.raise32(offset);
     }
