@@ -7,7 +7,8 @@
 //! Such a thread leaves the queues before the kernel marks its own word. If it has swallowed a wake-up,
 //! another one follows with its own mark; and the last one to die finds nobody in the queues who is dying.
 //!
-//! Whoever sees a death wakes all that sleep on any word, and they look for themselves.
+//! Whoever sees a death makes sure that the dead are done ([`settle`]), and then wakes all that sleep on any
+//! word, and they look for themselves.
 //!
 //! | a process dies | it leaves | who repairs |
 //! |---|---|---|
@@ -24,8 +25,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::Liveness;
 use super::keeper;
+use super::{Liveness, settle};
 use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::control::{CONSUMERS_CHANGED, PRODUCERS_CHANGED};
 use crate::layout::participant::{LIVENESS, slot_offset};
@@ -69,6 +70,9 @@ fn watch_until(stop: &AtomicU32, map: &Map, participants: u32, alarm: &dyn Fn(us
             .count();
         seen = now;
         if deaths > 0 {
+            // A thread of the dead that is not done yet could take a wake-up that is given now for another
+            // sleeper, and pass nothing on.
+            settle();
             slots.iter().for_each(|word| futex::wake_all(word));
         }
         // Acquire pairs with the release in `Claim::drop`.
