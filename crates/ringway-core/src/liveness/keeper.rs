@@ -75,9 +75,10 @@ enum Job {
         expected: u32,
         reply: mpsc::Sender<Result<(), Refusal>>,
     },
-    Forget {
+    Leave {
         map: Arc<Map>,
         offset: usize,
+        value: u32,
         reply: mpsc::Sender<()>,
     },
     Watch(Watch),
@@ -87,7 +88,7 @@ impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Take { .. } => "Take",
-            Self::Forget { .. } => "Forget",
+            Self::Leave { .. } => "Leave",
             Self::Watch(_) => "Watch",
         })
     }
@@ -197,20 +198,6 @@ impl Claim {
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
-
-    fn leave(&self, value: u32) {
-        // In a child of fork the word is the parent's.
-        if self.map.is_forked() {
-            return;
-        }
-        let Some(word) = self.map.word32(self.offset) else {
-            return;
-        };
-        // Release: whatever this process did in the segment is seen by who reads the word with
-        // Acquire (`Participant::attach` of a successor, a peer's liveness check).
-        word.store(value, Ordering::Release);
-        futex::wake_all(word);
-    }
 }
 
 impl Drop for Claim {
@@ -218,16 +205,17 @@ impl Drop for Claim {
         if self.map.is_forked() {
             return;
         }
-        self.leave(if std::thread::panicking() {
+        let value = if std::thread::panicking() {
             // What this process was about is not complete; its peers shall see a death.
             futex::OWNER_DIED | futex::WAITERS
         } else {
             0
-        });
+        };
         let (reply, answer) = mpsc::channel();
-        let job = Job::Forget {
+        let job = Job::Leave {
             map: Arc::clone(&self.map),
             offset: self.offset,
+            value,
             reply,
         };
         self.hand.stop.store(1, Ordering::Release);
@@ -334,9 +322,14 @@ fn keep(queue: mpsc::Receiver<Job>, ready: mpsc::Sender<Result<(), Errno>>, stop
                 held += usize::from(taken.is_ok());
                 let _ = reply.send(taken);
             }
-            Job::Forget { map, offset, reply } => {
-                if let Some(node) = map.node(offset) {
-                    unlink(list, node);
+            Job::Leave {
+                map,
+                offset,
+                value,
+                reply,
+            } => {
+                if let (Some(node), Some(word)) = (map.node(offset), map.word32(offset)) {
+                    leave_here(list, node, word, value);
                     held -= 1;
                 }
                 let _ = reply.send(());
@@ -370,6 +363,17 @@ fn take_here(
             Err(Refusal::Changed(found))
         }
     }
+}
+
+/// Gives a word up, and wakes who sleeps on it. If the thread dies between the two, the kernel wakes one.
+fn leave_here(list: &RobustList, node: NonNull<robust_list::Node>, word: &AtomicU32, value: u32) {
+    list.begin(node);
+    // Release: whatever this process did in the segment is seen by who reads the word with Acquire
+    // (`Participant::attach` of a successor, a peer's liveness check).
+    word.store(value, Ordering::Release);
+    futex::wake_all(word);
+    unlink(list, node);
+    list.end();
 }
 
 fn unlink(list: &RobustList, node: NonNull<robust_list::Node>) {

@@ -7,14 +7,15 @@
 //! Such a thread leaves the queues before the kernel marks its own word. If it has swallowed a wake-up,
 //! another one follows with its own mark; and the last one to die finds nobody in the queues who is dying.
 //!
-//! Whoever sees a death makes sure that the dead are done ([`settle`]), and then wakes all that sleep on any
-//! word, and they look for themselves.
+//! Whoever sees that one has died or gone makes sure that the dead are done ([`settle`]), and then wakes all
+//! that sleep on any word, and they look for themselves.
 //!
 //! | a process dies | it leaves | who repairs |
 //! |---|---|---|
 //! | any participant | OWNER_DIED; the kernel wakes one watcher | that one wakes the others |
 //! | the one that the kernel woke, before it woke the others | another OWNER_DIED | as above |
-//! | having come or gone, before it said so | OWNER_DIED, or a word that has changed | as above |
+//! | having come, before it said so | OWNER_DIED | as above |
+//! | having gone, before it said so | 0 in its word; it has woken all watchers, or the kernel wakes one | these tell their handles |
 //!
 //! The words of *all* slots are slept on, also of free ones: who takes a slot may die before it has told
 //! anybody, and the kernel wakes all the same.
@@ -35,9 +36,17 @@ use crate::sys::futex;
 
 const _: () = assert!(MAX_PARTICIPANTS as usize + 3 <= futex::MOST_WORDS);
 
-/// Is told how many have died since it was told last, at once and then whenever one may have died, come or
-/// gone.
-pub(crate) type Alarm = Box<dyn Fn(usize) + Send>;
+/// Is told how many have come, gone or died since it was told last, and how many of these have died.
+pub(crate) type Alarm = Box<dyn Fn(Changes) + Send>;
+
+/// What has changed among the participants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Changes {
+    /// How many words.
+    pub(crate) words: usize,
+    /// How many of them say that a holder died.
+    pub(crate) deaths: usize,
+}
 
 /// The work of a watcher over the cell ring in `map`.
 pub(super) fn watch(map: &Arc<Map>, participants: u32, alarm: Alarm) -> keeper::Watch {
@@ -45,7 +54,7 @@ pub(super) fn watch(map: &Arc<Map>, participants: u32, alarm: Alarm) -> keeper::
     Box::new(move |stop| watch_until(stop, &map, participants, &alarm))
 }
 
-fn watch_until(stop: &AtomicU32, map: &Map, participants: u32, alarm: &dyn Fn(usize)) {
+fn watch_until(stop: &AtomicU32, map: &Map, participants: u32, alarm: &dyn Fn(Changes)) {
     let word = |offset| map.word32(offset);
     let (Some(consumers), Some(producers)) = (word(CONSUMERS_CHANGED), word(PRODUCERS_CHANGED))
     else {
@@ -63,23 +72,29 @@ fn watch_until(stop: &AtomicU32, map: &Map, participants: u32, alarm: &dyn Fn(us
             .iter()
             .map(|word| word.load(Ordering::Acquire))
             .collect();
-        let deaths = now
-            .iter()
-            .zip(&seen)
-            .filter(|(now, seen)| now != seen && Liveness::of(**now) == Liveness::Dead)
-            .count();
+        let changed = now.iter().zip(&seen).filter(|(now, seen)| now != seen);
+        let words = changed.clone().count();
+        let count = |state| {
+            let among = changed.clone();
+            among
+                .filter(|(now, _)| Liveness::of(**now) == state)
+                .count()
+        };
+        let (deaths, gone) = (count(Liveness::Dead), count(Liveness::Absent));
         seen = now;
         if deaths > 0 {
             // A thread of the dead that is not done yet could take a wake-up that is given now for another
             // sleeper, and pass nothing on.
             settle();
+        }
+        if deaths + gone > 0 {
             slots.iter().for_each(|word| futex::wake_all(word));
         }
         // Acquire pairs with the release in `Claim::drop`.
         if stop.load(Ordering::Acquire) != 0 {
             return;
         }
-        alarm(deaths);
+        alarm(Changes { words, deaths });
         // What has changed since it was read above turns this away.
         let words = slots.iter().copied().zip(seen.iter().copied());
         futex::wait(counts.into_iter().chain([(stop, 0)]).chain(words), None);

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::ptr::null_mut;
+use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use nix::errno::Errno;
@@ -64,7 +64,7 @@ impl RobustList {
             pending: AtomicPtr::new(null_mut()),
         });
         // The kernel follows the list until it is back at the head.
-        list.first.store(list.end(), Ordering::Relaxed);
+        list.first.store(list.last(), Ordering::Relaxed);
         // SAFETY: the list has the kernel's layout and stays where it is until it is registered no
         // more (`Registered::drop`); the kernel reads it when the thread ends. glibc's own list for
         // this thread is replaced: the caller is a thread of ours that takes no robust mutex.
@@ -82,8 +82,19 @@ impl RobustList {
         })
     }
 
+    /// Says that the word of `node`, which is linked, is about to be given up: if the thread dies when the
+    /// word has become 0, the kernel wakes one who sleeps on it.
+    pub(crate) fn begin(&self, node: NonNull<Node>) {
+        self.pending.store(node.as_ptr(), Ordering::Release);
+    }
+
+    /// Says that all who slept on that word are woken, and its node is unlinked.
+    pub(crate) fn end(&self) {
+        self.pending.store(null_mut(), Ordering::Release);
+    }
+
     /// What the last node points to.
-    fn end(&self) -> *mut Node {
+    fn last(&self) -> *mut Node {
         std::ptr::from_ref(&self.first).cast_mut().cast()
     }
 
@@ -110,7 +121,7 @@ impl RobustList {
         let mut link = &self.first;
         loop {
             let next = link.load(Ordering::Relaxed);
-            if next == self.end() {
+            if next == self.last() {
                 return;
             }
             // SAFETY: `next` is a linked node, which is valid by the contract of `link`.
