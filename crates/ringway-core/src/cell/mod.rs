@@ -61,7 +61,7 @@
 //! | after RETURNED, before waking others | a message behind the others' hints | who finds nothing else walks from `HEAD` |
 //! | inside a batch's commit, before the first word | a CLAIMED run | as CLAIMED: no part of it was visible |
 //! | returning several records, before the first word | some RETURNED inside a TAKEN run | as TAKEN, from the start: each step is a change that fails if it was made |
-//! | after a change, before waking who sleeps for it | sleepers | the kernel: every sleeper watches every participant's liveness word |
+//! | after a change, before waking who sleeps for it | sleepers | the kernel: it tells the others' watchers of the death, who wake all |
 //! | holding the ring's lock | words as above: each operation changes one | the next holder, before it says that all is consistent |
 //!
 //! Death is what [`crate::liveness`] says, or an epoch of the slot other than the owner's. Before memory

@@ -6,17 +6,19 @@
 //! | word | meaning |
 //! |---|---|
 //! | 0 | nobody, or left in order |
-//! | tid + WAITERS | held by the process whose [keeper](keeper) has this thread id |
+//! | tid + WAITERS | held by the process that has a [keeper](keeper) or watcher with this thread id |
 //! | OWNER_DIED + WAITERS | the holder died (or called exec) without leaving |
 //!
 //! WAITERS is set from the start, so that the kernel wakes a sleeper on the word when it marks it. The
-//! kernel wakes one; who sees a death passes the wake on.
+//! kernel wakes one; who sees a death passes the wake on. In a stream ring the peer sleeps on the word; in
+//! a cell ring, where there are many, only [watchers](watcher) do.
 //!
 //! | a process dies | what it leaves |
 //! |---|---|
 //! | before its keeper's compare-and-swap | the word as it was |
 //! | after it | OWNER_DIED, written by the kernel |
 //! | while leaving, before the word is 0 | OWNER_DIED: not an orderly end |
+//! | after that, before who sleeps on the word is woken | 0, and the kernel wakes one |
 //! | after that | 0 |
 //!
 //! The mark comes from the death of the *keeper thread*. Other threads of the dying process have a
