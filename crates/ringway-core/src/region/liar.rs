@@ -16,7 +16,7 @@ pub(crate) struct Liar {
     /// Makes what looks like a word of the ring, from something random and the true word.
     forge: fn(u64, u64) -> u64,
     /// Nothing is a lie but that record words are this one at every other read.
-    pub(crate) flicker: Option<(u64, u64)>,
+    pub(crate) flicker: Cell<Option<(u64, u64)>>,
 }
 
 impl Liar {
@@ -25,7 +25,7 @@ impl Liar {
             truth,
             state: Cell::new(seed | 1),
             forge,
-            flicker: None,
+            flicker: Cell::new(None),
         }
     }
 
@@ -40,7 +40,7 @@ impl Liar {
     }
 
     fn lie(&self, truth: u64) -> u64 {
-        if self.flicker.is_some() {
+        if self.flicker.get().is_some() {
             return truth;
         }
         let random = self.random();
@@ -96,7 +96,7 @@ impl Region for Liar {
             .map_err(|found| self.lie(found))
     }
     fn load_word(&self, position: u64, order: Ordering) -> u64 {
-        if let Some((one, other)) = self.flicker {
+        if let Some((one, other)) = self.flicker.get() {
             let reads = self.state.get();
             self.state.set(reads + 1);
             return if reads.is_multiple_of(2) { one } else { other };
@@ -109,7 +109,7 @@ impl Region for Liar {
     /// Also says that it has replaced what was something else.
     fn replace_word(&self, position: u64, current: u64, new: u64) -> Result<(), u64> {
         match self.truth.replace_word(position, current, new) {
-            Err(_) if self.flicker.is_none() && self.random().is_multiple_of(2) => Ok(()),
+            Err(_) if self.flicker.get().is_none() && self.random().is_multiple_of(2) => Ok(()),
             replaced => replaced.map_err(|found| self.lie(found)),
         }
     }

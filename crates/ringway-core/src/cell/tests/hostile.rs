@@ -104,24 +104,37 @@ fn a_flickering_word_cannot_hold_us_up() {
         extent: 1,
         lap: 0,
     };
+    let in_use = Word {
+        state: State::Taken,
+        ..claimed
+    };
     for how in [Wait::Spin, Wait::default(), Wait::Park] {
         let deadline = || Some(Instant::now() + Duration::from_millis(5));
         let ring = ring(false, Kind::Mpmc);
-        let mut liar = Liar::new(ring.region(), 0, forge);
-        liar.flicker = Some((free, claimed.encode(KEY)));
-        let mut consumer = Consumer::join(ring.attach(liar, Role::Consumer, 0)).unwrap();
-        ring.producer(1).unwrap();
+        let liar = || {
+            let liar = Liar::new(ring.region(), 0, forge);
+            liar.flicker.set(Some((free, free)));
+            liar
+        };
+        let flicker = |region: &Liar, one, other| {
+            region.state.set(0);
+            region.flicker.set(Some((one, other)));
+        };
+        let mut other = ring.producer(1).unwrap();
+        let mut consumer = Consumer::join(ring.attach(liar(), Role::Consumer, 0)).unwrap();
+        flicker(consumer.member.region(), free, claimed.encode(KEY));
         let taken = consumer.take_until(1, how, deadline());
         assert_eq!(taken, Err(RecvError::TimedOut));
 
-        let mut liar = Liar::new(ring.region(), 0, forge);
-        liar.flicker = Some((claimed.encode(KEY), free ^ 1 << 44));
-        let mut producer = Producer::join(ring.attach(liar, Role::Producer, 0), false).unwrap();
-        let sent = producer.claim_until(100, how, deadline());
-        assert!(
-            matches!(sent, Err(SendError::TimedOut | SendError::Corrupt)),
-            "{sent:?}"
+        while other.try_send(&[]).is_ok() {}
+        let mut producer = Producer::join(ring.attach(liar(), Role::Producer, 0), false).unwrap();
+        flicker(
+            producer.member.region(),
+            claimed.encode(KEY),
+            in_use.encode(KEY),
         );
+        let sent = producer.claim_until(200, how, deadline());
+        assert!(matches!(sent, Err(SendError::TimedOut)), "{sent:?}");
     }
 }
 
