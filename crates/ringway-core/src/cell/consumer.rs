@@ -7,7 +7,7 @@ use super::member::{Member, Refused};
 use super::{Cells, Seen};
 use crate::error::RecvError;
 use crate::layout::cell::{State, Word};
-use crate::layout::control::{HEAD, TAKE_HINT};
+use crate::layout::control::TAKE_HINT;
 use crate::layout::participant::Role;
 use crate::region::Region;
 use crate::stream::consumer::{EAGER_POLLS, Found};
@@ -167,9 +167,14 @@ impl<R: Region> Consumer<R> {
         how: Wait,
         deadline: Option<Instant>,
     ) -> Result<Found, RecvError> {
+        match self.take_before(most, deadline) {
+            Err(RecvError::Empty) if how.spins() && self.catch_up() => {}
+            Err(RecvError::Empty) => self.block(how, deadline)?,
+            done => return done,
+        }
         loop {
             match self.take_before(most, deadline) {
-                Err(RecvError::Empty) if how.spins() && self.catch_up() => {}
+                // A peer that takes its word back could lead us on; `block` knows the deadline.
                 Err(RecvError::Empty) => self.block(how, deadline)?,
                 done => return done,
             }
@@ -318,7 +323,7 @@ impl<R: Region> Consumer<R> {
                     }
                 }
                 Seen::Stale => {
-                    cell = self.member.region().load64(HEAD, Ordering::Acquire);
+                    cell = self.cells().head(Ordering::Acquire);
                     self.member.head = cell;
                 }
             }
@@ -519,7 +524,8 @@ impl<R: Region> Consumer<R> {
             return;
         }
         let end = held.cell + held.extent;
-        debug_assert!(self.member.corrupt || held.next == end, "all are shown");
+        // All is shown that was taken, unless a run has more cells than its records.
+        self.member.corrupt |= held.next != end;
         match self.free_runs(held.start, end) {
             Ok(()) => self.freed(held.shown),
             Err(Corrupt) => self.member.corrupt = true,

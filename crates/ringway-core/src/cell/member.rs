@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::Cells;
+use super::{Cells, MOST_HEAD};
 use crate::layout::cell::{Owner, State, Word};
 use crate::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD, PRODUCERS_CHANGED, SPACE_EVENT};
 use crate::layout::participant::{
@@ -104,12 +104,12 @@ impl<R: Region> Member<R> {
             cells,
             seat,
             primitives,
-            head,
+            head: head & MOST_HEAD,
             obstacle: (head, 0),
-            cursor: head,
+            cursor: head & MOST_HEAD,
             change: 0,
             messages,
-            corrupt: head > u64::MAX / 4,
+            corrupt: head > MOST_HEAD,
             deadline: None,
         };
         member.witness = member.others().start;
@@ -317,7 +317,7 @@ impl<R: Region> Member<R> {
     /// Shows how many messages went through this slot. Relaxed: nobody concludes anything from it.
     #[inline]
     pub(super) fn count(&mut self, messages: u64) {
-        self.messages += messages;
+        self.messages = self.messages.wrapping_add(messages);
         let offset = slot_offset(self.seat.slot) + MESSAGES;
         self.region()
             .store64(offset, self.messages, Ordering::Relaxed);
@@ -369,7 +369,7 @@ impl<R: Region> Member<R> {
 
     /// Whether the owner of what blocks this participant is dead.
     pub(super) fn is_blocked_by_the_dead(&self) -> bool {
-        let head = self.region().load64(HEAD, Ordering::Acquire);
+        let head = self.cells.head(Ordering::Acquire);
         [head, self.obstacle.0].into_iter().any(|cell| {
             Word::decode(self.cells.load(cell), self.cells.key).is_some_and(|word| {
                 matches!(word.state, State::Claimed | State::Taken | State::Freeing)

@@ -68,6 +68,8 @@
 //! of the dead is used again, [`settle`](Region::settle) makes sure that they are done.
 
 pub(crate) mod consumer;
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) mod heap;
 pub(crate) mod member;
 pub(crate) mod producer;
 mod repair;
@@ -80,6 +82,9 @@ use crate::layout::cell::{CELL_HEADER, LEN_AT, State, Word, max_extent};
 use crate::layout::control::HEAD;
 use crate::region::Region;
 use crate::stream::Corrupt;
+
+/// No honest `HEAD` comes so far.
+const MOST_HEAD: u64 = u64::MAX >> 8;
 
 /// The cells of a ring, as all participants see them.
 #[derive(Debug)]
@@ -197,6 +202,12 @@ impl<R: Region> Cells<R> {
         Word::free(self.lap(cell).wrapping_add(1))
     }
 
+    /// The word `HEAD`. Whatever a peer makes of it, positions stay far from overflowing.
+    #[inline]
+    fn head(&self, order: Ordering) -> u64 {
+        self.region.load64(HEAD, order) & MOST_HEAD
+    }
+
     /// The stored word of a cell. Acquire pairs with the release of whoever changed it.
     #[inline]
     fn load(&self, cell: u64) -> u64 {
@@ -274,7 +285,7 @@ impl<R: Region> Cells<R> {
         let stored = self.load(cell);
         // Behind the load above, by its acquire. If a later lap's payload was found there, its
         // producer's fence (`Producer::claim_cells`) lets us see the HEAD that it claimed by.
-        if self.region.load64(HEAD, Ordering::Relaxed) > cell {
+        if self.head(Ordering::Relaxed) > cell {
             return Ok(Seen::Stale);
         }
         let word = Word::decode(stored, self.key).ok_or(Corrupt)?;
@@ -302,7 +313,7 @@ impl<R: Region> Cells<R> {
     /// Advances `HEAD` over all cells that are done with, and returns where it is.
     fn advance_head(&self) -> u64 {
         // Acquire pairs with the release in `replace64`: what is done with before HEAD has been read.
-        let head = self.region.load64(HEAD, Ordering::Acquire);
+        let head = self.head(Ordering::Acquire);
         let mut end = head;
         while end - head < self.count() && self.is_done(end) {
             end += 1;
@@ -312,7 +323,7 @@ impl<R: Region> Cells<R> {
         }
         match self.region.replace64(HEAD, head, end) {
             Ok(()) => end,
-            Err(found) => found,
+            Err(found) => found & MOST_HEAD,
         }
     }
 

@@ -7,7 +7,7 @@ use super::member::{Member, Refused};
 use super::{Cells, Seen};
 use crate::error::SendError;
 use crate::layout::cell::{State, Word};
-use crate::layout::control::{CLAIM_HINT, HEAD};
+use crate::layout::control::CLAIM_HINT;
 use crate::layout::participant::{OVERWRITTEN, Role};
 use crate::region::Region;
 use crate::stream::{Corrupt, Peer};
@@ -189,15 +189,26 @@ impl<R: Region> Producer<R> {
         how: Wait,
         deadline: Option<Instant>,
     ) -> Result<u64, SendError> {
+        match self.claim_before(len, deadline) {
+            Err(SendError::Full) if how.spins() && self.fall_back() => {}
+            Err(SendError::Full) => self.block(how, deadline)?,
+            done => return done,
+        }
         loop {
             match self.claim_before(len, deadline) {
-                Err(SendError::Full) if how.spins() && self.fall_back() => {}
-                Err(SendError::Full) => match self.member.block(how, deadline) {
-                    Waited::Ready => {}
-                    Waited::TimedOut => return Err(SendError::TimedOut),
-                },
+                // A peer that takes its word back could lead us on; `block` knows the deadline.
+                Err(SendError::Full) => self.block(how, deadline)?,
                 done => return done,
             }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn block(&mut self, how: Wait, deadline: Option<Instant>) -> Result<(), SendError> {
+        match self.member.block(how, deadline) {
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(SendError::TimedOut),
         }
     }
 
@@ -319,7 +330,7 @@ impl<R: Region> Producer<R> {
     fn make_room(&mut self, end: u64) -> Result<bool, Corrupt> {
         let needed = end.saturating_sub(self.cells().count());
         // Acquire pairs with the release in `replace64`: cells before it are done with.
-        self.member.head = self.member.region().load64(HEAD, Ordering::Acquire);
+        self.member.head = self.cells().head(Ordering::Acquire);
         if self.member.head >= needed {
             return Ok(true);
         }
@@ -356,7 +367,7 @@ impl<R: Region> Producer<R> {
     #[cold]
     fn go_on(&mut self, cell: u64) -> Result<bool, Corrupt> {
         // Acquire pairs with the release in `replace64`: cells before it are done with.
-        let head = self.member.region().load64(HEAD, Ordering::Acquire);
+        let head = self.cells().head(Ordering::Acquire);
         self.member.head = head;
         // Relaxed: a hint, believed only if it lies ahead and within the lap.
         let hint = self.member.region().load64(CLAIM_HINT, Ordering::Relaxed);
@@ -368,9 +379,7 @@ impl<R: Region> Producer<R> {
             Seen::Record(word, _) => self.member.cursor = cell + word.extent,
             Seen::Done => self.member.cursor = cell + 1,
             Seen::Free => {}
-            Seen::Stale => {
-                self.member.cursor = self.member.region().load64(HEAD, Ordering::Acquire)
-            }
+            Seen::Stale => self.member.cursor = self.cells().head(Ordering::Acquire),
             Seen::Beyond => return Ok(false),
         }
         Ok(true)
@@ -617,9 +626,7 @@ impl<R: Region> Producer<R> {
                 Peer::Died => return Err(SendError::PeerDied),
                 Peer::Absent | Peer::Alive => {}
             }
-            if self.member.block(how, deadline) == Waited::TimedOut {
-                return Err(SendError::TimedOut);
-            }
+            self.block(how, deadline)?;
         }
     }
 

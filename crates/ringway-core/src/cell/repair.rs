@@ -10,7 +10,6 @@ use std::time::Instant;
 use super::member::{Member, Refused};
 use super::{Cells, Seen};
 use crate::layout::cell::{State, Word};
-use crate::layout::control::HEAD;
 use crate::layout::participant::Role;
 use crate::region::Region;
 use crate::stream::Corrupt;
@@ -72,7 +71,7 @@ impl<R: Region> Member<R> {
             match self.cells.look(cell, self.head)? {
                 Seen::Free | Seen::Beyond => break,
                 Seen::Stale => {
-                    self.head = self.region().load64(HEAD, Ordering::Acquire);
+                    self.head = self.cells.head(Ordering::Acquire);
                     cell = self.head;
                 }
                 Seen::Done => cell += 1,

@@ -6,6 +6,8 @@
 //! over a mapping, so a region gives operations, not references.
 
 pub(crate) mod copy;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod liar;
 pub(crate) mod memory;
 #[cfg(all(loom, test))]
 pub(crate) mod model;

@@ -39,8 +39,9 @@ impl Lull {
     /// There is nothing to do after so many messages, at this position: waits a moment if that ends a
     /// run.
     pub(crate) fn wait(&mut self, messages: u64, position: u64) {
-        let run = messages - self.messages;
-        let is_run = run >= RUN && (position - self.position) / run <= SHORT;
+        // Both may have gone back: what was given back comes again.
+        let run = messages.saturating_sub(self.messages);
+        let is_run = run >= RUN && position.saturating_sub(self.position) / run <= SHORT;
         self.pauses = if is_run {
             (2 * self.pauses).clamp(SHORTEST, LONGEST)
         } else {

@@ -1,4 +1,10 @@
 //! Tests of the cell ring over every region but a mapping.
 
+#[cfg(not(loom))]
+mod hostile;
 #[cfg(loom)]
 mod interleavings;
+#[cfg(not(loom))]
+mod property;
+#[cfg(not(loom))]
+mod threads;

@@ -192,9 +192,11 @@ fn a_batch_is_one() {
             one.release();
             try_receive(&mut one)
         });
-        let mut values = Vec::from_iter(some(try_receive(&mut two)));
-        values.extend(some(taking.join().unwrap()));
+        let following = thread::spawn(move || (try_receive(&mut two), two));
         sending.join().unwrap();
+        let mut values = Vec::from_iter(some(taking.join().unwrap()));
+        let (received, mut two) = following.join().unwrap();
+        values.extend(some(received));
         values.extend(rest(&mut two));
         assert_eq!(sorted(values), [1, 2]);
     });

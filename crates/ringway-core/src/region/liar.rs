@@ -1,0 +1,145 @@
+//! A region that lies at every read: what a peer that rewrites the segment while we work could do at
+//! worst.
+
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+
+use super::Region;
+use super::memory::Memory;
+use crate::sys::futex::{MonotonicTime, Wake};
+
+/// Lies at every read: mostly with values that look right.
+pub(crate) struct Liar {
+    pub(crate) truth: Memory,
+    /// Where the randomness comes from; in a region that flickers, the number of reads.
+    pub(crate) state: Cell<u64>,
+    /// Makes what looks like a word of the ring, from something random and the true word.
+    forge: fn(u64, u64) -> u64,
+    /// Nothing is a lie but that record words are this one at every other read.
+    pub(crate) flicker: Cell<Option<(u64, u64)>>,
+}
+
+impl Liar {
+    pub(crate) fn new(truth: Memory, seed: u64, forge: fn(u64, u64) -> u64) -> Self {
+        Self {
+            truth,
+            state: Cell::new(seed | 1),
+            forge,
+            flicker: Cell::new(None),
+        }
+    }
+
+    /// xorshift64.
+    fn random(&self) -> u64 {
+        let mut state = self.state.get();
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.state.set(state);
+        state
+    }
+
+    fn lie(&self, truth: u64) -> u64 {
+        if self.flicker.get().is_some() {
+            return truth;
+        }
+        let random = self.random();
+        match random % 8 {
+            0..4 => truth,
+            4 => truth.wrapping_add(random >> 60 << 3),
+            5 => truth.wrapping_sub(random >> 60 << 3),
+            6 => (self.forge)(random, truth),
+            _ => self.random(),
+        }
+    }
+
+    fn check(&self, position: u64, len: usize) {
+        let capacity = self.capacity();
+        assert!(
+            position % capacity + len as u64 <= capacity,
+            "{len} bytes at {position}"
+        );
+    }
+}
+
+impl Region for Liar {
+    fn capacity(&self) -> u64 {
+        self.truth.capacity()
+    }
+    fn load32(&self, offset: usize, order: Ordering) -> u32 {
+        self.lie(self.truth.load32(offset, order).into()) as u32
+    }
+    fn store32(&self, offset: usize, value: u32, order: Ordering) {
+        self.truth.store32(offset, value, order);
+    }
+    fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
+        self.lie(self.truth.swap32(offset, value, order).into()) as u32
+    }
+    fn set32(&self, offset: usize, bits: u32) -> u32 {
+        self.lie(self.truth.set32(offset, bits).into()) as u32
+    }
+    fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
+        self.truth.replace32(offset, current, new)
+    }
+    fn raise32(&self, offset: usize) {
+        self.truth.raise32(offset);
+    }
+    fn load64(&self, offset: usize, order: Ordering) -> u64 {
+        self.lie(self.truth.load64(offset, order))
+    }
+    fn store64(&self, offset: usize, value: u64, order: Ordering) {
+        self.truth.store64(offset, value, order);
+    }
+    fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
+        self.truth
+            .replace64(offset, current, new)
+            .map_err(|found| self.lie(found))
+    }
+    fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        if let Some((one, other)) = self.flicker.get() {
+            let reads = self.state.get();
+            self.state.set(reads + 1);
+            return if reads.is_multiple_of(2) { one } else { other };
+        }
+        self.lie(self.truth.load_word(position, order))
+    }
+    fn store_word(&self, position: u64, word: u64, order: Ordering) {
+        self.truth.store_word(position, word, order);
+    }
+    /// Also says that it has replaced what was something else.
+    fn replace_word(&self, position: u64, current: u64, new: u64) -> Result<(), u64> {
+        match self.truth.replace_word(position, current, new) {
+            Err(_) if self.flicker.get().is_none() && self.random().is_multiple_of(2) => Ok(()),
+            replaced => replaced.map_err(|found| self.lie(found)),
+        }
+    }
+    fn write(&self, position: u64, bytes: &[u8]) {
+        self.check(position, bytes.len());
+        self.truth.write(position, bytes);
+    }
+    fn read(&self, position: u64, bytes: &mut [u8]) {
+        self.check(position, bytes.len());
+        self.truth.read(position, bytes);
+    }
+    fn pointer(&self, position: u64) -> *mut u8 {
+        self.truth.pointer(position)
+    }
+    fn prefetch(&self, position: u64, pace: &mut u64) {
+        self.truth.prefetch(position, pace);
+    }
+    fn prefetch_to_write(&self, _: u64) {}
+    fn claim_fence(&self) {}
+    fn publish_fence(&self) {}
+    fn sleep_fence(&self) {}
+    fn wait_on(_: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
+        Wake::TimedOut
+    }
+    fn wake(&self, _: usize) {}
+    fn settle(&self) {}
+    fn settles(&self) -> bool {
+        true
+    }
+    fn is_forked(&self) -> bool {
+        false
+    }
+}
