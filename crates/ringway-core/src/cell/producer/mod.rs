@@ -1,10 +1,12 @@
 //! The sending side of a cell ring.
 
+mod batch;
+
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::member::{Member, Refused};
-use super::{Cells, Seen};
+use crate::cell::member::{Member, Refused};
+use crate::cell::{Cells, Seen};
 use crate::error::SendError;
 use crate::layout::cell::{State, Word};
 use crate::layout::control::CLAIM_HINT;
@@ -59,9 +61,6 @@ impl Run {
         }
     }
 }
-
-/// The first batch claims room for so many messages like its first one.
-const FIRST_BATCH: u64 = 8;
 
 impl<R: Region> Producer<R> {
     /// Joins the producers, and repairs what dead participants have left.
@@ -412,141 +411,6 @@ impl<R: Region> Producer<R> {
             run.messages = 1;
             self.publish();
         }
-    }
-
-    /// Lays a message into the batch that is claimed, which is claimed first if there is none.
-    #[inline]
-    pub(crate) fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let extent = self.cells().extent_of(message.len() as u64);
-        let run = match self.claimed {
-            Some(run) if run.used + extent <= run.extent => run,
-            Some(run) => self.grow(run, message.len())?,
-            None => {
-                self.check(message.len())?;
-                let guess = match self.batch {
-                    // Nothing is overwritten for what may not be needed.
-                    _ if self.overwrite => extent,
-                    0 => FIRST_BATCH * extent,
-                    cells => cells,
-                };
-                self.claim_run_for(guess, extent)?
-            }
-        };
-        let cell = run.cell + run.used;
-        self.cells().describe(cell, message.len() as u64, extent);
-        let payload = self.cells().payload(cell);
-        self.member.region().write(payload, message);
-        if run.messages > 0 {
-            self.lay_word(cell, State::Full, extent);
-        }
-        self.claimed = Some(Run {
-            used: run.used + extent,
-            first: if run.messages == 0 { extent } else { run.first },
-            messages: run.messages + 1,
-            ..run
-        });
-        Ok(())
-    }
-
-    /// Claims `guess` cells, or at least `extent`.
-    fn claim_run_for(&mut self, guess: u64, extent: u64) -> Result<Run, SendError> {
-        let most = self.cells().max_extent() / 2;
-        let guess = guess.min(most).max(extent);
-        match self.claim_run(guess, None) {
-            Err(SendError::Full) if guess > extent => self.claim_run(extent, None),
-            claimed => claimed,
-        }
-    }
-
-    /// Moves the batch to a longer run, for a message of `len` bytes behind what is there.
-    #[cold]
-    fn grow(&mut self, run: Run, len: usize) -> Result<Run, SendError> {
-        self.claimed = None;
-        let grown = self.check(len).and_then(|()| {
-            let needed = run.used + self.cells().extent_of(len as u64);
-            if needed > self.cells().max_extent() {
-                return Err(SendError::Full);
-            }
-            let guess = if self.overwrite { needed } else { 2 * needed };
-            self.claim_run_for(guess, needed)
-        });
-        let new = match grown {
-            Ok(new) => new,
-            Err(error) => {
-                self.claimed = Some(run);
-                return Err(error);
-            }
-        };
-        let moved = self.move_records(&run, &new);
-        self.claimed = Some(run);
-        self.abort();
-        self.claimed = Some(new);
-        if moved.is_err() {
-            self.abort();
-            return Err(self.corrupted());
-        }
-        let moved = Run {
-            used: run.used,
-            first: run.first,
-            messages: run.messages,
-            ..new
-        };
-        self.claimed = Some(moved);
-        Ok(moved)
-    }
-
-    fn move_records(&self, from: &Run, to: &Run) -> Result<(), Corrupt> {
-        let mut buffer = [0; 256];
-        let mut at = 0;
-        while at < from.used {
-            let record = self.cells().description(from.cell + at, from.used - at)?;
-            let (len, extent) = (record.len as usize, u64::from(record.extent));
-            self.cells().describe(to.cell + at, len as u64, extent);
-            if at > 0 {
-                self.lay_word(to.cell + at, State::Full, extent);
-            }
-            let source = self.cells().payload(from.cell + at);
-            let target = self.cells().payload(to.cell + at);
-            for start in (0..len).step_by(buffer.len()) {
-                let part = &mut buffer[..(len - start).min(256)];
-                self.member.region().read(source + start as u64, part);
-                self.member.region().write(target + start as u64, part);
-            }
-            at += extent;
-        }
-        Ok(())
-    }
-
-    /// Writes the word of a record inside the claimed run. Made visible by the change of the run's word.
-    #[inline]
-    fn lay_word(&self, cell: u64, state: State, extent: u64) {
-        let word = self
-            .cells()
-            .free(cell)
-            .become_nobodys(state)
-            .with_extent(extent);
-        let position = self.cells().position(cell);
-        let stored = word.encode(self.cells().key);
-        // Relaxed: see above.
-        self.member
-            .region()
-            .store_word(position, stored, Ordering::Relaxed);
-    }
-
-    /// Commits the batch; returns how many messages it had.
-    #[inline]
-    pub(crate) fn commit_batch(&mut self) -> u64 {
-        let Some(run) = self.claimed else { return 0 };
-        if run.messages == 0 {
-            self.abort();
-            return 0;
-        }
-        if run.used < run.extent {
-            self.lay_word(run.cell + run.used, State::Aborted, run.extent - run.used);
-        }
-        self.batch = run.used;
-        self.publish();
-        run.messages
     }
 
     /// Makes all that is laid into the claimed run visible.

@@ -1,0 +1,177 @@
+//! What a consumer has taken: shown message by message, then acknowledged and freed, or given back.
+
+use super::Consumer;
+use crate::cell::Seen;
+use crate::error::RecvError;
+use crate::layout::cell::{State, Word};
+use crate::layout::participant::Role;
+use crate::region::Region;
+use crate::stream::Corrupt;
+use crate::stream::consumer::Found;
+
+/// Messages that this consumer has taken: one run, or several that lie one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    /// Where the first run starts.
+    pub(super) start: u64,
+    /// Where the last run starts. Of those before it all messages were shown.
+    pub(super) cell: u64,
+    /// Cells of the last run.
+    pub(super) extent: u64,
+    /// The first cell of the next message to show.
+    pub(super) next: u64,
+    /// How many messages were shown.
+    pub(super) shown: u64,
+    /// Whether more may have been there to take when the last run was taken. What has come since is left
+    /// for the next time: one who takes messages as they come keeps fetching lines that are being
+    /// written.
+    pub(super) cut: bool,
+}
+
+impl<R: Region> Consumer<R> {
+    /// The next of the messages that were taken, or one of up to `most` more that lay right behind them;
+    /// `None` if there was none, or somebody else has it.
+    #[inline]
+    pub(crate) fn next_held(&mut self, most: u64) -> Result<Option<Found>, RecvError> {
+        match self.show_next() {
+            Ok(None) if most > 0 && self.held.is_some_and(|held| held.cut) => {}
+            shown => return shown.map_err(|Corrupt| self.corrupted()),
+        }
+        self.enter(None)?;
+        let more = self.take_behind(most);
+        self.member.leave();
+        more.map_err(|Corrupt| self.corrupted())
+    }
+
+    fn take_behind(&mut self, most: u64) -> Result<Option<Found>, Corrupt> {
+        let Some(held) = self.held else {
+            return Ok(None);
+        };
+        match self.cells().look(held.next, self.member.head)? {
+            Seen::Record(word, stored) if matches!(word.state, State::Full | State::Returned) => {
+                self.seize(held.next, word, stored, most)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The next of the messages that were taken; `None` if all were shown.
+    #[inline]
+    pub(super) fn show_next(&mut self) -> Result<Option<Found>, Corrupt> {
+        let Some(held) = &mut self.held else {
+            return Ok(None);
+        };
+        let left = held.cell + held.extent - held.next;
+        if left == 0 {
+            return Ok(None);
+        }
+        let cells = &self.member.cells;
+        match cells.description(held.next, left) {
+            Ok(record) => {
+                let payload = cells.payload(held.next);
+                held.next += u64::from(record.extent);
+                held.shown += 1;
+                Ok(Some(Found {
+                    payload,
+                    len: record.len as usize,
+                }))
+            }
+            Err(Corrupt) => {
+                self.member.corrupt = true;
+                Err(Corrupt)
+            }
+        }
+    }
+
+    /// Releases all that was taken, and shown: acknowledges it, frees its cells, and wakes producers that
+    /// sleep.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        if self.member.region().is_forked() {
+            return;
+        }
+        let end = held.cell + held.extent;
+        // All is shown that was taken, unless a run has more cells than its records.
+        self.member.corrupt |= held.next != end;
+        match self.free_runs(held.start, end) {
+            Ok(()) => self.freed(held.shown),
+            Err(Corrupt) => self.member.corrupt = true,
+        }
+    }
+
+    /// Frees the runs from `cell` to `end`.
+    fn free_runs(&mut self, mut cell: u64, end: u64) -> Result<(), Corrupt> {
+        while cell < end {
+            let run = self.own_run(cell, end)?;
+            self.free_run(cell, run)?;
+            cell += run;
+        }
+        Ok(())
+    }
+
+    /// The extent of this consumer's run at `cell`, which ends at `end` or before.
+    fn own_run(&self, cell: u64, end: u64) -> Result<u64, Corrupt> {
+        let stored = self.cells().load(cell);
+        let word = Word::decode(stored, self.cells().key).ok_or(Corrupt)?;
+        let is_own = word == self.taken_word(cell, word.extent);
+        (is_own && word.extent <= end - cell)
+            .then_some(word.extent)
+            .ok_or(Corrupt)
+    }
+
+    /// Acknowledges and frees a run. An error if somebody took us for dead.
+    #[inline]
+    pub(super) fn free_run(&self, cell: u64, extent: u64) -> Result<(), Corrupt> {
+        let cells = self.cells();
+        let taken = self.taken_word(cell, extent);
+        let seen = taken.encode(cells.key);
+        // The acknowledgement. Where there is one cell, freeing it is.
+        let next = if extent == 1 {
+            cells.freed(cell)
+        } else {
+            taken.become_owned(State::Freeing, self.member.me)
+        };
+        if !cells.change_own(cell, seen, next) {
+            return Err(Corrupt);
+        }
+        if extent > 1 {
+            cells.free_cells(cell, extent);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn taken_word(&self, cell: u64, extent: u64) -> Word {
+        self.cells()
+            .free(cell)
+            .become_owned(State::Taken, self.member.me)
+            .with_extent(extent)
+    }
+
+    /// Leaves what was taken to whoever comes next, this consumer first of all.
+    #[cold]
+    pub(crate) fn give_back(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        if self.member.region().is_forked() {
+            return;
+        }
+        if self.give_back_runs(&held).is_err() {
+            self.member.corrupt = true;
+        }
+        self.member.cursor = self.member.cursor.min(held.start);
+        self.member.announce(Role::Consumer);
+    }
+
+    fn give_back_runs(&self, held: &Held) -> Result<(), Corrupt> {
+        let (mut cell, end) = (held.start, held.cell + held.extent);
+        while cell < end {
+            let run = self.own_run(cell, end)?;
+            let taken = self.taken_word(cell, run);
+            let seen = taken.encode(self.cells().key);
+            self.cells().give_back(cell, taken, seen)?;
+            cell += run;
+        }
+        Ok(())
+    }
+}
