@@ -68,7 +68,7 @@
 //! of the dead is used again, [`settle`](Region::settle) makes sure that they are done.
 
 pub(crate) mod consumer;
-#[cfg(any(all(test, not(loom)), feature = "verify"))]
+#[cfg(all(test, not(loom)))]
 pub(crate) mod heap;
 pub(crate) mod member;
 pub(crate) mod producer;
