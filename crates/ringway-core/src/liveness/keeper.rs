@@ -50,6 +50,8 @@ pub(crate) struct Hand {
     jobs: mpsc::Sender<Job>,
     /// 1 when the thread shall do its jobs instead of watching.
     stop: Arc<AtomicU32>,
+    /// The process.
+    pid: u32,
 }
 
 /// Watches until the word is 1, and sleeps on no other condition without sleeping on that.
@@ -181,7 +183,7 @@ impl Hand {
         Ok(Claim {
             map: Arc::clone(map),
             offset,
-            pid: std::process::id(),
+            pid: self.pid,
             hand: self.clone(),
         })
     }
@@ -274,6 +276,7 @@ fn start_thread(name: &str) -> Result<Hand, Errno> {
     let hand = Hand {
         jobs,
         stop: Arc::clone(&stop),
+        pid: std::process::id(),
     };
     // The thread inherits the mask.
     let mut before = SigSet::empty();
