@@ -3,15 +3,18 @@
 //! The two talk by lines over a Unix socket, which is the second one's standard input, and over which
 //! a `memfd:` ring is handed over. The second process dies with the test, also with a failed one.
 
-#![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses a part of this"
+)]
 
 pub mod bytes;
 pub mod crowd;
-pub mod messages;
-pub mod place;
 pub mod procfs;
 pub mod roles;
-pub mod table;
+
+pub use ringway_testing::{messages, place, table};
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use ringway::{Builder, ErrorKind, Kind, Ring, Role, Sync};
 
-use super::place::{Backing, Place};
+use crate::place::{Backing, Place};
 
 /// Which rows to run, as parts of their names with commas between: `mpmc/futex,spsc`. All if unset.
 const ROWS: &str = "RINGWAY_TEST_ROWS";
@@ -15,8 +15,11 @@ const ROWS: &str = "RINGWAY_TEST_ROWS";
 /// One sort of ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// How many producers and consumers.
     pub kind: Kind,
+    /// How they exclude each other and sleep.
     pub sync: Sync,
+    /// What the segment is made of.
     pub backing: Backing,
 }
 

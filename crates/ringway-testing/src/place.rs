@@ -10,10 +10,15 @@ use tempfile::TempDir;
 /// What a segment is made of. A new backing is a row here and in [`Place::new`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backing {
+    /// `shm:`
     Shm,
+    /// `file:` in a temporary directory.
     File,
+    /// `sysv:` under a key.
     SysvKey,
+    /// `sysv:` with no key; the ring's address has the id.
     SysvPrivate,
+    /// `memfd:`
     Memfd,
 }
 
@@ -44,11 +49,13 @@ impl Backing {
 
 /// An address that no other test uses. What is there goes when this is dropped.
 pub struct Place {
+    /// Where; of a ring without a name, only once it exists.
     pub address: Address,
     _directory: Option<TempDir>,
 }
 
 impl Place {
+    /// A place that nobody else uses.
     pub fn new(backing: Backing) -> Self {
         let (process, number) = (std::process::id(), unique());
         let name = format!("ringway-test-{process}-{number}");

@@ -1,0 +1,54 @@
+//! What SIGKILL and SIGSTOP do to the users of a ring, at every instruction and for hours. Run by
+//! `cargo xtask kill-matrix`, `cargo xtask death-latency` and `cargo xtask soak`, in a release build.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod latency;
+mod matrix;
+mod soak;
+mod trace;
+
+/// Kills participants of ringway rings, and judges what is left
+#[derive(Parser)]
+enum Command {
+    /// Kills, or freezes, a process at each instruction of each operation
+    Matrix(matrix::Options),
+    /// Measures the time from SIGKILL to the survivor's next successful operation
+    Latency(latency::Options),
+    /// Many processes under random SIGKILL and SIGSTOP, audited at the end
+    Soak(soak::Options),
+    /// One of the processes that the others start
+    #[command(hide = true, subcommand)]
+    Play(Part),
+}
+
+/// What a started process is.
+#[derive(Parser)]
+enum Part {
+    /// Who is stepped and killed
+    Victim(matrix::VictimOptions),
+    /// Who dies in `latency`
+    Dying(latency::DyingOptions),
+    /// A producer or a consumer of `soak`
+    Worker(soak::WorkerOptions),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Matrix(options) => matrix::run(options),
+        Command::Latency(options) => latency::run(options),
+        Command::Soak(options) => soak::run(options),
+        Command::Play(Part::Victim(options)) => matrix::play_victim(options),
+        Command::Play(Part::Dying(options)) => latency::play_dying(options),
+        Command::Play(Part::Worker(options)) => soak::play_worker(options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
