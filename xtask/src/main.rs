@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod arguments;
+mod crashtest;
 mod fuzz;
 mod loom;
 mod miri;
@@ -23,6 +24,11 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Coverage-guided fuzzing, each target (default: all in fuzz/) for N minutes (default 10). What
         was found before, in fuzz/regressions/, is tried first.
 
+    cargo xtask soak [--minutes N] [--seed S] [--resume FILE] [--rows PART,...] [--rings N] [--hang SECONDS]
+        Many processes on many rings (4 at once) under random SIGKILL and SIGSTOP, for N minutes (default
+        60). Every message is accounted for, every ring audited, and nobody may stand still for longer
+        than that (default 60 s). With a FILE, the state is kept in it, also at Ctrl-C, and gone on from.
+
 What is missing (Miri, cargo-fuzz) is installed. The nightly toolchain must be there for both.";
 
 fn main() -> ExitCode {
@@ -32,6 +38,7 @@ fn main() -> ExitCode {
             "loom" => loom::run(rest),
             "miri" => miri::run(rest),
             "fuzz" => fuzz::run(rest),
+            "soak" => crashtest::run("soak", rest),
             "help" | "--help" | "-h" => {
                 println!("{USAGE}");
                 return ExitCode::SUCCESS;
