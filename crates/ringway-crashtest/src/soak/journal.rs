@@ -115,6 +115,11 @@ impl Step {
         Self::Auditing,
     ];
 
+    /// Whether one that does this takes part in the ring.
+    pub(super) fn has_place(self) -> bool {
+        !matches!(self, Self::Starting | Self::Attaching | Self::Leaving)
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",

@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
-use ringway_testing::messages::{Random, claimed_signature, is_signed, signed_len};
+use ringway_testing::messages::Random;
 
-use crate::soak::journal::{Journals, Order, Signature, Step};
+use crate::soak::journal::{Journals, Order, Step};
 use crate::soak::oracle::{Hands, Oracle};
 use crate::soak::plan::some_time;
 use crate::soak::process::{self, Birth};
@@ -27,12 +26,6 @@ pub(in crate::soak) struct Stage {
 /// The longest that a worker stays stopped.
 const LONGEST_STOP: Duration = Duration::from_millis(30);
 
-/// The longest that a dead one stays unreaped.
-const LONGEST_ZOMBIE: Duration = Duration::from_millis(300);
-
-/// The longest that one stays which has called exec.
-const LONGEST_AFTER_EXEC: Duration = Duration::from_millis(100);
-
 /// One worker.
 pub(super) struct Worker {
     pub(super) pid: Pid,
@@ -41,7 +34,7 @@ pub(super) struct Worker {
     pub(super) state: State,
     /// It has gone on when it has begun more steps than that.
     pub(super) mark: u64,
-    hands: Hands,
+    pub(super) hands: Hands,
 }
 
 /// The steps of one that has attached and begun its first operation are more than this.
@@ -82,6 +75,10 @@ pub(super) struct Crew {
     pub(super) random: Random,
     /// For each part, whether who dies gets a successor.
     pub(super) succeeds: [bool; 2],
+    /// Whether successors wait: until then the others must learn of a death by themselves.
+    pub(super) withholds: bool,
+    /// The parts of successors that wait, and whether those before them have died in their places.
+    pub(super) withheld: Vec<(Part, bool)>,
     /// Consumers that have left because they were told that all is received.
     pub(super) left_in_order: usize,
     /// Messages that the auditor found.
@@ -139,7 +136,7 @@ impl Crew {
         })
     }
 
-    fn is_succeeded(&self, part: Part) -> bool {
+    pub(super) fn is_succeeded(&self, part: Part) -> bool {
         match part {
             Part::Produce => self.succeeds[0],
             Part::Consume => self.succeeds[1],
@@ -147,7 +144,7 @@ impl Crew {
         }
     }
 
-    fn succeed(&mut self, stage: &mut Stage, part: Part) -> Result<(), String> {
+    pub(super) fn succeed(&mut self, stage: &mut Stage, part: Part) -> Result<(), String> {
         let task = self.task(stage, part)?;
         self.start(stage, task)
     }
@@ -224,7 +221,7 @@ impl Crew {
         for &index in victims {
             let part = self.workers[index].task.part;
             let succeeds = self.is_succeeded(part);
-            let succeeds_now = succeeds && self.random.below(4) != 0;
+            let succeeds_now = succeeds && !self.withholds && self.random.below(4) != 0;
             self.workers[index].state = State::Dying {
                 succeeded: succeeds_now || !succeeds,
             };
@@ -278,114 +275,38 @@ impl Crew {
         });
     }
 
-    /// Reads all journals, and sees to those that have ended.
-    pub(super) fn read(&mut self, stage: &mut Stage, now: Instant) -> Result<(), String> {
-        let mut entries = Vec::new();
-        let mut ended = Vec::new();
-        for (index, worker) in self.workers.iter().enumerate() {
-            if matches!(worker.state, State::Zombie { .. }) {
-                continue;
-            }
-            let journal = stage.journals.at(worker.task.journal);
-            // Before its entries are read: there are no more then.
-            let end = process::end_of(worker.pid)?;
-            let executes = journal.step() == Step::Executing && worker.state == State::Working;
-            journal.drain(|entry| entries.push((index, entry)));
-            if let Some(problem) = journal.problem() {
-                return Err(format!("{}: {problem}", worker.describe()));
-            }
-            match end {
-                Some(status) => ended.push((index, Some(status))),
-                None if executes => ended.push((index, None)),
-                None => {}
-            }
-        }
-        // Behind the reading of what has come of what they have sent.
-        for worker in &self.workers {
-            let counts = worker.task.part == Part::Produce
-                && !matches!(worker.state, State::Zombie { .. } | State::Executed { .. });
-            if counts {
-                let journal = stage.journals.at(worker.task.journal);
-                let (sent, intended) = (journal.sent(), journal.intended());
-                self.oracle.note_producer(worker.task.name, intended, sent);
-            }
-        }
-        for (index, entry) in entries {
-            let worker = &mut self.workers[index];
-            self.found_by_auditor += u64::from(worker.task.part == Part::Audit);
-            self.oracle.note(&mut worker.hands, entry);
-        }
-        for (index, status) in ended {
-            self.see_to_end(stage, index, status, now)?;
-        }
-        self.oracle.end_round();
-        Ok(())
-    }
-
-    /// A worker has ended, or called exec.
-    fn see_to_end(
-        &mut self,
-        stage: &mut Stage,
-        index: usize,
-        status: Option<WaitStatus>,
-        now: Instant,
-    ) -> Result<(), String> {
-        let max = self.max;
-        let worker = &mut self.workers[index];
-        let journal = stage.journals.at(worker.task.journal);
-        let (part, was) = (worker.task.part, worker.state);
-        let hands = std::mem::take(&mut worker.hands);
-        match status {
-            Some(WaitStatus::Exited(_, 0)) if journal.order() == Order::Stop || part.is_short() => {
-                self.left_in_order += usize::from(part == Part::Consume);
-                self.oracle.note_leaving(&hands);
-            }
-            Some(WaitStatus::Signaled(_, Signal::SIGKILL, _))
-                if matches!(was, State::Dying { .. }) =>
-            {
-                let copied = journal.copied_unlogged();
-                let copied = copied.and_then(|buffer| whole_message(buffer, max));
-                self.oracle.note_death(hands, journal.unlogged(), copied);
-            }
-            // Its hands were seen to when it called exec.
-            Some(WaitStatus::Signaled(..)) if matches!(was, State::Executed { .. }) => {}
-            None => {
-                stage.tally.of(&self.row).execs += 1;
-                self.oracle.note_death(hands, 0, None);
-            }
-            Some(status) => {
-                return Err(format!("{} ended by itself: {status:?}", worker.describe()));
-            }
-        }
-        let time = some_time(&mut self.random, LONGEST_ZOMBIE);
-        let leaves_zombie = self.random.below(4) == 0;
-        stage.tally.zombies += u64::from(leaves_zombie && status.is_some());
-        worker.state = match status {
-            None => State::Executed {
-                until: now + some_time(&mut self.random, LONGEST_AFTER_EXEC),
-            },
-            Some(_) => State::Zombie {
-                until: if leaves_zombie { now + time } else { now },
-            },
-        };
-        if status.is_some() {
-            stage.free.push(worker.task.journal);
-        }
-        let is_missing = match (was, status) {
-            (State::Dying { succeeded }, _) => !succeeded,
-            (_, None) => true,
-            _ => false,
-        };
-        if is_missing && self.is_succeeded(part) {
+    /// Lets the successors come that have waited.
+    pub(super) fn end_withholding(&mut self, stage: &mut Stage) -> Result<(), String> {
+        self.withholds = false;
+        for (part, _) in std::mem::take(&mut self.withheld) {
             self.succeed(stage, part)?;
         }
         Ok(())
+    }
+
+    /// Whether this worker must have gone on, and has not: after the death of all others whom it waits for,
+    /// it must have learnt of that.
+    pub(super) fn is_late(&self, stage: &Stage, worker: &Worker) -> bool {
+        if worker.state != State::Working {
+            return false;
+        }
+        let journal = stage.journals.at(worker.task.journal);
+        let others = match worker.task.part {
+            Part::Produce => Part::Consume,
+            _ => Part::Produce,
+        };
+        if !self.withholds || self.players(others).next().is_some() {
+            return journal.steps() <= worker.mark;
+        }
+        // Of those who left no trace nobody learns.
+        let left_a_trace = self.withheld.contains(&(others, true));
+        left_a_trace && journal.step() != Step::AwaitingPeer
     }
 }
 
 impl Part {
     /// Whether it ends by itself.
-    fn is_short(self) -> bool {
+    pub(super) fn is_short(self) -> bool {
         matches!(self, Self::Close | Self::Audit)
     }
 }
@@ -414,11 +335,4 @@ impl Drop for Crew {
             process::reap(worker.pid);
         }
     }
-}
-
-/// The message at the start of `buffer`, if all of it is there.
-fn whole_message(buffer: &[u8], max: usize) -> Option<Signature> {
-    let (who, number) = claimed_signature(buffer)?;
-    let message = buffer.get(..signed_len(who, number, max))?;
-    is_signed(message, max).then_some((who, number))
 }

@@ -1,10 +1,12 @@
 //! One ring and its workers, from the first message to the last audit.
 //!
 //! Kills come in bursts. Between two bursts nobody is stopped or killed until everybody has gone on by
-//! itself: a wake-up that was lost would otherwise be made good by the next death.
+//! itself: a wake-up that was lost would otherwise be made good by the next death. For the same reason
+//! successors sometimes wait until the survivors have gone on, or have learnt that they are alone.
 
 mod conclusion;
 mod crew;
+mod reading;
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use ringway_testing::messages::Random;
 use ringway_testing::place::Place;
 
 pub(super) use crew::Stage;
-use crew::{Crew, State};
+use crew::{Crew, State, Worker};
 
 use super::dump;
 use super::journal::{MAX_MESSAGE, Order};
@@ -97,6 +99,8 @@ impl Arena {
             oracle: Oracle::new(!plan.row.has_many(Role::Consumer)),
             random: Random(plan.seed),
             succeeds: [true; 2],
+            withholds: false,
+            withheld: Vec::new(),
             left_in_order: 0,
             found_by_auditor: 0,
         };
@@ -246,13 +250,9 @@ impl Arena {
         now: Instant,
         hushed: bool,
     ) -> Result<(), String> {
-        let is_late = |worker: &crew::Worker| {
-            worker.state == State::Working
-                && stage.journals.at(worker.task.journal).steps() <= worker.mark
-        };
+        let is_late = |worker: &Worker| self.crew.is_late(stage, worker);
         if self.crew.workers.iter().any(is_late) {
             if !hushed && self.lasted > SLOW {
-                stage.tally.starved += 1;
                 for worker in self.crew.players(Part::Produce) {
                     if !is_late(worker) {
                         stage
@@ -261,6 +261,7 @@ impl Arena {
                             .give_order(Order::Hush);
                     }
                 }
+                stage.tally.starved += 1;
                 self.phase = Phase::Settling { hushed: true };
             }
             return Ok(());
@@ -268,11 +269,16 @@ impl Arena {
         if hushed {
             self.crew.order(stage, Part::Produce, Order::Work);
         }
+        if self.crew.withholds {
+            self.enter(Phase::Calming);
+            return self.crew.end_withholding(stage);
+        }
         if self.crew.random.below(20) == 0 {
             stat(&self.place.address).map_err(|error| error.to_string())?;
         }
         if self.kills_left > 0 {
             let burst = 1 + self.crew.random.below(8);
+            self.crew.withholds = self.crew.random.below(4) == 0;
             self.enter(Phase::Burst(burst));
             self.next = now + some_time(&mut self.crew.random, 4 * LONGEST_PAUSE);
             return Ok(());
@@ -324,7 +330,7 @@ impl Arena {
                 continue;
             }
             let journal = stage.journals.at(worker.task.journal);
-            let is_late = journal.steps() <= worker.mark;
+            let is_late = self.crew.is_late(stage, worker);
             text += &format!(
                 "  {}{}: {}, step {}, intended {}, sent {}\n{}",
                 if is_late { "STANDS STILL: " } else { "" },
