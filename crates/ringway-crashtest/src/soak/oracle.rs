@@ -331,3 +331,118 @@ impl Hands {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: u32 = 7;
+
+    /// What is said of a ring of one producer, who has tried to send `intended` messages and sent `sent`,
+    /// after all that `happens`.
+    fn verdict(
+        intended: u64,
+        sent: u64,
+        happens: impl FnOnce(&mut Oracle, &mut Hands),
+    ) -> Vec<String> {
+        let mut oracle = Oracle::new(false);
+        oracle.note_producer(NAME, intended, sent);
+        let mut hands = Hands::default();
+        happens(&mut oracle, &mut hands);
+        oracle.note_leaving(&hands);
+        oracle.conclude();
+        oracle.violations
+    }
+
+    fn copy(oracle: &mut Oracle, hands: &mut Hands, number: u64) {
+        oracle.note(hands, Entry::Copied((NAME, number)));
+    }
+
+    /// Another consumer receives a message, and dies.
+    fn receive_and_die(oracle: &mut Oracle, number: u64, releasing: bool) {
+        let mut hands = Hands::default();
+        oracle.note(&mut hands, Entry::Received((NAME, number)));
+        if releasing {
+            oracle.note(&mut hands, Entry::Releasing);
+        }
+        oracle.note_death(hands, 0, None);
+    }
+
+    #[test]
+    fn each_message_once_is_right() {
+        let said = verdict(3, 3, |oracle, hands| {
+            (0..3).for_each(|n| copy(oracle, hands, n))
+        });
+        assert!(said.is_empty(), "{said:?}");
+    }
+
+    #[test]
+    fn a_lost_message_is_told() {
+        let said = verdict(3, 3, |oracle, hands| {
+            [0, 2].iter().for_each(|n| copy(oracle, hands, *n))
+        });
+        assert!(said[0].contains("is lost"), "{said:?}");
+    }
+
+    #[test]
+    fn a_message_that_comes_twice_is_told_at_once_and_later() {
+        for rounds in 0..5 {
+            let said = verdict(1, 1, |oracle, hands| {
+                copy(oracle, hands, 0);
+                (0..rounds).for_each(|_| oracle.end_round());
+                copy(oracle, &mut Hands::default(), 0);
+            });
+            assert_eq!(said.len(), 1, "after {rounds} rounds: {said:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_dead_had_must_come_again_unless_they_may_have_released_it() {
+        for (releasing, comes_again, right) in [
+            (false, false, false),
+            (false, true, true),
+            (true, false, true),
+            (true, true, true),
+        ] {
+            let said = verdict(1, 1, |oracle, hands| {
+                receive_and_die(oracle, 0, releasing);
+                if comes_again {
+                    copy(oracle, hands, 0);
+                }
+            });
+            assert_eq!(said.is_empty(), right, "{releasing} {comes_again} {said:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_read_late_is_no_second_coming() {
+        let said = verdict(1, 1, |oracle, hands| {
+            copy(oracle, hands, 0);
+            oracle.end_round();
+            receive_and_die(oracle, 0, false);
+        });
+        assert!(said.is_empty(), "{said:?}");
+    }
+
+    #[test]
+    fn the_last_batch_of_the_dead_comes_whole_or_not_at_all() {
+        for (come, right) in [(1..1, true), (1..2, false), (1..3, true), (1..4, false)] {
+            let said = verdict(3, 1, |oracle, hands| {
+                copy(oracle, hands, 0);
+                come.clone().for_each(|n| copy(oracle, hands, n));
+            });
+            assert_eq!(said.is_empty(), right, "{come:?}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_behind_a_younger_one_needs_somebody_who_may_have_had_it() {
+        for unlogged in [0, 1] {
+            let said = verdict(2, 2, |oracle, hands| {
+                (0..2).rev().for_each(|n| copy(oracle, hands, n));
+                oracle.note_death(Hands::default(), unlogged, None);
+            });
+            assert_eq!(said.is_empty(), unlogged > 0, "{said:?}");
+        }
+    }
+}

@@ -15,7 +15,6 @@ pub(super) struct Counts {
     pub(super) kills: u64,
     pub(super) execs: u64,
     pub(super) stops: u64,
-    pub(super) leaves: u64,
     pub(super) sent: u64,
     pub(super) delivered: u64,
     pub(super) redelivered: u64,
@@ -43,7 +42,6 @@ impl Counts {
         self.kills += other.kills;
         self.execs += other.execs;
         self.stops += other.stops;
-        self.leaves += other.leaves;
         self.sent += other.sent;
         self.delivered += other.delivered;
         self.redelivered += other.redelivered;

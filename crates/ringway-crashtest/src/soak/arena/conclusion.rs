@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::mqueue::{MQ_OFlag, mq_close, mq_open};
 use nix::sys::stat::Mode;
-use ringway::stat;
+use ringway::{Address, stat};
 
 use super::{Arena, Stage};
 use crate::soak::oracle::Counts;
@@ -82,6 +82,12 @@ impl Arena {
                 return Err("the segment is there after its removal".to_owned());
             }
             std::thread::sleep(Duration::from_millis(1));
+        }
+        if let Address::File(path) = &self.place.address
+            && let Some(beside) = path.parent().and_then(|folder| folder.read_dir().ok())
+            && let Some(left) = beside.flatten().next()
+        {
+            return Err(format!("{} is left", left.path().display()));
         }
         for slot in 0..2 * PLACES {
             let name = format!("/ringway.{}.{slot}", hex(self.nonce));

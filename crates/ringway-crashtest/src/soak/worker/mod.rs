@@ -214,7 +214,7 @@ pub(super) fn prepare(coordinator: Option<Pid>) {
     }
 }
 
-/// What is left of a ring's length after its header.
+/// The longest message, in bytes.
 fn max_message(ring: &Ring) -> usize {
     ring.max_message_len() as usize
 }
