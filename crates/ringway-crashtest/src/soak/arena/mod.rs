@@ -263,6 +263,7 @@ impl Arena {
                 }
                 stage.tally.starved += 1;
                 self.phase = Phase::Settling { hushed: true };
+                self.forget_lost_traces()?;
             }
             return Ok(());
         }
@@ -295,6 +296,21 @@ impl Arena {
         self.crew.kill(stage, &victims)
     }
 
+    /// Nobody can learn of a death if one that took the place of the dead has left it in order before it died
+    /// elsewhere.
+    fn forget_lost_traces(&mut self) -> Result<(), String> {
+        let stat = stat(&self.place.address).map_err(|error| error.to_string())?;
+        for (part, left_a_trace) in &mut self.crew.withheld {
+            let role = match part {
+                Part::Produce => Role::Producer,
+                _ => Role::Consumer,
+            };
+            // Also if it seems to be alive, which it is not.
+            *left_a_trace &= stat.participants.iter().any(|who| who.role == role);
+        }
+        Ok(())
+    }
+
     /// All producers are gone.
     fn end_consumers(&mut self, stage: &mut Stage) -> Result<(), String> {
         self.enter(Phase::ConsumersLeave);
@@ -316,7 +332,7 @@ impl Arena {
 
     fn dump(&self, stage: &Stage) -> String {
         let mut text = format!(
-            "ring {} of {:?}\nat {}, nonce {:032x}, in {:?} for {:?}, {} kills to come\n",
+            "ring {} of {:?}\nat {}, nonce {:032x}, in {:?} for {:?}, {} kills to come, withheld: {:?}\n",
             self.plan.number,
             self.plan,
             self.place.address,
@@ -324,6 +340,7 @@ impl Arena {
             self.phase,
             self.lasted,
             self.kills_left,
+            self.crew.withheld,
         );
         for worker in &self.crew.workers {
             if matches!(worker.state, State::Zombie { .. }) {
