@@ -59,7 +59,7 @@ impl Participant {
             role,
             slots,
             closing_is_final,
-            ..
+            watches,
         } = place;
         let liveness = |slot| {
             let word = map.word32(slot_offset(slot) + LIVENESS)?;
@@ -86,6 +86,9 @@ impl Participant {
                     let died = Liveness::of(found) == Liveness::Dead;
                     if died {
                         settle();
+                    }
+                    if watches {
+                        watcher::count_in(map, role);
                     }
                     if closing_is_final
                         && !died

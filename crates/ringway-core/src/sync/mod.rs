@@ -38,7 +38,7 @@ use crate::layout::control::{
 use crate::layout::header::{Header, SEMAPHORES_OFFSET};
 use crate::layout::participant::{Role, SEMAPHORE, SEMAPHORE_LEN, slot_offset};
 use crate::layout::{Shape, Sync};
-use crate::liveness::watcher::{Alarm, Changes};
+use crate::liveness::watcher::Alarm;
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::segment::{self, Access};
@@ -227,8 +227,8 @@ pub(crate) fn open(
                 lock: Some(Box::new(lock)),
                 bell: Some(bell),
             };
-            let alarm = Box::new(move |changes: Changes| {
-                contender.look_again(changes.deaths);
+            let alarm = Box::new(move |deaths| {
+                contender.look_again(deaths);
                 own.ring(slot);
             });
             Ok((primitives, alarm))
@@ -256,12 +256,12 @@ pub(crate) fn open(
     }
 }
 
-/// The alarm of those who sleep on the ring's events: wakes all of them when somebody has died or gone.
+/// The alarm of those who sleep on the ring's events: wakes all of them.
 fn wake_sleepers(map: &Arc<Map>) -> Alarm {
     let map = Arc::clone(map);
-    Box::new(move |changes| {
+    Box::new(move |_| {
         let events = [DATA_EVENT, SPACE_EVENT].map(|event| map.word32(event));
-        for event in events.into_iter().flatten().filter(|_| changes.words > 0) {
+        for event in events.into_iter().flatten() {
             // As `eventcount::wake` does: who is about to sleep is turned away, who sleeps is woken.
             event.fetch_add(eventcount::WAKE_UP, Ordering::AcqRel);
             futex::wake_all(event);
