@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod arguments;
+mod crashtest;
 mod fuzz;
 mod loom;
 mod miri;
@@ -23,6 +24,13 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Coverage-guided fuzzing, each target (default: all in fuzz/) for N minutes (default 10). What
         was found before, in fuzz/regressions/, is tried first.
 
+    cargo xtask death-latency [--kills N] [--rows PART,...] [--victims ...] [--fates ...] [--waits ...] [--json FILE]
+        How long survivors wait: from just before SIGKILL to the return of the next operation that
+        succeeds, over N kills in each case (default 2000), as p50, p99, p99.9 and maximum.
+
+    RINGWAY_FROZEN_SECONDS=60 cargo test --release --test stopped_under_load
+        One of several processes is stopped for so long while the others work, and nothing is lost.
+
 What is missing (Miri, cargo-fuzz) is installed. The nightly toolchain must be there for both.";
 
 fn main() -> ExitCode {
@@ -32,6 +40,7 @@ fn main() -> ExitCode {
             "loom" => loom::run(rest),
             "miri" => miri::run(rest),
             "fuzz" => fuzz::run(rest),
+            "death-latency" => crashtest::run("latency", rest),
             "help" | "--help" | "-h" => {
                 println!("{USAGE}");
                 return ExitCode::SUCCESS;

@@ -1,5 +1,6 @@
 //! Running other programs, each of which is shown first.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -36,6 +37,13 @@ pub(crate) fn run(mut command: Command) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("{shown}: {status}")),
     }
+}
+
+/// Shows the command, and becomes it. Returns only if that fails.
+pub(crate) fn become_it(mut command: Command) -> Result<(), String> {
+    let shown = shown(&command);
+    println!("$ {shown}");
+    Err(format!("{shown}: {}", command.exec()))
 }
 
 /// Runs `install` if `probe` fails.
