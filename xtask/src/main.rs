@@ -17,8 +17,8 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         preemptions of a thread (default 5: seconds; 3: less than one; 10: minutes).
 
     cargo xtask miri [--seeds N]
-        The rings over heap memory under Miri, which reports undefined behaviour; then two threads on
-        one ring under N schedules (default 64: about ten minutes).
+        The rings over heap memory under Miri, which reports undefined behaviour; then threads on one
+        ring, of either shape, under N schedules (default 64: about a quarter of an hour).
 
     cargo xtask fuzz [--minutes N | --seconds N] [TARGET...]
         Coverage-guided fuzzing, each target (default: all in fuzz/) for N minutes (default 10). What

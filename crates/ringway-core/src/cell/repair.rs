@@ -28,7 +28,11 @@ impl<R: Region> Member<R> {
             Role::Consumer => self.tend_until(self.cursor),
         };
         self.leave();
-        tended.map_err(|Corrupt| Refused::Corrupt)
+        // Who gets the lock after a death has repaired all before anything was tended here.
+        match tended {
+            Ok(tended) => Ok(tended || self.obstacle_changed()),
+            Err(Corrupt) => Err(Refused::Corrupt),
+        }
     }
 
     /// Repairs the whole ring, as one who attaches or gets the lock of a dead holder does.

@@ -19,6 +19,8 @@
 mod mqueue;
 mod posix_sem;
 mod pthread;
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) mod scripted;
 mod sysv_sem;
 #[cfg(test)]
 mod tests;
