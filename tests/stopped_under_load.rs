@@ -8,7 +8,8 @@ mod two_processes;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use ringway::{Kind, Ring, Role, Sync, stat};
@@ -35,7 +36,7 @@ fn frozen() -> Duration {
     Duration::from_secs_f64(seconds.map_or(1.0, |seconds| seconds.parse().unwrap()))
 }
 
-/// For how long producers work before and after.
+/// For how long all work before and after.
 const MARGIN: Duration = Duration::from_millis(200);
 
 /// Who is stopped, and when.
@@ -94,7 +95,7 @@ fn stop_one(row: Row, moment: Moment) {
         Moment::Any(_) => {
             others.into_iter().for_each(go);
             victim.say("go");
-            std::thread::sleep(MARGIN / 2);
+            std::thread::sleep(MARGIN);
         }
     }
     victim.stop();
@@ -117,6 +118,8 @@ fn stop_one(row: Row, moment: Moment) {
     if !matches!(moment, Moment::Any(_)) {
         victim.say("go");
     }
+    std::thread::sleep(MARGIN);
+    producers.iter().for_each(|producer| producer.say("end"));
     let sum = |members: &[Second]| {
         let sums = members.iter().map(|member| Sum::parse(&member.hear()));
         sums.fold(Sum::default(), Sum::plus)
@@ -180,7 +183,7 @@ impl Sum {
     }
 }
 
-/// Sends for as long as the test takes. "hold": with the first message claimed, waits.
+/// Sends until it is told to end. "hold": with the first message claimed, waits.
 fn produce(first: &First) {
     let ring = first.ring();
     let max = ring.max_message_len() as usize;
@@ -188,21 +191,31 @@ fn produce(first: &First) {
     let mut sender = ring.sender().unwrap();
     first.say("attached");
     let holds = first.hear() == "hold";
-    let end = Instant::now() + frozen() + 2 * MARGIN;
     let mut sum = Sum::default();
-    let mut next = 0;
-    while next == 0 || Instant::now() < end {
-        let bytes = signed(name, next, max);
+    let mut send = |number, hold: bool| {
+        let bytes = signed(name, number, max);
         let mut claim = sender.claim(bytes.len(), None).unwrap();
-        if holds && next == 0 {
+        if hold {
             first.say("holds");
             assert_eq!(first.hear(), "go");
         }
         claim.write_at(0, &bytes);
         claim.commit();
-        sum.add((name, next));
-        next += 1;
-    }
+        sum.add((name, number));
+    };
+    send(0, holds);
+    let ends = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert_eq!(first.hear(), "end");
+            ends.store(true, Ordering::Relaxed);
+        });
+        let mut next = 1;
+        while !ends.load(Ordering::Relaxed) {
+            send(next, false);
+            next += 1;
+        }
+    });
     sender.close();
     sum.say(first);
 }
