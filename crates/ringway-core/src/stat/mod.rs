@@ -3,6 +3,8 @@
 mod cells;
 mod stream;
 
+use nix::errno::Errno;
+
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::participant::{
@@ -12,6 +14,7 @@ use crate::layout::participant::{
 use crate::layout::{Kind, Shape, Sync};
 use crate::liveness::Liveness;
 use crate::liveness::participant::holder_pid;
+use crate::segment::attempt::Attempt;
 use crate::segment::{self, View};
 
 /// A ring as an observer sees it at one moment. The numbers are fetched one after the other while the
@@ -105,7 +108,12 @@ impl WaitsFor {
 /// # Ok::<(), ringway_core::Error>(())
 /// ```
 pub fn stat(address: &Address) -> Result<Stat, Error> {
-    Ok(look(&View::open(address)?))
+    let view = View::open(address)?;
+    if view.is_retired() {
+        // Who opens it finds nothing either.
+        return Err(Attempt::to("inspect", address).not_found(Errno::ENOENT));
+    }
+    Ok(look(&view))
 }
 
 /// The addresses of all rings on this machine that have a name which can be listed (`shm:`, `sysv:`)
@@ -185,6 +193,15 @@ fn look(view: &View) -> Stat {
             .fold(0, |sum, slot| sum.saturating_add(epoch(slot))),
         created_ns: header.created_ns,
         participants: slots.into_iter().flatten().collect(),
+    }
+}
+
+/// How many messages are committed and not released in a ring that nobody changes any more; `None` if what
+/// is in it contradicts itself.
+pub(crate) fn undelivered(view: &View) -> Option<u64> {
+    match view.header().geometry.shape() {
+        Shape::Stream => stream::undelivered(view),
+        Shape::Cells(cell_len) => cells::undelivered(view, cell_len),
     }
 }
 
