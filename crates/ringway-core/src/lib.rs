@@ -21,6 +21,7 @@ mod sender;
 mod sending;
 mod stat;
 mod stream;
+mod support;
 mod sync;
 mod sys;
 #[cfg(feature = "verify")]
@@ -39,4 +40,5 @@ pub use segment::PeerCredentials;
 pub use sender::{Batch, Claim, Sender};
 pub use stat::{ParticipantStat, Stat, WaitsFor, list, remove, stat};
 pub use stream::Peer;
+pub use support::Support;
 pub use wait::Wait;

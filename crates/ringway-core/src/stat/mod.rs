@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::participant::{
-    ASLEEP, ATTACHED_NS, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, ROLE, Role,
-    slot_offset,
+    ASLEEP, ATTACHED_NS, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, REPAIRED, ROLE,
+    Role, slot_offset,
 };
 use crate::layout::{Kind, Shape, Sync};
 use crate::liveness::Liveness;
@@ -38,6 +38,9 @@ pub struct Stat {
     pub sent: u64,
     /// Messages ever received and released.
     pub received: u64,
+    /// Records of the dead that others put in order: claims that were given up, messages that were taken
+    /// and are delivered again, or half freed. Of a stream ring, messages that the dead had not counted right.
+    pub repaired: u64,
     /// Messages that producers overwrote, in a ring made for that.
     pub overwritten: u64,
     /// Whether the last producer has closed.
@@ -184,6 +187,9 @@ fn look(view: &View) -> Stat {
         used_bytes: traffic.used_bytes,
         sent: traffic.sent,
         received: traffic.received,
+        repaired: (0..header.geometry.participants()).fold(0, |sum: u64, slot| {
+            sum.saturating_add(view.load64(slot_offset(slot) + REPAIRED).unwrap_or(0))
+        }),
         overwritten: traffic.overwritten,
         producer_closed: traffic.producer_closed,
         consumer_closed: traffic.consumer_closed,

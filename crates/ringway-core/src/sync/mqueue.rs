@@ -219,7 +219,7 @@ fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
                 format!("the machine has its {} message queues", limit("queues_max")),
             )
             .remedy(
-                "remove rings, raise fs.mqueue.queues_max (sysctl), or remove queues (mount -t mqueue \
+                "remove rings (ringway gc), raise fs.mqueue.queues_max (sysctl), or remove queues (mount -t mqueue \
                  none /dev/mqueue shows them)",
             )
             .because(errno),
