@@ -17,12 +17,17 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         preemptions of a thread (default 5: seconds; 3: less than one; 10: minutes).
 
     cargo xtask miri [--seeds N]
-        The rings over heap memory under Miri, which reports undefined behaviour; then two threads on
-        one ring under N schedules (default 64: about ten minutes).
+        The rings over heap memory under Miri, which reports undefined behaviour; then threads on one
+        ring, of either shape, under N schedules (default 64: about a quarter of an hour).
 
     cargo xtask fuzz [--minutes N | --seconds N] [TARGET...]
         Coverage-guided fuzzing, each target (default: all in fuzz/) for N minutes (default 10). What
         was found before, in fuzz/regressions/, is tried first.
+
+    cargo xtask kill-matrix [--only PART,...] [--fast] [--modes kill,freeze,recover] [--every N] [--jobs N]
+        A process is stepped through each operation of each ring, in each state, and killed or frozen at
+        each instruction; survivors and successors work on, and an oracle judges. Hours; --fast takes a few
+        minutes.
 
     cargo xtask death-latency [--kills N] [--rows PART,...] [--victims ...] [--fates ...] [--waits ...] [--json FILE]
         How long survivors wait: from just before SIGKILL to the return of the next operation that
@@ -30,6 +35,11 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
 
     RINGWAY_FROZEN_SECONDS=60 cargo test --release --test stopped_under_load
         One of several processes is stopped for so long while the others work, and nothing is lost.
+
+    cargo xtask soak [--minutes N] [--seed S] [--resume FILE] [--rows PART,...] [--rings N] [--hang SECONDS]
+        Many processes on many rings (4 at once) under random SIGKILL and SIGSTOP, for N minutes (default
+        60). Every message is accounted for, every ring audited, and nobody may stand still for longer
+        than that (default 60 s). With a FILE, the state is kept in it, also at Ctrl-C, and gone on from.
 
 What is missing (Miri, cargo-fuzz) is installed. The nightly toolchain must be there for both.";
 
@@ -40,7 +50,9 @@ fn main() -> ExitCode {
             "loom" => loom::run(rest),
             "miri" => miri::run(rest),
             "fuzz" => fuzz::run(rest),
+            "kill-matrix" => crashtest::run("matrix", rest),
             "death-latency" => crashtest::run("latency", rest),
+            "soak" => crashtest::run("soak", rest),
             "help" | "--help" | "-h" => {
                 println!("{USAGE}");
                 return ExitCode::SUCCESS;

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::member::{Member, Refused};
 use super::{Cells, Seen};
 use crate::layout::cell::{State, Word};
-use crate::layout::participant::Role;
+use crate::layout::participant::{REPAIRED, Role};
 use crate::region::Region;
 use crate::stream::Corrupt;
 
@@ -28,7 +28,11 @@ impl<R: Region> Member<R> {
             Role::Consumer => self.tend_until(self.cursor),
         };
         self.leave();
-        tended.map_err(|Corrupt| Refused::Corrupt)
+        // Who gets the lock after a death has repaired all before anything was tended here.
+        match tended {
+            Ok(tended) => Ok(tended || self.obstacle_changed()),
+            Err(Corrupt) => Err(Refused::Corrupt),
+        }
     }
 
     /// Repairs the whole ring, as one who attaches or gets the lock of a dead holder does.
@@ -118,20 +122,23 @@ impl<R: Region> Member<R> {
             }
             State::Claimed | State::Taken | State::Freeing if self.is_dead(word.owner) => {
                 self.region().settle();
-                match word.state {
+                let changed = match word.state {
                     State::Taken => {
-                        self.cells.give_back(cell, word, stored)?;
+                        let given = self.cells.give_back(cell, word, stored)?;
                         self.announce(Role::Consumer);
+                        given
                     }
                     State::Claimed => {
                         let aborted = word.become_nobodys(State::Aborted);
-                        self.cells.change(cell, stored, aborted);
+                        let aborted = self.cells.change(cell, stored, aborted);
                         // Those who waited for it look again.
                         self.announce(Role::Consumer);
+                        aborted
                     }
-                    _ => {
-                        self.free_unread(cell, word, stored);
-                    }
+                    _ => self.free_unread(cell, word, stored),
+                };
+                if changed {
+                    self.add(REPAIRED, 1);
                 }
                 Ok(true)
             }
@@ -153,18 +160,17 @@ impl<R: Region> Member<R> {
 
 impl<R: Region> Cells<R> {
     /// Gives the records of a taken run back: all but the first, then the first, whose word shows what is
-    /// done. Whoever owns the run calls this, or one who found its owner dead.
-    pub(super) fn give_back(&self, cell: u64, run: Word, stored: u64) -> Result<(), Corrupt> {
+    /// done. Whoever owns the run calls this, or one who found its owner dead. Whether it was done by this.
+    pub(super) fn give_back(&self, cell: u64, run: Word, stored: u64) -> Result<bool, Corrupt> {
         let end = cell + run.extent;
         let given = self.give_back_behind(cell, end);
         if self.load(cell) != stored {
             // Somebody else has done it; what was found behind may be in use again.
-            return Ok(());
+            return Ok(false);
         }
         let extent = given?;
         let returned = run.become_nobodys(State::Returned).with_extent(extent);
-        self.change(cell, stored, returned);
-        Ok(())
+        Ok(self.change(cell, stored, returned))
     }
 
     /// Gives back all records of the run but the first; returns that one's extent.
