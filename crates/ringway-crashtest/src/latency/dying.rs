@@ -59,8 +59,10 @@ fn die(script: &Script, socket: &UnixStream) -> Result<(), String> {
             }
             if producer == Victim::Lock {
                 be_set(script, socket)?;
+                // Long, so that much of the time passes under the lock; and room is left for others.
+                let len = ring.max_message_len() as usize / 2;
                 loop {
-                    sender.claim(8, None).map_err(text)?.abort();
+                    sender.claim(len, None).map_err(text)?.abort();
                 }
             }
             let claim = (producer == Victim::Claim).then(|| sender.claim(8, None));
