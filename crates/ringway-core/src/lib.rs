@@ -11,6 +11,7 @@ mod cell;
 mod error;
 mod layout;
 mod liveness;
+mod planted;
 mod receiver;
 mod receiving;
 mod region;

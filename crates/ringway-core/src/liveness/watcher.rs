@@ -31,6 +31,7 @@ use super::{Liveness, settle};
 use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::control::{CONSUMERS_CHANGED, PRODUCERS_CHANGED};
 use crate::layout::participant::{LIVENESS, slot_offset};
+use crate::planted::{self, Bug};
 use crate::segment::map::Map;
 use crate::sys::futex;
 
@@ -87,7 +88,7 @@ fn watch_until(stop: &AtomicU32, map: &Map, participants: u32, alarm: &dyn Fn(Ch
             // sleeper, and pass nothing on.
             settle();
         }
-        if deaths + gone > 0 {
+        if deaths + gone > 0 && !planted::is(Bug::DeathNotPassedOn) {
             slots.iter().for_each(|word| futex::wake_all(word));
         }
         // Acquire pairs with the release in `Claim::drop`.
