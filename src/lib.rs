@@ -31,8 +31,8 @@
 //! # The parts
 //!
 //! [`at`] names an address and gives a [`Builder`]; that makes or opens a [`Ring`]; the ring gives a
-//! [`Sender`] or a [`Receiver`], one of each at a time. [`stat`], [`list`] and [`remove`] look after
-//! rings from outside.
+//! [`Sender`] or a [`Receiver`], one of each at a time. [`stat`], [`list`], [`remove`] and [`Gc`]
+//! look after rings from outside.
 //!
 //! # When a process dies
 //!

@@ -19,6 +19,7 @@ fn child_role() {
         "receive" => receive(first),
         "look as nobody" => look_as_nobody(first),
         "send for ever" => send_for_ever(first),
+        "hold one of each" => hold_one_of_each(first),
         _ => panic!("{role}"),
     });
 }
@@ -197,6 +198,42 @@ fn send_for_ever(first: &First) {
     let mut sender = first.ring().sender().unwrap();
     loop {
         sender.send(&[0; 24]).unwrap();
+    }
+}
+
+/// A message that is taken and not released, and room that is claimed and not committed.
+fn hold_one_of_each(first: &First) {
+    let ring = first.ring();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    sender.send(b"taken").unwrap();
+    let _message = receiver.recv_in_place().unwrap();
+    let _claim = sender.try_claim(8).unwrap();
+    first.say("held");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn what_the_dead_left_and_others_put_in_order_is_counted() {
+    for sync in Sync::ALL {
+        let place = Place::new(Backing::Shm);
+        let builder = place.builder().kind(Kind::Mpmc).sync(sync);
+        let ring = builder.create().unwrap();
+        let holder = Second::start("hold one of each", &ring);
+        holder.expect("held");
+        let look = || stat(&place.address).unwrap();
+        assert_eq!(look().repaired, 0);
+        holder.kill();
+        let dead = look();
+        assert_eq!(dead.repaired, 0);
+        assert_eq!(dead.participants.len(), 2);
+        assert!(dead.participants.iter().all(|one| !one.alive));
+        let mut receiver = ring.receiver().unwrap();
+        assert_eq!(look().repaired, 2, "{sync:?}");
+        assert_eq!(receiver.recv(), Ok(b"taken".to_vec()));
+        drop((ring.sender().unwrap(), ring.receiver().unwrap()));
+        assert_eq!(look().repaired, 2, "{sync:?}");
     }
 }
 

@@ -1,10 +1,12 @@
-//! Only the dead are dead. A stopped process lives, and one whose attaching thread has ended; one that
-//! has called exec does not, and a child of fork is nobody. A pid namespace between hides nothing.
+//! Only the dead are dead. A stopped process lives, and one whose attaching thread or main thread has ended;
+//! one that has called exec does not, nor does a zombie, nor one whose pid somebody else has now; and a
+//! child of fork is nobody. A pid namespace between hides nothing.
 
 mod two_processes;
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -12,12 +14,13 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
-use ringway::{ErrorKind, Peer, RecvError, SendError, Wait};
+use ringway::{ErrorKind, Kind, Peer, Receiver, RecvError, Ring, Role, SendError, Sync, Wait};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::while_blocked;
 use two_processes::roles::send;
-use two_processes::{First, Second, command, play, watchdog};
+use two_processes::table::{Row, for_each};
+use two_processes::{First, Second, command, in_time, play, watchdog};
 
 #[test]
 fn child_role() {
@@ -25,136 +28,236 @@ fn child_role() {
         "send" => send(first),
         "exec" => exec(first),
         "attach in a thread" => attach_in_a_thread(first),
+        "leave a handle in a thread" => leave_a_handle_in_a_thread(first),
+        "end the main thread" => end_the_main_thread(first, true),
+        "attach without a main thread" => end_the_main_thread(first, false),
         "fork" => fork_and_go_on(first),
-        "start another in a pid namespace" => start_another_in_a_pid_namespace(first),
+        "send in a pid namespace" => in_a_pid_namespace(first, "send"),
+        "reuse a pid in a namespace" => in_a_pid_namespace(first, "reuse a pid"),
+        "reuse a pid" => reuse_a_pid(first),
         _ => panic!("{role}"),
     });
 }
 
+/// A stream ring and one with cells, on every backing.
+fn rows() -> Vec<Row> {
+    let mut rows = Row::supported();
+    rows.retain(|row| row.sync == Sync::Futex && matches!(row.kind, Kind::Spsc | Kind::Mpmc));
+    rows
+}
+
+/// The producer, the only one, is seen to live. `pid` is what its own namespace calls it.
+#[track_caller]
+fn assert_lives(row: Row, ring: &Ring, receiver: &Receiver, pid: u32) {
+    assert_eq!(receiver.peer(), Peer::Alive, "{row}");
+    if !row.has_many(Role::Producer) {
+        let taken = ErrorKind::RoleTaken { pid };
+        assert_eq!(ring.sender().unwrap_err().kind(), taken, "{row}");
+    }
+}
+
+/// The producer, the only one, is seen to be dead by who does not wait, and its place is free.
+#[track_caller]
+fn assert_dead(row: Row, ring: &Ring, receiver: &mut Receiver) {
+    assert_eq!(receiver.peer(), Peer::Died, "{row}");
+    assert_eq!(receiver.try_recv(), Err(RecvError::PeerDied), "{row}");
+    let mut successor = ring.sender().unwrap();
+    assert_eq!(receiver.peer(), Peer::Alive, "{row}");
+    successor.send(&number(99)).unwrap();
+    assert_eq!(receiver.try_recv(), Ok(number(99).to_vec()), "{row}");
+}
+
+/// Waits for a message, asleep when `deed` happens.
+fn receive_during(
+    receiver: &mut Receiver,
+    deed: impl FnOnce() + Send,
+) -> Result<Vec<u8>, RecvError> {
+    while_blocked(Wait::Park, deed, || {
+        in_time(|deadline| receiver.recv_deadline(deadline))
+    })
+}
+
 #[test]
 fn exec_is_a_death() {
-    for backing in Backing::ALL {
-        let (ring, _place) = backing.ring(4096);
+    for_each(rows(), |row| {
+        let (ring, _place) = row.ring();
         let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
         let producer = Second::start("exec", &ring);
         producer.expect("attached");
-        let end = while_blocked(
-            Wait::Park,
-            || producer.say("now"),
-            || receiver.recv_deadline(watchdog()),
-        );
-        assert_eq!(end, Err(RecvError::PeerDied), "{backing:?}");
-        ring.sender().unwrap();
-    }
+        let end = receive_during(&mut receiver, || producer.say("now"));
+        assert_eq!(end, Err(RecvError::PeerDied), "{row}");
+        assert_dead(row, &ring, &mut receiver);
+    });
+}
+
+#[test]
+fn a_zombie_is_dead() {
+    for_each(rows(), |row| {
+        for waits in [false, true] {
+            let (ring, _place) = row.ring();
+            let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+            let producer = Second::start("send", &ring);
+            producer.say(1);
+            producer.expect("1");
+            assert_lives(row, &ring, &receiver, producer.pid());
+            receiver.recv().unwrap();
+            if waits {
+                let end = receive_during(&mut receiver, || producer.kill_unreaped());
+                assert_eq!(end, Err(RecvError::PeerDied), "{row}");
+            } else {
+                producer.kill_unreaped();
+            }
+            assert_dead(row, &ring, &mut receiver);
+        }
+    });
 }
 
 #[test]
 fn a_stopped_producer_is_alive() {
-    for backing in Backing::ALL {
-        let (ring, _place) = backing.ring(4096);
+    for_each(rows(), |row| {
+        let (ring, _place) = row.ring();
         let mut receiver = ring.receiver().unwrap();
         let producer = Second::start("send", &ring);
         producer.say(2);
         producer.expect("2");
         producer.stop();
-        let taken = ErrorKind::RoleTaken {
-            pid: producer.pid(),
-        };
-        assert_eq!(ring.sender().unwrap_err().kind(), taken, "{backing:?}");
+        assert_lives(row, &ring, &receiver, producer.pid());
         assert_eq!(number_in(&receiver.try_recv().unwrap()), 0);
         assert_eq!(number_in(&receiver.try_recv().unwrap()), 1);
         let soon = Instant::now() + Duration::from_millis(20);
         assert_eq!(receiver.recv_deadline(soon), Err(RecvError::TimedOut));
-        assert_eq!(receiver.peer(), Peer::Alive, "{backing:?}");
+        assert_lives(row, &ring, &receiver, producer.pid());
         producer.signal(Signal::SIGCONT);
         producer.say(1);
         assert_eq!(number_in(&receiver.recv_deadline(watchdog()).unwrap()), 0);
-    }
+    });
 }
 
 #[test]
 fn a_stopped_producer_that_is_killed_is_dead() {
-    let (ring, _place) = Backing::Shm.ring(4096);
-    let mut receiver = ring.receiver().unwrap();
-    let producer = Second::start("send", &ring);
-    producer.say(1);
-    producer.expect("1");
-    producer.stop();
-    receiver.try_recv().unwrap();
-    let end = while_blocked(
-        Wait::default(),
-        || producer.kill(),
-        || receiver.recv_deadline(watchdog()),
-    );
-    assert_eq!(end, Err(RecvError::PeerDied));
+    for_each(rows(), |row| {
+        let (ring, _place) = row.ring();
+        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let producer = Second::start("send", &ring);
+        producer.say(1);
+        producer.expect("1");
+        producer.stop();
+        receiver.try_recv().unwrap();
+        let end = receive_during(&mut receiver, || producer.kill());
+        assert_eq!(end, Err(RecvError::PeerDied), "{row}");
+    });
 }
 
+/// Its handle goes on in other threads, or nowhere.
 #[test]
 fn the_thread_that_attached_may_end() {
-    for backing in Backing::ALL {
-        let (ring, _place) = backing.ring(4096);
-        let mut receiver = ring.receiver().unwrap();
-        let producer = Second::start("attach in a thread", &ring);
-        producer.expect("its thread has ended");
-        assert_eq!(receiver.peer(), Peer::Alive, "{backing:?}");
-        assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
-        assert!(ring.sender().is_err());
-        producer.say("send");
-        assert_eq!(number_in(&receiver.recv_deadline(watchdog()).unwrap()), 5);
-        producer.kill();
-        let end = receiver.recv_deadline(watchdog());
-        assert_eq!(end, Err(RecvError::PeerDied), "{backing:?}");
-    }
+    for_each(rows(), |row| {
+        for role in ["attach in a thread", "leave a handle in a thread"] {
+            let (ring, _place) = row.ring();
+            let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+            let producer = Second::start(role, &ring);
+            producer.expect("its thread has ended");
+            assert_lives(row, &ring, &receiver, producer.pid());
+            assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
+            if role == "attach in a thread" {
+                let message = receive_during(&mut receiver, || producer.say("send"));
+                assert_eq!(number_in(&message.unwrap()), 5, "{row}");
+                assert_lives(row, &ring, &receiver, producer.pid());
+            }
+            let end = receive_during(&mut receiver, || producer.kill());
+            assert_eq!(end, Err(RecvError::PeerDied), "{row} {role}");
+            assert_dead(row, &ring, &mut receiver);
+        }
+    });
+}
+
+/// As by pthread_exit: the process is a zombie to those who look at its main thread.
+#[test]
+fn the_main_thread_may_end() {
+    for_each(rows(), |row| {
+        for role in ["end the main thread", "attach without a main thread"] {
+            let (ring, _place) = row.ring();
+            let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+            let parent = Second::start(role, &ring);
+            let pid: u32 = parent.hear().parse().unwrap();
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            assert!(stat.contains(") Z "), "{stat}");
+            assert_lives(row, &ring, &receiver, pid);
+            assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
+            let message = receive_during(&mut receiver, || parent.say("send"));
+            assert_eq!(number_in(&message.unwrap()), 6, "{row}");
+            let producer = Pid::from_raw(pid as i32);
+            let end = receive_during(&mut receiver, || {
+                kill(producer, Signal::SIGKILL).unwrap();
+            });
+            assert_eq!(end, Err(RecvError::PeerDied), "{row} {role}");
+            assert_dead(row, &ring, &mut receiver);
+        }
+    });
 }
 
 #[test]
 fn a_child_of_fork_is_nobody_and_its_end_is_not_its_parents() {
-    for backing in Backing::ALL {
-        let (ring, _place) = backing.ring(4096);
+    for_each(rows(), |row| {
+        let (ring, _place) = row.ring();
         let mut receiver = ring.receiver().unwrap();
         let parent = Second::start("fork", &ring);
         parent.expect("its child has ended well");
-        assert_eq!(receiver.peer(), Peer::Alive, "{backing:?}");
-        let taken = ErrorKind::RoleTaken { pid: parent.pid() };
-        assert_eq!(ring.sender().unwrap_err().kind(), taken, "{backing:?}");
+        assert_lives(row, &ring, &receiver, parent.pid());
         for expected in [1, 2] {
             let message = receiver.recv_deadline(watchdog()).unwrap();
-            assert_eq!(number_in(&message), expected, "{backing:?}");
+            assert_eq!(number_in(&message), expected, "{row}");
         }
-        assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{backing:?}");
+        assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
         parent.say("end");
         let end = receiver.recv_deadline(watchdog());
-        assert_eq!(end, Err(RecvError::Closed), "{backing:?}");
+        assert_eq!(end, Err(RecvError::Closed), "{row}");
         parent.finish();
-    }
+    });
 }
 
 #[test]
 fn the_death_of_a_process_in_another_pid_namespace_is_noticed() {
-    for backing in [Backing::Shm, Backing::File, Backing::SysvKey] {
-        let (ring, _place) = backing.ring(4096);
+    for_each(rows(), |row| {
+        let (ring, _place) = row.ring();
         let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
-        let second = Second::start("start another in a pid namespace", &ring);
+        let second = Second::start("send in a pid namespace", &ring);
         let Ok(producer) = second.hear().parse() else {
-            println!("skipped: this user may not make a pid namespace");
-            return;
+            return println!("skipped: this user may not make a pid namespace");
         };
         second.say(3);
         second.expect("3");
         // As its own namespace counts.
-        let taken = ErrorKind::RoleTaken { pid: 1 };
-        assert_eq!(ring.sender().unwrap_err().kind(), taken, "{backing:?}");
+        assert_lives(row, &ring, &receiver, 1);
         for expected in 0..3 {
             assert_eq!(number_in(&receiver.try_recv().unwrap()), expected);
         }
-        let end = while_blocked(
-            Wait::Park,
-            || kill(Pid::from_raw(producer), Signal::SIGKILL).unwrap(),
-            || receiver.recv_deadline(watchdog()),
-        );
-        assert_eq!(end, Err(RecvError::PeerDied), "{backing:?}");
-        ring.sender().unwrap();
-    }
+        let end = receive_during(&mut receiver, || {
+            kill(Pid::from_raw(producer), Signal::SIGKILL).unwrap();
+        });
+        assert_eq!(end, Err(RecvError::PeerDied), "{row}");
+        assert_dead(row, &ring, &mut receiver);
+    });
+}
+
+/// And so, most likely, are the ids of its threads.
+#[test]
+fn the_dead_are_dead_though_their_pid_is_another_ones() {
+    for_each(rows(), |row| {
+        let (ring, _place) = row.ring();
+        let mut receiver = ring.receiver().unwrap();
+        let second = Second::start("reuse a pid in a namespace", &ring);
+        if second.hear().parse::<u32>().is_err() {
+            return println!("skipped: this user may not make a pid namespace");
+        }
+        if second.hear() != "another has its pid" {
+            return println!("skipped: this user may not choose a pid");
+        }
+        for expected in 0..2 {
+            assert_eq!(number_in(&receiver.try_recv().unwrap()), expected);
+        }
+        assert_dead(row, &ring, &mut receiver);
+    });
 }
 
 fn exec(first: &First) {
@@ -170,7 +273,60 @@ fn attach_in_a_thread(first: &First) {
     let mut sender = attaching.join().unwrap();
     first.say("its thread has ended");
     first.hear();
-    sender.send(&number(5)).unwrap();
+    let sending = std::thread::spawn(move || {
+        sender.send(&number(5)).unwrap();
+        sender
+    });
+    let _sender = sending.join().unwrap();
+    first.hear();
+}
+
+fn leave_a_handle_in_a_thread(first: &First) {
+    let ring = first.ring();
+    let attaching = std::thread::spawn(move || std::mem::forget(ring.sender().unwrap()));
+    attaching.join().unwrap();
+    first.say("its thread has ended");
+    first.hear();
+}
+
+/// In a child, whose main thread this is.
+fn end_the_main_thread(first: &First, attaches_before: bool) {
+    // SAFETY: the only other threads of this process, the test harness's, hold no lock now that the child
+    // needs: they sleep.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Parent { child } => {
+            let end = waitpid(child, None).unwrap();
+            assert_eq!(end, WaitStatus::Signaled(child, Signal::SIGKILL, false));
+        }
+        ForkResult::Child => {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
+            std::thread::scope(|scope| {
+                let (attached, may_end) = mpsc::channel();
+                scope.spawn(move || send_without_a_main_thread(first, attaches_before, attached));
+                let _ = may_end.recv();
+                // SAFETY: ends this thread, as pthread_exit does in the end; what it lent to the other one
+                // stays where it is.
+                unsafe { libc::syscall(libc::SYS_exit, 0) };
+            });
+        }
+    }
+}
+
+fn send_without_a_main_thread(first: &First, attaches_before: bool, attached: mpsc::Sender<()>) {
+    let attach = || first.ring().sender().unwrap();
+    let before = attaches_before.then(attach);
+    attached.send(()).unwrap();
+    let process = std::process::id();
+    while !std::fs::read_to_string(format!("/proc/{process}/stat"))
+        .unwrap()
+        .contains(") Z ")
+    {
+        std::thread::yield_now();
+    }
+    let mut sender = before.unwrap_or_else(attach);
+    first.say(process);
+    first.hear();
+    sender.send(&number(6)).unwrap();
     first.hear();
 }
 
@@ -225,15 +381,44 @@ fn fork_and_go_on(first: &First) {
     first.hear();
 }
 
-fn start_another_in_a_pid_namespace(first: &First) {
+/// Has another process play `role`, the first one of a namespace. It inherits the socket.
+fn in_a_pid_namespace(first: &First, role: &str) {
     match unshare(CloneFlags::CLONE_NEWPID) {
         Ok(()) => {}
         Err(Errno::EPERM) => return first.say("not permitted"),
         Err(errno) => panic!("{errno}"),
     }
-    // The first process of the namespace. It inherits the socket.
-    let mut other = command("send", first.address()).spawn().unwrap();
+    let mut other = command(role, first.address()).spawn().unwrap();
     first.say(other.id());
-    assert_eq!(other.wait().unwrap().signal(), Some(libc::SIGKILL));
+    let end = other.wait().unwrap();
     // A zombie no longer, but nobody needed to reap it.
+    assert!(
+        end.signal() == Some(libc::SIGKILL) || end.success(),
+        "{end}"
+    );
+}
+
+/// Another one on the test's ring dies, and one on another ring gets its pid.
+fn reuse_a_pid(first: &First) {
+    let ring = first.ring();
+    let victim = Second::start("send", &ring);
+    victim.say(2);
+    victim.expect("2");
+    victim.kill();
+    // As the namespace of who writes it counts.
+    let last = std::fs::write(
+        "/proc/sys/kernel/ns_last_pid",
+        (victim.pid() - 1).to_string(),
+    );
+    if last.is_err() {
+        return first.say("not permitted");
+    }
+    let (elsewhere, _place) = Backing::Memfd.ring(4096);
+    let _receiver = elsewhere.receiver().unwrap();
+    let other = Second::start("send", &elsewhere);
+    assert_eq!(other.pid(), victim.pid());
+    other.say(2);
+    other.expect("2");
+    first.say("another has its pid");
+    first.hear();
 }

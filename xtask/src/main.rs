@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod arguments;
+mod crashtest;
 mod fuzz;
 mod loom;
 mod miri;
@@ -17,8 +18,8 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         preemptions of a thread (default 5: seconds; 3: less than one; 10: minutes).
 
     cargo xtask miri [--seeds N]
-        The rings over heap memory under Miri, which reports undefined behaviour; then two threads on
-        one ring under N schedules (default 64: about ten minutes).
+        The rings over heap memory under Miri, which reports undefined behaviour; then threads on one
+        ring, of either shape, under N schedules (default 64: about a quarter of an hour).
 
     cargo xtask fuzz [--minutes N | --seconds N] [TARGET...]
         Coverage-guided fuzzing, each target (default: all in fuzz/) for N minutes (default 10). What
@@ -30,6 +31,23 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         hangs with it for 30 seconds, and for 20 times as long as the check takes without, has failed.
         Interleavings have up to N preemptions (default 3).
 
+    cargo xtask kill-matrix [--only PART,...] [--fast] [--modes kill,freeze,recover] [--every N] [--jobs N]
+        A process is stepped through each operation of each ring, in each state, and killed or frozen at
+        each instruction; survivors and successors work on, and an oracle judges. Hours; --fast takes a few
+        minutes.
+
+    cargo xtask death-latency [--kills N] [--rows PART,...] [--victims ...] [--fates ...] [--waits ...] [--json FILE]
+        How long survivors wait: from just before SIGKILL to the return of the next operation that
+        succeeds, over N kills in each case (default 2000), as p50, p99, p99.9 and maximum.
+
+    RINGWAY_FROZEN_SECONDS=60 cargo test --release --test stopped_under_load
+        One of several processes is stopped for so long while the others work, and nothing is lost.
+
+    cargo xtask soak [--minutes N] [--seed S] [--resume FILE] [--rows PART,...] [--rings N] [--hang SECONDS]
+        Many processes on many rings (4 at once) under random SIGKILL and SIGSTOP, for N minutes (default
+        60). Every message is accounted for, every ring audited, and nobody may stand still for longer
+        than that (default 60 s). With a FILE, the state is kept in it, also at Ctrl-C, and gone on from.
+
 What is missing (Miri, cargo-fuzz) is installed. The nightly toolchain must be there for both.";
 
 fn main() -> ExitCode {
@@ -40,6 +58,9 @@ fn main() -> ExitCode {
             "miri" => miri::run(rest),
             "fuzz" => fuzz::run(rest),
             "mutants" => mutants::run(rest),
+            "kill-matrix" => crashtest::run("matrix", rest),
+            "death-latency" => crashtest::run("latency", rest),
+            "soak" => crashtest::run("soak", rest),
             "help" | "--help" | "-h" => {
                 println!("{USAGE}");
                 return ExitCode::SUCCESS;

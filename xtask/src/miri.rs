@@ -23,11 +23,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             "layout::",
             "region::",
             "stream::",
-            "--skip=stream::tests::threads",
+            "cell::",
+            "--skip=tests::threads",
         ],
     )?;
     let many = format!("-Zmiri-many-seeds=0..{}", seeds.unwrap_or(64).max(1));
-    test(&many, &["stream::tests::threads"])
+    test(&many, &["tests::threads"])
 }
 
 fn test(flags: &str, filters: &[&str]) -> Result<(), String> {

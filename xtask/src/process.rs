@@ -1,5 +1,6 @@
 //! Running other programs, each of which is shown first.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,6 +51,13 @@ pub(crate) fn output(mut command: Command) -> Result<String, String> {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => Err(format!("{shown}: {}", output.status)),
     }
+}
+
+/// Shows the command, and becomes it. Returns only if that fails.
+pub(crate) fn become_it(mut command: Command) -> Result<(), String> {
+    let shown = shown(&command);
+    println!("$ {shown}");
+    Err(format!("{shown}: {}", command.exec()))
 }
 
 /// Runs `install` if `probe` fails.

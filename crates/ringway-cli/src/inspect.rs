@@ -24,6 +24,8 @@ struct RingJson {
     received: u64,
     when_full: &'static str,
     overwritten: u64,
+    /// Records of the dead that others put in order.
+    repaired: u64,
     producers_ever: u64,
     producer_closed: bool,
     consumer_closed: bool,
@@ -54,6 +56,7 @@ impl From<&Stat> for RingJson {
             received: stat.received,
             when_full: policy(stat),
             overwritten: stat.overwritten,
+            repaired: stat.repaired,
             producers_ever: stat.producers_ever,
             producer_closed: stat.producer_closed,
             consumer_closed: stat.consumer_closed,
@@ -117,6 +120,7 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
         field(role.name(), state(&stat, role));
     }
     field("ever", format!("{} producers", stat.producers_ever));
+    field("repaired", format!("{} records of the dead", stat.repaired));
     if !stat.participants.is_empty() {
         text.push('\n');
         text.push_str(&participants(&stat.participants));
@@ -150,7 +154,7 @@ fn participants(participants: &[ParticipantStat]) -> String {
             time(participant.attached_ns),
         ]
     });
-    table(head, &[1, 3], rows)
+    output::table(head, &[1, 3], rows)
 }
 
 /// Lists rings.
@@ -236,42 +240,7 @@ fn rings(stats: &[Stat]) -> String {
             state(stat, Role::Consumer),
         ]
     });
-    table(head, &[3, 4, 5, 6], rows)
-}
-
-/// Columns under their heads; those of numbers to the right.
-fn table<const N: usize>(
-    head: [&str; N],
-    numbers: &[usize],
-    rows: impl Iterator<Item = [String; N]>,
-) -> String {
-    let rows: Vec<_> = std::iter::once(head.map(str::to_owned))
-        .chain(rows)
-        .collect();
-    let widths: Vec<usize> = (0..N)
-        .map(|column| {
-            rows.iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let width = *width;
-            // Writing to a string cannot fail.
-            let _ = if numbers.contains(&column) {
-                write!(line, "{cell:>width$}  ")
-            } else {
-                write!(line, "{cell:<width$}  ")
-            };
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    output::table(head, &[3, 4, 5, 6], rows)
 }
 
 /// Who plays `role`, in a few words.

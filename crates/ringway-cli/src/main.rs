@@ -7,8 +7,10 @@ mod cli;
 mod cores;
 mod create;
 mod demo;
+mod doctor;
 mod failure;
 mod framing;
+mod gc;
 mod inspect;
 mod latency;
 mod output;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         Command::Ls(args) => inspect::ls(&args),
         Command::Stat(args) => inspect::stat(&args),
         Command::Rm(args) => rm::run(&args),
+        Command::Gc(args) => gc::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::BenchWorker(args) => bench::worker::run(&args),
         Command::DemoWorker(args) => demo::worker::run(&args),
     };

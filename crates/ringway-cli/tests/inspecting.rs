@@ -202,7 +202,7 @@ fn rm_leaves_alone_what_is_no_ring() {
 #[test]
 fn every_command_has_help_with_its_statuses() {
     for name in [
-        "bench", "create", "demo", "send", "recv", "ls", "stat", "rm",
+        "bench", "create", "demo", "send", "recv", "ls", "stat", "rm", "gc", "doctor",
     ] {
         let output = run([name, "--help"]);
         assert_status(&output, 0);

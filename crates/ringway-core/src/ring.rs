@@ -91,6 +91,7 @@ impl Ring {
     /// # Errors
     /// [`ErrorKind::RoleTaken`] if live processes hold all of its producers' places,
     /// [`ErrorKind::Closed`] if the ring has place for one producer and one has closed it,
+    /// [`ErrorKind::NotFound`] if a collector ([`Gc`](crate::Gc)) has removed the ring since it was opened,
     /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
     /// child of `fork` that inherited the ring.
     pub fn sender(&self) -> Result<Sender, Error> {
@@ -118,6 +119,7 @@ impl Ring {
     ///
     /// # Errors
     /// [`ErrorKind::RoleTaken`] if live processes hold all of its consumers' places,
+    /// [`ErrorKind::NotFound`] if a collector ([`Gc`](crate::Gc)) has removed the ring since it was opened,
     /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
     /// child of `fork` that inherited the ring.
     pub fn receiver(&self) -> Result<Receiver, Error> {

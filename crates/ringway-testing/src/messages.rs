@@ -41,7 +41,25 @@ pub fn number_in(message: &[u8]) -> u64 {
 /// both, and all its other bytes and its length follow from them. Mostly short, some around the borders
 /// of cells of 128 bytes, some several cells long, seldom the longest.
 pub fn signed(who: u32, number: u64, max: usize) -> Vec<u8> {
-    let seed = mix(u64::from(who) << 40 ^ number);
+    let mut bytes = Vec::new();
+    sign(&mut bytes, who, number, max);
+    bytes
+}
+
+/// Makes `bytes` the message that [`signed`] returns.
+pub fn sign(bytes: &mut Vec<u8>, who: u32, number: u64, max: usize) {
+    let seed = signature_seed(who, number);
+    let len = signed_len(who, number, max);
+    bytes.clear();
+    bytes.extend((0..len.div_ceil(8) as u64).flat_map(|word| mix(seed ^ word).to_le_bytes()));
+    bytes.truncate(len);
+    bytes[..4].copy_from_slice(&who.to_le_bytes());
+    bytes[4..SIGNATURE_LEN].copy_from_slice(&number.to_le_bytes());
+}
+
+/// Bytes of the message that [`signed`] returns.
+pub fn signed_len(who: u32, number: u64, max: usize) -> usize {
+    let seed = signature_seed(who, number);
     let some = (seed >> 32) as usize;
     let len = match seed % 64 {
         0..8 => 128 * (1 + some % 3) - 24 + some % 16,
@@ -49,29 +67,40 @@ pub fn signed(who: u32, number: u64, max: usize) -> Vec<u8> {
         12 if seed >> 60 == 0 => max - some % 2,
         _ => some % 64,
     };
-    let mut bytes: Vec<u8> = (0..len.clamp(SIGNATURE_LEN, max) as u64)
-        .map(|at| mix(seed ^ (at / 8)).to_le_bytes()[(at % 8) as usize])
-        .collect();
-    bytes[..4].copy_from_slice(&who.to_le_bytes());
-    bytes[4..SIGNATURE_LEN].copy_from_slice(&number.to_le_bytes());
-    bytes
+    len.clamp(SIGNATURE_LEN, max)
 }
 
-const SIGNATURE_LEN: usize = 12;
+fn signature_seed(who: u32, number: u64) -> u64 {
+    mix(u64::from(who) << 40 ^ number)
+}
+
+/// Bytes that say who sent a message, and its number.
+pub const SIGNATURE_LEN: usize = 12;
 
 /// Who sent this message, and its number. It must be whole.
 #[track_caller]
 pub fn signature(message: &[u8], max: usize) -> (u32, u64) {
-    assert!(message.len() >= SIGNATURE_LEN, "torn: {message:?}");
-    let (who, number) = message[..SIGNATURE_LEN].split_at(4);
-    let who = u32::from_le_bytes(who.try_into().unwrap());
-    let number = number_in(number);
+    let Some((who, number)) = claimed_signature(message) else {
+        panic!("torn: {message:?}")
+    };
     assert!(
-        message == signed(who, number, max),
+        is_signed(message, max),
         "torn: message {number} of {who} with {} bytes",
         message.len()
     );
     (who, number)
+}
+
+/// Who sent this message, and its number, as its first bytes say. `None` if it is too short.
+pub fn claimed_signature(message: &[u8]) -> Option<(u32, u64)> {
+    let (who, rest) = message.split_first_chunk()?;
+    let number = rest.first_chunk()?;
+    Some((u32::from_le_bytes(*who), u64::from_le_bytes(*number)))
+}
+
+/// Whether this is a whole message that [`signed`] returns.
+pub fn is_signed(message: &[u8], max: usize) -> bool {
+    claimed_signature(message).is_some_and(|(who, number)| message == signed(who, number, max))
 }
 
 /// Random numbers, the same in each run.

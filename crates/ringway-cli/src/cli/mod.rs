@@ -37,7 +37,8 @@ Exit status:
 Try it:
   ringway demo
   seq 1000000 | ringway send shm:numbers --create &
-  ringway recv shm:numbers --wait 5s --unlink | tail -1";
+  ringway recv shm:numbers --wait 5s --unlink | tail -1
+  ringway doctor";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Ls(LsArgs),
     Stat(StatArgs),
     Rm(RmArgs),
+    Gc(GcArgs),
+    Doctor(DoctorArgs),
     Bench(BenchArgs),
     /// The other process of a bench
     #[command(hide = true)]
@@ -361,6 +364,68 @@ Exit status:
 Examples:
   ringway rm shm:log
   ringway rm --force sysv:0x52494e47";
+
+/// Remove what dead processes left behind
+///
+/// Removes rings that somebody held when he died and that nobody alive has open, segments that were never
+/// finished, and semaphore sets and message queues without a ring. What anybody uses, what was left in
+/// order, what others made and what this user may not remove stays. A ring with messages that nobody has
+/// received stays too, and is shown.
+///
+/// Without addresses it looks at all shm: and sysv: rings of this machine.
+#[derive(Args, Debug)]
+#[command(after_help = GC_HELP)]
+pub(crate) struct GcArgs {
+    /// Look at these rings only; file: rings are found in no other way
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    pub(crate) addresses: Vec<Address>,
+
+    /// Change nothing, and show what would be removed
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    /// Remove rings in which messages wait, too
+    #[arg(long)]
+    pub(crate) undelivered: bool,
+
+    /// Write an object as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const GC_HELP: &str = "\
+Exit status:
+  0  done, even if there was nothing to remove
+  1  nothing is at a given ADDRESS
+  2  an error: something could not be looked at or removed
+
+Examples:
+  ringway gc --dry-run
+  ringway gc
+  ringway gc --undelivered shm:log file:/var/lib/jobs.ring
+  ringway gc --json | jq -r '.objects[] | select(.fate == \"kept\") | .name'";
+
+/// Check whether this machine is fit for rings, and show its limits
+///
+/// Looks at the kernel, the memory, the limits of this process and of the machine, and at what dead
+/// processes left behind. Changes nothing.
+#[derive(Args, Debug)]
+#[command(after_help = DOCTOR_HELP)]
+pub(crate) struct DoctorArgs {
+    /// Write an array of objects as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const DOCTOR_HELP: &str = "\
+Exit status:
+  0  all is well, or there are only warnings
+  1  there are problems: some kinds of rings do not work here
+  2  an error
+
+Examples:
+  ringway doctor
+  ringway doctor --json | jq '.[] | select(.verdict != \"ok\")'";
 
 /// Measure a ring against the raw limit of this machine
 ///

@@ -6,55 +6,115 @@ use std::sync::atomic::Ordering;
 use super::consumer::Consumer;
 use super::member::{Member, Refused, Seat};
 use super::producer::Producer;
-use super::{Cells, Rivals, new_word};
+use super::{Cells, Rivals};
+use crate::layout::cell::Word;
+use crate::layout::control::{CLAIM_HINT, HEAD, TAKE_HINT};
 use crate::layout::participant::{ASLEEP, AWAKE, CLOSED, EPOCH, LIVENESS, Role, slot_offset};
 use crate::layout::{Geometry, Kind, Shape};
 use crate::region::Region;
 use crate::region::memory::{Heap, Memory};
-use crate::sync::Primitives;
+use crate::sync::scripted::{Script, Scripted};
+use crate::sync::{Bell, Lock, Primitives};
 use crate::sys::futex::{OWNER_DIED, WAITERS};
 
 /// The ring's key: no payload of a test decodes to a word under it.
 pub(crate) const KEY: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What a live holder's liveness word is.
-const HELD: u32 = WAITERS | 1;
+pub(crate) const HELD: u32 = WAITERS | 1;
+/// What that of one that died is.
+pub(crate) const DEAD: u32 = WAITERS | OWNER_DIED;
+
+/// What a ring is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Who takes part.
+    pub kind: Kind,
+    /// Participants in every role that the kind has many of.
+    pub each: u32,
+    /// How many cells.
+    pub cells: u64,
+    /// Bytes of a cell.
+    pub cell_len: u32,
+    /// How often the ring has been used up before.
+    pub lap: u64,
+    /// Whether the oldest message makes room for a new one.
+    pub overwrite: bool,
+    /// Whether a lock excludes the participants from each other.
+    pub lock: bool,
+    /// Whether each participant sleeps on a bell of its own.
+    pub bell: bool,
+    /// Whether the dead are certain to be done, so that the living store where they own.
+    pub settles: bool,
+}
+
+/// How a participant leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// In order, and nobody of its role shall be waited for.
+    Closing,
+    /// In order.
+    Silently,
+    /// By death.
+    Dying,
+}
 
 /// A ring, and what its participants are.
 #[derive(Clone, Debug)]
 pub(crate) struct HeapCells {
     heap: Arc<Heap>,
-    kind: Kind,
     geometry: Geometry,
-    cell_len: u32,
-    overwrite: bool,
+    pub(crate) setup: Setup,
+    /// What the lock and the bells answer.
+    pub(crate) script: Arc<Script>,
 }
 
 impl HeapCells {
-    /// An empty ring with `each` slots in every role that the kind has many of. `None` if there is no such
-    /// ring, or no memory.
-    pub(crate) fn new(kind: Kind, each: u32, cells: u64, cell_len: u32) -> Option<Self> {
-        let capacity = cells.checked_mul(cell_len.into())?;
-        let participants = kind.participants(each)?;
-        let geometry = Geometry::new(kind, Shape::Cells(cell_len), participants, capacity)?;
+    /// An empty ring. `None` if there is no such ring, or no memory.
+    pub(crate) fn of(setup: Setup) -> Option<Self> {
+        let Setup { cells, lap, .. } = setup;
+        let capacity = cells.checked_mul(setup.cell_len.into())?;
+        let participants = setup.kind.participants(setup.each)?;
+        let shape = Shape::Cells(setup.cell_len);
+        let geometry = Geometry::new(setup.kind, shape, participants, capacity)?;
         let heap = Heap::new(geometry)?;
         let region = heap.region();
         for cell in 0..cells {
-            let position = cell * u64::from(cell_len);
-            region.store_word(position, new_word(KEY), Ordering::Relaxed);
+            let position = cell * u64::from(setup.cell_len);
+            let word = Word::free(lap).encode(KEY);
+            region.store_word(position, word, Ordering::Relaxed);
+        }
+        for place in [HEAD, CLAIM_HINT, TAKE_HINT] {
+            region.store64(place, lap.checked_mul(cells)?, Ordering::Relaxed);
         }
         Some(Self {
             heap,
-            kind,
             geometry,
+            setup,
+            script: Arc::default(),
+        })
+    }
+
+    /// An empty ring of sync futex.
+    #[cfg(test)]
+    pub(crate) fn new(kind: Kind, each: u32, cells: u64, cell_len: u32) -> Option<Self> {
+        Self::of(Setup {
+            kind,
+            each,
+            cells,
             cell_len,
+            lap: 0,
             overwrite: false,
+            lock: false,
+            bell: false,
+            settles: false,
         })
     }
 
     /// The same ring, whose producers overwrite the oldest message.
+    #[cfg(test)]
     pub(crate) fn overwriting(mut self) -> Self {
-        self.overwrite = true;
+        self.setup.overwrite = true;
         self
     }
 
@@ -88,34 +148,85 @@ impl HeapCells {
             producers: self.geometry.slots(Role::Producer),
             consumers: self.geometry.slots(Role::Consumer),
         };
+        let Setup { kind, lock, .. } = self.setup;
         let rivals = Rivals {
-            claim: self.kind.allows_many(Role::Producer),
-            take: self.kind.allows_many(Role::Consumer) || self.overwrite,
-            locked: false,
+            claim: kind.allows_many(Role::Producer),
+            take: kind.allows_many(Role::Consumer) || self.setup.overwrite,
+            locked: lock,
         };
+        let scripted = || Scripted(Arc::clone(&self.script));
         let primitives = Primitives {
-            lock: None,
-            bell: None,
+            lock: lock.then(|| Box::new(scripted()) as Box<dyn Lock>),
+            bell: self
+                .setup
+                .bell
+                .then(|| Arc::new(scripted()) as Arc<dyn Bell>),
         };
-        Member::new(
-            Cells::new(region, self.cell_len, KEY, rivals),
-            seat,
-            primitives,
-        )
+        let cells = Cells::new(region, self.setup.cell_len, KEY, rivals);
+        Member::new(cells, seat, primitives)
     }
 
+    /// The next producer over any region.
+    pub(crate) fn produce<R: Region>(&self, region: R, nth: u32) -> Result<Producer<R>, Refused> {
+        let member = self.attach(region, Role::Producer, nth);
+        Producer::join(member, self.setup.overwrite)
+    }
+
+    /// The next consumer over any region.
+    pub(crate) fn consume<R: Region>(&self, region: R, nth: u32) -> Result<Consumer<R>, Refused> {
+        Consumer::join(self.attach(region, Role::Consumer, nth))
+    }
+
+    #[cfg(test)]
     pub(crate) fn producer(&self, nth: u32) -> Result<Producer<Memory>, Refused> {
-        let member = self.attach(self.region(), Role::Producer, nth);
-        Producer::join(member, self.overwrite)
+        self.produce(self.region(), nth)
     }
 
+    #[cfg(test)]
     pub(crate) fn consumer(&self, nth: u32) -> Result<Consumer<Memory>, Refused> {
-        Consumer::join(self.attach(self.region(), Role::Consumer, nth))
+        self.consume(self.region(), nth)
     }
 
-    /// The holder of the slot dies. Its handle is not to be used again.
+    /// A producer leaves as its handle would, or dies.
+    pub(crate) fn part_producer<R: Region>(
+        &self,
+        producer: &mut Producer<R>,
+        nth: u32,
+        leaving: Leaving,
+    ) {
+        if leaving == Leaving::Dying {
+            return self.kill(Role::Producer, nth);
+        }
+        producer.abort();
+        if leaving == Leaving::Closing {
+            producer.close();
+        }
+        self.detach(Role::Producer, nth);
+        producer.member.announce(Role::Producer);
+    }
+
+    /// A consumer leaves as its handle would, or dies.
+    pub(crate) fn part_consumer<R: Region>(
+        &self,
+        consumer: &mut Consumer<R>,
+        nth: u32,
+        leaving: Leaving,
+    ) {
+        if leaving == Leaving::Dying {
+            return self.kill(Role::Consumer, nth);
+        }
+        consumer.give_back();
+        if leaving == Leaving::Closing {
+            consumer.close();
+        }
+        self.detach(Role::Consumer, nth);
+        consumer.member.announce(Role::Consumer);
+    }
+
+    /// The holder of the slot dies, perhaps with the lock. Its handle is not to be used again.
     pub(crate) fn kill(&self, role: Role, nth: u32) {
-        self.leave(role, nth, OWNER_DIED | WAITERS);
+        self.script.die();
+        self.leave(role, nth, DEAD);
     }
 
     /// The holder of the slot leaves. Its handle is not to be used again.

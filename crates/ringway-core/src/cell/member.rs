@@ -88,7 +88,7 @@ pub(crate) struct Member<R> {
     witness: u32,
     /// Messages ever sent or released in this slot.
     pub(super) messages: u64,
-    pub(super) corrupt: bool,
+    pub(crate) corrupt: bool,
     /// Until when the present wait may last, its getting of the lock included.
     deadline: Option<Instant>,
 }
@@ -371,13 +371,19 @@ impl<R: Region> Member<R> {
         terms.wait(self, Self::is_unblocked)
     }
 
-    /// Whether it is worth looking again.
+    /// Whether what blocked this participant is not there any more.
     #[inline]
-    pub(super) fn is_unblocked(&mut self, look: Look) -> bool {
+    pub(super) fn obstacle_changed(&self) -> bool {
         let (cell, seen) = self.obstacle;
         let position = self.cells.position(cell);
         // Relaxed: a reason to look, nothing more.
         self.region().load_word(position, Ordering::Relaxed) != seen
+    }
+
+    /// Whether it is worth looking again.
+    #[inline]
+    pub(super) fn is_unblocked(&mut self, look: Look) -> bool {
+        self.obstacle_changed()
             || self.consumers_changed()
             || self.corrupt
             || look == Look::Last && self.tend(self.deadline) != Ok(false)

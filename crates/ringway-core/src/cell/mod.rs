@@ -68,10 +68,12 @@
 //! of the dead is used again, [`settle`](Region::settle) makes sure that they are done.
 
 pub(crate) mod consumer;
-#[cfg(all(test, not(loom)))]
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
 pub(crate) mod heap;
 pub(crate) mod member;
 pub(crate) mod producer;
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) mod queue;
 mod repair;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::member::{Member, Refused};
 use super::{Cells, Seen};
 use crate::layout::cell::{State, Word};
-use crate::layout::participant::Role;
+use crate::layout::participant::{REPAIRED, Role};
 use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::stream::Corrupt;
@@ -29,7 +29,11 @@ impl<R: Region> Member<R> {
             Role::Consumer => self.tend_until(self.cursor),
         };
         self.leave();
-        tended.map_err(|Corrupt| Refused::Corrupt)
+        // Who gets the lock after a death has repaired all before anything was tended here.
+        match tended {
+            Ok(tended) => Ok(tended || self.obstacle_changed()),
+            Err(Corrupt) => Err(Refused::Corrupt),
+        }
     }
 
     /// Repairs the whole ring, as one who attaches or gets the lock of a dead holder does.
@@ -122,20 +126,23 @@ impl<R: Region> Member<R> {
             State::Freeing if planted::is(Bug::FreeingNotRepaired) => Ok(false),
             State::Claimed | State::Taken | State::Freeing if self.is_dead(word.owner) => {
                 self.region().settle();
-                match word.state {
+                let changed = match word.state {
                     State::Taken => {
-                        self.cells.give_back(cell, word, stored)?;
+                        let given = self.cells.give_back(cell, word, stored)?;
                         self.announce(Role::Consumer);
+                        given
                     }
                     State::Claimed => {
                         let aborted = word.become_nobodys(State::Aborted);
-                        self.cells.change(cell, stored, aborted);
+                        let aborted = self.cells.change(cell, stored, aborted);
                         // Those who waited for it look again.
                         self.announce(Role::Consumer);
+                        aborted
                     }
-                    _ => {
-                        self.free_unread(cell, word, stored);
-                    }
+                    _ => self.free_unread(cell, word, stored),
+                };
+                if changed {
+                    self.add(REPAIRED, 1);
                 }
                 Ok(true)
             }
@@ -157,24 +164,23 @@ impl<R: Region> Member<R> {
 
 impl<R: Region> Cells<R> {
     /// Gives the records of a taken run back: all but the first, then the first, whose word shows what is
-    /// done. Whoever owns the run calls this, or one who found its owner dead.
-    pub(super) fn give_back(&self, cell: u64, run: Word, stored: u64) -> Result<(), Corrupt> {
+    /// done. Whoever owns the run calls this, or one who found its owner dead. Whether it was done by this.
+    pub(super) fn give_back(&self, cell: u64, run: Word, stored: u64) -> Result<bool, Corrupt> {
         let end = cell + run.extent;
         if planted::is(Bug::FirstRecordReturnedFirst) {
             let first = u64::from(self.description(cell, run.extent)?.extent);
             let returned = run.become_nobodys(State::Returned).with_extent(first);
-            self.change(cell, stored, returned);
-            return self.return_records(cell + first, end);
+            let changed = self.change(cell, stored, returned);
+            return self.return_records(cell + first, end).map(|()| changed);
         }
         let given = self.give_back_behind(cell, end);
         if self.load(cell) != stored {
             // Somebody else has done it; what was found behind may be in use again.
-            return Ok(());
+            return Ok(false);
         }
         let extent = given?;
         let returned = run.become_nobodys(State::Returned).with_extent(extent);
-        self.change(cell, stored, returned);
-        Ok(())
+        Ok(self.change(cell, stored, returned))
     }
 
     /// Gives back all records of the run but the first; returns that one's extent.

@@ -23,7 +23,9 @@
 //! | 128 | 4 | creation lock: a liveness word of whoever initialises |
 //! | 132 | 4 | zero |
 //! | 136 | 4 | sysv-sem: id of the semaphore set, plus 1; else zero |
-//! | 140 | 116 | zero |
+//! | 140 | 4 | zero |
+//! | 144 | 8 | retirement: whether the ring may be attached to ([`crate::segment::retire`]) |
+//! | 152 | 104 | zero |
 
 use super::control::CONTROL_OFFSET;
 use super::participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
@@ -39,6 +41,8 @@ pub(crate) const BOOT_ID_OFFSET: usize = 112;
 pub(crate) const CREATION_LOCK_OFFSET: usize = 128;
 /// Offset of the semaphore set's id plus 1, a 32-bit word. Whoever makes the set writes it.
 pub(crate) const SEMAPHORES_OFFSET: usize = 136;
+/// Offset of the 64-bit word that says whether the ring is retired.
+pub(crate) const RETIREMENT_OFFSET: usize = 144;
 
 /// What the first eight bytes of a finished segment hold.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"RINGWAY\n");
@@ -181,6 +185,30 @@ impl Header {
             overwrite,
             boot_id: array(bytes, BOOT_ID_OFFSET),
         })
+    }
+}
+
+impl Header {
+    /// The nonce in the bytes of a header, finished or not.
+    pub(crate) fn nonce_in(bytes: &[u8; HEADER_LEN]) -> [u8; 16] {
+        array(bytes, 32)
+    }
+
+    /// Whether `bytes`, in a segment of `segment_len` bytes, can be what a creator of this version that has
+    /// not finished has written.
+    pub(crate) fn may_become(bytes: &[u8; HEADER_LEN], segment_len: u64) -> bool {
+        let zero_or = |at: usize, width: usize, value: u64| {
+            let mut field = [0; 8];
+            field[..width].copy_from_slice(&bytes[at..at + width]);
+            [0, value].contains(&u64::from_le_bytes(field))
+        };
+        zero_or(MAGIC_OFFSET, 8, 0)
+            && zero_or(8, 4, LAYOUT_VERSION.into())
+            && zero_or(16, 8, abi_fingerprint())
+            && zero_or(56, 8, segment_len)
+            && zero_or(64, 8, PARTICIPANTS_OFFSET as u64)
+            && zero_or(80, 8, CONTROL_OFFSET as u64)
+            && super::is_length_of_a_ring(segment_len)
     }
 }
 

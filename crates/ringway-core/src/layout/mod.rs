@@ -287,3 +287,11 @@ impl Geometry {
         self.data_offset + self.capacity
     }
 }
+
+/// Whether a segment of some ring has so many bytes.
+pub(crate) fn is_length_of_a_ring(len: u64) -> bool {
+    let last = participant::slot_offset(MAX_PARTICIPANTS) as u64;
+    (1..=last.div_ceil(DATA_ALIGN))
+        .filter_map(|pages| len.checked_sub(pages * DATA_ALIGN))
+        .any(|rest| rest.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&rest))
+}

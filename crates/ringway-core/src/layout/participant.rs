@@ -14,11 +14,14 @@
 //! | 48 | 8 | messages that the slot's holders ever sent or released |
 //! | 56 | 8 | messages that they ever overwrote |
 //! | 64 | 32 | posix-sem: the semaphore (`sem_t`) that the holder sleeps on |
-//! | 96 | 32 | zero |
+//! | 96 | 4 | deaths of holders that watchers have noted |
+//! | 100 | 4 | zero |
+//! | 104 | 8 | records of the dead that holders of this slot put in order |
+//! | 112 | 16 | zero |
 //!
 //! Slots belong to roles: first come the producers' slots, then the consumers'. So taking a role and
-//! being seen to live is one compare-and-swap. The fields from 40 on are those of cell rings; a stream
-//! ring leaves them zero.
+//! being seen to live is one compare-and-swap. The fields from 40 to 100 are those of cell rings; a
+//! stream ring leaves them zero.
 
 use super::LINE;
 
@@ -43,6 +46,11 @@ pub(crate) const OVERWRITTEN: usize = 56;
 pub(crate) const SEMAPHORE: usize = 64;
 /// Bytes kept for the semaphore.
 pub(crate) const SEMAPHORE_LEN: usize = 32;
+/// How many deaths watchers have noted, see [`crate::liveness::watcher`].
+pub(crate) const DEATHS: usize = SEMAPHORE + SEMAPHORE_LEN;
+
+/// Also in stream rings.
+pub(crate) const REPAIRED: usize = 104;
 
 /// What [`ASLEEP`] says.
 pub(crate) const AWAKE: u32 = 0;

@@ -8,6 +8,7 @@
 //! | 0 | nobody, or left in order |
 //! | tid + WAITERS | held by the process that has a [keeper](keeper) or watcher with this thread id |
 //! | OWNER_DIED + WAITERS | the holder died (or called exec) without leaving |
+//! | the same + a number | the same, and a [watcher](watcher) has noted it |
 //!
 //! WAITERS is set from the start, so that the kernel wakes a sleeper on the word when it marks it. The
 //! kernel wakes one; who sees a death passes the wake on. In a stream ring the peer sleeps on the word; in

@@ -16,6 +16,7 @@ use crate::layout::participant::{
 };
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
+use crate::segment::retire::{self, Retired};
 use crate::sys::now_ns;
 
 /// How often a slot that changes under our eyes is looked at again. Each time somebody else has taken
@@ -59,7 +60,7 @@ impl Participant {
             role,
             slots,
             closing_is_final,
-            ..
+            watches,
         } = place;
         let liveness = |slot| {
             let word = map.word32(slot_offset(slot) + LIVENESS)?;
@@ -83,9 +84,14 @@ impl Participant {
             }
             match hand.take(map, offset + LIVENESS, found) {
                 Ok(claim) => {
+                    // Before anything else is written: a ring that is retired is nobody's.
+                    retire::admit(map).map_err(|Retired| attempt.retired())?;
                     let died = Liveness::of(found) == Liveness::Dead;
                     if died {
                         settle();
+                    }
+                    if watches {
+                        watcher::count_in(map, role);
                     }
                     if closing_is_final
                         && !died

@@ -1,13 +1,15 @@
 //! The seam between the ring algorithms and memory.
 //!
 //! The algorithms in [`crate::stream`], [`crate::cell`] and [`crate::wait`] are written once, over [`Region`]. The same
-//! code runs on a mapping (production), on the heap (unit tests, property tests, Miri, fuzzing), on a
-//! region that lies at every read (hostile-peer tests), and under loom. loom's atomics cannot be laid
-//! over a mapping, so a region gives operations, not references.
+//! code runs on a mapping (production), on the heap (unit tests, property tests, Miri, fuzzing), on
+//! regions that lie at every read or are written to between any two accesses (hostile peers), and under
+//! loom. loom's atomics cannot be laid over a mapping, so a region gives operations, not references.
 
 pub(crate) mod copy;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod liar;
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) mod meddled;
 pub(crate) mod memory;
 #[cfg(all(loom, test))]
 pub(crate) mod model;

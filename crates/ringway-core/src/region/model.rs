@@ -16,7 +16,7 @@ use crate::layout::control::{
     SPACE_EVENT, TAIL, TAKE_HINT,
 };
 use crate::layout::participant::{
-    ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, slot_offset,
+    ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SLOT_LEN, slot_offset,
 };
 use crate::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};
@@ -68,7 +68,7 @@ impl Words {
                 .collect(),
             data: data.iter().map(|&word| AtomicU64::new(word)).collect(),
             races: data.iter().map(|_| UnsafeCell::new(())).collect(),
-            is_watched: !counters.is_empty(),
+            is_watched: counters.contains(&(slot_offset(0) + MESSAGES)),
         }
     }
 }
@@ -143,7 +143,8 @@ impl Model {
             .concat();
         let control64 = [TAIL, SENT, HEAD, RECEIVED];
         let data = vec![0; capacity / 8];
-        Self::over(Words::new(&control32, &control64, &[], &data))
+        let counters = [0, 1].map(|slot| slot_offset(slot) + REPAIRED);
+        Self::over(Words::new(&control32, &control64, &counters, &data))
     }
 
     /// A cell ring with so many slots to which nobody is attached. Each cell's word is `free`.
@@ -163,7 +164,7 @@ impl Model {
         ]);
         let mut control64 = in_slots(&[EPOCH]);
         control64.extend([HEAD, CLAIM_HINT, TAKE_HINT]);
-        let counters = in_slots(&[MESSAGES, OVERWRITTEN]);
+        let counters = in_slots(&[MESSAGES, OVERWRITTEN, REPAIRED]);
         let mut cell = vec![0; cell_len as usize / 8];
         cell[0] = free;
         let data = cell.repeat(cells);
@@ -283,7 +284,10 @@ impl Region for Model {
     }
 
     fn store64(&self, offset: usize, value: u64, order: Ordering) {
-        self.live();
+        // That one is for observers, and no step of a repair.
+        if offset % SLOT_LEN != slot_offset(0) % SLOT_LEN + REPAIRED {
+            self.live();
+        }
         match self.words.counters.get(&offset) {
             Some(counter) => counter.store(value, order),
             None => self.words.control64[&offset].store(value, order),

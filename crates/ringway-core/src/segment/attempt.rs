@@ -29,6 +29,13 @@ impl<'a> Attempt<'a> {
             .remedy("remove the ring and create it again, or use another address")
     }
 
+    /// A collector found the ring abandoned, before this process attached.
+    pub(crate) fn retired(self) -> Error {
+        let problem = "it was removed: all that had held it had died";
+        self.error(ErrorKind::NotFound, problem)
+            .remedy("open it again so that it is created if need be")
+    }
+
     pub(crate) fn error(self, kind: ErrorKind, problem: impl Into<String>) -> Error {
         Error::new(kind, self.action, self.address, problem)
     }
@@ -95,7 +102,7 @@ impl<'a> Attempt<'a> {
             .remedy("if that user is to be trusted, allow any owner when opening")
     }
 
-    pub(super) fn timed_out(self, problem: impl Into<String>) -> Error {
+    pub(crate) fn timed_out(self, problem: impl Into<String>) -> Error {
         self.error(ErrorKind::TimedOut, problem)
             .remedy("see whether the creator runs, or wait longer")
     }

@@ -4,10 +4,8 @@
 use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::stat::fstat;
 
 use crate::error::Error;
@@ -17,14 +15,11 @@ use crate::sync;
 
 use super::Access;
 use super::attempt::Attempt;
-use super::deadline::Deadline;
+use super::lock::Sole;
 use super::map::Map;
 
 /// What rings have that cannot outlive a boot.
 pub(super) const NONE: [u8; 16] = [0; 16];
-
-/// How long another process may take to renew a ring: it writes a few hundred words.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The id of this boot, read once per process.
 pub(super) fn current(attempt: Attempt<'_>) -> Result<[u8; 16], Error> {
@@ -68,10 +63,8 @@ pub(super) fn renew(
         return Ok(());
     }
     let stat = fstat(file).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
-    lock(attempt, file)?;
-    let result = renew_locked(attempt, map, header, current, Access::of_file(&stat));
-    unlock(file);
-    result
+    let _lock = Sole::take(attempt, file)?;
+    renew_locked(attempt, map, header, current, Access::of_file(&stat))
 }
 
 fn renew_locked(
@@ -108,38 +101,4 @@ fn renew_locked(
     }
     header.boot_id = current;
     Ok(())
-}
-
-/// Takes the lock, or gives up: whoever may write the file could hold it for ever.
-fn lock(attempt: Attempt<'_>, file: BorrowedFd<'_>) -> Result<(), Error> {
-    let deadline = Deadline::after(PATIENCE);
-    loop {
-        match fcntl(file, FcntlArg::F_OFD_SETLK(&whole(libc::F_WRLCK))) {
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN | Errno::EACCES) if deadline.remaining().is_some() => {
-                // fcntl has no lock with a time limit. This happens once per file and boot.
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(Errno::EAGAIN | Errno::EACCES) => {
-                return Err(attempt.timed_out("another process holds a lock on the file"));
-            }
-            Err(errno) => return Err(attempt.os("the file cannot be locked", errno)),
-        }
-    }
-}
-
-/// Here and not by closing: a child of `fork` may share the open file.
-fn unlock(file: BorrowedFd<'_>) {
-    let _ = fcntl(file, FcntlArg::F_OFD_SETLK(&whole(libc::F_UNLCK)));
-}
-
-fn whole(kind: libc::c_int) -> libc::flock {
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    }
 }

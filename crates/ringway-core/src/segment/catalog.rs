@@ -1,22 +1,22 @@
-//! All segments of this machine, and the removal of one.
+//! All segments of this machine.
 
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{SFlag, fstat};
-use nix::unistd::{geteuid, unlink};
+use nix::sys::stat::{Mode, SFlag, lstat};
 
 use crate::address::{Address, SysvKey};
-use crate::error::{Error, ErrorKind};
-use crate::layout::header::MAGIC;
+use crate::error::Error;
+use crate::layout::header::{Header, MAGIC};
+use crate::liveness::Liveness;
 use crate::sys::shmget;
 
 use super::attempt::Attempt;
+use super::descriptor;
 use super::named::{self, Place, SHM_DIRECTORY};
-use super::sysv::{self, Attached};
+use super::sysv;
 use super::view::Memory;
-use super::{descriptor, remove_beside, unsupported_by_name};
 
 /// Every finished ringway segment in /dev/shm and among the System V segments that this process may
 /// read, of this layout version or another. What others made is passed over.
@@ -55,115 +55,133 @@ fn is_ring_file(attempt: Attempt<'_>) -> Result<bool, Error> {
 }
 
 fn sysv_segments() -> Vec<Address> {
-    let table = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-    let rows = table.lines().skip(1).filter_map(|line| {
-        // key, shmid, perms, size, ...
-        let mut fields = line.split_whitespace();
-        let key: i32 = fields.next()?.parse().ok()?;
-        let id: i32 = fields.next()?.parse().ok()?;
-        let mode = u32::from_str_radix(fields.next()?, 8).ok()?;
-        let len: usize = fields.next()?.parse().ok()?;
-        (mode & shmget::REMOVED == 0).then_some((key, id, len))
-    });
-    rows.filter(|&(_, id, len)| {
-        Memory::of_sysv(id, len).is_ok_and(|memory| memory.magic() == MAGIC)
-    })
-    .map(|(key, id, _)| {
-        Address::Sysv(match key as u32 {
-            0 => SysvKey::Id(id),
-            key => SysvKey::Key(key),
+    let rings = sysv_rows()
+        .filter(|row| Memory::of_sysv(row.id, row.len).is_ok_and(|memory| memory.magic() == MAGIC));
+    rings
+        .map(|row| {
+            Address::Sysv(match row.key as u32 {
+                0 => SysvKey::Id(row.id),
+                key => SysvKey::Key(key),
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
-/// Removes the name of a ringway segment, finished or half-made, that belongs to this process's user
-/// (root may remove those of all). Who has it open goes on using it.
-///
-/// Whether a live process is attached is the caller's question.
-pub(crate) fn remove(address: &Address) -> Result<(), Error> {
+/// A System V segment that is a ring on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Half {
+    pub(crate) id: i32,
+    /// By its id.
+    pub(crate) address: Address,
+    /// Bytes.
+    pub(crate) len: u64,
+    /// Who has the creation lock, or had it.
+    pub(crate) life: Liveness,
+    /// Process id of the creator.
+    pub(crate) creator: u32,
+}
+
+/// Those of this machine that this process may read.
+pub(crate) fn half_made() -> Vec<Half> {
+    sysv_rows().filter_map(|row| half(row.id)).collect()
+}
+
+/// The one at `address`, if there is one.
+pub(crate) fn half_made_at(address: &Address) -> Option<Half> {
     let attempt = Attempt {
-        action: "remove",
+        action: "inspect",
         address,
     };
-    match address {
-        Address::Shm(_) | Address::File(_) => remove_file(attempt),
-        Address::Sysv(key) => remove_sysv(attempt, key),
-        Address::Memfd => Err(unsupported_by_name(attempt.action, address)),
-    }
+    let Address::Sysv(key) = address else {
+        return None;
+    };
+    half(sysv::find(attempt, key).ok()?)
 }
 
-fn remove_file(attempt: Attempt<'_>) -> Result<(), Error> {
-    let place = Place::of(attempt)?;
-    let file = named::open_path(attempt, &place, OFlag::O_RDONLY)?;
-    let stat = fstat(file.as_fd()).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
-    if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
-        return Err(attempt.not_a_ring("it is no regular file"));
+fn half(id: i32) -> Option<Half> {
+    // Before the magic, see `is_half_made`.
+    let status = shmget::status(id).ok().filter(|status| !status.removed)?;
+    if !sysv::is_half_made(&status, 0) {
+        return None;
     }
-    let is_ring = descriptor::has_magic(file.as_fd())
-        .map_err(|errno| attempt.os("its header cannot be read", errno))?;
-    if !is_ring {
-        return Err(attempt.not_a_ring("what is there is not a ringway segment"));
-    }
-    check_is_ours(attempt, &[stat.st_uid])?;
-    // First, so that who dies here leaves a ring that can be removed again.
-    if let Ok(bytes) = descriptor::header_bytes(file.as_fd()) {
-        remove_beside(&bytes, stat.st_size as u64);
-    }
-    // The kernel removes names, not files: whoever may write the directory could have put another
-    // file there by now.
-    unlink(&place.path).map_err(|errno| match errno {
-        Errno::ENOENT => attempt.not_found(errno),
-        errno => attempt.os("the name cannot be removed", errno),
+    let memory = Memory::of_sysv(id, status.len).ok()?;
+    let is_half = sysv::is_half_made(&status, memory.magic())
+        && memory
+            .header_bytes()
+            .is_some_and(|bytes| Header::may_become(&bytes, status.len as u64));
+    is_half.then(|| Half {
+        id,
+        address: Address::Sysv(SysvKey::Id(id)),
+        len: status.len as u64,
+        life: memory.creation_lock(),
+        creator: u32::try_from(status.creator_pid).unwrap_or(0),
     })
 }
 
-fn remove_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<(), Error> {
-    let id = sysv::find(attempt, key)?;
-    let status = sysv::status(attempt, id)?;
-    let memory = Memory::of_sysv(id, status.len)
-        .map_err(|errno| attempt.os("it cannot be attached", errno))?;
-    let magic = memory.magic();
-    let is_half_made = sysv::is_half_made(&status, magic);
-    if magic != MAGIC && !is_half_made {
-        return Err(sysv::foreign(
-            attempt,
-            "what is there is not a ringway segment",
-        ));
-    }
-    check_is_ours(attempt, &[status.owner_uid, status.creator_uid])?;
-    if !is_half_made {
-        if let Some(bytes) = memory.header_bytes() {
-            remove_beside(&bytes, status.len as u64);
-        }
-        return shmget::remove(id).map_err(|errno| match errno {
-            Errno::EIDRM | Errno::EINVAL => attempt.not_found(errno),
-            errno => attempt.os("the kernel does not remove it", errno),
-        });
-    }
-    drop(memory);
-    let in_use = || {
-        let pid = u32::try_from(status.creator_pid).unwrap_or(0);
-        attempt
-            .error(
-                ErrorKind::InUse { pid },
-                format!("process {pid} or a successor is making it right now"),
-            )
-            .remedy("try again when it is made")
-    };
-    Attached::new(attempt, id, status)?
-        .remove_half_made(attempt)?
-        .ok_or_else(in_use)
+/// The nonces of all rings that have a name here, finished or not; among them what only looks like one.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// Of the files in /dev/shm.
+    pub(crate) shm: HashSet<[u8; 16]>,
+    /// Of the System V segments.
+    pub(crate) sysv: HashSet<[u8; 16]>,
+    /// Who owns files in /dev/shm that this process may not read; `None` if it cannot even be listed.
+    pub(crate) hidden: Option<HashSet<u32>>,
 }
 
-/// `owners`: any of them may remove it.
-fn check_is_ours(attempt: Attempt<'_>, owners: &[u32]) -> Result<(), Error> {
-    let euid = geteuid().as_raw();
-    if euid == 0 || owners.contains(&euid) {
-        return Ok(());
+/// Looks at all names.
+pub(crate) fn names() -> Names {
+    let mut names = Names::default();
+    for row in sysv_rows() {
+        let bytes = Memory::of_sysv(row.id, row.len).ok();
+        let bytes = bytes.and_then(|memory| memory.header_bytes());
+        names
+            .sysv
+            .extend(bytes.map(|bytes| Header::nonce_in(&bytes)));
     }
-    let owner = owners.first().copied().unwrap_or(0);
-    Err(attempt
-        .foreign_owner(owner, euid)
-        .remedy("remove it as that user, or as root"))
+    let Ok(entries) = std::fs::read_dir(SHM_DIRECTORY) else {
+        return names;
+    };
+    let mut hidden = HashSet::new();
+    let mut complete = true;
+    for entry in entries {
+        let Ok(entry) = entry else {
+            complete = false;
+            continue;
+        };
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let bytes = nix::fcntl::open(&entry.path(), flags, Mode::empty())
+            .and_then(|file| descriptor::header_bytes(file.as_fd()));
+        match (bytes, lstat(&entry.path())) {
+            (Ok(bytes), _) => drop(names.shm.insert(Header::nonce_in(&bytes))),
+            // Gone, or no file.
+            (Err(_), Err(_)) => {}
+            (Err(_), Ok(stat)) if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() => {}
+            (Err(_), Ok(stat)) => drop(hidden.insert(stat.st_uid)),
+        }
+    }
+    names.hidden = complete.then_some(hidden);
+    names
+}
+
+/// A System V segment, as the kernel's table shows it.
+struct Row {
+    key: i32,
+    id: i32,
+    len: usize,
+}
+
+fn sysv_rows() -> impl Iterator<Item = Row> {
+    let table = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+    let parse = |line: &str| {
+        // key, shmid, perms, size, ...
+        let mut fields = line.split_whitespace();
+        let key = fields.next()?.parse().ok()?;
+        let id = fields.next()?.parse().ok()?;
+        let mode = u32::from_str_radix(fields.next()?, 8).ok()?;
+        let len = fields.next()?.parse().ok()?;
+        (mode & shmget::REMOVED == 0).then_some(Row { key, id, len })
+    };
+    let rows: Vec<Row> = table.lines().skip(1).filter_map(parse).collect();
+    rows.into_iter()
 }

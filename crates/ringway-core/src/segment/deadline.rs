@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 use crate::sys::futex::MonotonicTime;
 
 /// A point in time, or never.
-#[derive(Clone, Copy)]
-pub(super) struct Deadline(Option<Instant>);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Option<Instant>);
 
 impl Deadline {
     /// Never, when the clock cannot say it.
-    pub(super) fn after(time: Duration) -> Self {
+    pub(crate) fn after(time: Duration) -> Self {
         Self(Instant::now().checked_add(time))
     }
 
     /// What is left; `None` when it has passed.
-    pub(super) fn remaining(self) -> Option<Duration> {
+    pub(crate) fn remaining(self) -> Option<Duration> {
         match self.0 {
             None => Some(Duration::MAX),
             Some(at) => at
@@ -25,7 +25,7 @@ impl Deadline {
     }
 
     /// For futex(2), which takes no deadline for never.
-    pub(super) fn monotonic(self) -> Option<MonotonicTime> {
+    pub(crate) fn monotonic(self) -> Option<MonotonicTime> {
         MonotonicTime::after(match self.0 {
             None => return None,
             Some(at) => at.saturating_duration_since(Instant::now()),

@@ -11,6 +11,7 @@ use nix::sys::uio::pread;
 use crate::error::Error;
 use crate::layout::header::{HEADER_LEN, Header, MAGIC};
 use crate::sync;
+use crate::sync::semaphore_set::Home;
 
 use super::attempt::Attempt;
 use super::map::{Map, Source};
@@ -52,7 +53,8 @@ pub(super) fn build(
     let header = new_header(attempt, plan, boot_id)?;
     super::write_header(&map, &header).map_err(os("its header is not mapped"))?;
     settle_pages(attempt, request, &map)?;
-    sync::create(attempt, &map, &header, Access::of_file(&stat))?;
+    let home = Home::of_file(attempt.address);
+    sync::create(attempt, &map, &header, Access::of_file(&stat), home)?;
     publish_magic(&map).map_err(os("its header is not mapped"))?;
     Ok((Arc::new(map), header))
 }

@@ -11,14 +11,19 @@
 pub(crate) mod attempt;
 mod boot_id;
 mod catalog;
-mod deadline;
+pub(crate) mod deadline;
 mod descriptor;
+pub(crate) mod drafts;
 mod handover;
+mod lock;
 pub(crate) mod map;
 mod memfd;
 mod memory;
 mod named;
+mod removal;
+pub(crate) mod retire;
 mod space;
+pub(crate) mod suspect;
 mod sysv;
 #[cfg(test)]
 mod tests;
@@ -46,9 +51,11 @@ use crate::sys::{getrandom, now_ns};
 use attempt::Attempt;
 use map::Map;
 
-pub(crate) use catalog::{list, remove};
+pub(crate) use catalog::{Half, Names, half_made, half_made_at, list, names};
 pub use handover::PeerCredentials;
 pub(crate) use handover::hand_over;
+pub(crate) use named::SHM_DIRECTORY;
+pub(crate) use removal::{remove, remove_half_made};
 pub(crate) use view::View;
 
 /// What a caller asks for.

@@ -5,13 +5,14 @@
 //! creators gets it, and a creator that dies leaves nothing.
 //!
 //! Where there are no files without names, or no /proc to link them through, the ring is built under
-//! a temporary name `.NAME.ringway-NONCE` and renamed. A creator that dies then leaves that one file.
+//! a temporary name `.NAME.ringway-NONCE` and renamed. A creator that dies then leaves that one file
+//! ([`drafts`]).
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open as open_file, renameat2};
@@ -25,12 +26,18 @@ use crate::sys::getrandom;
 use super::attempt::Attempt;
 use super::deadline::Deadline;
 use super::watch::Watch;
-use super::{Access, Plan, Request, Segment, boot_id, descriptor, discard};
+use super::{
+    Access, Plan, Request, Segment, boot_id, descriptor, discard, drafts, removal, retire,
+};
 
 /// Where the C library keeps POSIX shared memory.
-pub(super) const SHM_DIRECTORY: &str = "/dev/shm";
+pub(crate) const SHM_DIRECTORY: &str = "/dev/shm";
+
+/// How long another process may have a lease on a file that is to be opened.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where an address points in the file system.
+#[derive(Debug)]
 pub(super) struct Place {
     directory: PathBuf,
     name: OsString,
@@ -144,19 +151,11 @@ impl Draft {
     }
 
     fn temporary(attempt: Attempt<'_>, place: &Place) -> Result<Self, Error> {
-        let nonce =
-            getrandom::nonce().map_err(|errno| attempt.os("there is no randomness", errno))?;
-        let mut name = OsString::from(".");
-        // A name has up to 255 bytes, of which the ending takes 25.
-        let stem = place.name.as_bytes();
-        name.push(OsStr::from_bytes(&stem[..stem.len().min(200)]));
-        name.push(".ringway-");
-        for byte in &nonce[..8] {
-            name.push(format!("{byte:02x}"));
-        }
-        let path = place.directory.join(name);
         let flags =
             OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let nonce =
+            getrandom::nonce().map_err(|errno| attempt.os("there is no randomness", errno))?;
+        let path = place.directory.join(drafts::name(&place.name, nonce));
         match open_file(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
             Ok(file) => Ok(Self::Temporary { file, path }),
             Err(errno) => Err(directory_error(attempt, place, errno)),
@@ -271,6 +270,9 @@ pub(super) fn open(request: &Request<'_>) -> Result<Segment, Error> {
 fn open_now(attempt: Attempt<'_>, request: &Request<'_>, place: &Place) -> Result<Segment, Error> {
     let file = open_path(attempt, place, OFlag::O_RDWR)?;
     let (map, mut header) = descriptor::open(attempt, request, file.as_fd())?;
+    if retire::admit(&map).is_err() {
+        return Err(finish_removal(attempt, place, file));
+    }
     if place.survives_boot {
         boot_id::renew(attempt, file.as_fd(), &map, &mut header)?;
     }
@@ -282,6 +284,19 @@ fn open_now(attempt: Attempt<'_>, request: &Request<'_>, place: &Place) -> Resul
     })
 }
 
+/// Removes the name of a retired ring, which its collector did not come to; the error is what there is to
+/// open then.
+fn finish_removal(attempt: Attempt<'_>, place: &Place, file: OwnedFd) -> Error {
+    let remove = Attempt {
+        action: "remove",
+        ..attempt
+    };
+    match removal::remove_file(remove, place, file.as_fd()) {
+        Err(error) if error.kind() != ErrorKind::NotFound => error,
+        Ok(()) | Err(_) => attempt.not_found(Errno::ENOENT),
+    }
+}
+
 /// Opens what has the name, follows no link, and waits for no peer of a FIFO or device.
 pub(super) fn open_path(
     attempt: Attempt<'_>,
@@ -289,10 +304,19 @@ pub(super) fn open_path(
     access: OFlag,
 ) -> Result<OwnedFd, Error> {
     let flags = access | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let deadline = Deadline::after(PATIENCE);
     loop {
         return match open_file(&place.path, flags, Mode::empty()) {
             Ok(file) => Ok(file),
             Err(Errno::EINTR) => continue,
+            // A collector has a lease on it, for a moment (`Suspect::is_open_elsewhere`).
+            Err(Errno::EAGAIN) if deadline.remaining().is_some() => {
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            Err(errno @ Errno::EAGAIN) => Err(attempt
+                .timed_out("another process has a lease on the file")
+                .because(errno)),
             Err(errno @ (Errno::ENOENT | Errno::ENOTDIR)) => Err(attempt.not_found(errno)),
             Err(errno @ Errno::ELOOP) => Err(attempt
                 .not_a_ring("it is a symbolic link, which is not followed")

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -13,13 +13,14 @@ use crate::address::{Address, SysvKey};
 use crate::error::Error;
 use crate::layout::header::{
     BOOT_ID_OFFSET, CREATION_LOCK_OFFSET, HEADER_LEN, Header, HeaderError, MAGIC_OFFSET,
+    RETIREMENT_OFFSET,
 };
 use crate::liveness::Liveness;
 use crate::sys::{mmap, shmget};
 
 use super::attempt::Attempt;
 use super::named::{self, Place};
-use super::{boot_id, descriptor, sysv, unsupported_by_name};
+use super::{boot_id, descriptor, retire, sysv, unsupported_by_name};
 
 /// A segment that is mapped to look at only.
 #[derive(Debug)]
@@ -64,6 +65,11 @@ impl Memory {
     /// The magic, or what is there instead.
     pub(super) fn magic(&self) -> u64 {
         self.load64(MAGIC_OFFSET).map_or(0, u64::from_le)
+    }
+
+    /// Who initialises the segment.
+    pub(super) fn creation_lock(&self) -> Liveness {
+        Liveness::of(self.load32(CREATION_LOCK_OFFSET).unwrap_or(0))
     }
 
     /// A private copy of the header's bytes; `None` if the segment is shorter.
@@ -119,7 +125,12 @@ impl View {
 
     fn of_file(attempt: Attempt<'_>) -> Result<Self, Error> {
         let file = named::open_path(attempt, &Place::of(attempt)?, OFlag::O_RDONLY)?;
-        let (stat, header) = descriptor::inspect(attempt, file.as_fd(), |_| Ok(()))?;
+        Self::of_descriptor(attempt, file.as_fd())
+    }
+
+    /// Maps the finished segment in `file`, which may be closed afterwards.
+    pub(super) fn of_descriptor(attempt: Attempt<'_>, file: BorrowedFd<'_>) -> Result<Self, Error> {
+        let (stat, header) = descriptor::inspect(attempt, file, |_| Ok(()))?;
         let not_mapped = |errno| attempt.os("it cannot be mapped", errno);
         let len = usize::try_from(header.geometry.total_len())
             .map_err(|_| not_mapped(Errno::EOVERFLOW))?;
@@ -128,7 +139,7 @@ impl View {
             .checked_next_multiple_of(descriptor::page_of(&stat))
             .and_then(NonZeroUsize::new)
             .ok_or_else(|| not_mapped(Errno::EOVERFLOW))?;
-        let base = mmap::map_to_read(mapped, file.as_fd()).map_err(not_mapped)?;
+        let base = mmap::map_to_read(mapped, file).map_err(not_mapped)?;
         Ok(Self {
             memory: Memory {
                 base,
@@ -142,6 +153,11 @@ impl View {
 
     fn of_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<Self, Error> {
         let id = sysv::find(attempt, key)?;
+        Self::of_sysv_id(attempt, id)
+    }
+
+    /// Maps the finished System V segment `id`.
+    pub(super) fn of_sysv_id(attempt: Attempt<'_>, id: i32) -> Result<Self, Error> {
         let status = sysv::status(attempt, id)?;
         let memory = Memory::of_sysv(id, status.len)
             .map_err(|errno| attempt.os("it cannot be attached", errno))?;
@@ -151,8 +167,7 @@ impl View {
         let len = status.len as u64;
         let header = Header::decode(&bytes, len).map_err(|error| match error {
             HeaderError::Magic if sysv::is_half_made(&status, memory.magic()) => {
-                let lock = memory.load32(CREATION_LOCK_OFFSET).unwrap_or(0);
-                sysv::half_made(attempt, &status, Liveness::of(lock))
+                sysv::half_made(attempt, &status, memory.creation_lock())
             }
             HeaderError::Magic => sysv::foreign(attempt, "what is there is not a ringway segment"),
             error => attempt.header(error, len),
@@ -172,6 +187,17 @@ impl View {
     /// What was opened.
     pub(crate) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The header's bytes as they are now.
+    pub(super) fn header_bytes(&self) -> Option<[u8; HEADER_LEN]> {
+        self.memory.header_bytes()
+    }
+
+    /// Whether nobody can attach to the ring any more: it is about to be removed.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.load64(RETIREMENT_OFFSET)
+            .is_some_and(retire::says_retired)
     }
 
     /// Whether liveness words that were loaded before count. In a file they outlive the boot whose

@@ -3,15 +3,18 @@
 mod cells;
 mod stream;
 
+use nix::errno::Errno;
+
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::participant::{
-    ASLEEP, ATTACHED_NS, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, ROLE, Role,
-    slot_offset,
+    ASLEEP, ATTACHED_NS, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, REPAIRED, ROLE,
+    Role, slot_offset,
 };
 use crate::layout::{Kind, Shape, Sync};
 use crate::liveness::Liveness;
 use crate::liveness::participant::holder_pid;
+use crate::segment::attempt::Attempt;
 use crate::segment::{self, View};
 
 /// A ring as an observer sees it at one moment. The numbers are fetched one after the other while the
@@ -35,6 +38,9 @@ pub struct Stat {
     pub sent: u64,
     /// Messages ever received and released.
     pub received: u64,
+    /// Records of the dead that others put in order: claims that were given up, messages that were taken
+    /// and are delivered again, or half freed. Of a stream ring, messages that the dead had not counted right.
+    pub repaired: u64,
     /// Messages that producers overwrote, in a ring made for that.
     pub overwritten: u64,
     /// Whether the last producer has closed.
@@ -105,7 +111,12 @@ impl WaitsFor {
 /// # Ok::<(), ringway_core::Error>(())
 /// ```
 pub fn stat(address: &Address) -> Result<Stat, Error> {
-    Ok(look(&View::open(address)?))
+    let view = View::open(address)?;
+    if view.is_retired() {
+        // Who opens it finds nothing either.
+        return Err(Attempt::to("inspect", address).not_found(Errno::ENOENT));
+    }
+    Ok(look(&view))
 }
 
 /// The addresses of all rings on this machine that have a name which can be listed (`shm:`, `sysv:`)
@@ -176,6 +187,9 @@ fn look(view: &View) -> Stat {
         used_bytes: traffic.used_bytes,
         sent: traffic.sent,
         received: traffic.received,
+        repaired: (0..header.geometry.participants()).fold(0, |sum: u64, slot| {
+            sum.saturating_add(view.load64(slot_offset(slot) + REPAIRED).unwrap_or(0))
+        }),
         overwritten: traffic.overwritten,
         producer_closed: traffic.producer_closed,
         consumer_closed: traffic.consumer_closed,
@@ -185,6 +199,15 @@ fn look(view: &View) -> Stat {
             .fold(0, |sum, slot| sum.saturating_add(epoch(slot))),
         created_ns: header.created_ns,
         participants: slots.into_iter().flatten().collect(),
+    }
+}
+
+/// How many messages are committed and not released in a ring that nobody changes any more; `None` if what
+/// is in it contradicts itself.
+pub(crate) fn undelivered(view: &View) -> Option<u64> {
+    match view.header().geometry.shape() {
+        Shape::Stream => stream::undelivered(view),
+        Shape::Cells(cell_len) => cells::undelivered(view, cell_len),
     }
 }
 

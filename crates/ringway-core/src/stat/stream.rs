@@ -45,6 +45,27 @@ pub(super) fn traffic(view: &View, slots: &[Option<ParticipantStat>]) -> Traffic
     }
 }
 
+/// Messages from the head to the stop word.
+pub(super) fn undelivered(view: &View) -> Option<u64> {
+    let geometry = view.header().geometry;
+    let capacity = geometry.capacity();
+    let head = view.load64(HEAD)?;
+    if !head.is_multiple_of(8) || head > u64::MAX / 2 {
+        return None;
+    }
+    let (mut at, mut messages) = (head, 0);
+    loop {
+        let offset = geometry.data_offset() + (at & (capacity - 1));
+        let record = Record::decode(view.load64(offset as usize)?);
+        match record {
+            Record::Vacant => return Some(messages),
+            Record::Message { .. } => messages += 1,
+            _ => {}
+        }
+        at = end_of(record, at, capacity).filter(|end| end - head < capacity)?;
+    }
+}
+
 /// Where the record behind this one starts. Records never wrap, so their length is bounded by that.
 fn end_of(record: Record, position: u64, capacity: u64) -> Option<u64> {
     let to_end = capacity - (position & (capacity - 1));

@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Side};
+use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Side, count_repaired};
 use crate::error::RecvError;
 use crate::layout::control::{HEAD, RECEIVED};
+use crate::layout::participant::Role;
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
@@ -75,6 +76,8 @@ impl<R: Region> Consumer<R> {
         if received > u64::MAX / 2 {
             return Err(Corrupt);
         }
+        let counted = region.load64(RECEIVED, Ordering::Relaxed);
+        count_repaired(&region, Role::Consumer, counted.saturating_sub(received));
         region.store64(RECEIVED, received, Ordering::Relaxed);
         Ok(Self {
             region,

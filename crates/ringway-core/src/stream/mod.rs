@@ -51,13 +51,26 @@ mod tests;
 use std::sync::atomic::Ordering;
 
 use crate::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSED, SPACE_EVENT};
-use crate::layout::participant::{LIVENESS, PID, Role, slot_offset};
+use crate::layout::participant::{LIVENESS, PID, REPAIRED, Role, slot_offset};
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::wait::watch::Watch;
 use crate::wait::{Blocked, eventcount};
+
+/// Counts messages that the last holder of `role` did not come to count, or not to release.
+fn count_repaired<R: Region>(region: &R, role: Role, messages: u64) {
+    if messages > 0 {
+        let slot = match role {
+            Role::Producer => 0,
+            Role::Consumer => 1,
+        };
+        let counter = slot_offset(slot) + REPAIRED;
+        let before = region.load64(counter, Ordering::Relaxed);
+        region.store64(counter, before.wrapping_add(messages), Ordering::Relaxed);
+    }
+}
 
 /// What is known of the other side of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Peer, Side};
+use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Peer, Side, count_repaired};
 use crate::error::SendError;
 use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
+use crate::layout::participant::Role;
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint, max_payload};
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
@@ -110,6 +111,8 @@ impl<R: Region> Producer<R> {
         if sent > u64::MAX / 2 {
             return Err(Corrupt);
         }
+        let counted = region.load64(SENT, Ordering::Relaxed);
+        count_repaired(&region, Role::Producer, sent.saturating_sub(counted));
         let producer = Self {
             region,
             capacity,

@@ -16,9 +16,12 @@
 //! Bells cannot be waited for together with liveness words, so a handle of a kind with bells has a
 //! [`watcher`](crate::liveness::watcher), who rings when somebody dies, comes or goes.
 
-mod mqueue;
+pub(crate) mod mqueue;
 mod posix_sem;
 mod pthread;
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) mod scripted;
+pub(crate) mod semaphore_set;
 mod sysv_sem;
 #[cfg(test)]
 mod tests;
@@ -38,12 +41,14 @@ use crate::layout::control::{
 use crate::layout::header::{Header, SEMAPHORES_OFFSET};
 use crate::layout::participant::{Role, SEMAPHORE, SEMAPHORE_LEN, slot_offset};
 use crate::layout::{Shape, Sync};
-use crate::liveness::watcher::{Alarm, Changes};
+use crate::liveness::watcher::Alarm;
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::segment::{self, Access};
 use crate::sys::futex::{self, MonotonicTime, Wake};
 use crate::wait::eventcount;
+
+use semaphore_set::{Home, Set, User};
 
 /// How a lock was got, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,9 +126,10 @@ pub(crate) fn create(
     map: &Map,
     header: &Header,
     access: Access,
+    home: Home,
 ) -> Result<(), Error> {
     check(attempt, header.sync)?;
-    initialise(attempt, map, header, access)
+    initialise(attempt, map, header, access, home)
 }
 
 /// Makes it again after a reboot, under the lock on the file and before anybody attaches: semaphore
@@ -138,7 +144,7 @@ pub(crate) fn renew(
     if let Some(id) = map.word32(SEMAPHORES_OFFSET) {
         remove(header, id.load(Ordering::Relaxed));
     }
-    initialise(attempt, map, header, access)
+    initialise(attempt, map, header, access, Home::File)
 }
 
 fn initialise(
@@ -146,6 +152,7 @@ fn initialise(
     map: &Map,
     header: &Header,
     access: Access,
+    home: Home,
 ) -> Result<(), Error> {
     if header.geometry.shape() == Shape::Stream {
         return Ok(());
@@ -157,7 +164,7 @@ fn initialise(
         Sync::Futex | Sync::Mqueue => Ok(()),
         Sync::Pthread => pthread::initialise(map).map_err(failed),
         Sync::PosixSem => posix_sem::initialise(map, header).map_err(failed),
-        Sync::SysvSem => sysv_sem::create(attempt, map, header, access),
+        Sync::SysvSem => semaphore_set::create(attempt, map, header, access, home),
     }
 }
 
@@ -227,15 +234,16 @@ pub(crate) fn open(
                 lock: Some(Box::new(lock)),
                 bell: Some(bell),
             };
-            let alarm = Box::new(move |changes: Changes| {
-                contender.look_again(changes.deaths);
+            let alarm = Box::new(move |deaths| {
+                contender.look_again(deaths);
                 own.ring(slot);
             });
             Ok((primitives, alarm))
         }
         Sync::SysvSem => {
-            let set = sysv_sem::Set::open(attempt, map, header)?;
-            let bell = Arc::new(sysv_sem::Bells::new(set, slot));
+            let set = Set::open(attempt, map, header)?;
+            let user = User::of(attempt, set)?;
+            let bell = Arc::new(sysv_sem::Bells::new(set, slot, user));
             let own = Arc::clone(&bell);
             let primitives = Primitives {
                 lock: Some(Box::new(sysv_sem::Lock::new(set, map, slot))),
@@ -256,12 +264,12 @@ pub(crate) fn open(
     }
 }
 
-/// The alarm of those who sleep on the ring's events: wakes all of them when somebody has died or gone.
+/// The alarm of those who sleep on the ring's events: wakes all of them.
 fn wake_sleepers(map: &Arc<Map>) -> Alarm {
     let map = Arc::clone(map);
-    Box::new(move |changes| {
+    Box::new(move |_| {
         let events = [DATA_EVENT, SPACE_EVENT].map(|event| map.word32(event));
-        for event in events.into_iter().flatten().filter(|_| changes.words > 0) {
+        for event in events.into_iter().flatten() {
             // As `eventcount::wake` does: who is about to sleep is turned away, who sleeps is woken.
             event.fetch_add(eventcount::WAKE_UP, Ordering::AcqRel);
             futex::wake_all(event);
@@ -275,7 +283,7 @@ fn wake_sleepers(map: &Arc<Map>) -> Alarm {
 pub(crate) fn remove(header: &Header, semaphores: u32) {
     match header.sync {
         Sync::Futex | Sync::Pthread | Sync::PosixSem => {}
-        Sync::SysvSem => sysv_sem::remove(header, semaphores),
+        Sync::SysvSem => semaphore_set::remove(header, semaphores),
         Sync::Mqueue => mqueue::remove(header),
     }
 }

@@ -14,6 +14,16 @@
 //! | ringing | the byte, or not: the kernel does it in one step | |
 //! | having published, before ringing | a sleeper who does not know of it | that sleeper's watcher |
 //!
+//! # Queues without a ring
+//!
+//! Somebody removed the segment by other means, or attached to a ring whose name was gone. Queue 0 is the
+//! *gate*: every participant holds its file lock (flock) together with all others, from before it makes or
+//! opens its own queue until it has left; the kernel takes the lock from the dead. A collector that
+//! gets the lock alone knows that nobody living has any of the ring's queues or remembers one, removes
+//! them all, the gate last, and lets go. Who gets the lock of a gate that has lost its name
+//! meanwhile opens it anew. If the ring exists after all where the collector could not see it, nothing is
+//! lost: the next participant makes the queues again.
+//!
 //! Who cannot open a queue to ring it, because it has no descriptor left or a forced removal took the
 //! name, raises the membership counter instead: every watcher then rings its own.
 
@@ -21,20 +31,24 @@ use std::ffi::CString;
 use std::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::stat::{Mode, fchmod};
+use nix::sys::stat::{Mode, fchmod, fstat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, fchown};
 
 use super::{Broken, membership_changed};
 use crate::error::{Error, ErrorKind};
+use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::header::Header;
 use crate::layout::participant::Role;
 use crate::segment::Access;
 use crate::segment::attempt::Attempt;
+use crate::segment::deadline::Deadline;
 use crate::segment::map::Map;
+use crate::sys::flock;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::sys::mq_overview as mq;
 
@@ -45,6 +59,8 @@ pub(super) struct Queues {
     nonce: [u8; 16],
     slot: u32,
     own: OwnedFd,
+    /// Locked while this lives; `None` if it is `own`.
+    _gate: Option<OwnedFd>,
     /// Those that were rung from here, by slot.
     others: Box<[OnceLock<OwnedFd>]>,
 }
@@ -58,8 +74,16 @@ impl Queues {
         access: Access,
     ) -> Result<Self, Error> {
         let failed = |errno| explain(attempt, errno);
-        let name = name(header.nonce, slot).ok_or_else(|| failed(Errno::EINVAL))?;
-        let own = mq::open_or_create(&name, access.mode).map_err(failed)?;
+        let gate = pass_gate(attempt, header.nonce, access.mode)?;
+        let (own, gate) = match slot {
+            GATE => (gate, None),
+            _ => {
+                let name = name(header.nonce, slot).ok_or_else(|| failed(Errno::EINVAL))?;
+                let own = mq::open_or_create(&name, access.mode).map_err(failed)?;
+                admit(&gate, access);
+                (own, Some(gate))
+            }
+        };
         if mq::capacity(own.as_fd()).map_err(failed)? != (1, 1) {
             return Err(attempt
                 .error(
@@ -68,16 +92,13 @@ impl Queues {
                 )
                 .remedy("remove the ring and create it again"));
         }
-        // The umask has cut the mode, and the group is this process's. A queue that another user made
-        // has been seen to already.
-        let mode = Mode::from_bits_truncate(access.mode);
-        let _ = fchown(own.as_fd(), None, Some(Gid::from_raw(access.gid)));
-        let _ = fchmod(own.as_fd(), mode);
+        admit(&own, access);
         Ok(Self {
             map: Arc::clone(map),
             nonce: header.nonce,
             slot,
             own,
+            _gate: gate,
             others: (0..header.geometry.participants())
                 .map(|_| OnceLock::new())
                 .collect(),
@@ -131,7 +152,53 @@ impl super::Bell for Queues {
     }
 }
 
-pub(super) fn name(nonce: [u8; 16], slot: u32) -> Option<CString> {
+/// Lets all who may use the ring use the queue. The umask has cut the mode, and the group is this process's;
+/// a queue that another user made has been seen to already.
+fn admit(queue: &OwnedFd, access: Access) {
+    let mode = Mode::from_bits_truncate(access.mode);
+    let _ = fchown(queue.as_fd(), None, Some(Gid::from_raw(access.gid)));
+    let _ = fchmod(queue.as_fd(), mode);
+}
+
+/// The slot whose queue is the gate.
+pub(crate) const GATE: u32 = 0;
+
+/// How long a collector may take to remove a ring's queues.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Opens the gate, and locks it together with the other participants.
+fn pass_gate(attempt: Attempt<'_>, nonce: [u8; 16], mode: u32) -> Result<OwnedFd, Error> {
+    let failed = |errno| explain(attempt, errno);
+    let name = name(nonce, GATE).ok_or_else(|| failed(Errno::EINVAL))?;
+    let deadline = Deadline::after(PATIENCE);
+    while deadline.remaining().is_some() {
+        let gate = mq::open_or_create(&name, mode).map_err(failed)?;
+        match flock::try_shared(gate.as_fd()) {
+            // It still has its name.
+            Ok(()) if fstat(gate.as_fd()).map_err(failed)?.st_nlink > 0 => return Ok(gate),
+            Ok(()) => {}
+            Err(Errno::EAGAIN) => std::thread::sleep(Duration::from_millis(1)),
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    Err(attempt.timed_out("another process holds a lock on its first message queue"))
+}
+
+/// The ring and the slot of a queue's name, if it is one of ringway's.
+pub(crate) fn parse(name: &str) -> Option<([u8; 16], u32)> {
+    let (digits, slot) = name.strip_prefix("ringway.")?.split_once('.')?;
+    let parse = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let mut nonce = [0; 16];
+    for (index, byte) in nonce.iter_mut().enumerate() {
+        *byte = parse(2 * index)?;
+    }
+    let slot = slot.parse().ok().filter(|&slot| slot < MAX_PARTICIPANTS)?;
+    // No other way to write the same: signs, leading zeroes, capitals, more digits.
+    let again = self::name(nonce, slot)?;
+    (again.to_bytes().strip_prefix(b"/") == Some(name.as_bytes())).then_some((nonce, slot))
+}
+
+pub(crate) fn name(nonce: [u8; 16], slot: u32) -> Option<CString> {
     let mut name = "/ringway.".to_owned();
     for byte in nonce {
         write!(name, "{byte:02x}").ok()?;
@@ -152,7 +219,7 @@ fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
                 format!("the machine has its {} message queues", limit("queues_max")),
             )
             .remedy(
-                "remove rings, raise fs.mqueue.queues_max (sysctl), or remove queues (mount -t mqueue \
+                "remove rings (ringway gc), raise fs.mqueue.queues_max (sysctl), or remove queues (mount -t mqueue \
                  none /dev/mqueue shows them)",
             )
             .because(errno),
@@ -172,9 +239,9 @@ fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
     }
 }
 
-/// Removes the queues of a ring. Those that another user made may stay.
+/// Removes the queues of a ring, the gate last. Those that another user made may stay.
 pub(super) fn remove(header: &Header) {
-    for slot in 0..header.geometry.participants() {
+    for slot in (0..header.geometry.participants()).rev() {
         if let Some(name) = name(header.nonce, slot) {
             let _ = mq::unlink(&name);
         }

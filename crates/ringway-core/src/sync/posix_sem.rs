@@ -105,7 +105,7 @@ impl Lock {
 
     /// For the watcher: whoever is asleep shall look at the holder again. `deaths` more wake-ups may be
     /// lost on the dead.
-    pub(super) fn look_again(&self, deaths: usize) {
+    pub(super) fn look_again(&self, deaths: u32) {
         if let Some(tokens) = semaphore(&self.map, LOCK) {
             (0..=deaths).for_each(|_| tokens.post());
         }

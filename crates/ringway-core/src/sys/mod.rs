@@ -1,8 +1,11 @@
 //! Every operating-system call that needs `unsafe`: one file per facility, named as its man page.
 
+pub(crate) mod flock;
+pub(crate) mod fsopen;
 pub(crate) mod ftok;
 pub(crate) mod futex;
 pub(crate) mod getrandom;
+pub(crate) mod lease;
 pub(crate) mod membarrier;
 pub(crate) mod mmap;
 pub(crate) mod mq_overview;

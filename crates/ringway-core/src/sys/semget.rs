@@ -33,15 +33,6 @@ pub(crate) fn set_access(id: i32, uid: u32, gid: u32, mode: u32) -> Result<(), E
     Errno::result(unsafe { libc::semctl(id, 0, libc::IPC_SET, &mut ds) }).map(drop)
 }
 
-/// SETALL. `values` must be as many as the set has semaphores.
-///
-/// # Safety
-/// The kernel reads a value for each semaphore of the set.
-pub(crate) unsafe fn set_all(id: i32, values: &[u16]) -> Result<(), Errno> {
-    // SAFETY: the caller has made a value for each.
-    Errno::result(unsafe { libc::semctl(id, 0, libc::SETALL, values.as_ptr()) }).map(drop)
-}
-
 /// GETVAL.
 pub(crate) fn value(id: i32, index: u16) -> Result<u16, Errno> {
     // SAFETY: GETVAL takes no argument.
@@ -54,6 +45,33 @@ pub(crate) fn set_value(id: i32, index: u16, value: u16) -> Result<(), Errno> {
     let value = libc::c_int::from(value);
     // SAFETY: SETVAL takes a number.
     Errno::result(unsafe { libc::semctl(id, index.into(), libc::SETVAL, value) }).map(drop)
+}
+
+/// What the kernel tells about a set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Status {
+    /// Semaphores.
+    pub(crate) count: u16,
+    /// The nine permission bits.
+    pub(crate) mode: u32,
+    /// Effective user id of the creator.
+    pub(crate) creator_uid: libc::uid_t,
+    /// Effective user id of the owner.
+    pub(crate) owner_uid: libc::uid_t,
+}
+
+/// IPC_STAT.
+pub(crate) fn status(id: i32) -> Result<Status, Errno> {
+    // SAFETY: semid_ds is plain integers, for which zero is a value.
+    let mut ds: libc::semid_ds = unsafe { std::mem::zeroed() };
+    // SAFETY: `ds` is a semid_ds that the kernel may fill.
+    Errno::result(unsafe { libc::semctl(id, 0, libc::IPC_STAT, &mut ds) })?;
+    Ok(Status {
+        count: u16::try_from(ds.sem_nsems).map_err(|_| Errno::ERANGE)?,
+        mode: u32::from(ds.sem_perm.mode) & 0o777,
+        creator_uid: ds.sem_perm.cuid,
+        owner_uid: ds.sem_perm.uid,
+    })
 }
 
 /// IPC_RMID: whoever waits is woken with EIDRM.
@@ -70,38 +88,90 @@ pub(crate) enum AtExit {
     Undo,
 }
 
-/// Lowers a semaphore by one, waiting until that can be. EAGAIN when it could not for so long, EINTR
-/// by a signal, EIDRM when the set is removed meanwhile, EINVAL when it was before.
+/// One of several operations that the kernel makes together or not at all.
+#[derive(Clone, Copy)]
+pub(crate) struct Operation(libc::sembuf);
+
+impl Operation {
+    /// Waits until a semaphore is 0.
+    pub(crate) fn is_zero(index: u16) -> Self {
+        Self::new(index, 0, AtExit::Keep)
+    }
+
+    /// Raises a semaphore by so much, at most 32767.
+    pub(crate) fn raise(index: u16, by: u16, at_exit: AtExit) -> Self {
+        Self::new(index, i16::try_from(by).unwrap_or(i16::MAX), at_exit)
+    }
+
+    /// Lowers a semaphore by one, once that can be.
+    pub(crate) fn lower(index: u16, at_exit: AtExit) -> Self {
+        Self::new(index, -1, at_exit)
+    }
+
+    /// Instead of waiting, fails with EAGAIN.
+    pub(crate) fn at_once(mut self) -> Self {
+        self.0.sem_flg |= libc::IPC_NOWAIT as libc::c_short;
+        self
+    }
+
+    fn new(index: u16, by: i16, at_exit: AtExit) -> Self {
+        Self(libc::sembuf {
+            sem_num: index,
+            sem_op: by,
+            sem_flg: match at_exit {
+                AtExit::Keep => 0,
+                AtExit::Undo => libc::SEM_UNDO as libc::c_short,
+            },
+        })
+    }
+}
+
+/// Makes all operations at once, waiting until that can be. EAGAIN when it could not for so long, EINTR by
+/// a signal, EIDRM when the set is removed meanwhile, EINVAL when it was before.
+pub(crate) fn operate(
+    id: i32,
+    operations: &[Operation],
+    timeout: Option<Duration>,
+) -> Result<(), Errno> {
+    let mut operations: Vec<libc::sembuf> = operations.iter().map(|one| one.0).collect();
+    operate_on(id, &mut operations, timeout)
+}
+
+/// Lowers a semaphore by one, waiting until that can be. Fails as [`operate`].
 pub(crate) fn lower(
     id: i32,
     index: u16,
     at_exit: AtExit,
     timeout: Option<Duration>,
 ) -> Result<(), Errno> {
-    let mut operation = operation(index, -1, at_exit);
+    operate_on(id, &mut [Operation::lower(index, at_exit).0], timeout)
+}
+
+/// The same without waiting.
+pub(crate) fn lower_at_once(id: i32, index: u16, at_exit: AtExit) -> Result<(), Errno> {
+    operate_on(
+        id,
+        &mut [Operation::lower(index, at_exit).at_once().0],
+        None,
+    )
+}
+
+/// Raises a semaphore by one, which never waits.
+pub(crate) fn raise(id: i32, index: u16, at_exit: AtExit) -> Result<(), Errno> {
+    operate_on(id, &mut [Operation::raise(index, 1, at_exit).0], None)
+}
+
+fn operate_on(
+    id: i32,
+    operations: &mut [libc::sembuf],
+    timeout: Option<Duration>,
+) -> Result<(), Errno> {
     let timeout = timeout.map(|timeout| libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: timeout.subsec_nanos() as libc::c_long,
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), |t| t);
-    // SAFETY: one operation, and a timespec or null; both outlive the call.
-    Errno::result(unsafe { semtimedop(id, &mut operation, 1, timeout) }).map(drop)
-}
-
-/// Raises a semaphore by one, which never waits.
-pub(crate) fn raise(id: i32, index: u16, at_exit: AtExit) -> Result<(), Errno> {
-    let mut operation = operation(index, 1, at_exit);
-    // SAFETY: one operation, which outlives the call.
-    Errno::result(unsafe { libc::semop(id, &mut operation, 1) }).map(drop)
-}
-
-fn operation(index: u16, by: i16, at_exit: AtExit) -> libc::sembuf {
-    libc::sembuf {
-        sem_num: index,
-        sem_op: by,
-        sem_flg: match at_exit {
-            AtExit::Keep => 0,
-            AtExit::Undo => libc::SEM_UNDO as libc::c_short,
-        },
-    }
+    let (first, count) = (operations.as_mut_ptr(), operations.len());
+    // SAFETY: `count` operations, and a timespec or null; all outlive the call.
+    Errno::result(unsafe { semtimedop(id, first, count, timeout) }).map(drop)
 }

@@ -262,10 +262,13 @@ impl<R: Region> Producer<R> {
         Ok(())
     }
 
+    /// Whoever notes a change also has to see what it is: nobody looks for it again.
     #[cold]
-    fn look_at_consumers(&mut self) {
+    fn look_at_consumers(&mut self) -> Peer {
         self.member.note_change();
-        self.closed = self.member.peer() == Peer::Closed;
+        let peer = self.member.peer();
+        self.closed = peer == Peer::Closed;
+        peer
     }
 
     #[inline]
@@ -407,8 +410,7 @@ impl<R: Region> Producer<R> {
 
     #[cold]
     fn why_full(&mut self) -> SendError {
-        self.look_at_consumers();
-        match self.member.peer() {
+        match self.look_at_consumers() {
             Peer::Died => SendError::PeerDied,
             Peer::Closed => SendError::Closed,
             Peer::Alive | Peer::Absent => SendError::Full,
@@ -498,8 +500,7 @@ impl<R: Region> Producer<R> {
                 return Err(SendError::Forked);
             }
             // Judged before the look, so that what the consumers released before their end counts.
-            let peer = self.member.peer();
-            self.member.note_change();
+            let peer = self.look_at_consumers();
             self.clear_head_before(deadline)?;
             let head = self.member.head;
             if head >= self.end {

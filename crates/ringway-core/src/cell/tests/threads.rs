@@ -14,7 +14,7 @@ use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::wait::Wait;
 
-const EACH: u64 = if cfg!(miri) { 40 } else { 20_000 };
+const EACH: u64 = if cfg!(miri) { 20 } else { 20_000 };
 const MANY: u32 = 2;
 /// Miri knows no futex on several words.
 const HOW: Wait = if cfg!(miri) {

@@ -20,6 +20,7 @@ use crate::segment::{
     settle_pages, space, write_header,
 };
 use crate::sync;
+use crate::sync::semaphore_set::Home;
 use crate::sys::{futex, page_size, shmget};
 
 use super::foreign;
@@ -218,7 +219,8 @@ impl Attached {
             uid: self.status.owner_uid,
             gid: self.status.owner_gid,
         };
-        sync::create(attempt, &self.map, &header, access)?;
+        let home = Home::Sysv { id: self.id };
+        sync::create(attempt, &self.map, &header, access, home)?;
         publish_magic(&self.map)
             .and_then(|()| shmget::set_mode(self.id, access.mode))
             .map_err(failed)?;

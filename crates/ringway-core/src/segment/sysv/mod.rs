@@ -10,7 +10,7 @@
 //!
 //! | a creator dies | it leaves | who comes next |
 //! |---|---|---|
-//! | before it has the lock | zeroes, the odd bit | takes the lock from 0 |
+//! | before it has the lock | zeroes, the odd bit | takes the lock from 0; a creator that was only slow makes another segment |
 //! | holding the lock | perhaps a header, OWNER_DIED | takes the lock from OWNER_DIED and writes all anew |
 //! | behind the magic | a finished ring, perhaps with the odd bit | opens it |
 
@@ -22,15 +22,15 @@ use nix::errno::Errno;
 
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
-use crate::layout::header::{Header, HeaderError};
+use crate::layout::header::{HEADER_LEN, Header, HeaderError};
 use crate::liveness::keeper::{self, Refusal};
 use crate::sys::{ftok, page_size, shmget};
 
 use super::attempt::Attempt;
 use super::deadline::Deadline;
 use super::{
-    Access, Plan, Request, Segment, check_owner, header_bytes, settle_pages, space,
-    unsupported_by_name, watch,
+    Access, Plan, ROUNDS, Request, Segment, check_owner, header_bytes, removal, retire,
+    settle_pages, space, unsupported_by_name, watch,
 };
 
 #[cfg(test)]
@@ -54,22 +54,32 @@ pub(super) fn create(request: &Request<'_>, key: &SysvKey, plan: &Plan) -> Resul
     };
     // What it takes to hold the lock, before anything is made.
     keeper::abilities().map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
-    let id = make_id(attempt, request, key, plan.geometry.total_len())?;
-    let result = status(attempt, id)
-        .and_then(|status| Attached::new(attempt, id, status))
-        .and_then(|attached| attached.finish(attempt, request, plan));
-    match result {
-        Ok(Some(segment)) => Ok(segment),
-        // Another creator was at the lock before us, and is the one that made it.
-        Ok(None) => Err(attempt.already_exists(Errno::EEXIST)),
-        Err(error) => {
-            // Not if another has taken it over in the meantime.
-            if shmget::status(id).is_ok_and(|status| status.attached == 0) {
-                let _ = shmget::remove(id);
+    for _ in 0..ROUNDS {
+        let id = make_id(attempt, request, key, plan.geometry.total_len())?;
+        let result = status(attempt, id)
+            .and_then(|status| Attached::new(attempt, id, status))
+            .and_then(|attached| attached.finish(attempt, request, plan));
+        match result {
+            Ok(Some(segment)) => return Ok(segment),
+            // Somebody took it for a dead creator's, in the moments before this one had the lock.
+            Ok(None) if is_gone(id) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // Another creator was at the lock before us, and is the one that made it.
+            Ok(None) => return Err(attempt.already_exists(Errno::EEXIST)),
+            Err(error) => {
+                // Not if another has taken it over in the meantime.
+                if shmget::status(id).is_ok_and(|status| status.attached == 0) {
+                    let _ = shmget::remove(id);
+                }
+                return Err(error);
             }
-            Err(error)
         }
     }
+    Err(attempt.timed_out("another process keeps removing it"))
+}
+
+fn is_gone(id: i32) -> bool {
+    shmget::status(id).map_or(true, |status| status.removed)
 }
 
 fn make_id(
@@ -178,8 +188,26 @@ fn open_now(
         HeaderError::Magic => foreign(attempt, "what is there is not a ringway segment"),
         error => attempt.header(error, len),
     })?;
+    if retire::admit(&attached.map).is_err() {
+        return Err(finish_removal(attempt, &attached, bytes));
+    }
     settle_pages(attempt, request, &attached.map)?;
     Ok(attached.segment(request, header))
+}
+
+/// Removes a retired ring, which its collector did not come to; the error is what there is to open then.
+fn finish_removal(attempt: Attempt<'_>, attached: &Attached, header: [u8; HEADER_LEN]) -> Error {
+    let remove = Attempt {
+        action: "remove",
+        ..attempt
+    };
+    let status = &attached.status;
+    let removed = removal::check_is_ours(remove, &[status.owner_uid, status.creator_uid])
+        .and_then(|()| removal::remove_finished(remove, attached.id, status.len, Some(header)));
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => error,
+        Ok(()) | Err(_) => attempt.not_found(Errno::EIDRM),
+    }
 }
 
 /// Finishes the half-made segment under `key`. [`ErrorKind::AlreadyExists`]: look again.

@@ -13,6 +13,7 @@ use super::*;
 use crate::layout::header::CREATION_LOCK_OFFSET;
 use crate::liveness::keeper;
 use crate::segment::sysv::HALF_MADE;
+use crate::sync::semaphore_set::Home;
 
 const PLAY: &str = "RINGWAY_TEST_PLAY";
 const AT: &str = "RINGWAY_TEST_AT";
@@ -81,7 +82,8 @@ fn entry() {
             let header = new_header(attempt, &plan, boot_id::NONE).unwrap();
             write_header(&attached.map, &header).unwrap();
             let access = access(attempt).unwrap();
-            crate::sync::create(attempt, &attached.map, &header, access).unwrap();
+            let home = Home::Sysv { id: attached.id };
+            crate::sync::create(attempt, &attached.map, &header, access, home).unwrap();
             die();
         }
         "hold the lock" => {

@@ -195,7 +195,7 @@ fn limits(play: &str, address: &Address) -> Option<()> {
             let set = |value| std::fs::write("/proc/sys/kernel/sem", value).unwrap();
             set("8 32000 500 100");
             let error = create(&nowhere, Sync::SysvSem, 0o600).err();
-            fails(error, "needs 27 semaphores, and a set may have 8 (SEMMSL)");
+            fails(error, "needs 41 semaphores, and a set may have 8 (SEMMSL)");
             set("100 32000 500 0");
             let error = create(&nowhere, Sync::SysvSem, 0o600).err();
             fails(error, "has its 0 semaphore sets (SEMMNI)");

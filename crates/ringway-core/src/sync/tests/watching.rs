@@ -1,11 +1,15 @@
 //! Who sleeps on a bell learns of deaths.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc;
+
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
 use super::process::Process;
 use super::*;
+use crate::liveness::{keeper, watcher};
 
 #[test]
 fn a_death_wakes_all_that_sleep() {
@@ -57,6 +61,93 @@ fn the_death_of_one_that_was_never_announced_wakes_too() {
         victim.kill();
         assert_eq!(sleeper.says(), "\"woken\"", "{sync:?}");
     }
+}
+
+/// A participant whose watcher says what it is told, and waits after that until it may go on.
+struct Slow {
+    participant: Participant,
+    segment: Segment,
+    told: mpsc::Receiver<u32>,
+    go_on: mpsc::Sender<()>,
+}
+
+impl Slow {
+    fn attach(fixture: &Fixture) -> Self {
+        let segment = Segment::open(&Request::new(&fixture.address)).unwrap();
+        let participant = Participant::attach(&segment.map, place(&segment), &fixture.address);
+        let participant = participant.unwrap();
+        let (tell, told) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        let alarm = Box::new(move |deaths| {
+            let _ = tell.send(deaths);
+            let _ = may_go_on.recv();
+        });
+        participant.watch(&segment.map, segment.header.geometry.participants(), alarm);
+        Self {
+            participant,
+            segment,
+            told,
+            go_on,
+        }
+    }
+
+    /// How many deaths the watcher tells of next.
+    fn hears(&self) -> u32 {
+        self.told.recv_timeout(Duration::from_secs(60)).unwrap()
+    }
+
+    /// Takes the next slot and leaves it again, `orderly` or as the dead do, and announces nothing.
+    fn another_comes_and_goes(&self, orderly: bool) {
+        let at = slot_offset(self.participant.slot + 1);
+        let found = self.segment.map.word32(at).unwrap();
+        let found = found.load(Ordering::Acquire);
+        let claim = keeper::take(&self.segment.map, at, found).unwrap();
+        if orderly {
+            watcher::count_in(&self.segment.map, Role::Producer);
+            return drop(claim);
+        }
+        let panicked = catch_unwind(AssertUnwindSafe(move || {
+            let _claim = claim;
+            // As a panic, but nothing is printed.
+            resume_unwind(Box::new("a panic"));
+        }));
+        assert!(panicked.is_err());
+    }
+}
+
+/// The watcher has seen one dead, and the next one in that place lives and dies before it looks again: the
+/// handle may have seen that one alive.
+#[test]
+fn a_watcher_that_is_late_does_not_take_one_death_for_another() {
+    let fixture = Fixture::shm(Sync::Futex);
+    let slow = Slow::attach(&fixture);
+    assert_eq!(slow.hears(), 0);
+    slow.another_comes_and_goes(false);
+    for _ in 0..3 {
+        // Asleep, or about to be: it has what it saw.
+        slow.go_on.send(()).unwrap();
+        assert_eq!(slow.hears(), 1);
+        slow.another_comes_and_goes(false);
+    }
+    // Two deaths for one look.
+    slow.another_comes_and_goes(false);
+    slow.go_on.send(()).unwrap();
+    assert!(slow.hears() >= 1);
+    drop(slow.go_on);
+}
+
+#[test]
+fn one_that_leaves_before_it_was_announced_is_noticed() {
+    let fixture = Fixture::shm(Sync::Futex);
+    let slow = Slow::attach(&fixture);
+    assert_eq!(slow.hears(), 0);
+    for _ in 0..3 {
+        // Asleep, or about to be.
+        slow.go_on.send(()).unwrap();
+        slow.another_comes_and_goes(true);
+        assert_eq!(slow.hears(), 0);
+    }
+    drop(slow.go_on);
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! Where rings lie: POSIX shared memory, System V segments, huge pages.
+
+use std::os::unix::fs::MetadataExt;
+
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, SysconfVar, access, sysconf};
+
+use super::{Check, DEFAULT_RING, Verdict, number, rows};
+use crate::units::human_size;
+
+const SHM: &str = "/dev/shm";
+
+pub(super) fn checks() -> Vec<Check> {
+    let mut checks = vec![shm_permissions(), shm_space(), memory()];
+    checks.extend(system_v());
+    checks.push(huge_pages());
+    checks
+}
+
+fn shm_permissions() -> Check {
+    let name = "/dev/shm";
+    let metadata = match std::fs::metadata(SHM) {
+        Ok(metadata) if metadata.is_dir() => metadata,
+        Ok(_) => return no_shm("not a directory".to_owned()),
+        Err(error) => return no_shm(error.to_string()),
+    };
+    let mode = metadata.mode() & 0o7777;
+    let value = format!("mode {mode:04o}, owner {}", metadata.uid());
+    if access(SHM, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
+        return Check::ok(name, value).but(
+            Verdict::Problem,
+            "this user can make no shm: rings: chmod 1777 /dev/shm",
+        );
+    }
+    let others_may_rename = mode & 0o022 != 0 && mode & 0o1000 == 0;
+    Check::ok(name, value).unless(
+        !others_may_rename,
+        Verdict::Warning,
+        "any user can rename the rings of others: chmod 1777 /dev/shm",
+    )
+}
+
+fn no_shm(what: String) -> Check {
+    Check::ok("/dev/shm", what).but(
+        Verdict::Problem,
+        "there are no shm: rings: mount -t tmpfs -o mode=1777 none /dev/shm",
+    )
+}
+
+fn shm_space() -> Check {
+    let name = "space in /dev/shm";
+    let Ok(space) = statvfs(SHM) else {
+        return Check::unreadable(name, SHM);
+    };
+    let bytes = |blocks: u64| blocks.saturating_mul(space.fragment_size());
+    let (total, free) = (bytes(space.blocks()), bytes(space.blocks_available()));
+    let value = format!("{} of {} free", human_size(free), human_size(total));
+    let enlarge = "mount -o remount,size=SIZE /dev/shm (in a container: --shm-size)";
+    match free {
+        // No limit is said so.
+        _ if total == 0 => Check::ok(name, "no limit"),
+        free if free < DEFAULT_RING => Check::ok(name, value).but(
+            Verdict::Problem,
+            format!("a ring of the default size does not fit: ringway gc, or {enlarge}"),
+        ),
+        free if free < 16 * DEFAULT_RING => Check::ok(name, value).but(
+            Verdict::Warning,
+            format!("there is room for a few rings of the default size: {enlarge}"),
+        ),
+        _ => Check::ok(name, value),
+    }
+}
+
+fn memory() -> Check {
+    let name = "available memory";
+    let source = "/proc/meminfo";
+    let text = std::fs::read_to_string(source).unwrap_or_default();
+    let Some(free) = meminfo(&text, "MemAvailable:") else {
+        return Check::unreadable(name, source);
+    };
+    Check::ok(name, human_size(free)).unless(
+        free >= DEFAULT_RING,
+        Verdict::Problem,
+        "a ring of the default size does not fit: free memory",
+    )
+}
+
+/// Bytes.
+fn meminfo(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+fn system_v() -> [Check; 3] {
+    let kernel = |name| number(&format!("/proc/sys/kernel/{name}"));
+    let raise = |name: &str| format!("raise it: sysctl kernel.{name}");
+    let one = match kernel("shmmax") {
+        None => no_system_v("shmmax"),
+        Some(most) => Check::ok("shmmax", limit(most)).unless(
+            most >= DEFAULT_RING,
+            Verdict::Problem,
+            format!(
+                "a sysv: ring of the default size does not fit; {}",
+                raise("shmmax")
+            ),
+        ),
+    };
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    let page = page
+        .and_then(|page| u64::try_from(page).ok())
+        .unwrap_or(4096);
+    let all = match kernel("shmall") {
+        None => no_system_v("shmall"),
+        Some(pages) => {
+            let most = pages.saturating_mul(page);
+            Check::ok("shmall", limit(most)).unless(
+                most >= DEFAULT_RING,
+                Verdict::Problem,
+                format!(
+                    "a sysv: ring of the default size does not fit; {}",
+                    raise("shmall")
+                ),
+            )
+        }
+    };
+    let count = match (kernel("shmmni"), rows("/proc/sysvipc/shm")) {
+        (Some(most), Some(used)) => Check::ok("shmmni", format!("{used} of {most} used")).unless(
+            used < most,
+            Verdict::Problem,
+            format!(
+                "there is no room for a sysv: ring: ringway gc, ipcrm, or {}",
+                raise("shmmni")
+            ),
+        ),
+        _ => no_system_v("shmmni"),
+    };
+    [one, all, count]
+}
+
+/// The kernel's own limits are close to what 64 bits can say.
+fn limit(bytes: u64) -> String {
+    match bytes {
+        1_000_000_000_000_000_000.. => "no limit".to_owned(),
+        bytes => human_size(bytes),
+    }
+}
+
+fn no_system_v(name: &'static str) -> Check {
+    Check::ok(name, "unknown").but(
+        Verdict::Warning,
+        "it cannot be read; the kernel may have no System V shared memory",
+    )
+}
+
+fn huge_pages() -> Check {
+    let name = "huge pages";
+    let (Some(all), Some(free)) = (
+        number("/proc/sys/vm/nr_hugepages"),
+        std::fs::read_to_string("/proc/meminfo")
+            .ok()
+            .and_then(|text| {
+                let line = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix("HugePages_Free:"))?;
+                line.trim().parse::<u64>().ok()
+            }),
+    ) else {
+        return Check::unreadable(name, "/proc/sys/vm/nr_hugepages");
+    };
+    // Needed only by who asks for them.
+    Check::ok(name, format!("{free} of {all} reserved are free"))
+}

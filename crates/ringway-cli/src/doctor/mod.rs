@@ -1,0 +1,159 @@
+//! `ringway doctor`: whether this machine is fit for rings.
+
+mod kernel;
+mod limits;
+mod memory;
+
+use std::str::FromStr;
+
+use ringway::{Fate, Gc, GcReport, Why};
+use serde::Serialize;
+
+use crate::cli::DoctorArgs;
+use crate::failure::Failure;
+use crate::output;
+use crate::units::human_size;
+
+/// Bytes of a ring that is made without options, and its header.
+const DEFAULT_RING: u64 = (4 << 20) + 16384;
+
+/// What was looked at, and what was found.
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    /// As the kernel tells it; for people.
+    value: String,
+    verdict: Verdict,
+    /// What it means and what to do about it, unless all is well.
+    hint: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    /// Something works, but not all that could.
+    Warning,
+    /// Some kinds of rings do not work.
+    Problem,
+}
+
+impl Check {
+    fn ok(name: &'static str, value: impl Into<String>) -> Self {
+        Self {
+            name,
+            value: value.into(),
+            verdict: Verdict::Ok,
+            hint: None,
+        }
+    }
+
+    /// Something that cannot be read, and whether that matters.
+    fn unreadable(name: &'static str, source: &str) -> Self {
+        Self::ok(name, "unknown").but(Verdict::Warning, format!("{source} cannot be read"))
+    }
+
+    fn but(mut self, verdict: Verdict, hint: impl Into<String>) -> Self {
+        self.verdict = verdict;
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, unless `is_well`.
+    fn unless(self, is_well: bool, verdict: Verdict, hint: impl Into<String>) -> Self {
+        match is_well {
+            true => self,
+            false => self.but(verdict, hint),
+        }
+    }
+}
+
+/// Looks at everything, and says so.
+pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
+    let mut checks = kernel::checks();
+    checks.extend(memory::checks());
+    checks.extend(limits::checks());
+    checks.push(leftovers(&Gc::new().dry_run(true).run()));
+    if args.json {
+        output::print_json(&checks)?;
+    } else {
+        output::print(&text(&checks))?;
+    }
+    let problems = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Problem)
+        .count();
+    match problems {
+        0 => Ok(()),
+        1 => Err(Failure::negative("there is a problem")),
+        many => Err(Failure::negative(format!("there are {many} problems"))),
+    }
+}
+
+fn text(checks: &[Check]) -> String {
+    let rows = checks.iter().map(|check| {
+        let verdict = match check.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Problem => "PROBLEM",
+        };
+        [
+            verdict.to_owned(),
+            check.name.to_owned(),
+            check.value.clone(),
+            check.hint.clone().unwrap_or_default(),
+        ]
+    });
+    output::table(["VERDICT", "WHAT", "VALUE", "WHAT TO DO"], &[], rows)
+}
+
+/// What a collection would remove or keep.
+fn leftovers(report: &GcReport) -> Check {
+    let name = "left by the dead";
+    let garbage = report
+        .found
+        .iter()
+        .filter(|found| found.fate == Fate::Removable);
+    let bytes = human_size(garbage.clone().map(|found| found.bytes).sum());
+    let kept = report.found.iter().filter(|found| {
+        matches!(
+            found.fate,
+            Fate::Kept(Why::Undelivered { .. } | Why::Damaged | Why::Unknown { .. })
+        )
+    });
+    let (garbage, kept) = (garbage.count(), kept.count());
+    match (garbage, kept) {
+        (0, 0) => Check::ok(name, "nothing"),
+        (0, kept) => Check::ok(name, format!("{kept} that are kept")).but(
+            Verdict::Warning,
+            "ringway gc says why, and what to do with them",
+        ),
+        (garbage, kept) => Check::ok(
+            name,
+            format!("{garbage} to remove ({bytes}), {kept} that are kept"),
+        )
+        .but(
+            Verdict::Warning,
+            "look (ringway gc --dry-run), then remove it (ringway gc)",
+        ),
+    }
+}
+
+/// The numbers in a file of the kernel's.
+fn numbers<T: FromStr>(path: &str) -> Option<Vec<T>> {
+    let text = std::fs::read_to_string(path).ok()?;
+    text.split_whitespace()
+        .map(|word| word.parse().ok())
+        .collect()
+}
+
+/// The number in a file of the kernel's.
+fn number(path: &str) -> Option<u64> {
+    numbers(path)?.first().copied()
+}
+
+/// How many rows a table of the kernel's has.
+fn rows(path: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    Some(text.lines().skip(1).count() as u64)
+}

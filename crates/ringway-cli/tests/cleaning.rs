@@ -1,0 +1,250 @@
+//! `gc` and `doctor`. What is collected by address here is this test's own; everything there is, only in
+//! namespaces of its own, where no other test's rings are.
+
+mod common;
+
+use std::process::{Command, Stdio};
+
+use common::{Place, Running, SCHEMES, SYNCS, assert_status, command, eventually, run, text};
+use serde_json::Value;
+
+/// A process that holds the ring as its producer, having sent `messages`.
+fn holder(place: &Place, sync: &str, messages: u64) -> Running {
+    let words = ["send", &place.address, "--create", "--capacity", "8K"];
+    let kind = ["--kind", "mpsc", "--sync", sync];
+    let mut send = command(words.into_iter().chain(kind));
+    let mut send = Running::spawn(send.stdin(Stdio::piped()));
+    eventually("the ring", || place.exists());
+    let lines: String = (0..messages).map(|number| format!("{number}\n")).collect();
+    let stdin = send.child().stdin.as_mut().unwrap();
+    std::io::Write::write_all(stdin, lines.as_bytes()).unwrap();
+    eventually("its producer", || {
+        let stat = place.stat();
+        !stat["participants"].as_array().unwrap().is_empty() && stat["sent"] == messages
+    });
+    send
+}
+
+/// What `gc --json` says of one ring.
+fn collected(place: &Place, more: &[&str]) -> Value {
+    let words = ["gc", "--json", &place.address];
+    let output = run(words.into_iter().chain(more.iter().copied()));
+    assert_status(&output, 0);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let objects = report["objects"].as_array().unwrap();
+    assert_eq!(objects.len(), 1, "{report}");
+    assert_eq!(objects[0]["name"], place.address);
+    objects[0].clone()
+}
+
+/// A collection that waits until what was killed a moment ago is gone.
+fn collected_in_the_end(place: &Place) {
+    eventually("that nobody has it open", || {
+        let found = collected(place, &[]);
+        assert!(
+            found["fate"] == "removed" || found["why"] == "open",
+            "{found}"
+        );
+        found["fate"] == "removed"
+    });
+}
+
+#[test]
+fn gc_removes_the_rings_of_the_dead_and_leaves_those_of_the_living() {
+    for scheme in SCHEMES {
+        for sync in SYNCS {
+            let place = Place::new(scheme);
+            let send = holder(&place, sync, 0);
+            let found = collected(&place, &[]);
+            assert_eq!(
+                (&found["fate"], &found["why"]),
+                (&"kept".into(), &"in-use".into())
+            );
+            assert_eq!((&found["alive"], &found["dead"]), (&1.into(), &0.into()));
+            assert!(place.exists());
+            send.kill();
+            collected_in_the_end(&place);
+            assert!(!place.exists());
+            assert_status(&run(["gc", &place.address]), 1);
+        }
+    }
+}
+
+#[test]
+fn gc_says_what_is_undelivered_and_removes_it_only_when_told_to() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        let address = place.address.as_str();
+        holder(&place, "futex", 2).kill();
+        let found = collected(&place, &[]);
+        assert_eq!(
+            (&found["why"], &found["undelivered"]),
+            (&"undelivered".into(), &2.into())
+        );
+        let shown = text(&run(["gc", address]).stdout);
+        for word in [
+            "kept",
+            address,
+            "2 undelivered messages",
+            "ringway recv",
+            "--undelivered",
+        ] {
+            assert!(shown.contains(word), "{word}: {shown}");
+        }
+        let received = run(["recv", address, "--count", "1"]);
+        assert_eq!(text(&received.stdout), "0\n");
+        eventually("a dry run that finds nobody", || {
+            let found = collected(&place, &["--dry-run", "--undelivered"]);
+            found["fate"] == "removable"
+        });
+        assert!(place.exists());
+        let gone = run(["gc", "--undelivered", address]);
+        assert_status(&gone, 0);
+        assert!(
+            text(&gone.stdout).contains("removed"),
+            "{}",
+            text(&gone.stdout)
+        );
+        assert!(!place.exists());
+    }
+}
+
+#[test]
+fn gc_leaves_alone_what_was_left_in_order_and_what_is_no_ring() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        assert_status(&run(["create", &place.address]), 0);
+        let found = collected(&place, &["--undelivered"]);
+        assert_eq!(found["why"], "in-order");
+        assert!(place.exists());
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("precious");
+    std::fs::write(&path, "not a ring").unwrap();
+    assert_status(&run(["gc", &format!("file:{}", path.display())]), 2);
+    assert_eq!(std::fs::read(&path).unwrap(), b"not a ring");
+    assert_status(&run(["gc", "memfd:"]), 2);
+    assert_status(&run(["gc", "shm:ringway-not-there"]), 1);
+}
+
+#[test]
+fn stat_marks_the_dead_and_tells_what_was_repaired() {
+    let place = Place::new("shm");
+    holder(&place, "futex", 0).kill();
+    assert_eq!(place.stat()["repaired"], 0);
+    let shown = text(&run(["stat", &place.address]).stdout);
+    assert!(
+        shown.contains("0 records of the dead") && shown.contains("died"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn doctor_tells_real_limits_and_what_to_do() {
+    let output = run(["doctor", "--json"]);
+    let checks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let has_problem = checks.iter().any(|check| check["verdict"] == "problem");
+    assert_status(&output, has_problem.into());
+    let check = |name: &str| {
+        let found = checks.iter().find(|check| check["name"] == name);
+        found.unwrap_or_else(|| panic!("{name} is not in {checks:?}"))
+    };
+    for (name, source) in [
+        ("queues_max", "/proc/sys/fs/mqueue/queues_max"),
+        ("msg_max", "/proc/sys/fs/mqueue/msg_max"),
+        ("kernel", "/proc/sys/kernel/osrelease"),
+    ] {
+        let real = std::fs::read_to_string(source).unwrap();
+        assert_eq!(check(name)["value"], real.trim());
+    }
+    assert_eq!(check("futex_waitv")["value"], "yes");
+    for check in &checks {
+        let is_well = check["verdict"] == "ok";
+        assert_eq!(is_well, check["hint"].is_null(), "{check}");
+    }
+    let table = text(&run(["doctor"]).stdout);
+    assert!(
+        table.starts_with("VERDICT") && table.contains("left by the dead"),
+        "{table}"
+    );
+}
+
+/// Runs `name`, an ignored test of this file, where /dev/shm is empty and there are neither System V objects
+/// nor message queues.
+fn in_a_world_of_its_own(name: &str) {
+    let this = std::env::current_exe().unwrap();
+    let script = "mount --make-rprivate / && mount -t tmpfs none /dev/shm && exec \"$@\"";
+    let output = Command::new("unshare")
+        .args(["--mount", "--ipc", "sh", "-c", script, "sh"])
+        .arg(this)
+        .args([
+            "--exact",
+            name,
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .output();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => return eprintln!("skipped: no unshare ({error})"),
+    };
+    let said = text(&output.stdout) + &text(&output.stderr);
+    let ran = said.contains("running 1 test");
+    if !ran {
+        return eprintln!("skipped: no namespaces of its own: {said}");
+    }
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn gc_of_everything_leaves_nothing_of_the_dead() {
+    in_a_world_of_its_own("everything");
+}
+
+#[test]
+#[ignore = "run in a world of its own by another test"]
+fn everything() {
+    let places: Vec<_> = ["shm", "sysv"]
+        .into_iter()
+        .flat_map(|scheme| SYNCS.map(|sync| (Place::new(scheme), sync)))
+        .collect();
+    let living = Place::new("shm");
+    let mut alive = holder(&living, "sysv-sem", 0);
+    for (place, sync) in &places {
+        holder(place, sync, 0).kill();
+    }
+    let report = |words: &[&str]| -> Value {
+        let output = run(words.iter().copied());
+        assert_status(&output, 0);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let doctor = report(&["doctor", "--json"]);
+    let left = doctor.as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&left["name"], &left["verdict"]),
+        (&"left by the dead".into(), &"warning".into())
+    );
+    let mut removed = 0;
+    eventually("that all is removed", || {
+        let found = report(&["gc", "--json"]);
+        removed += found["objects"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|object| object["fate"] == "removed")
+            .count();
+        removed == places.len()
+    });
+    assert_eq!(text(&run(["gc"]).stdout), "");
+    assert!(living.exists());
+    let rows = |table| std::fs::read_to_string(table).unwrap().lines().count() - 1;
+    assert_eq!(rows("/proc/sysvipc/shm"), 0);
+    assert_eq!(rows("/proc/sysvipc/sem"), 1);
+    assert_eq!(std::fs::read_dir("/dev/shm").unwrap().count(), 1);
+    drop(alive.child().stdin.take());
+    assert_status(&alive.finish(), 0);
+}

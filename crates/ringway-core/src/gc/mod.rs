@@ -1,0 +1,312 @@
+//! Garbage: what only the dead held.
+//!
+//! | what | is garbage when | is removed by | who comes in the same moment |
+//! |---|---|---|---|
+//! | a ring | one at least died holding it, nobody alive has it open, and no message waits in it | retiring it ([`crate::segment::retire`]), then what lies beside, then its name | has opened it before, and it stays; or finds nothing there |
+//! | a half-made `sysv:` segment | nobody alive has its creation lock | that lock | a creator that had not come to the lock makes another segment |
+//! | a file under a temporary name | nobody alive has it open | its name | nobody does |
+//! | a semaphore set without a ring | nobody alive uses it, and its ring has no name ([`crate::sync::semaphore_set`]) | its gate | the same |
+//! | message queues without a ring | nobody alive has any of them | the gate's lock ([`crate::sync::mqueue`]) | waits for that, and makes new ones |
+//!
+//! In each row the proof is the kernel's (robust futexes, leases, file locks, `SEM_UNDO`: none of them outlives a process,
+//! and none depends on pids, namespaces or time), and between proof and removal nobody can begin to use
+//! the object unseen. A collector takes no part: it holds no slot, and what the dead left *in* a ring
+//! that others use is repaired by those.
+//!
+//! A collector that dies at any instruction leaves a doubt that keeps nobody out, a lock or a gate that the
+//! kernel takes back, or something removed in part, of which the rest is garbage as before. What is kept
+//! without need for once (two collectors were at it) the next collection removes.
+
+mod halves;
+mod queues;
+mod rings;
+mod semaphores;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use crate::address::Address;
+use crate::error::Error;
+use crate::segment::{self, drafts};
+
+/// A collector of what dead processes left behind: rings that only they held, half-made segments, and
+/// semaphore sets and message queues without a ring. What anybody alive uses, what was left in order,
+/// what others made, and what this process's user may not remove stays.
+///
+/// ```no_run
+/// use ringway_core::{Fate, Gc};
+///
+/// let report = Gc::new().dry_run(true).run();
+/// for found in &report.found {
+///     println!("{}: {:?}", found.what, found.fate);
+/// }
+/// assert!(report.found.iter().all(|found| found.fate != Fate::Removed));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Gc {
+    addresses: Vec<Address>,
+    dry_run: bool,
+    undelivered: bool,
+}
+
+/// What a collection found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GcReport {
+    /// In the order in which it was found.
+    pub found: Vec<Found>,
+    /// What could not be looked at or removed.
+    pub failures: Vec<Error>,
+    /// Where this process could not look.
+    pub blind_spots: Vec<BlindSpot>,
+}
+
+/// Something that dead processes left, or may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found {
+    /// What it is.
+    pub what: Leftover,
+    /// Bytes of memory or disk, 0 where it is of no account.
+    pub bytes: u64,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// An object that a dead process can leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Leftover {
+    /// A ring, with what lies beside it.
+    Ring(Address),
+    /// A System V segment that its creator did not finish, by its id.
+    HalfMade(Address),
+    /// A file under a temporary name that its creator did not finish.
+    Draft(PathBuf),
+    /// A System V semaphore set without a ring.
+    Semaphores {
+        /// As `ipcs -s` shows it.
+        id: i32,
+    },
+    /// The POSIX message queues of one ring, without the ring.
+    Queues {
+        /// Their names; the first is removed last.
+        names: Vec<String>,
+    },
+}
+
+/// What becomes of something that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// It is removed.
+    Removed,
+    /// It is garbage, and the next collection that is no dry run removes it.
+    Removable,
+    /// It stays, for now.
+    Kept(Why),
+}
+
+/// Why something stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// Only the dead held the ring, but messages wait in it that nobody has received.
+    Undelivered {
+        /// How many.
+        messages: u64,
+    },
+    /// Only the dead held the ring, but its contents contradict themselves, and whether messages wait
+    /// in it cannot be told.
+    Damaged,
+    /// Live processes are attached. What the dead left in it is repaired by the next one that attaches,
+    /// or that it blocks.
+    InUse {
+        /// How many live participants.
+        alive: u32,
+        /// How many slots the dead hold.
+        dead: u32,
+    },
+    /// Only the dead held the ring, but a live process has it open, and may attach.
+    Open,
+    /// Nobody died holding it.
+    InOrder,
+    /// A live process is making it.
+    BeingMade {
+        /// The creator's process id, 0 if it is of another pid namespace.
+        pid: u32,
+    },
+    /// The ring that it lies beside may be where this process does not see it.
+    Unknown {
+        /// Where that is.
+        home: &'static str,
+    },
+    /// It is another user's, or this process may not do that.
+    NotPermitted,
+}
+
+/// Where a collection could not look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BlindSpot {
+    /// The kernel does not list its message queues to this process.
+    MessageQueues,
+}
+
+impl Gc {
+    /// A collector of all garbage on this machine that this process sees: `shm:` and `sysv:` rings, and what
+    /// lies without a ring. `file:` rings only by their [`address`](Self::address).
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks at the ring at this address, and only at those that are given so.
+    #[must_use]
+    pub fn address(mut self, address: Address) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// Whether to change nothing and only say what would be removed. The default is no.
+    #[must_use]
+    pub fn dry_run(mut self, yes: bool) -> Self {
+        self.dry_run = yes;
+        self
+    }
+
+    /// Whether to remove rings in which messages wait, too. The default is no: what was sent is lost by
+    /// nobody's death, and by no collection.
+    #[must_use]
+    pub fn undelivered(mut self, yes: bool) -> Self {
+        self.undelivered = yes;
+        self
+    }
+
+    /// Collects.
+    ///
+    /// ```
+    /// use ringway_core::{Builder, Fate, Gc, Leftover, Why};
+    ///
+    /// # let name = format!("shm:ringway-doc-gc-{}", std::process::id());
+    /// let ring = Builder::new(&name)?.create()?;
+    /// let sender = ring.sender()?;
+    /// let report = Gc::new().address(ring.address().clone()).run();
+    /// let in_use = Why::InUse { alive: 1, dead: 0 };
+    /// assert_eq!(report.found[0].what, Leftover::Ring(ring.address().clone()));
+    /// assert_eq!(report.found[0].fate, Fate::Kept(in_use));
+    /// # drop(sender);
+    /// # ringway_core::remove(ring.address(), true)?;
+    /// # Ok::<(), ringway_core::Error>(())
+    /// ```
+    pub fn run(&self) -> GcReport {
+        let mut report = GcReport::default();
+        if !self.addresses.is_empty() {
+            for address in &self.addresses {
+                report.add(self.at(address));
+            }
+            return report;
+        }
+        for address in segment::list() {
+            report.add_of_all(self.ring(&address));
+        }
+        for half in segment::half_made() {
+            report.add_of_all(self.half(&half));
+        }
+        for draft in drafts::all() {
+            report.add_of_all(self.draft(draft));
+        }
+        // Last: what lay beside the rings that were removed went with them.
+        report.merge(self.semaphores());
+        report.merge(self.queues());
+        report
+    }
+
+    fn draft(&self, draft: drafts::Draft) -> Result<Option<Found>, Error> {
+        let (path, bytes) = (draft.path.clone(), draft.bytes());
+        let fate = match self.dry_run {
+            true => Fate::Removable,
+            false => match draft.remove() {
+                Ok(true) => Fate::Removed,
+                Ok(false) => return Ok(None),
+                Err(errno) => return Err(not_removed(path.display(), errno)),
+            },
+        };
+        let what = Leftover::Draft(path);
+        Ok(Some(Found { what, bytes, fate }))
+    }
+}
+
+fn not_removed(what: impl std::fmt::Display, errno: nix::errno::Errno) -> Error {
+    let kind = match errno {
+        nix::errno::Errno::EACCES | nix::errno::Errno::EPERM => {
+            crate::error::ErrorKind::PermissionDenied
+        }
+        _ => crate::error::ErrorKind::Os,
+    };
+    Error::new(kind, "remove", what, "the kernel does not remove it")
+        .remedy("run as the user who owns it, or as root")
+        .because(errno)
+}
+
+impl GcReport {
+    fn add(&mut self, found: Result<Option<Found>, Error>) {
+        match found {
+            Ok(found) => self.found.extend(found),
+            Err(error) => self.failures.push(error),
+        }
+    }
+
+    /// Of all there is, only what the dead left is told of.
+    fn add_of_all(&mut self, found: Result<Option<Found>, Error>) {
+        let is_told = |found: &Found| {
+            !matches!(
+                found.fate,
+                Fate::Kept(Why::InOrder | Why::BeingMade { .. } | Why::InUse { dead: 0, .. })
+            )
+        };
+        self.add(found.map(|found| found.filter(is_told)));
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.found.extend(other.found);
+        self.failures.extend(other.failures);
+        self.blind_spots.extend(other.blind_spots);
+    }
+}
+
+impl std::fmt::Display for Leftover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ring(address) | Self::HalfMade(address) => address.fmt(f),
+            Self::Draft(path) => path.display().fmt(f),
+            Self::Semaphores { id } => write!(f, "semaphore set {id}"),
+            Self::Queues { names } => match names.as_slice() {
+                [name] => write!(f, "message queue {name}"),
+                [first, rest @ ..] => write!(f, "message queue {first} and {} more", rest.len()),
+                [] => f.write_str("no message queues"),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Undelivered { messages: 1 } => f.write_str("1 undelivered message"),
+            Self::Undelivered { messages } => write!(f, "{messages} undelivered messages"),
+            Self::Damaged => f.write_str("its contents contradict themselves"),
+            Self::InUse { alive, dead: 0 } => write!(f, "in use by {alive}"),
+            Self::InUse { alive, dead } => write!(
+                f,
+                "in use by {alive}; the next that attaches or is blocked repairs what {dead} left"
+            ),
+            Self::Open => f.write_str("a live process has it open"),
+            Self::InOrder => f.write_str("nobody died holding it"),
+            Self::BeingMade { pid: 0 } => f.write_str("a process is making it"),
+            Self::BeingMade { pid } => write!(f, "process {pid} is making it"),
+            Self::Unknown { home } => write!(f, "its ring may lie in {home}"),
+            Self::NotPermitted => f.write_str("it is not this user's"),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Retiring a ring: how a collector that found only dead holders and an attacher that comes in the same
+//! moment agree on who was first.
+//!
+//! One word in the header, a state and how often it has changed, so that no state is taken for an
+//! earlier one:
+//!
+//! ```text
+//!            doubt                commit
+//!    OPEN ----------> DOUBTED ------------> RETIRED
+//!      ^                 |  ^  |
+//!      +-----------------+  +--+ doubt (another collector, or the next one)
+//!        withdraw (the collector), admit (an attacher)
+//! ```
+//!
+//! | who | in this order |
+//! |---|---|
+//! | an opener | opens the file, or attaches the System V segment, which the kernel counts; fence; [`admit`]: OPEN is well, DOUBTED it sets to OPEN, RETIRED is as good as not there |
+//! | an attacher | takes its slot; fence; [`admit`] |
+//! | a collector | [`doubt`]; fence; makes sure that nobody has the ring open, looks at all slots and messages; [`commit`](Doubt::commit) or withdraws; then removes what lies beside, then the name |
+//!
+//! Of the two stores before the fences at least one is seen by the other side. If the collector sees the
+//! other, it withdraws. If the other sees the doubt, it lifts it, and the commit, which is a
+//! compare-and-swap of the doubt, fails; or it comes behind the commit and is refused. So nobody has a
+//! ring open that was retired, and nobody ever will. What somebody has sent that came and went in
+//! between is seen too: he lifted the doubt, or his leaving was seen and what he did with it.
+//!
+//! The kernel knows who has a file open by its leases, which some file systems lack. There a ring may be
+//! retired that a process has open and is not attached to; therefore attachers ask once more.
+//!
+//! | a process dies | it leaves | who repairs |
+//! |---|---|---|
+//! | a collector, having doubted | DOUBTED, which keeps nobody out | the next attacher or collector |
+//! | a collector, having retired the ring | a name that leads to a ring of no use | whoever opens it, removes it or collects next |
+//! | an opener | nothing; the kernel knows that it has the ring open no more | |
+//! | an attacher, before it was admitted | OWNER_DIED in its slot, and nothing done | as any death |
+//!
+//! [`Removal`](super::removal) of the name is exact: it is done under a lock on the file that all removers
+//! take, and only while the name leads to that file; a System V segment is removed by its id. So the
+//! name of a ring that somebody makes meanwhile at the same address is never removed for it.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use super::map::Map;
+use crate::layout::header::RETIREMENT_OFFSET;
+
+/// The ring is retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retired;
+
+const OPEN: u64 = 0;
+const DOUBTED: u64 = 1;
+const RETIRED: u64 = 2;
+const STATE: u64 = 3;
+/// One more change.
+const CHANGE: u64 = 4;
+
+/// How often the word may change under an attacher's eyes. Collectors do not come so often.
+const ATTEMPTS: usize = 64;
+
+fn next(word: u64, state: u64) -> u64 {
+    (word & !STATE).wrapping_add(CHANGE) | state
+}
+
+/// Whether a word says that its ring is retired.
+pub(super) fn says_retired(word: u64) -> bool {
+    word & STATE == RETIRED
+}
+
+/// Lets in who has just opened the ring in `map`, or taken a slot of it, unless it is retired.
+pub(crate) fn admit(map: &Map) -> Result<(), Retired> {
+    map.word64(RETIREMENT_OFFSET).map_or(Ok(()), admit_by)
+}
+
+fn admit_by(word: &AtomicU64) -> Result<(), Retired> {
+    // Pairs with the fence in `doubt`.
+    fence(Ordering::SeqCst);
+    let mut seen = word.load(Ordering::Acquire);
+    for _ in 0..ATTEMPTS {
+        match seen & STATE {
+            OPEN => return Ok(()),
+            RETIRED => return Err(Retired),
+            _ => {}
+        }
+        let lifted =
+            word.compare_exchange(seen, next(seen, OPEN), Ordering::AcqRel, Ordering::Acquire);
+        match lifted {
+            Ok(_) => return Ok(()),
+            Err(found) => seen = found,
+        }
+    }
+    Err(Retired)
+}
+
+/// A collector's doubt, withdrawn when dropped.
+#[derive(Debug)]
+pub(crate) struct Doubt<'a> {
+    word: &'a AtomicU64,
+    /// What it holds by this doubt.
+    word_is: u64,
+}
+
+/// Doubts that anybody uses the ring in `map`. `None` if it was retired before, or others keep changing
+/// their minds.
+pub(super) fn doubt(map: &Map) -> Option<Doubt<'_>> {
+    map.word64(RETIREMENT_OFFSET).and_then(doubt_by)
+}
+
+fn doubt_by(word: &AtomicU64) -> Option<Doubt<'_>> {
+    let seen = word.load(Ordering::Acquire);
+    if says_retired(seen) {
+        return None;
+    }
+    let word_is = next(seen, DOUBTED);
+    word.compare_exchange(seen, word_is, Ordering::AcqRel, Ordering::Relaxed)
+        .ok()?;
+    // Pairs with the fence in `admit`: whoever is not seen by what follows sees the doubt.
+    fence(Ordering::SeqCst);
+    Some(Doubt { word, word_is })
+}
+
+impl Doubt<'_> {
+    /// Retires the ring, unless the doubt was lifted. Whether it is retired by this.
+    pub(crate) fn commit(self) -> bool {
+        // Acquire, so that what is removed now is not seen removed before; release for who sees it.
+        self.word
+            .compare_exchange(
+                self.word_is,
+                next(self.word_is, RETIRED),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        // Fails if somebody lifted it, doubts as well, or it is committed.
+        let open = next(self.word_is, OPEN);
+        let _ = self
+            .word
+            .compare_exchange(self.word_is, open, Ordering::AcqRel, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU32};
+
+    use super::*;
+
+    #[test]
+    fn a_doubt_keeps_nobody_out_and_does_not_stand_when_somebody_came() {
+        let word = AtomicU64::new(0);
+        let doubt = doubt_by(&word).unwrap();
+        assert_eq!(admit_by(&word), Ok(()));
+        assert!(!doubt.commit());
+        assert_eq!(word.load(Ordering::Relaxed) & STATE, OPEN);
+    }
+
+    #[test]
+    fn who_comes_and_goes_lifts_the_doubt_although_another_doubts_again() {
+        let word = AtomicU64::new(0);
+        let first = doubt_by(&word).unwrap();
+        assert_eq!(admit_by(&word), Ok(()));
+        let second = doubt_by(&word).unwrap();
+        assert!(!first.commit());
+        assert!(second.commit());
+        assert_eq!(admit_by(&word), Err(Retired));
+        assert!(doubt_by(&word).is_none());
+    }
+
+    #[test]
+    fn what_a_dead_collector_left_keeps_nobody_out() {
+        let word = AtomicU64::new(0);
+        std::mem::forget(doubt_by(&word));
+        assert_eq!(admit_by(&word), Ok(()));
+        std::mem::forget(doubt_by(&word));
+        assert!(doubt_by(&word).unwrap().commit());
+    }
+
+    #[test]
+    fn a_doubt_that_is_withdrawn_leaves_the_ring_open() {
+        let word = AtomicU64::new(0);
+        drop(doubt_by(&word));
+        assert_eq!(word.load(Ordering::Relaxed) & STATE, OPEN);
+        assert_eq!(admit_by(&word), Ok(()));
+    }
+
+    /// Collectors and attachers in every order that two processors give: never is one attached to what
+    /// was retired.
+    #[test]
+    fn of_an_attacher_and_a_collector_one_is_first() {
+        for round in 0..20_000 {
+            let (word, slot) = (AtomicU64::new(0), AtomicU32::new(0));
+            let start = AtomicBool::new(round % 2 == 0);
+            let collect = || {
+                start.store(true, Ordering::Release);
+                let doubt = doubt_by(&word)?;
+                let is_empty = slot.load(Ordering::Acquire) == 0;
+                (is_empty && doubt.commit()).then_some(())
+            };
+            std::thread::scope(|scope| {
+                let attacher = scope.spawn(|| {
+                    while !start.load(Ordering::Acquire) {
+                        std::hint::spin_loop();
+                    }
+                    slot.swap(1, Ordering::AcqRel);
+                    admit_by(&word)
+                });
+                let retired = collect().is_some();
+                let attached = attacher.join().unwrap().is_ok();
+                assert_ne!(retired, attached, "round {round}");
+            });
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What the kernel can do for ringway.
+
+use crate::sys::{futex, membarrier};
+
+/// What this kernel can do, found out by trying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Support {
+    /// Waiting for several futexes at once (Linux 5.16): without it no ring works.
+    pub futex_waitv: bool,
+    /// Barriers that reach other processes (`membarrier`): without it rings have a fence for each message,
+    /// and those of processes that have it cannot be opened.
+    pub membarrier: bool,
+}
+
+impl Support {
+    /// Tries.
+    ///
+    /// ```
+    /// assert!(ringway_core::Support::probe().futex_waitv);
+    /// ```
+    #[must_use]
+    pub fn probe() -> Self {
+        Self {
+            futex_waitv: futex::can_wait_on_two(),
+            membarrier: membarrier::register(),
+        }
+    }
+}

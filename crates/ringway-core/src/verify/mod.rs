@@ -1,0 +1,14 @@
+//! The rings over heap memory, for fuzzing: the shipped code with nothing around it.
+//!
+//! Only with the feature `verify`, and not part of the stable interface.
+
+mod cells;
+mod header;
+mod stream;
+
+pub use cells::{HostileRing, Write};
+pub use header::{Header, Refused};
+pub use stream::{HeapConsumer, HeapProducer, HeapRing, Seen};
+
+pub use crate::cell::heap::{Leaving, Setup};
+pub use crate::cell::queue::{Queue, Step};

@@ -1,0 +1,300 @@
+//! What is tried: every kind of ring, every operation, every state in which it is begun.
+
+use std::fmt;
+
+use ringway::Role;
+use ringway_testing::place::Backing;
+use ringway_testing::table::Row;
+
+/// An operation that a victim is stepped through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    Create,
+    Open,
+    AttachSender,
+    AttachReceiver,
+    /// A message that fits one cell.
+    Send,
+    /// A message of several cells.
+    SendLong,
+    /// Commits a message that was claimed and written before.
+    Commit,
+    /// Claims, writes, and gives up.
+    Abort,
+    /// Three messages that become visible together.
+    Batch,
+    /// Sends into a full ring, sleeps, and goes on when there is room.
+    SleepSend,
+    /// Sends into a full ring, whose oldest message makes room.
+    Overwrite,
+    CloseSender,
+    DetachSender,
+    /// Receives a copy.
+    Receive,
+    /// Borrows a message, reads it, releases it.
+    Borrow,
+    /// Borrows a message, reads it, and leaves it for the next receive.
+    Keep,
+    /// Up to three messages at once.
+    Drain,
+    /// Sleeps in an empty ring, and goes on when a message comes.
+    SleepReceive,
+    CloseReceiver,
+    DropReceiver,
+}
+
+/// What the ring is like before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// There is no ring.
+    Nothing,
+    Empty,
+    One,
+    Full,
+    /// The next record is the last of its lap, or reaches into the next one.
+    Wrapped,
+    /// The oldest message takes several cells.
+    Long,
+    /// The other side sleeps.
+    Asleep,
+}
+
+impl Op {
+    const ALL: [Self; 20] = [
+        Self::Create,
+        Self::Open,
+        Self::AttachSender,
+        Self::AttachReceiver,
+        Self::Send,
+        Self::SendLong,
+        Self::Commit,
+        Self::Abort,
+        Self::Batch,
+        Self::SleepSend,
+        Self::Overwrite,
+        Self::CloseSender,
+        Self::DetachSender,
+        Self::Receive,
+        Self::Borrow,
+        Self::Keep,
+        Self::Drain,
+        Self::SleepReceive,
+        Self::CloseReceiver,
+        Self::DropReceiver,
+    ];
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|op| op.name() == name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Open => "open",
+            Self::AttachSender => "attach-sender",
+            Self::AttachReceiver => "attach-receiver",
+            Self::Send => "send",
+            Self::SendLong => "send-long",
+            Self::Commit => "commit",
+            Self::Abort => "abort",
+            Self::Batch => "batch",
+            Self::SleepSend => "sleep-send",
+            Self::Overwrite => "overwrite",
+            Self::CloseSender => "close-sender",
+            Self::DetachSender => "detach-sender",
+            Self::Receive => "receive",
+            Self::Borrow => "borrow",
+            Self::Keep => "keep",
+            Self::Drain => "drain",
+            Self::SleepReceive => "sleep-receive",
+            Self::CloseReceiver => "close-receiver",
+            Self::DropReceiver => "drop-receiver",
+        }
+    }
+
+    /// In which role the victim is; `None` if it takes no part.
+    pub(super) fn role(self) -> Option<Role> {
+        match self {
+            Self::Create | Self::Open => None,
+            Self::AttachSender
+            | Self::Send
+            | Self::SendLong
+            | Self::Commit
+            | Self::Abort
+            | Self::Batch
+            | Self::SleepSend
+            | Self::Overwrite
+            | Self::CloseSender
+            | Self::DetachSender => Some(Role::Producer),
+            Self::AttachReceiver
+            | Self::Receive
+            | Self::Borrow
+            | Self::Keep
+            | Self::Drain
+            | Self::SleepReceive
+            | Self::CloseReceiver
+            | Self::DropReceiver => Some(Role::Consumer),
+        }
+    }
+
+    /// Whether it sends messages, when it is done: how many, each of how many bytes.
+    pub(super) fn sends(self) -> (u32, usize) {
+        match self {
+            Self::Send | Self::Commit | Self::SleepSend | Self::Overwrite => {
+                (1, super::message::SHORT)
+            }
+            Self::SendLong => (1, super::message::LONG),
+            Self::Batch => (3, super::message::SHORT),
+            _ => (0, 0),
+        }
+    }
+
+    /// How many messages it may hold when it dies.
+    pub(super) fn holds(self) -> usize {
+        match self {
+            Self::Receive | Self::Borrow | Self::Keep | Self::SleepReceive => 1,
+            Self::Drain => 3,
+            _ => 0,
+        }
+    }
+
+    /// Whether threads of the victim's take part that begin or end with it.
+    pub(super) fn has_threads(self) -> bool {
+        matches!(
+            self,
+            Self::Create
+                | Self::Open
+                | Self::AttachSender
+                | Self::AttachReceiver
+                | Self::CloseSender
+                | Self::DetachSender
+                | Self::CloseReceiver
+                | Self::DropReceiver
+                | Self::SleepSend
+                | Self::SleepReceive
+        )
+    }
+
+    /// Those who may come upon what it leaves when it is killed, and be killed over it.
+    pub(super) fn finders(self, case: Case) -> &'static [Self] {
+        let many = case.row.has_many(Role::Consumer);
+        if !matches!(case.state, State::One | State::Wrapped) && self != Self::Commit {
+            return &[];
+        }
+        // Who would sleep has to find nothing.
+        let empty = case.state != State::One;
+        match self {
+            Self::SendLong | Self::Batch if empty => {
+                &[Self::Receive, Self::SleepReceive, Self::AttachSender]
+            }
+            Self::SendLong | Self::Batch => &[Self::Receive, Self::AttachSender],
+            Self::Commit | Self::Abort => &[Self::Receive, Self::SleepReceive],
+            Self::Send if empty => &[Self::Receive, Self::SleepReceive],
+            Self::Send => &[Self::Receive],
+            Self::Drain if many => &[Self::Receive, Self::AttachReceiver],
+            Self::Drain => &[Self::AttachReceiver],
+            Self::Receive | Self::Borrow if many => &[Self::Receive],
+            _ => &[],
+        }
+    }
+
+    /// Whether it sleeps in the middle, until somebody else has done something.
+    pub(super) fn sleeps(self) -> bool {
+        matches!(self, Self::SleepSend | Self::SleepReceive)
+    }
+
+    /// The states that make a difference to it.
+    fn states(self) -> &'static [State] {
+        use State::{Asleep, Empty, Full, Long, Nothing, One, Wrapped};
+        match self {
+            Self::Create => &[Nothing],
+            Self::Open => &[Empty],
+            Self::AttachSender | Self::AttachReceiver => &[Empty, One, Full],
+            Self::Send | Self::SendLong => &[Empty, One, Full, Wrapped, Asleep],
+            Self::Commit | Self::Abort | Self::Batch => &[Empty, Wrapped, Asleep],
+            Self::SleepSend | Self::Overwrite => &[Full],
+            Self::CloseSender | Self::DetachSender => &[One, Asleep],
+            Self::Receive | Self::Borrow => &[Empty, One, Full, Wrapped, Long, Asleep],
+            Self::Keep => &[One, Wrapped],
+            Self::Drain => &[One, Full, Wrapped, Long, Asleep],
+            Self::SleepReceive => &[Empty],
+            Self::CloseReceiver | Self::DropReceiver => &[One, Asleep],
+        }
+    }
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Empty => "empty",
+            Self::One => "one",
+            Self::Full => "full",
+            Self::Wrapped => "wrapped",
+            Self::Long => "long",
+            Self::Asleep => "asleep",
+        }
+    }
+}
+
+/// An operation in a ring in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Case {
+    pub(super) row: Row,
+    pub(super) op: Op,
+    pub(super) state: State,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { row, op, state } = self;
+        write!(f, "{row}/{}/{}", op.name(), state.name())
+    }
+}
+
+impl Case {
+    /// The cases of a row.
+    pub(super) fn of(row: Row) -> Vec<Self> {
+        let possible = |op: &Op| match op {
+            Op::Overwrite => row.has_cells(),
+            _ => true,
+        };
+        let cases = |op: Op| {
+            let case = move |state: &State| Self {
+                row,
+                op,
+                state: *state,
+            };
+            op.states().iter().map(case)
+        };
+        Op::ALL
+            .into_iter()
+            .filter(possible)
+            .flat_map(cases)
+            .collect()
+    }
+}
+
+/// The rows whose rings are found by others when their creators are dead.
+pub(super) fn rows() -> Vec<Row> {
+    let mut rows = Row::supported();
+    rows.retain(|row| matches!(row.backing, Backing::Shm | Backing::File | Backing::SysvKey));
+    rows
+}
+
+/// The rows of the fast cut: each kind, each sync, each backing.
+pub(super) fn fast_rows() -> Vec<Row> {
+    const CHOSEN: [&str; 8] = [
+        "spsc/futex/Shm",
+        "spsc/futex/SysvKey",
+        "mpmc/futex/Shm",
+        "mpmc/pthread/Shm",
+        "mpmc/posix-sem/File",
+        "mpsc/sysv-sem/Shm",
+        "spmc/mqueue/Shm",
+        "mpmc/futex/SysvKey",
+    ];
+    let mut rows = rows();
+    rows.retain(|row| CHOSEN.contains(&row.to_string().as_str()));
+    rows
+}

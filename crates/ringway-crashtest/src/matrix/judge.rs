@@ -1,0 +1,333 @@
+//! Whether what is left when the victims are dead is what was promised.
+//!
+//! A committed message arrives once, whole, and in its producer's order. One whose producer died in the
+//! middle arrives once or not at all. One whose consumer died before it acknowledged may come again. Nobody
+//! hangs, nothing is leaked.
+
+use ringway::{ErrorKind, RecvError, Role, SendError, Wait};
+
+use super::board::{Diary, Outcome};
+use super::case::{Op, State};
+use super::message::{Id, SHORT};
+use super::scene::{Scene, said};
+use super::victim::WATCHDOG;
+
+/// A process that was killed, or did its work, with what it knew.
+#[derive(Clone, Debug)]
+pub(super) struct Victim {
+    pub(super) op: Op,
+    pub(super) who: u32,
+    pub(super) diary: Diary,
+    /// Whether it was killed.
+    pub(super) died: bool,
+}
+
+impl Victim {
+    /// Whether who waits for it is told that it ended. One that only left may be followed by another.
+    fn ends_sleep(&self) -> bool {
+        match self.op {
+            Op::CloseSender | Op::CloseReceiver => true,
+            Op::DetachSender | Op::DropReceiver => false,
+            _ => self.died,
+        }
+    }
+}
+
+/// How far a victim came, as the others see it: never less far when it is killed later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Effect {
+    /// Messages of the first victim that arrived.
+    pub(super) sent: usize,
+    /// Messages that were read by the first victim and did not come again.
+    pub(super) received: usize,
+}
+
+/// In messages of the one who comes after the victims.
+const SUCCESSOR: u32 = 5;
+
+/// Lets the survivors, and those who come after the victims, work on, and judges what they find.
+/// `room` is how many short messages fit a fresh ring.
+pub(super) fn judge(scene: &mut Scene, victims: &[Victim], room: usize) -> Result<Effect, String> {
+    if scene.case.state == State::Nothing {
+        take_over(scene)?;
+    }
+    if is_alone(scene) && victims.iter().all(Victim::ends_sleep) {
+        // Nobody else will wake the sleeper, if there is one.
+        scene.wake_up()?;
+    }
+    let can_send = come_after(scene)?;
+    let can_send = collect(scene, can_send)?;
+    let effect = weigh(scene, victims)?;
+    if can_send && scene.case.op != Op::Overwrite {
+        check_room(scene, room)?;
+    }
+    check_places(scene, can_send)?;
+    Ok(effect)
+}
+
+/// Whether the victim was the only one in its role.
+fn is_alone(scene: &Scene) -> bool {
+    scene
+        .case
+        .op
+        .role()
+        .is_some_and(|role| !scene.case.row.has_many(role))
+}
+
+/// Opens, or makes, what a dead creator was making.
+fn take_over(scene: &mut Scene) -> Result<(), String> {
+    let ring = scene
+        .builder()
+        .open_or_create()
+        .map_err(said("taking over"))?;
+    scene.sender = Some(ring.sender().map_err(said("attaching"))?);
+    scene.receiver = Some(
+        ring.receiver()
+            .map_err(said("attaching"))?
+            .with_wait(Wait::Park),
+    );
+    Ok(())
+}
+
+/// Fills the empty roles. `false` if nobody can send any more, because the producer closed.
+fn come_after(scene: &mut Scene) -> Result<bool, String> {
+    let ring = scene.ring()?;
+    if scene.receiver.is_none()
+        && !(scene.has_sleeper() && scene.case.op.role() == Some(Role::Producer))
+    {
+        let receiver = ring.receiver().map_err(said("the next consumer"))?;
+        scene.receiver = Some(receiver.with_wait(Wait::Park));
+    }
+    if scene.sender.is_none()
+        && !(scene.has_sleeper() && scene.case.op.role() == Some(Role::Consumer))
+    {
+        match ring.sender() {
+            Ok(sender) => scene.sender = Some(sender),
+            Err(error) if error.kind() == ErrorKind::Closed && scene.case.op == Op::CloseSender => {
+                return Ok(false);
+            }
+            Err(error) => return Err(format!("the next producer: {error}")),
+        }
+    }
+    Ok(true)
+}
+
+/// Receives all that there is: up to a last message that is sent now, or up to the end. `false` if the ring
+/// is closed.
+fn collect(scene: &mut Scene, can_send: bool) -> Result<bool, String> {
+    if !can_send {
+        let receiver = scene.receiver.as_mut().ok_or("nobody receives")?;
+        loop {
+            match receiver.recv_deadline(std::time::Instant::now() + WATCHDOG) {
+                Ok(message) => {
+                    scene.got.push(Id::of(&message).ok_or("TORN")?);
+                }
+                Err(RecvError::Closed) => return Ok(false),
+                Err(error) => return Err(format!("after the close: {error}")),
+            }
+        }
+    }
+    // With this the ring overwrites what was not received.
+    while scene.case.op == Op::Overwrite && scene.try_receive(None)? {}
+    let last = Id {
+        who: SUCCESSOR,
+        number: 0,
+    };
+    if scene.sender.is_none() {
+        // It sleeps, for room; a stream may need more, for a gap.
+        scene.receive()?;
+        scene.receive()?;
+        scene.wake_up()?;
+    }
+    loop {
+        let sender = scene.sender.as_mut().ok_or("nobody sends")?;
+        match sender.try_send(&last.bytes(SHORT)) {
+            Ok(()) => break,
+            Err(SendError::Full) => scene.receive()?,
+            // A consumer closes a stream for good, too.
+            Err(SendError::Closed) if scene.case.op == Op::CloseReceiver => {
+                while scene.try_receive(None)? {}
+                return Ok(false);
+            }
+            Err(error) => return Err(format!("sending: {error}")),
+        }
+    }
+    scene.wake_up()?;
+    while scene.got.last() != Some(&last) {
+        scene.receive()?;
+    }
+    scene.got.pop();
+    // What the dead had taken comes when there is nothing else.
+    while scene.try_receive(None)? {}
+    Ok(true)
+}
+
+/// Compares what was sent with what arrived.
+fn weigh(scene: &Scene, victims: &[Victim]) -> Result<Effect, String> {
+    let got = &scene.got;
+    let mut certain = scene.sent.clone();
+    let mut possible = Vec::new();
+    let mut acknowledged: Vec<Id> = Vec::new();
+    let mut perhaps_acknowledged: Vec<Id> = Vec::new();
+    for victim in victims {
+        let Diary {
+            outcome,
+            seen,
+            torn,
+        } = &victim.diary;
+        if *torn {
+            return Err("TORN: a victim was given half a message".to_owned());
+        }
+        let (count, _) = victim.op.sends();
+        let sent = (0..count).map(|number| Id {
+            who: victim.who,
+            number,
+        });
+        match outcome {
+            Some(Outcome::Wrong) => return Err("a victim met an error".to_owned()),
+            Some(Outcome::Done) => certain.extend(sent),
+            None => possible.extend(sent),
+            Some(Outcome::NotNow | Outcome::Ended) => {}
+        }
+        match outcome {
+            _ if victim.op == Op::Keep => {}
+            Some(_) => acknowledged.extend(seen),
+            None => perhaps_acknowledged.extend(seen),
+        }
+    }
+    let mut once = got.clone();
+    once.sort_unstable();
+    if let Some(pair) = once.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!(
+            "DUPLICATED: {} came twice; came: {}",
+            pair[0],
+            list(got)
+        ));
+    }
+    if let Some(id) = got
+        .iter()
+        .find(|id| !certain.contains(id) && !possible.contains(id))
+    {
+        return Err(format!("{id} came, which nobody sent; came: {}", list(got)));
+    }
+    if let Some(id) = got.iter().find(|id| acknowledged.contains(id)) {
+        return Err(format!(
+            "DUPLICATED: {id} came again after it was acknowledged; came: {}",
+            list(got)
+        ));
+    }
+    let mut missing = certain.iter().filter(|id| {
+        !got.contains(id) && !acknowledged.contains(id) && !perhaps_acknowledged.contains(id)
+    });
+    let overwritten = usize::from(scene.case.op == Op::Overwrite);
+    if let Some(id) = missing.nth(overwritten) {
+        return Err(format!(
+            "LOST: {id} was sent and did not come; came: {}",
+            list(got)
+        ));
+    }
+    check_order(scene, victims)?;
+    let first = victims.first();
+    let of_first = |id: &&Id| first.is_some_and(|first| first.who == id.who);
+    let mut arrived: Vec<&Id> = got.iter().filter(of_first).collect();
+    let read = victims.iter().flat_map(|victim| &victim.diary.seen);
+    arrived.extend(read.filter(|id| of_first(id) && !got.contains(id)));
+    let arrived = arrived.len();
+    let (batch, _) = first.map_or((0, 0), |first| first.op.sends());
+    if batch > 1 && arrived != 0 && arrived != batch as usize {
+        return Err(format!(
+            "TORN: {arrived} messages of a batch of {batch} came"
+        ));
+    }
+    let seen = first.map_or(&[][..], |first| &first.diary.seen);
+    Ok(Effect {
+        sent: arrived,
+        received: seen.iter().filter(|id| !got.contains(id)).count(),
+    })
+}
+
+/// Messages of one producer come in order, but for those that come again where there are other consumers.
+fn check_order(scene: &Scene, victims: &[Victim]) -> Result<(), String> {
+    let mut again: usize = match scene.case.row.has_many(Role::Consumer) {
+        true => victims.iter().map(|victim| victim.op.holds()).sum(),
+        false => 0,
+    };
+    let mut last: Vec<Id> = Vec::new();
+    for id in &scene.got {
+        match last.iter_mut().find(|last| last.who == id.who) {
+            Some(last) if last.number > id.number && again == 0 => {
+                return Err(format!(
+                    "{id} came after {last}; came: {}",
+                    list(&scene.got)
+                ));
+            }
+            Some(last) if last.number > id.number => again -= 1,
+            Some(last) => *last = *id,
+            None => last.push(*id),
+        }
+    }
+    Ok(())
+}
+
+/// The ring, which is empty, takes as many messages as a fresh one.
+fn check_room(scene: &mut Scene, room: usize) -> Result<(), String> {
+    let before = scene.sent.len();
+    while scene.try_send(SHORT, None)? {}
+    let sent = scene.sent.len() - before;
+    // A stream's records may leave a gap before its end.
+    let gap = usize::from(!scene.case.row.has_cells());
+    if sent + gap < room || sent > room + gap {
+        return Err(format!("LEAKED: {sent} messages fit the ring, not {room}"));
+    }
+    for _ in 0..sent {
+        scene.receive()?;
+    }
+    Ok(())
+}
+
+/// No place in the ring is lost to the dead, and the ring goes without a trace.
+fn check_places(scene: &mut Scene, can_send: bool) -> Result<(), String> {
+    let ring = scene.ring()?;
+    let row = scene.case.row;
+    // The places of the dead are taken first.
+    let also_send = (can_send && row.has_many(Role::Producer)).then(|| ring.sender());
+    let also_receive = row.has_many(Role::Consumer).then(|| ring.receiver());
+    let second_receive = row.has_many(Role::Consumer).then(|| ring.receiver());
+    let _also = (
+        also_send.transpose().map_err(said("another producer"))?,
+        also_receive.transpose().map_err(said("another consumer"))?,
+        second_receive
+            .transpose()
+            .map_err(said("another consumer"))?,
+    );
+    let address = ring.address().clone();
+    let stat = ringway::stat(&address).map_err(said("stat"))?;
+    if let Some(dead) = stat
+        .participants
+        .iter()
+        .find(|participant| !participant.alive && can_send)
+    {
+        return Err(format!("LEAKED: the place of {dead:?}"));
+    }
+    drop(_also);
+    scene.detach_sender();
+    scene.receiver = None;
+    let stat = ringway::stat(&address).map_err(said("stat"))?;
+    if stat
+        .participants
+        .iter()
+        .any(|participant| participant.alive)
+    {
+        return Err(format!("LEAKED: {:?}", stat.participants));
+    }
+    ringway::remove(&address, false).map_err(said("remove"))?;
+    if scene.place.is_taken() {
+        return Err("something stayed behind at the address".to_owned());
+    }
+    Ok(())
+}
+
+fn list(ids: &[Id]) -> String {
+    let ids: Vec<String> = ids.iter().map(Id::to_string).collect();
+    ids.join(" ")
+}

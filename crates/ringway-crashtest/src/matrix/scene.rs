@@ -1,0 +1,324 @@
+//! A ring in a state, with those who will survive.
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::unistd::gettid;
+use ringway::{Builder, Receiver, RecvError, Ring, Role, SendError, Sender, Sync, Wait};
+use ringway_testing::place::Place;
+use ringway_testing::table::CELL_LEN;
+
+use super::case::{Case, Op, State};
+use super::message::{Id, LONG, SHORT};
+use super::victim::WATCHDOG;
+
+/// The survivors' own names in their messages.
+const SURVIVOR: u32 = 1;
+const SLEEPER: u32 = 4;
+
+/// A ring, survivors, and what they know.
+pub(super) struct Scene {
+    pub(super) case: Case,
+    pub(super) place: Place,
+    pub(super) sender: Option<Sender>,
+    pub(super) receiver: Option<Receiver>,
+    sleeper: Option<JoinHandle<Slept>>,
+    /// What must arrive: sent for certain, and not received here yet.
+    pub(super) sent: Vec<Id>,
+    pub(super) got: Vec<Id>,
+    next: u32,
+}
+
+/// What became of the survivor that slept.
+enum Slept {
+    Receiver(Box<Receiver>, Result<Vec<u8>, RecvError>),
+    Sender(Box<Sender>, Result<(), SendError>),
+}
+
+impl Scene {
+    /// Sets the scene of a case, and leaves the places of `victims` free.
+    pub(super) fn set(case: Case, victims: &[Role]) -> Result<Self, String> {
+        let (_, place) = case.row.builder();
+        let mut scene = Self {
+            case,
+            place,
+            sender: None,
+            receiver: None,
+            sleeper: None,
+            sent: Vec::new(),
+            got: Vec::new(),
+            next: 0,
+        };
+        if case.state == State::Nothing {
+            return Ok(scene);
+        }
+        let ring = scene.builder().create().map_err(said("create"))?;
+        scene.sender = Some(ring.sender().map_err(said("attach"))?);
+        scene.receiver = Some(
+            ring.receiver()
+                .map_err(said("attach"))?
+                .with_wait(Wait::Park),
+        );
+        scene.prepare()?;
+        for role in victims {
+            if !case.row.has_many(*role) {
+                if *role == Role::Producer {
+                    scene.detach_sender();
+                } else {
+                    scene.receiver = None;
+                }
+            }
+        }
+        Ok(scene)
+    }
+
+    /// Lets the sender leave, so that another may follow.
+    pub(super) fn detach_sender(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            sender.detach();
+        }
+    }
+
+    /// A builder of the case's ring.
+    pub(super) fn builder(&self) -> Builder {
+        let row = self.case.row;
+        self.place
+            .builder()
+            .kind(row.kind)
+            .sync(row.sync)
+            .capacity(4096)
+            .cell_len(CELL_LEN)
+            .participants(8)
+            .overwrite_oldest(self.case.op == Op::Overwrite)
+    }
+
+    pub(super) fn ring(&self) -> Result<Ring, String> {
+        self.place.builder().open().map_err(said("open"))
+    }
+
+    fn prepare(&mut self) -> Result<(), String> {
+        match self.case.state {
+            State::Nothing | State::Empty => {}
+            State::One => self.send(SHORT)?,
+            State::Long => {
+                self.send(LONG)?;
+                self.send(SHORT)?;
+            }
+            State::Full => self.fill()?,
+            State::Wrapped => {
+                // Of cells, the last of the lap is next. A stream's next record does not fit before its end.
+                let passed = if self.case.row.has_cells() {
+                    4096 / CELL_LEN - 1
+                } else {
+                    170
+                };
+                for _ in 0..passed {
+                    self.send(SHORT)?;
+                    self.receive()?;
+                }
+                self.got.clear();
+                self.sent.clear();
+                if self.case.op.role() == Some(Role::Consumer) {
+                    for len in [LONG, SHORT, SHORT] {
+                        self.send(len)?;
+                    }
+                }
+            }
+            State::Asleep => {
+                if self.case.op.role() == Some(Role::Consumer) {
+                    self.fill()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a survivor fall asleep, if the case has one that sleeps. After the victims have attached.
+    pub(super) fn fall_asleep(&mut self) -> Result<(), String> {
+        if self.case.state != State::Asleep {
+            return Ok(());
+        }
+        let (asleep, tid) = mpsc::channel();
+        let deadline = Instant::now() + WATCHDOG;
+        let sleeper = if let (Some(Role::Producer), Some(mut receiver)) =
+            (self.case.op.role(), self.receiver.take())
+        {
+            std::thread::spawn(move || {
+                let _ = asleep.send(gettid());
+                let received = receiver.recv_deadline(deadline);
+                Slept::Receiver(Box::new(receiver), received)
+            })
+        } else {
+            let sender = self.sender.take().ok_or("nobody to sleep")?;
+            let mut sender = sender.with_wait(Wait::Park);
+            std::thread::spawn(move || {
+                let _ = asleep.send(gettid());
+                let message = Id {
+                    who: SLEEPER,
+                    number: 0,
+                }
+                .bytes(SHORT);
+                let sent = sender.send_deadline(&message, deadline);
+                Slept::Sender(Box::new(sender), sent)
+            })
+        };
+        let tid = tid.recv().map_err(|_| "the sleeper has ended")?;
+        self.sleeper = Some(sleeper);
+        let stat = format!("/proc/self/task/{tid}/stat");
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") S ")) {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Whether a survivor sleeps, or has slept and not been asked yet.
+    pub(super) fn has_sleeper(&self) -> bool {
+        self.sleeper.is_some()
+    }
+
+    /// What became of the sleeper. It must have been woken.
+    pub(super) fn wake_up(&mut self) -> Result<(), String> {
+        let Some(sleeper) = self.sleeper.take() else {
+            return Ok(());
+        };
+        match sleeper.join().map_err(|_| "the sleeper panicked")? {
+            Slept::Receiver(receiver, received) => {
+                self.receiver = Some(*receiver);
+                match received {
+                    Ok(message) => self.note(&message)?,
+                    Err(RecvError::Closed | RecvError::PeerDied) => {}
+                    Err(error) => return Err(format!("the sleeping consumer: {error}")),
+                }
+            }
+            Slept::Sender(sender, sent) => {
+                self.sender = Some(*sender);
+                match sent {
+                    Ok(()) => self.sent.push(Id {
+                        who: SLEEPER,
+                        number: 0,
+                    }),
+                    Err(SendError::Closed | SendError::PeerDied) => {}
+                    Err(error) => return Err(format!("the sleeping producer: {error}")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a victim that sleeps waits for; `false` if it cannot now.
+    pub(super) fn help(&mut self, op: Op) -> Result<bool, String> {
+        match op.role() {
+            Some(Role::Producer) => self.try_receive(self.patience()),
+            _ => self.try_send(SHORT, self.patience()),
+        }
+    }
+
+    /// What others do beside one that is frozen: nothing may fail, though not everything is possible.
+    pub(super) fn work_around(&mut self) -> Result<(), String> {
+        for _ in 0..3 {
+            // What the survivors send shall not overwrite anything.
+            if self.sender.is_some() && self.case.op != Op::Overwrite {
+                self.try_send(SHORT, self.patience())?;
+            }
+            if self.receiver.is_some() {
+                self.try_receive(self.patience())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How long to wait for a lock, which a frozen victim may hold.
+    fn patience(&self) -> Option<Instant> {
+        let has_lock = matches!(
+            self.case.row.sync,
+            Sync::Pthread | Sync::PosixSem | Sync::SysvSem
+        );
+        has_lock.then(|| Instant::now() + Duration::from_millis(2))
+    }
+
+    /// Sends one message more; it must be possible.
+    fn send(&mut self, len: usize) -> Result<(), String> {
+        match self.try_send(len, None)? {
+            true => Ok(()),
+            false => Err("the ring is full too early".to_owned()),
+        }
+    }
+
+    /// Fills the ring.
+    fn fill(&mut self) -> Result<(), String> {
+        if self.case.op == Op::Overwrite {
+            return (0..4096 / CELL_LEN).try_for_each(|_| self.send(SHORT));
+        }
+        while self.try_send(SHORT, None)? {}
+        Ok(())
+    }
+
+    /// Sends a message if there is room, or before a deadline.
+    pub(super) fn try_send(
+        &mut self,
+        len: usize,
+        patience: Option<Instant>,
+    ) -> Result<bool, String> {
+        let id = Id {
+            who: SURVIVOR,
+            number: self.next,
+        };
+        let Some(sender) = &mut self.sender else {
+            return Err("no survivor sends".to_owned());
+        };
+        let message = id.bytes(len);
+        let sent = match patience {
+            None => sender.try_send(&message),
+            Some(deadline) => sender.send_deadline(&message, deadline),
+        };
+        match sent {
+            Ok(()) => {
+                self.next += 1;
+                self.sent.push(id);
+                Ok(true)
+            }
+            Err(SendError::TimedOut | SendError::Full) => Ok(false),
+            Err(SendError::Closed) if self.case.op == Op::CloseReceiver => Ok(false),
+            Err(error) => Err(format!("sending: {error}")),
+        }
+    }
+
+    /// Receives a message if there is one, or before a deadline.
+    pub(super) fn try_receive(&mut self, patience: Option<Instant>) -> Result<bool, String> {
+        let Some(receiver) = &mut self.receiver else {
+            return Err("no survivor receives".to_owned());
+        };
+        let received = match patience {
+            None => receiver.try_recv(),
+            Some(deadline) => receiver.recv_deadline(deadline),
+        };
+        match received {
+            Ok(message) => self.note(&message).map(|()| true),
+            Err(RecvError::TimedOut | RecvError::Empty) => Ok(false),
+            Err(RecvError::Closed) if self.case.op == Op::CloseSender => Ok(false),
+            Err(error) => Err(format!("receiving: {error}")),
+        }
+    }
+
+    /// Receives a message, which must come.
+    pub(super) fn receive(&mut self) -> Result<(), String> {
+        let Some(receiver) = &mut self.receiver else {
+            return Err("no survivor receives".to_owned());
+        };
+        match receiver.recv_deadline(Instant::now() + WATCHDOG) {
+            Ok(message) => self.note(&message),
+            Err(error) => Err(format!("receiving: {error}")),
+        }
+    }
+
+    pub(super) fn note(&mut self, message: &[u8]) -> Result<(), String> {
+        let id = Id::of(message).ok_or_else(|| format!("TORN: {message:?}"))?;
+        self.got.push(id);
+        Ok(())
+    }
+}
+
+pub(super) fn said<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
+    move |error| format!("{what}: {error}")
+}

@@ -1,1 +1,0 @@
-//! Processes under ptrace.
