@@ -254,8 +254,11 @@ impl Arena {
         if self.crew.workers.iter().any(is_late) {
             if !hushed && self.lasted > SLOW {
                 // Those who are faster than others in the same role let these have their turn.
-                let (late, in_time): (Vec<&Worker>, Vec<&Worker>) =
-                    self.crew.workers.iter().partition(|worker| is_late(worker));
+                let players = [Part::Produce, Part::Consume].map(|part| self.crew.players(part));
+                let (late, in_time): (Vec<&Worker>, Vec<&Worker>) = players
+                    .into_iter()
+                    .flatten()
+                    .partition(|worker| is_late(worker));
                 for worker in in_time {
                     if late.iter().any(|late| late.task.part == worker.task.part) {
                         let journal = stage.journals.at(worker.task.journal);
