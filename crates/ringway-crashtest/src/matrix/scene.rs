@@ -206,6 +206,14 @@ impl Scene {
         Ok(())
     }
 
+    /// Whether a survivor is there who can do what a victim that sleeps waits for.
+    pub(super) fn can_help(&self, op: Op) -> bool {
+        match op.role() {
+            Some(Role::Producer) => self.receiver.is_some(),
+            _ => self.sender.is_some(),
+        }
+    }
+
     /// Does what a victim that sleeps waits for; `false` if it cannot now.
     pub(super) fn help(&mut self, op: Op) -> Result<bool, String> {
         match op.role() {
