@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use Check::{Cell, Processes, Stream, Sync};
+use Check::{Cell, Matrix, Processes, Stream, Sync};
 
 /// A test that passes, and fails when a bug is planted that it is meant to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,28 +15,46 @@ pub(super) enum Check {
     Sync(&'static str),
     /// A file in `tests/`, and a test in it, with real processes.
     Processes(&'static str, &'static str),
+    /// Kills in a case of the kill matrix.
+    Matrix(&'static str),
+}
+
+/// What a check is built as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Build {
+    /// Tests over loom's model.
+    Loom,
+    /// Tests with processes.
+    Tests,
+    /// The program of the kill matrix.
+    Program,
 }
 
 impl Check {
-    pub(super) fn is_loom(self) -> bool {
-        matches!(self, Stream(_) | Cell(_))
+    pub(super) fn build(self) -> Build {
+        match self {
+            Stream(_) | Cell(_) => Build::Loom,
+            Sync(_) | Processes(..) => Build::Tests,
+            Matrix(_) => Build::Program,
+        }
     }
 
-    /// The test binary, as cargo names it.
+    /// The binary, as cargo names it.
     pub(super) fn binary(self) -> &'static str {
         match self {
             Processes(file, _) => file,
+            Matrix(_) => "crashtest",
             Stream(_) | Cell(_) | Sync(_) => "ringway_core",
         }
     }
 
-    /// The test, as its binary names it.
+    /// The test or the case, as its binary names it.
     pub(super) fn test(self) -> String {
         match self {
             Stream(test) => format!("stream::tests::interleavings::{test}"),
             Cell(test) => format!("cell::tests::interleavings::{test}"),
             Sync(test) => format!("sync::tests::{test}"),
-            Processes(_, test) => test.to_owned(),
+            Processes(_, test) | Matrix(test) => test.to_owned(),
         }
     }
 }
@@ -48,12 +66,14 @@ impl fmt::Display for Check {
             Cell(test) => write!(f, "loom, cell: {test}"),
             Sync(test) => write!(f, "sync::tests::{test}"),
             Processes(file, test) => write!(f, "tests/{file}.rs: {test}"),
+            Matrix(case) => write!(f, "kill matrix: {case}"),
         }
     }
 }
 
 /// The bugs in `crates/ringway-core/src/planted.rs`. Above most of them stands which operation, in which
-/// state of the ring, would have to be killed or frozen for a kill matrix to find them as well.
+/// state of the ring, has to be killed or frozen at the right instruction for them to show. At the end come
+/// those that the kill matrix finds at once, for this shows that it can find something.
 pub(super) const BUGS: &[(&str, Check)] = &[
     ("StreamCommitWithoutRelease", Stream("messages_then_close")),
     // kill, freeze: send, empty
@@ -213,5 +233,35 @@ pub(super) const BUGS: &[(&str, Check)] = &[
     (
         "SysvSemRaisedBeforeErased",
         Sync("locks::four_processes_exclude_each_other"),
+    ),
+    (
+        "StreamCommitBeforePayload",
+        Matrix("spsc/futex/Shm/send/empty"),
+    ),
+    (
+        "StreamStopWordAfterCommit",
+        Matrix("spsc/futex/Shm/send/wrapped"),
+    ),
+    (
+        "StreamBatchFirstWordFirst",
+        Matrix("spsc/futex/Shm/batch/empty"),
+    ),
+    ("StreamTailNotSought", Matrix("spsc/futex/Shm/send/one")),
+    (
+        "StreamHeadBeforeRead",
+        Matrix("spsc/futex/Shm/receive/full"),
+    ),
+    ("StreamCountAfterHead", Matrix("spsc/futex/Shm/receive/one")),
+    ("CellFreedBeforeRead", Matrix("mpmc/futex/Shm/receive/full")),
+    (
+        "FirstCellFreedFirst",
+        Matrix("mpmc/futex/Shm/receive/wrapped"),
+    ),
+    ("TakenNotRepaired", Matrix("mpmc/futex/Shm/receive/one")),
+    ("EpochNotChecked", Matrix("mpsc/futex/Shm/receive/one")),
+    ("NotMarkedConsistent", Matrix("mpmc/pthread/Shm/send/empty")),
+    (
+        "SysvSemRaisedBeforeErased",
+        Matrix("mpmc/sysv-sem/Shm/send/empty"),
     ),
 ];

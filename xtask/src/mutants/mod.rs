@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bugs::{BUGS, Check};
+use bugs::{BUGS, Build, Check};
 use trial::{Outcome, Sandbox};
 
 use crate::{arguments, process};
@@ -76,12 +76,12 @@ fn choose(names: &[String]) -> Result<Vec<(&'static str, Check)>, String> {
     if names.is_empty() {
         return Ok(BUGS.to_vec());
     }
-    let known = |name: &String| {
-        let bug = BUGS.iter().find(|(bug, _)| bug == name);
-        bug.copied()
-            .ok_or_else(|| format!("there is no bug {name}"))
-    };
-    names.iter().map(known).collect()
+    let unknown = |name: &&String| !BUGS.iter().any(|(bug, _)| bug == *name);
+    if let Some(name) = names.iter().find(unknown) {
+        return Err(format!("there is no bug {name}"));
+    }
+    let is_named = |(bug, _): &&(&str, Check)| names.iter().any(|name| name == bug);
+    Ok(BUGS.iter().filter(is_named).copied().collect())
 }
 
 /// The files in which each bug is planted. An error if the list of bugs is not that of the sources.
@@ -127,16 +127,16 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// Test binaries, by whether they are loom's, and by name.
-type Binaries = BTreeMap<(bool, String), String>;
+/// Binaries, by how they are built, and by name.
+type Binaries = BTreeMap<(Build, String), String>;
 
 /// Builds what the checks need. One build has all bugs.
 fn build(chosen: &[(&str, Check)]) -> Result<Binaries, String> {
     let mut binaries = Binaries::new();
-    for is_loom in [true, false] {
+    for kind in [Build::Loom, Build::Tests, Build::Program] {
         let mut needed: Vec<&str> = chosen
             .iter()
-            .filter(|(_, check)| check.is_loom() == is_loom)
+            .filter(|(_, check)| check.build() == kind)
             .map(|(_, check)| check.binary())
             .collect();
         needed.sort_unstable();
@@ -144,18 +144,21 @@ fn build(chosen: &[(&str, Check)]) -> Result<Binaries, String> {
         if needed.is_empty() {
             continue;
         }
-        let mut build = process::command(&["cargo", "test", "--locked", "--no-run"]);
-        build.arg("--message-format=json-render-diagnostics");
-        // Other flags for every crate: it would not share what is built.
-        let (flags, folder) = match is_loom {
-            true => ("--cfg loom --cfg planted", "target/planted/loom"),
-            false => ("--cfg planted", "target/planted/processes"),
+        let mut build = match kind {
+            Build::Loom => process::command(&["cargo", "test", "--no-run", "--release"]),
+            Build::Tests => process::command(&["cargo", "test", "--no-run"]),
+            // Debug code has other instructions, and far more of them.
+            Build::Program => process::command(&["cargo", "build", "--release"]),
         };
-        if is_loom {
-            build.arg("--release");
-        }
+        build.args(["--locked", "--message-format=json-render-diagnostics"]);
+        // Other flags for every crate: it would not share what is built.
+        let (flags, folder) = match kind {
+            Build::Loom => ("--cfg loom --cfg planted", "target/planted/loom"),
+            _ => ("--cfg planted", "target/planted/processes"),
+        };
         for binary in needed {
             match binary {
+                "crashtest" => build.arg("--package=ringway-crashtest"),
                 "ringway_core" => build.args(["--package=ringway-core", "--lib"]),
                 file => build.args(["--package=ringway", "--test", file]),
             };
@@ -167,7 +170,7 @@ fn build(chosen: &[(&str, Check)]) -> Result<Binaries, String> {
             let name = Path::new(path).file_name().unwrap_or_default();
             let name = name.to_string_lossy();
             let name = name.rsplit_once('-').map_or(&*name, |(name, _)| name);
-            binaries.insert((is_loom, name.to_owned()), path.to_owned());
+            binaries.insert((kind, name.to_owned()), path.to_owned());
         }
     }
     Ok(binaries)
@@ -187,18 +190,25 @@ struct Runner {
 
 impl Runner {
     fn run(&self, check: Check, bug: Option<&str>, limit: Duration) -> Result<Outcome, String> {
-        let binary = (check.is_loom(), check.binary().to_owned());
+        let binary = (check.build(), check.binary().to_owned());
         let binary = self.binaries.get(&binary);
         let binary = binary.ok_or_else(|| format!("cargo built no {}", check.binary()))?;
         let test = check.test();
-        let words = [binary, "--exact", &test, "--nocapture", "--test-threads=1"];
+        let words: &[&str] = match check {
+            Check::Matrix(case) => &[
+                binary, "matrix", "--only", case, "--modes", "kill", "--every", "0", "--jobs", "1",
+            ],
+            _ => &[binary, "--exact", &test, "--nocapture", "--test-threads=1"],
+        };
         let environment = [
             ("RINGWAY_PLANTED", bug.unwrap_or_default()),
             ("LOOM_MAX_PREEMPTIONS", &self.preemptions),
         ];
-        let name = bug.map_or_else(|| test.replace("::", "-"), str::to_owned);
-        let outcome = self.sandbox.run(&name, &words, &environment, limit)?;
-        if outcome.passed() && !outcome.output.contains("1 passed") {
+        let name = format!("{}-{test}", bug.unwrap_or_default());
+        let name = name.replace("::", "-").replace('/', "-");
+        let outcome = self.sandbox.run(&name, words, &environment, limit)?;
+        let ran = ["1 passed", "all: 1 cases"];
+        if outcome.passed() && !ran.iter().any(|ran| outcome.output.contains(ran)) {
             return Err(format!("there is no test {test}"));
         }
         Ok(outcome)
@@ -214,9 +224,14 @@ fn all<T: Sync, O: Send>(
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let done = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
-        for (is_loom, workers) in [(true, processors), (false, PROCESS_CHECKS)] {
+        let kinds = [
+            (Build::Loom, processors),
+            (Build::Tests, PROCESS_CHECKS),
+            (Build::Program, processors),
+        ];
+        for (kind, workers) in kinds {
             let indices = 0..items.len();
-            let queue = indices.filter(|index| check(&items[*index]).is_loom() == is_loom);
+            let queue = indices.filter(|index| check(&items[*index]).build() == kind);
             let queue = Arc::new(Mutex::new(queue.collect::<Vec<_>>().into_iter()));
             for _ in 0..workers {
                 let (queue, done, work) = (Arc::clone(&queue), &done, &work);

@@ -32,6 +32,11 @@ impl Outcome {
         let Some(status) = self.status else {
             return format!("hung: killed after {:.0} s", self.took.as_secs_f64());
         };
+        // The kill matrix says where it was, and what it found.
+        let mut lines = self.output.lines();
+        if let Some((_, found)) = lines.find_map(|line| line.split_once(", killed ")) {
+            return format!("killed {}", found.chars().take(100).collect::<String>());
+        }
         let mut lines = self.output.lines();
         let place = lines.find_map(|line| line.split_once(" panicked at "));
         let place = place.map_or("", |(_, place)| place.trim_end_matches(':'));
