@@ -19,6 +19,7 @@ fn child_role() {
         "receive" => receive(first),
         "borrow" => borrow(first),
         "sleep for a message" => sleep_for_a_message(first),
+        "sleep for one message" => sleep_for_one_message(first),
         "sleep for room" => sleep_for_room(first),
         _ => panic!("{role}"),
     });
@@ -151,6 +152,28 @@ fn sleeping_consumers_all_learn_that_the_last_producer_has_closed_or_died() {
                 sleeper.finish();
             }
         }
+    });
+}
+
+/// One wake-up for both messages. Who gets the first keeps the news of the second to itself.
+#[test]
+fn a_batch_wakes_all_that_sleep() {
+    for_each(rows_with_many(Role::Consumer), |row| {
+        let (ring, _place) = row.ring();
+        let mut sender = ring.sender().unwrap();
+        let sleepers: [_; 2] = std::array::from_fn(|_| {
+            let sleeper = Second::start("sleep for one message", &ring);
+            sleeper.expect("attached");
+            until_asleep(sleeper.pid(), sleeper.hear().parse().unwrap());
+            sleeper
+        });
+        let mut batch = sender.batch();
+        batch.push(&number(1)).unwrap();
+        batch.push(&number(2)).unwrap();
+        batch.commit();
+        let mut received = sleepers.each_ref().map(Second::hear);
+        received.sort();
+        assert_eq!(received, ["1", "2"], "{row}");
     });
 }
 
@@ -312,6 +335,15 @@ fn sleep_for_a_message(first: &First) {
     first.say(nix::unistd::gettid());
     let end = receiver.recv().unwrap_err();
     first.say(format!("{end:?}"));
+}
+
+/// Says its thread, sleeps until a message comes, says its number, and does nothing more.
+fn sleep_for_one_message(first: &First) {
+    let mut receiver = first.ring().receiver().unwrap().with_wait(Wait::Park);
+    first.say("attached");
+    first.say(nix::unistd::gettid());
+    first.say(number_in(&receiver.recv().unwrap()));
+    first.hear();
 }
 
 /// Says its thread, and sleeps until there is room or the end.

@@ -7,6 +7,7 @@ mod crashtest;
 mod fuzz;
 mod loom;
 mod miri;
+mod mutants;
 mod process;
 
 const USAGE: &str = "\
@@ -23,6 +24,12 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
     cargo xtask fuzz [--minutes N | --seconds N] [TARGET...]
         Coverage-guided fuzzing, each target (default: all in fuzz/) for N minutes (default 10). What
         was found before, in fuzz/regressions/, is tried first.
+
+    cargo xtask mutants [--preemptions N] [BUG...]
+        Plants each bug of crates/ringway-core/src/planted.rs (default: all; about two minutes), and runs
+        the check that is meant to find it: it has to pass without the bug, and to fail with it. What
+        hangs with it for 30 seconds, and for 20 times as long as the check takes without, has failed.
+        Interleavings have up to N preemptions (default 3).
 
     cargo xtask kill-matrix [--only PART,...] [--fast] [--modes kill,freeze,recover] [--every N] [--jobs N]
         A process is stepped through each operation of each ring, in each state, and killed or frozen at
@@ -50,6 +57,7 @@ fn main() -> ExitCode {
             "loom" => loom::run(rest),
             "miri" => miri::run(rest),
             "fuzz" => fuzz::run(rest),
+            "mutants" => mutants::run(rest),
             "kill-matrix" => crashtest::run("matrix", rest),
             "death-latency" => crashtest::run("latency", rest),
             "soak" => crashtest::run("soak", rest),

@@ -39,6 +39,20 @@ pub(crate) fn run(mut command: Command) -> Result<(), String> {
     }
 }
 
+/// Shows the command, runs it, and returns what it writes; reports its failure.
+pub(crate) fn output(mut command: Command) -> Result<String, String> {
+    let shown = shown(&command);
+    println!("$ {shown}");
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("{shown}: {error}"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(format!("{shown}: {}", output.status)),
+    }
+}
+
 /// Shows the command, and becomes it. Returns only if that fails.
 pub(crate) fn become_it(mut command: Command) -> Result<(), String> {
     let shown = shown(&command);

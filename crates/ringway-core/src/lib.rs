@@ -12,6 +12,7 @@ mod error;
 mod gc;
 mod layout;
 mod liveness;
+mod planted;
 mod receiver;
 mod receiving;
 mod region;

@@ -8,9 +8,10 @@ use super::{Cells, MOST_HEAD};
 use crate::layout::cell::{Owner, State, Word};
 use crate::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD, PRODUCERS_CHANGED, SPACE_EVENT};
 use crate::layout::participant::{
-    ASLEEP, AWAKE, CLOSED, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, Role, slot_offset,
+    ASLEEP, AWAKE, CLOSED, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, Role, slot_offset,
 };
 use crate::liveness::Liveness;
+use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::stream::{Corrupt, Peer};
 use crate::sync::{Acquired, Broken, Primitives};
@@ -192,6 +193,7 @@ impl<R: Region> Member<R> {
         let repaired = self.repair_all();
         if let Some(lock) = &self.primitives.lock {
             match repaired {
+                Ok(()) if planted::is(Bug::NotMarkedConsistent) => {}
                 Ok(()) => lock.mark_consistent(),
                 Err(Corrupt) => lock.release(),
             }
@@ -200,6 +202,12 @@ impl<R: Region> Member<R> {
     }
 
     fn liveness(&self, slot: u32) -> Liveness {
+        if planted::is(Bug::LivenessByPid) {
+            let pid = self
+                .region()
+                .load32(slot_offset(slot) + PID, Ordering::Acquire);
+            return planted::liveness_by_pid(pid);
+        }
         let offset = slot_offset(slot) + LIVENESS;
         // Acquire pairs with the release of a leaving holder.
         Liveness::of(self.region().load32(offset, Ordering::Acquire))
@@ -218,7 +226,7 @@ impl<R: Region> Member<R> {
         let epoch = self
             .region()
             .load64(slot_offset(owner.slot) + EPOCH, Ordering::Acquire);
-        !owner.is_of(epoch)
+        !owner.is_of(epoch) && !planted::is(Bug::EpochNotChecked)
     }
 
     /// Whether none of the others lives any more, or not yet.
@@ -251,7 +259,9 @@ impl<R: Region> Member<R> {
     #[inline]
     pub(super) fn notify(&self, role: Role) {
         let party = Party::of(role);
-        self.region().publish_fence();
+        if !planted::is(Bug::NoPublishFence) {
+            self.region().publish_fence();
+        }
         if eventcount::is_slept_on(self.region(), party.event) {
             self.wake(role);
         }
@@ -260,6 +270,9 @@ impl<R: Region> Member<R> {
     /// Wakes consumers that wait for the others' last messages, after one was released.
     #[inline]
     pub(super) fn notify_of_end(&mut self) {
+        if planted::is(Bug::EndNotTold) {
+            return;
+        }
         // The caller has just made the fence in `notify`.
         if eventcount::is_slept_on(self.region(), DATA_EVENT) && self.others_are_gone() {
             self.wake(Role::Consumer);
@@ -281,6 +294,9 @@ impl<R: Region> Member<R> {
                     && self.region().swap32(asleep, AWAKE, Ordering::AcqRel) != AWAKE
                 {
                     bell.ring(slot);
+                    if planted::is(Bug::OneBellIsRung) {
+                        return;
+                    }
                 }
             }
         }

@@ -82,6 +82,7 @@ use std::sync::atomic::Ordering;
 
 use crate::layout::cell::{CELL_HEADER, LEN_AT, State, Word, max_extent};
 use crate::layout::control::HEAD;
+use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::stream::Corrupt;
 
@@ -270,8 +271,8 @@ impl<R: Region> Cells<R> {
         if self.region.settles() {
             let to = to.encode(self.key);
             // Release pairs with the acquire in `load`.
-            self.region
-                .store_word(self.position(cell), to, Ordering::Release);
+            let order = planted::order(Bug::CellCommitWithoutRelease, Ordering::Release);
+            self.region.store_word(self.position(cell), to, order);
             true
         } else {
             self.change(cell, seen, to)
@@ -287,7 +288,7 @@ impl<R: Region> Cells<R> {
         let stored = self.load(cell);
         // Behind the load above, by its acquire. If a later lap's payload was found there, its
         // producer's fence (`Producer::claim_cells`) lets us see the HEAD that it claimed by.
-        if self.head(Ordering::Relaxed) > cell {
+        if self.head(Ordering::Relaxed) > cell && !planted::is(Bug::StaleWordBelieved) {
             return Ok(Seen::Stale);
         }
         let word = Word::decode(stored, self.key).ok_or(Corrupt)?;
@@ -333,12 +334,17 @@ impl<R: Region> Cells<R> {
     /// last, so that who finds it free finds all free.
     #[inline]
     fn free_cells(&self, cell: u64, extent: u64) {
-        for cell in (cell..cell + extent).rev() {
+        for at in (cell..cell + extent).rev() {
+            let cell = if planted::is(Bug::FirstCellFreedFirst) {
+                cell + (cell + extent - 1 - at)
+            } else {
+                at
+            };
             // Release pairs with the acquire in `advance_head` and of the next claim: the payload has
             // been read.
             let freed = self.freed(cell).encode(self.key);
-            self.region
-                .store_word(self.position(cell), freed, Ordering::Release);
+            let order = planted::order(Bug::CellsFreedWithoutRelease, Ordering::Release);
+            self.region.store_word(self.position(cell), freed, order);
         }
     }
 

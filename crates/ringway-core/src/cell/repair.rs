@@ -11,6 +11,7 @@ use super::member::{Member, Refused};
 use super::{Cells, Seen};
 use crate::layout::cell::{State, Word};
 use crate::layout::participant::{REPAIRED, Role};
+use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::stream::Corrupt;
 
@@ -120,6 +121,9 @@ impl<R: Region> Member<R> {
                 self.free_unread(cell, word, stored);
                 Ok(true)
             }
+            State::Claimed if planted::is(Bug::ClaimedNotRepaired) => Ok(false),
+            State::Taken if planted::is(Bug::TakenNotRepaired) => Ok(false),
+            State::Freeing if planted::is(Bug::FreeingNotRepaired) => Ok(false),
             State::Claimed | State::Taken | State::Freeing if self.is_dead(word.owner) => {
                 self.region().settle();
                 let changed = match word.state {
@@ -163,6 +167,12 @@ impl<R: Region> Cells<R> {
     /// done. Whoever owns the run calls this, or one who found its owner dead. Whether it was done by this.
     pub(super) fn give_back(&self, cell: u64, run: Word, stored: u64) -> Result<bool, Corrupt> {
         let end = cell + run.extent;
+        if planted::is(Bug::FirstRecordReturnedFirst) {
+            let first = u64::from(self.description(cell, run.extent)?.extent);
+            let returned = run.become_nobodys(State::Returned).with_extent(first);
+            let changed = self.change(cell, stored, returned);
+            return self.return_records(cell + first, end).map(|()| changed);
+        }
         let given = self.give_back_behind(cell, end);
         if self.load(cell) != stored {
             // Somebody else has done it; what was found behind may be in use again.

@@ -180,6 +180,7 @@ impl Segment {
             wait: None,
             ..*request
         };
+        let mut is_second_look = false;
         for _ in 0..ROUNDS {
             let absent = match Self::open(request) {
                 Ok(segment) => return Ok((segment, false)),
@@ -192,7 +193,11 @@ impl Segment {
             };
             match made {
                 Ok(segment) => return Ok((segment, true)),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => is_second_look = false,
+                // A live creator, which the next look waits for a while. It may be stopped.
+                Err(error) if error.kind() == ErrorKind::HalfMade && !is_second_look => {
+                    is_second_look = true;
+                }
                 // Others that race for the same name may hold what is missing for the moment.
                 Err(error) if error.kind() == ErrorKind::NoSpace => {
                     return match Self::open(request) {

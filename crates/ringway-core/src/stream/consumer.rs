@@ -9,6 +9,7 @@ use crate::layout::control::{HEAD, RECEIVED};
 use crate::layout::participant::Role;
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::liveness::Liveness;
+use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::wait::lull::Lull;
 use crate::wait::several::{Bed, Candidate};
@@ -237,6 +238,9 @@ impl<R: Region> Consumer<R> {
         } else {
             return Err(RecvError::Empty);
         };
+        if planted::is(Bug::StreamNoLookAfterDeath) {
+            return Err(end);
+        }
         self.find(self.head, self.received)?.ok_or(end)
     }
 
@@ -256,8 +260,13 @@ impl<R: Region> Consumer<R> {
         let Some(target) = buffer.get_mut(..found.len) else {
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
-        self.region.read(found.payload, target);
+        if !planted::is(Bug::StreamHeadBeforeRead) {
+            self.region.read(found.payload, target);
+        }
         self.release(found, 1);
+        if planted::is(Bug::StreamHeadBeforeRead) {
+            self.region.read(found.payload, target);
+        }
         Ok(found.len)
     }
 
@@ -271,10 +280,17 @@ impl<R: Region> Consumer<R> {
         self.head = last.end();
         self.received += messages;
         // RECEIVED first, so that a death in between leaves a record at HEAD that tells the number.
-        self.region
-            .store64(RECEIVED, self.received, Ordering::Relaxed);
+        if !planted::is(Bug::StreamCountAfterHead) {
+            self.region
+                .store64(RECEIVED, self.received, Ordering::Relaxed);
+        }
         // Release pairs with the acquire in `Producer::refresh_head`: the payload has been read.
-        self.region.store64(HEAD, self.head, Ordering::Release);
+        let order = planted::order(Bug::StreamHeadWithoutRelease, Ordering::Release);
+        self.region.store64(HEAD, self.head, order);
+        if planted::is(Bug::StreamCountAfterHead) {
+            self.region
+                .store64(RECEIVED, self.received, Ordering::Relaxed);
+        }
         eventcount::notify(&self.region, PRODUCER.event);
     }
 

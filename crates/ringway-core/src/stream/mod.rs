@@ -51,8 +51,9 @@ mod tests;
 use std::sync::atomic::Ordering;
 
 use crate::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSED, SPACE_EVENT};
-use crate::layout::participant::{LIVENESS, REPAIRED, Role, slot_offset};
+use crate::layout::participant::{LIVENESS, PID, REPAIRED, Role, slot_offset};
 use crate::liveness::Liveness;
+use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::wait::watch::Watch;
@@ -129,6 +130,10 @@ impl Side {
     /// Whether this side is attached, as the kernel knows. Acquire pairs with the release of a leaving
     /// holder; a dead one's stores were made visible by the kernel's barrier.
     pub(crate) fn liveness<R: Region>(self, region: &R) -> Liveness {
+        if planted::is(Bug::LivenessByPid) {
+            let pid = self.liveness - LIVENESS + PID;
+            return planted::liveness_by_pid(region.load32(pid, Ordering::Acquire));
+        }
         Liveness::of(region.load32(self.liveness, Ordering::Acquire))
     }
 
@@ -168,8 +173,10 @@ impl<S: OneSide> Blocked for S {
         let (own, peer) = S::SIDES;
         let event = eventcount::prepare(self.region(), own.event);
         let mut watch = Watch::of(own.event, event);
-        let word = self.region().load32(peer.liveness, Ordering::Relaxed);
-        watch.add(peer.liveness, word);
+        if !planted::is(Bug::StreamPeerNotWatched) {
+            let word = self.region().load32(peer.liveness, Ordering::Relaxed);
+            watch.add(peer.liveness, word);
+        }
         watch
     }
 

@@ -9,6 +9,7 @@ use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
 use crate::layout::participant::Role;
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint, max_payload};
 use crate::liveness::Liveness;
+use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::wait::lull::Lull;
 use crate::wait::{Look, Terms, Wait, Waited, eventcount};
@@ -99,6 +100,13 @@ impl<R: Region> Producer<R> {
                 counted.wrapping_add((last + 1).wrapping_sub(counted) & SEQUENCE_MASK)
             }
             None => region.load64(RECEIVED, Ordering::Relaxed),
+        };
+        let (tail, sent) = if planted::is(Bug::StreamTailNotSought) {
+            [TAIL, SENT]
+                .map(|counter| region.load64(counter, Ordering::Relaxed))
+                .into()
+        } else {
+            (tail, sent)
         };
         if sent > u64::MAX / 2 {
             return Err(Corrupt);
@@ -321,6 +329,9 @@ impl<R: Region> Producer<R> {
             self.region
                 .store_word(reservation.start, first_word, Ordering::Relaxed);
             first_word = pending.first_word;
+        } else if planted::is(Bug::StreamBatchFirstWordFirst) {
+            self.region
+                .store_word(reservation.start, first_word, Ordering::Release);
         }
         Pending {
             first_word,
@@ -335,8 +346,13 @@ impl<R: Region> Producer<R> {
         let pending = self.lay(None, reservation, message.len() as u64);
         // From the back to the front: see `commit`.
         self.stop_behind(&pending);
-        self.region.write(reservation.payload(), message);
+        if !planted::is(Bug::StreamCommitBeforePayload) {
+            self.region.write(reservation.payload(), message);
+        }
         self.publish(pending);
+        if planted::is(Bug::StreamCommitBeforePayload) {
+            self.region.write(reservation.payload(), message);
+        }
     }
 
     /// Commits: makes all that was laid visible at once, and wakes a sleeping consumer.
@@ -348,6 +364,9 @@ impl<R: Region> Producer<R> {
 
     #[inline]
     fn stop_behind(&self, pending: &Pending) {
+        if planted::is(Bug::StreamStopWordAfterCommit) {
+            return;
+        }
         // Relaxed: made visible by the release of the first word.
         self.region
             .store_word(pending.end, VACANT, Ordering::Relaxed);
@@ -357,8 +376,12 @@ impl<R: Region> Producer<R> {
     fn publish(&mut self, pending: Pending) {
         // Release pairs with the acquire in `Consumer::find`: payload, later words and the stop word
         // are seen by who sees this word.
-        self.region
-            .store_word(self.tail, pending.first_word, Ordering::Release);
+        let order = planted::order(Bug::StreamCommitWithoutRelease, Ordering::Release);
+        self.region.store_word(self.tail, pending.first_word, order);
+        if planted::is(Bug::StreamStopWordAfterCommit) {
+            self.region
+                .store_word(pending.end, VACANT, Ordering::Relaxed);
+        }
         self.tail = pending.end;
         self.sent += pending.messages;
         self.show_counters();

@@ -50,6 +50,7 @@ use crate::layout::control::{LOCK, LOCK_HOLDER, LOCK_LEN};
 use crate::layout::header::Header;
 use crate::layout::participant::{EPOCH, LIVENESS, SEMAPHORE, SEMAPHORE_LEN, slot_offset};
 use crate::liveness::{self, Liveness};
+use crate::planted::{self, Bug};
 use crate::segment::map::Map;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::sys::sem_overview::Semaphore;
@@ -140,6 +141,9 @@ impl Lock {
         // Acquire pairs with the release of the word by its last holder, and of the epoch by the next.
         let is_alive = Liveness::of(life.load(Ordering::Acquire)) == Liveness::Alive;
         let epoch = epoch.load(Ordering::Acquire);
+        if planted::is(Bug::PosixSemHolderBySlot) {
+            return Ok(is_alive);
+        }
         Ok(is_alive && epoch << EPOCH_SHIFT == word >> EPOCH_SHIFT << EPOCH_SHIFT)
     }
 }
@@ -158,7 +162,12 @@ impl super::Lock for Lock {
                     // It will not write any more, neither the word nor what the lock guards.
                     liveness::settle();
                 }
-                let dirty = if is_taken_over { DIRTY } else { word & DIRTY };
+                let is_told = !planted::is(Bug::PosixSemDeathNotTold);
+                let dirty = if is_taken_over && is_told {
+                    DIRTY
+                } else {
+                    word & DIRTY
+                };
                 let mine = self.own | dirty | word & CONTENDED | slept;
                 // Acquire pairs with the release of the lock; release with the load above.
                 let exchanged =
@@ -179,7 +188,9 @@ impl super::Lock for Lock {
             if exchanged.is_err() {
                 continue;
             }
-            slept = CONTENDED;
+            if !planted::is(Bug::PosixSemSleepersForgotten) {
+                slept = CONTENDED;
+            }
             // A token, a signal or the deadline: all are reasons to look again.
             let _ = tokens.wait(deadline);
         }

@@ -30,6 +30,7 @@ use super::semaphore_set;
 use super::semaphore_set::{Set, User};
 use super::{Acquired, Bell, Broken, PREDECESSORS};
 use crate::layout::control::LOCK_HOLDER;
+use crate::planted::{self, Bug};
 use crate::segment::map::Map;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::sys::semget::{self, AtExit};
@@ -65,7 +66,7 @@ impl Lock {
 impl super::Lock for Lock {
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
         let holder = self.holder().ok_or(Broken)?;
-        if lower(self.set.id, LOCK, AtExit::Undo, deadline)? == Wake::TimedOut {
+        if lower(self.set.id, LOCK, at_exit(), deadline)? == Wake::TimedOut {
             return Ok(Acquired::TimedOut);
         }
         // Acquire, and release below: the kernel orders one holder behind the other, by a lock of its own.
@@ -86,14 +87,31 @@ impl super::Lock for Lock {
     }
 
     fn release(&self) {
+        if planted::is(Bug::SysvSemRaisedBeforeErased) {
+            let _ = semget::raise(self.set.id, LOCK, at_exit());
+            // Others run when they like.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         // Relaxed: this thread's own store.
         if let Some(holder) = self.holder()
             && holder.load(Ordering::Relaxed) & DIRTY == 0
         {
             holder.store(0, Ordering::Release);
         }
+        if planted::is(Bug::SysvSemRaisedBeforeErased) {
+            return;
+        }
         // Fails if the set was removed; then nobody can acquire the lock.
-        let _ = semget::raise(self.set.id, LOCK, AtExit::Undo);
+        let _ = semget::raise(self.set.id, LOCK, at_exit());
+    }
+}
+
+/// What becomes of the lock when its holder ends.
+fn at_exit() -> AtExit {
+    if planted::is(Bug::SysvSemNotUndone) {
+        AtExit::Keep
+    } else {
+        AtExit::Undo
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use crate::planted::{self, Bug};
+
 /// The bits of a robust futex word that hold the owner's thread id.
 pub(crate) const TID_MASK: u32 = libc::FUTEX_TID_MASK;
 /// Set by the kernel when the owner died.
@@ -96,15 +98,13 @@ pub(crate) fn wait<'a>(
 
 /// Wakes all that sleep on `word`.
 pub(crate) fn wake_all(word: &AtomicU32) {
-    // SAFETY: the word is a live, aligned 32-bit word; FUTEX_WAKE only uses its address.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            libc::FUTEX_WAKE,
-            libc::c_int::MAX,
-        )
+    let most = if planted::is(Bug::OneSleeperIsWoken) {
+        1
+    } else {
+        libc::c_int::MAX
     };
+    // SAFETY: the word is a live, aligned 32-bit word; FUTEX_WAKE only uses its address.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most) };
 }
 
 /// Whether this kernel can wait on two words at once (Linux 5.16 and later).

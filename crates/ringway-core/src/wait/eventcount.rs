@@ -21,6 +21,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::planted::{self, Bug};
 use crate::region::Region;
 
 const AWAKE: u32 = 0;
@@ -33,7 +34,9 @@ pub(crate) const WAKE_UP: u32 = 2;
 /// Call it after publishing.
 #[inline]
 pub(crate) fn notify<R: Region>(region: &R, event: usize) {
-    region.publish_fence();
+    if !planted::is(Bug::NoPublishFence) {
+        region.publish_fence();
+    }
     if is_slept_on(region, event) {
         wake(region, event);
     }
@@ -59,9 +62,14 @@ pub(crate) fn clear<R: Region>(region: &R, event: usize) -> bool {
     // Its acquire pairs with the release in `prepare`: who sleeps is seen to. The word guards no data;
     // sleepers look at what was published with acquire. It fails if another waker was faster: that one
     // wakes all who slept until then, and those after it see what was published.
+    let count = if planted::is(Bug::WakeUpNotCounted) {
+        0
+    } else {
+        WAKE_UP
+    };
     seen & ASLEEP != 0
         && region
-            .replace32(event, seen, seen.wrapping_add(WAKE_UP - ASLEEP))
+            .replace32(event, seen, seen.wrapping_add(count).wrapping_sub(ASLEEP))
             .is_ok()
 }
 
@@ -70,7 +78,9 @@ pub(crate) fn clear<R: Region>(region: &R, event: usize) -> bool {
 pub(crate) fn prepare<R: Region>(region: &R, event: usize) -> u32 {
     // Its release pairs with the acquire in `clear`. The fence orders it before the caller's look.
     let before = region.set32(event, ASLEEP);
-    region.sleep_fence();
+    if !planted::is(Bug::NoSleepFence) {
+        region.sleep_fence();
+    }
     before | ASLEEP
 }
 

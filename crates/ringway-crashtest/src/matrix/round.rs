@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
+use std::time::Instant;
 
 use ringway::Role;
 
@@ -12,6 +13,7 @@ use super::board::{self, Diary};
 use super::case::{Case, Op};
 use super::judge::{Effect, Victim, judge};
 use super::scene::{Scene, said};
+use super::victim::WATCHDOG;
 use crate::trace::{Step, Tracee};
 
 /// A victim at the start of its operation.
@@ -103,6 +105,7 @@ impl Stepped {
                 .set_breakpoints(at)
                 .map_err(said("setting breakpoints"))?;
         }
+        let deadline = Instant::now() + WATCHDOG;
         loop {
             let (so_far, steps) = match point {
                 Point::End => (0, 1),
@@ -119,9 +122,13 @@ impl Stepped {
             let step = step.map_err(said("stepping"))?;
             match step {
                 Step::Finished => return Ok(true),
-                Step::Asleep if self.op.sleeps() => self.have_help(scene)?,
+                Step::Asleep if self.op.sleeps() && scene.can_help(self.op) => {
+                    self.have_help(scene)?;
+                }
+                // The death of another will wake it, when the kernel has come to that.
+                Step::Asleep if self.op.sleeps() && Instant::now() < deadline => continue,
                 Step::Asleep => {
-                    return Err("the victim sleeps, and nobody will wake it".to_owned());
+                    return Err("the victim sleeps, and nobody wakes it".to_owned());
                 }
                 _ => {}
             }

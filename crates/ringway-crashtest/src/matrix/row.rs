@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ringway_testing::place::Backing;
 
-use super::case::{self, Case, Op};
+use super::case::{self, Case, State};
 use super::judge::Effect;
 use super::report::Report;
 use super::round::{self, Point};
@@ -167,10 +167,12 @@ fn kill(case: Case, points: &[Point], room: usize, report: &mut Report) {
 }
 
 fn freeze(case: Case, points: &[Point], room: usize, report: &mut Report) {
-    // Others wait for one who lives and makes the ring, or say that it is half made.
-    if case.op == Op::Create {
-        return;
-    }
+    // Who would make the same ring waits some seconds for one who is at it.
+    let most = match case.state {
+        State::Nothing => 24,
+        _ => points.len(),
+    };
+    let points = &spread(points.to_vec(), most);
     let name = |point: &Point| format!("{case}, frozen {point}");
     try_all(points, report, name, |point, report| {
         let tried = round::freeze(case, point, room)?;

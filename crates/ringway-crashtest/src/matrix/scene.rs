@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::unistd::gettid;
-use ringway::{Builder, Receiver, RecvError, Ring, Role, SendError, Sender, Sync, Wait};
+use ringway::{Builder, ErrorKind, Receiver, RecvError, Ring, Role, SendError, Sender, Sync, Wait};
 use ringway_testing::place::Place;
 use ringway_testing::table::CELL_LEN;
 
@@ -206,6 +206,14 @@ impl Scene {
         Ok(())
     }
 
+    /// Whether a survivor is there who can do what a victim that sleeps waits for.
+    pub(super) fn can_help(&self, op: Op) -> bool {
+        match op.role() {
+            Some(Role::Producer) => self.receiver.is_some(),
+            _ => self.sender.is_some(),
+        }
+    }
+
     /// Does what a victim that sleeps waits for; `false` if it cannot now.
     pub(super) fn help(&mut self, op: Op) -> Result<bool, String> {
         match op.role() {
@@ -216,6 +224,9 @@ impl Scene {
 
     /// What others do beside one that is frozen: nothing may fail, though not everything is possible.
     pub(super) fn work_around(&mut self) -> Result<(), String> {
+        if self.case.state == State::Nothing {
+            return self.make_around();
+        }
         for _ in 0..3 {
             // What the survivors send shall not overwrite anything.
             if self.sender.is_some() && self.case.op != Op::Overwrite {
@@ -226,6 +237,16 @@ impl Scene {
             }
         }
         Ok(())
+    }
+
+    /// Opens or makes the ring beside one that is frozen while it makes it: that can be done, or an error says
+    /// at once that it is being made.
+    fn make_around(&self) -> Result<(), String> {
+        match self.builder().open_or_create() {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::HalfMade => Ok(()),
+            Err(error) => Err(format!("beside a frozen creator: {error}")),
+        }
     }
 
     /// How long to wait for a lock, which a frozen victim may hold.

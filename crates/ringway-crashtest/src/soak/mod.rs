@@ -140,6 +140,9 @@ impl Soak {
             if now >= end || STOP.load(Ordering::Relaxed) {
                 self.arenas.iter_mut().for_each(Arena::finish_soon);
                 if self.arenas.is_empty() {
+                    if now < end {
+                        println!("told to stop by a signal");
+                    }
                     break Ok(());
                 }
             } else if self.arenas.len() < self.options.rings as usize

@@ -236,7 +236,7 @@ impl Oracle {
         Some(*count)
     }
 
-    /// All journals have been read once more.
+    /// All journals have been read once more, and all who have been killed are known to be dead.
     pub(super) fn end_round(&mut self) {
         self.round += 1;
         while let Some(&(round, signature)) = self.settling.front()
@@ -420,6 +420,15 @@ mod tests {
             copy(oracle, hands, 0);
             oracle.end_round();
             receive_and_die(oracle, 0, false);
+        });
+        assert!(said.is_empty(), "{said:?}");
+    }
+
+    #[test]
+    fn what_the_dead_were_copying_they_had_before_those_who_released_it() {
+        let said = verdict(1, 1, |oracle, hands| {
+            copy(oracle, hands, 0);
+            oracle.note_death(Hands::default(), 1, Some((NAME, 0)));
         });
         assert!(said.is_empty(), "{said:?}");
     }

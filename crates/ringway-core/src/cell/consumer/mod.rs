@@ -13,6 +13,7 @@ use crate::error::RecvError;
 use crate::layout::cell::{State, Word};
 use crate::layout::control::TAKE_HINT;
 use crate::layout::participant::Role;
+use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::stream::consumer::{EAGER_POLLS, Found};
 use crate::stream::{Corrupt, Peer};
@@ -116,10 +117,15 @@ impl<R: Region> Consumer<R> {
         }
         self.point_behind(cell + 1);
         let payload = self.cells().payload(cell);
-        self.member.region().read(payload, target);
+        if !planted::is(Bug::CellFreedBeforeRead) {
+            self.member.region().read(payload, target);
+        }
         match self.free_run(cell, 1) {
             Ok(()) => self.freed(1),
             Err(Corrupt) => self.member.corrupt = true,
+        }
+        if planted::is(Bug::CellFreedBeforeRead) {
+            self.member.region().read(payload, target);
         }
         Some(len)
     }
@@ -338,7 +344,8 @@ impl<R: Region> Consumer<R> {
         self.member.cursor = cell;
         // Release pairs with the acquire in `pass`.
         let region = self.member.region();
-        region.store64(TAKE_HINT, cell, Ordering::Release);
+        let order = planted::order(Bug::TakeHintWithoutRelease, Ordering::Release);
+        region.store64(TAKE_HINT, cell, order);
     }
 
     /// Nothing can be taken at `cell`, whose word is `stored`.
@@ -426,6 +433,11 @@ impl<R: Region> Consumer<R> {
             Peer::Died => Some(RecvError::PeerDied),
             Peer::Alive | Peer::Absent => None,
         };
+        if planted::is(Bug::CellNoLookAfterEnd)
+            && let Some(end) = end
+        {
+            return Err(end);
+        }
         self.member.note_change();
         let tended = self.member.tend(deadline);
         if tended.map_err(|refused| match refused {

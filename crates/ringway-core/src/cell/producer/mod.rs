@@ -11,6 +11,7 @@ use crate::error::SendError;
 use crate::layout::cell::{State, Word};
 use crate::layout::control::CLAIM_HINT;
 use crate::layout::participant::{OVERWRITTEN, Role};
+use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::stream::{Corrupt, Peer};
 use crate::wait::lull::Lull;
@@ -166,11 +167,15 @@ impl<R: Region> Producer<R> {
         self.member
             .region()
             .store64(CLAIM_HINT, cell + 1, Ordering::Relaxed);
-        self.member
-            .region()
-            .write(self.cells().payload(cell), message);
+        let payload = self.cells().payload(cell);
+        if !planted::is(Bug::CellCommitBeforePayload) {
+            self.member.region().write(payload, message);
+        }
         self.cells().describe(cell, message.len() as u64, 1);
         self.show(cell, claimed, 1, 1, 1);
+        if planted::is(Bug::CellCommitBeforePayload) {
+            self.member.region().write(payload, message);
+        }
         true
     }
 
@@ -273,8 +278,13 @@ impl<R: Region> Producer<R> {
             Err(Refused::TimedOut) => return Err(SendError::TimedOut),
             Err(Refused::Corrupt) => return Err(self.corrupted()),
         }
+        if planted::is(Bug::UnlockBeforeClaim) {
+            self.member.leave();
+        }
         let claimed = self.claim_cells(extent);
-        self.member.leave();
+        if !planted::is(Bug::UnlockBeforeClaim) {
+            self.member.leave();
+        }
         match claimed {
             Ok(Some(cell)) => Ok(Run::new(cell, extent)),
             Ok(None) => Err(self.why_full()),
@@ -316,6 +326,9 @@ impl<R: Region> Producer<R> {
                     .region()
                     .store64(CLAIM_HINT, self.member.cursor, Ordering::Relaxed);
                 if fits {
+                    if planted::is(Bug::NoClaimFence) {
+                        return Ok(Some(cell));
+                    }
                     // Orders the HEAD by which this was claimed ahead of the payload: see `Cells::look`.
                     self.member.region().claim_fence();
                     return Ok(Some(cell));
@@ -354,7 +367,9 @@ impl<R: Region> Producer<R> {
         let Seen::Record(word, stored) = self.cells().look(head, head)? else {
             return Ok(true);
         };
-        if !matches!(word.state, State::Full | State::Returned) {
+        if !matches!(word.state, State::Full | State::Returned)
+            && !planted::is(Bug::OverwrittenWhileRead)
+        {
             return Ok(false);
         }
         if self.member.free_unread(head, word, stored) {
@@ -429,6 +444,9 @@ impl<R: Region> Producer<R> {
     #[inline]
     fn show(&mut self, cell: u64, claimed: Word, extent: u64, first: u64, messages: u64) {
         let full = claimed.become_nobodys(State::Full).with_extent(first);
+        if planted::is(Bug::NotifyBeforeCommit) {
+            self.member.notify(Role::Consumer);
+        }
         // Its release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are
         // seen by who sees this word. It fails only if somebody took us for dead.
         let seen = claimed.encode(self.cells().key);
@@ -441,7 +459,9 @@ impl<R: Region> Producer<R> {
         let next = self.cells().position(self.member.cursor);
         self.member.region().prefetch_to_write(next);
         self.member.count(messages);
-        self.member.notify(Role::Consumer);
+        if !planted::is(Bug::NotifyBeforeCommit) {
+            self.member.notify(Role::Consumer);
+        }
     }
 
     #[inline]

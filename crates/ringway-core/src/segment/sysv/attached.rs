@@ -74,6 +74,13 @@ impl Attached {
         is_half_made(&self.status, magic(&self.map))
     }
 
+    /// Whether somebody alive has the creation lock.
+    pub(super) fn is_being_made(&self) -> bool {
+        // Acquire pairs with the release of a creator that leaves.
+        self.lock_word()
+            .is_some_and(|lock| Liveness::of(lock.load(Ordering::Acquire)) == Liveness::Alive)
+    }
+
     fn is_removed(&self) -> bool {
         shmget::status(self.id).is_ok_and(|status| status.removed)
     }

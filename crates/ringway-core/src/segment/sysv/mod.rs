@@ -23,6 +23,7 @@ use nix::errno::Errno;
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::{HEADER_LEN, Header, HeaderError};
+use crate::liveness::Liveness;
 use crate::liveness::keeper::{self, Refusal};
 use crate::sys::{ftok, page_size, shmget};
 
@@ -211,6 +212,7 @@ fn finish_removal(attempt: Attempt<'_>, attached: &Attached, header: [u8; HEADER
 }
 
 /// Finishes the half-made segment under `key`. [`ErrorKind::AlreadyExists`]: look again.
+/// [`ErrorKind::HalfMade`]: somebody alive is at it.
 pub(super) fn complete(
     request: &Request<'_>,
     key: &SysvKey,
@@ -227,6 +229,9 @@ pub(super) fn complete(
     };
     if !attached.is_half_made() {
         return Err(look_again());
+    }
+    if attached.is_being_made() {
+        return Err(half_made(attempt, &attached.status, Liveness::Alive));
     }
     attached
         .finish(attempt, request, plan)?

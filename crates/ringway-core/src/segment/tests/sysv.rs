@@ -107,6 +107,8 @@ fn a_creator_that_lives_is_waited_for_and_one_that_dies_is_noticed() {
         ..fixture.request()
     };
     assert_fails(Segment::open(&request), ErrorKind::TimedOut);
+    let made = Segment::open_or_create(&fixture.request(), &plan());
+    assert_fails(made, ErrorKind::HalfMade);
 
     let request = Request {
         wait: Some(Duration::from_secs(60)),

@@ -5,7 +5,7 @@ use loom::thread;
 
 use crate::error::{RecvError, SendError};
 use crate::region::Region;
-use crate::region::model::Model;
+use crate::region::model::{Model, at_every_change, lives};
 use crate::stream::consumer::Consumer;
 use crate::stream::producer::Producer;
 use crate::stream::{CONSUMER, PRODUCER, Peer};
@@ -38,11 +38,31 @@ fn send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
 
 fn receive(consumer: &mut Consumer<Model>) -> Result<u64, RecvError> {
     let found = consumer.peek_until(Wait::Park, None)?;
-    assert_eq!(found.len, 8);
     let mut bytes = [0; 8];
-    consumer.region.read(found.payload, &mut bytes);
-    consumer.release(&found, 1);
+    assert_eq!(consumer.take_into(&found, &mut bytes), Ok(8));
     Ok(u64::from_le_bytes(bytes))
+}
+
+/// Receives until there will be nothing more.
+fn receive_all(consumer: &mut Consumer<Model>) -> (Vec<u64>, RecvError) {
+    let mut values = Vec::new();
+    loop {
+        match receive(consumer) {
+            Ok(value) => values.push(value),
+            Err(end) => return (values, end),
+        }
+    }
+}
+
+/// A ring through which so many messages have gone: what they left in its memory is there.
+fn used(messages: u64) -> Model {
+    let ring = Model::attached(CAPACITY);
+    let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
+    for value in 0..messages {
+        send(&mut sending, value).unwrap();
+        assert_eq!(receive(&mut receiving), Ok(value));
+    }
+    ring
 }
 
 /// Both sides sleep when they must; messages arrive whole and in order, and then the end.
@@ -107,8 +127,7 @@ fn room_is_read_before_it_is_written() {
         let receiver = thread::spawn(move || {
             let found = receiving.peek().unwrap();
             let mut bytes = [0; 24];
-            receiving.region.read(found.payload, &mut bytes);
-            receiving.release(&found, 1);
+            receiving.take_into(&found, &mut bytes).unwrap();
             assert_eq!(bytes, long);
         });
         let reservation = sending.reserve_until(24, Wait::Park, None).unwrap();
@@ -121,12 +140,8 @@ fn room_is_read_before_it_is_written() {
 #[test]
 fn padding_and_message_are_one() {
     model(|| {
-        let ring = Model::attached(CAPACITY);
+        let ring = used(3);
         let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
-        for value in 1..=3 {
-            send(&mut sending, value).unwrap();
-            assert_eq!(receive(&mut receiving), Ok(value));
-        }
         let sender = thread::spawn(move || {
             let reservation = sending.reserve_until(16, Wait::Park, None).unwrap();
             let words = [4_u64.to_le_bytes(), 5_u64.to_le_bytes()].concat();
@@ -163,6 +178,80 @@ fn a_batch_is_one() {
         let first = receiving.peek_until(Wait::Park, None).unwrap();
         assert!(receiving.peek_behind(&first, 1).unwrap().is_some());
         sender.join().unwrap();
+    });
+}
+
+/// Behind a message nothing is there, whatever the memory held before.
+#[test]
+fn nothing_is_behind_a_message() {
+    model(|| {
+        let ring = used(3);
+        let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
+        let sender = thread::spawn(move || send(&mut sending, 4).unwrap());
+        assert_eq!(receive(&mut receiving), Ok(4));
+        assert_eq!(receiving.peek(), Err(RecvError::Empty));
+        sender.join().unwrap();
+    });
+}
+
+/// A producer dies after any change, and another one goes on where the ring stands.
+#[test]
+fn a_producer_dies_and_another_follows() {
+    at_every_change(model, |changes| {
+        let ring = used(3);
+        let (mut victim, mut receiving) = (producer(&ring), consumer(&ring));
+        victim.region.dies_after(changes);
+        let dying = ring.clone();
+        let sender = thread::spawn(move || {
+            let lived = lives(|| [1, 2].map(|value| send(&mut victim, value).unwrap()));
+            dying.kill(PRODUCER.liveness);
+            lived
+        });
+        let (values, end) = receive_all(&mut receiving);
+        assert_eq!(end, RecvError::PeerDied);
+        let lived = sender.join().unwrap();
+        let sent = if lived { 2..=2 } else { 0..=2 };
+        assert!(sent.contains(&values.len()) && [1, 2].starts_with(&values));
+        ring.attach(PRODUCER.liveness);
+        let mut next = producer(&ring);
+        assert_eq!(next.sent(), 3 + values.len() as u64);
+        send(&mut next, 3).unwrap();
+        assert_eq!(receive(&mut receiving), Ok(3));
+        lived
+    });
+}
+
+/// A consumer dies after any change, and another one goes on where the ring stands: with what was not
+/// acknowledged.
+#[test]
+fn a_consumer_dies_and_another_follows() {
+    at_every_change(model, |changes| {
+        let ring = used(3);
+        let (mut sending, mut victim) = (producer(&ring), consumer(&ring));
+        (1..=2).for_each(|value| send(&mut sending, value).unwrap());
+        victim.region.dies_after(changes);
+        let mut received = 0;
+        let lived = lives(|| {
+            for value in 1..=2 {
+                assert_eq!(receive(&mut victim), Ok(value));
+                received = value;
+            }
+        });
+        ring.kill(CONSUMER.liveness);
+        ring.attach(CONSUMER.liveness);
+        let mut next = consumer(&ring);
+        let sender = thread::spawn(move || {
+            send(&mut sending, 3).unwrap();
+            sending.close();
+        });
+        let (values, end) = receive_all(&mut next);
+        assert_eq!(end, RecvError::Closed);
+        // Of the message that it was releasing the dead one did not say so any more.
+        let first = values[0];
+        assert!(values.iter().copied().eq(first..=3));
+        assert!(first == received + 1 || first == received + 2 && !lived);
+        sender.join().unwrap();
+        lived
     });
 }
 

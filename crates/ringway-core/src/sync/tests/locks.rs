@@ -92,6 +92,26 @@ fn those_asleep_are_woken_when_the_holder_is_killed() {
     }
 }
 
+/// Each wakes the next, and none by leaving.
+#[test]
+fn those_asleep_follow_one_another() {
+    for sync in LOCKS {
+        let fixture = Fixture::shm(sync);
+        let handle = Handle::attach(&fixture.address);
+        assert_eq!(handle.lock().acquire(None), Ok(Acquired::Clean));
+        let mut others = [(); 3].map(|()| {
+            let mut other = Process::start("acquire, release and stay", &fixture);
+            assert_eq!(other.says(), "\"waits\"");
+            other.falls_asleep();
+            other
+        });
+        handle.lock().release();
+        for other in &mut others {
+            assert_eq!(other.says(), "Ok(Clean)", "{sync:?}");
+        }
+    }
+}
+
 #[test]
 fn a_death_among_those_asleep_keeps_nobody_from_the_lock() {
     for sync in LOCKS {

@@ -78,6 +78,13 @@ fn say(what: impl Debug) {
     println!("says: {what:?}");
 }
 
+/// Until it is killed.
+fn stay() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
 pub(super) const ROUNDS: u64 = 3000;
 
 #[test]
@@ -104,11 +111,9 @@ fn entry() {
         "acquire" => {
             say("waits");
             say(handle.lock().acquire(None));
-            loop {
-                std::thread::park();
-            }
+            stay();
         }
-        "acquire and release" => {
+        "acquire and release" | "acquire, release and stay" => {
             say("waits");
             let acquired = handle.lock().acquire(None);
             say(acquired);
@@ -116,6 +121,9 @@ fn entry() {
                 handle.lock().mark_consistent();
             }
             handle.lock().release();
+            if play.ends_with("stay") {
+                stay();
+            }
         }
         "sleep until told" => {
             say(handle.participant.slot);
@@ -132,6 +140,8 @@ fn entry() {
                 assert_eq!(handle.bell().sleep(None), Ok(Wake::Check));
             }
             say("woken");
+            // Its leaving would wake others.
+            stay();
         }
         "sleep for ever" => {
             say("waits");
@@ -140,9 +150,7 @@ fn entry() {
         }
         "be there" => {
             say("there");
-            loop {
-                std::thread::park();
-            }
+            stay();
         }
         "die while attaching" => {
             drop(handle);
@@ -150,9 +158,7 @@ fn entry() {
             // And tells nobody.
             let _held = Participant::attach(&segment.map, place(&segment), &address).unwrap();
             say("attached");
-            loop {
-                std::thread::park();
-            }
+            stay();
         }
         _ => panic!("{play}"),
     }

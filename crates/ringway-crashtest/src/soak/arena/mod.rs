@@ -253,12 +253,16 @@ impl Arena {
         let is_late = |worker: &Worker| self.crew.is_late(stage, worker);
         if self.crew.workers.iter().any(is_late) {
             if !hushed && self.lasted > SLOW {
-                for worker in self.crew.players(Part::Produce) {
-                    if !is_late(worker) {
-                        stage
-                            .journals
-                            .at(worker.task.journal)
-                            .give_order(Order::Hush);
+                // Those who are faster than others in the same role let these have their turn.
+                let players = [Part::Produce, Part::Consume].map(|part| self.crew.players(part));
+                let (late, in_time): (Vec<&Worker>, Vec<&Worker>) = players
+                    .into_iter()
+                    .flatten()
+                    .partition(|worker| is_late(worker));
+                for worker in in_time {
+                    if late.iter().any(|late| late.task.part == worker.task.part) {
+                        let journal = stage.journals.at(worker.task.journal);
+                        journal.give_order(Order::Hush);
                     }
                 }
                 stage.tally.starved += 1;
@@ -269,6 +273,7 @@ impl Arena {
         }
         if hushed {
             self.crew.order(stage, Part::Produce, Order::Work);
+            self.crew.order(stage, Part::Consume, Order::Work);
         }
         if self.crew.withholds {
             self.enter(Phase::Calming);

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use ringway_testing::messages::{claimed_signature, is_signed, signed_len};
 
-use super::crew::{Crew, Stage, State};
+use super::crew::{Crew, Stage, State, Worker};
 use crate::soak::journal::{Order, Signature, Step};
 use crate::soak::plan::some_time;
 use crate::soak::process;
@@ -59,7 +59,12 @@ impl Crew {
         for (index, status) in ended {
             self.see_to_end(stage, index, status, now)?;
         }
-        self.oracle.end_round();
+        // What the dying were copying is known when they are dead, and whoever had it after them waits for
+        // that with its message.
+        let dies = |worker: &Worker| matches!(worker.state, State::Dying { .. });
+        if !self.workers.iter().any(dies) {
+            self.oracle.end_round();
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod primitives;
 mod sleep;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use primitives::{Key, RobustLock, Rope, Tower};
 
@@ -17,7 +18,7 @@ use crate::cell::member::{Member, Seat};
 use crate::cell::producer::Producer;
 use crate::cell::{Cells, Rivals, new_word};
 use crate::error::{RecvError, SendError};
-use crate::layout::participant::{LIVENESS, Role, slot_offset};
+use crate::layout::participant::{EPOCH, LIVENESS, Role, slot_offset};
 use crate::region::Region;
 use crate::region::model::Model;
 use crate::stream::consumer::Found;
@@ -112,7 +113,9 @@ impl Ring {
         let seat = Seat {
             role,
             slot,
-            epoch: 1,
+            epoch: self
+                .model
+                .load64(slot_offset(slot) + EPOCH, Ordering::Relaxed),
             producers: 0..self.producers,
             consumers,
         };

@@ -19,6 +19,8 @@ struct LockState {
     holder: Option<u32>,
     /// A holder died, and nobody has repaired what it left.
     dirty: bool,
+    /// Released so. Some locks are of no use any more then, so all are.
+    broken: bool,
 }
 
 impl RobustLock {
@@ -46,6 +48,9 @@ impl Lock for Key {
         while state.holder.is_some() {
             state = self.lock.freed.wait(state).unwrap();
         }
+        if state.broken {
+            return Err(Broken);
+        }
         state.holder = Some(self.slot);
         Ok(match state.dirty {
             true => Acquired::AfterDeath,
@@ -61,6 +66,7 @@ impl Lock for Key {
         let mut state = self.lock.state.lock().unwrap();
         assert_eq!(state.holder, Some(self.slot));
         state.holder = None;
+        state.broken = state.dirty;
         self.lock.freed.notify_one();
     }
 }

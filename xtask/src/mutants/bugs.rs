@@ -1,0 +1,217 @@
+//! Which check is meant to find which planted bug.
+
+use std::fmt;
+
+use Check::{Cell, Processes, Stream, Sync};
+
+/// A test that passes, and fails when a bug is planted that it is meant to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    /// Interleavings of a stream ring, over loom's model of memory.
+    Stream(&'static str),
+    /// The same of a cell ring.
+    Cell(&'static str),
+    /// The core's tests of locks and bells, with real processes.
+    Sync(&'static str),
+    /// A file in `tests/`, and a test in it, with real processes.
+    Processes(&'static str, &'static str),
+}
+
+impl Check {
+    pub(super) fn is_loom(self) -> bool {
+        matches!(self, Stream(_) | Cell(_))
+    }
+
+    /// The test binary, as cargo names it.
+    pub(super) fn binary(self) -> &'static str {
+        match self {
+            Processes(file, _) => file,
+            Stream(_) | Cell(_) | Sync(_) => "ringway_core",
+        }
+    }
+
+    /// The test, as its binary names it.
+    pub(super) fn test(self) -> String {
+        match self {
+            Stream(test) => format!("stream::tests::interleavings::{test}"),
+            Cell(test) => format!("cell::tests::interleavings::{test}"),
+            Sync(test) => format!("sync::tests::{test}"),
+            Processes(_, test) => test.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stream(test) => write!(f, "loom, stream: {test}"),
+            Cell(test) => write!(f, "loom, cell: {test}"),
+            Sync(test) => write!(f, "sync::tests::{test}"),
+            Processes(file, test) => write!(f, "tests/{file}.rs: {test}"),
+        }
+    }
+}
+
+/// The bugs in `crates/ringway-core/src/planted.rs`. Above most of them stands which operation, in which
+/// state of the ring, would have to be killed or frozen for a kill matrix to find them as well.
+pub(super) const BUGS: &[(&str, Check)] = &[
+    ("StreamCommitWithoutRelease", Stream("messages_then_close")),
+    // kill, freeze: send, empty
+    ("StreamCommitBeforePayload", Stream("messages_then_close")),
+    // kill: send, wrapped
+    (
+        "StreamStopWordAfterCommit",
+        Stream("nothing_is_behind_a_message"),
+    ),
+    // kill: batch, wrapped
+    ("StreamBatchFirstWordFirst", Stream("a_batch_is_one")),
+    // kill: send, any
+    (
+        "StreamTailNotSought",
+        Stream("a_producer_dies_and_another_follows"),
+    ),
+    (
+        "StreamHeadWithoutRelease",
+        Stream("room_is_read_before_it_is_written"),
+    ),
+    // freeze: recv, full
+    (
+        "StreamHeadBeforeRead",
+        Stream("room_is_read_before_it_is_written"),
+    ),
+    // kill: recv, one
+    (
+        "StreamCountAfterHead",
+        Stream("a_consumer_dies_and_another_follows"),
+    ),
+    // kill: send, asleep
+    ("StreamNoLookAfterDeath", Stream("the_producer_dies")),
+    // kill: send, asleep
+    ("StreamPeerNotWatched", Stream("the_producer_dies")),
+    ("NoPublishFence", Cell("sleep::a_consumer_sleeps")),
+    ("NoSleepFence", Cell("sleep::a_consumer_sleeps")),
+    // freeze: recv, asleep
+    ("WakeUpNotCounted", Cell("sleep::two_consumers_sleep")),
+    // freeze: recv, empty
+    ("NoLastLook", Cell("sleep::a_consumer_sleeps")),
+    // kill, freeze: recv, asleep
+    (
+        "OneSleeperIsWoken",
+        Processes("roles_of_many", "a_batch_wakes_all_that_sleep"),
+    ),
+    // kill, freeze: recv, asleep
+    (
+        "OneBellIsRung",
+        Cell("locked::two_consumers_sleep_on_bells"),
+    ),
+    // freeze: send, asleep
+    ("NotifyBeforeCommit", Cell("sleep::a_consumer_sleeps")),
+    ("EndNotTold", Cell("ends::the_last_message_is_released")),
+    ("CellCommitWithoutRelease", Cell("sleep::a_consumer_sleeps")),
+    (
+        "CellsFreedWithoutRelease",
+        Cell("deaths::a_consumer_dies_while_it_frees"),
+    ),
+    // kill, freeze: send, one
+    (
+        "CellCommitBeforePayload",
+        Cell("delivery::each_producer_keeps_its_order"),
+    ),
+    // freeze: recv, full
+    (
+        "CellFreedBeforeRead",
+        Cell("delivery::two_claim_the_last_free_cell"),
+    ),
+    (
+        "NoClaimFence",
+        Cell("delivery::a_stale_walker_believes_nothing"),
+    ),
+    ("TakeHintWithoutRelease", Cell("delivery::a_batch_is_one")),
+    // freeze: recv, large
+    (
+        "StaleWordBelieved",
+        Cell("delivery::a_stale_walker_believes_nothing"),
+    ),
+    // freeze: borrow, full, overwriting
+    (
+        "OverwrittenWhileRead",
+        Cell("delivery::the_oldest_is_overwritten_or_read"),
+    ),
+    // kill, freeze: release, large
+    (
+        "FirstCellFreedFirst",
+        Cell("deaths::a_repairer_dies_while_it_frees"),
+    ),
+    // freeze: recovery
+    (
+        "FirstRecordReturnedFirst",
+        Cell("deaths::two_repair_at_once"),
+    ),
+    // kill: send, asleep
+    (
+        "CellNoLookAfterEnd",
+        Cell("ends::a_producer_comes_and_dies"),
+    ),
+    // kill: send, claim, commit
+    ("ClaimedNotRepaired", Cell("deaths::a_producer_dies")),
+    // kill: recv, borrow
+    ("TakenNotRepaired", Cell("deaths::a_consumer_dies")),
+    // kill: release, large; recoverer
+    (
+        "FreeingNotRepaired",
+        Cell("deaths::a_repairer_dies_while_it_frees"),
+    ),
+    // kill: claim, recv; then attach
+    (
+        "EpochNotChecked",
+        Cell("deaths::a_successor_in_the_same_slot"),
+    ),
+    // kill: any, unreaped
+    (
+        "LivenessByPid",
+        Processes(
+            "death",
+            "a_blocked_consumer_gets_all_that_was_committed_and_then_learns_of_the_death",
+        ),
+    ),
+    // kill: send, two asleep
+    (
+        "DeathNotPassedOn",
+        Sync("watching::a_death_wakes_all_that_sleep"),
+    ),
+    // freeze: send, claim
+    (
+        "UnlockBeforeClaim",
+        Cell("locked::two_producers_and_a_consumer"),
+    ),
+    // kill: send, pthread; then any
+    ("NotMarkedConsistent", Cell("locked::a_producer_dies")),
+    // kill: send, pthread
+    (
+        "MutexNotRobust",
+        Sync("locks::a_death_is_told_until_somebody_has_repaired_it"),
+    ),
+    // kill: send, posix-sem; then attach
+    (
+        "PosixSemHolderBySlot",
+        Sync("locks::a_death_is_told_until_somebody_has_repaired_it"),
+    ),
+    (
+        "PosixSemDeathNotTold",
+        Sync("locks::a_death_is_told_until_somebody_has_repaired_it"),
+    ),
+    (
+        "PosixSemSleepersForgotten",
+        Sync("locks::those_asleep_follow_one_another"),
+    ),
+    // kill: send, sysv-sem
+    (
+        "SysvSemNotUndone",
+        Sync("locks::a_death_is_told_until_somebody_has_repaired_it"),
+    ),
+    // freeze: send, sysv-sem
+    (
+        "SysvSemRaisedBeforeErased",
+        Sync("locks::four_processes_exclude_each_other"),
+    ),
+];
