@@ -20,6 +20,8 @@ pub(crate) enum Victim {
     Hold,
     /// A producer with the ring's lock: stopped when it has it, then killed
     Lock,
+    /// Nobody's peer, for comparison: the survivor sees a Unix socket end
+    Socket,
 }
 
 /// How a victim dies, and what becomes of it.
@@ -98,15 +100,20 @@ impl Case {
         cases
     }
 
-    /// Only some kinds of synchronisation have a lock. (That its holder was stopped is seen by another
-    /// producer.)
     fn exists(&self) -> bool {
-        let has_lock = match self.row.sync {
-            Sync::Pthread | Sync::PosixSem | Sync::SysvSem => true,
-            Sync::Futex | Sync::Mqueue => false,
-            _ => false,
-        };
-        self.victim != Victim::Lock || has_lock && self.row.has_many(Role::Producer)
+        match self.victim {
+            // That its holder was stopped is seen by another producer.
+            Victim::Lock => {
+                let has_lock = matches!(
+                    self.row.sync,
+                    Sync::Pthread | Sync::PosixSem | Sync::SysvSem
+                );
+                has_lock && self.row.has_many(Role::Producer)
+            }
+            // Once.
+            Victim::Socket => !self.row.has_cells() && self.waiting == Waiting::Park,
+            _ => true,
+        }
     }
 
     /// Whether others in the victim's role are attached, who keep the ring going. Otherwise the survivor
@@ -114,6 +121,7 @@ impl Case {
     pub(crate) fn has_others(&self) -> bool {
         match self.victim {
             Victim::Idle => false,
+            Victim::Socket => true,
             Victim::Claim | Victim::Lock => self.row.has_many(Role::Producer),
             Victim::Hold => self.row.has_many(Role::Consumer),
         }
@@ -129,6 +137,7 @@ impl Case {
             (Victim::Hold, false) => &["producer: PeerDied", "producer: successor makes room"],
             (Victim::Hold, true) => &["consumer: the message again", "producer: room"],
             (Victim::Lock, _) => &["producer: the lock, and sent"],
+            (Victim::Socket, _) => &["reader: end of file"],
         }
     }
 }
@@ -153,9 +162,12 @@ impl fmt::Display for Case {
 }
 
 impl Case {
-    /// Kind and synchronisation.
+    /// Kind and synchronisation of the ring, if there is one.
     pub(crate) fn ring(&self) -> String {
-        format!("{}/{}", self.row.kind.name(), self.row.sync.name())
+        match self.victim {
+            Victim::Socket => "none".to_owned(),
+            _ => format!("{}/{}", self.row.kind.name(), self.row.sync.name()),
+        }
     }
 }
 

@@ -52,6 +52,10 @@ fn die(script: &Script, socket: &UnixStream) -> Result<(), String> {
             be_set(script, socket)?;
             until_killed(socket)
         }
+        Victim::Socket => {
+            be_set(script, socket)?;
+            until_killed(socket)
+        }
         producer => {
             let mut sender = ring.sender().map_err(text)?;
             if script.succeeds {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::cases::{Case, name};
+use super::cases::{Case, Victim, name};
 use super::times::{Figures, Times};
 
 /// What p99 is compared with.
@@ -76,8 +76,11 @@ impl Report {
     }
 
     pub(crate) fn finish(self, file: Option<&Path>) -> Result<(), String> {
-        let missed = |line: &&Line| line.figures.p99_ms >= GOAL_MS;
-        let (missed, all) = (self.lines.iter().filter(missed).count(), self.lines.len());
+        // The sockets are there for comparison.
+        let socket = name(&Victim::Socket);
+        let rings = || self.lines.iter().filter(|line| line.victim != socket);
+        let missed = rings().filter(|line| line.figures.p99_ms >= GOAL_MS);
+        let (missed, all) = (missed.count(), rings().count());
         println!("\n{}", machine());
         match missed {
             0 => println!("p99 < {GOAL_MS} ms: yes, on all {all} lines"),

@@ -34,6 +34,7 @@ pub(crate) fn measure(case: Case, kills: u64, zygote: &mut Zygote) -> Result<Tim
             let of_many = match victim {
                 Victim::Claim => one_of_many_producers,
                 Victim::Hold => one_of_many_consumers,
+                Victim::Socket => the_other_end_of_a_socket,
                 _ => the_holder_of_the_lock,
             };
             for index in 0..kills {
@@ -206,6 +207,21 @@ fn the_holder_of_the_lock(
         }
     }
     Err("the victim never has the lock".to_owned())
+}
+
+/// What it takes without ringway: a process that waits for what another one's death does by itself.
+fn the_other_end_of_a_socket(
+    scene: &mut Scene<'_>,
+    _: &mut Sender,
+    _: &mut Receiver,
+    index: u64,
+    times: &mut Times,
+) -> Result<(), String> {
+    let victim = scene.start_at(index)?;
+    let death = scene.survive(&victim, &[], |_| victim.await_end())?;
+    times.record(0, death.time())?;
+    death.value?;
+    scene.bury()
 }
 
 /// Sends messages with numbers from `next` on until the ring is full; returns the next number.

@@ -130,6 +130,14 @@ impl Dying {
         }
     }
 
+    /// Waits until its socket is closed.
+    pub(crate) fn await_end(&self) -> Result<(), String> {
+        match (&self.socket).read(&mut [0]).map_err(text)? {
+            0 => Ok(()),
+            _ => Err("the victim says something".to_owned()),
+        }
+    }
+
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), String> {
         kill(self.pid, signal).map_err(text)
     }
