@@ -34,8 +34,9 @@ impl Outcome {
         };
         // The kill matrix says where it was, and what it found.
         let mut lines = self.output.lines();
-        if let Some((_, found)) = lines.find_map(|line| line.split_once(", killed ")) {
-            return format!("killed {}", found.chars().take(100).collect::<String>());
+        let said = |line: &&str| line.contains("killed") && !line.contains(" cases, ");
+        if let Some((_, found)) = lines.find(said).and_then(|line| line.split_once(", ")) {
+            return found.chars().take(100).collect();
         }
         let mut lines = self.output.lines();
         let place = lines.find_map(|line| line.split_once(" panicked at "));
