@@ -260,8 +260,4 @@ pub(super) const BUGS: &[(&str, Check)] = &[
     ("TakenNotRepaired", Matrix("mpmc/futex/Shm/receive/one")),
     ("EpochNotChecked", Matrix("mpsc/futex/Shm/receive/one")),
     ("NotMarkedConsistent", Matrix("mpmc/pthread/Shm/send/empty")),
-    (
-        "SysvSemRaisedBeforeErased",
-        Matrix("mpmc/sysv-sem/Shm/send/empty"),
-    ),
 ];

@@ -19,7 +19,7 @@ const SOURCES: &str = "crates/ringway-core/src";
 const CLEAN_LIMIT: Duration = Duration::from_secs(300);
 /// One with a bug has hung when it takes so long, and so many times as long as without.
 const LIMIT: Duration = Duration::from_secs(30);
-const TIMES_CLEAN: u32 = 20;
+const TIMES_CLEAN: u32 = 10;
 /// Checks with processes mostly wait, and hung ones always do: so many at once.
 const PROCESS_CHECKS: usize = 8;
 
