@@ -28,7 +28,7 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
     cargo xtask mutants [--preemptions N] [BUG...]
         Plants each bug of crates/ringway-core/src/planted.rs (default: all; about two minutes), and runs
         the check that is meant to find it: it has to pass without the bug, and to fail with it. What
-        hangs with it for 30 seconds, and for 20 times as long as the check takes without, has failed.
+        hangs with it for 30 seconds, and for 10 times as long as the check takes without, has failed.
         Interleavings have up to N preemptions (default 3).
 
     cargo xtask kill-matrix [--only PART,...] [--fast] [--modes kill,freeze,recover] [--every N] [--jobs N]
