@@ -22,7 +22,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use clap::Args;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare};
 use nix::sys::personality::{self, Persona};
 use nix::unistd::Pid;
 
@@ -69,6 +70,7 @@ enum Mode {
 pub(crate) fn run(options: Options) -> Result<(), String> {
     match (&options.row, options.cpu) {
         (Some(row), Some(cpu)) => {
+            seclude();
             settle_on(cpu)?;
             let report = row::run(row, &options);
             println!(
@@ -80,6 +82,28 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
         _ => run_all(&options),
     }
 }
+
+/// Runs where System V objects, message queues and `/dev/shm` are apart from the machine's, if that is
+/// permitted: creators that are killed leave some, and so would this process. They go with its end.
+fn seclude() {
+    let apart = unshare(CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWNS).and_then(|()| {
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(NOTHING, "/", NOTHING, private, NOTHING)?;
+        mount(
+            Some("tmpfs"),
+            "/dev/shm",
+            Some("tmpfs"),
+            MsFlags::empty(),
+            NOTHING,
+        )
+    });
+    if let Err(errno) = apart {
+        eprintln!("no namespaces here ({errno}): what killed creators leave stays; see ringway gc");
+    }
+}
+
+/// No path or text for mount(2).
+const NOTHING: Option<&str> = None;
 
 /// Runs on one processor, which makes steps cheap, and without random addresses, which makes them the same.
 /// Victims inherit both.
