@@ -17,7 +17,7 @@ use nix::unistd::{ForkResult, Pid, fork};
 use ringway::{ErrorKind, Kind, Peer, Receiver, RecvError, Ring, Role, SendError, Sync, Wait};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
-use two_processes::procfs::while_blocked;
+use two_processes::procfs::{self, while_blocked};
 use two_processes::roles::send;
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, command, in_time, play, watchdog};
@@ -180,8 +180,7 @@ fn the_main_thread_may_end() {
             let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
             let parent = Second::start(role, &ring);
             let pid: u32 = parent.hear().parse().unwrap();
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-            assert!(stat.contains(") Z "), "{stat}");
+            assert_eq!(procfs::state(pid, pid as i32).unwrap(), 'Z', "{row}");
             assert_lives(row, &ring, &receiver, pid);
             assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
             let message = receive_during(&mut receiver, || parent.say("send"));
@@ -317,10 +316,7 @@ fn send_without_a_main_thread(first: &First, attaches_before: bool, attached: mp
     let before = attaches_before.then(attach);
     attached.send(()).unwrap();
     let process = std::process::id();
-    while !std::fs::read_to_string(format!("/proc/{process}/stat"))
-        .unwrap()
-        .contains(") Z ")
-    {
+    while procfs::state(process, process as i32).unwrap() != 'Z' {
         std::thread::yield_now();
     }
     let mut sender = before.unwrap_or_else(attach);

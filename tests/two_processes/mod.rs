@@ -11,10 +11,9 @@
 
 pub mod bytes;
 pub mod crowd;
-pub mod procfs;
 pub mod roles;
 
-pub use ringway_testing::{messages, place, table};
+pub use ringway_testing::{messages, place, procfs, table};
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};

@@ -61,6 +61,11 @@ impl Row {
         rows
     }
 
+    /// The row of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|row| row.to_string() == name)
+    }
+
     /// The supported rows on shared memory: one for each kind and sync.
     pub fn on_shm() -> Vec<Self> {
         let mut rows = Self::supported();
@@ -93,14 +98,17 @@ impl Row {
     /// A builder of such a ring, as small as rings are, and the place for it.
     pub fn builder(self) -> (Builder, Place) {
         let place = Place::new(self.backing);
-        let builder = place
-            .builder()
+        (self.shape(place.builder()), place)
+    }
+
+    /// Has a builder make such a ring, as small as rings are.
+    pub fn shape(self, builder: Builder) -> Builder {
+        builder
             .kind(self.kind)
             .sync(self.sync)
-            .capacity(4096)
+            .capacity(CAPACITY)
             .cell_len(CELL_LEN)
-            .participants(8);
-        (builder, place)
+            .participants(8)
     }
 
     /// A new ring, as small as rings are, so that it is full, empty and wraps often.
@@ -118,6 +126,9 @@ impl Row {
         (ring, place)
     }
 }
+
+/// Bytes of the small rings.
+pub const CAPACITY: u64 = 4096;
 
 /// Bytes of a cell in the small rings.
 pub const CELL_LEN: u32 = 128;

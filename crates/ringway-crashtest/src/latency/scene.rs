@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, gettid};
 use ringway::Ring;
 use ringway_testing::messages::Random;
+use ringway_testing::procfs;
 
 use super::INTERRUPTED;
 use super::cases::{Case, Fate, SPIN, Waiting};
@@ -161,7 +162,7 @@ impl<'a> Scene<'a> {
             std::hint::spin_loop();
         }
         victim.signal(Signal::SIGSTOP)?;
-        await_state(victim.pid, victim.pid, "T")
+        await_state(victim.pid, victim.pid, 'T')
     }
 }
 
@@ -174,22 +175,21 @@ fn await_block(thread: &AtomicI32, waiting: Waiting) -> Result<(), String> {
         }
     };
     match waiting {
-        Waiting::Park => await_state(Pid::this(), thread, "S"),
+        Waiting::Park => await_state(Pid::this(), thread, 'S'),
         Waiting::Adaptive => Ok(()),
     }
 }
 
 /// Returns when the kernel says that a thread is in that state.
-fn await_state(process: Pid, thread: Pid, state: &str) -> Result<(), String> {
-    let file = format!("/proc/{process}/task/{thread}/stat");
+fn await_state(process: Pid, thread: Pid, state: char) -> Result<(), String> {
     let deadline = deadline();
     while Instant::now() < deadline {
-        let stat = std::fs::read_to_string(&file).map_err(text)?;
-        let found = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        if found.starts_with(state) {
+        if procfs::state(process.as_raw() as u32, thread.as_raw()).map_err(text)? == state {
             return Ok(());
         }
         std::thread::sleep(LOOK);
     }
-    Err(format!("{file} does not come to state {state}"))
+    Err(format!(
+        "thread {thread} of {process} does not come to state {state}"
+    ))
 }

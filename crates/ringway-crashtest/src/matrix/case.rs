@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use ringway::Role;
 use ringway_testing::place::Backing;
 use ringway_testing::table::Row;
 
 /// An operation that a victim is stepped through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Op {
     Create,
     Open,
@@ -44,7 +45,7 @@ pub(super) enum Op {
 }
 
 /// What the ring is like before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum State {
     /// There is no ring.
     Nothing,
@@ -60,56 +61,9 @@ pub(super) enum State {
 }
 
 impl Op {
-    const ALL: [Self; 20] = [
-        Self::Create,
-        Self::Open,
-        Self::AttachSender,
-        Self::AttachReceiver,
-        Self::Send,
-        Self::SendLong,
-        Self::Commit,
-        Self::Abort,
-        Self::Batch,
-        Self::SleepSend,
-        Self::Overwrite,
-        Self::CloseSender,
-        Self::DetachSender,
-        Self::Receive,
-        Self::Borrow,
-        Self::Keep,
-        Self::Drain,
-        Self::SleepReceive,
-        Self::CloseReceiver,
-        Self::DropReceiver,
-    ];
-
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|op| op.name() == name)
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Open => "open",
-            Self::AttachSender => "attach-sender",
-            Self::AttachReceiver => "attach-receiver",
-            Self::Send => "send",
-            Self::SendLong => "send-long",
-            Self::Commit => "commit",
-            Self::Abort => "abort",
-            Self::Batch => "batch",
-            Self::SleepSend => "sleep-send",
-            Self::Overwrite => "overwrite",
-            Self::CloseSender => "close-sender",
-            Self::DetachSender => "detach-sender",
-            Self::Receive => "receive",
-            Self::Borrow => "borrow",
-            Self::Keep => "keep",
-            Self::Drain => "drain",
-            Self::SleepReceive => "sleep-receive",
-            Self::CloseReceiver => "close-receiver",
-            Self::DropReceiver => "drop-receiver",
-        }
+    /// As on the command line.
+    pub(super) fn name(self) -> String {
+        name_of(&self)
     }
 
     /// In which role the victim is; `None` if it takes no part.
@@ -175,29 +129,6 @@ impl Op {
         )
     }
 
-    /// Those who may come upon what it leaves when it is killed, and be killed over it.
-    pub(super) fn finders(self, case: Case) -> &'static [Self] {
-        let many = case.row.has_many(Role::Consumer);
-        if !matches!(case.state, State::One | State::Wrapped) && self != Self::Commit {
-            return &[];
-        }
-        // Who would sleep has to find nothing.
-        let empty = case.state != State::One;
-        match self {
-            Self::SendLong | Self::Batch if empty => {
-                &[Self::Receive, Self::SleepReceive, Self::AttachSender]
-            }
-            Self::SendLong | Self::Batch => &[Self::Receive, Self::AttachSender],
-            Self::Commit | Self::Abort => &[Self::Receive, Self::SleepReceive],
-            Self::Send if empty => &[Self::Receive, Self::SleepReceive],
-            Self::Send => &[Self::Receive],
-            Self::Drain if many => &[Self::Receive, Self::AttachReceiver],
-            Self::Drain => &[Self::AttachReceiver],
-            Self::Receive | Self::Borrow if many => &[Self::Receive],
-            _ => &[],
-        }
-    }
-
     /// Whether it sleeps in the middle, until somebody else has done something.
     pub(super) fn sleeps(self) -> bool {
         matches!(self, Self::SleepSend | Self::SleepReceive)
@@ -223,18 +154,9 @@ impl Op {
     }
 }
 
-impl State {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "nothing",
-            Self::Empty => "empty",
-            Self::One => "one",
-            Self::Full => "full",
-            Self::Wrapped => "wrapped",
-            Self::Long => "long",
-            Self::Asleep => "asleep",
-        }
-    }
+fn name_of(value: &impl ValueEnum) -> String {
+    let named = value.to_possible_value();
+    named.map_or_else(String::new, |named| named.get_name().to_owned())
 }
 
 /// An operation in a ring in a state.
@@ -248,11 +170,32 @@ pub(super) struct Case {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { row, op, state } = self;
-        write!(f, "{row}/{}/{}", op.name(), state.name())
+        write!(f, "{row}/{}/{}", op.name(), name_of(state))
     }
 }
 
 impl Case {
+    /// Those who may come upon what the victim leaves when it is killed, and be killed over it.
+    pub(super) fn finders(self) -> &'static [Op] {
+        let many = self.row.has_many(Role::Consumer);
+        if !matches!(self.state, State::One | State::Wrapped) && self.op != Op::Commit {
+            return &[];
+        }
+        // Who would sleep has to find nothing.
+        let empty = self.state != State::One;
+        match self.op {
+            Op::SendLong | Op::Batch if empty => &[Op::Receive, Op::SleepReceive, Op::AttachSender],
+            Op::SendLong | Op::Batch => &[Op::Receive, Op::AttachSender],
+            Op::Commit | Op::Abort => &[Op::Receive, Op::SleepReceive],
+            Op::Send if empty => &[Op::Receive, Op::SleepReceive],
+            Op::Send => &[Op::Receive],
+            Op::Drain if many => &[Op::Receive, Op::AttachReceiver],
+            Op::Drain => &[Op::AttachReceiver],
+            Op::Receive | Op::Borrow if many => &[Op::Receive],
+            _ => &[],
+        }
+    }
+
     /// The cases of a row.
     pub(super) fn of(row: Row) -> Vec<Self> {
         let possible = |op: &Op| match op {
@@ -267,8 +210,9 @@ impl Case {
             };
             op.states().iter().map(case)
         };
-        Op::ALL
-            .into_iter()
+        Op::value_variants()
+            .iter()
+            .copied()
             .filter(possible)
             .flat_map(cases)
             .collect()

@@ -4,6 +4,8 @@
 //! middle arrives once or not at all. One whose consumer died before it acknowledged may come again. Nobody
 //! hangs, nothing is leaked.
 
+use std::time::Instant;
+
 use ringway::{ErrorKind, RecvError, Role, SendError, Wait};
 
 use super::board::{Diary, Outcome};
@@ -34,7 +36,7 @@ impl Victim {
 }
 
 /// How far a victim came, as the others see it: never less far when it is killed later.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Effect {
     /// Messages of the first victim that arrived.
     pub(super) sent: usize,
@@ -116,12 +118,10 @@ fn come_after(scene: &mut Scene) -> Result<bool, String> {
 /// is closed.
 fn collect(scene: &mut Scene, can_send: bool) -> Result<bool, String> {
     if !can_send {
-        let receiver = scene.receiver.as_mut().ok_or("nobody receives")?;
         loop {
-            match receiver.recv_deadline(std::time::Instant::now() + WATCHDOG) {
-                Ok(message) => {
-                    scene.got.push(Id::of(&message).ok_or("TORN")?);
-                }
+            let receiver = scene.receiver.as_mut().ok_or("nobody receives")?;
+            match receiver.recv_deadline(Instant::now() + WATCHDOG) {
+                Ok(message) => scene.note(&message)?,
                 Err(RecvError::Closed) => return Ok(false),
                 Err(error) => return Err(format!("after the close: {error}")),
             }

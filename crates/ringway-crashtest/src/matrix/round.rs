@@ -61,15 +61,8 @@ impl Stepped {
     fn start(op: Op, who: u32, scene: &Scene) -> Result<Self, String> {
         let row = scene.case.row;
         let mut process = Command::new("/proc/self/exe")
-            .args([
-                "play",
-                "victim",
-                "--op",
-                op.name(),
-                "--who",
-                &who.to_string(),
-            ])
-            .args(["--kind", row.kind.name(), "--sync", row.sync.name()])
+            .args(["play", "victim", "--op", &op.name()])
+            .args(["--who", &who.to_string(), "--row", &row.to_string()])
             .args(["--address", &scene.place.address.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ringway_testing::place::Backing;
+use ringway_testing::table::Row;
 
 use super::case::{self, Case, State};
 use super::judge::Effect;
@@ -46,7 +47,7 @@ fn is_chosen(case: &Case, options: &Options) -> bool {
 pub(super) fn run(name: &str, options: &Options) -> Report {
     std::thread::spawn(end_hangs);
     let mut report = Report::default();
-    let row = case::rows().into_iter().find(|row| row.to_string() == name);
+    let row = Row::named(name);
     for case in row.into_iter().flat_map(Case::of) {
         if is_chosen(&case, options) {
             report.add(try_case(case, options));
@@ -184,18 +185,10 @@ fn freeze(case: Case, points: &[Point], room: usize, report: &mut Report) {
 
 fn recover(case: Case, script: &[Step], room: usize, is_whole: bool, report: &mut Report) {
     // Where it dies makes a difference only where the segment has changed.
-    let seen: Vec<&Step> = script
-        .iter()
-        .filter(|step| **step != Step::Private)
-        .collect();
-    let changes = seen.iter().map(|step| matches!(step, Step::Store(_)));
-    let points = visible(script).into_iter().skip(1).zip(changes);
-    let mut deaths: Vec<Point> = points
-        .filter_map(|(point, changes)| changes.then_some(point))
-        .collect();
+    let deaths = behind_stores(script, |_| true);
     // The stores of a payload are all alike.
-    deaths = spread(deaths, if is_whole { 12 } else { 4 });
-    for next in case.op.finders(case) {
+    let deaths = spread(deaths, if is_whole { 12 } else { 4 });
+    for next in case.finders() {
         for death in &deaths {
             let what = format!("{case}, killed {death}, then {}", next.name());
             now(what.clone());
@@ -212,7 +205,8 @@ fn recover(case: Case, script: &[Step], room: usize, is_whole: bool, report: &mu
                 true if next.has_threads() => 12,
                 true => points.len(),
             };
-            let points = choose(points, &unharmed, some, report);
+            let new = behind_stores(&unharmed, |place| !report.killed.contains(&place));
+            let points = [spread(points, some), new].concat();
             let name = |point: &Point| format!("{what} killed {point}");
             try_all(&points, report, name, |point, report| {
                 let tried = round::kill_two(case, death, *next, point, room)?;
@@ -224,24 +218,15 @@ fn recover(case: Case, script: &[Step], room: usize, is_whole: bool, report: &mu
     }
 }
 
-/// About `some` of the points of a script, and all those behind stores after which nobody was killed yet.
-fn choose(points: Vec<Point>, script: &[Step], some: usize, report: &Report) -> Vec<Point> {
+/// The points right behind the stores of those places in the program.
+fn behind_stores(script: &[Step], wanted: impl Fn(u64) -> bool) -> Vec<Point> {
     let steps = script.iter().filter(|step| **step != Step::Private);
-    let is_new = |step: &Step| match step {
-        Step::Store(place) => !report.killed.contains(place),
-        _ => false,
-    };
-    // Point 0 lies before the first step.
-    let new: Vec<Point> = points
-        .iter()
-        .skip(1)
-        .zip(steps)
-        .filter(|(_, step)| is_new(step))
-        .map(|(point, _)| point.clone())
-        .collect();
-    let mut chosen = spread(points, some);
-    chosen.extend(new);
-    chosen
+    let is_wanted = |step: &Step| matches!(step, Step::Store(place) if wanted(*place));
+    // The first point lies before the first step.
+    let points = visible(script).into_iter().skip(1).zip(steps);
+    points
+        .filter_map(|(point, step)| is_wanted(step).then_some(point))
+        .collect()
 }
 
 /// About `some` of the points, the first and the last among them.

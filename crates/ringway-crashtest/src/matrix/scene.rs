@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use nix::unistd::gettid;
 use ringway::{Builder, ErrorKind, Receiver, RecvError, Ring, Role, SendError, Sender, Sync, Wait};
 use ringway_testing::place::Place;
-use ringway_testing::table::CELL_LEN;
+use ringway_testing::procfs;
+use ringway_testing::table::{CAPACITY, CELL_LEN};
 
 use super::case::{Case, Op, State};
 use super::message::{Id, LONG, SHORT};
@@ -16,6 +17,8 @@ use super::victim::WATCHDOG;
 /// The survivors' own names in their messages.
 const SURVIVOR: u32 = 1;
 const SLEEPER: u32 = 4;
+
+const CELLS: u64 = CAPACITY / CELL_LEN as u64;
 
 /// A ring, survivors, and what they know.
 pub(super) struct Scene {
@@ -39,10 +42,9 @@ enum Slept {
 impl Scene {
     /// Sets the scene of a case, and leaves the places of `victims` free.
     pub(super) fn set(case: Case, victims: &[Role]) -> Result<Self, String> {
-        let (_, place) = case.row.builder();
         let mut scene = Self {
             case,
-            place,
+            place: Place::new(case.row.backing),
             sender: None,
             receiver: None,
             sleeper: None,
@@ -82,15 +84,8 @@ impl Scene {
 
     /// A builder of the case's ring.
     pub(super) fn builder(&self) -> Builder {
-        let row = self.case.row;
-        self.place
-            .builder()
-            .kind(row.kind)
-            .sync(row.sync)
-            .capacity(4096)
-            .cell_len(CELL_LEN)
-            .participants(8)
-            .overwrite_oldest(self.case.op == Op::Overwrite)
+        let builder = self.case.row.shape(self.place.builder());
+        builder.overwrite_oldest(self.case.op == Op::Overwrite)
     }
 
     pub(super) fn ring(&self) -> Result<Ring, String> {
@@ -109,7 +104,7 @@ impl Scene {
             State::Wrapped => {
                 // Of cells, the last of the lap is next. A stream's next record does not fit before its end.
                 let passed = if self.case.row.has_cells() {
-                    4096 / CELL_LEN - 1
+                    CELLS - 1
                 } else {
                     170
                 };
@@ -165,8 +160,9 @@ impl Scene {
         };
         let tid = tid.recv().map_err(|_| "the sleeper has ended")?;
         self.sleeper = Some(sleeper);
-        let stat = format!("/proc/self/task/{tid}/stat");
-        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") S ")) {
+        let is_up =
+            || procfs::state(std::process::id(), tid.as_raw()).is_ok_and(|state| state != 'S');
+        while is_up() {
             std::thread::yield_now();
         }
         Ok(())
@@ -269,7 +265,7 @@ impl Scene {
     /// Fills the ring.
     fn fill(&mut self) -> Result<(), String> {
         if self.case.op == Op::Overwrite {
-            return (0..4096 / CELL_LEN).try_for_each(|_| self.send(SHORT));
+            return (0..CELLS).try_for_each(|_| self.send(SHORT));
         }
         while self.try_send(SHORT, None)? {}
         Ok(())

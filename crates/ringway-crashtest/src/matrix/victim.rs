@@ -5,7 +5,8 @@ use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use ringway::{Builder, ErrorKind, Kind, RecvError, Ring, SendError, Sync, Wait};
+use ringway::{Builder, ErrorKind, RecvError, Ring, SendError, Wait};
+use ringway_testing::table::Row;
 
 use super::board::{BOARD, MOST, Outcome, PAGE, Pages};
 use super::case::Op;
@@ -21,44 +22,27 @@ pub(crate) struct VictimOptions {
     pub(super) address: String,
     /// What to do
     #[arg(long)]
-    pub(super) op: String,
+    pub(super) op: Op,
     /// Who it is, in its messages
     #[arg(long)]
     pub(super) who: u32,
-    /// The kind of a ring to create
+    /// What ring to create
     #[arg(long)]
-    pub(super) kind: String,
-    /// The synchronisation of a ring to create
-    #[arg(long)]
-    pub(super) sync: String,
+    pub(super) row: String,
 }
 
 pub(crate) fn play_victim(options: VictimOptions) -> Result<(), String> {
-    play(&options).map_err(|error| format!("the victim of {}: {error}", options.op))
+    play(&options).map_err(|error| format!("the victim of {}: {error}", options.op.name()))
 }
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 fn play(options: &VictimOptions) -> Result<()> {
-    let op = Op::named(&options.op).ok_or("no such operation")?;
+    let op = options.op;
     let builder = Builder::new(&options.address)?;
     if op == Op::Create {
-        let builder = builder
-            .kind(
-                Kind::ALL
-                    .into_iter()
-                    .find(|kind| kind.name() == options.kind)
-                    .ok_or("no such kind")?,
-            )
-            .sync(
-                Sync::ALL
-                    .into_iter()
-                    .find(|sync| sync.name() == options.sync)
-                    .ok_or("no such sync")?,
-            )
-            .capacity(4096)
-            .cell_len(ringway_testing::table::CELL_LEN)
-            .participants(8);
+        let row = Row::named(&options.row).ok_or("no such row")?;
+        let builder = row.shape(builder);
         let mut ring = None;
         act(|| made(builder.open_or_create(), &mut ring))?;
         return Ok(());

@@ -18,6 +18,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use ringway_testing::procfs;
 
 use code::Code;
 use maps::Maps;
@@ -255,14 +256,15 @@ impl Tracee {
 
     /// Whether a thread sleeps in a call in which threads sleep for others.
     fn is_asleep(&self, tid: Pid) -> bool {
-        let task = format!("/proc/{}/task/{tid}", self.pid);
-        let read = |file: &str| std::fs::read_to_string(format!("{task}/{file}"));
-        let call = read("syscall").unwrap_or_default();
+        let call = format!("/proc/{}/task/{tid}/syscall", self.pid);
+        let call = std::fs::read_to_string(call).unwrap_or_default();
         let number = call
             .split(' ')
             .next()
             .and_then(|number| number.parse().ok());
-        number.is_some_and(may_sleep) && read("stat").is_ok_and(|stat| stat.contains(") S "))
+        let process = self.pid.as_raw() as u32;
+        number.is_some_and(may_sleep)
+            && procfs::state(process, tid.as_raw()).is_ok_and(|state| state == 'S')
     }
 
     fn await_stop(&mut self, tid: Pid) -> io::Result<()> {
@@ -341,54 +343,50 @@ impl Tracee {
 
     /// Lets all threads run freely until the main one has executed the next breakpoint; calls `meanwhile` now
     /// and then.
-    pub(crate) fn run_to_breakpoint(&mut self, mut meanwhile: impl FnMut()) -> io::Result<()> {
+    pub(crate) fn run_to_breakpoint(&mut self, meanwhile: impl FnMut()) -> io::Result<()> {
         self.code.clear(&self.memory)?;
+        let is_there = |tracee: &Self| {
+            let is_stopped = matches!(tracee.threads.get(&tracee.pid), Some(Thread::Stopped(_)));
+            Ok((is_stopped && tracee.is_behind_breakpoint(tracee.pid)?).then_some(()))
+        };
+        self.run_until(is_there, meanwhile)
+    }
+
+    /// Lets the process run to its end; whether that was a good one.
+    pub(crate) fn finish(mut self) -> io::Result<bool> {
+        // Not detached: a trap of a last step that is still on its way would kill it.
+        self.run_until(|tracee| Ok(tracee.end.map(|code| code == 0)), || ())
+    }
+
+    /// Lets all threads run freely until `done` says something.
+    fn run_until<T>(
+        &mut self,
+        done: impl Fn(&Self) -> io::Result<Option<T>>,
+        mut meanwhile: impl FnMut(),
+    ) -> io::Result<T> {
         let deadline = Instant::now() + WATCHDOG;
         loop {
             let all: Vec<Pid> = self.threads.keys().copied().collect();
-            for tid in all {
-                if let Some(Thread::Stopped(signal)) = self.threads.get(&tid).copied() {
-                    ptrace::cont(tid, signal)?;
-                    self.threads.insert(tid, Thread::Running);
-                } else if self.look_for_stop(tid)?
-                    && tid == self.pid
-                    && self.is_behind_breakpoint(tid)?
-                {
-                    return Ok(());
+            for tid in &all {
+                if let Some(Thread::Stopped(signal)) = self.threads.get(tid).copied() {
+                    match ptrace::cont(*tid, signal) {
+                        // Another thread ends the process.
+                        Ok(()) | Err(Errno::ESRCH) => {}
+                        Err(errno) => return Err(errno.into()),
+                    }
+                    self.threads.insert(*tid, Thread::Running);
                 }
+            }
+            for tid in all {
+                self.look_for_stop(tid)?;
+            }
+            if let Some(found) = done(self)? {
+                return Ok(found);
             }
             if Instant::now() > deadline {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             meanwhile();
-            std::thread::sleep(Duration::from_micros(20));
-        }
-    }
-
-    /// Lets the process run to its end; whether that was a good one.
-    pub(crate) fn finish(mut self) -> io::Result<bool> {
-        let deadline = Instant::now() + WATCHDOG;
-        // Not detached: a trap of a last step that is still on its way would kill it.
-        loop {
-            let all: Vec<Pid> = self.threads.keys().copied().collect();
-            for tid in all {
-                if let Some(Thread::Stopped(signal)) = self.threads.get(&tid).copied() {
-                    match ptrace::cont(tid, signal) {
-                        // Another thread ends the process.
-                        Ok(()) | Err(Errno::ESRCH) => {}
-                        Err(errno) => return Err(errno.into()),
-                    }
-                    self.threads.insert(tid, Thread::Running);
-                } else {
-                    self.look_for_stop(tid)?;
-                }
-            }
-            if let Some(status) = self.end {
-                return Ok(status == 0);
-            }
-            if Instant::now() > deadline {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
             std::thread::sleep(Duration::from_micros(20));
         }
     }

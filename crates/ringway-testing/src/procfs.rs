@@ -1,5 +1,6 @@
 //! What the kernel says of processes.
 
+use std::io;
 use std::time::Duration;
 
 use nix::unistd::gettid;
@@ -23,8 +24,19 @@ pub fn while_blocked<T>(wait: Wait, deed: impl FnOnce() + Send, call: impl FnOnc
 
 /// Returns when a thread of a process sleeps.
 pub fn until_asleep(process: u32, thread: i32) {
-    let file = format!("/proc/{process}/task/{thread}/stat");
-    while !std::fs::read_to_string(&file).unwrap().contains(") S ") {
+    while state(process, thread).unwrap() != 'S' {
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// The state of a thread of a process, as a letter: `S` sleeps, `T` is stopped.
+///
+/// # Errors
+/// There is no such thread.
+pub fn state(process: u32, thread: i32) -> io::Result<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/task/{thread}/stat"))?;
+    // Behind the program's name, which may hold anything.
+    let rest = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    let state = rest.and_then(|rest| rest.chars().next());
+    state.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
