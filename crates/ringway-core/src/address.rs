@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
 
-/// The longest name of a `shm:` address, in bytes: what one directory entry can hold.
-const MAX_SHM_NAME: usize = 255;
+/// The longest name of a `shm:`, `mq:` or `auto:` address, in bytes: what one directory entry can hold.
+const MAX_NAME: usize = 255;
 
 /// The accepted forms, for error messages.
 const FORMS: &str = "shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID (ftok), sysv:id=SHMID, \
-                     sysv:private or memfd:";
+                     sysv:private, memfd:, mq:/NAME, sysvmq:0xKEY, sysvmq:PATH#ID or auto:NAME";
 
-/// Where a ring lives.
+/// Where a ring or a message queue lives.
 ///
 /// Parsed strictly from a string; [`Display`](fmt::Display) gives the same string back.
 ///
@@ -36,6 +36,27 @@ pub enum Address {
     Sysv(SysvKey),
     /// `memfd:`: anonymous sealed memory, handed over a Unix socket.
     Memfd,
+    /// `mq:/NAME`: a POSIX message queue (`mq_open`). The name is without its slash here.
+    Mq(String),
+    /// `sysvmq:...`: a System V message queue (`msgget`).
+    Sysvmq(QueueKey),
+    /// `auto:NAME`: `shm:NAME` where it can be had, else `mq:/NAME`.
+    Auto(String),
+}
+
+/// How a System V message queue is named.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QueueKey {
+    /// `sysvmq:0x52494e47`: the key itself (never 0, which means private).
+    Key(u32),
+    /// `sysvmq:/etc/hostname#7`: the key that `ftok(path, id)` gives.
+    Ftok {
+        /// An existing file; its inode and device make the key.
+        path: PathBuf,
+        /// The project id, 1 to 255.
+        id: u8,
+    },
 }
 
 /// How a System V segment is named.
@@ -58,7 +79,7 @@ pub enum SysvKey {
 }
 
 impl Address {
-    /// The scheme before the colon: `shm`, `file`, `sysv` or `memfd`.
+    /// The scheme before the colon: `shm`, `file`, `sysv`, `memfd`, `mq`, `sysvmq` or `auto`.
     ///
     /// ```
     /// assert_eq!(ringway_core::Address::Memfd.scheme(), "memfd");
@@ -69,6 +90,9 @@ impl Address {
             Self::File(_) => "file",
             Self::Sysv(_) => "sysv",
             Self::Memfd => "memfd",
+            Self::Mq(_) => "mq",
+            Self::Sysvmq(_) => "sysvmq",
+            Self::Auto(_) => "auto",
         }
     }
 }
@@ -83,6 +107,12 @@ impl fmt::Display for Address {
             Self::Sysv(SysvKey::Id(id)) => write!(f, "sysv:id={id}"),
             Self::Sysv(SysvKey::Private) => write!(f, "sysv:private"),
             Self::Memfd => write!(f, "memfd:"),
+            Self::Mq(name) => write!(f, "mq:/{name}"),
+            Self::Sysvmq(QueueKey::Key(key)) => write!(f, "sysvmq:{key:#010x}"),
+            Self::Sysvmq(QueueKey::Ftok { path, id }) => {
+                write!(f, "sysvmq:{}#{id}", path.display())
+            }
+            Self::Auto(name) => write!(f, "auto:{name}"),
         }
     }
 }
@@ -102,25 +132,28 @@ impl FromStr for Address {
             .split_once(':')
             .ok_or_else(|| invalid("it has no scheme before a colon"))?;
         match scheme {
-            "shm" => parse_shm(rest).map(Self::Shm).map_err(invalid),
+            "shm" => parse_name(rest).map(Self::Shm).map_err(invalid),
             "file" if rest.is_empty() => Err(invalid("the path is empty")),
             "file" => Ok(Self::File(PathBuf::from(rest))),
             "sysv" => parse_sysv(rest).map(Self::Sysv).map_err(invalid),
             "memfd" if rest.is_empty() => Ok(Self::Memfd),
             "memfd" => Err(invalid("memfd: takes no name (the segment is anonymous)")),
+            "mq" => parse_name(rest).map(Self::Mq).map_err(invalid),
+            "sysvmq" => parse_queue_key(rest).map(Self::Sysvmq).map_err(invalid),
+            "auto" => parse_name(rest).map(Self::Auto).map_err(invalid),
             _ => Err(invalid("the scheme is unknown")),
         }
     }
 }
 
-fn parse_shm(name: &str) -> Result<String, &'static str> {
-    // The leading slash that shm_open(3) asks for may be written, and means nothing.
+fn parse_name(name: &str) -> Result<String, &'static str> {
+    // The leading slash that shm_open(3) and mq_open(3) ask for may be written, and means nothing.
     let name = name.strip_prefix('/').unwrap_or(name);
     match name {
         "" => Err("the name is empty"),
         "." | ".." => Err("the name is a directory"),
         _ if name.contains('/') => Err("the name contains a slash"),
-        _ if name.len() > MAX_SHM_NAME => Err("the name is longer than 255 bytes"),
+        _ if name.len() > MAX_NAME => Err("the name is longer than 255 bytes"),
         _ => Ok(name.to_owned()),
     }
 }
@@ -135,11 +168,26 @@ fn parse_sysv(rest: &str) -> Result<SysvKey, &'static str> {
             _ => Err("the shmid is not a number from 0 to 2147483647"),
         };
     }
+    Ok(match parse_key(rest)? {
+        QueueKey::Key(key) => SysvKey::Key(key),
+        QueueKey::Ftok { path, id } => SysvKey::Ftok { path, id },
+    })
+}
+
+fn parse_queue_key(rest: &str) -> Result<QueueKey, &'static str> {
+    if rest == "private" || rest.starts_with("id=") {
+        return Err("a queue needs a key by which its semaphores are found too: 0xKEY or PATH#ID");
+    }
+    parse_key(rest)
+}
+
+/// What all System V objects with a key have in common.
+fn parse_key(rest: &str) -> Result<QueueKey, &'static str> {
     if let Some((path, id)) = rest.rsplit_once('#') {
         let id = id.parse::<u8>().ok().filter(|id| *id != 0);
         return match id {
             _ if path.is_empty() => Err("the path before # is empty"),
-            Some(id) => Ok(SysvKey::Ftok {
+            Some(id) => Ok(QueueKey::Ftok {
                 path: Path::new(path).to_owned(),
                 id,
             }),
@@ -153,9 +201,9 @@ fn parse_sysv(rest: &str) -> Result<SysvKey, &'static str> {
         None => rest.parse::<u32>().ok(),
     };
     match key {
-        Some(0) => Err("key 0 means private; write sysv:private"),
-        Some(key) => Ok(SysvKey::Key(key)),
-        None => Err("the key is neither a 32-bit number, PATH#ID, id=SHMID nor private"),
+        Some(0) => Err("key 0 means private, which nobody else finds"),
+        Some(key) => Ok(QueueKey::Key(key)),
+        None => Err("the key is neither a 32-bit number nor PATH#ID"),
     }
 }
 
@@ -174,6 +222,10 @@ mod tests {
             "sysv:id=42",
             "sysv:private",
             "memfd:",
+            "mq:/orders",
+            "sysvmq:0x52494e47",
+            "sysvmq:/etc/hostname#7",
+            "auto:orders",
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), text);
@@ -214,6 +266,13 @@ mod tests {
             "sysv:id=",
             "sysv:id=-1",
             "memfd:x",
+            "mq:",
+            "mq:a/b",
+            "sysvmq:private",
+            "sysvmq:id=3",
+            "sysvmq:0",
+            "auto:",
+            "auto:..",
             "SHM:x",
             "tcp:1",
         ] {

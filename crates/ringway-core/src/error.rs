@@ -84,8 +84,19 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// `action` is a verb ("open"), `problem` a clause without a full stop.
-    pub(crate) fn new(
+    /// For transports beside rings. `action` is a verb ("open"), `problem` a clause without a full stop.
+    ///
+    /// ```
+    /// use ringway_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::NotFound, "open", "mq:/orders", "there is no such queue")
+    ///     .remedy("create it");
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "cannot open mq:/orders: there is no such queue; create it",
+    /// );
+    /// ```
+    pub fn new(
         kind: ErrorKind,
         action: &'static str,
         address: impl fmt::Display,
@@ -105,7 +116,8 @@ impl Error {
     }
 
     /// Adds the next action: an imperative clause without a full stop.
-    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.inner.remedy = remedy.into();
         self
     }
@@ -114,6 +126,12 @@ impl Error {
     pub(crate) fn because(mut self, errno: Errno) -> Self {
         self.inner.errno = Some(errno);
         self
+    }
+
+    /// Adds the error number that the kernel gave.
+    #[must_use]
+    pub fn with_errno(self, errno: i32) -> Self {
+        self.because(Errno::from_raw(errno))
     }
 
     /// What kind of error it is.

@@ -25,11 +25,12 @@ mod stream;
 mod support;
 mod sync;
 mod sys;
+mod transport;
 #[cfg(feature = "verify")]
 pub mod verify;
 mod wait;
 
-pub use address::{Address, SysvKey};
+pub use address::{Address, QueueKey, SysvKey};
 pub use builder::Builder;
 pub use error::{Error, ErrorKind, RecvError, SendError, WaitError};
 pub use gc::{BlindSpot, Fate, Found, Gc, GcReport, Leftover, Why};
@@ -42,4 +43,5 @@ pub use sender::{Batch, Claim, Sender};
 pub use stat::{ParticipantStat, Stat, WaitsFor, list, remove, stat};
 pub use stream::Peer;
 pub use support::Support;
+pub use transport::{MessageSink, MessageSource, ReceivedMessage};
 pub use wait::Wait;

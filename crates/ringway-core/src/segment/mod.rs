@@ -140,7 +140,7 @@ pub(crate) fn access(attempt: Attempt<'_>) -> Result<Access, Error> {
     match attempt.address {
         Address::Shm(_) | Address::File(_) => named::access(attempt),
         Address::Sysv(key) => sysv::access(attempt, key),
-        Address::Memfd => Err(unsupported_by_name(attempt.action, attempt.address)),
+        _ => Err(unsupported_by_name(attempt.action, attempt.address)),
     }
 }
 
@@ -154,6 +154,7 @@ impl Segment {
             Address::Shm(_) | Address::File(_) => named::create(request, plan),
             Address::Sysv(key) => sysv::create(request, key, plan),
             Address::Memfd => memfd::create(request, plan),
+            _ => Err(unsupported_by_name("create", request.address)),
         }
     }
 
@@ -162,7 +163,7 @@ impl Segment {
         match request.address {
             Address::Shm(_) | Address::File(_) => named::open(request),
             Address::Sysv(key) => sysv::open(request, key),
-            Address::Memfd => Err(unsupported_by_name("open", request.address)),
+            _ => Err(unsupported_by_name("open", request.address)),
         }
     }
 
@@ -221,15 +222,26 @@ impl Segment {
     }
 }
 
-/// What has no name cannot be found by one.
+/// What has no name cannot be found by one; a queue is no segment.
 fn unsupported_by_name(action: &'static str, address: &Address) -> Error {
     let attempt = Attempt { action, address };
+    let (problem, remedy) = match address {
+        Address::Memfd => (
+            "it has no name to be found by",
+            "take it over from its creator through a Unix socket",
+        ),
+        Address::Sysv(_) => (
+            "it has no name to be found by",
+            "use the address that its creator shows: sysv:id=N",
+        ),
+        _ => (
+            "this is no address of shared memory",
+            "use what handles queues too (ringway::Channel), or an address of shared memory",
+        ),
+    };
     attempt
-        .error(ErrorKind::Unsupported, "it has no name to be found by")
-        .remedy(match address {
-            Address::Memfd => "take it over from its creator through a Unix socket",
-            _ => "use the address that its creator shows: sysv:id=N",
-        })
+        .error(ErrorKind::Unsupported, problem)
+        .remedy(remedy)
 }
 
 /// The header of a new ring.

@@ -57,7 +57,7 @@ impl Place {
                     .filter(|parent| !parent.as_os_str().is_empty());
                 (parent.unwrap_or(Path::new(".")), path.file_name())
             }
-            Address::Sysv(_) | Address::Memfd => (Path::new("."), None),
+            _ => (Path::new("."), None),
         };
         let name = name.ok_or_else(|| {
             attempt

@@ -43,7 +43,7 @@ pub(crate) fn remove(address: &Address) -> Result<(), Error> {
             }
         }
         Address::Sysv(key) => remove_sysv(attempt, key),
-        Address::Memfd => Err(unsupported_by_name(attempt.action, address)),
+        _ => Err(unsupported_by_name(attempt.action, address)),
     }
 }
 

@@ -53,7 +53,7 @@ impl Suspect {
                 let name = Name::Sysv { id };
                 Ok(Self { view, map, name })
             }
-            Address::Memfd => Err(unsupported_by_name(attempt.action, address)),
+            _ => Err(unsupported_by_name(attempt.action, address)),
         }
     }
 

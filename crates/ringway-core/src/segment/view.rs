@@ -119,7 +119,7 @@ impl View {
         match address {
             Address::Shm(_) | Address::File(_) => Self::of_file(attempt),
             Address::Sysv(key) => Self::of_sysv(attempt, key),
-            Address::Memfd => Err(unsupported_by_name(attempt.action, address)),
+            _ => Err(unsupported_by_name(attempt.action, address)),
         }
     }
 

@@ -1,0 +1,124 @@
+//! What all transports have in common, for code that works over any of them.
+
+use std::io::IoSlice;
+use std::time::Instant;
+
+use crate::error::{RecvError, SendError};
+use crate::receiver::{Message, Receiver};
+use crate::sender::Sender;
+
+/// Where whole messages go in: a ring's [`Sender`], or a message queue's.
+///
+/// ```
+/// use std::io::IoSlice;
+///
+/// use ringway_core::{Builder, MessageSink, MessageSource, ReceivedMessage};
+///
+/// fn greet(sink: &mut impl MessageSink) -> Result<(), ringway_core::SendError> {
+///     sink.send_parts(&[IoSlice::new(b"hello, "), IoSlice::new(b"world")], None)
+/// }
+///
+/// let ring = Builder::new("memfd:")?.create()?;
+/// greet(&mut ring.sender()?)?;
+/// assert_eq!(ring.receiver()?.receive(None)?.len(), 12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait MessageSink {
+    /// The longest message, in bytes.
+    fn max_message_len(&self) -> usize;
+
+    /// Sends the concatenation of `parts` as one message if there is room now.
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
+    fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError>;
+
+    /// Sends the concatenation of `parts` as one message, waiting for room; until `deadline` if there
+    /// is one.
+    ///
+    /// # Errors
+    /// As [`Sender::send_deadline`].
+    fn send_parts(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError>;
+}
+
+/// Where whole messages come out: a ring's [`Receiver`], or a message queue's.
+pub trait MessageSource {
+    /// A message that is lent until it is dropped.
+    type Message<'a>: ReceivedMessage
+    where
+        Self: 'a;
+
+    /// Receives the next message if there is one now.
+    ///
+    /// # Errors
+    /// As [`Receiver::try_recv`].
+    fn try_receive(&mut self) -> Result<Self::Message<'_>, RecvError>;
+
+    /// Receives the next message, waiting for it; until `deadline` if there is one.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_deadline`].
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<Self::Message<'_>, RecvError>;
+}
+
+/// A message that a [`MessageSource`] lends. Dropping it acknowledges it, where the transport knows
+/// acknowledgements.
+pub trait ReceivedMessage {
+    /// Bytes of the message.
+    fn len(&self) -> usize;
+
+    /// Whether the message has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
+    fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize;
+}
+
+impl MessageSink for Sender {
+    fn max_message_len(&self) -> usize {
+        usize::try_from(Self::max_message_len(self)).unwrap_or(usize::MAX)
+    }
+
+    fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
+        self.try_send_vectored(parts)
+    }
+
+    fn send_parts(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        self.send_vectored(parts, deadline)
+    }
+}
+
+impl MessageSource for Receiver {
+    type Message<'a> = Message<'a>;
+
+    fn try_receive(&mut self) -> Result<Message<'_>, RecvError> {
+        self.try_recv_in_place()
+    }
+
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<Message<'_>, RecvError> {
+        match deadline {
+            Some(deadline) => self.recv_in_place_deadline(deadline),
+            None => self.recv_in_place(),
+        }
+    }
+}
+
+impl ReceivedMessage for Message<'_> {
+    fn len(&self) -> usize {
+        Message::len(self)
+    }
+
+    fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        Message::read_at(self, offset, buffer)
+    }
+}
