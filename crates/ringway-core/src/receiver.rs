@@ -1,14 +1,16 @@
 //! The receiving handle.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{RecvError, WaitError};
 use crate::layout::participant::Role;
-use crate::liveness::participant::Participant;
+use crate::pool::IN_SLAB;
 use crate::receiving::Receiving;
 use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::ring::Ring;
+use crate::slab::{Slab, Tenancy};
 use crate::stream::Peer;
 use crate::stream::consumer::Found;
 use crate::wait::Wait;
@@ -30,17 +32,17 @@ use crate::wait::several::wait_for_any;
 pub struct Receiver {
     receiving: Receiving,
     /// Held until this consumer has left its messages in order.
-    participant: Option<Participant>,
+    tenancy: Option<Arc<Tenancy>>,
     /// For what is known of the participants.
     ring: Ring,
     wait: Wait,
 }
 
 impl Receiver {
-    pub(crate) fn new(receiving: Receiving, participant: Participant, ring: Ring) -> Self {
+    pub(crate) fn new(receiving: Receiving, tenancy: Tenancy, ring: Ring) -> Self {
         Self {
             receiving,
-            participant: Some(participant),
+            tenancy: Some(Arc::new(tenancy)),
             ring,
             wait: Wait::default(),
         }
@@ -143,9 +145,10 @@ impl Receiver {
     pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.try_take(1)?;
         Ok(Message {
-            receiving: &mut self.receiving,
+            receiver: self,
             found,
             keeps: false,
+            is_done: false,
         })
     }
 
@@ -169,9 +172,10 @@ impl Receiver {
     pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.take_until(self.wait, None)?;
         Ok(Message {
-            receiving: &mut self.receiving,
+            receiver: self,
             found,
             keeps: false,
+            is_done: false,
         })
     }
 
@@ -183,9 +187,10 @@ impl Receiver {
     pub fn recv_in_place_deadline(&mut self, deadline: Instant) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.take_until(self.wait, Some(deadline))?;
         Ok(Message {
-            receiving: &mut self.receiving,
+            receiver: self,
             found,
             keeps: false,
+            is_done: false,
         })
     }
 
@@ -341,8 +346,7 @@ impl Drop for Receiver {
         if !std::thread::panicking() {
             self.receiving.give_back();
         }
-        self.participant = None;
-        self.receiving.announce_leave();
+        self.tenancy = None;
     }
 }
 
@@ -377,13 +381,15 @@ pub fn wait_any(
     wait_for_any(&mut candidates, how, deadline)
 }
 
-/// A message in the ring, borrowed. Dropping it releases it, unless by a panic: then it is not
+/// A message in the ring or in a slab, borrowed. Dropping it releases it, unless by a panic: then it is not
 /// acknowledged, and the next consumer gets it again.
 #[derive(Debug)]
 pub struct Message<'a> {
-    receiving: &'a mut Receiving,
+    receiver: &'a mut Receiver,
     found: Found,
     keeps: bool,
+    /// Released already.
+    is_done: bool,
 }
 
 impl Message<'_> {
@@ -428,28 +434,56 @@ impl Message<'_> {
         self.keeps = true;
     }
 
+    /// Acknowledges the message and keeps it: it can be read until the [`Slab`] is dropped, in whatever order,
+    /// here or in another thread, while further messages are received.
+    ///
+    /// Nothing is copied of a message that lies in a slab ([`Builder::slabs`](crate::Builder::slabs)); the
+    /// sender can use that one again when it is dropped. A message in the ring would hold up those
+    /// behind it, so it is copied to memory of this process's own; [`Slab::is_copy`] tells.
+    ///
+    /// # Errors
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`].
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
+    /// ring.sender()?.send(&[7; 1 << 20])?;
+    /// let mut receiver = ring.receiver()?;
+    /// let image = receiver.recv_in_place()?.detach()?;
+    /// let other = std::thread::spawn(move || image.to_vec()[0]);
+    /// assert_eq!(other.join().unwrap(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn detach(mut self) -> Result<Slab, RecvError> {
+        let copy = (!self.found.is_loaned()).then(|| self.to_vec());
+        let loan = self.receiver.receiving.detach(&self.found);
+        // Acknowledged, or beyond that.
+        self.is_done = true;
+        match (loan?, &self.receiver.tenancy) {
+            (Some(loan), Some(tenancy)) => Ok(Slab::keep(Arc::clone(tenancy), loan)),
+            _ => Ok(Slab::copied(copy.unwrap_or_default())),
+        }
+    }
+
     fn into_vec(self) -> Vec<u8> {
         self.to_vec()
     }
 
+    #[inline]
     fn view(&self) -> MessageView<'_> {
-        MessageView {
-            region: self.receiving.region(),
-            found: self.found,
-        }
+        MessageView::of(&self.receiver.receiving, &self.found)
     }
 }
 
 impl Drop for Message<'_> {
     #[inline]
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if self.is_done || std::thread::panicking() {
             return;
         }
         if self.keeps {
-            self.receiving.give_back();
+            self.receiver.receiving.give_back();
         } else {
-            self.receiving.release(&self.found, 1);
+            self.receiver.receiving.release(&self.found, 1);
         }
     }
 }
@@ -486,10 +520,7 @@ impl Backlog<'_> {
         let Some(found) = next else { return Ok(None) };
         self.last = next;
         self.count += 1;
-        Ok(Some(MessageView {
-            region: self.receiving.region(),
-            found,
-        }))
+        Ok(Some(MessageView::of(self.receiving, &found)))
     }
 
     /// Acknowledges all that were looked at, and returns how many messages that were.
@@ -510,37 +541,53 @@ impl Drop for Backlog<'_> {
     }
 }
 
-/// A message in the ring, shown by [`Receiver::drain`] and [`Backlog`].
+/// A message in the ring or in a slab, shown by [`Receiver::drain`] and [`Backlog`].
 #[derive(Clone, Copy, Debug)]
 pub struct MessageView<'a> {
     region: &'a Memory,
-    found: Found,
+    /// A position in the ring, or with [`IN_SLAB`] one in the slabs.
+    at: u64,
+    len: usize,
 }
 
 impl<'a> MessageView<'a> {
+    #[inline]
+    fn of(receiving: &'a Receiving, found: &Found) -> Self {
+        Self {
+            region: receiving.region(),
+            at: receiving.locate(found),
+            len: found.len,
+        }
+    }
+
     /// Bytes of the message.
     #[inline]
     pub fn len(&self) -> usize {
-        self.found.len
+        self.len
     }
 
     /// Whether the message has no bytes.
     pub fn is_empty(&self) -> bool {
-        self.found.len == 0
+        self.len == 0
     }
 
     /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
     #[inline]
     pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
-        let len = buffer.len().min(self.found.len.saturating_sub(offset));
-        self.region
-            .read(self.found.payload + offset as u64, &mut buffer[..len]);
+        let len = buffer.len().min(self.len.saturating_sub(offset));
+        let at = self.at.wrapping_add(offset as u64);
+        let target = &mut buffer[..len];
+        if self.at & IN_SLAB == 0 {
+            self.region.read(at, target);
+        } else if len > 0 {
+            self.region.read_slab(at & !IN_SLAB, target);
+        }
         len
     }
 
     /// A copy of the whole message.
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.found.len];
+        let mut bytes = vec![0; self.len];
         self.read_at(0, &mut bytes);
         bytes
     }
@@ -551,9 +598,13 @@ impl<'a> MessageView<'a> {
     /// As for [`Message::as_slice`].
     #[inline]
     pub unsafe fn into_slice(self) -> &'a [u8] {
-        let pointer = self.region.pointer(self.found.payload);
-        // SAFETY: `len` bytes from here lie in the data region, which stays mapped while the consumer
-        // is borrowed; that nobody writes them is the caller's promise.
-        unsafe { std::slice::from_raw_parts(pointer, self.found.len) }
+        let pointer = if self.at & IN_SLAB == 0 {
+            self.region.pointer(self.at)
+        } else {
+            self.region.slab_pointer(self.at & !IN_SLAB)
+        };
+        // SAFETY: `len` bytes from here lie in the data region or in a slab, which stay mapped while the
+        // consumer is borrowed; that nobody writes them is the caller's promise.
+        unsafe { std::slice::from_raw_parts(pointer, self.len) }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::cell;
 use crate::error::RecvError;
 use crate::layout::participant::Role;
+use crate::pool::{IN_SLAB, Loan};
 use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::stream::consumer::{Consumer, Found};
@@ -92,6 +93,32 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.peek_behind(last, nth),
             Self::Cells(consumer) => consumer.next_held(most),
+        }
+    }
+
+    /// Where the message that was found last is: a position in the ring, or [`IN_SLAB`] and one in the slabs.
+    #[inline]
+    pub(crate) fn locate(&self, found: &Found) -> u64 {
+        if found.is_loaned() {
+            return self.locate_loan();
+        }
+        found.payload
+    }
+
+    #[cold]
+    fn locate_loan(&self) -> u64 {
+        let shown = match self {
+            Self::Stream(consumer) => consumer.shown(),
+            Self::Cells(consumer) => consumer.shown(),
+        };
+        IN_SLAB | shown.map_or(0, |loan| loan.at)
+    }
+
+    /// Acknowledges the only message that was taken, and keeps its slab if it lies in one.
+    pub(crate) fn detach(&mut self, found: &Found) -> Result<Option<Loan>, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.detach(found),
+            Self::Cells(consumer) => consumer.detach(found),
         }
     }
 
@@ -184,15 +211,6 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.close(),
             Self::Cells(consumer) => consumer.close(),
-        }
-    }
-
-    /// Says, after this consumer has left its slot, that it is gone.
-    pub(crate) fn announce_leave(&self) {
-        if let Self::Cells(consumer) = self
-            && !self.region().is_forked()
-        {
-            consumer.member.announce(Role::Consumer);
         }
     }
 }

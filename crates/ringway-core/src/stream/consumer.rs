@@ -1,5 +1,7 @@
 //! The receiving side of a stream ring.
 
+mod loans;
+
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -7,9 +9,11 @@ use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Side, count_repaired};
 use crate::error::RecvError;
 use crate::layout::control::{HEAD, RECEIVED};
 use crate::layout::participant::Role;
+use crate::layout::pool::TICKET_LEN;
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
+use crate::pool::{IN_SLAB, Pool};
 use crate::region::Region;
 use crate::wait::lull::Lull;
 use crate::wait::several::{Bed, Candidate};
@@ -30,19 +34,33 @@ pub(crate) struct Consumer<R> {
     received: u64,
     lull: Lull,
     corrupt: bool,
+    /// Whether a message in a slab may have been shown since the last release.
+    has_loans: bool,
+    /// The slabs, if the ring has some.
+    pool: Option<Box<Pool>>,
 }
 
 /// A committed message that is not released yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Where its payload is.
+    /// Where its payload is; of a message in a slab, where its ticket is, with [`IN_SLAB`].
     pub(crate) payload: u64,
-    /// Bytes of payload.
+    /// Bytes of the message.
     pub(crate) len: usize,
 }
 
 impl Found {
+    /// Whether it lies in a slab.
+    #[inline]
+    pub(crate) fn is_loaned(&self) -> bool {
+        self.payload & IN_SLAB != 0
+    }
+
+    #[inline]
     fn end(&self) -> u64 {
+        if self.is_loaned() {
+            return (self.payload & !IN_SLAB) - WORD + footprint(TICKET_LEN);
+        }
         self.payload - WORD + footprint(self.len as u64)
     }
 }
@@ -65,7 +83,8 @@ impl<R: Region> Consumer<R> {
         // Relaxed: the last consumer is gone, and taking its liveness word was an acquire.
         let head = region.load64(HEAD, Ordering::Relaxed);
         let mut received = region.load64(RECEIVED, Ordering::Relaxed);
-        if !head.is_multiple_of(WORD) || head > u64::MAX / 2 || received > u64::MAX / 2 {
+        // So positions stay below `IN_SLAB`.
+        if !head.is_multiple_of(WORD) || head > u64::MAX / 4 || received > u64::MAX / 2 {
             return Err(Corrupt);
         }
         // The last consumer may have counted what it did not come to release; the record knows.
@@ -86,6 +105,8 @@ impl<R: Region> Consumer<R> {
             received,
             lull: Lull::new(received, head),
             corrupt: false,
+            has_loans: false,
+            pool: None,
         })
     }
 
@@ -196,6 +217,11 @@ impl<R: Region> Consumer<R> {
             {
                 self.find_behind_padding(position + to_end, number)
             }
+            Record::Loaned { sequence }
+                if sequence == number & SEQUENCE_MASK && footprint(TICKET_LEN) <= to_end =>
+            {
+                self.find_loan(position + WORD).map(Some)
+            }
             _ => Err(self.corrupted()),
         }
     }
@@ -215,6 +241,9 @@ impl<R: Region> Consumer<R> {
                     payload: position + WORD,
                     len: len as usize,
                 }))
+            }
+            Record::Loaned { sequence } if sequence == number & SEQUENCE_MASK => {
+                self.find_loan(position + WORD).map(Some)
             }
             _ => Err(self.corrupted()),
         }
@@ -260,11 +289,13 @@ impl<R: Region> Consumer<R> {
         let Some(target) = buffer.get_mut(..found.len) else {
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
-        if !planted::is(Bug::StreamHeadBeforeRead) {
+        if found.is_loaned() {
+            self.read_loan(target);
+        } else if !planted::is(Bug::StreamHeadBeforeRead) {
             self.region.read(found.payload, target);
         }
         self.release(found, 1);
-        if planted::is(Bug::StreamHeadBeforeRead) {
+        if planted::is(Bug::StreamHeadBeforeRead) && !found.is_loaned() {
             self.region.read(found.payload, target);
         }
         Ok(found.len)
@@ -277,6 +308,14 @@ impl<R: Region> Consumer<R> {
         if self.region.is_forked() {
             return;
         }
+        if self.has_loans {
+            return self.release_loans(messages);
+        }
+        self.release_records(last, messages);
+    }
+
+    #[inline]
+    fn release_records(&mut self, last: &Found, messages: u64) {
         self.head = last.end();
         self.received += messages;
         // RECEIVED first, so that a death in between leaves a record at HEAD that tells the number.
