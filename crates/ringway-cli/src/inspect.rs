@@ -177,7 +177,10 @@ fn policy(stat: &Stat) -> &'static str {
 /// How many slabs of one length are free, and who holds the others.
 fn slab_class(slabs: &SlabStat) -> String {
     let (free, count) = (slabs.free, slabs.count);
-    let mut text = format!("{free} of {count} free, of {} each", human_size(slabs.slab_bytes));
+    let mut text = format!(
+        "{free} of {count} free, of {} each",
+        human_size(slabs.slab_bytes)
+    );
     for holder in &slabs.held {
         let role = holder.role.name();
         let _ = match holder.pid {

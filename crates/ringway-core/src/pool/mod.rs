@@ -48,7 +48,9 @@
 //! A process that was taken for dead and is not can do no harm by a late change: it fails, because the
 //! generation or the holder is another one.
 
-#[cfg(test)]
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) mod heap;
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use crate::layout::pool::{Holder, Slabs, Ticket, Word};

@@ -178,10 +178,15 @@ impl Model {
     /// The same ring, that nobody has used yet, with so many slabs. The words of their payloads but the first
     /// do not exist.
     pub(crate) fn with_slabs(mut self, slabs: u32) -> Self {
-        let words = Arc::get_mut(&mut self.words).expect("the only handle");
+        let words = Arc::get_mut(&mut self.words).expect("nobody else has a handle");
         words.slabs = (0..slabs)
             .map(|_| (AtomicU64::new(0), AtomicU64::new(0), UnsafeCell::new(())))
             .collect();
+        // Holders are known by the epochs of their slots.
+        for slot in [0, 1] {
+            let epoch = slot_offset(slot) + EPOCH;
+            words.control64.entry(epoch).or_default();
+        }
         self
     }
 
