@@ -10,6 +10,7 @@ use super::{Cells, Rivals};
 use crate::layout::cell::Word;
 use crate::layout::control::{CLAIM_HINT, HEAD, TAKE_HINT};
 use crate::layout::participant::{ASLEEP, AWAKE, CLOSED, EPOCH, LIVENESS, Role, slot_offset};
+#[cfg(test)]
 use crate::layout::pool::Slabs;
 use crate::layout::{Geometry, Kind, Shape};
 use crate::pool::Pool;
@@ -82,11 +83,13 @@ impl HeapCells {
     }
 
     /// The same ring, that nobody has used yet, with slabs.
+    #[cfg(test)]
     pub(crate) fn with_slabs(&self, slabs: Slabs) -> Option<Self> {
         Self::with_geometry(self.setup, self.geometry.with_slabs(slabs))
     }
 
-    fn with_geometry(setup: Setup, geometry: Geometry) -> Option<Self> {
+    /// An empty ring that lies like this.
+    pub(crate) fn with_geometry(setup: Setup, geometry: Geometry) -> Option<Self> {
         let Setup { cells, lap, .. } = setup;
         let heap = Heap::new(geometry)?;
         let region = heap.region();

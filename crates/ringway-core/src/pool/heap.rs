@@ -5,8 +5,12 @@ use std::sync::atomic::Ordering;
 
 use super::Pool;
 use crate::cell::heap::{DEAD, HELD, HeapCells, Setup};
+#[cfg(feature = "verify")]
+use crate::layout::Shape;
 use crate::layout::participant::{EPOCH, LIVENESS, Role, slot_offset};
-use crate::layout::pool::{Holder, Slabs, Word};
+use crate::layout::pool::Holder;
+#[cfg(all(test, not(loom)))]
+use crate::layout::pool::{Slabs, Word};
 use crate::layout::{Geometry, Kind};
 use crate::receiving::Receiving;
 use crate::region::Region;
@@ -14,6 +18,19 @@ use crate::region::memory::{Heap, Memory};
 use crate::sending::Sending;
 use crate::stream::consumer::Consumer;
 use crate::stream::producer::Producer;
+
+/// What all cell rings here have in common.
+const SETUP: Setup = Setup {
+    kind: Kind::Mpmc,
+    each: 2,
+    cells: 8,
+    cell_len: 64,
+    lap: 0,
+    overwrite: false,
+    lock: false,
+    bell: false,
+    settles: false,
+};
 
 /// A ring with slabs.
 #[derive(Debug)]
@@ -23,24 +40,36 @@ pub(crate) enum HeapPool {
 }
 
 impl HeapPool {
+    /// An empty ring that lies like this.
+    #[cfg(feature = "verify")]
+    pub(crate) fn of(kind: Kind, geometry: Geometry) -> Option<Self> {
+        let Shape::Cells(cell_len) = geometry.shape() else {
+            return Some(Self::Stream(Heap::new(geometry)?, geometry));
+        };
+        let setup = Setup {
+            kind,
+            cell_len,
+            cells: geometry.capacity() / u64::from(cell_len),
+            ..SETUP
+        };
+        HeapCells::with_geometry(setup, geometry).map(Self::Cells)
+    }
+
     /// A stream ring.
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn stream(capacity: u64, slabs: Slabs) -> Option<Self> {
         let geometry = Geometry::stream(capacity)?.with_slabs(slabs);
         Some(Self::Stream(Heap::new(geometry)?, geometry))
     }
 
     /// A cell ring of many producers and many consumers, two of each.
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn cells(cells: u64, cell_len: u32, slabs: Slabs, settles: bool) -> Option<Self> {
         let setup = Setup {
-            kind: Kind::Mpmc,
-            each: 2,
             cells,
             cell_len,
-            lap: 0,
-            overwrite: false,
-            lock: false,
-            bell: false,
             settles,
+            ..SETUP
         };
         HeapCells::of(setup)?.with_slabs(slabs).map(Self::Cells)
     }
@@ -110,6 +139,7 @@ impl HeapPool {
     }
 
     /// How many slabs somebody holds.
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn held(&self) -> usize {
         let region = self.region();
         let words = (0..self.geometry().slabs().count()).map(|slab| region.load_slab(slab));
