@@ -11,7 +11,7 @@ use crate::crowd::Shape;
 const USAGE: &str = "\
 compare: ringway beside its limits and its peers, between processes
 
-    --work rtt,sleep,sleep-sync,oneway,copy,many
+    --work rtt,sleep,sleep-sync,oneway,copy,map,hand,many
                                    what to measure (default: all)
     --shapes 1:1,2:1,1:2,2:2       producers and consumers of `many` (default: these)
     --syncs futex,pthread,posix-sem,sysv-sem,mqueue
@@ -38,6 +38,10 @@ pub enum Work {
     OneWay,
     /// Flat out, messages so large that copying them is the work.
     Copy,
+    /// Flat out, large messages that are written once and read once where they lie.
+    Map,
+    /// A slab that nobody touches there and back, beside one of 64 bytes.
+    Hand,
     /// Flat out, several producers or consumers.
     Many,
 }
@@ -51,12 +55,14 @@ pub enum Variant {
 }
 
 impl Work {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::RoundTrip,
         Self::Sleep,
         Self::SleepSync,
         Self::OneWay,
         Self::Copy,
+        Self::Map,
+        Self::Hand,
         Self::Many,
     ];
 
@@ -67,13 +73,18 @@ impl Work {
             Self::SleepSync => "sleep-sync",
             Self::OneWay => "oneway",
             Self::Copy => "copy",
+            Self::Map => "map",
+            Self::Hand => "hand",
             Self::Many => "many",
         }
     }
 
     /// Whether each message is timed, and less is better.
     pub fn is_latency(self) -> bool {
-        matches!(self, Self::RoundTrip | Self::Sleep | Self::SleepSync)
+        matches!(
+            self,
+            Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Hand
+        )
     }
 
     pub fn sizes(self) -> &'static [u64] {
@@ -81,6 +92,8 @@ impl Work {
             Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Many => &[64],
             Self::OneWay => &[8, 64, 256],
             Self::Copy => &[4 << 10, 64 << 10, 1 << 20],
+            Self::Map => &[1 << 20],
+            Self::Hand => &[64 << 20],
         }
     }
 
@@ -93,6 +106,7 @@ impl Work {
             // 1024 and 8192 cells of two lines.
             Self::Many => &[128 << 10, 1 << 20],
             Self::SleepSync => &[128 << 10],
+            Self::Map | Self::Hand => &[],
         }
     }
 
@@ -105,7 +119,8 @@ impl Work {
     pub fn peers(self) -> &'static [&'static str] {
         match self {
             Self::RoundTrip | Self::OneWay | Self::Copy => &["shmem-ipc"],
-            Self::Sleep | Self::SleepSync => &[],
+            Self::Sleep | Self::SleepSync | Self::Hand => &[],
+            Self::Map => &["iceoryx2 loan"],
             Self::Many => &["boost polled", "iceoryx2 polled"],
         }
     }

@@ -7,6 +7,7 @@ mod cells;
 mod iceoryx;
 mod kernel;
 mod many;
+mod mapping;
 mod raw;
 mod ringfire;
 mod ringway;
@@ -18,6 +19,7 @@ use ::ringway::Wait;
 
 use crate::args::{Variant, Work};
 use crate::track::{Lane, OneWay, RoundTrip, Track};
+use mapping::{HandOver, InPlace, Mapped};
 use raw::{Copies, MEMCPY, MOVSB, Packed, STREAM, Sleeping, Slots};
 use ringfire::Ringfire;
 use ringway::Ringway;
@@ -89,6 +91,12 @@ impl<'a> Roster<'a> {
                 0x10_0000 => self.copy::<131_072>(),
                 _ => return None,
             },
+            Work::Map => match size {
+                0x1_0000 => self.map::<8192>(),
+                0x10_0000 => self.map::<131_072>(),
+                _ => return None,
+            },
+            Work::Hand => self.hand(size),
         })
     }
 
@@ -239,6 +247,28 @@ impl<'a> Roster<'a> {
         list.push(plain("pipe", OneWay(kernel::new_pipe::<W>())));
         list.push(plain("unix socket", OneWay(kernel::new_socket::<W>())));
         list
+    }
+
+    fn map<const W: usize>(&mut self) -> Vec<Contestant> {
+        vec![
+            limit("raw in place", None, OneWay(InPlace::<W>::new())),
+            plain("ringway slab", OneWay(Mapped::<W>::new(self.name()))),
+            plain(
+                "iceoryx2 loan",
+                OneWay(iceoryx::Loans::<W>::new(self.name())),
+            ),
+        ]
+    }
+
+    fn hand(&mut self, size: u64) -> Vec<Contestant> {
+        let mut hand_over = |len| RoundTrip {
+            there: HandOver::new(self.name(), len),
+            back: HandOver::new(self.name(), len),
+        };
+        vec![
+            limit("ringway slab, 64 B", None, hand_over(64)),
+            plain("ringway slab", hand_over(size)),
+        ]
     }
 
     fn ringway<const W: usize, const BATCHED: bool, const DRAINED: bool>(

@@ -10,7 +10,7 @@ use crate::layout::participant::{EPOCH, slot_offset};
 use crate::layout::pool::{Holder, Ticket};
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
-use crate::pool::{Named, Pool, Reference};
+use crate::pool::{Glances, Named, Pool, Reference};
 use crate::region::Region;
 use crate::stream::Corrupt;
 use crate::wait::{Look, Terms, Wait, Waited};
@@ -189,11 +189,13 @@ impl<R: Region> Member<R> {
             deadline,
             ends_with_peer: true,
         };
+        let mut glances = Glances::default();
         terms.wait(self, |member, look| {
             member.has_slab(len)
                 || member.consumers_changed()
                 || member.corrupt
-                || look == Look::Last && (member.reclaim(deadline).is_err() || member.has_slab(len))
+                || glances.sharpen(look) == Look::Last
+                    && (member.reclaim(deadline).is_err() || member.has_slab(len))
         })
     }
 

@@ -56,6 +56,7 @@ mod tests;
 use crate::layout::pool::{Holder, Slabs, Ticket, Word};
 use crate::region::Region;
 use crate::stream::Corrupt;
+use crate::wait::Look;
 
 /// Messages up to so many bytes are copied through the ring, unless the sender says otherwise.
 pub(crate) const COPY_LIMIT: usize = 64 << 10;
@@ -114,6 +115,22 @@ pub(crate) enum Reference {
     None,
     /// The records changed too fast to tell, or there is something to repair first.
     Unclear,
+}
+
+/// Makes one of many glances a good look: who spins for a slab and never sleeps has to see what the dead hold,
+/// too, which takes a while.
+#[derive(Debug, Default)]
+pub(crate) struct Glances(u32);
+
+impl Glances {
+    pub(crate) fn sharpen(&mut self, look: Look) -> Look {
+        self.0 = self.0.wrapping_add(1);
+        if self.0.is_multiple_of(1 << 14) {
+            Look::Last
+        } else {
+            look
+        }
+    }
 }
 
 /// The pool of a ring, as one participant uses it.

@@ -77,9 +77,11 @@ impl<R: Region> Producer<R> {
         if self.takes_slab(len) {
             return Ok(());
         }
+        // Judged before the look for what the dead held, so that nothing of theirs is missed.
+        let refusal = self.why_full();
         match self.member.reclaim(deadline) {
             Ok(()) if self.takes_slab(len) => Ok(()),
-            Ok(()) => Err(self.why_full()),
+            Ok(()) => Err(refusal),
             Err(Refused::TimedOut) => Err(SendError::TimedOut),
             Err(Refused::Corrupt) => Err(self.corrupted()),
         }

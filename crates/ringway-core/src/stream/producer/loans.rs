@@ -9,10 +9,10 @@ use crate::layout::control::HEAD;
 use crate::layout::pool::TICKET_LEN;
 use crate::layout::record::{Record, WORD, footprint};
 use crate::planted::{self, Bug};
-use crate::pool::{Named, Pool, Reference};
+use crate::pool::{Glances, Named, Pool, Reference};
 use crate::region::Region;
 use crate::stream::is_gone;
-use crate::wait::Wait;
+use crate::wait::{Look, Wait};
 
 impl<R: Region> Producer<R> {
     /// The same producer of a ring with slabs. Frees those that only the dead held.
@@ -58,34 +58,29 @@ impl<R: Region> Producer<R> {
     pub(crate) fn lend(&mut self, len: usize) -> Result<(), SendError> {
         self.give_back();
         self.check()?;
+        let longest = self.pool.as_ref().map_or(0, |pool| pool.longest());
+        if len as u64 > longest {
+            let max = longest as usize;
+            return Err(SendError::TooLarge { len, max });
+        }
+        if self.takes_slab(len) {
+            return Ok(());
+        }
+        // Judged before the look for what the dead held, so that nothing of theirs is missed.
+        let refusal = self.why_full();
+        self.reclaim();
+        if self.takes_slab(len) {
+            return Ok(());
+        }
+        Err(refusal)
+    }
+
+    fn takes_slab(&mut self, len: usize) -> bool {
         let Some(pool) = &mut self.pool else {
-            return Err(self.why_full());
+            return false;
         };
-        if len as u64 > pool.longest() {
-            return Err(SendError::TooLarge {
-                len,
-                max: pool.longest() as usize,
-            });
-        }
         pool.lent = pool.take(&self.region, len as u64);
-        if pool.lent.is_none() && self.reclaim() {
-            self.pool_take(len);
-        }
-        if self.has_lent() {
-            Ok(())
-        } else {
-            Err(self.why_full())
-        }
-    }
-
-    fn pool_take(&mut self, len: usize) {
-        if let Some(pool) = &mut self.pool {
-            pool.lent = pool.take(&self.region, len as u64);
-        }
-    }
-
-    fn has_lent(&self) -> bool {
-        self.pool.as_ref().is_some_and(|pool| pool.lent.is_some())
+        pool.lent.is_some()
     }
 
     /// Takes a slab for a message of `len` bytes, waiting for one as the terms say.
@@ -95,17 +90,26 @@ impl<R: Region> Producer<R> {
         how: Wait,
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
+        let mut glances = Glances::default();
         loop {
             match self.lend(len) {
-                Err(SendError::Full) => {
-                    self.block(how, deadline, |producer, _| {
-                        let pool = producer.pool.as_ref();
-                        pool.is_none_or(|pool| pool.has_free(&producer.region, len as u64))
-                    })?;
-                }
+                Err(SendError::Full) => self.block(how, deadline, |producer, look| {
+                    producer.may_lend(len, glances.sharpen(look))
+                })?,
                 done => return done,
             }
         }
+    }
+
+    /// Whether a slab could be lent now.
+    fn may_lend(&self, len: usize, look: Look) -> bool {
+        let Some(pool) = &self.pool else {
+            return true;
+        };
+        // Another consumer may have followed one that died, so that nothing else tells of the death.
+        pool.has_free(&self.region, len as u64)
+            || look == Look::Last
+                && pool.is_held_by_the_gone(&self.region, |holder| is_gone(&self.region, holder))
     }
 
     /// Gives up the slab that was lent and not sent.
@@ -144,22 +148,19 @@ impl<R: Region> Producer<R> {
         });
     }
 
-    /// Frees slabs that only the dead hold; whether there may be some.
-    fn reclaim(&self) -> bool {
-        let Some(pool) = &self.pool else {
-            return false;
-        };
-        let is_gone = |holder| is_gone(&self.region, holder);
-        if planted::is(Bug::SlabsNotReclaimed) || !pool.is_held_by_the_gone(&self.region, is_gone) {
-            return false;
+    /// Frees slabs that only the dead hold.
+    fn reclaim(&self) {
+        let Some(pool) = &self.pool else { return };
+        if planted::is(Bug::SlabsNotReclaimed) {
+            return;
         }
+        let is_gone = |holder| is_gone(&self.region, holder);
         pool.reclaim(&self.region, is_gone, |named| {
             if planted::is(Bug::SlabReferencesNotSought) {
                 return Reference::None;
             }
             self.refers(named)
         });
-        true
     }
 
     /// Whether a record that is not released refers to a slab. Nobody but this producer writes records, so
