@@ -49,6 +49,7 @@
 //! and, but for `memfd:`, to truncate the object, which is a SIGBUS for those who have it mapped. Give
 //! peers that you do not trust a sealed `memfd:`.
 
+pub use ringway_chunk as chunk;
 pub use ringway_core::*;
 
 #[cfg(doctest)]

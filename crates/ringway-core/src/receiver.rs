@@ -282,6 +282,28 @@ impl Receiver {
             .wait_for_peer(self.wait, deadline, closing_ends)
     }
 
+    /// Whether the producer's attachment with that [id](crate::Sender::id) still lives, by proof of the
+    /// kernel. If not, nothing can come of it but what lies in the ring already.
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let (sender, receiver) = (ring.sender()?, ring.receiver()?);
+    /// let id = sender.id();
+    /// assert!(receiver.is_attached(id));
+    /// sender.detach();
+    /// assert!(!receiver.is_attached(id));
+    /// # Ok::<(), ringway_core::Error>(())
+    /// ```
+    pub fn is_attached(&self, id: u64) -> bool {
+        self.ring.is_attached(id)
+    }
+
+    /// Whether all that was committed before this call is received. There may be no message to receive now,
+    /// but some behind one that is still being written: then this says no.
+    pub fn is_drained(&mut self) -> bool {
+        self.receiving.is_drained()
+    }
+
     /// How many producers ever attached to this ring.
     pub fn producers_ever(&self) -> u64 {
         self.ring.ever(Role::Producer)

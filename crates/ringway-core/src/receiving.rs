@@ -122,6 +122,14 @@ impl Receiving {
         }
     }
 
+    /// Whether nothing that was committed lies in the ring, not even behind a claim.
+    pub(crate) fn is_drained(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.peek().is_err(),
+            Self::Cells(consumer) => consumer.is_drained(),
+        }
+    }
+
     pub(crate) fn peer(&self) -> Peer {
         match self {
             Self::Stream(consumer) => PRODUCER.state(&consumer.region),
