@@ -29,6 +29,8 @@ const DEFAULT_CELL_LEN: u32 = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommonOptions {
+    /// Who takes part.
+    pub kind: Kind,
     /// Bytes for messages.
     pub capacity: u64,
     /// Permission bits.
@@ -125,6 +127,7 @@ impl Builder {
     /// The options that concern whatever carries messages, be it a ring or not.
     pub fn common(&self) -> CommonOptions {
         CommonOptions {
+            kind: self.kind,
             capacity: self.capacity,
             mode: self.mode,
             any_owner: self.any_owner,
@@ -235,6 +238,13 @@ impl Builder {
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
+        self
+    }
+
+    /// Takes [`wait`](Self::wait) back.
+    #[must_use]
+    pub fn no_wait(mut self) -> Self {
+        self.wait = None;
         self
     }
 
