@@ -50,6 +50,7 @@
 //! peers that you do not trust a sealed `memfd:`.
 
 pub use ringway_core::*;
+pub use ringway_mq as mq;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
