@@ -51,6 +51,7 @@
 
 pub use ringway_chunk as chunk;
 pub use ringway_core::*;
+pub use ringway_mq as mq;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
