@@ -43,11 +43,7 @@ pub(super) enum Absent {
 type Chosen = (Carrier, String);
 
 /// Finds what stands behind `auto:name`, or makes it; and says why it is what it is.
-pub(super) fn open(
-    builder: &Builder,
-    name: &str,
-    absent: Absent,
-) -> Result<Chosen, Error> {
+pub(super) fn open(builder: &Builder, name: &str, absent: Absent) -> Result<Chosen, Error> {
     let deadline = builder
         .common()
         .wait
@@ -117,7 +113,12 @@ fn find(builder: &Builder, name: &str) -> Result<Option<Chosen>, Error> {
     let at_once = builder.clone().with_address(shm).no_wait();
     match at_once.open() {
         Ok(ring) => return Ok(Some((Carrier::Ring(ring), FOUND.to_owned()))),
-        Err(error) if Path::new(SHM_DIRECTORY).join(name).symlink_metadata().is_ok() => {
+        Err(error)
+            if Path::new(SHM_DIRECTORY)
+                .join(name)
+                .symlink_metadata()
+                .is_ok() =>
+        {
             return Err(error);
         }
         Err(_) => {}
@@ -174,24 +175,35 @@ fn is_want_of_memory(error: &Error) -> bool {
     )
 }
 
+/// Where it is that `auto:name` stands for.
+pub(super) fn find_address(address: &Address, name: &str) -> Result<Address, Error> {
+    if is_in_shared_memory(name) {
+        return Ok(Address::Shm(name.to_owned()));
+    }
+    let mq = Address::Mq(name.to_owned());
+    match ringway_mq::stat(&mq) {
+        Err(error) if is_absence(&error) => Err(nothing("find", address, ErrorKind::NotFound)),
+        Ok(_) | Err(_) => Ok(mq),
+    }
+}
+
 /// Removes whatever stands behind `auto:name`.
 pub(super) fn remove(address: &Address, name: &str, force: bool) -> Result<(), Error> {
     let _lock = lock(address)?;
-    match ringway_core::remove(&Address::Shm(name.to_owned()), force) {
-        Ok(()) => return Ok(()),
-        Err(error) if Path::new(SHM_DIRECTORY).join(name).symlink_metadata().is_ok() => {
-            return Err(error);
-        }
-        Err(_) => {}
+    match find_address(address, name)? {
+        mq @ Address::Mq(_) => ringway_mq::remove(&mq, force),
+        shm => ringway_core::remove(&shm, force),
     }
-    match ringway_mq::remove(&Address::Mq(name.to_owned()), force) {
-        Err(error) if is_absence(&error) => Err(nothing("remove", address, ErrorKind::NotFound)),
-        done => done,
-    }
+}
+
+fn is_in_shared_memory(name: &str) -> bool {
+    Path::new(SHM_DIRECTORY)
+        .join(name)
+        .symlink_metadata()
+        .is_ok()
 }
 
 fn nothing(action: &'static str, address: &Address, kind: ErrorKind) -> Error {
     let problem = "there is neither shared memory nor a queue of that name";
-    Error::new(kind, action, address, problem)
-        .remedy("create it, or let the open wait for it")
+    Error::new(kind, action, address, problem).remedy("create it, or let the open wait for it")
 }

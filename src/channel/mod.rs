@@ -114,6 +114,17 @@ impl Channel {
         }
     }
 
+    /// What `auto:` stands for at present; any other address is returned as it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if neither is there.
+    pub fn find(address: &Address) -> Result<Address, Error> {
+        match address {
+            Address::Auto(name) => auto::find_address(address, name),
+            _ => Ok(address.clone()),
+        }
+    }
+
     /// Removes the ring or the queue at an address, of `auto:` whichever is there. Refuses while a live process
     /// is attached, unless `force`.
     ///
@@ -207,6 +218,16 @@ impl Channel {
         match &self.carrier {
             Carrier::Ring(ring) => ring.kind().allows_many(role),
             Carrier::Queue(_) => role == Role::Producer,
+        }
+    }
+}
+
+impl From<Ring> for Channel {
+    fn from(ring: Ring) -> Self {
+        Self {
+            asked: ring.address().clone(),
+            carrier: Carrier::Ring(ring),
+            reason: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ringway_core::{Message, MessageSource, Peer, ReceivedMessage, Receiver, RecvError};
+use ringway_core::{Message, MessageSource, Peer, ReceivedMessage, Receiver, RecvError, Wait};
 use ringway_mq::{QueueMessage, QueueReceiver};
 
 /// A receiver from a ring or from a queue.
@@ -20,6 +20,27 @@ pub enum ChannelReceiver {
 }
 
 impl ChannelReceiver {
+    /// How blocked calls wait for a ring. Those that wait for a queue sleep.
+    #[must_use]
+    pub fn with_wait(self, wait: Wait) -> Self {
+        match self {
+            Self::Ring(receiver) => Self::Ring(receiver.with_wait(wait)),
+            queue => queue,
+        }
+    }
+
+    /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_into`].
+    #[inline]
+    pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.recv_into(buffer),
+            Self::Queue(receiver) => receiver.recv_into(buffer, None),
+        }
+    }
+
     /// Receives the next message if there is one now.
     ///
     /// # Errors

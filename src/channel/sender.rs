@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::time::Instant;
 
-use ringway_core::{MessageSink, Peer, SendError, Sender};
+use ringway_core::{MessageSink, Peer, SendError, Sender, Wait};
 use ringway_mq::QueueSender;
 
 /// A sender to a ring or to a queue. Dropping it closes.
@@ -21,10 +21,20 @@ pub enum ChannelSender {
 }
 
 impl ChannelSender {
+    /// How blocked calls wait for a ring. Those that wait for a queue sleep.
+    #[must_use]
+    pub fn with_wait(self, wait: Wait) -> Self {
+        match self {
+            Self::Ring(sender) => Self::Ring(sender.with_wait(wait)),
+            queue => queue,
+        }
+    }
+
     /// Sends a copy of `message` if there is room now.
     ///
     /// # Errors
     /// As [`Sender::try_send`].
+    #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self {
             Self::Ring(sender) => sender.try_send(message),
@@ -36,6 +46,7 @@ impl ChannelSender {
     ///
     /// # Errors
     /// As [`Sender::send`].
+    #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self {
             Self::Ring(sender) => sender.send(message),

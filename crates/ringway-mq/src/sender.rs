@@ -275,6 +275,10 @@ impl MessageSink for QueueSender {
         self.max_len
     }
 
+    fn sender_id(&self) -> u64 {
+        self.id()
+    }
+
     fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
         self.load(parts)?;
         self.try_put(0)

@@ -119,6 +119,11 @@ impl<'a, R: MessageSource> MessageStream<'a, R> {
         self.taken += len as u64;
     }
 
+    /// Sets until when to wait for the rest.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
     /// Who sent the message: the sender's attachment to the transport.
     pub fn sender(&self) -> u64 {
         self.what.sender
