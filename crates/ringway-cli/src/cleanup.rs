@@ -37,6 +37,17 @@ impl Cleanup {
         Ok(channel)
     }
 
+    /// What `auto:` is on this machine now, which it says; any other address as it is.
+    pub(crate) fn choose(&self, address: Address) -> Result<Address, Failure> {
+        let Address::Auto(_) = address else {
+            return Ok(address);
+        };
+        let channel = self.create(Builder::at(address))?;
+        eprintln!("ringway: {channel}");
+        self.remove(channel.address());
+        Ok(channel.address().clone())
+    }
+
     /// Removes one address now.
     pub(crate) fn remove(&self, address: &Address) {
         let mut addresses = lock(&self.addresses);

@@ -72,23 +72,25 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
         bar.set_style(style);
     }
     let cleanup = Cleanup::new()?;
+    let there = cleanup.choose(address(args))?;
     let mut results = Vec::new();
     for size in &args.size {
         bar.set_message(format!("{size} B"));
-        results.push(measure(args, *size, cores, &bar, &cleanup)?);
+        results.push(measure(args, &there, *size, cores, &bar, &cleanup)?);
     }
     bar.finish_and_clear();
-    report::show(args, cores, &results)
+    report::show(args, &there, cores, &results)
 }
 
 fn measure(
     args: &BenchArgs,
+    there: &Address,
     size: usize,
     cores: Option<[usize; 2]>,
     bar: &ProgressBar,
     cleanup: &Cleanup,
 ) -> Result<Measured, Failure> {
-    let mut pair = Pair::start(args, size, cores, cleanup)?;
+    let mut pair = Pair::start(args, there, size, cores, cleanup)?;
     let mut one_way = OneWay::default();
     let mut round_trip = RoundTrip {
         ring: latency::histogram(),
@@ -138,18 +140,16 @@ fn measure(
     })
 }
 
-/// Where the rings or queues are made, there and back: without a name, so that nothing can stay behind, unless
-/// what they synchronise by has one.
-fn addresses(args: &BenchArgs) -> [Address; 2] {
-    let there = match (&args.address, args.kind.sync()) {
+/// Where a ring or a queue is made: without a name, so that nothing can stay behind, unless what it synchronises
+/// by has one.
+fn address(args: &BenchArgs) -> Address {
+    match (&args.address, args.kind.sync()) {
         (Some(address), _) => address.clone(),
         (None, Sync::SysvSem | Sync::Mqueue) => {
             Address::Shm(format!("ringway-bench-{}", std::process::id()))
         }
         (None, _) => Address::Memfd,
-    };
-    let back = reply_address(&there);
-    [there, back]
+    }
 }
 
 /// This process and the other, with everything open between them.
@@ -164,6 +164,7 @@ struct Pair {
 impl Pair {
     fn start(
         args: &BenchArgs,
+        there: &Address,
         size: usize,
         cores: Option<[usize; 2]>,
         cleanup: &Cleanup,
@@ -172,8 +173,7 @@ impl Pair {
             let builder = Builder::at(address).capacity(args.capacity);
             cleanup.create(args.kind.apply(builder))
         };
-        let [there, back] = addresses(args);
-        let channels = [create(there)?, create(back)?];
+        let channels = [create(there.clone())?, create(reply_address(there))?];
         let [there, back] = &channels;
         let max = there.max_message_len();
         if size as u64 > max {

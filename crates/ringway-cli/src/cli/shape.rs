@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args};
-use ringway::{Builder, Carrier, Channel, Kind, Sync};
+use ringway::{Address, Builder, Carrier, Channel, Kind, Sync};
 
 use crate::failure::Failure;
 use crate::units;
@@ -73,6 +73,14 @@ impl KindArgs {
     /// The synchronisation of a new ring.
     pub(crate) fn sync(&self) -> Sync {
         self.sync.unwrap_or(Sync::Futex)
+    }
+
+    /// The kind and the synchronisation of what there will be at `address`.
+    pub(crate) fn names(&self, address: &Address) -> (&'static str, Option<&'static str>) {
+        match address {
+            Address::Mq(_) | Address::Sysvmq(_) => ("queue", None),
+            _ => (self.kind().name(), Some(self.sync().name())),
+        }
     }
 
     /// Shapes a new ring.

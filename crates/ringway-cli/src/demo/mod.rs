@@ -64,6 +64,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     if senders > 1 || receivers > 1 {
         return crowd::run(args, address, senders, receivers);
     }
+    let cleanup = Cleanup::new()?;
+    let address = cleanup.choose(address)?;
     let per_round = args.messages.div_ceil(ROUNDS);
     let work = Work {
         address,
@@ -74,7 +76,6 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         round_trips: (per_round / 50).max(per_round.min(100)),
         cores: cores::pair(),
     };
-    let cleanup = Cleanup::new()?;
     let bar = progress(args, CONTESTANTS.len() as u64);
     let mut results = CONTESTANTS.map(|via| Results {
         via,
