@@ -1,6 +1,5 @@
 //! A queue that is open.
 
-use nix::errno::Errno;
 use ringway_core::os::{getrandom, pthread_atfork};
 use ringway_core::{Address, Error};
 
@@ -113,9 +112,4 @@ impl Queue {
             System::Sysv(_) => None,
         }
     }
-}
-
-/// What the kernel says when a queue is gone.
-pub(crate) fn is_gone(errno: Errno) -> bool {
-    matches!(errno, Errno::EIDRM | Errno::EINVAL)
 }

@@ -48,8 +48,17 @@ pub fn value(id: i32, index: u16) -> Result<u16, Errno> {
     u16::try_from(value).map_err(|_| Errno::ERANGE)
 }
 
+/// GETALL: the values of all semaphores at one moment.
+pub fn values(id: i32) -> Result<Vec<u16>, Errno> {
+    let mut values = vec![0_u16; status(id)?.count.into()];
+    // SAFETY: as many numbers as the set has semaphores. The kernel gives its id to another set only after it has
+    // made thousands of others, not between two calls.
+    Errno::result(unsafe { libc::semctl(id, 0, libc::GETALL, values.as_mut_ptr()) })?;
+    Ok(values)
+}
+
 /// SETVAL: wakes whoever waits for the value.
-pub(crate) fn set_value(id: i32, index: u16, value: u16) -> Result<(), Errno> {
+pub fn set_value(id: i32, index: u16, value: u16) -> Result<(), Errno> {
     let value = libc::c_int::from(value);
     // SAFETY: SETVAL takes a number.
     Errno::result(unsafe { libc::semctl(id, index.into(), libc::SETVAL, value) }).map(drop)
