@@ -4,9 +4,11 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use ringway_chunk::{
-    ChunkReceiver, ChunkRecvError, ChunkSendError, ChunkSender, FrameError, Limits, Why,
+    ChunkReceiver, ChunkRecvError, ChunkSendError, ChunkSender, FrameError, Limits, Splitter, Why,
 };
-use ringway_core::{Builder, Kind, MessageSink, Receiver, RecvError, Ring, SendError, Sender};
+use ringway_core::{
+    Builder, Kind, MessageSink, Receiver, RecvError, Ring, SendError, Sender, Wait,
+};
 
 fn ring_of(kind: Kind) -> Ring {
     let builder = Builder::new("memfd:").unwrap();
@@ -285,6 +287,27 @@ fn under_load_the_message_of_one_that_left_makes_room_again() {
     }
     assert_eq!(gone, 1);
     assert!(receiver.reassembler().is_idle());
+}
+
+#[test]
+fn a_receiver_that_waits_learns_that_a_sender_left_in_the_midst_of_a_message() {
+    for kind in [Kind::Spsc, Kind::Mpsc] {
+        let ring = ring_of(kind);
+        let mut sender = ring.sender().unwrap();
+        let other = (kind == Kind::Mpsc).then(|| ring.sender().unwrap());
+        let header = Splitter::new(sender.id(), 1, Some(10)).next(b"half ", false);
+        let frame = [&header.encode(b"half ")[..], b"half "].concat();
+        let receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = ChunkReceiver::new(receiver);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sender.send(&frame).unwrap();
+                sender.detach();
+            });
+            assert_eq!(why_lost(receiver.recv(soon())), Why::SenderGone);
+        });
+        drop(other);
+    }
 }
 
 #[test]
