@@ -32,7 +32,7 @@ fn soon() -> Option<Instant> {
 }
 
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 7 >> 3) as u8).collect()
+    (0..len).map(|at| ((at * 7) >> 3) as u8).collect()
 }
 
 #[track_caller]
