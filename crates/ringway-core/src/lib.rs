@@ -31,7 +31,7 @@ pub mod verify;
 mod wait;
 
 pub use address::{Address, QueueKey, SysvKey};
-pub use builder::Builder;
+pub use builder::{Builder, CommonOptions};
 pub use error::{Error, ErrorKind, RecvError, SendError, WaitError};
 pub use gc::{BlindSpot, Fate, Found, Gc, GcReport, Leftover, Why};
 pub use layout::participant::Role;

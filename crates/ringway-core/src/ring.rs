@@ -9,7 +9,7 @@ use crate::address::Address;
 use crate::cell::member::{Member, Seat};
 use crate::cell::{self, Cells, Rivals};
 use crate::error::{Error, ErrorKind};
-use crate::layout::header::{FenceMode, Header};
+use crate::layout::header::Header;
 use crate::layout::participant::{EPOCH, Role, slot_offset};
 use crate::layout::{self, Kind, Shape, Sync};
 use crate::liveness::keeper::{self, Refusal};
@@ -62,7 +62,7 @@ impl Ring {
             address,
             file,
         } = segment;
-        if header.fence == FenceMode::Asymmetric {
+        if header.fence.needs_membarrier() {
             let action = "open";
             let attempt = Attempt {
                 action,

@@ -24,6 +24,7 @@ pub(crate) struct Memory {
     /// Capacity - 1.
     mask: u64,
     asymmetric: bool,
+    settles: bool,
     /// Reads [`ALIVE`], but in a child of `fork`.
     alive: NonNull<u64>,
     /// The mapping or the heap memory, held so that it stays.
@@ -58,6 +59,7 @@ impl Memory {
             data,
             mask: geometry.capacity() - 1,
             asymmetric: fence == FenceMode::Asymmetric,
+            settles: fence.needs_membarrier(),
             alive,
             _owner: owner,
         }
@@ -267,7 +269,7 @@ impl Region for Memory {
 
     #[inline]
     fn settles(&self) -> bool {
-        self.asymmetric
+        self.settles
     }
 
     #[inline]
