@@ -9,10 +9,12 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::time::Instant;
 
+use nix::unistd::gettid;
 use ringway::chunk::{ChunkReceiver, ChunkRecvError, ChunkSender, Limits, Lost, Why};
-use ringway::{Kind, Receiver, RecvError, Ring, Role};
+use ringway::{Kind, Receiver, RecvError, Ring, Role, Wait};
 use two_processes::messages::Random;
 use two_processes::place::Place;
+use two_processes::procfs::until_asleep;
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, in_time, play};
 
@@ -33,7 +35,7 @@ fn child_role() {
 fn len() -> u64 {
     match std::env::var("RINGWAY_TEST_LARGE") {
         Ok(_) => 50_000_000,
-        Err(_) => 500_000,
+        Err(_) => 200_000,
     }
 }
 
@@ -172,27 +174,20 @@ fn of_eight_senders_two_are_killed_half_way_and_six_arrive_whole() {
 fn the_message_of_one_that_was_killed_is_reported_while_others_live() {
     for_each(rows(with_many_producers), |row| {
         let (ring, _place) = ring(row);
-        let mut receiver = ChunkReceiver::with_limits(ring.receiver().unwrap(), limits());
+        let receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = ChunkReceiver::with_limits(receiver, limits());
         let _idle = ring.sender().unwrap();
         let (victim, id) = start(&ring, 0, true);
+        let thread = gettid().as_raw();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 victim.expect("half");
+                until_asleep(std::process::id(), thread);
                 victim.kill_unreaped();
-                // So that the receiver looks again, should it wait already.
-                ring.sender().unwrap().detach();
-                ChunkSender::new(ring.sender().unwrap())
-                    .send(b"look", None)
-                    .unwrap();
             });
-            let mut received = in_time(|deadline| receiver.recv(Some(deadline)));
-            if received.is_ok() {
-                received = in_time(|deadline| receiver.recv(Some(deadline)));
-            }
-            let lost = assert_lost(received);
+            let lost = assert_lost(in_time(|deadline| receiver.recv(Some(deadline))));
             assert_eq!((lost.sender, lost.why), (id, Why::SenderGone), "{row}");
         });
-        while receiver.try_recv().is_ok() {}
         nothing_is_left(&receiver);
     });
 }

@@ -11,7 +11,7 @@ use crate::crowd::Shape;
 const USAGE: &str = "\
 compare: ringway beside its limits and its peers, between processes
 
-    --work rtt,sleep,sleep-sync,oneway,copy,many
+    --work rtt,sleep,sleep-sync,oneway,copy,chunk,many
                                    what to measure (default: all)
     --shapes 1:1,2:1,1:2,2:2       producers and consumers of `many` (default: these)
     --syncs futex,pthread,posix-sem,sysv-sem,mqueue
@@ -19,7 +19,7 @@ compare: ringway beside its limits and its peers, between processes
     --sizes 64,4K,1M               message sizes (default: all that are built in)
     --rings 64K,1M,16M             ring sizes (default: by work)
     --rounds N                     rounds (default: 21)
-    --burst-ms N                   length of a burst (default: 10; `many`: 20)
+    --burst-ms N                   length of a burst (default: 10; `many`: 20; `chunk`: 50)
     --only NAME,NAME               only contestants whose name begins so (the limit always runs)
     --cpus A,B,...                 the processors (default: the first that are allowed: two, or for
                                    `many` as many as there are processes)
@@ -38,6 +38,8 @@ pub enum Work {
     OneWay,
     /// Flat out, messages so large that copying them is the work.
     Copy,
+    /// Flat out, messages larger than the ring.
+    Chunk,
     /// Flat out, several producers or consumers.
     Many,
 }
@@ -51,12 +53,13 @@ pub enum Variant {
 }
 
 impl Work {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RoundTrip,
         Self::Sleep,
         Self::SleepSync,
         Self::OneWay,
         Self::Copy,
+        Self::Chunk,
         Self::Many,
     ];
 
@@ -67,6 +70,7 @@ impl Work {
             Self::SleepSync => "sleep-sync",
             Self::OneWay => "oneway",
             Self::Copy => "copy",
+            Self::Chunk => "chunk",
             Self::Many => "many",
         }
     }
@@ -81,6 +85,7 @@ impl Work {
             Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Many => &[64],
             Self::OneWay => &[8, 64, 256],
             Self::Copy => &[4 << 10, 64 << 10, 1 << 20],
+            Self::Chunk => &[64 << 20],
         }
     }
 
@@ -90,6 +95,7 @@ impl Work {
             Self::Sleep => &[4 << 20],
             Self::OneWay => &[64 << 10, 1 << 20, 4 << 20, 16 << 20],
             Self::Copy => &[1 << 20, 4 << 20, 16 << 20],
+            Self::Chunk => &[1 << 20],
             // 1024 and 8192 cells of two lines.
             Self::Many => &[128 << 10, 1 << 20],
             Self::SleepSync => &[128 << 10],
@@ -98,14 +104,19 @@ impl Work {
 
     /// Length of a burst: where processes share processors, several turns of each.
     pub fn burst(self) -> Duration {
-        Duration::from_millis(if self == Self::Many { 20 } else { 10 })
+        Duration::from_millis(match self {
+            Self::Many => 20,
+            // A few messages.
+            Self::Chunk => 50,
+            _ => 10,
+        })
     }
 
     /// Contestants that others are shown relative to.
     pub fn peers(self) -> &'static [&'static str] {
         match self {
             Self::RoundTrip | Self::OneWay | Self::Copy => &["shmem-ipc"],
-            Self::Sleep | Self::SleepSync => &[],
+            Self::Sleep | Self::SleepSync | Self::Chunk => &[],
             Self::Many => &["boost polled", "iceoryx2 polled"],
         }
     }

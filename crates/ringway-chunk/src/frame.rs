@@ -12,7 +12,7 @@
 //! | 24 | 8 | offset of the payload in the message; of an abort, bytes that were sent |
 //! | 32 | 8 | bytes of the whole message, 2^64 - 1 if the sender does not know |
 //! | 40 | 4 | bytes of the payload |
-//! | 44 | 4 | CRC-32C of the bytes 0 to 44 and the payload |
+//! | 44 | 4 | CRC-32C of the bytes 0 to 43 and the payload |
 //!
 //! The first fragment has offset 0, and no other has. Where the length is known, the last fragment is the
 //! one that ends there; where it is not, the flag alone says so. Only a last fragment may have no payload.

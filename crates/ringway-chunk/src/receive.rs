@@ -24,8 +24,8 @@ const STALLED: u64 = 4096;
 /// A transport's message is released as soon as it is copied. If this process dies, the messages of which
 /// it has received a part are lost; the next receiver reports each once, as [`Why::Orphan`].
 ///
-/// A sender that dies in the midst of a message while others live is noticed when this handle is about to
-/// wait, and now and then while it is busy.
+/// A sender that dies in the midst of a message while others live is noticed when all that it had sent is
+/// received, also while this handle waits, if the transport knows who lives.
 ///
 /// ```
 /// use ringway_chunk::{ChunkReceiver, ChunkSender};
@@ -252,8 +252,8 @@ impl<R: MessageSource> ChunkReceiver<R> {
                 done => return done,
             }
             if self.source.is_drained() {
-                for sender in gone {
-                    self.reassembler.lose(sender, Why::SenderGone);
+                for sender in &gone {
+                    self.reassembler.lose(*sender, Why::SenderGone);
                 }
                 return Ok(());
             }
@@ -261,6 +261,14 @@ impl<R: MessageSource> ChunkReceiver<R> {
         let Patience::Until(deadline) = patience else {
             return Err(ChunkRecvError::Transport(RecvError::Empty));
         };
+        if !self.reassembler.is_idle() {
+            // Those that are gone already have something behind a message that is being written.
+            let live = self.reassembler.in_flight().map(|one| one.sender);
+            let live: Vec<u64> = live.filter(|sender| !gone.contains(sender)).collect();
+            if self.source.wait_while_attached(&live, deadline) {
+                return Ok(());
+            }
+        }
         let error = match self.source.receive(deadline) {
             Ok(message) => return take(&mut self.reassembler, &mut self.received, &message),
             Err(error) => error,

@@ -17,6 +17,8 @@ use crate::split::Splitter;
 const MOST_FRAGMENT: usize = 256 << 10;
 /// Shorter fragments are not worth it where the transport carries longer ones.
 const LEAST_FRAGMENT: usize = 8 << 10;
+/// What a ring adds to a message, at most, if eight fragments shall fill it without a rest.
+const RECORD: usize = 64;
 
 /// Sends messages of any length.
 ///
@@ -118,7 +120,8 @@ impl<S: MessageSink> ChunkSender<S> {
     /// Sends through `sink`, in fragments of which several fit into the transport.
     pub fn new(sink: S) -> Self {
         let max = sink.max_message_len();
-        let frame = (max / 4).max(max.min(LEAST_FRAGMENT)).min(MOST_FRAGMENT);
+        let frame = (max / 4).saturating_sub(RECORD);
+        let frame = frame.max(max.min(LEAST_FRAGMENT)).min(MOST_FRAGMENT);
         // Numbers go on from somewhere, so that another handle that goes on with the same sender does not
         // seem to repeat what this one sent.
         let next_message = RandomState::new().build_hasher().finish();

@@ -298,6 +298,30 @@ impl Receiver {
         self.ring.is_attached(id)
     }
 
+    /// Waits until it is worth trying to receive again, or one of those producers' attachments does not
+    /// [live](Self::is_attached) any more; until `deadline` if there is one. To be called when there was no
+    /// message. It may return early, and does not tell why it does.
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let (sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// let id = sender.id();
+    /// std::thread::spawn(|| sender.detach());
+    /// while receiver.try_recv().is_err() && receiver.is_attached(id) {
+    ///     receiver.wait_while_attached(&[id], None);
+    /// }
+    /// # Ok::<(), ringway_core::Error>(())
+    /// ```
+    pub fn wait_while_attached(&mut self, ids: &[u64], deadline: Option<Instant>) {
+        if self.receiving.region().is_forked() {
+            return;
+        }
+        let ring = &self.ring;
+        self.receiving.look_again_when(self.wait, deadline, || {
+            ids.iter().any(|id| !ring.is_attached(*id))
+        });
+    }
+
     /// Whether all that was committed before this call is received. There may be no message to receive now,
     /// but some behind one that is still being written: then this says no.
     pub fn is_drained(&mut self) -> bool {

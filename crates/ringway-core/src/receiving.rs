@@ -181,6 +181,30 @@ impl Receiving {
         condition().then_some(()).ok_or(RecvError::TimedOut)
     }
 
+    /// Waits until it is worth looking for a message again, or `over`, which is looked at whenever a producer
+    /// comes or goes. The caller has just found no message.
+    pub(crate) fn look_again_when(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+        over: impl Fn() -> bool,
+    ) {
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: true,
+        };
+        match self {
+            Self::Stream(consumer) => {
+                terms.wait(consumer, |consumer, _| consumer.may_retry() || over());
+            }
+            Self::Cells(consumer) => {
+                let member = &mut consumer.member;
+                member.block_or(terms, over);
+            }
+        }
+    }
+
     pub(crate) fn received(&self) -> u64 {
         match self {
             Self::Stream(consumer) => consumer.received(),

@@ -80,6 +80,14 @@ pub trait MessageSource {
         None
     }
 
+    /// Asked after [`RecvError::Empty`]: waits until it is worth trying again, or one of those senders is not
+    /// attached any more; until `deadline` if there is one. Returns at once with `false` if this transport
+    /// cannot wait for that.
+    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        let _ = (senders, deadline);
+        false
+    }
+
     /// Asked after [`RecvError::Empty`]: whether all that was sent before this call is received. Not so
     /// where a message may lie behind one that is still being written.
     fn is_drained(&mut self) -> bool {
@@ -149,6 +157,11 @@ impl MessageSource for Receiver {
 
     fn is_attached(&self, sender: u64) -> Option<bool> {
         Some(Self::is_attached(self, sender))
+    }
+
+    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        Self::wait_while_attached(self, senders, deadline);
+        true
     }
 
     fn is_drained(&mut self) -> bool {

@@ -4,6 +4,7 @@ mod bare;
 #[cfg(boost)]
 mod boost;
 mod cells;
+mod chunks;
 mod iceoryx;
 mod kernel;
 mod many;
@@ -18,6 +19,7 @@ use ::ringway::Wait;
 
 use crate::args::{Variant, Work};
 use crate::track::{Lane, OneWay, RoundTrip, Track};
+use chunks::{Chunks, Parts};
 use raw::{Copies, MEMCPY, MOVSB, Packed, STREAM, Sleeping, Slots};
 use ringfire::Ringfire;
 use ringway::Ringway;
@@ -71,6 +73,10 @@ impl<'a> Roster<'a> {
                 8 => self.one_way::<1>(),
                 64 => self.one_way::<8>(),
                 256 => self.one_way::<32>(),
+                _ => return None,
+            },
+            Work::Chunk => match size {
+                0x10_0000.. if size.is_multiple_of(1 << 20) => self.chunk(size),
                 _ => return None,
             },
             Work::RoundTrip => match size {
@@ -238,6 +244,20 @@ impl<'a> Roster<'a> {
         }
         list.push(plain("pipe", OneWay(kernel::new_pipe::<W>())));
         list.push(plain("unix socket", OneWay(kernel::new_socket::<W>())));
+        list
+    }
+
+    fn chunk(&mut self, size: u64) -> Vec<Contestant> {
+        let parts = OneWay(Parts::new(self.name(), size));
+        let mut list = vec![limit("ringway 1 MiB messages", None, parts)];
+        for &ring in self.rings {
+            list.push(Contestant {
+                name: "ringway chunks",
+                ring: Some(ring),
+                is_limit: false,
+                track: one_way(Chunks::new(self.name(), ring, size)),
+            });
+        }
         list
     }
 
