@@ -54,7 +54,11 @@ pub(super) fn open(builder: &Builder, name: &str, absent: Absent) -> Result<Chos
             return Ok(found);
         }
         if absent == Absent::Make {
-            return make(builder, name);
+            match make(builder, name) {
+                // By one who sees another directory of shared memory, and so has another lock.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                made => return made,
+            }
         }
         drop(lock);
         match deadline {
@@ -154,6 +158,7 @@ fn make(builder: &Builder, name: &str) -> Result<Chosen, Error> {
     let mq = Address::Mq(name.to_owned());
     match queue_builder(builder, &mq).create() {
         Ok(queue) => Ok((Carrier::Queue(queue), no_memory.to_string())),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
         Err(no_queue) => Err(Error::new(
             no_memory.kind(),
             "create",
