@@ -11,7 +11,7 @@ use crate::crowd::Shape;
 const USAGE: &str = "\
 compare: ringway beside its limits and its peers, between processes
 
-    --work rtt,sleep,sleep-sync,oneway,copy,chunk,many
+    --work rtt,sleep,sleep-sync,oneway,copy,chunk,many,mq,mq-rtt
                                    what to measure (default: all)
     --shapes 1:1,2:1,1:2,2:2       producers and consumers of `many` (default: these)
     --syncs futex,pthread,posix-sem,sysv-sem,mqueue
@@ -42,6 +42,10 @@ pub enum Work {
     Chunk,
     /// Flat out, several producers or consumers.
     Many,
+    /// Flat out in one direction, through message queues.
+    Mq,
+    /// One message there and back through message queues, asleep in between.
+    MqRoundTrip,
 }
 
 /// What a work is done with, apart from sizes. Each is a measurement of its own, with a limit of its own.
@@ -50,10 +54,18 @@ pub enum Variant {
     Only,
     Sync(Sync),
     Shape(Shape),
+    Queue(Queue),
+}
+
+/// The kernel's two systems of message queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    Posix,
+    Sysv,
 }
 
 impl Work {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::RoundTrip,
         Self::Sleep,
         Self::SleepSync,
@@ -61,6 +73,8 @@ impl Work {
         Self::Copy,
         Self::Chunk,
         Self::Many,
+        Self::Mq,
+        Self::MqRoundTrip,
     ];
 
     pub fn name(self) -> &'static str {
@@ -72,17 +86,23 @@ impl Work {
             Self::Copy => "copy",
             Self::Chunk => "chunk",
             Self::Many => "many",
+            Self::Mq => "mq",
+            Self::MqRoundTrip => "mq-rtt",
         }
     }
 
     /// Whether each message is timed, and less is better.
     pub fn is_latency(self) -> bool {
-        matches!(self, Self::RoundTrip | Self::Sleep | Self::SleepSync)
+        matches!(
+            self,
+            Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::MqRoundTrip
+        )
     }
 
     pub fn sizes(self) -> &'static [u64] {
         match self {
             Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Many => &[64],
+            Self::Mq | Self::MqRoundTrip => &[64, 1024],
             Self::OneWay => &[8, 64, 256],
             Self::Copy => &[4 << 10, 64 << 10, 1 << 20],
             Self::Chunk => &[64 << 20],
@@ -99,6 +119,8 @@ impl Work {
             // 1024 and 8192 cells of two lines.
             Self::Many => &[128 << 10, 1 << 20],
             Self::SleepSync => &[128 << 10],
+            // Their sizes are the kernel's.
+            Self::Mq | Self::MqRoundTrip => &[],
         }
     }
 
@@ -116,7 +138,7 @@ impl Work {
     pub fn peers(self) -> &'static [&'static str] {
         match self {
             Self::RoundTrip | Self::OneWay | Self::Copy => &["shmem-ipc"],
-            Self::Sleep | Self::SleepSync | Self::Chunk => &[],
+            Self::Sleep | Self::SleepSync | Self::Chunk | Self::Mq | Self::MqRoundTrip => &[],
             Self::Many => &["boost polled", "iceoryx2 polled"],
         }
     }
@@ -176,6 +198,9 @@ impl Args {
         match work {
             Work::Many => self.shapes.iter().copied().map(Variant::Shape).collect(),
             Work::SleepSync => self.syncs.iter().copied().map(Variant::Sync).collect(),
+            Work::Mq | Work::MqRoundTrip => {
+                [Queue::Posix, Queue::Sysv].map(Variant::Queue).to_vec()
+            }
             _ => vec![Variant::Only],
         }
     }
@@ -230,6 +255,8 @@ impl Variant {
         match self {
             Self::Only => name.to_owned(),
             Self::Sync(sync) => format!("{name} {}", sync.name()),
+            Self::Queue(Queue::Posix) => format!("{name} posix"),
+            Self::Queue(Queue::Sysv) => format!("{name} sysv"),
             Self::Shape(shape) => format!("{name} {}:{}", shape.producers, shape.consumers),
         }
     }

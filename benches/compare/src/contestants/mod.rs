@@ -8,6 +8,7 @@ mod chunks;
 mod iceoryx;
 mod kernel;
 mod many;
+mod queues;
 mod raw;
 mod ringfire;
 mod ringway;
@@ -87,6 +88,11 @@ impl<'a> Roster<'a> {
             },
             Work::Sleep => match size {
                 64 => self.sleep::<8>(),
+                _ => return None,
+            },
+            Work::Mq | Work::MqRoundTrip => match size {
+                64 => self.queues::<8>(),
+                1024 => self.queues::<128>(),
                 _ => return None,
             },
             Work::Copy => match size {
@@ -299,9 +305,10 @@ fn round_trip<L: Lane + 'static>(mut lane: impl FnMut() -> L) -> Box<dyn Track> 
 }
 
 /// Removes what a measurement has left, in whatever way it ended: names that begin with `prefix`, and
-/// the semaphores of the leading process.
+/// the semaphores and message queues of the leading process.
 pub fn clean_up(leader: u32, prefix: &str) {
     bare::SystemVSemaphore::remove_all(leader);
+    queues::remove_all(leader, prefix);
     let entries = std::fs::read_dir("/dev/shm");
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name();
