@@ -45,6 +45,8 @@ pub struct ChunkReceiver<R: MessageSource> {
     next_look: u64,
     /// Senders that did not live any more at the last look.
     gone: Vec<u64>,
+    /// The last that came while a message was streamed, and was not told yet.
+    not_a_frame: Option<FrameError>,
 }
 
 /// Why there is no message.
@@ -118,6 +120,7 @@ impl<R: MessageSource> ChunkReceiver<R> {
             received: 0,
             next_look: 0,
             gone: Vec::new(),
+            not_a_frame: None,
         }
     }
 
@@ -140,7 +143,9 @@ impl<R: MessageSource> ChunkReceiver<R> {
                 return Ok(message);
             }
             self.take_frame(Patience::Until(deadline))?;
-            self.check(deadline)?;
+            if !self.reassembler.has_events() {
+                check(deadline)?;
+            }
         }
     }
 
@@ -219,20 +224,14 @@ impl<R: MessageSource> ChunkReceiver<R> {
 
     /// A whole message, or a loss, that waits to be told.
     fn waiting(&mut self) -> Result<Option<Gathered>, ChunkRecvError> {
+        if let Some(error) = self.not_a_frame.take() {
+            return Err(ChunkRecvError::Frame(error));
+        }
         match self.reassembler.poll() {
             Some(Event::Message(message)) => Ok(Some(message)),
             Some(Event::Lost(lost)) => Err(ChunkRecvError::Lost(lost)),
             None => Ok(None),
         }
-    }
-
-    /// A frame that makes nothing whole must not keep the caller beyond the deadline.
-    fn check(&self, deadline: Option<Instant>) -> Result<(), ChunkRecvError> {
-        let passed = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if passed && !self.reassembler.has_news() {
-            return Err(ChunkRecvError::Transport(RecvError::TimedOut));
-        }
-        Ok(())
     }
 
     /// Takes one frame, or finds that messages in flight are lost.
@@ -355,6 +354,16 @@ impl<R: MessageSource> ChunkReceiver<R> {
     /// The transport. What was received of messages in flight is dropped.
     pub fn into_inner(self) -> R {
         self.source
+    }
+}
+
+/// A frame that brings nothing to tell must not keep the caller beyond the deadline.
+fn check(deadline: Option<Instant>) -> Result<(), ChunkRecvError> {
+    match deadline {
+        Some(deadline) if Instant::now() >= deadline => {
+            Err(ChunkRecvError::Transport(RecvError::TimedOut))
+        }
+        _ => Ok(()),
     }
 }
 

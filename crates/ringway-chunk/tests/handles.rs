@@ -163,6 +163,28 @@ fn where_receivers_share_messages_only_whole_ones_are_sent() {
 }
 
 #[test]
+fn the_deadline_holds_also_while_others_messages_come() {
+    let ring = ring_of(Kind::Mpsc);
+    let mut receiver = ChunkReceiver::new(ring.receiver().unwrap());
+    let mut read = ring.sender().unwrap();
+    let header = Splitter::new(read.id(), 1, Some(10)).next(b"half ", false);
+    read.send(&[&header.encode(b"half ")[..], b"half "].concat())
+        .unwrap();
+    let mut other = ChunkSender::new(ring.sender().unwrap());
+    let mut stream = receiver.stream(now()).unwrap();
+    let mut bytes = [0; 5];
+    stream.read_exact(&mut bytes).unwrap();
+    for _ in 0..3 {
+        other.send(b"gathered", now()).unwrap();
+        other.get_mut().send(b"no frame").unwrap();
+    }
+    let error = stream.read(&mut bytes).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    drop(stream);
+    assert_eq!(receiver.recv(soon()).unwrap(), b"gathered");
+}
+
+#[test]
 fn what_is_no_fragment_is_reported_and_others_follow() {
     let (mut sender, mut receiver) = pair();
     sender.get_mut().send(b"hello").unwrap();
@@ -172,6 +194,37 @@ fn what_is_no_fragment_is_reported_and_others_follow() {
         other => panic!("{other:?}"),
     }
     assert_eq!(receiver.try_recv().unwrap(), b"in a frame");
+}
+
+#[test]
+fn what_is_no_fragment_does_not_end_a_message_that_is_read() {
+    let (mut sender, mut receiver) = pair();
+    let message = pattern(3 * sender.fragment_len());
+    let header = Splitter::new(sender.get_ref().id(), 0, Some(10)).next(b"half ", false);
+    let half = [&header.encode(b"half ")[..], b"half "].concat();
+    sender.get_mut().send(&half).unwrap();
+    sender.get_mut().send(b"hello").unwrap();
+    let mut splitter = Splitter::new(sender.get_ref().id(), 0, Some(10));
+    splitter.advance(&header);
+    let rest = splitter.next(b"whole", false).encode(b"whole");
+    sender
+        .get_mut()
+        .send(&[&rest[..], b"whole"].concat())
+        .unwrap();
+    sender.send(&message, now()).unwrap();
+    let mut text = String::new();
+    receiver
+        .stream(soon())
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text, "half whole");
+    let told = receiver.recv(soon());
+    assert!(matches!(
+        told,
+        Err(ChunkRecvError::Frame(FrameError::TooShort { len: 5 }))
+    ));
+    assert_eq!(receiver.recv(soon()).unwrap(), message);
 }
 
 #[test]

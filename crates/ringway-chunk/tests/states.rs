@@ -322,7 +322,7 @@ fn what_is_no_frame_changes_nothing() {
 fn any_number_of_senders_is_remembered_in_bounded_memory() {
     let mut reassembler = Reassembler::new(limits());
     reassembler.push(&fragment(0, 1, 0)).unwrap();
-    for sender in 1..100_000 {
+    for sender in 1..10_000 {
         let frames = [open_fragment(sender, 0, b"x", true)];
         assert_eq!(told_by(&mut reassembler, frames).len(), 1);
     }

@@ -16,51 +16,19 @@
 //!
 //! Memory grows with what has arrived, at most twice as fast, and never with what a header says.
 
+mod limits;
 mod partial;
+mod stream;
 
 use std::collections::{HashMap, VecDeque};
 
+pub use limits::{Counts, Limits};
 use partial::Partial;
+pub use stream::Piece;
+use stream::Stream;
 
 use crate::event::{Event, Gathered, Lost, Why};
 use crate::frame::{FrameError, HEADER_LEN, Header, Place};
-
-/// How much a receiver holds at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The longest message that is gathered in memory, in bytes.
-    pub max_message: u64,
-    /// Bytes of all messages that are in flight or wait to be fetched. A message counts whole from its
-    /// first fragment on if its length is known. Beyond that there may be one fragment.
-    pub max_in_flight: u64,
-    /// How many messages may be in flight or wait to be fetched.
-    pub max_messages: usize,
-}
-
-impl Default for Limits {
-    /// 1 GiB a message and in all, 1024 messages.
-    fn default() -> Self {
-        Self {
-            max_message: 1 << 30,
-            max_in_flight: 1 << 30,
-            max_messages: 1024,
-        }
-    }
-}
-
-/// Frames counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// That came.
-    pub frames: u64,
-    /// Of messages that are whole or lost already, or that had come already.
-    pub stale: u64,
-    /// With a wrong checksum.
-    pub corrupt: u64,
-    /// Losses that nobody asked for in time.
-    pub unreported: u64,
-}
 
 /// Losses that wait to be fetched, at most.
 const MAX_LOSSES: usize = 1024;
@@ -83,28 +51,6 @@ impl Sender {
         self.last
             .is_some_and(|last| last.wrapping_sub(message) < OLD)
     }
-}
-
-/// Which message is handed out in pieces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
-    None,
-    /// The next to begin.
-    Next,
-    Of(u64),
-}
-
-/// A piece of a message that is handed out as it arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Who sent it.
-    pub sender: u64,
-    /// Which of the sender's messages it is.
-    pub message: u64,
-    /// Bytes of the whole message, if the sender knew.
-    pub total: Option<u64>,
-    /// Whether it ends the message.
-    pub last: bool,
 }
 
 /// A message in flight.
@@ -526,74 +472,6 @@ impl Reassembler {
         Some(event)
     }
 
-    /// Hands out a message in pieces, as they arrive, whatever its length: the one that has been in flight
-    /// for the longest, or the next to begin. Fetch the [piece](Self::piece) after each frame.
-    pub fn stream(&mut self) {
-        if self.stream != Stream::None {
-            return;
-        }
-        let partials = self.partials();
-        let oldest = partials.min_by_key(|(_, partial)| partial.began);
-        let Some((id, partial)) = oldest else {
-            self.stream = Stream::Next;
-            return;
-        };
-        let (before, after) = (partial.account(false), partial.account(true));
-        self.stream = Stream::Of(id);
-        self.bytes = self.bytes - before + after;
-    }
-
-    /// Gives up what [`stream`](Self::stream) began: nothing more of that message is handed out.
-    pub fn end_stream(&mut self) {
-        match self.stream {
-            Stream::None => {}
-            Stream::Next => self.stream = Stream::None,
-            Stream::Of(id) => drop(self.take_partial(id)),
-        }
-        self.stream_lost = None;
-    }
-
-    /// Puts what has arrived of the message that is handed out in pieces into `bytes`, whose memory takes
-    /// a piece to come. If the message is lost, that is said here, and once.
-    pub fn piece(&mut self, bytes: &mut Vec<u8>) -> Option<Result<Piece, Lost>> {
-        if let Some(lost) = self.stream_lost.take() {
-            return Some(Err(lost));
-        }
-        let Stream::Of(sender) = self.stream else {
-            return None;
-        };
-        let partial = self.partial(sender)?;
-        if !partial.complete && partial.is_taken() {
-            return None;
-        }
-        let piece = Piece {
-            sender,
-            message: partial.message,
-            total: partial.total,
-            last: partial.complete,
-        };
-        let before = partial.capacity();
-        partial.take(bytes);
-        let after = partial.capacity();
-        self.bytes = self.bytes - before + after;
-        if piece.last {
-            self.take_partial(sender);
-        }
-        Some(Ok(piece))
-    }
-
-    /// Whether there is an event or a piece.
-    pub(crate) fn has_news(&self) -> bool {
-        let streamed = match self.stream {
-            Stream::Of(id) => self.senders.get(&id),
-            _ => None,
-        };
-        let streamed = streamed.and_then(|sender| sender.partial.as_ref());
-        !self.events.is_empty()
-            || self.stream_lost.is_some()
-            || streamed.is_some_and(|partial| partial.complete || !partial.is_taken())
-    }
-
     /// Whether a message was refused for want of room since this was asked last.
     pub(crate) fn has_refused(&mut self) -> bool {
         std::mem::take(&mut self.refused)
@@ -609,6 +487,11 @@ impl Reassembler {
     fn partials(&self) -> impl Iterator<Item = (u64, &Partial)> {
         let senders = self.senders.iter();
         senders.filter_map(|(id, sender)| Some((*id, sender.partial.as_ref()?)))
+    }
+
+    /// Whether there is an event.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// The messages in flight, in no order.

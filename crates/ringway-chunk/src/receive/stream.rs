@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ringway_core::{MessageSource, RecvError};
 
-use super::{ChunkReceiver, ChunkRecvError, Patience};
+use super::{ChunkReceiver, ChunkRecvError, Patience, check};
 use crate::event::Gathered;
 use crate::reassemble::Piece;
 
@@ -91,10 +91,17 @@ impl<'a, R: MessageSource> MessageStream<'a, R> {
         Ok(true)
     }
 
-    /// Takes a frame in. One that is none of this message's must not keep the caller beyond the deadline.
+    /// Takes a frame in.
     fn wait(&mut self) -> Result<(), ChunkRecvError> {
-        self.receiver.take_frame(Patience::Until(self.deadline))?;
-        self.receiver.check(self.deadline)
+        match self.receiver.take_frame(Patience::Until(self.deadline)) {
+            // Somebody else's: it is told when this message is done with.
+            Err(ChunkRecvError::Frame(error)) => self.receiver.not_a_frame = Some(error),
+            done => done?,
+        }
+        if self.receiver.reassembler.has_piece() {
+            return Ok(());
+        }
+        check(self.deadline)
     }
 
     /// Goes on to the next piece.
