@@ -1,4 +1,4 @@
-//! What becomes of a message at each fragment, row by row of the table in `reassemble/mod.rs`.
+//! What becomes of a message at each fragment, row by row of the table at `Reassembler`.
 
 use ringway_chunk::{Event, FrameError, Gathered, Header, Limits, Lost, Place, Reassembler, Why};
 

@@ -1,20 +1,4 @@
 //! The receiver's side of messages, without I/O: frames go in, events come out.
-//!
-//! A sender's fragments come in order, those of several senders interleaved. What becomes of a message:
-//!
-//! | state | fragment | next |
-//! |---|---|---|
-//! | unknown | the first | in flight; whole if it is the last too; lost if the limits say so |
-//! | unknown | another, or an abort | lost: orphan |
-//! | in flight | the next | in flight, or whole |
-//! | in flight | one that has come already | in flight |
-//! | in flight | any other, an abort, or one of the sender's next message | lost |
-//! | whole or lost | any | the same |
-//!
-//! Before any of that the checksum of a private copy must be right. If it is not, only the message that the
-//! fragment would have continued is lost: what else a damaged header says is nobody's word.
-//!
-//! Memory grows with what has arrived, at most twice as fast, and never with what a header says.
 
 mod limits;
 mod partial;
@@ -66,7 +50,23 @@ pub struct InFlight {
     pub idle: u64,
 }
 
-/// Puts messages together. See the [module](self).
+/// Puts messages together. It knows no I/O: frames go in, events come out.
+///
+/// A sender's fragments come in order, those of several senders interleaved. What becomes of a message:
+///
+/// | state | fragment | next |
+/// |---|---|---|
+/// | unknown | the first | in flight; whole if it is the last too; lost if the limits say so |
+/// | unknown | another, or an abort | lost: orphan |
+/// | in flight | the next | in flight, or whole |
+/// | in flight | one that has come already | in flight |
+/// | in flight | any other, an abort, or one of the sender's next message | lost |
+/// | whole or lost | any | the same |
+///
+/// Before any of that the checksum of a private copy must be right. If it is not, only the message that the
+/// fragment would have continued is lost: what else a damaged header says is nobody's word.
+///
+/// Memory grows with what has arrived, at most twice as fast, and never with what a header says.
 #[derive(Debug)]
 pub struct Reassembler {
     limits: Limits,

@@ -108,7 +108,7 @@ impl World {
             let bytes: Vec<u8> = (0..len)
                 .map(|at| (at as u8).wrapping_mul(7) ^ message as u8 ^ (id as u8) << 6)
                 .collect();
-            let total = (b % 3 != 0).then_some(len as u64);
+            let total = (!b.is_multiple_of(3)).then_some(len as u64);
             let fragment = 1 + usize::from(b) % 80;
             (bytes, Splitter::new(id, message, total), fragment, 0)
         });
