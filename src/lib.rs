@@ -27,6 +27,8 @@
 //! | `sysv:/etc/hostname#7` | the same, the key from `ftok(3)` | it is removed, or a reboot |
 //! | `sysv:private`, then `sysv:id=42` | the same, by the id that `ipcs -m` shows | it is removed, or a reboot |
 //! | `memfd:` | anonymous sealed memory, handed over a Unix socket | its last process |
+//! | `mq:/orders` | a POSIX message queue ([`mq`]) | it is removed, or a reboot |
+//! | `sysvmq:0x77`, `sysvmq:/etc/hostname#7` | a System V message queue ([`mq`]) | it is removed, or a reboot |
 //!
 //! # The parts
 //!
