@@ -52,6 +52,54 @@ fn queues_that_ringway_did_not_make_are_refused_and_left_alone() {
 }
 
 #[test]
+fn queues_of_another_user_are_used_only_when_that_is_allowed() {
+    if !nix::unistd::geteuid().is_root() {
+        // Only root can give a queue away.
+        return;
+    }
+    for system in System::ALL {
+        let (queue, place) = system.queue();
+        give_away(&place, system);
+        for error in [
+            place.builder().open().unwrap_err(),
+            place.builder().open_or_create().unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::ForeignOwner, "{error}");
+        }
+        let again = place.builder().any_owner(true).open().unwrap();
+        again.sender().unwrap().send(b"x").unwrap();
+        assert_eq!(
+            queue.receiver().unwrap().recv().unwrap(),
+            b"x",
+            "{system:?}"
+        );
+    }
+}
+
+fn give_away(place: &Place, system: System) {
+    match system {
+        System::Posix => {
+            // SAFETY: a C string and flags that ask for no more arguments; then numbers.
+            unsafe {
+                let queue = libc::mq_open(place.name().as_ptr(), libc::O_RDWR);
+                assert_eq!(libc::fchown(queue, 1, 1), 0);
+                libc::close(queue);
+            }
+        }
+        System::Sysv => {
+            let id = place.ids().0.unwrap();
+            let mut status = std::mem::MaybeUninit::<libc::msqid_ds>::uninit();
+            // SAFETY: the kernel fills the record, and reads it again.
+            unsafe {
+                assert_eq!(libc::msgctl(id, libc::IPC_STAT, status.as_mut_ptr()), 0);
+                (*status.as_mut_ptr()).msg_perm.uid = 1;
+                assert_eq!(libc::msgctl(id, libc::IPC_SET, status.as_mut_ptr()), 0);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_semaphore_set_that_ringway_did_not_make_is_refused_and_left_alone() {
     for (count, mode) in [(1, 0o600), (13, 0o600), (13, 0o711), (20, 0o711)] {
         let place = Place::new(System::Sysv);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ringway::mq::MAX_PRIORITY;
 use ringway::{MessageSink, MessageSource, ReceivedMessage, RecvError, SendError, Wait};
 
-use super::place::{System, drain, fill, queue};
+use super::place::{Place, System, drain, fill, queue};
 use super::two_processes::messages::{message, number, signature, signed};
 use super::two_processes::procfs::while_blocked;
 use super::two_processes::{First, Second, in_time, watchdog};
@@ -82,6 +82,57 @@ pub fn send_signed(first: &First) {
     first.hear();
     for number in 0..500 {
         sender.send(&signed(who, number, 112)).unwrap();
+    }
+}
+
+/// Everybody sleeps at every message, now and then only until a deadline.
+#[test]
+fn in_a_queue_that_is_always_full_or_empty_no_wake_up_is_lost() {
+    const EACH: u64 = 2000;
+    for system in System::ALL {
+        let place = Place::new(system);
+        let queue = place.builder().messages(1).create().unwrap();
+        let mut receiver = queue.receiver().unwrap();
+        let senders = [0, 1, 2].map(|_| queue.sender().unwrap());
+        std::thread::scope(|scope| {
+            for (mut sender, who) in senders.into_iter().zip(0..) {
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        let message = signed(who, number, 112);
+                        if number % 16 == 0 {
+                            let soon = Instant::now() + Duration::from_micros(50);
+                            match sender.send_deadline(&message, soon) {
+                                Ok(()) => continue,
+                                Err(error) => assert_eq!(error, SendError::TimedOut),
+                            }
+                        }
+                        in_time(|deadline| sender.send_deadline(&message, deadline)).unwrap();
+                    }
+                });
+            }
+            let mut next = [0; 3];
+            loop {
+                let soon = Instant::now() + Duration::from_micros(50);
+                let received = match receiver.recv_deadline(soon) {
+                    Err(RecvError::TimedOut) => {
+                        in_time(|deadline| receiver.recv_deadline(deadline))
+                    }
+                    received => received,
+                };
+                match received {
+                    Ok(message) => {
+                        let (who, number) = signature(&message, 112);
+                        assert_eq!(number, next[who as usize], "{system:?}");
+                        next[who as usize] += 1;
+                    }
+                    Err(end) => {
+                        assert_eq!(end, RecvError::Closed, "{system:?}");
+                        break;
+                    }
+                }
+            }
+            assert_eq!(next, [EACH; 3], "{system:?}");
+        });
     }
 }
 

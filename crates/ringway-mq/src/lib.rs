@@ -43,6 +43,7 @@
 //! | hidden threads | keeper, watchers | none | one for each receiver |
 //! | costs beside the queue | | four descriptors and an inotify instance for each handle (`fs.inotify.max_user_instances`, 128) | a semaphore set |
 //! | a child of `fork` | is nobody | `Forked`; but until it calls exec or ends, its parent seems alive | `Forked` |
+//! | exec in a process that is attached | it is dead | it is dead | it lives until it ends |
 //! | who may attach | read and write permission | read and write permission | read and write permission |
 //!
 //! # Parts

@@ -145,22 +145,28 @@ impl QueueReceiver {
         if let Some(current) = self.pending.take() {
             return Ok(current);
         }
-        match self.inlet.get(&mut self.buffer)? {
-            Some(taken) => match self.accept(taken) {
-                Some(current) => Ok(current),
-                None => self.wait_and_take(until),
-            },
-            None => self.wait_and_take(until),
+        let taken = self.inlet.get(&mut self.buffer)?;
+        match taken.and_then(|taken| self.accept(taken)) {
+            Some(current) => Ok(current),
+            None => self.wait_and_take(until, taken.is_none()),
         }
     }
 
+    /// `was_empty`: nothing was there just now.
     #[cold]
-    fn wait_and_take(&mut self, until: Option<Option<Instant>>) -> Result<Current, RecvError> {
+    fn wait_and_take(
+        &mut self,
+        until: Option<Option<Instant>>,
+        mut was_empty: bool,
+    ) -> Result<Current, RecvError> {
         // Whether a look since the last frame has found an end: what was sent before that look is received when
         // there is nothing now.
         let mut has_ended = false;
         loop {
-            let mut taken = self.inlet.get(&mut self.buffer)?;
+            let mut taken = match std::mem::take(&mut was_empty) {
+                true => None,
+                false => self.inlet.get(&mut self.buffer)?,
+            };
             if taken.is_none() {
                 let is_over = until.is_none_or(is_over);
                 match (self.inlet.peer(is_over), until) {

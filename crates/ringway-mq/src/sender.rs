@@ -59,6 +59,7 @@ impl QueueSender {
     /// [`SendError::Full`], [`SendError::TooLarge`], [`SendError::Closed`], [`SendError::PeerDied`],
     /// [`SendError::Corrupt`], [`SendError::Forked`]. `Closed` and `PeerDied` only if there is no room: unlike a
     /// ring, a queue takes messages as long as it has room; but a System V queue that was removed is `Closed`.
+    /// `TooLarge` names the longest message; what is longer goes in pieces, by chunking.
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.try_send_with_priority(message, 0)

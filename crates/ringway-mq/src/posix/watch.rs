@@ -45,9 +45,15 @@ impl Watch {
         queue: Option<(BorrowedFd<'_>, PollFlags)>,
         deadline: Option<Instant>,
     ) -> Result<bool, Broken> {
-        let mut polled = vec![PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
-        polled.extend(queue.map(|(queue, ready)| PollFd::new(queue, ready)));
-        match ppoll(&mut polled, remaining(deadline).map(TimeSpec::from), None) {
+        let closings = || PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN);
+        let mut polled = [closings(), closings()];
+        let mut count = 1;
+        if let Some((queue, ready)) = queue {
+            polled[1] = PollFd::new(queue, ready);
+            count = 2;
+        }
+        let left = remaining(deadline).map(TimeSpec::from);
+        match ppoll(&mut polled[..count], left, None) {
             Ok(0) | Err(Errno::EINTR) => Ok(false),
             Ok(_) if polled[0].any() == Some(false) => Ok(false),
             Ok(_) => Ok(self.take()),
