@@ -27,6 +27,11 @@
 //! | `sysv:/etc/hostname#7` | the same, the key from `ftok(3)` | it is removed, or a reboot |
 //! | `sysv:private`, then `sysv:id=42` | the same, by the id that `ipcs -m` shows | it is removed, or a reboot |
 //! | `memfd:` | anonymous sealed memory, handed over a Unix socket | its last process |
+//! | `mq:/orders` | POSIX message queue | it is removed, or a reboot |
+//! | `sysvmq:0x52494e47` | System V message queue, by key (or `ftok`, as above) | it is removed, or a reboot |
+//! | `auto:orders` | `shm:orders` where it can be had, else `mq:/orders` | as that |
+//!
+//! [`Channel`] opens all of them; [`Ring`] what is shared memory, with all that a ring can do.
 //!
 //! # The parts
 //!
@@ -49,7 +54,12 @@
 //! and, but for `memfd:`, to truncate the object, which is a SIGBUS for those who have it mapped. Give
 //! peers that you do not trust a sealed `memfd:`.
 
+mod channel;
+
+pub use channel::{Carrier, Channel, ChannelMessage, ChannelReceiver, ChannelSender};
+pub use ringway_chunk as chunk;
 pub use ringway_core::*;
+pub use ringway_mq as mq;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

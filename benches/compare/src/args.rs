@@ -11,7 +11,7 @@ use crate::crowd::Shape;
 const USAGE: &str = "\
 compare: ringway beside its limits and its peers, between processes
 
-    --work rtt,sleep,sleep-sync,oneway,copy,map,hand,many
+    --work rtt,sleep,sleep-sync,oneway,copy,map,hand,chunk,many,mq,mq-rtt
                                    what to measure (default: all)
     --shapes 1:1,2:1,1:2,2:2       producers and consumers of `many` (default: these)
     --syncs futex,pthread,posix-sem,sysv-sem,mqueue
@@ -19,7 +19,7 @@ compare: ringway beside its limits and its peers, between processes
     --sizes 64,4K,1M               message sizes (default: all that are built in)
     --rings 64K,1M,16M             ring sizes (default: by work)
     --rounds N                     rounds (default: 21)
-    --burst-ms N                   length of a burst (default: 10; `many`: 20)
+    --burst-ms N                   length of a burst (default: 10; `many`: 20; `chunk`: 50)
     --only NAME,NAME               only contestants whose name begins so (the limit always runs)
     --cpus A,B,...                 the processors (default: the first that are allowed: two, or for
                                    `many` as many as there are processes)
@@ -42,8 +42,14 @@ pub enum Work {
     Map,
     /// A slab that nobody touches there and back, beside one of 64 bytes.
     Hand,
+    /// Flat out, messages larger than the ring.
+    Chunk,
     /// Flat out, several producers or consumers.
     Many,
+    /// Flat out in one direction, through message queues.
+    Mq,
+    /// One message there and back through message queues, asleep in between.
+    MqRoundTrip,
 }
 
 /// What a work is done with, apart from sizes. Each is a measurement of its own, with a limit of its own.
@@ -52,10 +58,18 @@ pub enum Variant {
     Only,
     Sync(Sync),
     Shape(Shape),
+    Queue(Queue),
+}
+
+/// The kernel's two systems of message queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    Posix,
+    Sysv,
 }
 
 impl Work {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::RoundTrip,
         Self::Sleep,
         Self::SleepSync,
@@ -63,7 +77,10 @@ impl Work {
         Self::Copy,
         Self::Map,
         Self::Hand,
+        Self::Chunk,
         Self::Many,
+        Self::Mq,
+        Self::MqRoundTrip,
     ];
 
     pub fn name(self) -> &'static str {
@@ -75,7 +92,10 @@ impl Work {
             Self::Copy => "copy",
             Self::Map => "map",
             Self::Hand => "hand",
+            Self::Chunk => "chunk",
             Self::Many => "many",
+            Self::Mq => "mq",
+            Self::MqRoundTrip => "mq-rtt",
         }
     }
 
@@ -83,17 +103,19 @@ impl Work {
     pub fn is_latency(self) -> bool {
         matches!(
             self,
-            Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Hand
+            Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Hand | Self::MqRoundTrip
         )
     }
 
     pub fn sizes(self) -> &'static [u64] {
         match self {
             Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Many => &[64],
+            Self::Mq | Self::MqRoundTrip => &[64, 1024],
             Self::OneWay => &[8, 64, 256],
             Self::Copy => &[4 << 10, 64 << 10, 1 << 20],
             Self::Map => &[1 << 20],
             Self::Hand => &[64 << 20],
+            Self::Chunk => &[64 << 20],
         }
     }
 
@@ -103,24 +125,37 @@ impl Work {
             Self::Sleep => &[4 << 20],
             Self::OneWay => &[64 << 10, 1 << 20, 4 << 20, 16 << 20],
             Self::Copy => &[1 << 20, 4 << 20, 16 << 20],
+            Self::Chunk => &[1 << 20],
             // 1024 and 8192 cells of two lines.
             Self::Many => &[128 << 10, 1 << 20],
             Self::SleepSync => &[128 << 10],
             Self::Map | Self::Hand => &[],
+            // Their sizes are the kernel's.
+            Self::Mq | Self::MqRoundTrip => &[],
         }
     }
 
     /// Length of a burst: where processes share processors, several turns of each.
     pub fn burst(self) -> Duration {
-        Duration::from_millis(if self == Self::Many { 20 } else { 10 })
+        Duration::from_millis(match self {
+            Self::Many => 20,
+            // A few messages.
+            Self::Chunk => 50,
+            _ => 10,
+        })
     }
 
     /// Contestants that others are shown relative to.
     pub fn peers(self) -> &'static [&'static str] {
         match self {
             Self::RoundTrip | Self::OneWay | Self::Copy => &["shmem-ipc"],
-            Self::Sleep | Self::SleepSync | Self::Hand => &[],
             Self::Map => &["iceoryx2 loan"],
+            Self::Sleep
+            | Self::SleepSync
+            | Self::Hand
+            | Self::Chunk
+            | Self::Mq
+            | Self::MqRoundTrip => &[],
             Self::Many => &["boost polled", "iceoryx2 polled"],
         }
     }
@@ -180,6 +215,9 @@ impl Args {
         match work {
             Work::Many => self.shapes.iter().copied().map(Variant::Shape).collect(),
             Work::SleepSync => self.syncs.iter().copied().map(Variant::Sync).collect(),
+            Work::Mq | Work::MqRoundTrip => {
+                [Queue::Posix, Queue::Sysv].map(Variant::Queue).to_vec()
+            }
             _ => vec![Variant::Only],
         }
     }
@@ -234,6 +272,8 @@ impl Variant {
         match self {
             Self::Only => name.to_owned(),
             Self::Sync(sync) => format!("{name} {}", sync.name()),
+            Self::Queue(Queue::Posix) => format!("{name} posix"),
+            Self::Queue(Queue::Sysv) => format!("{name} sysv"),
             Self::Shape(shape) => format!("{name} {}:{}", shape.producers, shape.consumers),
         }
     }

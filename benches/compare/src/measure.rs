@@ -7,6 +7,9 @@ use hdrhistogram::Histogram;
 use crate::clock;
 use crate::team::{Burst, Team};
 
+/// Fewest messages of a burst, but of such as take several milliseconds each.
+const LEAST: u64 = 16;
+const LARGE: u64 = 16 << 20;
 /// Most laps that a burst may record.
 const MOST_LAPS: u64 = 1 << 18;
 
@@ -111,7 +114,7 @@ impl<'a> Measurement<'a> {
         self.counts[contestant] = if self.is_latency {
             100
         } else {
-            twice_round.max(100)
+            twice_round.max(if self.least() == 1 { 4 } else { 100 })
         };
         for _ in 0..6 {
             self.burst(contestant);
@@ -159,8 +162,12 @@ impl<'a> Measurement<'a> {
         let factor = self.target.as_nanos() as f64 / burst.nanoseconds.max(1) as f64;
         let wanted = (count as f64 * factor.clamp(0.5, 4.0)) as u64;
         let most = if self.is_latency { MOST_LAPS } else { u64::MAX };
-        self.counts[contestant] = wanted.clamp(16, most);
+        self.counts[contestant] = wanted.clamp(self.least(), most);
         burst
+    }
+
+    fn least(&self) -> u64 {
+        if self.message_size < LARGE { LEAST } else { 1 }
     }
 }
 

@@ -45,6 +45,28 @@ pub fn fill<const W: usize>(message: &mut [u64; W], number: u64) {
     }
 }
 
+/// The same for a message in bytes, of any length, as for one that is there to be copied.
+pub fn fill_bytes(message: &mut [u8], number: u64) {
+    let words = message.len() / 8;
+    for index in sparse(words) {
+        message[index * 8..][..8].copy_from_slice(&word(number, index).to_ne_bytes());
+    }
+}
+
+/// Panics, which ends the run, if the bytes are not those of the message with this number.
+pub fn check_bytes(message: &[u8], number: u64) {
+    let words = message.len() / 8;
+    for index in sparse(words) {
+        if message[index * 8..][..8] != word(number, index).to_ne_bytes() {
+            wrong(number);
+        }
+    }
+}
+
+fn sparse(words: usize) -> impl Iterator<Item = usize> {
+    (0..words).step_by(SPARSE_STEP).chain(words.checked_sub(1))
+}
+
 /// Panics, which ends the run, if `message` is not the one with this number.
 #[inline(always)]
 pub fn check<const W: usize>(message: &[u64; W], number: u64) {

@@ -1,28 +1,31 @@
-//! Opening rings, handing them to other processes, and removing them when they are done.
+//! Opening what carries messages, handing it to other processes, and removing it when it is done with.
 
 use std::os::unix::net::UnixStream;
 
-use ringway::{Address, Builder, ParticipantStat, Ring, Role};
+use ringway::{Address, Builder, Carrier, Channel, Error, ErrorKind, ParticipantStat, Ring, Role};
 
 use crate::cli::RingArgs;
 use crate::failure::Failure;
 
-/// Opens the ring, or makes it if that was asked for.
-pub(crate) fn open(args: &RingArgs) -> Result<Ring, Failure> {
+/// Opens the ring or the queue, or makes it if that was asked for. Says what `auto:` is.
+pub(crate) fn open(args: &RingArgs) -> Result<Channel, Failure> {
     let mut builder = at(&args.address)?;
     if let Some(wait) = args.wait {
         builder = builder.wait(wait);
     }
-    let ring = if args.create {
-        args.make.apply(builder).open_or_create()?
+    let channel = if args.create {
+        Channel::open_or_create(args.make.apply(builder))?
     } else {
-        builder.open()?
+        Channel::open(builder)?
     };
-    args.make.kind.refuse_other(&ring)?;
-    Ok(ring)
+    args.make.kind.refuse_other(&channel)?;
+    if channel.reason().is_some() && !args.quiet {
+        eprintln!("ringway: {channel}");
+    }
+    Ok(channel)
 }
 
-/// A ring that other commands can find.
+/// What other commands can find.
 pub(crate) fn at(address: &Address) -> Result<Builder, Failure> {
     if *address == Address::Memfd {
         return Err(Failure::error(
@@ -33,21 +36,26 @@ pub(crate) fn at(address: &Address) -> Result<Builder, Failure> {
     Ok(Builder::at(address.clone()))
 }
 
-/// Hands those of `rings` that have no name to a process that calls [`open_all`].
-pub(crate) fn hand_over_all(rings: &[Ring], socket: &UnixStream) -> Result<(), Failure> {
-    for ring in rings {
-        if *ring.address() == Address::Memfd {
+/// Hands those of `channels` that have no name to a process that calls [`open_all`].
+pub(crate) fn hand_over_all(channels: &[Channel], socket: &UnixStream) -> Result<(), Failure> {
+    for channel in channels {
+        if let Carrier::Ring(ring) = channel.carrier()
+            && *ring.address() == Address::Memfd
+        {
             ring.hand_over(socket)?;
         }
     }
     Ok(())
 }
 
-/// Opens the rings that another process made; those without a name it hands over.
-pub(crate) fn open_all(addresses: &[Address], socket: &UnixStream) -> Result<Vec<Ring>, Failure> {
+/// Opens what another process made; what has no name it hands over.
+pub(crate) fn open_all(
+    addresses: &[Address],
+    socket: &UnixStream,
+) -> Result<Vec<Channel>, Failure> {
     let open = |address: &Address| match address {
-        Address::Memfd => Ok(Ring::take_over(socket)?.0),
-        named => Ok(Builder::at(named.clone()).open()?),
+        Address::Memfd => Ok(Channel::from(Ring::take_over(socket)?.0)),
+        named => Ok(Channel::open(Builder::at(named.clone()))?),
     };
     addresses.iter().map(open).collect()
 }
@@ -59,16 +67,25 @@ pub(crate) fn has_producer(ring: &Ring) -> bool {
     ringway::stat(ring.address()).is_ok_and(|stat| stat.participants.iter().any(is_one))
 }
 
-/// Removes the address of `ring`, unless it is gone or names another ring by now: the other side may
+/// Removes the address of `channel`, unless it is gone or names another ring by now: the other side may
 /// have been told to remove it too, and somebody may have begun anew.
-pub(crate) fn unlink(ring: &Ring) -> Result<(), Failure> {
-    let found = Builder::at(ring.address().clone()).prefault(false).open();
-    if found.is_ok_and(|found| found.nonce() == ring.nonce()) {
-        // Who is still attached keeps the memory; nobody else shall find it.
-        match ringway::remove(ring.address(), true) {
-            Err(error) if error.kind() != ringway::ErrorKind::NotFound => return Err(error.into()),
-            Ok(()) | Err(_) => {}
-        }
+pub(crate) fn unlink(channel: &Channel) -> Result<(), Failure> {
+    // Who is still attached keeps the memory; nobody else shall find it.
+    let removed = match channel.carrier() {
+        Carrier::Ring(ring) if !is_at_its_address(ring) => Ok(()),
+        _ => Channel::remove(channel.address(), true),
+    };
+    match removed {
+        Err(error) if !is_absence(&error) => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
     }
-    Ok(())
+}
+
+fn is_at_its_address(ring: &Ring) -> bool {
+    let found = Builder::at(ring.address().clone()).prefault(false).open();
+    found.is_ok_and(|found| found.nonce() == ring.nonce())
+}
+
+fn is_absence(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFound
 }

@@ -1,9 +1,9 @@
-//! Leaving no ring behind, however a demo or a bench ends.
+//! Leaving no ring and no queue behind, however a demo or a bench ends.
 
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ringway::{Address, Builder, Ring};
+use ringway::{Address, Builder, Channel};
 
 use crate::failure::Failure;
 
@@ -28,13 +28,24 @@ impl Cleanup {
         Ok(Self { addresses })
     }
 
-    /// Makes a ring and takes charge of its address.
-    pub(crate) fn create(&self, builder: Builder) -> Result<Ring, Failure> {
-        // Held while the ring is made, so that no signal comes in between.
+    /// Makes a ring or a queue and takes charge of its address.
+    pub(crate) fn create(&self, builder: Builder) -> Result<Channel, Failure> {
+        // Held while it is made, so that no signal comes in between.
         let mut addresses = lock(&self.addresses);
-        let ring = builder.create()?;
-        addresses.push(ring.address().clone());
-        Ok(ring)
+        let channel = Channel::create(builder)?;
+        addresses.push(channel.address().clone());
+        Ok(channel)
+    }
+
+    /// What `auto:` is on this machine now, which it says; any other address as it is.
+    pub(crate) fn choose(&self, address: Address) -> Result<Address, Failure> {
+        let Address::Auto(_) = address else {
+            return Ok(address);
+        };
+        let channel = self.create(Builder::at(address))?;
+        eprintln!("ringway: {channel}");
+        self.remove(channel.address());
+        Ok(channel.address().clone())
     }
 
     /// Removes one address now.
@@ -64,7 +75,7 @@ fn remove(address: &Address) {
     if *address == Address::Memfd {
         return;
     }
-    if let Err(error) = ringway::remove(address, true) {
+    if let Err(error) = Channel::remove(address, true) {
         eprintln!("ringway: {error}");
     }
 }

@@ -1,12 +1,17 @@
-//! `ringway create`: making a ring and leaving it for others.
+//! `ringway create`: making a ring or a queue and leaving it for others.
+
+use ringway::Channel;
 
 use crate::attach;
 use crate::cli::CreateArgs;
 use crate::failure::Failure;
 use crate::output;
 
-/// Makes the ring, and says where it is.
+/// Makes it, and says where it is.
 pub(crate) fn run(args: &CreateArgs) -> Result<(), Failure> {
-    let ring = args.make.apply(attach::at(&args.address)?).create()?;
-    output::print(&format!("{}\n", ring.address()))
+    let channel = Channel::create(args.make.apply(attach::at(&args.address)?))?;
+    if channel.reason().is_some() {
+        eprintln!("ringway: {channel}");
+    }
+    output::print(&format!("{}\n", channel.address()))
 }

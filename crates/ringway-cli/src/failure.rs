@@ -38,6 +38,14 @@ impl Failure {
         }
     }
 
+    /// The same, with what went before it.
+    pub(crate) fn after(self, what: impl fmt::Display) -> Self {
+        Self {
+            message: format!("{what}: {}", self.message),
+            ..self
+        }
+    }
+
     /// Whether it is more than a negative answer.
     pub(crate) fn is_error(&self) -> bool {
         self.status == Status::Error

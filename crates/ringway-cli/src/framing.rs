@@ -1,8 +1,8 @@
 //! What is a message in a stream of bytes, and cutting a stream into messages.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::fs::{File, Metadata};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -42,6 +42,20 @@ impl Input {
         };
         input.open_next().map_err(Failure::error)?;
         Ok(input)
+    }
+
+    /// Bytes of all files together, if all are such that they know.
+    pub(crate) fn len(&self) -> Option<u64> {
+        let path_len = |path: &PathBuf| path.metadata().ok().filter(Metadata::is_file);
+        let waiting = self.waiting.iter().map(path_len);
+        let (_, file) = self.current.as_ref()?;
+        let current = file.metadata().ok().filter(Metadata::is_file);
+        let position = (&*file).stream_position().unwrap_or(0);
+        let all: Option<u64> = waiting
+            .chain([current])
+            .map(|metadata| metadata.map(|metadata| metadata.len()))
+            .sum();
+        all?.checked_sub(position)
     }
 
     fn open_next(&mut self) -> io::Result<()> {
@@ -106,7 +120,8 @@ pub(crate) fn cut(
         Framing::Lines => lines(input, max, send),
         Framing::Raw => raw(input, send),
         Framing::Frames => frames(input, max, send),
-        Framing::Whole => whole(input, max, send),
+        // In pieces, by others.
+        Framing::Whole => Ok(()),
     }
 }
 
@@ -202,22 +217,6 @@ fn frames(
     Ok(())
 }
 
-fn whole(
-    input: impl BufRead,
-    max: usize,
-    mut send: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut all = Vec::new();
-    input
-        .take(max as u64 + 1)
-        .read_to_end(&mut all)
-        .map_err(Failure::error)?;
-    if all.len() > max {
-        return Err(too_large("the input", max));
-    }
-    send(&all)
-}
-
 /// What is in the buffer; if nothing, what one read gives.
 fn fill(input: &mut impl BufRead) -> Result<&[u8], Failure> {
     // Asked twice, because a borrow that is returned from a loop would outlive it.
@@ -232,7 +231,7 @@ fn fill(input: &mut impl BufRead) -> Result<&[u8], Failure> {
 fn too_large(what: impl std::fmt::Display, max: usize) -> Failure {
     Failure::error(format_args!(
         "{what} is too large: this ring carries up to {max} bytes a message; create it with a larger \
-         --capacity, or send --raw"
+         --capacity, or send --raw or --whole"
     ))
 }
 

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 /// How often the line is drawn anew.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -13,6 +13,8 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     messages: u64,
     bytes: u64,
+    /// Bytes that there will be, if that is known.
+    total: Option<u64>,
     started: Instant,
     drawn: Instant,
 }
@@ -34,6 +36,7 @@ impl Progress {
             bar,
             messages: 0,
             bytes: 0,
+            total: None,
             started: now,
             drawn: now - INTERVAL,
         }
@@ -48,6 +51,12 @@ impl Progress {
         }
     }
 
+    /// Counts `bytes` of a message in pieces, which has `total` in all, if that is known.
+    pub(crate) fn advance(&mut self, bytes: usize, total: Option<u64>) {
+        self.total = total;
+        self.add(0, bytes);
+    }
+
     /// Messages so far.
     pub(crate) fn messages(&self) -> u64 {
         self.messages
@@ -57,9 +66,19 @@ impl Progress {
     fn draw(&mut self) {
         let Some(bar) = &self.bar else { return };
         let elapsed = self.started.elapsed().as_secs_f64();
-        let rate = HumanBytes((self.bytes as f64 / elapsed.max(1e-9)) as u64);
-        let (messages, bytes) = (HumanCount(self.messages), HumanBytes(self.bytes));
-        bar.set_message(format!("{messages} messages, {bytes}, {rate}/s"));
+        let rate = self.bytes as f64 / elapsed.max(1e-9);
+        let (done, speed) = (HumanBytes(self.bytes), HumanBytes(rate as u64));
+        bar.set_message(match self.total {
+            Some(total) => {
+                let left = total.saturating_sub(self.bytes) as f64 / rate.max(1.0);
+                let left = HumanDuration(Duration::from_secs(left as u64));
+                format!("{done} of {}, {speed}/s, {left} left", HumanBytes(total))
+            }
+            None => {
+                let messages = HumanCount(self.messages);
+                format!("{messages} messages, {done}, {speed}/s")
+            }
+        });
         bar.tick();
         self.drawn = Instant::now();
     }

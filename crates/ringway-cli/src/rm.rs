@@ -1,4 +1,6 @@
-//! `ringway rm`: removing rings.
+//! `ringway rm`: removing rings and queues.
+
+use ringway::Channel;
 
 use crate::cli::RmArgs;
 use crate::failure::Failure;
@@ -6,7 +8,7 @@ use crate::failure::Failure;
 /// Removes every address that can be removed, and says which could not.
 pub(crate) fn run(args: &RmArgs) -> Result<(), Failure> {
     let remove = |address| {
-        ringway::remove(address, args.force)
+        Channel::remove(address, args.force)
             .err()
             .map(Failure::from)
     };

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::time::Instant;
 
-use ringway::{Receiver, Sender};
+use ringway::{ChannelReceiver, ChannelSender};
 
 use crate::failure::Failure;
 use crate::payload;
@@ -22,14 +22,14 @@ pub(crate) trait Incoming {
     fn recv(&mut self, message: &mut [u8]) -> Result<(), Failure>;
 }
 
-impl Outgoing for Sender {
+impl Outgoing for ChannelSender {
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
         Self::send(self, message).map_err(Failure::error)
     }
 }
 
-impl Incoming for Receiver {
+impl Incoming for ChannelReceiver {
     #[inline]
     fn recv(&mut self, message: &mut [u8]) -> Result<(), Failure> {
         let len = self.recv_into(message).map_err(Failure::error)?;

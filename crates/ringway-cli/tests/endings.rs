@@ -224,11 +224,7 @@ fn a_sender_notices_a_death_even_while_there_is_room() {
 fn a_message_that_is_too_large_is_an_error_and_no_orderly_end() {
     let long = [lines(0, 2), vec![b'x'; 5000], lines(2, 4)].concat();
     let frame = [2, 0, 0, 0, b'a', b'b', 0x88, 0x13, 0, 0, b'c'];
-    for (framing, input) in [
-        ("--lines", long.as_slice()),
-        ("--frames", &frame),
-        ("--whole", &long),
-    ] {
+    for (framing, input) in [("--lines", long.as_slice()), ("--frames", &frame)] {
         let place = Place::new("shm");
         let send = run_with(
             [

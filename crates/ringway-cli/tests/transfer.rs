@@ -81,16 +81,6 @@ fn frames_arrive_as_they_were() {
 }
 
 #[test]
-fn one_whole_input_arrives_as_one_message() {
-    let large = binary(30_000);
-    for scheme in SCHEMES {
-        for input in [b"".as_slice(), b"two\nlines\n", &large] {
-            assert!(through(scheme, "--whole", input) == input, "{scheme}");
-        }
-    }
-}
-
-#[test]
 fn the_framings_agree_on_what_is_a_message() {
     let place = Place::new("shm");
     assert_status(

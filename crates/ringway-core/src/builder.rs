@@ -26,6 +26,22 @@ const DEFAULT_PARTICIPANTS: u32 = 32;
 /// Bytes of a cell unless told otherwise: two lines, which the processor fetches together.
 const DEFAULT_CELL_LEN: u32 = 128;
 
+/// What a [`Builder`] says that is not about rings alone; for transports beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CommonOptions {
+    /// Who takes part.
+    pub kind: Kind,
+    /// Bytes for messages.
+    pub capacity: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Whether to open what belongs to another user.
+    pub any_owner: bool,
+    /// How long opening waits for the other side to make it.
+    pub wait: Option<Duration>,
+}
+
 /// Says where a ring lives and what it is like, then makes or opens it.
 ///
 /// ```
@@ -90,6 +106,35 @@ impl Builder {
             huge_pages: false,
             any_owner: false,
             wait: None,
+        }
+    }
+
+    /// Where the ring is, or will be.
+    ///
+    /// ```
+    /// let builder = ringway_core::Builder::new("memfd:")?;
+    /// assert_eq!(builder.address().scheme(), "memfd");
+    /// # Ok::<(), ringway_core::Error>(())
+    /// ```
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The same options at another address.
+    #[must_use]
+    pub fn with_address(mut self, address: Address) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// The options that concern whatever carries messages, be it a ring or not.
+    pub fn common(&self) -> CommonOptions {
+        CommonOptions {
+            kind: self.kind,
+            capacity: self.capacity,
+            mode: self.mode,
+            any_owner: self.any_owner,
+            wait: self.wait,
         }
     }
 
@@ -217,6 +262,13 @@ impl Builder {
         self
     }
 
+    /// Takes [`wait`](Self::wait) back.
+    #[must_use]
+    pub fn no_wait(mut self) -> Self {
+        self.wait = None;
+        self
+    }
+
     /// Makes a new ring; of several processes that try at once, one succeeds.
     ///
     /// # Errors
@@ -285,20 +337,13 @@ impl Builder {
             action: "create",
             address: &self.address,
         };
-        let fence = if keeper::abilities()
-            .map_err(|errno| attempt.keeper(Refusal::Os(errno)))?
-            .membarrier
-        {
-            FenceMode::Asymmetric
-        } else {
-            FenceMode::Symmetric
-        };
+        let abilities = keeper::abilities().map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
         Ok(Plan {
             kind: self.kind,
             sync: self.sync,
             overwrite: self.overwrite,
             geometry,
-            fence,
+            fence: FenceMode::of(self.sync, abilities.membarrier),
         })
     }
 

@@ -210,8 +210,8 @@ impl fmt::Display for SendError {
             ),
             Self::TooLarge { len, max } => write!(
                 f,
-                "a message of {len} bytes does not fit; this ring carries up to {max} bytes a \
-                 message: split it or create the ring with a larger capacity",
+                "a message of {len} bytes does not fit; up to {max} bytes a message do here: send it \
+                 in fragments (ringway::chunk), or create the ring with a larger capacity",
             ),
             Self::Corrupt => f.write_str(CORRUPT),
             Self::Forked => f.write_str(FORKED),

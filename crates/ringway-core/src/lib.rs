@@ -32,8 +32,15 @@ mod transport;
 pub mod verify;
 mod wait;
 
+/// Calls of the operating system that ringway's other crates need. Not part of the stable API.
+#[doc(hidden)]
+pub mod os {
+    pub use crate::gc::message_queues;
+    pub use crate::sys::{ftok, getrandom, mq_overview, msgget, pthread_atfork, semget};
+}
+
 pub use address::{Address, QueueKey, SysvKey};
-pub use builder::Builder;
+pub use builder::{Builder, CommonOptions};
 pub use error::{Error, ErrorKind, RecvError, SendError, WaitError};
 pub use gc::{BlindSpot, Fate, Found, Gc, GcReport, Leftover, Why};
 pub use layout::participant::Role;

@@ -106,6 +106,8 @@ bugs! {
     EpochNotChecked,
     /// Liveness: a process lives as long as its id does.
     LivenessByPid,
+    /// Liveness: the kernel is told of a word after it was taken.
+    NodeLinkedLate,
     /// Liveness: a watcher keeps the news of a death to itself.
     DeathNotPassedOn,
 

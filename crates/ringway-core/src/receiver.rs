@@ -287,6 +287,52 @@ impl Receiver {
             .wait_for_peer(self.wait, deadline, closing_ends)
     }
 
+    /// Whether the producer's attachment with that [id](crate::Sender::id) still lives, by proof of the
+    /// kernel. If not, nothing can come of it but what lies in the ring already.
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let (sender, receiver) = (ring.sender()?, ring.receiver()?);
+    /// let id = sender.id();
+    /// assert!(receiver.is_attached(id));
+    /// sender.detach();
+    /// assert!(!receiver.is_attached(id));
+    /// # Ok::<(), ringway_core::Error>(())
+    /// ```
+    pub fn is_attached(&self, id: u64) -> bool {
+        self.ring.is_attached(id)
+    }
+
+    /// Waits until it is worth trying to receive again, or one of those producers' attachments does not
+    /// [live](Self::is_attached) any more; until `deadline` if there is one. To be called when there was no
+    /// message. It may return early, and does not tell why it does.
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let (sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// let id = sender.id();
+    /// std::thread::spawn(|| sender.detach());
+    /// while receiver.try_recv().is_err() && receiver.is_attached(id) {
+    ///     receiver.wait_while_attached(&[id], None);
+    /// }
+    /// # Ok::<(), ringway_core::Error>(())
+    /// ```
+    pub fn wait_while_attached(&mut self, ids: &[u64], deadline: Option<Instant>) {
+        if self.receiving.region().is_forked() {
+            return;
+        }
+        let ring = &self.ring;
+        self.receiving.look_again_when(self.wait, deadline, || {
+            ids.iter().any(|id| !ring.is_attached(*id))
+        });
+    }
+
+    /// Whether all that was committed before this call is received. There may be no message to receive now,
+    /// but some behind one that is still being written: then this says no.
+    pub fn is_drained(&mut self) -> bool {
+        self.receiving.is_drained()
+    }
+
     /// How many producers ever attached to this ring.
     pub fn producers_ever(&self) -> u64 {
         self.ring.ever(Role::Producer)

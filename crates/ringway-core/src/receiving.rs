@@ -149,6 +149,14 @@ impl Receiving {
         }
     }
 
+    /// Whether nothing that was committed lies in the ring, not even behind a claim.
+    pub(crate) fn is_drained(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.peek().is_err(),
+            Self::Cells(consumer) => consumer.is_drained(),
+        }
+    }
+
     pub(crate) fn peer(&self) -> Peer {
         match self {
             Self::Stream(consumer) => PRODUCER.state(&consumer.region),
@@ -198,6 +206,30 @@ impl Receiving {
             Self::Cells(consumer) => terms.wait(&mut consumer.member, |_, _| condition()),
         };
         condition().then_some(()).ok_or(RecvError::TimedOut)
+    }
+
+    /// Waits until it is worth looking for a message again, or `over`, which is looked at whenever a producer
+    /// comes or goes. The caller has just found no message.
+    pub(crate) fn look_again_when(
+        &mut self,
+        how: Wait,
+        deadline: Option<Instant>,
+        over: impl Fn() -> bool,
+    ) {
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: true,
+        };
+        match self {
+            Self::Stream(consumer) => {
+                terms.wait(consumer, |consumer, _| consumer.may_retry() || over());
+            }
+            Self::Cells(consumer) => {
+                let member = &mut consumer.member;
+                member.block_or(terms, over);
+            }
+        }
     }
 
     pub(crate) fn received(&self) -> u64 {

@@ -9,11 +9,11 @@ use crate::address::Address;
 use crate::cell::member::{Member, Seat};
 use crate::cell::{self, Cells, Rivals};
 use crate::error::{Error, ErrorKind};
-use crate::layout::header::{FenceMode, Header};
+use crate::layout::header::Header;
 use crate::layout::participant::{EPOCH, Role, slot_offset};
 use crate::layout::{self, Kind, Shape, Sync};
 use crate::liveness::keeper::{self, Refusal};
-use crate::liveness::participant::{Participant, Place};
+use crate::liveness::participant::{self, Participant, Place};
 use crate::pool::Pool;
 use crate::receiver::Receiver;
 use crate::receiving::Receiving;
@@ -64,7 +64,7 @@ impl Ring {
             address,
             file,
         } = segment;
-        if header.fence == FenceMode::Asymmetric {
+        if header.fence.needs_membarrier() {
             let action = "open";
             let attempt = Attempt {
                 action,
@@ -116,7 +116,8 @@ impl Ring {
                 Sending::Cells(producer.map_err(|_| self.corrupt())?)
             }
         };
-        Ok(Sender::new(sending, participant))
+        let shared_out = self.header.kind.allows_many(Role::Consumer);
+        Ok(Sender::new(sending, participant, shared_out))
     }
 
     /// Attaches this process as a consumer. A lone consumer's first message is the first that none has
@@ -224,6 +225,12 @@ impl Ring {
         };
         let slots = self.header.geometry.slots(role);
         slots.fold(0, |sum, slot| sum.saturating_add(epoch(slot)))
+    }
+
+    /// Whether a producer's attachment still lives.
+    pub(crate) fn is_attached(&self, id: u64) -> bool {
+        let slots = self.header.geometry.slots(Role::Producer);
+        participant::is_attached(&self.map, slots, id)
     }
 
     fn corrupt(&self) -> Error {

@@ -25,15 +25,20 @@ pub struct Sender {
     sending: Sending,
     /// Held until the ring is closed.
     participant: Option<Participant>,
+    id: u64,
+    /// Whether the ring has place for several consumers.
+    shared_out: bool,
     wait: Wait,
     closes: bool,
 }
 
 impl Sender {
-    pub(crate) fn new(sending: Sending, participant: Participant) -> Self {
+    pub(crate) fn new(sending: Sending, participant: Participant, shared_out: bool) -> Self {
         Self {
             sending,
+            id: participant.id(),
             participant: Some(participant),
+            shared_out,
             wait: Wait::default(),
             closes: true,
         }
@@ -193,6 +198,17 @@ impl Sender {
             sending: &mut self.sending,
             pending: None,
         }
+    }
+
+    /// A number that tells this attachment from all others that the ring's producers ever have: by it a
+    /// receiver asks whether it [still lives](crate::Receiver::is_attached).
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether the ring has place for several consumers, so that messages may go to different ones.
+    pub fn is_shared_out(&self) -> bool {
+        self.shared_out
     }
 
     /// What is known of the consumer.

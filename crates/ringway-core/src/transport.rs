@@ -27,6 +27,15 @@ pub trait MessageSink {
     /// The longest message, in bytes.
     fn max_message_len(&self) -> usize;
 
+    /// A number that tells this sender from all others that send here, now or later.
+    fn sender_id(&self) -> u64;
+
+    /// Whether several receivers share the messages out among them, so that two messages of one sender may
+    /// go to different ones.
+    fn is_shared_out(&self) -> bool {
+        false
+    }
+
     /// Sends the concatenation of `parts` as one message if there is room now.
     ///
     /// # Errors
@@ -63,6 +72,32 @@ pub trait MessageSource {
     /// # Errors
     /// As [`Receiver::recv_deadline`].
     fn receive(&mut self, deadline: Option<Instant>) -> Result<Self::Message<'_>, RecvError>;
+
+    /// Whether the sender with that [id](MessageSink::sender_id) may still send; `None` if this transport
+    /// cannot know. Once it may not, it never will again.
+    fn is_attached(&self, sender: u64) -> Option<bool> {
+        let _ = sender;
+        None
+    }
+
+    /// Asked after [`RecvError::Empty`]: waits until it is worth trying again, or one of those senders is not
+    /// attached any more; until `deadline` if there is one. Returns at once with `false` if this transport
+    /// cannot wait for that.
+    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        let _ = (senders, deadline);
+        false
+    }
+
+    /// Asked after [`RecvError::Empty`]: whether all that was sent before this call is received. Not so
+    /// where a message may lie behind one that is still being written.
+    fn is_drained(&mut self) -> bool {
+        true
+    }
+
+    /// The most bytes of messages that can lie in the transport; `None` if it cannot know.
+    fn capacity(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A message that a [`MessageSource`] lends. Dropping it acknowledges it, where the transport knows
@@ -83,6 +118,14 @@ pub trait ReceivedMessage {
 impl MessageSink for Sender {
     fn max_message_len(&self) -> usize {
         usize::try_from(Self::max_message_len(self)).unwrap_or(usize::MAX)
+    }
+
+    fn sender_id(&self) -> u64 {
+        self.id()
+    }
+
+    fn is_shared_out(&self) -> bool {
+        Self::is_shared_out(self)
     }
 
     fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
@@ -110,6 +153,23 @@ impl MessageSource for Receiver {
             Some(deadline) => self.recv_in_place_deadline(deadline),
             None => self.recv_in_place(),
         }
+    }
+
+    fn is_attached(&self, sender: u64) -> Option<bool> {
+        Some(Self::is_attached(self, sender))
+    }
+
+    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        Self::wait_while_attached(self, senders, deadline);
+        true
+    }
+
+    fn is_drained(&mut self) -> bool {
+        Self::is_drained(self)
+    }
+
+    fn capacity(&self) -> Option<u64> {
+        Some(Self::capacity(self))
     }
 }
 

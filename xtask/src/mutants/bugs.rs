@@ -275,4 +275,13 @@ pub(super) const BUGS: &[(&str, Check)] = &[
     ("TakenNotRepaired", Matrix("mpmc/futex/Shm/receive/one")),
     ("EpochNotChecked", Matrix("mpsc/futex/Shm/receive/one")),
     ("NotMarkedConsistent", Matrix("mpmc/pthread/Shm/send/empty")),
+    (
+        "CellCommitBeforePayload",
+        Matrix("mpmc/futex/Shm/send/empty"),
+    ),
+    ("FreeingNotRepaired", Matrix("mpmc/futex/Shm/receive/long")),
+    (
+        "NodeLinkedLate",
+        Matrix("spsc/futex/Shm/attach-sender/empty"),
+    ),
 ];

@@ -4,10 +4,12 @@ mod bare;
 #[cfg(boost)]
 mod boost;
 mod cells;
+mod chunks;
 mod iceoryx;
 mod kernel;
 mod many;
 mod mapping;
+mod queues;
 mod raw;
 mod ringfire;
 mod ringway;
@@ -19,6 +21,7 @@ use ::ringway::Wait;
 
 use crate::args::{Variant, Work};
 use crate::track::{Lane, OneWay, RoundTrip, Track};
+use chunks::{Chunks, Parts};
 use mapping::{HandOver, InPlace, Mapped};
 use raw::{Copies, MEMCPY, MOVSB, Packed, STREAM, Sleeping, Slots};
 use ringfire::Ringfire;
@@ -75,6 +78,10 @@ impl<'a> Roster<'a> {
                 256 => self.one_way::<32>(),
                 _ => return None,
             },
+            Work::Chunk => match size {
+                0x10_0000.. if size.is_multiple_of(1 << 20) => self.chunk(size),
+                _ => return None,
+            },
             Work::RoundTrip => match size {
                 8 => self.round_trip::<1>(),
                 64 => self.round_trip::<8>(),
@@ -83,6 +90,11 @@ impl<'a> Roster<'a> {
             },
             Work::Sleep => match size {
                 64 => self.sleep::<8>(),
+                _ => return None,
+            },
+            Work::Mq | Work::MqRoundTrip => match size {
+                64 => self.queues::<8>(),
+                1024 => self.queues::<128>(),
                 _ => return None,
             },
             Work::Copy => match size {
@@ -271,6 +283,20 @@ impl<'a> Roster<'a> {
         ]
     }
 
+    fn chunk(&mut self, size: u64) -> Vec<Contestant> {
+        let parts = OneWay(Parts::new(self.name(), size));
+        let mut list = vec![limit("ringway 1 MiB messages", None, parts)];
+        for &ring in self.rings {
+            list.push(Contestant {
+                name: "ringway chunks",
+                ring: Some(ring),
+                is_limit: false,
+                track: one_way(Chunks::new(self.name(), ring, size)),
+            });
+        }
+        list
+    }
+
     fn ringway<const W: usize, const BATCHED: bool, const DRAINED: bool>(
         &mut self,
         ring: u64,
@@ -309,9 +335,10 @@ fn round_trip<L: Lane + 'static>(mut lane: impl FnMut() -> L) -> Box<dyn Track> 
 }
 
 /// Removes what a measurement has left, in whatever way it ended: names that begin with `prefix`, and
-/// the semaphores of the leading process.
+/// the semaphores and message queues of the leading process.
 pub fn clean_up(leader: u32, prefix: &str) {
     bare::SystemVSemaphore::remove_all(leader);
+    queues::remove_all(leader, prefix);
     let entries = std::fs::read_dir("/dev/shm");
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -15,13 +15,14 @@ use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use ringway::{Address, Builder, Ring, Sync};
+use ringway::{Address, Builder, Channel, Sync};
 
 use self::raw::Shape;
 use self::worker::Ends;
 use crate::attach;
 use crate::cleanup::Cleanup;
 use crate::cli::BenchArgs;
+use crate::demo::reply_address;
 use crate::failure::Failure;
 use crate::transport::{call, receive_all};
 use crate::{cores, latency};
@@ -71,23 +72,25 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
         bar.set_style(style);
     }
     let cleanup = Cleanup::new()?;
+    let there = cleanup.choose(address(args))?;
     let mut results = Vec::new();
     for size in &args.size {
         bar.set_message(format!("{size} B"));
-        results.push(measure(args, *size, cores, &bar, &cleanup)?);
+        results.push(measure(args, &there, *size, cores, &bar, &cleanup)?);
     }
     bar.finish_and_clear();
-    report::show(args, cores, &results)
+    report::show(args, &there, cores, &results)
 }
 
 fn measure(
     args: &BenchArgs,
+    there: &Address,
     size: usize,
     cores: Option<[usize; 2]>,
     bar: &ProgressBar,
     cleanup: &Cleanup,
 ) -> Result<Measured, Failure> {
-    let mut pair = Pair::start(args, size, cores, cleanup)?;
+    let mut pair = Pair::start(args, there, size, cores, cleanup)?;
     let mut one_way = OneWay::default();
     let mut round_trip = RoundTrip {
         ring: latency::histogram(),
@@ -137,14 +140,15 @@ fn measure(
     })
 }
 
-/// Where a ring is made: without a name, so that nothing can stay behind, unless what it synchronises by
-/// has one.
-fn address(sync: Sync, name: &str) -> Address {
-    match sync {
-        Sync::SysvSem | Sync::Mqueue => {
-            Address::Shm(format!("ringway-bench-{}-{name}", std::process::id()))
+/// Where a ring or a queue is made: without a name, so that nothing can stay behind, unless what it synchronises
+/// by has one.
+fn address(args: &BenchArgs) -> Address {
+    match (&args.address, args.kind.sync()) {
+        (Some(address), _) => address.clone(),
+        (None, Sync::SysvSem | Sync::Mqueue) => {
+            Address::Shm(format!("ringway-bench-{}", std::process::id()))
         }
-        _ => Address::Memfd,
+        (None, _) => Address::Memfd,
     }
 }
 
@@ -153,28 +157,29 @@ struct Pair {
     child: Child,
     socket: UnixStream,
     ends: Ends,
-    rings: [Ring; 2],
+    channels: [Channel; 2],
     message: Vec<u8>,
 }
 
 impl Pair {
     fn start(
         args: &BenchArgs,
+        there: &Address,
         size: usize,
         cores: Option<[usize; 2]>,
         cleanup: &Cleanup,
     ) -> Result<Self, Failure> {
-        let ring = |name: &str| {
-            let builder = Builder::at(address(args.kind.sync(), name)).capacity(args.capacity);
+        let create = |address| {
+            let builder = Builder::at(address).capacity(args.capacity);
             cleanup.create(args.kind.apply(builder))
         };
-        let rings = [ring("there")?, ring("back")?];
-        let [there, back] = &rings;
+        let channels = [create(there.clone())?, create(reply_address(there))?];
+        let [there, back] = &channels;
         let max = there.max_message_len();
         if size as u64 > max {
             return Err(Failure::error(format_args!(
-                "a ring of {} bytes carries messages of up to {max}: choose a larger --capacity",
-                there.capacity()
+                "{} carries messages of up to {max} bytes: choose a larger --capacity, or a shorter --size",
+                there.address()
             )));
         }
         let raw = memfd_create("ringway-bench", MFdFlags::MFD_CLOEXEC).map_err(Failure::error)?;
@@ -200,7 +205,7 @@ impl Pair {
         if let Some([_, second]) = cores {
             command.args(["--core", &second.to_string()]);
         }
-        command.args(rings.iter().map(|ring| ring.address().to_string()));
+        command.args(channels.iter().map(|channel| channel.address().to_string()));
         let child = command
             .stdin(OwnedFd::from(theirs))
             .stdout(raw)
@@ -208,7 +213,7 @@ impl Pair {
             .map_err(|error| Failure::error(format_args!("cannot start a worker: {error}")))?;
         // What `command` holds of the other end would keep the socket open after a death.
         drop(command);
-        attach::hand_over_all(&rings, &socket)?;
+        attach::hand_over_all(&channels, &socket)?;
         // Its answer: all is open.
         socket
             .read_exact(&mut [0])
@@ -217,7 +222,7 @@ impl Pair {
             child,
             socket,
             ends,
-            rings,
+            channels,
             message: vec![0; size],
         })
     }
@@ -271,14 +276,14 @@ impl Pair {
         let Self {
             mut child,
             socket,
-            rings,
+            channels,
             ..
         } = self;
         // The end of the orders is the end of the other process.
         drop(socket);
         let status = child.wait().map_err(Failure::error)?;
-        for ring in &rings {
-            cleanup.remove(ring.address());
+        for channel in &channels {
+            cleanup.remove(channel.address());
         }
         if status.success() {
             Ok(())

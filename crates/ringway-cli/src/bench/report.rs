@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use ringway::Address;
 use serde::Serialize;
 
 use super::Measured;
@@ -14,7 +15,7 @@ use crate::units::human_size;
 #[derive(Serialize)]
 struct BenchJson {
     kind: &'static str,
-    sync: &'static str,
+    sync: Option<&'static str>,
     wait_strategy: &'static str,
     rounds: u32,
     cores: Option<[usize; 2]>,
@@ -86,12 +87,14 @@ fn quantile(values: &[f64], quantile: f64) -> f64 {
 /// Shows the results.
 pub(super) fn show(
     args: &BenchArgs,
+    address: &Address,
     cores: Option<[usize; 2]>,
     results: &[Measured],
 ) -> Result<(), Failure> {
+    let (kind, sync) = args.kind.names(address);
     let bench = BenchJson {
-        kind: args.kind.kind().name(),
-        sync: args.kind.sync().name(),
+        kind,
+        sync,
         wait_strategy: args.wait_strategy.name(),
         rounds: args.rounds,
         cores,
@@ -135,13 +138,15 @@ fn describe(text: &mut String, bench: &BenchJson) -> std::fmt::Result {
         "Two processes {place}, waiting by {}; {} rounds in turn, every message checked.",
         bench.wait_strategy, bench.rounds
     )?;
-    writeln!(
-        text,
-        "The rings are {} with {}, of {}.",
-        bench.kind,
-        bench.sync,
-        human_size(bench.capacity_bytes)
-    )?;
+    match bench.sync {
+        Some(sync) => writeln!(
+            text,
+            "The rings are {} with {sync}, of {}.",
+            bench.kind,
+            human_size(bench.capacity_bytes)
+        ),
+        None => writeln!(text, "The rings are message queues."),
+    }?;
     writeln!(
         text,
         "Ratios are of neighbouring bursts: median (10 % - 90 % of the rounds).\n"

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use memmap2::MmapRaw;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use ringway::{Address, Receiver, Ring, Sender, Wait};
+use ringway::{Address, Channel, ChannelReceiver, ChannelSender, Wait};
 
 use super::raw::{End, Shape};
 use crate::attach;
@@ -58,26 +58,26 @@ pub(crate) struct BenchWorkerArgs {
     pub(crate) wait_strategy: Strategy,
     #[arg(long)]
     pub(crate) core: Option<usize>,
-    /// The rings, there and back.
-    pub(crate) rings: Vec<Address>,
+    /// The rings or queues, there and back.
+    pub(crate) channels: Vec<Address>,
 }
 
 /// The ends of one process: what it sends by and what it receives by.
 pub(crate) struct Ends {
-    pub(crate) ring: (Sender, Receiver),
+    pub(crate) ring: (ChannelSender, ChannelReceiver),
     pub(crate) raw: (End, End),
 }
 
 impl Ends {
     /// `there` leads from the process that gives the orders to the other; `is_first` is that process.
     pub(crate) fn new(
-        rings: [&Ring; 2],
+        channels: [&Channel; 2],
         raw: &File,
         size: usize,
         strategy: Strategy,
         is_first: bool,
     ) -> Result<Self, Failure> {
-        let [there, back] = rings;
+        let [there, back] = channels;
         let (out, into) = if is_first {
             (there, back)
         } else {
@@ -114,9 +114,9 @@ pub(crate) fn run(args: &BenchWorkerArgs) -> Result<(), Failure> {
     let own = |fd: io::Result<_>| fd.map_err(Failure::error);
     let mut socket = UnixStream::from(own(io::stdin().as_fd().try_clone_to_owned())?);
     let raw = File::from(own(io::stdout().as_fd().try_clone_to_owned())?);
-    let rings = attach::open_all(&args.rings, &socket)?;
-    let [there, back] = rings.as_slice() else {
-        return Err(Failure::error("there are two rings"));
+    let channels = attach::open_all(&args.channels, &socket)?;
+    let [there, back] = channels.as_slice() else {
+        return Err(Failure::error("there are two addresses"));
     };
     let mut ends = Ends::new([there, back], &raw, args.size, args.wait_strategy, false)?;
     socket.write_all(b"\n").map_err(Failure::error)?;

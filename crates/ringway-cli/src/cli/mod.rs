@@ -28,6 +28,9 @@ Addresses:
   file:PATH         a memory-mapped file; outlives every process and a reboot
   sysv:0xKEY        a System V segment; also sysv:PATH#ID (ftok), sysv:id=SHMID
   memfd:            anonymous memory (for demo only: it has no name to find it by)
+  mq:/NAME          a POSIX message queue: short messages, many senders, one receiver
+  sysvmq:0xKEY      a System V message queue; also sysvmq:PATH#ID (ftok)
+  auto:NAME         shm:NAME where shared memory can be had, else mq:/NAME
 
 Exit status:
   0  done
@@ -71,7 +74,7 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 #[command(after_help = DEMO_HELP)]
 pub(crate) struct DemoArgs {
-    /// Where to make the ring [default: shm:ringway-demo-PID]
+    /// Where to make the ring, or which queue to use [default: shm:ringway-demo-PID]
     #[arg(long, value_parser = address)]
     pub(crate) address: Option<Address>,
 
@@ -116,13 +119,13 @@ Examples:
   ringway demo --address memfd: --size 1K
   ringway demo --json | jq '.transports[] | {name, p99: .round_trip_ns.p99}'";
 
-/// Make a ring, and leave it for others
+/// Make a ring or a queue, and leave it for others
 ///
-/// Writes the new ring's address to standard output: that of sysv:private is known only then.
+/// Writes its address to standard output: that of sysv:private is known only then, and which auto: is.
 #[derive(Args, Debug)]
 #[command(after_help = CREATE_HELP)]
 pub(crate) struct CreateArgs {
-    /// Where to make the ring: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID or sysv:private
+    /// Where: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID, sysv:private, mq:/NAME, sysvmq:0xKEY, auto:NAME
     #[arg(value_parser = address)]
     pub(crate) address: Address,
 
@@ -144,15 +147,15 @@ Examples:
 #[derive(Args, Debug)]
 #[command(mut_args(only_with_create))]
 pub(crate) struct RingArgs {
-    /// Where the ring is: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID or sysv:id=SHMID
+    /// Where: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID, sysv:id=SHMID, mq:/NAME, sysvmq:0xKEY, auto:NAME
     #[arg(value_parser = address)]
     pub(crate) address: Address,
 
-    /// Make the ring if nothing is there
+    /// Make the ring or the queue if nothing is there
     #[arg(long)]
     pub(crate) create: bool,
 
-    /// Wait so long for the ring to appear
+    /// Wait so long for it to appear
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) wait: Option<Duration>,
 
@@ -162,6 +165,11 @@ pub(crate) struct RingArgs {
 
     #[command(flatten)]
     framing: FramingArgs,
+
+    /// With --whole: refuse a message of more bytes
+    #[arg(long, value_name = "SIZE", value_parser = units::size, requires = "whole",
+          help_heading = A_MESSAGE_IS)]
+    pub(crate) max_message: Option<u64>,
 
     #[command(flatten)]
     pub(crate) make: MakeArgs,
@@ -190,7 +198,7 @@ struct FramingArgs {
     #[arg(long, help_heading = A_MESSAGE_IS)]
     frames: bool,
 
-    /// All
+    /// All, of whatever size: sent in pieces, written out as they come
     #[arg(long, help_heading = A_MESSAGE_IS)]
     whole: bool,
 }
@@ -215,7 +223,7 @@ impl FramingArgs {
 /// full. At the end of the input it closes the ring and leaves at once: the receiver drains it and ends
 /// too. If anything else ends it, the ring stays open.
 ///
-/// With many senders (--kind mpsc, mpmc) each closes for itself: the receivers end after the last one.
+/// With many senders (--kind mpsc, mpmc, and queues) each closes for itself: the receivers end after the last one.
 /// With many receivers (spmc, mpmc) it goes on as long as one of them is alive.
 #[derive(Args, Debug)]
 #[command(after_help = SEND_HELP)]
@@ -243,7 +251,8 @@ Exit status:
 Examples:
   journalctl -f | ringway send shm:log --create
   ringway send file:/var/lib/jobs.ring --create --capacity 64M jobs.txt
-  tar c src | ringway send shm:tar --raw --wait 10s";
+  tar c src | ringway send shm:tar --raw --wait 10s
+  ringway send mq:/image --create --whole disk.img";
 
 /// Receive messages and write them to standard output
 ///
@@ -287,13 +296,14 @@ Exit status:
 Examples:
   ringway recv shm:log --wait 10s | grep -i error
   ringway recv shm:tar --raw --create --unlink | tar x
+  ringway recv mq:/image --wait 10s --whole --max-message 10G > disk.img
   ringway recv file:/var/lib/jobs.ring --count 1 --timeout 5s
   ringway recv shm:jobs --kind mpmc --create --producers 4 > share-of-this-receiver";
 
-/// List the rings of this machine
+/// List the rings and queues of this machine
 ///
-/// Shows the rings in POSIX and System V shared memory that this user may read, and those in the given
-/// files and directories.
+/// Shows the rings in POSIX and System V shared memory that this user may read, those in the given
+/// files and directories, and the message queues that carry ringway's messages.
 #[derive(Args, Debug)]
 #[command(after_help = LS_HELP)]
 pub(crate) struct LsArgs {
@@ -317,7 +327,7 @@ Examples:
   ringway ls /var/lib/rings
   ringway ls --json | jq -r '.[] | select(.used_bytes > 0) | .address'";
 
-/// Show one ring: how full, how many messages, who is attached
+/// Show one ring or queue: how full, how many messages, who is attached
 #[derive(Args, Debug)]
 #[command(after_help = STAT_HELP)]
 pub(crate) struct StatArgs {
@@ -340,13 +350,13 @@ Examples:
   ringway stat shm:log
   ringway stat shm:log --json | jq '.sent - .received'";
 
-/// Remove rings
+/// Remove rings and queues
 ///
-/// Refuses while a live process is attached, and never removes anything that is no ring.
+/// Refuses while a live process is attached, and never removes anything that is not ringway's.
 #[derive(Args, Debug)]
 #[command(after_help = RM_HELP)]
 pub(crate) struct RmArgs {
-    /// Where the rings are
+    /// Where they are
     #[arg(value_name = "ADDRESS", value_parser = address, required = true)]
     pub(crate) addresses: Vec<Address>,
 
@@ -427,7 +437,7 @@ Examples:
   ringway doctor
   ringway doctor --json | jq '.[] | select(.verdict != \"ok\")'";
 
-/// Measure a ring against the raw limit of this machine
+/// Measure a ring or a queue against the raw limit of this machine
 ///
 /// Two processes, pinned to different cores, work over a ring and over a hand-laid slot ring that does
 /// nothing but the transport, in short bursts in turn. On a machine whose speed changes from moment to
@@ -441,7 +451,11 @@ pub(crate) struct BenchArgs {
           value_parser = message_size)]
     pub(crate) size: Vec<usize>,
 
-    /// How to wait: the raw limit for spin and adaptive spins, for park it is a bare futex
+    /// Where to make the ring, or which queue to use [default: memfd:]
+    #[arg(long, value_parser = address)]
+    pub(crate) address: Option<Address>,
+
+    /// How rings wait: the raw limit for spin and adaptive spins, for park it is a bare futex
     #[arg(long, value_name = "STRATEGY", value_enum, default_value = "spin")]
     pub(crate) wait_strategy: Strategy,
 
@@ -478,6 +492,7 @@ Examples:
   ringway bench
   ringway bench --size 64,4K --wait-strategy park
   ringway bench --kind mpmc --sync pthread
+  ringway bench --address mq:/bench --wait-strategy park
   ringway bench --json | jq '.sizes[] | [.size_bytes, .one_way.ratio.median]'";
 
 fn message_size(text: &str) -> Result<usize, String> {

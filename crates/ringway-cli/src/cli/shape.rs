@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args};
-use ringway::{Builder, Kind, Ring, Sync};
+use ringway::{Address, Builder, Carrier, Channel, Kind, Sync};
 
 use crate::failure::Failure;
 use crate::units;
@@ -75,6 +75,14 @@ impl KindArgs {
         self.sync.unwrap_or(Sync::Futex)
     }
 
+    /// The kind and the synchronisation of what there will be at `address`.
+    pub(crate) fn names(&self, address: &Address) -> (&'static str, Option<&'static str>) {
+        match address {
+            Address::Mq(_) | Address::Sysvmq(_) => ("queue", None),
+            _ => (self.kind().name(), Some(self.sync().name())),
+        }
+    }
+
     /// Shapes a new ring.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         let builder = builder.kind(self.kind()).sync(self.sync());
@@ -84,8 +92,12 @@ impl KindArgs {
         }
     }
 
-    /// Refuses a ring that is there and is not what was asked for.
-    pub(crate) fn refuse_other(&self, ring: &Ring) -> Result<(), Failure> {
+    /// Refuses what is there and is not what was asked for.
+    pub(crate) fn refuse_other(&self, channel: &Channel) -> Result<(), Failure> {
+        let ring = match channel.carrier() {
+            Carrier::Ring(ring) => ring,
+            _ => return self.refuse_queue(channel),
+        };
         let refuse = |option: &str, is: &str, asked: &str| {
             let address = ring.address();
             Failure::error(format_args!(
@@ -102,6 +114,19 @@ impl KindArgs {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A queue has many senders and one receiver, who use the kernel's locks.
+    fn refuse_queue(&self, channel: &Channel) -> Result<(), Failure> {
+        let problem = match (self.kind, self.sync) {
+            (Some(Kind::Spmc | Kind::Mpmc), _) => "one receiver at a time: leave out --kind",
+            (_, Some(_)) => "no --sync: leave it out",
+            _ => return Ok(()),
+        };
+        let address = channel.address();
+        Err(Failure::error(format_args!(
+            "{address} is a queue, which has {problem}, or use an address of shared memory"
+        )))
     }
 }
 

@@ -105,23 +105,23 @@ fn round(
     size: usize,
     cleanup: &Cleanup,
 ) -> Result<Vec<WorkerReport>, Failure> {
-    let rings = [cleanup.create(builder)?];
+    let channels = [cleanup.create(builder)?];
     let start_ns = worker::now_ns()? + LEAD_NS;
     let mut children = Vec::new();
     for _ in 0..receivers {
         let role = WorkerRole::OneOfConsumers;
         let mut command = workers::command(role, each, size, start_ns)?;
         command.args(["--producers", &senders.to_string()]);
-        children.push((role, workers::start_on_rings(&mut command, &rings)?));
+        children.push((role, workers::start_on(&mut command, &channels)?));
     }
     for index in 0..senders {
         let role = WorkerRole::OneOfProducers;
         let mut command = workers::command(role, each, size, start_ns)?;
         command.args(["--producer", &index.to_string()]);
-        children.push((role, workers::start_on_rings(&mut command, &rings)?));
+        children.push((role, workers::start_on(&mut command, &channels)?));
     }
     let reports = workers::reports(children);
-    cleanup.remove(rings[0].address());
+    cleanup.remove(channels[0].address());
     let mut reports = reports?;
     reports.truncate(receivers as usize);
     Ok(reports)

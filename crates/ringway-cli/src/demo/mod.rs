@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
-use ringway::{Address, Builder, Role, SysvKey};
+use ringway::{Address, Builder, QueueKey, Role, SysvKey};
 
 use self::worker::{WorkerReport, WorkerRole};
 use crate::cleanup::Cleanup;
@@ -64,6 +64,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     if senders > 1 || receivers > 1 {
         return crowd::run(args, address, senders, receivers);
     }
+    let cleanup = Cleanup::new()?;
+    let address = cleanup.choose(address)?;
     let per_round = args.messages.div_ceil(ROUNDS);
     let work = Work {
         address,
@@ -74,7 +76,6 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         round_trips: (per_round / 50).max(per_round.min(100)),
         cores: cores::pair(),
     };
-    let cleanup = Cleanup::new()?;
     let bar = progress(args, CONTESTANTS.len() as u64);
     let mut results = CONTESTANTS.map(|via| Results {
         via,
@@ -168,18 +169,18 @@ fn pair_up(
         first.args(["--core", &cores[0].to_string()]);
         second.args(["--core", &cores[1].to_string()]);
     }
-    // Held until the workers have ended: rings, their addresses, and what hands them over.
-    let mut rings = Vec::new();
+    // Held until the workers have ended: channels, their addresses, and what hands them over.
+    let mut channels = Vec::new();
     let children = match via {
         Via::Ring => {
             let create = |address| cleanup.create(work.kind.apply(Builder::at(address)));
-            rings.push(create(work.address.clone())?);
+            channels.push(create(work.address.clone())?);
             if matches!(roles[0], WorkerRole::Caller) {
-                rings.push(create(reply_address(&work.address))?);
+                channels.push(create(reply_address(&work.address))?);
             }
             [
-                workers::start_on_rings(&mut first, &rings)?,
-                workers::start_on_rings(&mut second, &rings)?,
+                workers::start_on(&mut first, &channels)?,
+                workers::start_on(&mut second, &channels)?,
             ]
         }
         Via::Pipe => {
@@ -203,8 +204,8 @@ fn pair_up(
         }
     };
     let reports = workers::reports(roles.into_iter().zip(children));
-    for ring in &rings {
-        cleanup.remove(ring.address());
+    for channel in &channels {
+        cleanup.remove(channel.address());
     }
     reports?
         .try_into()
@@ -212,7 +213,7 @@ fn pair_up(
 }
 
 /// Where the answers go.
-fn reply_address(address: &Address) -> Address {
+pub(crate) fn reply_address(address: &Address) -> Address {
     match address {
         Address::Shm(name) => Address::Shm(format!("{name}-reply")),
         Address::File(path) => {
@@ -221,6 +222,15 @@ fn reply_address(address: &Address) -> Address {
             Address::File(path.into())
         }
         Address::Sysv(_) => Address::Sysv(SysvKey::Private),
+        Address::Mq(name) => Address::Mq(format!("{name}-reply")),
+        Address::Auto(name) => Address::Auto(format!("{name}-reply")),
+        Address::Sysvmq(QueueKey::Key(key)) => {
+            Address::Sysvmq(QueueKey::Key(key.wrapping_add(1).max(1)))
+        }
+        Address::Sysvmq(QueueKey::Ftok { path, id }) => Address::Sysvmq(QueueKey::Ftok {
+            path: path.clone(),
+            id: id.wrapping_add(1).max(1),
+        }),
         other => other.clone(),
     }
 }

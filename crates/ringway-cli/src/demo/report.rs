@@ -15,7 +15,7 @@ use crate::units::human_size;
 struct DemoJson {
     address: String,
     kind: &'static str,
-    sync: &'static str,
+    sync: Option<&'static str>,
     messages: u64,
     round_trips: u64,
     size_bytes: usize,
@@ -56,10 +56,11 @@ impl OneWayJson {
 
 /// Shows the results.
 pub(super) fn show(work: &Work, results: &[Results], json: bool) -> Result<(), Failure> {
+    let (kind, sync) = work.kind.names(&work.address);
     let value = DemoJson {
         address: work.address.to_string(),
-        kind: work.kind.kind().name(),
-        sync: work.kind.sync().name(),
+        kind,
+        sync,
         messages: work.one_way * ROUNDS,
         round_trips: work.round_trips * ROUNDS,
         size_bytes: work.size,
@@ -85,14 +86,18 @@ pub(super) fn show(work: &Work, results: &[Results], json: bool) -> Result<(), F
 }
 
 fn describe(text: &mut String, demo: &DemoJson, results: &[Results]) -> std::fmt::Result {
+    let what = match demo.sync {
+        Some(sync) => format!("{} ring with {sync}", demo.kind),
+        None => demo.kind.to_owned(),
+    };
     let where_ = match demo.cores {
         Some([first, second]) => format!("on cores {first} and {second}"),
         None => "on one core".to_owned(),
     };
     writeln!(
         text,
-        "Two processes {where_}, messages of {} bytes, {ROUNDS} rounds in turn; {} ring with {} at {}.",
-        demo.size_bytes, demo.kind, demo.sync, demo.address
+        "Two processes {where_}, messages of {} bytes, {ROUNDS} rounds in turn; {} at {}.",
+        demo.size_bytes, what, demo.address
     )?;
     writeln!(
         text,

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
-use ringway::Address;
+use ringway::{Address, Carrier, Channel, Ring};
 use serde::{Deserialize, Serialize};
 
 use super::share::{self, Share};
@@ -42,8 +42,8 @@ pub(crate) struct WorkerArgs {
     /// Of one of several consumers: how many producers there are.
     #[arg(long, default_value_t = 1)]
     pub(crate) producers: u64,
-    /// The rings, there and back; none if standard input and output are the transport.
-    pub(crate) rings: Vec<Address>,
+    /// The rings or queues, there and back; none if standard input and output are the transport.
+    pub(crate) channels: Vec<Address>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<(), Failure> {
     if let Some(core) = args.core {
         cores::pin(core);
     }
-    let done = if args.rings.is_empty() {
+    let done = if args.channels.is_empty() {
         let (input, output) = (io::stdin(), io::stdout());
         let own = |fd: io::Result<_>| fd.map(File::from).map(Stream).map_err(Failure::error);
         let input = own(input.as_fd().try_clone_to_owned())?;
@@ -92,20 +92,30 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<(), Failure> {
     } else {
         let socket = io::stdin().as_fd().try_clone_to_owned();
         let socket = UnixStream::from(socket.map_err(Failure::error)?);
-        let rings = attach::open_all(&args.rings, &socket)?;
-        let there = rings
+        let channels = attach::open_all(&args.channels, &socket)?;
+        let there = channels
             .first()
-            .ok_or_else(|| Failure::error("no ring is given"))?;
-        let back = rings.last().unwrap_or(there);
+            .ok_or_else(|| Failure::error("no address is given"))?;
+        let back = channels.last().unwrap_or(there);
         let (outgoing, incoming) = match args.role {
-            WorkerRole::OneOfProducers => return report(&share::send(there, args)?),
-            WorkerRole::OneOfConsumers => return report(&share::receive(there, args)?),
+            WorkerRole::OneOfProducers => return report(&share::send(ring(there)?, args)?),
+            WorkerRole::OneOfConsumers => return report(&share::receive(ring(there)?, args)?),
             WorkerRole::Producer | WorkerRole::Caller => (there, back),
             WorkerRole::Consumer | WorkerRole::Answerer => (back, there),
         };
         work(args, || Ok(outgoing.sender()?), || Ok(incoming.receiver()?))?
     };
     report(&done)
+}
+
+/// Who is one of several needs what only rings have.
+fn ring(channel: &Channel) -> Result<&Ring, Failure> {
+    match channel.carrier() {
+        Carrier::Ring(ring) => Ok(ring),
+        _ => Err(Failure::error(
+            "a queue shows two processes only: leave out --kind, --senders and --receivers",
+        )),
+    }
 }
 
 fn report(done: &WorkerReport) -> Result<(), Failure> {

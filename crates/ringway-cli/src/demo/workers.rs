@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use clap::ValueEnum;
-use ringway::Ring;
+use ringway::Channel;
 
 use super::worker::{WorkerReport, WorkerRole};
 use crate::attach;
@@ -54,16 +54,16 @@ pub(super) fn start(
         .map_err(cannot_start)
 }
 
-/// Starts a worker that opens `rings`; those without a name are handed over.
-pub(super) fn start_on_rings(command: &mut Command, rings: &[Ring]) -> Result<Child, Failure> {
+/// Starts a worker that opens `channels`; those without a name are handed over.
+pub(super) fn start_on(command: &mut Command, channels: &[Channel]) -> Result<Child, Failure> {
     let (ours, theirs) = UnixStream::pair().map_err(Failure::error)?;
-    command.args(rings.iter().map(|ring| ring.address().to_string()));
+    command.args(channels.iter().map(|channel| channel.address().to_string()));
     let child = command
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())
         .spawn()
         .map_err(cannot_start)?;
-    attach::hand_over_all(rings, &ours)?;
+    attach::hand_over_all(channels, &ours)?;
     Ok(child)
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use ringway::Channel;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -28,7 +29,10 @@ pub const SYNCS: [&str; 5] = ["futex", "pthread", "posix-sem", "sysv-sem", "mque
 /// The kinds of rings: who takes part.
 pub const KINDS: [&str; 4] = ["spsc", "mpsc", "spmc", "mpmc"];
 
-/// The schemes that a command line can name.
+/// The schemes of message queues.
+pub const QUEUES: [&str; 2] = ["mq", "sysvmq"];
+
+/// The schemes of rings that a command line can name.
 pub const SCHEMES: [&str; 3] = ["shm", "file", "sysv"];
 
 impl Place {
@@ -45,6 +49,9 @@ impl Place {
                 directory = Some(made);
                 format!("file:{}", path.display())
             }
+            "mq" => format!("mq:/ringway-cli-test-{pid}-{count}"),
+            "sysvmq" => format!("sysvmq:{:#010x}", pid << 8 | count),
+            "auto" => format!("auto:ringway-cli-test-{pid}-{count}"),
             other => panic!("{other} has no name"),
         };
         Self { address, directory }
@@ -68,7 +75,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = ringway::remove(&self.address.parse().unwrap(), true);
+        let _ = Channel::remove(&self.address.parse().unwrap(), true);
     }
 }
 
@@ -86,7 +93,12 @@ impl Running {
 
     /// Starts `ringway` with all of `input` on its standard input.
     pub fn feed<'a>(args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Self {
-        let mut running = Self::spawn(command(args).stdin(Stdio::piped()));
+        Self::feed_command(command(args), input)
+    }
+
+    /// Starts `command` with all of `input` on its standard input.
+    pub fn feed_command(mut command: Command, input: &[u8]) -> Self {
+        let mut running = Self::spawn(command.stdin(Stdio::piped()));
         let mut stdin = running.child().stdin.take().unwrap();
         let input = input.to_vec();
         // Fails if the process does not read it all, which is for the test to judge.

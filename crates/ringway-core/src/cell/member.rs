@@ -339,8 +339,13 @@ impl<R: Region> Member<R> {
             deadline,
             ends_with_peer: true,
         };
-        self.deadline = deadline;
-        terms.wait(self, Self::is_unblocked)
+        self.block_or(terms, || false)
+    }
+
+    /// The same, or until `over`.
+    pub(crate) fn block_or(&mut self, terms: Terms, over: impl Fn() -> bool) -> Waited {
+        self.deadline = terms.deadline;
+        terms.wait(self, |member, look| member.is_unblocked(look) || over())
     }
 
     /// Whether what blocked this participant is not there any more.

@@ -24,6 +24,8 @@ mod semaphores;
 #[cfg(test)]
 mod tests;
 
+pub use queues::names as message_queues;
+
 use std::path::PathBuf;
 
 use crate::address::Address;

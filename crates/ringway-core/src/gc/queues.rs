@@ -123,7 +123,10 @@ fn by_ring() -> Result<BTreeMap<[u8; 16], Vec<u32>>, Errno> {
 }
 
 /// The names of all message queues of this namespace, or why they are not known.
-pub(super) fn names() -> Result<Vec<String>, Errno> {
+///
+/// # Errors
+/// ENOENT when there is no way to list them.
+pub fn names() -> Result<Vec<String>, Errno> {
     const CUSTOM: &str = "/dev/mqueue";
     const MQUEUE_MAGIC: FsType = FsType(0x1980_0202);
     let root = fsopen::root_of(c"mqueue");

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | 8 | magic, published last with release |
 //! | 8 | 4 | layout version |
-//! | 12 | 4 | fence mode: 1 asymmetric, 2 symmetric |
+//! | 12 | 4 | fence mode: 1 asymmetric, 2 symmetric without `membarrier`, 4 symmetric with it |
 //! | 16 | 8 | ABI fingerprint |
 //! | 24 | 4 | ring kind |
 //! | 28 | 4 | sync kind |
@@ -65,6 +65,9 @@ pub(crate) enum FenceMode {
     Asymmetric,
     /// Both sides, where the creator's kernel has no `membarrier`.
     Symmetric,
+    /// Both sides, because publishing takes locked instructions or system calls all the same, and sleeping is
+    /// the cheaper for it. Deaths are settled with `membarrier`.
+    SymmetricSettled,
 }
 
 impl FenceMode {
@@ -72,6 +75,7 @@ impl FenceMode {
         match self {
             Self::Asymmetric => 1,
             Self::Symmetric => 2,
+            Self::SymmetricSettled => 4,
         }
     }
 
@@ -79,8 +83,23 @@ impl FenceMode {
         match code {
             1 => Some(Self::Asymmetric),
             2 => Some(Self::Symmetric),
+            4 => Some(Self::SymmetricSettled),
             _ => None,
         }
+    }
+
+    /// The mode of a ring that is made where there is `membarrier` or not.
+    pub(crate) fn of(sync: Sync, membarrier: bool) -> Self {
+        match (membarrier, sync) {
+            (false, _) => Self::Symmetric,
+            (true, Sync::Futex) => Self::Asymmetric,
+            (true, _) => Self::SymmetricSettled,
+        }
+    }
+
+    /// Whether every participant must be one that others' `membarrier` reaches.
+    pub(crate) fn needs_membarrier(self) -> bool {
+        self != Self::Symmetric
     }
 }
 
@@ -344,7 +363,7 @@ mod tests {
                 let decoded = Header::decode(&bytes, total);
                 match bit / 8 {
                     0..12 | 16..32 | 56..112 | 152..200 => assert!(decoded.is_err(), "bit {bit}"),
-                    // 1 and 2 are both fence modes, but they differ in two bits.
+                    // Any two fence modes differ in two bits.
                     12..16 => assert!(decoded.is_err(), "bit {bit}"),
                     _ => assert!(decoded.is_ok(), "bit {bit}"),
                 }

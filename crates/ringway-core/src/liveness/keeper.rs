@@ -19,6 +19,7 @@ use std::sync::mpsc;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
+use crate::planted::{self, Bug};
 use crate::segment::map::{FRONT, Map};
 use crate::sys::robust_list::{self, RobustList};
 use crate::sys::{futex, membarrier, mmap, page_size};
@@ -355,12 +356,20 @@ fn take_here(
     // SAFETY: the node lies in the private front of `map`, at the list's distance from its word;
     // whoever holds the word keeps the map until it has had the node unlinked (`Claim::drop`). This
     // is the list's thread.
-    unsafe { list.link(node.as_ptr()) };
+    let link = || unsafe { list.link(node.as_ptr()) };
+    if !planted::is(Bug::NodeLinkedLate) {
+        link();
+    }
     let mine = (tid & futex::TID_MASK) | futex::WAITERS;
     // Acquire pairs with the Release in `Claim::leave`: what the last holder did is seen; the kernel's
     // mark of a death is a full barrier. Release: a peer that sees this holder sees what came before.
     match word.compare_exchange(expected, mine, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            if planted::is(Bug::NodeLinkedLate) {
+                link();
+            }
+            Ok(())
+        }
         Err(found) => {
             unlink(list, node);
             Err(Refusal::Changed(found))

@@ -10,6 +10,7 @@ use super::watcher::{self, Alarm};
 use super::{Liveness, settle};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
+use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::participant::{
     ASLEEP, ATTACHED_NS, AWAKE, CLOSED, EPOCH, FILLED_FOR, LIVENESS, PID, PID_NAMESPACE, ROLE,
     Role, slot_offset,
@@ -115,10 +116,52 @@ impl Participant {
         Err(taken(map, slots, role, address))
     }
 
+    /// A number that no other attachment to the ring ever has.
+    pub(crate) fn id(&self) -> u64 {
+        id(self.slot, self.epoch)
+    }
+
     /// Has the others watched: `alarm` is told of their deaths. Only one that attached to watch.
     pub(crate) fn watch(&self, map: &Arc<Map>, participants: u32, alarm: Alarm) {
         self.hand.watch(watcher::watch(map, participants, alarm));
     }
+}
+
+const _: () = assert!(MAX_PARTICIPANTS <= 1 << SLOT_BITS);
+/// Bits of an attachment's id that say the slot; the others are the epoch's.
+const SLOT_BITS: u32 = 8;
+
+fn id(slot: u32, epoch: u64) -> u64 {
+    epoch << SLOT_BITS | u64::from(slot)
+}
+
+/// Whether the attachment `id`, in one of the slots, still lives. If not, nothing of it can come any more.
+pub(crate) fn is_attached(map: &Map, slots: Range<u32>, id_asked: u64) -> bool {
+    let slot = (id_asked & ((1 << SLOT_BITS) - 1)) as u32;
+    if map.is_forked() || !slots.contains(&slot) {
+        return false;
+    }
+    let load32 = |offset| {
+        map.word32(slot_offset(slot) + offset)
+            .map_or(0, |word| word.load(Ordering::Acquire))
+    };
+    // Acquire pairs with the release of a leaving holder: what it committed is seen.
+    let liveness = load32(LIVENESS);
+    match Liveness::of(liveness) {
+        Liveness::Absent => return false,
+        Liveness::Alive => {
+            let epoch = map
+                .word64(slot_offset(slot) + EPOCH)
+                .map_or(0, |epoch| epoch.load(Ordering::Acquire));
+            // A successor takes the word before it fills the slot.
+            if load32(FILLED_FOR) == liveness && id(slot, epoch) == id_asked {
+                return true;
+            }
+        }
+        Liveness::Dead => {}
+    }
+    settle();
+    false
 }
 
 fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {

@@ -24,6 +24,7 @@ pub(crate) struct Memory {
     /// Capacity - 1.
     mask: u64,
     asymmetric: bool,
+    settles: bool,
     /// Reads [`ALIVE`], but in a child of `fork`.
     alive: NonNull<u64>,
     /// Where the slabs are, if there are some.
@@ -84,6 +85,7 @@ impl Memory {
             data,
             mask: geometry.capacity() - 1,
             asymmetric: fence == FenceMode::Asymmetric,
+            settles: fence.needs_membarrier(),
             alive,
             pool,
             _owner: owner,
@@ -339,7 +341,7 @@ impl Region for Memory {
 
     #[inline]
     fn settles(&self) -> bool {
-        self.asymmetric
+        self.settles
     }
 
     #[inline]

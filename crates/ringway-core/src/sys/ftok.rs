@@ -6,7 +6,7 @@ use nix::NixPath;
 use nix::errno::Errno;
 
 /// The key of `path` and `id`. Files whose inode numbers agree in the low 16 bits collide.
-pub(crate) fn key(path: &Path, id: u8) -> Result<u32, Errno> {
+pub fn key(path: &Path, id: u8) -> Result<u32, Errno> {
     path.with_nix_path(|path| {
         Errno::clear();
         // SAFETY: `path` is a C string; ftok looks at the file and writes nothing.

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 /// Sixteen random bytes, which nobody can foretell and no other segment has.
-pub(crate) fn nonce() -> Result<[u8; 16], Errno> {
+pub fn nonce() -> Result<[u8; 16], Errno> {
     let mut bytes = [0_u8; 16];
     loop {
         // SAFETY: the kernel writes at most `bytes.len()` bytes into `bytes`.

@@ -2,17 +2,19 @@
 
 pub(crate) mod flock;
 pub(crate) mod fsopen;
-pub(crate) mod ftok;
+pub mod ftok;
 pub(crate) mod futex;
-pub(crate) mod getrandom;
+pub mod getrandom;
 pub(crate) mod lease;
 pub(crate) mod membarrier;
 pub(crate) mod mmap;
-pub(crate) mod mq_overview;
+pub mod mq_overview;
+pub mod msgget;
+pub mod pthread_atfork;
 pub(crate) mod pthread_mutex;
 pub(crate) mod robust_list;
 pub(crate) mod sem_overview;
-pub(crate) mod semget;
+pub mod semget;
 pub(crate) mod shmget;
 pub(crate) mod unix;
 

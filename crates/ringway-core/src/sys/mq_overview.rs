@@ -17,6 +17,25 @@ pub(crate) fn open_or_create(name: &CStr, mode: u32) -> Result<OwnedFd, Errno> {
     owned(unsafe { libc::mq_open(name.as_ptr(), flags, mode & 0o777, &raw mut attributes) })
 }
 
+/// Makes a queue for so many messages of up to so many bytes, unless the name is taken. Neither sending nor
+/// receiving waits.
+pub fn create(name: &CStr, mode: u32, messages: i64, len: i64) -> Result<OwnedFd, Errno> {
+    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    // SAFETY: mq_attr is plain integers, for which zero is a value.
+    let mut attributes: libc::mq_attr = unsafe { std::mem::zeroed() };
+    attributes.mq_maxmsg = messages as _;
+    attributes.mq_msgsize = len as _;
+    // SAFETY: a C string, the flags, and the two arguments that O_CREAT asks for.
+    owned(unsafe { libc::mq_open(name.as_ptr(), flags, mode, &raw mut attributes) })
+}
+
+/// Opens a queue to send and to receive, neither of which waits.
+pub fn open(name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    // SAFETY: a C string and flags that ask for no more arguments.
+    owned(unsafe { libc::mq_open(name.as_ptr(), flags) })
+}
+
 /// Opens a queue to send to it, which never waits.
 pub(crate) fn open_to_send(name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_CLOEXEC;
@@ -39,6 +58,48 @@ pub(crate) fn capacity(queue: BorrowedFd<'_>) -> Result<(i64, i64), Errno> {
     Ok((attributes.mq_maxmsg, attributes.mq_msgsize))
 }
 
+/// What a queue is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Most messages.
+    pub max_messages: i64,
+    /// Bytes of the longest message.
+    pub max_len: i64,
+    /// Messages in it now.
+    pub messages: i64,
+}
+
+/// mq_getattr(3). EBADF for what is no queue.
+pub fn attributes(queue: BorrowedFd<'_>) -> Result<Attributes, Errno> {
+    // SAFETY: mq_attr is plain integers, for which zero is a value.
+    let mut attributes: libc::mq_attr = unsafe { std::mem::zeroed() };
+    // SAFETY: `attributes` is an mq_attr that the kernel may fill.
+    Errno::result(unsafe { libc::mq_getattr(queue.as_raw_fd(), &mut attributes) })?;
+    Ok(Attributes {
+        max_messages: attributes.mq_maxmsg as _,
+        max_len: attributes.mq_msgsize as _,
+        messages: attributes.mq_curmsgs as _,
+    })
+}
+
+/// mq_send(3). EAGAIN when the queue is full.
+pub fn send_message(queue: BorrowedFd<'_>, message: &[u8], priority: u32) -> Result<(), Errno> {
+    let (from, len) = (message.as_ptr().cast(), message.len());
+    // SAFETY: `len` bytes to read, which outlive the call.
+    Errno::result(unsafe { libc::mq_send(queue.as_raw_fd(), from, len, priority) }).map(drop)
+}
+
+/// mq_receive(3): bytes and priority of a message. EAGAIN when there is none, EMSGSIZE if `buffer` is shorter
+/// than the longest message of the queue.
+pub fn receive_message(queue: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, u32), Errno> {
+    let mut priority = 0;
+    let (to, room) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: the kernel writes at most `room` bytes, and a number; both outlive the call.
+    let result = unsafe { libc::mq_receive(queue.as_raw_fd(), to, room, &raw mut priority) };
+    let len = usize::try_from(Errno::result(result)?).map_err(|_| Errno::EIO)?;
+    Ok((len, priority))
+}
+
 /// Sends one byte. EAGAIN when the queue is full.
 pub(crate) fn send(queue: BorrowedFd<'_>) -> Result<(), Errno> {
     let byte = 0_u8;
@@ -57,7 +118,7 @@ pub(crate) fn receive(queue: BorrowedFd<'_>) -> Result<(), Errno> {
 }
 
 /// Removes the name; the queue goes with its last descriptor.
-pub(crate) fn unlink(name: &CStr) -> Result<(), Errno> {
+pub fn unlink(name: &CStr) -> Result<(), Errno> {
     // SAFETY: a C string.
     Errno::result(unsafe { libc::mq_unlink(name.as_ptr()) }).map(drop)
 }

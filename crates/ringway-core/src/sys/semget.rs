@@ -21,6 +21,14 @@ pub(crate) fn create(count: u16, mode: u32) -> Result<i32, Errno> {
     Errno::result(unsafe { libc::semget(libc::IPC_PRIVATE, count.into(), flags) })
 }
 
+/// The set under a key; made, all zero, if there is none and `create` has mode bits for it. ENOENT when there is
+/// none, EINVAL when it has fewer semaphores.
+pub fn of_key(key: u32, count: u16, create: Option<u32>) -> Result<i32, Errno> {
+    let flags = create.map_or(0, |mode| libc::IPC_CREAT | (mode & 0o777) as libc::c_int);
+    // SAFETY: semget takes numbers only.
+    Errno::result(unsafe { libc::semget(key as libc::key_t, count.into(), flags) })
+}
+
 /// IPC_SET: whose set it is, and the nine permission bits.
 pub(crate) fn set_access(id: i32, uid: u32, gid: u32, mode: u32) -> Result<(), Errno> {
     // SAFETY: semid_ds is plain integers, for which zero is a value.
@@ -34,14 +42,23 @@ pub(crate) fn set_access(id: i32, uid: u32, gid: u32, mode: u32) -> Result<(), E
 }
 
 /// GETVAL.
-pub(crate) fn value(id: i32, index: u16) -> Result<u16, Errno> {
+pub fn value(id: i32, index: u16) -> Result<u16, Errno> {
     // SAFETY: GETVAL takes no argument.
     let value = Errno::result(unsafe { libc::semctl(id, index.into(), libc::GETVAL) })?;
     u16::try_from(value).map_err(|_| Errno::ERANGE)
 }
 
+/// GETALL: the values of all semaphores at one moment.
+pub fn values(id: i32) -> Result<Vec<u16>, Errno> {
+    let mut values = vec![0_u16; status(id)?.count.into()];
+    // SAFETY: as many numbers as the set has semaphores. The kernel gives its id to another set only after it has
+    // made thousands of others, not between two calls.
+    Errno::result(unsafe { libc::semctl(id, 0, libc::GETALL, values.as_mut_ptr()) })?;
+    Ok(values)
+}
+
 /// SETVAL: wakes whoever waits for the value.
-pub(crate) fn set_value(id: i32, index: u16, value: u16) -> Result<(), Errno> {
+pub fn set_value(id: i32, index: u16, value: u16) -> Result<(), Errno> {
     let value = libc::c_int::from(value);
     // SAFETY: SETVAL takes a number.
     Errno::result(unsafe { libc::semctl(id, index.into(), libc::SETVAL, value) }).map(drop)
@@ -49,19 +66,19 @@ pub(crate) fn set_value(id: i32, index: u16, value: u16) -> Result<(), Errno> {
 
 /// What the kernel tells about a set.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Status {
+pub struct Status {
     /// Semaphores.
-    pub(crate) count: u16,
+    pub count: u16,
     /// The nine permission bits.
-    pub(crate) mode: u32,
+    pub mode: u32,
     /// Effective user id of the creator.
-    pub(crate) creator_uid: libc::uid_t,
+    pub creator_uid: libc::uid_t,
     /// Effective user id of the owner.
-    pub(crate) owner_uid: libc::uid_t,
+    pub owner_uid: libc::uid_t,
 }
 
 /// IPC_STAT.
-pub(crate) fn status(id: i32) -> Result<Status, Errno> {
+pub fn status(id: i32) -> Result<Status, Errno> {
     // SAFETY: semid_ds is plain integers, for which zero is a value.
     let mut ds: libc::semid_ds = unsafe { std::mem::zeroed() };
     // SAFETY: `ds` is a semid_ds that the kernel may fill.
@@ -75,41 +92,48 @@ pub(crate) fn status(id: i32) -> Result<Status, Errno> {
 }
 
 /// IPC_RMID: whoever waits is woken with EIDRM.
-pub(crate) fn remove(id: i32) -> Result<(), Errno> {
+pub fn remove(id: i32) -> Result<(), Errno> {
     // SAFETY: IPC_RMID takes no argument.
     Errno::result(unsafe { libc::semctl(id, 0, libc::IPC_RMID) }).map(drop)
 }
 
 /// What becomes of an operation when the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AtExit {
+pub enum AtExit {
+    /// Nothing.
     Keep,
     /// The kernel takes it back, however the process ends (SEM_UNDO).
     Undo,
 }
 
 /// One of several operations that the kernel makes together or not at all.
-#[derive(Clone, Copy)]
-pub(crate) struct Operation(libc::sembuf);
+#[derive(Clone, Copy, Debug)]
+pub struct Operation(libc::sembuf);
 
 impl Operation {
     /// Waits until a semaphore is 0.
-    pub(crate) fn is_zero(index: u16) -> Self {
+    pub fn is_zero(index: u16) -> Self {
         Self::new(index, 0, AtExit::Keep)
     }
 
     /// Raises a semaphore by so much, at most 32767.
-    pub(crate) fn raise(index: u16, by: u16, at_exit: AtExit) -> Self {
+    pub fn raise(index: u16, by: u16, at_exit: AtExit) -> Self {
         Self::new(index, i16::try_from(by).unwrap_or(i16::MAX), at_exit)
     }
 
     /// Lowers a semaphore by one, once that can be.
-    pub(crate) fn lower(index: u16, at_exit: AtExit) -> Self {
+    pub fn lower(index: u16, at_exit: AtExit) -> Self {
         Self::new(index, -1, at_exit)
     }
 
+    /// Lowers a semaphore by so much, at most 32767, once that can be.
+    pub fn lower_by(index: u16, by: u16) -> Self {
+        let by = i16::try_from(by).unwrap_or(i16::MAX);
+        Self::new(index, -by, AtExit::Keep)
+    }
+
     /// Instead of waiting, fails with EAGAIN.
-    pub(crate) fn at_once(mut self) -> Self {
+    pub fn at_once(mut self) -> Self {
         self.0.sem_flg |= libc::IPC_NOWAIT as libc::c_short;
         self
     }
@@ -128,22 +152,13 @@ impl Operation {
 
 /// Makes all operations at once, waiting until that can be. EAGAIN when it could not for so long, EINTR by
 /// a signal, EIDRM when the set is removed meanwhile, EINVAL when it was before.
-pub(crate) fn operate(
-    id: i32,
-    operations: &[Operation],
-    timeout: Option<Duration>,
-) -> Result<(), Errno> {
+pub fn operate(id: i32, operations: &[Operation], timeout: Option<Duration>) -> Result<(), Errno> {
     let mut operations: Vec<libc::sembuf> = operations.iter().map(|one| one.0).collect();
     operate_on(id, &mut operations, timeout)
 }
 
 /// Lowers a semaphore by one, waiting until that can be. Fails as [`operate`].
-pub(crate) fn lower(
-    id: i32,
-    index: u16,
-    at_exit: AtExit,
-    timeout: Option<Duration>,
-) -> Result<(), Errno> {
+pub fn lower(id: i32, index: u16, at_exit: AtExit, timeout: Option<Duration>) -> Result<(), Errno> {
     operate_on(id, &mut [Operation::lower(index, at_exit).0], timeout)
 }
 

@@ -198,6 +198,12 @@ impl<R: Region> Consumer<R> {
         }
     }
 
+    /// Whether there is nothing at the cursor, and so nothing behind it: cells are claimed in order.
+    pub(crate) fn is_drained(&self) -> bool {
+        let seen = self.cells().look(self.member.cursor, self.member.head);
+        matches!(seen, Ok(Seen::Free))
+    }
+
     /// Whether there is a message now. An error if there will be none.
     pub(crate) fn is_ready(&mut self) -> Result<bool, RecvError> {
         match self.take(0) {

@@ -1,12 +1,17 @@
-//! `ringway ls` and `ringway stat`: rings as an observer sees them.
+//! `ringway ls` and `ringway stat`: rings and queues as an observer sees them.
+
+mod queues;
 
 use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use ringway::{Address, Error, ErrorKind, ParticipantStat, Role, SlabStat, Stat, WaitsFor};
+use ringway::{
+    Address, Channel, Error, ErrorKind, ParticipantStat, Role, SlabStat, Stat, WaitsFor, mq,
+};
 use serde::Serialize;
 
+use self::queues::QueueJson;
 use crate::cli::{LsArgs, StatArgs};
 use crate::failure::Failure;
 use crate::output;
@@ -118,9 +123,13 @@ impl From<&ParticipantStat> for ParticipantJson {
     }
 }
 
-/// Shows one ring.
+/// Shows one ring or queue.
 pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
-    let stat = ringway::stat(&args.address)?;
+    let address = Channel::find(&args.address)?;
+    if let Address::Mq(_) | Address::Sysvmq(_) = address {
+        return queues::show(mq::stat(&address), args.json);
+    }
+    let stat = ringway::stat(&address)?;
     if args.json {
         return output::print_json(&RingJson::from(&stat));
     }
@@ -211,7 +220,15 @@ fn participants(participants: &[ParticipantStat]) -> String {
     output::table(head, &[1, 3], rows)
 }
 
-/// Lists rings.
+/// A ring or a queue, as JSON shows it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ListedJson {
+    Ring(RingJson),
+    Queue(QueueJson),
+}
+
+/// Lists rings and queues.
 pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
     let mut failures = Vec::new();
     let mut stats = Vec::new();
@@ -229,10 +246,19 @@ pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
             Err(failure) => failures.push(failure),
         }
     }
+    let queues = queues::all(&mut failures);
     if args.json {
-        output::print_json(&stats.iter().map(RingJson::from).collect::<Vec<_>>())?;
+        let rings = stats.iter().map(|stat| ListedJson::Ring(stat.into()));
+        let queues = queues.iter().map(|stat| ListedJson::Queue(stat.into()));
+        output::print_json(&rings.chain(queues).collect::<Vec<_>>())?;
     } else {
-        output::print(&rings(&stats))?;
+        let (rings, queues) = (rings(&stats), queues::table(&queues));
+        let between = if rings.is_empty() || queues.is_empty() {
+            ""
+        } else {
+            "\n"
+        };
+        output::print(&format!("{rings}{between}{queues}"))?;
     }
     Failure::all(failures)
 }

@@ -1,0 +1,371 @@
+//! Frames: a fragment of a message, in one message of the transport.
+//!
+//! All numbers are little-endian. The payload follows the header.
+//!
+//! | offset | width | field |
+//! |---|---|---|
+//! | 0 | 3 | magic: `RWC` |
+//! | 3 | 1 | version, 1 |
+//! | 4 | 4 | flags: 1 first, 2 last, 4 abort |
+//! | 8 | 8 | sender: unique among all that ever send to this transport |
+//! | 16 | 8 | message: unique among the sender's, each one more than that before |
+//! | 24 | 8 | offset of the payload in the message; of an abort, bytes that were sent |
+//! | 32 | 8 | bytes of the whole message, 2^64 - 1 if the sender does not know |
+//! | 40 | 4 | bytes of the payload |
+//! | 44 | 4 | CRC-32C of the bytes 0 to 43 and the payload |
+//!
+//! The first fragment has offset 0, and no other has. Where the length is known, the last fragment is the
+//! one that ends there; where it is not, the flag alone says so. Only a last fragment may have no payload.
+//! An abort has that one flag, no payload, and an offset beyond 0.
+
+use std::fmt;
+
+use crc_fast::{CrcAlgorithm, Digest};
+
+/// Bytes of a header.
+pub const HEADER_LEN: usize = 48;
+
+const MAGIC: [u8; 3] = *b"RWC";
+const VERSION: u8 = 1;
+const FIRST: u32 = 1;
+const LAST: u32 = 2;
+const ABORT: u32 = 4;
+const UNKNOWN: u64 = u64::MAX;
+/// The CRC covers what is before it.
+const CRC: usize = 44;
+
+/// What a fragment is in its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A part of the message; the first if its offset is 0, the last if so said.
+    Part {
+        /// Whether it ends the message.
+        last: bool,
+    },
+    /// The sender gives the message up.
+    Abort,
+}
+
+/// A header, decoded: it does not contradict itself.
+///
+/// ```
+/// use ringway_chunk::{Header, Place};
+///
+/// let header = Header {
+///     sender: 7,
+///     message: 1,
+///     offset: 0,
+///     total: Some(5),
+///     len: 5,
+///     place: Place::Part { last: true },
+/// };
+/// let bytes = header.encode(b"hello");
+/// assert_eq!(Header::decode(&bytes, bytes.len() + 5), Ok(header));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Header {
+    /// Whose message it is.
+    pub sender: u64,
+    /// Which of the sender's messages.
+    pub message: u64,
+    /// Where in the message the payload lies.
+    pub offset: u64,
+    /// Bytes of the whole message, if the sender knows.
+    pub total: Option<u64>,
+    /// Bytes of the payload.
+    pub len: u32,
+    /// What the fragment is in its message.
+    pub place: Place,
+}
+
+/// Why a message of the transport is no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// It is shorter than a header.
+    TooShort {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// It does not begin as frames do.
+    NotAFrame,
+    /// A version that this code does not know.
+    Version(u8),
+    /// Flags that this code does not know, or that exclude each other.
+    Flags(u32),
+    /// It is not as long as its header says.
+    Length {
+        /// Bytes of header and payload, as the header says.
+        said: u64,
+        /// Bytes of the transport's message.
+        found: usize,
+    },
+    /// Its offset, lengths and flags contradict each other.
+    Contradiction,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort { len } => write!(
+                f,
+                "a message of {len} bytes is too short for a fragment: who sends here must send in \
+                 chunks",
+            ),
+            Self::NotAFrame => f.write_str(
+                "a message is no fragment: who sends here must send in chunks, or receive without",
+            ),
+            Self::Version(version) => write!(
+                f,
+                "a fragment has version {version}, and this program knows version {VERSION}: update \
+                 it",
+            ),
+            Self::Flags(flags) => write!(
+                f,
+                "a fragment has flags {flags:#x}, which this program does not know: update it",
+            ),
+            Self::Length { said, found } => write!(
+                f,
+                "a fragment of {found} bytes says that it has {said}: its sender is broken or hostile",
+            ),
+            Self::Contradiction => {
+                f.write_str("a fragment contradicts itself: its sender is broken or hostile")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+impl Header {
+    /// Whether the fragment begins its message.
+    pub fn is_first(&self) -> bool {
+        self.offset == 0
+    }
+
+    /// Whether the fragment ends its message.
+    pub fn is_last(&self) -> bool {
+        self.place == Place::Part { last: true }
+    }
+
+    /// Where the payload ends in the message.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len.into())
+    }
+
+    /// The header's bytes, with the CRC of it and `payload`. `len` must be the payload's.
+    pub fn encode(&self, payload: &[u8]) -> [u8; HEADER_LEN] {
+        let mut bytes = self.encode_without_crc();
+        let crc = crc_of(&bytes, payload);
+        bytes[CRC..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn encode_without_crc(&self) -> [u8; HEADER_LEN] {
+        let first = if self.is_first() { FIRST } else { 0 };
+        let flags = match self.place {
+            Place::Part { last: true } => first | LAST,
+            Place::Part { last: false } => first,
+            Place::Abort => ABORT,
+        };
+        let mut bytes = [0; HEADER_LEN];
+        bytes[..3].copy_from_slice(&MAGIC);
+        bytes[3] = VERSION;
+        bytes[4..8].copy_from_slice(&flags.to_le_bytes());
+        let words = [
+            self.sender,
+            self.message,
+            self.offset,
+            self.total.unwrap_or(UNKNOWN),
+        ];
+        for (place, word) in bytes[8..40].chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes[40..CRC].copy_from_slice(&self.len.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header of a frame that has `frame_len` bytes in all. The CRC is not looked at; see
+    /// [`is_intact`](Self::is_intact).
+    ///
+    /// # Errors
+    /// [`FrameError`]. `bytes` may be longer than a header.
+    pub fn decode(bytes: &[u8], frame_len: usize) -> Result<Self, FrameError> {
+        let Some(bytes) = bytes.first_chunk::<HEADER_LEN>() else {
+            return Err(FrameError::TooShort { len: frame_len });
+        };
+        if frame_len < HEADER_LEN {
+            return Err(FrameError::TooShort { len: frame_len });
+        }
+        if bytes[..3] != MAGIC {
+            return Err(FrameError::NotAFrame);
+        }
+        if bytes[3] != VERSION {
+            return Err(FrameError::Version(bytes[3]));
+        }
+        let flags = word32(bytes, 4);
+        let place = match flags & !FIRST {
+            0 => Place::Part { last: false },
+            LAST => Place::Part { last: true },
+            ABORT if flags == ABORT => Place::Abort,
+            _ => return Err(FrameError::Flags(flags)),
+        };
+        let header = Self {
+            sender: word64(bytes, 8),
+            message: word64(bytes, 16),
+            offset: word64(bytes, 24),
+            total: Some(word64(bytes, 32)).filter(|total| *total != UNKNOWN),
+            len: word32(bytes, 40),
+            place,
+        };
+        let said = HEADER_LEN as u64 + u64::from(header.len);
+        if said != frame_len as u64 {
+            return Err(FrameError::Length {
+                said,
+                found: frame_len,
+            });
+        }
+        let consistent = header.is_consistent() && (flags & FIRST != 0) == header.is_first();
+        consistent
+            .then_some(header)
+            .ok_or(FrameError::Contradiction)
+    }
+
+    fn is_consistent(&self) -> bool {
+        // 2^64 - 1 bytes would be an unknown length.
+        let Some(end) = self.offset.checked_add(self.len.into()) else {
+            return false;
+        };
+        match (self.place, self.total) {
+            (Place::Abort, total) => {
+                self.offset > 0 && self.len == 0 && total.is_none_or(|total| self.offset <= total)
+            }
+            (Place::Part { last }, Some(total)) => {
+                (self.len > 0 || last) && end <= total && last == (end == total)
+            }
+            (Place::Part { last }, None) => (self.len > 0 || last) && end != UNKNOWN,
+        }
+    }
+
+    /// Whether this header's bytes and the payload are those of which the sender took the CRC. Give it
+    /// private copies: what lies in shared memory may change behind it.
+    pub fn is_intact(bytes: &[u8; HEADER_LEN], payload: &[u8]) -> bool {
+        crc_of(bytes, payload) == word32(bytes, CRC)
+    }
+}
+
+fn crc_of(header: &[u8; HEADER_LEN], payload: &[u8]) -> u32 {
+    let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    digest.update(&header[..CRC]);
+    digest.update(payload);
+    digest.finalize() as u32
+}
+
+fn word32(bytes: &[u8; HEADER_LEN], offset: usize) -> u32 {
+    u32::from_le_bytes(std::array::from_fn(|at| bytes[offset + at]))
+}
+
+fn word64(bytes: &[u8; HEADER_LEN], offset: usize) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|at| bytes[offset + at]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            sender: 0x0102_0304_0506_0708,
+            message: 0x1112_1314_1516_1718,
+            offset: 16,
+            total: Some(19),
+            len: 3,
+            place: Place::Part { last: true },
+        }
+    }
+
+    fn crc32c(bytes: &[u8]) -> u32 {
+        crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
+    }
+
+    #[test]
+    fn a_frame_is_laid_out_as_the_table_says() {
+        let bytes = header().encode(b"abc");
+        assert_eq!(bytes[..4], *b"RWC\x01");
+        assert_eq!(bytes[4..8], [2, 0, 0, 0]);
+        assert_eq!(bytes[8..16], [8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(bytes[16..24], [24, 23, 22, 21, 20, 19, 18, 17]);
+        assert_eq!(bytes[24..32], [16, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[32..40], [19, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[40..44], [3, 0, 0, 0]);
+        let mut covered = bytes[..44].to_vec();
+        covered.extend(b"abc");
+        assert_eq!(bytes[44..], crc32c(&covered).to_le_bytes());
+        // The check value of CRC-32C.
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let good = header().encode(b"abc");
+        let mut frame = [&good[..], b"abc"].concat();
+        for bit in 0..frame.len() * 8 {
+            frame[bit / 8] ^= 1 << (bit % 8);
+            let bytes = frame[..HEADER_LEN].try_into().unwrap();
+            let decoded = Header::decode(&frame, frame.len());
+            let intact = Header::is_intact(bytes, &frame[HEADER_LEN..]);
+            assert!(decoded.is_err() || !intact, "bit {bit}");
+            frame[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let refused = |change: fn(&mut Header)| {
+            let mut header = header();
+            change(&mut header);
+            let bytes = header.encode_without_crc();
+            let len = HEADER_LEN + header.len as usize;
+            assert_eq!(
+                Header::decode(&bytes, len),
+                Err(FrameError::Contradiction),
+                "{header:?}",
+            );
+        };
+        refused(|header| header.total = Some(18));
+        refused(|header| header.total = Some(20));
+        refused(|header| header.place = Place::Part { last: false });
+        refused(|header| header.place = Place::Abort);
+        refused(|header| (header.offset, header.total) = (u64::MAX - 1, None));
+        refused(|header| (header.offset, header.total) = (u64::MAX - 3, None));
+        refused(|header| (header.len, header.place) = (0, Place::Part { last: false }));
+        refused(|header| {
+            (header.offset, header.len, header.place) = (0, 0, Place::Abort);
+        });
+    }
+
+    #[test]
+    fn what_is_unknown_is_named() {
+        let mut bytes = header().encode(b"abc");
+        let decode = |bytes: &[u8; HEADER_LEN]| Header::decode(bytes, HEADER_LEN + 3);
+        assert_eq!(
+            Header::decode(&bytes, HEADER_LEN + 4),
+            Err(FrameError::Length {
+                said: 51,
+                found: 52
+            }),
+        );
+        assert_eq!(
+            Header::decode(&bytes[..47], 47),
+            Err(FrameError::TooShort { len: 47 }),
+        );
+        bytes[4] = 8;
+        assert_eq!(decode(&bytes), Err(FrameError::Flags(8)));
+        bytes[4] = 6;
+        assert_eq!(decode(&bytes), Err(FrameError::Flags(6)));
+        bytes[3] = 2;
+        assert_eq!(decode(&bytes), Err(FrameError::Version(2)));
+        bytes[0] = b'r';
+        assert_eq!(decode(&bytes), Err(FrameError::NotAFrame));
+    }
+}

@@ -1,0 +1,49 @@
+//! Messages of any size over any transport of ringway, in rounds: a message that does not fit goes in
+//! fragments, and those of several senders may be interleaved.
+//!
+//! [`ChunkSender`] and [`ChunkReceiver`] work over whatever carries whole messages
+//! ([`MessageSink`](ringway_core::MessageSink), [`MessageSource`](ringway_core::MessageSource)). What they
+//! do between two calls of the transport is done by [`Splitter`] and [`Reassembler`], which know no I/O.
+//!
+//! ```
+//! use ringway_chunk::{ChunkReceiver, ChunkSender};
+//! use ringway_core::Builder;
+//!
+//! let ring = Builder::new("memfd:")?.capacity(64 << 10).create()?;
+//! let mut sender = ChunkSender::new(ring.sender()?);
+//! let mut receiver = ChunkReceiver::new(ring.receiver()?);
+//!
+//! let message: Vec<u8> = (0..1_000_000).map(|number| number as u8).collect();
+//! std::thread::scope(|scope| {
+//!     scope.spawn(|| sender.send(&message, None));
+//!     assert_eq!(receiver.recv(None).unwrap(), message);
+//! });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A message that cannot arrive whole is reported ([`Lost`]), once, with the reason; others go on. Those of
+//! a sender that has died are dropped when all that it had sent is received, if the transport knows who
+//! lives, as rings do. Rings that several receivers share carry only messages of one fragment.
+
+mod event;
+mod frame;
+mod reassemble;
+mod receive;
+mod send;
+mod split;
+
+pub use event::{Event, Gathered, Lost, Why};
+pub use frame::{FrameError, HEADER_LEN, Header, Place};
+pub use reassemble::{Counts, InFlight, Limits, Piece, Reassembler};
+pub use receive::{ChunkReceiver, ChunkRecvError, MessageStream, Streamed};
+pub use send::{ChunkSendError, ChunkSender};
+pub use split::Splitter;
+
+/// How far a long message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that are done with.
+    pub done: u64,
+    /// Bytes of the whole message, if that is known.
+    pub total: Option<u64>,
+}

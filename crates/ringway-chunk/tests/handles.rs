@@ -1,0 +1,392 @@
+//! The handles over rings: lengths around the borders of fragments, what fails half way, and what is refused.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use ringway_chunk::{
+    ChunkReceiver, ChunkRecvError, ChunkSendError, ChunkSender, FrameError, Limits, Splitter, Why,
+};
+use ringway_core::{
+    Builder, Kind, MessageSink, Receiver, RecvError, Ring, SendError, Sender, Wait,
+};
+
+fn ring_of(kind: Kind) -> Ring {
+    let builder = Builder::new("memfd:").unwrap();
+    builder.kind(kind).capacity(64 << 10).create().unwrap()
+}
+
+fn pair() -> (ChunkSender<Sender>, ChunkReceiver<Receiver>) {
+    let ring = ring_of(Kind::Spsc);
+    let sender = ChunkSender::new(ring.sender().unwrap());
+    (sender, ChunkReceiver::new(ring.receiver().unwrap()))
+}
+
+/// At once or not at all.
+fn now() -> Option<Instant> {
+    Some(Instant::now())
+}
+
+/// What no test comes near to; only a hang does.
+fn soon() -> Option<Instant> {
+    Some(Instant::now() + Duration::from_secs(60))
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| ((at * 7) >> 3) as u8).collect()
+}
+
+#[track_caller]
+fn why_lost(received: Result<Vec<u8>, ChunkRecvError>) -> Why {
+    match received {
+        Err(ChunkRecvError::Lost(lost)) => lost.why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_no_message(received: Result<Vec<u8>, ChunkRecvError>) {
+    match received {
+        Err(ChunkRecvError::Transport(RecvError::Empty)) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_length_arrives() {
+    let (mut sender, mut receiver) = pair();
+    let fragment = sender.fragment_len();
+    for len in [0, 1, 7, 8, 9, 2, 3].into_iter().chain(
+        [1, 2, 3]
+            .into_iter()
+            .flat_map(|n| [n * fragment - 1, n * fragment, n * fragment + 1]),
+    ) {
+        let message = pattern(len);
+        sender.send(&message, now()).unwrap();
+        assert_eq!(receiver.try_recv().unwrap(), message);
+        for said in [Some(len as u64), None] {
+            let mut told = Vec::new();
+            let sent = sender.send_from(&message[..], said, now(), |at| told.push(at.done));
+            assert_eq!(sent.unwrap(), len as u64);
+            assert_eq!(told.last(), Some(&(len as u64)));
+            let mut file = Vec::new();
+            let received = receiver.recv_to(&mut file, now(), |_| {}).unwrap();
+            assert_eq!((received.len, file), (len as u64, message.clone()));
+        }
+    }
+    assert_eq!(receiver.reassembler().accounted(), 0);
+}
+
+#[test]
+fn several_fragments_fit_into_the_ring() {
+    for capacity in [4 << 10, 64 << 10, 1 << 20, 16 << 20] {
+        for kind in [Kind::Spsc, Kind::Mpsc] {
+            let builder = Builder::new("memfd:").unwrap().kind(kind);
+            let ring = builder.capacity(capacity).create().unwrap();
+            let mut sender = ChunkSender::new(ring.sender().unwrap());
+            let part = vec![1; sender.fragment_len()];
+            let least = if capacity <= 16 << 10 { 1 } else { 7 };
+            for _ in 0..least {
+                sender.send(&part, now()).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_that_is_given_up_is_aborted() {
+    let (mut sender, mut receiver) = pair();
+    let fragment = sender.fragment_len() as u64;
+    // Too little, with room for the abort.
+    let found = 2 * fragment + 5;
+    let sent = sender.send_from(io::repeat(7).take(found), Some(found + 1), now(), |_| {});
+    match sent {
+        Err(ChunkSendError::TooShort { said, found: had }) => {
+            assert_eq!((said, had), (found + 1, found));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(why_lost(receiver.try_recv()), Why::Aborted);
+    // A panic of the reader.
+    let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let told = |_| panic!("on purpose");
+        sender.send_from(io::repeat(7), None, now(), told)
+    }));
+    assert!(panics.is_err());
+    assert_eq!(why_lost(receiver.try_recv()), Why::Aborted);
+    // No room, not for the abort either: the next message says it.
+    let sent = sender.send(&pattern(1 << 20), now());
+    match sent {
+        Err(ChunkSendError::Transport { error, sent }) => {
+            assert_eq!(error, SendError::TimedOut);
+            assert!(sent > 0 && sent < 1 << 20);
+        }
+        other => panic!("{other:?}"),
+    }
+    // Unless there was: fragments do not fill a ring to the last byte.
+    match receiver.try_recv() {
+        Err(ChunkRecvError::Transport(RecvError::Empty)) => {
+            sender.send(b"next", now()).unwrap();
+            assert_eq!(why_lost(receiver.try_recv()), Why::Superseded);
+        }
+        lost => {
+            assert_eq!(why_lost(lost), Why::Aborted);
+            sender.send(b"next", now()).unwrap();
+        }
+    }
+    assert_eq!(receiver.try_recv().unwrap(), b"next");
+}
+
+#[test]
+fn where_receivers_share_messages_only_whole_ones_are_sent() {
+    for kind in [Kind::Spmc, Kind::Mpmc] {
+        let ring = ring_of(kind);
+        let mut sender = ChunkSender::new(ring.sender().unwrap());
+        let mut receiver = ChunkReceiver::new(ring.receiver().unwrap());
+        let fragment = sender.fragment_len();
+        sender.send(&pattern(fragment), now()).unwrap();
+        let long = pattern(fragment + 1);
+        let refused = [
+            sender.send(&long, now()).unwrap_err(),
+            sender
+                .send_from(&long[..], None, now(), |_| {})
+                .unwrap_err(),
+            sender
+                .send_from(&long[..], Some(long.len() as u64), now(), |_| {})
+                .unwrap_err(),
+        ];
+        for error in refused {
+            assert!(matches!(error, ChunkSendError::SharedOut { max } if max == fragment));
+        }
+        assert_eq!(receiver.try_recv().unwrap(), pattern(fragment));
+        assert_no_message(receiver.try_recv());
+    }
+}
+
+#[test]
+fn the_deadline_holds_also_while_others_messages_come() {
+    let ring = ring_of(Kind::Mpsc);
+    let mut receiver = ChunkReceiver::new(ring.receiver().unwrap());
+    let mut read = ring.sender().unwrap();
+    let header = Splitter::new(read.id(), 1, Some(10)).next(b"half ", false);
+    read.send(&[&header.encode(b"half ")[..], b"half "].concat())
+        .unwrap();
+    let mut other = ChunkSender::new(ring.sender().unwrap());
+    let mut stream = receiver.stream(now()).unwrap();
+    let mut bytes = [0; 5];
+    stream.read_exact(&mut bytes).unwrap();
+    for _ in 0..3 {
+        other.send(b"gathered", now()).unwrap();
+        other.get_mut().send(b"no frame").unwrap();
+    }
+    let error = stream.read(&mut bytes).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    drop(stream);
+    assert_eq!(receiver.recv(soon()).unwrap(), b"gathered");
+}
+
+#[test]
+fn what_is_no_fragment_is_reported_and_others_follow() {
+    let (mut sender, mut receiver) = pair();
+    sender.get_mut().send(b"hello").unwrap();
+    sender.send(b"in a frame", now()).unwrap();
+    match receiver.try_recv() {
+        Err(ChunkRecvError::Frame(FrameError::TooShort { len: 5 })) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(receiver.try_recv().unwrap(), b"in a frame");
+}
+
+#[test]
+fn what_is_no_fragment_does_not_end_a_message_that_is_read() {
+    let (mut sender, mut receiver) = pair();
+    let message = pattern(3 * sender.fragment_len());
+    let header = Splitter::new(sender.get_ref().id(), 0, Some(10)).next(b"half ", false);
+    let half = [&header.encode(b"half ")[..], b"half "].concat();
+    sender.get_mut().send(&half).unwrap();
+    sender.get_mut().send(b"hello").unwrap();
+    let mut splitter = Splitter::new(sender.get_ref().id(), 0, Some(10));
+    splitter.advance(&header);
+    let rest = splitter.next(b"whole", false).encode(b"whole");
+    sender
+        .get_mut()
+        .send(&[&rest[..], b"whole"].concat())
+        .unwrap();
+    sender.send(&message, now()).unwrap();
+    let mut text = String::new();
+    receiver
+        .stream(soon())
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text, "half whole");
+    let told = receiver.recv(soon());
+    assert!(matches!(
+        told,
+        Err(ChunkRecvError::Frame(FrameError::TooShort { len: 5 }))
+    ));
+    assert_eq!(receiver.recv(soon()).unwrap(), message);
+}
+
+#[test]
+fn a_message_that_is_not_read_to_its_end_is_dropped_quietly() {
+    let (mut sender, mut receiver) = pair();
+    let len = 3 * sender.fragment_len();
+    sender.send(&pattern(len), now()).unwrap();
+    sender.send(b"next", now()).unwrap();
+    let mut start = [0; 10];
+    receiver
+        .stream(now())
+        .unwrap()
+        .read_exact(&mut start)
+        .unwrap();
+    assert_eq!(start, pattern(len)[..10]);
+    assert_eq!(receiver.try_recv().unwrap(), b"next");
+    assert_eq!(receiver.reassembler().accounted(), 0);
+}
+
+#[test]
+fn a_message_that_cannot_be_written_is_dropped_and_others_follow() {
+    let (mut sender, mut receiver) = pair();
+    let len = 3 * sender.fragment_len();
+    sender.send(&pattern(len), now()).unwrap();
+    sender.send(b"next", now()).unwrap();
+    let mut full = [0; 10];
+    match receiver.recv_to(&mut full[..], now(), |_| {}) {
+        Err(ChunkRecvError::Write(_)) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(receiver.try_recv().unwrap(), b"next");
+}
+
+#[test]
+fn while_one_message_is_read_those_of_others_are_gathered() {
+    let ring = ring_of(Kind::Mpsc);
+    let mut receiver = ChunkReceiver::new(ring.receiver().unwrap());
+    let mut first = ChunkSender::new(ring.sender().unwrap()).with_fragment_len(100);
+    let mut second = ChunkSender::new(ring.sender().unwrap()).with_fragment_len(100);
+    let message = pattern(1000);
+    let mut parts = message.chunks(100);
+    first
+        .send_from(&message[..], Some(1000), None, |_| {
+            // The second one's message lies among the first one's fragments.
+            if parts.len() == 8 {
+                second.send(&pattern(250), None).unwrap();
+            }
+            parts.next();
+        })
+        .unwrap();
+    let mut file = Vec::new();
+    receiver.recv_to(&mut file, soon(), |_| {}).unwrap();
+    assert_eq!(file, message);
+    assert_eq!(receiver.recv(soon()).unwrap(), pattern(250));
+}
+
+#[test]
+fn a_receiver_that_takes_over_reports_what_it_has_no_beginning_of() {
+    let ring = ring_of(Kind::Mpsc);
+    let mut sender = ChunkSender::new(ring.sender().unwrap());
+    let len = 3 * sender.fragment_len();
+    sender.send(&pattern(len), now()).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    receiver.recv().unwrap();
+    drop(receiver);
+    let mut receiver = ChunkReceiver::new(ring.receiver().unwrap());
+    assert_eq!(why_lost(receiver.try_recv()), Why::Orphan);
+    assert_no_message(receiver.try_recv());
+}
+
+#[test]
+fn a_new_handle_on_the_same_attachment_goes_on() {
+    let (mut sender, mut receiver) = pair();
+    for _ in 0..10 {
+        sender.send(b"one", now()).unwrap();
+        assert_eq!(receiver.try_recv().unwrap(), b"one");
+        sender = ChunkSender::new(sender.into_inner());
+    }
+}
+
+#[test]
+fn under_load_the_message_of_one_that_left_makes_room_again() {
+    let ring = ring_of(Kind::Mpsc);
+    let limits = Limits {
+        max_messages: 1,
+        ..Limits::default()
+    };
+    let mut receiver = ChunkReceiver::with_limits(ring.receiver().unwrap(), limits);
+    let mut leaves = ChunkSender::new(ring.sender().unwrap());
+    let mut stays = ChunkSender::new(ring.sender().unwrap());
+    let fragment = stays.fragment_len();
+    // One fragment of a message that never ends; then the ring is full, also for an abort.
+    let part = leaves.fragment_len() as u64;
+    let given_up = leaves.send_from(io::repeat(7).take(part), Some(1 << 20), now(), |_| {
+        while stays.send(&pattern(fragment), now()).is_ok() {}
+        while stays.send(b"", now()).is_ok() {}
+    });
+    assert!(given_up.is_err());
+    drop(leaves);
+    // From here on it is never empty.
+    let mut gone = 0;
+    for _ in 0..100 {
+        match receiver.recv(soon()) {
+            Ok(_) => {}
+            Err(ChunkRecvError::Lost(lost)) => {
+                assert_eq!((lost.why, lost.received), (Why::SenderGone, part));
+                gone += 1;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        let _ = stays.send(&pattern(fragment), now());
+        let _ = stays.send(b"", now());
+    }
+    assert_eq!(gone, 1);
+    assert!(receiver.reassembler().is_idle());
+}
+
+#[test]
+fn a_receiver_that_waits_learns_that_a_sender_left_in_the_midst_of_a_message() {
+    for kind in [Kind::Spsc, Kind::Mpsc] {
+        let ring = ring_of(kind);
+        let mut sender = ring.sender().unwrap();
+        let other = (kind == Kind::Mpsc).then(|| ring.sender().unwrap());
+        let header = Splitter::new(sender.id(), 1, Some(10)).next(b"half ", false);
+        let frame = [&header.encode(b"half ")[..], b"half "].concat();
+        let receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = ChunkReceiver::new(receiver);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sender.send(&frame).unwrap();
+                sender.detach();
+            });
+            assert_eq!(why_lost(receiver.recv(soon())), Why::SenderGone);
+        });
+        drop(other);
+    }
+}
+
+#[test]
+fn a_transport_that_is_too_small_says_so() {
+    struct Tiny;
+    impl MessageSink for Tiny {
+        fn max_message_len(&self) -> usize {
+            48
+        }
+        fn sender_id(&self) -> u64 {
+            1
+        }
+        fn try_send_parts(&mut self, _: &[io::IoSlice<'_>]) -> Result<(), SendError> {
+            Ok(())
+        }
+        fn send_parts(
+            &mut self,
+            _: &[io::IoSlice<'_>],
+            _: Option<Instant>,
+        ) -> Result<(), SendError> {
+            Ok(())
+        }
+    }
+    let sent = ChunkSender::new(Tiny).send(b"", None);
+    assert!(matches!(
+        sent,
+        Err(ChunkSendError::TransportTooSmall { max: 48 })
+    ));
+}

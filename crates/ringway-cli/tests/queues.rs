@@ -1,0 +1,205 @@
+//! Message queues on the command line, and `auto:`.
+
+mod common;
+
+use std::process::Stdio;
+
+use common::{
+    Place, QUEUES, Running, assert_status, command, eventually, lines, run, run_with, text,
+};
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+
+#[test]
+fn lines_of_several_senders_arrive_in_order() {
+    for scheme in QUEUES {
+        let place = Place::new(scheme);
+        let address = place.address.as_str();
+        assert_status(&run(["create", address]), 0);
+        // Attached from before the first to after the last, so that the receiver does not end between them.
+        let mut first = Running::spawn(command(["send", address]).stdin(Stdio::piped()));
+        eventually("the first sender", || place.stat()["senders"] == 1);
+        let recv = Running::start(["recv", address, "--unlink"]);
+        let senders = [(0, 1000), (1000, 2000), (2000, 3000)]
+            .map(|(from, to)| Running::feed(["send", address], &lines(from, to)));
+        for send in senders {
+            assert_status(&send.finish(), 0);
+        }
+        drop(first.child().stdin.take());
+        assert_status(&first.finish(), 0);
+        let output = recv.finish();
+        assert_status(&output, 0);
+        let received = text(&output.stdout);
+        let mut numbers: Vec<u64> = received
+            .lines()
+            .map(|line| line.strip_prefix("line ").unwrap().parse().unwrap())
+            .collect();
+        for of_one in [0..1000, 1000..2000, 2000..3000] {
+            let ours = numbers.iter().filter(|number| of_one.contains(*number));
+            assert!(ours.is_sorted(), "{scheme}");
+        }
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..3000), "{scheme}");
+        assert!(!place.exists());
+    }
+}
+
+#[test]
+fn queues_are_listed_shown_and_removed() {
+    for scheme in QUEUES {
+        let place = Place::new(scheme);
+        let address = place.address.as_str();
+        let created = run(["create", address]);
+        assert_eq!(text(&created.stdout).trim_end(), address);
+        assert_status(&run(["create", address]), 2);
+        // Without a receiver a POSIX queue keeps what fits.
+        assert_status(&run_with(["send", address], b"one\ntwo\n"), 0);
+        assert!(place.stat()["messages"].as_u64().unwrap() >= 2);
+        let listed = run(["ls", "--json"]);
+        let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+        let is_ours = |one: &Value| one["address"] == address && one["kind"] == "queue";
+        assert!(listed.as_array().unwrap().iter().any(is_ours), "{listed}");
+        assert!(text(&run(["stat", address]).stdout).contains("queue"));
+        assert_status(&run(["rm", address]), 0);
+        assert_status(&run(["rm", address]), 1);
+        assert_status(&run(["stat", address]), 1);
+    }
+}
+
+#[test]
+fn what_only_rings_can_is_refused_for_queues() {
+    for scheme in QUEUES {
+        let place = Place::new(scheme);
+        let address = place.address.as_str();
+        assert_status(&run(["create", address]), 0);
+        for args in [
+            &["send", address, "--unlink"][..],
+            &["send", address, "--kind", "mpmc"],
+            &["recv", address, "--sync", "futex"],
+            &["recv", address, "--producers", "2"],
+        ] {
+            let output = run(args.iter().copied());
+            assert_status(&output, 2);
+            assert!(text(&output.stderr).contains("queue"), "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_demo_and_a_bench_run_over_queues() {
+    for scheme in QUEUES {
+        let place = Place::new(scheme);
+        let demo = run([
+            "demo",
+            "--address",
+            &place.address,
+            "--messages",
+            "1000",
+            "--json",
+        ]);
+        assert_status(&demo, 0);
+        let demo: Value = serde_json::from_slice(&demo.stdout).unwrap();
+        assert_eq!(
+            (&demo["verified"], &demo["kind"]),
+            (&Value::Bool(true), &"queue".into())
+        );
+        let bench = [
+            "bench",
+            "--address",
+            &place.address,
+            "--rounds",
+            "1",
+            "--burst",
+            "1ms",
+            "--size",
+            "64",
+            "--wait-strategy",
+            "park",
+            "--json",
+        ];
+        let bench = run(bench);
+        assert_status(&bench, 0);
+        assert!(!place.exists());
+    }
+}
+
+#[test]
+fn auto_is_shared_memory_and_says_so() {
+    let place = Place::new("auto");
+    let address = place.address.as_str();
+    let name = address.strip_prefix("auto:").unwrap();
+    let created = run(["create", address]);
+    assert_eq!(text(&created.stdout).trim_end(), format!("shm:{name}"));
+    assert!(text(&created.stderr).contains("shared memory"));
+    let send = run_with(["send", address], b"hello\n");
+    assert_status(&send, 0);
+    assert!(text(&send.stderr).contains(&format!("shm:{name}")));
+    let recv = run(["recv", address, "--quiet", "--unlink"]);
+    assert_eq!(
+        (text(&recv.stdout), text(&recv.stderr)),
+        ("hello\n".into(), String::new())
+    );
+    assert_status(&run(["recv", address]), 1);
+}
+
+/// Without `/dev/shm`, in a mount namespace of its own.
+fn without_shared_memory<'a>(args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Running {
+    use std::os::unix::process::CommandExt;
+    let mut command = command(args);
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe {
+        command.pre_exec(|| Ok(hide_shared_memory()?));
+    }
+    Running::feed_command(command, input)
+}
+
+fn hide_shared_memory() -> Result<(), nix::Error> {
+    use nix::mount::{MsFlags, mount};
+    const NOTHING: Option<&str> = None;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(
+        NOTHING,
+        "/",
+        NOTHING,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        NOTHING,
+    )?;
+    let flags = MsFlags::MS_RDONLY;
+    mount(Some("tmpfs"), "/dev/shm", Some("tmpfs"), flags, NOTHING)
+}
+
+#[test]
+fn auto_falls_back_to_a_queue_and_says_why() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not root: /dev/shm cannot be hidden here");
+        return;
+    }
+    let place = Place::new("auto");
+    let address = place.address.as_str();
+    let name = address.strip_prefix("auto:").unwrap();
+    let input: Vec<u8> = lines(0, 100_000);
+    let send = without_shared_memory(["send", address, "--create", "--whole"], &input);
+    let recv = without_shared_memory(["recv", address, "--create", "--whole", "--unlink"], b"");
+    let (recv, send) = (recv.finish(), send.finish());
+    assert_status(&send, 0);
+    assert_status(&recv, 0);
+    assert!(recv.stdout == input);
+    let said = [text(&send.stderr), text(&recv.stderr)].concat();
+    assert!(
+        said.contains(&format!("mq:/{name}")) && said.contains("/dev/shm"),
+        "{said}"
+    );
+}
+
+#[test]
+fn those_that_start_at_once_choose_alike() {
+    for _ in 0..20 {
+        let place = Place::new("auto");
+        let address = place.address.as_str();
+        let send = Running::feed(["send", address, "--create", "--quiet"], b"hello\n");
+        let recv = run(["recv", address, "--create", "--unlink", "--quiet"]);
+        assert_status(&recv, 0);
+        assert_eq!(text(&recv.stdout), "hello\n");
+        assert_status(&send.finish(), 0);
+    }
+}

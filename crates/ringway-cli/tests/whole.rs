@@ -1,0 +1,159 @@
+//! `--whole`: an input of any size as one message, over whatever carries messages.
+
+mod common;
+
+use std::process::Stdio;
+
+use common::{Place, Running, assert_status, command, eventually, run, run_with, text};
+use nix::sys::signal::Signal;
+
+/// Everything that a command line can name.
+const ALL: [&str; 6] = ["shm", "file", "sysv", "mq", "sysvmq", "auto"];
+
+/// Bytes of every value, in no order that a text would have.
+fn binary(len: usize) -> Vec<u8> {
+    (0..len as u32)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect()
+}
+
+#[test]
+fn an_input_of_any_size_arrives_as_it_was() {
+    let large = binary(3_000_000);
+    for scheme in ALL {
+        for input in [b"".as_slice(), b"two\nlines\n", &large] {
+            let place = Place::new(scheme);
+            let address = place.address.as_str();
+            let args = ["send", address, "--create", "--capacity", "64K", "--whole"];
+            let send = Running::feed(args, input);
+            let recv = run(["recv", address, "--wait", "60s", "--unlink", "--whole"]);
+            assert_status(&recv, 0);
+            assert!(recv.stdout == input, "{scheme}: {} bytes", input.len());
+            assert_status(&send.finish(), 0);
+            assert!(!place.exists(), "--unlink leaves {address}");
+        }
+    }
+}
+
+#[test]
+fn several_files_are_one_message() {
+    let place = Place::new("file");
+    let (first, second) = (place.directory().join("1"), place.directory().join("2"));
+    std::fs::write(&first, binary(100_000)).unwrap();
+    std::fs::write(&second, "end").unwrap();
+    let (first, second) = (first.to_str().unwrap(), second.to_str().unwrap());
+    let args = ["send", &place.address, "--create", "--whole", first, second];
+    assert_status(&run(args), 0);
+    let recv = run(["recv", &place.address, "--whole"]);
+    assert_status(&recv, 0);
+    assert!(recv.stdout == [binary(100_000), b"end".to_vec()].concat());
+}
+
+#[test]
+fn a_sender_that_dies_in_its_midst_is_reported() {
+    for scheme in ALL {
+        let place = Place::new(scheme);
+        let address = place.address.as_str();
+        // It has more to send than fits, and never comes to the end of its input.
+        let args = ["send", address, "--create", "--capacity", "64K", "--whole"];
+        let mut send = Running::spawn(command(args).stdin(Stdio::from(endless())));
+        let recv = Running::start(["recv", address, "--wait", "60s", "--whole"]);
+        eventually("a receiver", || has_receiver(&place));
+        send.signal(Signal::SIGKILL);
+        let output = recv.finish();
+        assert_status(&output, 1);
+        assert!(
+            text(&output.stderr).contains("lost"),
+            "{}",
+            text(&output.stderr)
+        );
+        drop(send);
+    }
+}
+
+/// A file that never ends.
+fn endless() -> std::fs::File {
+    std::fs::File::open("/dev/zero").unwrap()
+}
+
+fn has_receiver(place: &Place) -> bool {
+    let output = run(["stat", &place.address, "--json"]);
+    let Ok(stat) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else {
+        return false;
+    };
+    let in_ring = |participants: &Vec<serde_json::Value>| {
+        participants.iter().any(|one| one["role"] == "consumer")
+    };
+    match stat["participants"].as_array() {
+        Some(participants) => in_ring(participants),
+        None => stat["receivers"].as_u64().unwrap() > 0,
+    }
+}
+
+#[test]
+fn a_message_that_is_too_large_is_refused_at_either_side() {
+    let place = Place::new("shm");
+    let address = place.address.as_str();
+    let limit = ["--whole", "--max-message", "1K"];
+    let send = run_with(
+        [&["send", address, "--create"], &limit[..]].concat(),
+        &binary(1025),
+    );
+    assert_status(&send, 2);
+    assert!(text(&send.stderr).contains("--max-message"));
+
+    let place = Place::new("shm");
+    let address = place.address.as_str();
+    let send = Running::feed(["send", address, "--create", "--whole"], &binary(1025));
+    let recv = run([&["recv", address, "--wait", "60s"], &limit[..]].concat());
+    assert_status(&recv, 2);
+    assert!(text(&recv.stderr).contains("--max-message"));
+    drop(send);
+
+    let place = Place::new("shm");
+    let address = place.address.as_str();
+    let send = run_with(
+        [&["send", address, "--create"], &limit[..]].concat(),
+        &binary(1024),
+    );
+    assert_status(&send, 0);
+    let recv = run([&["recv", address], &limit[..]].concat());
+    assert_status(&recv, 0);
+    assert!(recv.stdout == binary(1024));
+}
+
+#[test]
+fn what_is_no_piece_of_a_message_is_told() {
+    let place = Place::new("shm");
+    assert_status(
+        &run_with(["send", &place.address, "--create"], b"a line"),
+        0,
+    );
+    let recv = run(["recv", &place.address, "--whole"]);
+    assert_status(&recv, 2);
+    assert!(
+        text(&recv.stderr).contains("--whole"),
+        "{}",
+        text(&recv.stderr)
+    );
+}
+
+#[test]
+fn rings_that_many_receivers_share_refuse_what_does_not_go_at_once() {
+    let place = Place::new("shm");
+    let args = [
+        "send",
+        &place.address,
+        "--create",
+        "--kind",
+        "mpmc",
+        "--whole",
+    ];
+    let send = run_with(args, &binary(3_000_000));
+    assert_status(&send, 2);
+    assert!(
+        text(&send.stderr).contains("mpsc"),
+        "{}",
+        text(&send.stderr)
+    );
+}

@@ -1,0 +1,110 @@
+//! The texts of errors at set-up.
+
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+use ringway_core::{Address, Error, ErrorKind};
+
+/// An action on an address, which may fail.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    /// A verb, as in "cannot open mq:/orders".
+    pub(crate) action: &'static str,
+    pub(crate) address: &'a Address,
+}
+
+impl Attempt<'_> {
+    pub(crate) fn error(self, kind: ErrorKind, problem: impl Into<String>) -> Error {
+        Error::new(kind, self.action, self.address, problem)
+    }
+
+    pub(crate) fn not_found(self, errno: Errno) -> Error {
+        self.error(ErrorKind::NotFound, "there is no such queue")
+            .remedy("create it, or let the open wait for it")
+            .with_errno(errno as i32)
+    }
+
+    pub(crate) fn already_exists(self, errno: Errno) -> Error {
+        self.error(ErrorKind::AlreadyExists, "the address is taken")
+            .remedy("open it, or remove it first")
+            .with_errno(errno as i32)
+    }
+
+    pub(crate) fn foreign(self, problem: &str) -> Error {
+        self.error(ErrorKind::NotARing, problem)
+            .remedy("choose another address; ringway leaves alone what it did not make")
+    }
+
+    pub(crate) fn role_taken(self) -> Error {
+        let problem = "a live process is its receiver, and there is one at a time";
+        self.error(ErrorKind::RoleTaken { pid: 0 }, problem)
+            .remedy("close that receiver, or end its process")
+    }
+
+    pub(crate) fn forked(self) -> Error {
+        let problem = "this process inherited it through fork";
+        self.error(ErrorKind::Forked, problem)
+            .remedy("open the queue again in the child")
+    }
+
+    pub(crate) fn wrong_address(self) -> Error {
+        self.error(ErrorKind::Unsupported, "that is no message queue")
+            .remedy("write mq:/NAME, sysvmq:0xKEY or sysvmq:PATH#ID")
+    }
+
+    /// Only one's own objects and root's are used, unless others' are allowed.
+    pub(crate) fn check_owner(self, owners: &[u32], any_owner: bool) -> Result<(), Error> {
+        let euid = geteuid().as_raw();
+        match owners.iter().find(|owner| ![0, euid].contains(owner)) {
+            Some(owner) if !any_owner => Err(self
+                .foreign_owner(*owner)
+                .remedy("if that user is to be trusted, allow any owner when opening")),
+            _ => Ok(()),
+        }
+    }
+
+    /// For removal: one's own, and for root all.
+    pub(crate) fn check_is_ours(self, owners: &[u32]) -> Result<(), Error> {
+        let euid = geteuid().as_raw();
+        if euid == 0 || owners.contains(&euid) {
+            return Ok(());
+        }
+        let owner = owners.first().copied().unwrap_or(0);
+        let error = self.foreign_owner(owner);
+        Err(error.remedy("remove it as that user, or as root"))
+    }
+
+    fn foreign_owner(self, owner: u32) -> Error {
+        let euid = geteuid().as_raw();
+        let problem = format!("it belongs to user {owner}, and this process runs as user {euid}");
+        self.error(ErrorKind::ForeignOwner, problem)
+    }
+
+    /// `what` the kernel refused, for an errno that has no better explanation at the call.
+    pub(crate) fn os(self, what: &str, errno: Errno) -> Error {
+        let (kind, remedy) = match errno {
+            Errno::EACCES | Errno::EPERM => (
+                ErrorKind::PermissionDenied,
+                "run as the user who owns it, or have it made with a wider mode",
+            ),
+            Errno::EMFILE => (
+                ErrorKind::NoSpace,
+                "close descriptors or raise the limit (ulimit -n)",
+            ),
+            Errno::ENFILE => (ErrorKind::NoSpace, "raise the limit: sysctl fs.file-max"),
+            Errno::ENOMEM => (ErrorKind::NoSpace, "free memory"),
+            Errno::ENOLCK => (
+                ErrorKind::NoSpace,
+                "the kernel has no memory for file locks",
+            ),
+            Errno::ENOSYS => (
+                ErrorKind::Unsupported,
+                "use another kind of address: the kernel lacks this one",
+            ),
+            Errno::ENAMETOOLONG => (ErrorKind::InvalidAddress, "choose a shorter name"),
+            _ => (ErrorKind::Os, "see the error number"),
+        };
+        self.error(kind, what)
+            .remedy(remedy)
+            .with_errno(errno as i32)
+    }
+}

@@ -1,0 +1,190 @@
+//! How a queue is made or found.
+
+use std::time::{Duration, Instant};
+
+use ringway_core::{Address, Error, ErrorKind};
+
+use crate::attempt::Attempt;
+use crate::queue::Queue;
+use crate::{posix, sysv};
+
+/// How often [`QueueBuilder::open`] looks whether the queue has appeared. The kernel reports no such thing for all
+/// queues.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Says where a message queue lives and what it is like, then makes or opens it.
+///
+/// ```
+/// use ringway_mq::QueueBuilder;
+///
+/// # let address = format!("mq:/ringway-doc-builder-{}", std::process::id());
+/// let queue = QueueBuilder::new(&address)?.messages(4).message_len(100).create()?;
+/// assert_eq!(queue.max_message_len(), 100);
+/// ringway_mq::remove(queue.address(), false)?;
+/// # Ok::<(), ringway_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct QueueBuilder {
+    address: Address,
+    options: Options,
+    wait: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) messages: Option<u64>,
+    pub(crate) message_len: Option<usize>,
+    pub(crate) mode: u32,
+    pub(crate) any_owner: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            messages: None,
+            message_len: None,
+            mode: 0o600,
+            any_owner: false,
+        }
+    }
+}
+
+impl QueueBuilder {
+    /// A queue at `address`, with every option at its default.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidAddress`] if the address does not parse.
+    pub fn new(address: &str) -> Result<Self, Error> {
+        address.parse().map(Self::at)
+    }
+
+    /// A queue at a parsed address: [`Address::Mq`] or [`Address::Sysvmq`].
+    pub fn at(address: Address) -> Self {
+        Self {
+            address,
+            options: Options::default(),
+            wait: None,
+        }
+    }
+
+    /// Most messages in a new queue. The default is what an unprivileged user may have.
+    ///
+    /// A System V queue has a limit of bytes instead; this and [`message_len`](Self::message_len) together set it.
+    #[must_use]
+    pub fn messages(mut self, most: u32) -> Self {
+        self.options.messages = Some(most.into());
+        self
+    }
+
+    /// Bytes of the longest message in a new queue. The default is what an unprivileged user may have.
+    #[must_use]
+    pub fn message_len(mut self, bytes: usize) -> Self {
+        self.options.message_len = Some(bytes);
+        self
+    }
+
+    /// Permission bits of a new queue, whatever the umask: read and write bits, of which users need both. The default is
+    /// `0o600`.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.options.mode = mode;
+        self
+    }
+
+    /// Whether to open a queue that belongs to another user. The default is no: only one's own and root's are
+    /// opened.
+    #[must_use]
+    pub fn any_owner(mut self, yes: bool) -> Self {
+        self.options.any_owner = yes;
+        self
+    }
+
+    /// How long [`open`](Self::open) waits for the queue to appear. The default is not at all.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Makes a new queue; of several processes that try at once, one succeeds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] if the address is taken, [`ErrorKind::NotARing`] by a queue of somebody
+    /// else's making; [`ErrorKind::InvalidCapacity`] and [`ErrorKind::NoSpace`], which name the limit;
+    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::Unsupported`].
+    pub fn create(self) -> Result<Queue, Error> {
+        self.make()
+    }
+
+    /// Opens an existing queue; options that shape a new one are ignored.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] ([`ErrorKind::TimedOut`] after [`wait`](Self::wait)), [`ErrorKind::NotARing`],
+    /// [`ErrorKind::ForeignOwner`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Unsupported`].
+    pub fn open(self) -> Result<Queue, Error> {
+        let deadline = self.wait.map(|wait| Instant::now().checked_add(wait));
+        loop {
+            let error = match self.find() {
+                Err(error) if error.kind() == ErrorKind::NotFound => error,
+                result => return result,
+            };
+            match deadline {
+                None => return Err(error),
+                Some(Some(deadline)) if Instant::now() >= deadline => {
+                    return Err(self
+                        .attempt("open")
+                        .error(ErrorKind::TimedOut, "it did not appear")
+                        .remedy("see whether its creator runs, or wait longer"));
+                }
+                Some(_) => std::thread::sleep(LOOK),
+            }
+        }
+    }
+
+    /// Opens the queue, or makes it if there is none.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create) and [`open`](Self::open).
+    pub fn open_or_create(self) -> Result<Queue, Error> {
+        loop {
+            match self.find() {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                result => return result,
+            }
+            match self.make() {
+                // Somebody was faster; or has been, and has removed it again.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn attempt(&self, action: &'static str) -> Attempt<'_> {
+        Attempt {
+            action,
+            address: &self.address,
+        }
+    }
+
+    fn make(&self) -> Result<Queue, Error> {
+        let attempt = self.attempt("create");
+        match &self.address {
+            Address::Mq(name) => posix::create(attempt, name, &self.options)
+                .map(|queue| Queue::posix(&self.address, queue)),
+            Address::Sysvmq(key) => sysv::create(attempt, key, &self.options)
+                .map(|queue| Queue::sysv(&self.address, queue)),
+            _ => Err(attempt.wrong_address()),
+        }
+    }
+
+    fn find(&self) -> Result<Queue, Error> {
+        let attempt = self.attempt("open");
+        match &self.address {
+            Address::Mq(name) => posix::open(attempt, name, &self.options)
+                .map(|queue| Queue::posix(&self.address, queue)),
+            Address::Sysvmq(key) => sysv::open(attempt, key, &self.options)
+                .map(|queue| Queue::sysv(&self.address, queue)),
+            _ => Err(attempt.wrong_address()),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Who lives: open-file-description locks on the queue's inode.
+//!
+//! Each participant has two descriptors of the queue that are used for nothing else, and each of them holds a
+//! write lock on one byte: the receiver's on bytes 0 and 1, those of the sender in slot n on bytes 2 + 2n and
+//! 3 + 2n. The bytes need not exist. A participant lives if both of its bytes are locked.
+//!
+//! # Why two
+//!
+//! The kernel drops the locks of a process that dies when it closes its descriptors. Who sleeps learns of it by
+//! inotify, which reports a descriptor's closing *before* its lock is dropped. So with one descriptor a look right
+//! after the report could find the lock still there, and nothing would follow. Of two, whichever is closed
+//! second is reported after the first one's lock is gone: a look from then on finds one byte free.
+//!
+//! Slots keep one participant's two bytes together. If all senders shared two bytes, one that dies in one order
+//! and another one in the other order could each leave one byte locked at the last report.
+//!
+//! Who leaves in order unlocks both bytes before it closes the descriptors, so that the first report finds it gone.
+//!
+//! # Limits
+//!
+//! The locks belong to the open file, which a child of `fork` shares: until it calls exec or ends, its parent
+//! seems to live.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::sys::stat::Mode;
+use ringway_core::os::pthread_atfork;
+
+use crate::frame::SLOTS;
+
+/// How long one who dies may keep one of its bytes.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const RECEIVER: i64 = 0;
+const SENDERS: i64 = 2;
+const END: i64 = SENDERS + 2 * SLOTS as i64;
+
+/// A participant's place, until dropped.
+#[derive(Debug)]
+pub(super) struct Life {
+    files: [OwnedFd; 2],
+    generation: u64,
+}
+
+impl Life {
+    /// Takes the receiver's place; `None` if somebody lives who has it.
+    pub(super) fn receiver(queue: BorrowedFd<'_>) -> Result<Option<Self>, Errno> {
+        let life = Self::nobody(queue)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match life.take(RECEIVER)? {
+                true => return Ok(Some(life)),
+                // One byte alone is of one who dies, or is just attaching.
+                false if is_alive(queue, RECEIVER)? || Instant::now() > deadline => {
+                    return Ok(None);
+                }
+                // fcntl has no lock with a time limit.
+                false => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// Takes the first free slot of a sender; `None` if there is none.
+    pub(super) fn sender(queue: BorrowedFd<'_>) -> Result<Option<(Self, u16)>, Errno> {
+        let life = Self::nobody(queue)?;
+        for slot in 0..SLOTS {
+            if life.take(SENDERS + 2 * i64::from(slot))? {
+                return Ok(Some((life, slot)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn nobody(queue: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let files = [reopen(queue)?, reopen(queue)?];
+        let generation = pthread_atfork::generation();
+        Ok(Self { files, generation })
+    }
+
+    fn take(&self, byte: i64) -> Result<bool, Errno> {
+        if !lock(&self.files[0], byte)? {
+            return Ok(false);
+        }
+        match lock(&self.files[1], byte + 1)? {
+            true => Ok(true),
+            false => {
+                unlock(&self.files[0]);
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        // A child of fork would unlock its parent's.
+        if self.generation == pthread_atfork::generation() {
+            self.files.iter().for_each(unlock);
+        }
+    }
+}
+
+/// Another open file of the same queue, also of one whose name is gone.
+pub(super) fn reopen(queue: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let path = path(queue);
+    let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    loop {
+        match open(path.as_str(), flags, Mode::empty()) {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Where the queue is found without its name.
+pub(super) fn path(queue: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", queue.as_raw_fd())
+}
+
+/// Whether there is a live receiver.
+pub(super) fn has_receiver(queue: BorrowedFd<'_>) -> Result<bool, Errno> {
+    is_alive(queue, RECEIVER)
+}
+
+/// The slots of those senders that live.
+pub(super) fn senders(queue: BorrowedFd<'_>) -> Result<Vec<u16>, Errno> {
+    let mut locked = Vec::new();
+    let mut ranges = vec![(SENDERS, END)];
+    // The kernel names one lock in a range, any one.
+    while let Some((from, to)) = ranges.pop() {
+        if from < to
+            && let Some((start, end)) = locked_in(queue, from, to)?
+        {
+            locked.extend(start..end);
+            ranges.extend([(from, start), (end, to)]);
+        }
+    }
+    locked.sort_unstable();
+    let pairs = locked.windows(2).filter_map(|pair| match *pair {
+        [one, other] if one % 2 == 0 && other == one + 1 => Some(one),
+        _ => None,
+    });
+    Ok(pairs
+        .filter_map(|byte| u16::try_from((byte - SENDERS) / 2).ok())
+        .collect())
+}
+
+fn is_alive(queue: BorrowedFd<'_>, byte: i64) -> Result<bool, Errno> {
+    let is_locked = |byte| Ok(locked_in(queue, byte, byte + 1)?.is_some());
+    Ok(is_locked(byte)? && is_locked(byte + 1)?)
+}
+
+/// A range of locked bytes between `from` and `to`, if there is one.
+fn locked_in(queue: BorrowedFd<'_>, from: i64, to: i64) -> Result<Option<(i64, i64)>, Errno> {
+    let mut range = range(libc::F_WRLCK, from, to - from);
+    fcntl(queue, FcntlArg::F_OFD_GETLK(&mut range))?;
+    if range.l_type == libc::F_UNLCK as libc::c_short {
+        return Ok(None);
+    }
+    // A foreign lock may reach further, and one of length 0 to the end of all files.
+    let start = range.l_start.clamp(from, to - 1);
+    let end = match range.l_len {
+        0 => to,
+        len => range.l_start.saturating_add(len).clamp(start + 1, to),
+    };
+    Ok(Some((start, end)))
+}
+
+fn lock(file: &OwnedFd, byte: i64) -> Result<bool, Errno> {
+    loop {
+        match fcntl(
+            file.as_fd(),
+            FcntlArg::F_OFD_SETLK(&range(libc::F_WRLCK, byte, 1)),
+        ) {
+            Ok(_) => return Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(false),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+fn unlock(file: &OwnedFd) {
+    let _ = fcntl(
+        file.as_fd(),
+        FcntlArg::F_OFD_SETLK(&range(libc::F_UNLCK, 0, 0)),
+    );
+}
+
+fn range(kind: libc::c_int, start: i64, len: i64) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: start,
+        l_len: len,
+        l_pid: 0,
+    }
+}

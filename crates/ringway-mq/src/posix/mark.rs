@@ -1,0 +1,76 @@
+//! What the permission bits of a queue say besides permissions: those that mean nothing on a queue.
+//!
+//! | bit | means |
+//! |---|---|
+//! | 0o1000 | ringway made the queue; it stands there from the first moment |
+//! | 0o100 | a receiver was attached; alone: and did not leave in order, unless it lives |
+//! | 0o010 | the last receiver has closed |
+//!
+//! Only the owner of a queue and root may change them. For other receivers' sake senders remember what they saw.
+
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
+
+const OURS: u32 = 0o1000;
+const ATTACHED: u32 = 0o100;
+const CLOSED: u32 = 0o010;
+
+/// What the last receiver did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receiver {
+    /// There was none, or it detached.
+    Absent,
+    /// It attached.
+    Attached,
+    /// It closed.
+    Closed,
+}
+
+/// The bits of a new queue.
+pub(super) fn new(mode: u32) -> u32 {
+    permissions(mode) | OURS
+}
+
+/// Those bits that are permissions.
+pub(super) fn permissions(mode: u32) -> u32 {
+    mode & 0o666
+}
+
+pub(super) fn is_ours(stat: &FileStat) -> bool {
+    stat.st_mode & OURS != 0
+}
+
+/// Gives a new queue the permissions that the umask took.
+pub(super) fn permit(queue: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
+    let now = fstat(queue)?.st_mode & 0o7777;
+    match now | new(mode) {
+        wanted if wanted == now => Ok(()),
+        wanted => fchmod(queue, Mode::from_bits_truncate(wanted)),
+    }
+}
+
+pub(super) fn receiver(queue: BorrowedFd<'_>) -> Receiver {
+    match fstat(queue).map(|stat| stat.st_mode) {
+        Ok(mode) if mode & CLOSED != 0 => Receiver::Closed,
+        Ok(mode) if mode & ATTACHED != 0 => Receiver::Attached,
+        _ => Receiver::Absent,
+    }
+}
+
+/// For the live receiver, of which there is one.
+pub(super) fn set_receiver(queue: BorrowedFd<'_>, receiver: Receiver) {
+    let Ok(stat) = fstat(queue) else { return };
+    let now = stat.st_mode & 0o7777;
+    let others = now & !(ATTACHED | CLOSED);
+    let wanted = match receiver {
+        Receiver::Absent => others,
+        Receiver::Attached => others | ATTACHED,
+        Receiver::Closed => others | ATTACHED | CLOSED,
+    };
+    if wanted != now {
+        // Refused to those whose queue it is not.
+        let _ = fchmod(queue, Mode::from_bits_truncate(wanted));
+    }
+}

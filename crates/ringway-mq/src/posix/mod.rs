@@ -1,0 +1,329 @@
+//! POSIX message queues (mq_overview(7)), under a name.
+//!
+//! Sending and receiving are one system call each, `mq_send` and `mq_receive` on a descriptor that does not block. Who
+//! has to wait polls that descriptor together with an inotify watch that reports every closing of a descriptor of the
+//! queue, so deaths too ([`watch`]). Who lives is told by locks ([`life`]).
+//!
+//! # Waiting, and why no end of the peer is missed
+//!
+//! Sender: try to send (full) - look whether the receiver lives - poll for room or a report. Receiver: try to receive
+//! (empty) - look which senders live - poll for a message or a report. The watch is there before the first look.
+//! Room and messages are conditions, not events, so the poll ends at once if they came before it. An end
+//! that a look did not see is reported after that look, and stays readable until the watch is read, which leads to
+//! another look. A newcomer opens and closes a descriptor once it has its locks, so that who waits for it looks too.
+//!
+//! # Deaths
+//!
+//! | who dies | when | it leaves | who sees to it |
+//! |---|---|---|---|
+//! | anybody | attaching | nothing: locks and descriptors go with it; bits of the mode that say "a receiver attached" | the next receiver |
+//! | a creator | after `mq_open` | a whole queue, perhaps with the mode that the umask left | whoever opens it; it is removed by name |
+//! | a sender | before `mq_send` | nothing | |
+//! | | after it | the message | |
+//! | | closing, before its farewell | as if it had not closed | |
+//! | | closing, after it | as if it had closed; its slot goes free with the process | |
+//! | the receiver | before `mq_receive` | nothing | |
+//! | | in or after it | the message is gone: queues know no acknowledgement | nobody |
+//! | | closing, before its mark | as if it had not closed | |
+//! | | closing, after it | as if it had closed | |
+
+mod life;
+mod local;
+mod mark;
+mod receiver;
+mod sender;
+mod senders;
+mod watch;
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::stat::fstat;
+use ringway_core::os::{self, mq_overview as mq};
+use ringway_core::{Address, Error, ErrorKind};
+
+use crate::attempt::Attempt;
+use crate::builder::Options;
+use crate::frame::{HEADER_LEN, Header, Kind, SLOTS};
+use crate::limits;
+use crate::side::{Inlet, Outlet};
+use crate::stat::QueueStat;
+use life::Life;
+use watch::Watch;
+
+/// The most the kernel lets anybody have.
+const HARD_MESSAGES: u64 = 65_536;
+const HARD_MESSAGE_LEN: u64 = 16 << 20;
+
+/// A queue that is open.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    queue: Arc<OwnedFd>,
+    pub(crate) messages: u64,
+    /// Bytes of the longest, frame and all.
+    pub(crate) frame_len: usize,
+}
+
+pub(crate) fn create(attempt: Attempt<'_>, name: &str, options: &Options) -> Result<Queue, Error> {
+    let (messages, len) = shape(attempt, options)?;
+    let path = path(attempt, name)?;
+    let mode = mark::new(options.mode);
+    let queue = mq::create(&path, mode, messages as i64, len as i64).map_err(|errno| {
+        if errno != Errno::EEXIST {
+            return explain(attempt, errno, messages, len);
+        }
+        match open(attempt, name, options) {
+            Err(error) if error.kind() == ErrorKind::NotARing => error,
+            _ => attempt.already_exists(errno),
+        }
+    })?;
+    mark::permit(queue.as_fd(), options.mode)
+        .map_err(|errno| attempt.os("its mode cannot be set", errno))?;
+    Queue::new(attempt, queue)
+}
+
+pub(crate) fn open(attempt: Attempt<'_>, name: &str, options: &Options) -> Result<Queue, Error> {
+    let queue = mq::open(&path(attempt, name)?).map_err(|errno| match errno {
+        Errno::ENOENT => attempt.not_found(errno),
+        errno => attempt.os("it cannot be opened", errno),
+    })?;
+    let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+    attempt.check_owner(&[stat.st_uid], options.any_owner)?;
+    if !mark::is_ours(&stat) {
+        return Err(attempt.foreign("what is there is a queue that ringway did not make"));
+    }
+    Queue::new(attempt, queue)
+}
+
+pub(crate) fn remove(attempt: Attempt<'_>, name: &str, force: bool) -> Result<(), Error> {
+    let any = Options {
+        any_owner: true,
+        ..Options::default()
+    };
+    let queue = open(attempt, name, &any)?.queue;
+    let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+    attempt.check_is_ours(&[stat.st_uid])?;
+    let failed = |errno| attempt.os("its locks cannot be inspected", errno);
+    let in_use = life::has_receiver(queue.as_fd()).map_err(failed)?
+        || !life::senders(queue.as_fd()).map_err(failed)?.is_empty();
+    if in_use && !force {
+        return Err(crate::stat::in_use(attempt));
+    }
+    mq::unlink(&path(attempt, name)?).map_err(|errno| match errno {
+        Errno::ENOENT => attempt.not_found(errno),
+        errno => attempt.os("the name cannot be removed", errno),
+    })
+}
+
+pub(crate) fn stat(attempt: Attempt<'_>, name: &str) -> Result<QueueStat, Error> {
+    let any = Options {
+        any_owner: true,
+        ..Options::default()
+    };
+    let queue = open(attempt, name, &any)?.queue;
+    let failed = |errno| attempt.os("it cannot be inspected", errno);
+    let queue = queue.as_fd();
+    let attributes = mq::attributes(queue).map_err(failed)?;
+    let stat = fstat(queue).map_err(failed)?;
+    Ok(QueueStat {
+        address: attempt.address.clone(),
+        messages: attributes.messages.unsigned_abs(),
+        bytes: queued_bytes(queue),
+        max_messages: Some(attributes.max_messages.unsigned_abs()),
+        max_bytes: None,
+        max_message_len: (attributes.max_len.unsigned_abs() as usize).saturating_sub(HEADER_LEN),
+        senders: life::senders(queue).map_err(failed)?.len(),
+        receivers: usize::from(life::has_receiver(queue).map_err(failed)?),
+        owner: stat.st_uid,
+        mode: mark::permissions(stat.st_mode),
+    })
+}
+
+/// Reading a queue as a file gives a line that begins with QSIZE, the bytes in it.
+fn queued_bytes(queue: std::os::fd::BorrowedFd<'_>) -> u64 {
+    let line = std::fs::read_to_string(life::path(queue)).unwrap_or_default();
+    let size = line.split_whitespace().next();
+    let size = size.and_then(|field| field.strip_prefix("QSIZE:"));
+    size.and_then(|size| size.parse().ok()).unwrap_or(0)
+}
+
+/// Those that ringway made, of those that this process may see.
+pub(crate) fn list() -> Vec<Address> {
+    let mut names = os::message_queues().unwrap_or_default();
+    names.sort_unstable();
+    let addresses = names.into_iter().map(Address::Mq);
+    addresses
+        .filter(|address| {
+            let attempt = Attempt {
+                action: "inspect",
+                address,
+            };
+            let Address::Mq(name) = address else {
+                return false;
+            };
+            stat(attempt, name).is_ok()
+        })
+        .collect()
+}
+
+impl Queue {
+    fn new(attempt: Attempt<'_>, queue: OwnedFd) -> Result<Self, Error> {
+        let attributes = mq::attributes(queue.as_fd())
+            .map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+        let frame_len = usize::try_from(attributes.max_len).unwrap_or(0);
+        if frame_len < HEADER_LEN {
+            return Err(attempt.foreign("its messages are too short for ringway's"));
+        }
+        Ok(Self {
+            queue: Arc::new(queue),
+            messages: attributes.max_messages.unsigned_abs(),
+            frame_len,
+        })
+    }
+
+    pub(crate) fn sender(
+        &self,
+        attempt: Attempt<'_>,
+        sender: u64,
+    ) -> Result<(Box<dyn Outlet>, Header), Error> {
+        let (queue, watch) = self.join(attempt)?;
+        let failed = |errno| attempt.os("its locks cannot be taken", errno);
+        let (life, slot) = Life::sender(queue.as_fd())
+            .map_err(failed)?
+            .ok_or_else(|| {
+                attempt
+                    .error(
+                        ErrorKind::NoSpace,
+                        format!("it has its {SLOTS} senders, and more are not told apart"),
+                    )
+                    .remedy("close some")
+            })?;
+        let kind = Kind::Data;
+        let header = Header { kind, slot, sender };
+        self.announce(attempt)?;
+        let sender = sender::Sender::new(queue, watch, life, header);
+        Ok((Box::new(sender), header))
+    }
+
+    pub(crate) fn receiver(&self, attempt: Attempt<'_>) -> Result<Box<dyn Inlet>, Error> {
+        let (queue, watch) = self.join(attempt)?;
+        let life = Life::receiver(queue.as_fd())
+            .map_err(|errno| attempt.os("its locks cannot be taken", errno))?
+            .ok_or_else(|| attempt.role_taken())?;
+        let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+        let farewells = local::enter((stat.st_dev, stat.st_ino));
+        let receiver = receiver::Receiver::new(queue, watch, life, farewells);
+        self.announce(attempt)?;
+        Ok(Box::new(receiver))
+    }
+
+    fn join(&self, attempt: Attempt<'_>) -> Result<(OwnedFd, Watch), Error> {
+        let queue = life::reopen(self.queue.as_fd())
+            .map_err(|errno| attempt.os("it cannot be opened once more", errno))?;
+        let watch = Watch::new(queue.as_fd()).map_err(|errno| match errno {
+            Errno::EMFILE | Errno::ENOSPC => attempt
+                .error(
+                    ErrorKind::NoSpace,
+                    "this process has no descriptor left, or this user no inotify instance or watch",
+                )
+                .remedy(
+                    "raise the limits (ulimit -n; sysctl fs.inotify.max_user_instances and \
+                     fs.inotify.max_user_watches)",
+                )
+                .with_errno(errno as i32),
+            errno => attempt.os("it cannot be watched", errno),
+        })?;
+        Ok((queue, watch))
+    }
+
+    /// Has the others look who lives.
+    fn announce(&self, attempt: Attempt<'_>) -> Result<(), Error> {
+        let bell = life::reopen(self.queue.as_fd());
+        bell.map(drop)
+            .map_err(|errno| attempt.os("it cannot be opened once more", errno))
+    }
+}
+
+/// Messages, and bytes of the longest frame, of a new queue.
+fn shape(attempt: Attempt<'_>, options: &Options) -> Result<(u64, u64), Error> {
+    let limits = limits::Posix::now();
+    let len = match options.message_len {
+        Some(len) => (len as u64).saturating_add(HEADER_LEN as u64),
+        None => limits
+            .message_len
+            .min(limits.bytes / 2)
+            .max(HEADER_LEN as u64 + 1),
+    };
+    let messages = match options.messages {
+        Some(messages) => messages,
+        // As many as a user's bytes allow, whose queues they are all booked to.
+        None => limits
+            .messages
+            .min(limits.bytes / limits::Posix::cost(1, len))
+            .max(1),
+    };
+    let is_possible = (1..=HARD_MESSAGES).contains(&messages) && len <= HARD_MESSAGE_LEN;
+    match is_possible {
+        true => Ok((messages, len)),
+        false => Err(explain(attempt, Errno::EINVAL, messages, len)),
+    }
+}
+
+fn path(attempt: Attempt<'_>, name: &str) -> Result<CString, Error> {
+    CString::new(format!("/{name}")).map_err(|_| {
+        let problem = "a name cannot contain a NUL byte";
+        attempt.error(ErrorKind::InvalidAddress, problem)
+    })
+}
+
+/// Why a queue of `messages` of `len` bytes each was not made.
+fn explain(attempt: Attempt<'_>, errno: Errno, messages: u64, len: u64) -> Error {
+    let limits = limits::Posix::now();
+    let error = match errno {
+        Errno::EINVAL if messages == 0 => attempt
+            .error(
+                ErrorKind::InvalidCapacity,
+                "a queue of no messages is none",
+            )
+            .remedy("choose at least one message"),
+        Errno::EINVAL => attempt
+            .error(
+                ErrorKind::InvalidCapacity,
+                format!(
+                    "{messages} messages of {len} bytes ({HEADER_LEN} of them ringway's) are more than \
+                     fs.mqueue.msg_max, {}, or fs.mqueue.msgsize_max, {}",
+                    limits.messages, limits.message_len
+                ),
+            )
+            .remedy(
+                "choose fewer or shorter messages (chunking sends longer ones in pieces), or raise the \
+                 limits (sysctl fs.mqueue.msg_max and fs.mqueue.msgsize_max)",
+            ),
+        Errno::ENOSPC => attempt
+            .error(
+                ErrorKind::NoSpace,
+                format!(
+                    "the machine has its fs.mqueue.queues_max, {} message queues",
+                    limits.queues
+                ),
+            )
+            .remedy("remove queues, or raise the limit (sysctl fs.mqueue.queues_max)"),
+        Errno::EMFILE | Errno::ENOMEM => attempt
+            .error(
+                ErrorKind::NoSpace,
+                format!(
+                    "this process has no descriptor left, or this user's message queues would have more \
+                     than RLIMIT_MSGQUEUE, {} bytes, with these {} or so",
+                    limits.bytes,
+                    limits::Posix::cost(messages, len)
+                ),
+            )
+            .remedy(
+                "choose fewer or shorter messages, remove queues, or raise the limits (ulimit -q, ulimit -n)",
+            ),
+        errno => return attempt.os("the kernel made no message queue", errno),
+    };
+    error.with_errno(errno as i32)
+}

@@ -1,0 +1,131 @@
+//! A sender's side of a POSIX queue.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::stat::fstat;
+use ringway_core::Peer;
+use ringway_core::os::mq_overview as mq;
+
+use super::life::{self, Life};
+use super::local;
+use super::mark;
+use super::watch::Watch;
+use crate::frame::{Header, Kind};
+use crate::side::{Broken, FRAME, Leave, Outlet, is_over};
+
+/// Farewells come last.
+const FAREWELL: u32 = 0;
+
+/// The priority of the kernel's for one of ringway's.
+fn of_data(priority: u32) -> u32 {
+    priority + 1
+}
+
+#[derive(Debug)]
+pub(super) struct Sender {
+    queue: OwnedFd,
+    watch: Watch,
+    life: Option<Life>,
+    header: Header,
+    /// A look has found it, and every death from then on is reported by `watch`.
+    receiver_lives: bool,
+    saw_receiver: bool,
+}
+
+impl Sender {
+    pub(super) fn new(queue: OwnedFd, watch: Watch, life: Life, header: Header) -> Self {
+        Self {
+            queue,
+            watch,
+            life: Some(life),
+            header,
+            receiver_lives: false,
+            saw_receiver: false,
+        }
+    }
+
+    fn put_frame(&mut self, frame: &[u8], priority: u32) -> Result<bool, Broken> {
+        loop {
+            match mq::send_message(self.queue.as_fd(), frame, priority) {
+                Ok(()) => return Ok(true),
+                Err(Errno::EAGAIN) => return Ok(false),
+                Err(Errno::EINTR) => {}
+                Err(_) => return Err(Broken::Refused),
+            }
+        }
+    }
+
+    /// Whether the receiver will know.
+    fn say_farewell(&mut self, kind: Kind, deadline: Option<Instant>) -> Result<bool, Broken> {
+        let farewell = Header {
+            kind,
+            ..self.header
+        };
+        let identity = fstat(&self.queue).map(|stat| (stat.st_dev, stat.st_ino));
+        loop {
+            if self.put_frame(&farewell.encode(), FAREWELL)?
+                || identity.is_ok_and(|queue| local::tell(queue, farewell))
+            {
+                return Ok(true);
+            }
+            if self.peer(false) != Peer::Alive || is_over(deadline) {
+                return Ok(false);
+            }
+            self.sleep(deadline)?;
+        }
+    }
+}
+
+impl Outlet for Sender {
+    fn put(&mut self, buffer: &mut [u8], priority: u32) -> Result<bool, Broken> {
+        let frame = buffer.get(FRAME..).ok_or(Broken::Refused)?;
+        self.put_frame(frame, of_data(priority))
+    }
+
+    fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Broken> {
+        let room = (self.queue.as_fd(), PollFlags::POLLOUT);
+        if self.watch.sleep(Some(room), deadline)? {
+            self.receiver_lives = false;
+        }
+        Ok(())
+    }
+
+    fn peer(&mut self, fresh: bool) -> Peer {
+        if fresh && self.watch.take() {
+            self.receiver_lives = false;
+        }
+        let queue = self.queue.as_fd();
+        // In doubt it lives; then the caller waits for what comes next.
+        self.receiver_lives = self.receiver_lives || life::has_receiver(queue).unwrap_or(true);
+        if self.receiver_lives {
+            self.saw_receiver = true;
+            return Peer::Alive;
+        }
+        match mark::receiver(queue) {
+            mark::Receiver::Closed => Peer::Closed,
+            mark::Receiver::Attached => Peer::Died,
+            mark::Receiver::Absent if self.saw_receiver => Peer::Died,
+            mark::Receiver::Absent => Peer::Absent,
+        }
+    }
+
+    fn sleep_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), Broken> {
+        if self.watch.sleep(None, deadline)? {
+            self.receiver_lives = false;
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, how: Leave, deadline: Option<Instant>) -> Result<bool, Broken> {
+        let told = match how {
+            Leave::Close => self.say_farewell(Kind::Closed, deadline),
+            Leave::Detach => self.say_farewell(Kind::Detached, deadline),
+            Leave::Abandon => Ok(true),
+        };
+        self.life = None;
+        told
+    }
+}

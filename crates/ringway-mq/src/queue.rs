@@ -1,0 +1,115 @@
+//! A queue that is open.
+
+use ringway_core::os::{getrandom, pthread_atfork};
+use ringway_core::{Address, Error};
+
+use crate::attempt::Attempt;
+use crate::frame::HEADER_LEN;
+use crate::receiver::QueueReceiver;
+use crate::sender::QueueSender;
+use crate::{posix, sysv};
+
+/// A message queue that is open. Neither sender nor receiver yet: [`sender`](Self::sender) and
+/// [`receiver`](Self::receiver) attach, and live on without it.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    address: Address,
+    system: System,
+    generation: u64,
+}
+
+#[derive(Clone, Debug)]
+enum System {
+    Posix(posix::Queue),
+    Sysv(sysv::Queue),
+}
+
+impl Queue {
+    pub(crate) fn posix(address: &Address, queue: posix::Queue) -> Self {
+        Self::new(address, System::Posix(queue))
+    }
+
+    pub(crate) fn sysv(address: &Address, queue: sysv::Queue) -> Self {
+        Self::new(address, System::Sysv(queue))
+    }
+
+    fn new(address: &Address, system: System) -> Self {
+        // In doubt, children of fork are not told apart.
+        let _ = pthread_atfork::count_forks();
+        Self {
+            address: address.clone(),
+            system,
+            generation: pthread_atfork::generation(),
+        }
+    }
+
+    /// Attaches this process as a sender; there may be many.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSpace`](ringway_core::ErrorKind::NoSpace), which names the limit;
+    /// [`ErrorKind::Forked`](ringway_core::ErrorKind::Forked) in a child of `fork` that inherited the queue;
+    /// [`ErrorKind::NotFound`](ringway_core::ErrorKind::NotFound) if it was removed (System V).
+    pub fn sender(&self) -> Result<QueueSender, Error> {
+        let attempt = self.attach("send to")?;
+        let nonce = getrandom::nonce()
+            .map_err(|errno| attempt.os("the kernel has no random number", errno))?;
+        let number = (u128::from_le_bytes(nonce) as u64).max(1);
+        let (outlet, header) = match &self.system {
+            System::Posix(queue) => queue.sender(attempt, number)?,
+            System::Sysv(queue) => queue.sender(attempt, number)?,
+        };
+        Ok(QueueSender::new(outlet, header, self.max_message_len()))
+    }
+
+    /// Attaches this process as the receiver; there is one at a time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RoleTaken`](ringway_core::ErrorKind::RoleTaken) if a live process is the receiver (the kernel
+    /// does not say which: the pid is 0), and those of [`sender`](Self::sender).
+    pub fn receiver(&self) -> Result<QueueReceiver, Error> {
+        let attempt = self.attach("receive from")?;
+        let (inlet, frame_len) = match &self.system {
+            System::Posix(queue) => (queue.receiver(attempt)?, queue.frame_len),
+            System::Sysv(queue) => (queue.receiver(attempt)?, queue.frame_len(attempt)?),
+        };
+        Ok(QueueReceiver::new(inlet, frame_len))
+    }
+
+    fn attach(&self, action: &'static str) -> Result<Attempt<'_>, Error> {
+        let attempt = Attempt {
+            action,
+            address: &self.address,
+        };
+        match self.generation == pthread_atfork::generation() {
+            true => Ok(attempt),
+            false => Err(attempt.forked()),
+        }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Bytes of the longest message.
+    pub fn max_message_len(&self) -> usize {
+        let attempt = Attempt {
+            action: "inspect",
+            address: &self.address,
+        };
+        let frame_len = match &self.system {
+            System::Posix(queue) => queue.frame_len,
+            // 0 once it is removed.
+            System::Sysv(queue) => queue.frame_len(attempt).unwrap_or(0),
+        };
+        frame_len.saturating_sub(HEADER_LEN)
+    }
+
+    /// Most messages, where the kernel counts them (POSIX).
+    pub fn max_messages(&self) -> Option<u64> {
+        match &self.system {
+            System::Posix(queue) => Some(queue.messages),
+            System::Sysv(_) => None,
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The receiving handle.
+
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use ringway_core::os::pthread_atfork;
+use ringway_core::{MessageSource, Peer, ReceivedMessage, RecvError};
+
+use crate::frame::{Header, Kind};
+use crate::side::{Broken, FRAME, Inlet, Leave, PAYLOAD, Taken, is_over};
+
+/// The receiver's handle: messages come out here.
+///
+/// Dropping it closes it: a sender that finds no room then gets
+/// [`SendError::Closed`](ringway_core::SendError::Closed). Dropping it by a panic does not, and the senders will
+/// think that it died.
+#[derive(Debug)]
+pub struct QueueReceiver {
+    inlet: Box<dyn Inlet>,
+    /// A type, a frame's header, a payload.
+    buffer: Vec<u8>,
+    /// The message in the buffer is not acknowledged.
+    pending: Option<Current>,
+    received: u64,
+    foreign: u64,
+    generation: u64,
+    has_left: bool,
+}
+
+/// The message in the buffer.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    len: usize,
+    priority: u32,
+    sender: u64,
+}
+
+impl From<Broken> for RecvError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Removed => Self::Closed,
+            Broken::Refused => Self::Corrupt,
+        }
+    }
+}
+
+impl QueueReceiver {
+    pub(crate) fn new(inlet: Box<dyn Inlet>, frame_len: usize) -> Self {
+        Self {
+            inlet,
+            buffer: vec![0; FRAME + frame_len],
+            pending: None,
+            received: 0,
+            foreign: 0,
+            generation: pthread_atfork::generation(),
+            has_left: false,
+        }
+    }
+
+    /// Receives the next message if there is one now: of the highest priority, of those the oldest.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Corrupt`],
+    /// [`RecvError::Forked`]. A System V queue that was removed is `Closed`.
+    pub fn try_recv(&mut self) -> Result<Vec<u8>, RecvError> {
+        self.try_recv_in_place().map(|message| message.to_vec())
+    }
+
+    /// Receives the next message, waiting for it.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), but for `Empty`.
+    pub fn recv(&mut self) -> Result<Vec<u8>, RecvError> {
+        self.recv_in_place(None).map(|message| message.to_vec())
+    }
+
+    /// Receives the next message, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Vec<u8>, RecvError> {
+        let message = self.recv_in_place(Some(deadline));
+        message.map(|message| message.to_vec())
+    }
+
+    /// Receives the next message into `buffer`, waiting for it, until `deadline` if there is one; returns its bytes.
+    ///
+    /// # Errors
+    /// As [`recv_deadline`](Self::recv_deadline), and [`RecvError::BufferTooSmall`]; then it is this handle's next
+    /// message still.
+    pub fn recv_into(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> Result<usize, RecvError> {
+        let current = self.take(Some(deadline))?;
+        let Some(room) = buffer.get_mut(..current.len) else {
+            self.pending = Some(current);
+            return Err(RecvError::BufferTooSmall { len: current.len });
+        };
+        room.copy_from_slice(self.payload(current));
+        Ok(current.len)
+    }
+
+    /// Receives the next message if there is one now, and lends it.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    pub fn try_recv_in_place(&mut self) -> Result<QueueMessage<'_>, RecvError> {
+        let current = self.take(None)?;
+        Ok(self.message(current))
+    }
+
+    /// Receives the next message, waiting for it, until `deadline` if there is one, and lends it.
+    ///
+    /// # Errors
+    /// As [`recv_deadline`](Self::recv_deadline).
+    pub fn recv_in_place(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<QueueMessage<'_>, RecvError> {
+        let current = self.take(Some(deadline))?;
+        Ok(self.message(current))
+    }
+
+    fn message(&self, current: Current) -> QueueMessage<'_> {
+        QueueMessage {
+            payload: self.payload(current),
+            priority: current.priority,
+            sender: current.sender,
+        }
+    }
+
+    fn payload(&self, current: Current) -> &[u8] {
+        let payload = self.buffer.get(PAYLOAD..).unwrap_or_default();
+        payload.get(..current.len).unwrap_or_default()
+    }
+
+    /// The next message, into the buffer. `until`: to wait, and how long.
+    #[inline]
+    fn take(&mut self, until: Option<Option<Instant>>) -> Result<Current, RecvError> {
+        if self.generation != pthread_atfork::generation() {
+            return Err(RecvError::Forked);
+        }
+        if let Some(current) = self.pending.take() {
+            return Ok(current);
+        }
+        let taken = self.inlet.get(&mut self.buffer)?;
+        match taken.and_then(|taken| self.accept(taken)) {
+            Some(current) => Ok(current),
+            None => self.wait_and_take(until, taken.is_none()),
+        }
+    }
+
+    /// `was_empty`: nothing was there just now.
+    #[cold]
+    fn wait_and_take(
+        &mut self,
+        until: Option<Option<Instant>>,
+        mut was_empty: bool,
+    ) -> Result<Current, RecvError> {
+        // Whether a look since the last frame has found an end: what was sent before that look is received when
+        // there is nothing now.
+        let mut has_ended = false;
+        loop {
+            let mut taken = match std::mem::take(&mut was_empty) {
+                true => None,
+                false => self.inlet.get(&mut self.buffer)?,
+            };
+            if taken.is_none() {
+                let is_over = until.is_none_or(is_over);
+                match (self.inlet.peer(is_over), until) {
+                    (Peer::Closed, _) if has_ended => return Err(RecvError::Closed),
+                    (Peer::Died, _) if has_ended => return Err(RecvError::PeerDied),
+                    (Peer::Closed | Peer::Died, _) => has_ended = true,
+                    (_, None) => return Err(RecvError::Empty),
+                    (_, Some(_)) if is_over => return Err(RecvError::TimedOut),
+                    (_, Some(deadline)) => {
+                        has_ended = false;
+                        taken = self.inlet.sleep(&mut self.buffer, deadline)?;
+                    }
+                }
+            }
+            if let Some(taken) = taken {
+                has_ended = false;
+                if let Some(current) = self.accept(taken) {
+                    return Ok(current);
+                }
+            }
+        }
+    }
+
+    /// The message in a frame, if it has one.
+    #[inline]
+    fn accept(&mut self, taken: Taken) -> Option<Current> {
+        let frame = self.buffer.get(FRAME..)?.get(..taken.len)?;
+        let Ok((header, payload)) = Header::decode(frame) else {
+            self.foreign += 1;
+            return None;
+        };
+        let len = payload.len();
+        self.inlet.note(&header);
+        (header.kind == Kind::Data).then(|| {
+            self.received += 1;
+            Current {
+                len,
+                priority: taken.priority,
+                sender: header.sender,
+            }
+        })
+    }
+
+    /// What is known of the senders together: alive if any is; else died if one died and nobody took its place; else
+    /// closed if any closed. There may be messages all the same.
+    pub fn peer(&mut self) -> Peer {
+        self.inlet.peer(true)
+    }
+
+    /// Waits until a sender is attached; until `deadline` if there is one.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], [`RecvError::Corrupt`], [`RecvError::Forked`].
+    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+        if self.generation != pthread_atfork::generation() {
+            return Err(RecvError::Forked);
+        }
+        loop {
+            let is_over = is_over(deadline);
+            match self.inlet.peer(true) {
+                Peer::Alive => return Ok(()),
+                _ if is_over => return Err(RecvError::TimedOut),
+                _ => self.inlet.sleep_for_peer(deadline)?,
+            }
+        }
+    }
+
+    /// A descriptor that is readable while there are messages (POSIX), for `poll`, `epoll` and the like. It must not be
+    /// read. System V queues have none.
+    ///
+    /// It becomes readable for a sender's closing, not for its death; who wants to know of that asks
+    /// [`try_recv`](Self::try_recv).
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.inlet.descriptor()
+    }
+
+    /// Messages that this handle has received.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// What was in the queue and came from nobody of ringway's: skipped.
+    pub fn foreign(&self) -> u64 {
+        self.foreign
+    }
+
+    /// Closes: a sender that finds no room gets [`SendError::Closed`](ringway_core::SendError::Closed). Messages stay in
+    /// the queue, and another receiver may attach.
+    pub fn close(self) {}
+
+    /// Leaves the queue open for a later receiver: senders wait for it.
+    pub fn detach(mut self) {
+        self.leave(Leave::Detach);
+    }
+
+    fn leave(&mut self, how: Leave) {
+        if !self.has_left && self.generation == pthread_atfork::generation() {
+            self.has_left = true;
+            self.inlet.leave(how);
+        }
+    }
+}
+
+impl Drop for QueueReceiver {
+    fn drop(&mut self) {
+        self.leave(match std::thread::panicking() {
+            true => Leave::Abandon,
+            false => Leave::Close,
+        });
+    }
+}
+
+/// A message that was received, in the receiver's buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueMessage<'a> {
+    payload: &'a [u8],
+    priority: u32,
+    sender: u64,
+}
+
+impl<'a> QueueMessage<'a> {
+    /// The message itself. Nobody else has it.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// A copy.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.payload.to_vec()
+    }
+
+    /// The priority it was sent with.
+    pub fn priority(&self) -> u32 {
+        self.priority
+    }
+
+    /// The number of its sender: [`QueueSender::id`](crate::QueueSender::id).
+    pub fn sender(&self) -> u64 {
+        self.sender
+    }
+}
+
+impl ReceivedMessage for QueueMessage<'_> {
+    fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        let rest = self.payload.get(offset..).unwrap_or_default();
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        len
+    }
+}
+
+impl MessageSource for QueueReceiver {
+    type Message<'a> = QueueMessage<'a>;
+
+    fn try_receive(&mut self) -> Result<QueueMessage<'_>, RecvError> {
+        self.try_recv_in_place()
+    }
+
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<QueueMessage<'_>, RecvError> {
+        self.recv_in_place(deadline)
+    }
+}

@@ -1,0 +1,296 @@
+//! The sending handle.
+
+use std::io::IoSlice;
+use std::time::Instant;
+
+use ringway_core::os::pthread_atfork;
+use ringway_core::{MessageSink, Peer, SendError};
+
+use crate::frame::Header;
+use crate::side::{Broken, FRAME, Leave, Outlet, PAYLOAD, is_over};
+
+/// The highest priority of a message. The lowest is 0.
+pub const MAX_PRIORITY: u32 = 31;
+
+/// A sender's handle: messages go in here.
+///
+/// Dropping it closes it, as [`close`](Self::close) does; dropping it by a panic does not, and the receiver will
+/// think that it died.
+#[derive(Debug)]
+pub struct QueueSender {
+    outlet: Box<dyn Outlet>,
+    header: Header,
+    /// A type, a frame's header, a payload.
+    buffer: Vec<u8>,
+    max_len: usize,
+    sent: u64,
+    generation: u64,
+    has_left: bool,
+}
+
+impl From<Broken> for SendError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Removed => Self::Closed,
+            Broken::Refused => Self::Corrupt,
+        }
+    }
+}
+
+impl QueueSender {
+    pub(crate) fn new(outlet: Box<dyn Outlet>, header: Header, max_len: usize) -> Self {
+        let mut buffer = Vec::with_capacity(PAYLOAD + max_len);
+        buffer.resize(FRAME, 0);
+        buffer.extend(header.encode());
+        Self {
+            outlet,
+            header,
+            buffer,
+            max_len,
+            sent: 0,
+            generation: pthread_atfork::generation(),
+            has_left: false,
+        }
+    }
+
+    /// Sends a copy of `message` if there is room now. An empty message is a message.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::TooLarge`], [`SendError::Closed`], [`SendError::PeerDied`],
+    /// [`SendError::Corrupt`], [`SendError::Forked`]. `Closed` and `PeerDied` only if there is no room: unlike a
+    /// ring, a queue takes messages as long as it has room; but a System V queue that was removed is `Closed`.
+    /// `TooLarge` names the longest message; what is longer goes in pieces, by chunking.
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.try_send_with_priority(message, 0)
+    }
+
+    /// Sends a copy of `message`, waiting for room.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send), but for `Full`.
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.send_with_priority(message, 0, None)
+    }
+
+    /// Sends a copy of `message`, waiting for room until `deadline`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::TimedOut`].
+    #[inline]
+    pub fn send_deadline(&mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
+        self.send_with_priority(message, 0, Some(deadline))
+    }
+
+    /// Sends a copy of `message` if there is room now, to be received before all messages of a lower priority. One
+    /// above [`MAX_PRIORITY`] is that.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    #[inline]
+    pub fn try_send_with_priority(
+        &mut self,
+        message: &[u8],
+        priority: u32,
+    ) -> Result<(), SendError> {
+        self.load(&[IoSlice::new(message)])?;
+        self.try_put(priority)
+    }
+
+    /// Sends a copy of `message`, to be received before all messages of a lower priority, waiting for room; until
+    /// `deadline` if there is one.
+    ///
+    /// # Errors
+    /// As [`send_deadline`](Self::send_deadline).
+    #[inline]
+    pub fn send_with_priority(
+        &mut self,
+        message: &[u8],
+        priority: u32,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        self.load(&[IoSlice::new(message)])?;
+        self.put(priority, deadline)
+    }
+
+    /// Writes a message into the buffer, behind the header.
+    #[inline]
+    fn load(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
+        if self.is_forked() {
+            return Err(SendError::Forked);
+        }
+        let len = parts
+            .iter()
+            .fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        if len > self.max_len {
+            return Err(SendError::TooLarge {
+                len,
+                max: self.max_len,
+            });
+        }
+        self.buffer.truncate(PAYLOAD);
+        for part in parts {
+            self.buffer.extend_from_slice(part);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn try_put(&mut self, priority: u32) -> Result<(), SendError> {
+        if self.is_put(priority)? {
+            return Ok(());
+        }
+        match self.outlet.peer(true) {
+            Peer::Closed => Err(SendError::Closed),
+            Peer::Died => Err(SendError::PeerDied),
+            Peer::Absent | Peer::Alive => Err(SendError::Full),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, priority: u32, deadline: Option<Instant>) -> Result<(), SendError> {
+        match self.is_put(priority)? {
+            true => Ok(()),
+            false => self.wait_to_put(priority, deadline),
+        }
+    }
+
+    #[cold]
+    fn wait_to_put(&mut self, priority: u32, deadline: Option<Instant>) -> Result<(), SendError> {
+        self.outlet.begin_wait()?;
+        let outcome = self.put_in_the_end(priority, deadline);
+        self.outlet.end_wait();
+        outcome
+    }
+
+    fn put_in_the_end(
+        &mut self,
+        priority: u32,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        while !self.is_put(priority)? {
+            let is_over = is_over(deadline);
+            match self.outlet.peer(is_over) {
+                Peer::Closed => return Err(SendError::Closed),
+                Peer::Died => return Err(SendError::PeerDied),
+                Peer::Absent | Peer::Alive if is_over => return Err(SendError::TimedOut),
+                Peer::Absent | Peer::Alive => self.outlet.sleep(deadline)?,
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn is_put(&mut self, priority: u32) -> Result<bool, SendError> {
+        let priority = priority.min(MAX_PRIORITY);
+        let is_put = self.outlet.put(&mut self.buffer, priority)?;
+        self.sent += u64::from(is_put);
+        Ok(is_put)
+    }
+
+    /// What is known of the receiver.
+    pub fn peer(&mut self) -> Peer {
+        self.outlet.peer(true)
+    }
+
+    /// Waits until a receiver is attached; until `deadline` if there is one.
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`], [`SendError::Corrupt`], [`SendError::Forked`].
+    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+        if self.is_forked() {
+            return Err(SendError::Forked);
+        }
+        loop {
+            let is_over = is_over(deadline);
+            match self.outlet.peer(true) {
+                Peer::Alive => return Ok(()),
+                _ if is_over => return Err(SendError::TimedOut),
+                _ => self.outlet.sleep_for_peer(deadline)?,
+            }
+        }
+    }
+
+    /// Messages that this handle has sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The number by which receivers know this sender: random, not 0.
+    pub fn id(&self) -> u64 {
+        self.header.sender
+    }
+
+    /// Closes: the receiver gets all that was sent, and then, when no other sender lives,
+    /// [`RecvError::Closed`](ringway_core::RecvError::Closed).
+    ///
+    /// A POSIX queue takes that as one more message. If it is full, this waits for room as long as another process is
+    /// attached as its receiver. Without a receiver, one that comes later takes a sender that found no room
+    /// for dead.
+    pub fn close(self) {}
+
+    /// Closes, waiting no longer than until `deadline`.
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`]: it is closed, but the receiver could not be told, and will take it for dead.
+    pub fn close_deadline(mut self, deadline: Instant) -> Result<(), SendError> {
+        match self.leave(Leave::Close, Some(deadline))? {
+            true => Ok(()),
+            false => Err(SendError::TimedOut),
+        }
+    }
+
+    /// Leaves the queue open for a later sender; waits as [`close`](Self::close).
+    pub fn detach(mut self) {
+        // The handle ends either way.
+        let _ = self.leave(Leave::Detach, None);
+    }
+
+    fn leave(&mut self, how: Leave, deadline: Option<Instant>) -> Result<bool, Broken> {
+        if self.has_left || self.is_forked() {
+            return Ok(true);
+        }
+        self.has_left = true;
+        self.outlet.leave(how, deadline)
+    }
+
+    #[inline]
+    fn is_forked(&self) -> bool {
+        self.generation != pthread_atfork::generation()
+    }
+}
+
+impl Drop for QueueSender {
+    fn drop(&mut self) {
+        let how = match std::thread::panicking() {
+            true => Leave::Abandon,
+            false => Leave::Close,
+        };
+        let _ = self.leave(how, None);
+    }
+}
+
+impl MessageSink for QueueSender {
+    fn max_message_len(&self) -> usize {
+        self.max_len
+    }
+
+    fn sender_id(&self) -> u64 {
+        self.id()
+    }
+
+    fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
+        self.load(parts)?;
+        self.try_put(0)
+    }
+
+    fn send_parts(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        self.load(parts)?;
+        self.put(0, deadline)
+    }
+}

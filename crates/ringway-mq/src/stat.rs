@@ -1,0 +1,98 @@
+//! Looking after queues from outside.
+
+use ringway_core::{Address, Error, ErrorKind};
+
+use crate::attempt::Attempt;
+use crate::{posix, sysv};
+
+/// What a queue is like at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueStat {
+    /// Where it is.
+    pub address: Address,
+    /// Messages in it, farewells and notices among them.
+    pub messages: u64,
+    /// Bytes in it, with sixteen for each message.
+    pub bytes: u64,
+    /// Most messages (POSIX).
+    pub max_messages: Option<u64>,
+    /// Most bytes, with sixteen for each message (System V).
+    pub max_bytes: Option<u64>,
+    /// Bytes of the longest message.
+    pub max_message_len: usize,
+    /// Senders that live.
+    pub senders: usize,
+    /// Receivers that live: 0 or 1.
+    pub receivers: usize,
+    /// User id of the owner.
+    pub owner: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// Looks at the queue at `address` without taking part.
+///
+/// # Errors
+/// Those of [`QueueBuilder::open`](crate::QueueBuilder::open).
+///
+/// ```no_run
+/// let stat = ringway_mq::stat(&"mq:/orders".parse()?)?;
+/// println!("{} messages, {} senders", stat.messages, stat.senders);
+/// # Ok::<(), ringway_core::Error>(())
+/// ```
+pub fn stat(address: &Address) -> Result<QueueStat, Error> {
+    let attempt = Attempt {
+        action: "inspect",
+        address,
+    };
+    match address {
+        Address::Mq(name) => posix::stat(attempt, name),
+        Address::Sysvmq(key) => sysv::stat(attempt, key),
+        _ => Err(attempt.wrong_address()),
+    }
+}
+
+/// The addresses of all queues of ringway's that this user may open. POSIX queues can be listed by root, or where
+/// `/dev/mqueue` is mounted.
+///
+/// ```
+/// for address in ringway_mq::list() {
+///     println!("{address}");
+/// }
+/// ```
+pub fn list() -> Vec<Address> {
+    let mut queues = posix::list();
+    queues.extend(sysv::list());
+    queues
+}
+
+/// Removes the queue at `address`, with all that is in it. Processes that have a POSIX queue open can go on; a System
+/// V queue is gone for them too. Unless `force` is set, a queue to which a live process is attached is left alone.
+///
+/// # Errors
+/// [`ErrorKind::InUse`] if a live process is attached (the kernel does not say which: the pid is 0),
+/// [`ErrorKind::NotFound`], [`ErrorKind::NotARing`] (foreign objects are never removed),
+/// [`ErrorKind::ForeignOwner`], [`ErrorKind::PermissionDenied`].
+///
+/// ```no_run
+/// ringway_mq::remove(&"mq:/orders".parse()?, false)?;
+/// # Ok::<(), ringway_core::Error>(())
+/// ```
+pub fn remove(address: &Address, force: bool) -> Result<(), Error> {
+    let attempt = Attempt {
+        action: "remove",
+        address,
+    };
+    match address {
+        Address::Mq(name) => posix::remove(attempt, name, force),
+        Address::Sysvmq(key) => sysv::remove(attempt, key, force),
+        _ => Err(attempt.wrong_address()),
+    }
+}
+
+pub(crate) fn in_use(attempt: Attempt<'_>) -> Error {
+    attempt
+        .error(ErrorKind::InUse { pid: 0 }, "a live process is attached")
+        .remedy("end it, or remove with force")
+}

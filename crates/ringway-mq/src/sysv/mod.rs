@@ -1,0 +1,390 @@
+//! System V message queues (sysvipc(7)), under a key.
+//!
+//! They have no descriptor. Who lives, and where a sender waits, is in a semaphore set beside the queue ([`set`]); a
+//! receiver waits in `msgrcv`, from which messages wake it and *notices* ([`watcher`]). A notice is a message of
+//! type 1 with no text. It takes none of the bytes by which queues are limited, so it fits when a queue is full; and it is
+//! received before all else.
+//!
+//! # Waiting, and why no wake-up is lost
+//!
+//! A sender that finds no room counts itself in `WAITING` (taken back by its death), sends a notice, and then, until
+//! there is room: notes the count of `ROOM`, tries, looks whether the receiver lives, sleeps while the count is what
+//! it was. A receiver that has received a notice is *pressed*: after each message it rings `ROOM` if anybody waits, until
+//! nobody does. Let a sender's try fail, and a message be received after it.
+//!
+//! - The receiver is pressed then: the notice was in the queue before the try, and whatever is received after
+//!   the try is received after the notice. It may have been received by one that died since; but a receiver begins pressed.
+//! - It has not ceased to be: it does so only when nobody waits, and the sender counted itself before its notice.
+//! - So it rings, after the message is out and after the sender noted the count. The sender does not fall asleep, or
+//!   wakes up. All who wait do, so it matters to nobody if one of them dies.
+//! - If the receiver dies or leaves between the message and the bell, that rings too.
+//!
+//! So a message costs one system call, unless a sender waits.
+//!
+//! # Deaths
+//!
+//! | who dies | when | it leaves | who sees to it |
+//! |---|---|---|---|
+//! | a creator | between queue and set, or before it has bound the set | a queue without, or with a set of zeroes | the next to open makes or binds it |
+//! | a remover | between queue and set | a set bound to a queue that is gone | the next under that key removes it |
+//! | a sender | before `msgsnd` | nothing | |
+//! | | after it | the message | |
+//! | | waiting | a notice, for which nobody waits | the receiver rings nobody |
+//! | | anywhere | `UNCLEAN` above `PRODUCERS`, and `DEATH` is rung | the watcher wakes the receiver, the next sender takes its place |
+//! | the receiver | before `msgrcv` | nothing | |
+//! | | in or after it | the message is gone: queues know no acknowledgement | nobody |
+//! | | anywhere | `RECEIVER` 1 without a `CONSUMER`, and `ROOM` is rung | senders that wait, the next receiver |
+//! | | having noted a death, before it was told | nothing: the next receiver looks for itself | |
+
+mod receiver;
+mod sender;
+mod set;
+mod watcher;
+
+use nix::errno::Errno;
+use ringway_core::os::ftok;
+use ringway_core::os::msgget::{self, TYPE_LEN};
+use ringway_core::{Address, Error, ErrorKind, QueueKey};
+
+use crate::attempt::Attempt;
+use crate::builder::Options;
+use crate::frame::{HEADER_LEN, Header, Kind};
+use crate::limits;
+use crate::sender::MAX_PRIORITY;
+use crate::side::{Broken, Inlet, Outlet};
+use crate::stat::QueueStat;
+use set::Set;
+use watcher::Watcher;
+
+/// The permission bits that say that ringway made it.
+const MARK: u32 = 0o111;
+
+/// The type of a notice.
+const NOTICE: libc::c_long = 1;
+
+/// The type of the most urgent message.
+const FIRST: libc::c_long = 2;
+
+fn permissions(mode: u32) -> u32 {
+    mode & 0o666
+}
+
+fn type_of(priority: u32) -> libc::c_long {
+    FIRST + libc::c_long::from(MAX_PRIORITY.saturating_sub(priority) as u8)
+}
+
+/// 0 for what is foreign.
+fn priority_of(kind: libc::c_long) -> u32 {
+    let above = u32::try_from(kind.saturating_sub(FIRST));
+    above.map_or(0, |above| MAX_PRIORITY.saturating_sub(above))
+}
+
+fn notice(queue: i32) {
+    // EAGAIN: there are as many notices as the queue may have bytes, and one is as good as many. Else it was removed,
+    // which whoever is to be told finds out.
+    let _ = msgget::send(queue, &NOTICE.to_ne_bytes());
+}
+
+const _: () = assert!(size_of::<libc::c_long>() == TYPE_LEN);
+
+fn is_gone(errno: Errno) -> bool {
+    matches!(errno, Errno::EIDRM | Errno::EINVAL)
+}
+
+fn broken(errno: Errno) -> Broken {
+    match is_gone(errno) {
+        true => Broken::Removed,
+        false => Broken::Refused,
+    }
+}
+
+/// The queue of a key.
+fn find(key: u32) -> Result<i32, Errno> {
+    msgget::of_key(key)
+}
+
+/// A queue that is open.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    id: i32,
+    set: Set,
+}
+
+pub(crate) fn create(
+    attempt: Attempt<'_>,
+    key: &QueueKey,
+    options: &Options,
+) -> Result<Queue, Error> {
+    let bytes = shape(attempt, options)?;
+    let number = number(attempt, key)?;
+    let mode = permissions(options.mode);
+    let id = msgget::create(number, mode | MARK).map_err(|errno| {
+        if errno != Errno::EEXIST {
+            return explain(attempt, errno);
+        }
+        match open(attempt, key, options) {
+            Err(error) if error.kind() == ErrorKind::NotARing => error,
+            _ => attempt.already_exists(errno),
+        }
+    })?;
+    let result = bytes
+        .map_or(Ok(()), |bytes| set_max_bytes(attempt, id, bytes))
+        .and_then(|()| Set::of(attempt, number, id, mode, options.any_owner));
+    match result {
+        Ok(set) => Ok(Queue { id, set }),
+        Err(error) => {
+            let _ = msgget::remove(id);
+            Err(error)
+        }
+    }
+}
+
+pub(crate) fn open(
+    attempt: Attempt<'_>,
+    key: &QueueKey,
+    options: &Options,
+) -> Result<Queue, Error> {
+    let number = number(attempt, key)?;
+    let (id, status) = look(attempt, number)?;
+    attempt.check_owner(&[status.owner_uid, status.creator_uid], options.any_owner)?;
+    let set = Set::of(attempt, number, id, status.mode, options.any_owner)?;
+    Ok(Queue { id, set })
+}
+
+/// The queue of ringway's under a key.
+fn look(attempt: Attempt<'_>, key: u32) -> Result<(i32, msgget::Status), Error> {
+    let failed = |errno| match errno {
+        Errno::ENOENT | Errno::EIDRM | Errno::EINVAL => attempt.not_found(errno),
+        errno => attempt.os("it cannot be opened", errno),
+    };
+    let id = find(key).map_err(failed)?;
+    let status = msgget::status(id).map_err(failed)?;
+    match status.mode & MARK == MARK {
+        true => Ok((id, status)),
+        false => Err(attempt.foreign("what is there is a queue that ringway did not make")),
+    }
+}
+
+pub(crate) fn remove(attempt: Attempt<'_>, key: &QueueKey, force: bool) -> Result<(), Error> {
+    let key = number(attempt, key)?;
+    let (id, status) = match look(attempt, key) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // One who died over its removal may have left the set.
+            if let Some(set) = Set::find(attempt, key, None)
+                && find(key) == Err(Errno::ENOENT)
+            {
+                set.remove();
+            }
+            return Err(error);
+        }
+        result => result?,
+    };
+    attempt.check_is_ours(&[status.owner_uid, status.creator_uid])?;
+    let set = Set::find(attempt, key, Some(id));
+    let values = set.and_then(|set| set.values().ok());
+    if !force && values.is_some_and(|values| values.senders() > 0 || values.receivers() > 0) {
+        return Err(crate::stat::in_use(attempt));
+    }
+    // First the queue: a set without one is found again by the next under that key.
+    msgget::remove(id).map_err(|errno| match is_gone(errno) {
+        true => attempt.not_found(errno),
+        false => attempt.os("the kernel does not remove it", errno),
+    })?;
+    if let Some(set) = set {
+        set.remove();
+    }
+    Ok(())
+}
+
+pub(crate) fn stat(attempt: Attempt<'_>, key: &QueueKey) -> Result<QueueStat, Error> {
+    let key = number(attempt, key)?;
+    let (id, status) = look(attempt, key)?;
+    let set = Set::find(attempt, key, Some(id));
+    let values = set.and_then(|set| set.values().ok());
+    let frame_len = longest(&status);
+    Ok(QueueStat {
+        address: attempt.address.clone(),
+        messages: status.messages,
+        bytes: status.bytes,
+        max_messages: None,
+        max_bytes: Some(status.max_bytes),
+        max_message_len: frame_len.saturating_sub(HEADER_LEN),
+        senders: values.as_ref().map_or(0, |values| values.senders().into()),
+        receivers: values
+            .as_ref()
+            .map_or(0, |values| values.receivers().into()),
+        owner: status.owner_uid,
+        mode: permissions(status.mode),
+    })
+}
+
+/// Those that ringway made, of those that this process may see.
+pub(crate) fn list() -> Vec<Address> {
+    let table = std::fs::read_to_string("/proc/sysvipc/msg").unwrap_or_default();
+    let keys = table.lines().skip(1).filter_map(|line| {
+        // key, msqid, perms, ...
+        let key: i32 = line.split_whitespace().next()?.parse().ok()?;
+        (key != libc::IPC_PRIVATE).then_some(key as u32)
+    });
+    let addresses = keys.map(|key| Address::Sysvmq(QueueKey::Key(key)));
+    addresses
+        .filter(|address| {
+            let attempt = Attempt {
+                action: "inspect",
+                address,
+            };
+            matches!(address, Address::Sysvmq(key) if stat(attempt, key).is_ok())
+        })
+        .collect()
+}
+
+impl Queue {
+    pub(crate) fn sender(
+        &self,
+        attempt: Attempt<'_>,
+        sender: u64,
+    ) -> Result<(Box<dyn Outlet>, Header), Error> {
+        self.set
+            .enter_sender()
+            .map_err(|errno| self.not_entered(attempt, errno))?;
+        let header = Header {
+            kind: Kind::Data,
+            slot: 0,
+            sender,
+        };
+        Ok((Box::new(sender::Sender::new(self.id, self.set)), header))
+    }
+
+    pub(crate) fn receiver(&self, attempt: Attempt<'_>) -> Result<Box<dyn Inlet>, Error> {
+        let entered = self.set.enter_receiver();
+        match entered.map_err(|errno| self.not_entered(attempt, errno))? {
+            true => {}
+            false => return Err(attempt.role_taken()),
+        }
+        let watcher = Watcher::start(self.id, self.set).map_err(|error| {
+            // As if it had never been.
+            let _ = self.set.leave_receiver(crate::side::Leave::Detach);
+            attempt
+                .error(
+                    ErrorKind::NoSpace,
+                    "its watcher thread could not be started",
+                )
+                .remedy("make room for one more thread (ulimit -u)")
+                .with_errno(error.raw_os_error().unwrap_or(libc::EAGAIN))
+        })?;
+        let receiver = receiver::Receiver::new(self.id, self.set, watcher);
+        Ok(Box::new(receiver))
+    }
+
+    fn not_entered(&self, attempt: Attempt<'_>, errno: Errno) -> Error {
+        match errno {
+            errno if is_gone(errno) => attempt.not_found(errno),
+            Errno::ENOSPC | Errno::ERANGE => attempt
+                .error(
+                    ErrorKind::NoSpace,
+                    "the kernel can keep no more semaphores for this process to take back (SEMMNU), or it \
+                     has 32767 senders",
+                )
+                .remedy("close some")
+                .with_errno(errno as i32),
+            errno => attempt.os("its semaphores cannot be used", errno),
+        }
+    }
+
+    /// Bytes of the longest, frame and all.
+    pub(crate) fn frame_len(&self, attempt: Attempt<'_>) -> Result<usize, Error> {
+        match msgget::status(self.id) {
+            Ok(status) => Ok(longest(&status)),
+            Err(errno) if is_gone(errno) => Err(attempt.not_found(errno)),
+            Err(errno) => Err(attempt.os("it cannot be inspected", errno)),
+        }
+    }
+}
+
+fn longest(status: &msgget::Status) -> usize {
+    let bytes = limits::Sysv::now().message_len.min(status.max_bytes);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Most bytes of a new queue, unless they are the system's.
+fn shape(attempt: Attempt<'_>, options: &Options) -> Result<Option<u64>, Error> {
+    let limits = limits::Sysv::now();
+    let len = match options.message_len {
+        Some(len) => (len as u64).saturating_add(HEADER_LEN as u64),
+        None => limits.message_len.min(limits.bytes),
+    };
+    if len > limits.message_len {
+        return Err(attempt
+            .error(
+                ErrorKind::InvalidCapacity,
+                format!(
+                    "messages of {len} bytes ({HEADER_LEN} of them ringway's) are longer than \
+                     kernel.msgmax, {}",
+                    limits.message_len
+                ),
+            )
+            .remedy(
+                "choose shorter messages (chunking sends longer ones in pieces), or raise the limit \
+                 (sysctl kernel.msgmax)",
+            ));
+    }
+    match options.messages {
+        Some(0) => Err(attempt
+            .error(ErrorKind::InvalidCapacity, "a queue of no messages is none")
+            .remedy("choose at least one message")),
+        Some(messages) => Ok(Some(messages.saturating_mul(len))),
+        None if len > limits.bytes => Ok(Some(len)),
+        None => Ok(None),
+    }
+}
+
+fn set_max_bytes(attempt: Attempt<'_>, id: i32, bytes: u64) -> Result<(), Error> {
+    msgget::set_max_bytes(id, bytes).map_err(|errno| match errno {
+        Errno::EPERM => attempt
+            .error(
+                ErrorKind::InvalidCapacity,
+                format!(
+                    "a queue of {bytes} bytes (messages times their length, {HEADER_LEN} of each \
+                     ringway's) is larger than kernel.msgmnb, {}, and this user may not exceed it",
+                    limits::Sysv::now().bytes
+                ),
+            )
+            .remedy("choose fewer or shorter messages, or raise the limit (sysctl kernel.msgmnb)")
+            .with_errno(errno as i32),
+        errno => attempt.os("its size cannot be set", errno),
+    })
+}
+
+fn number(attempt: Attempt<'_>, key: &QueueKey) -> Result<u32, Error> {
+    match key {
+        QueueKey::Key(key) => Ok(*key),
+        QueueKey::Ftok { path, id } => match ftok::key(path, *id) {
+            Ok(0) => Err(attempt
+                .error(
+                    ErrorKind::InvalidAddress,
+                    "ftok gives key 0 for it, which means private",
+                )
+                .remedy("choose another number after #")),
+            Ok(key) => Ok(key),
+            Err(errno) => Err(attempt.os("the file that gives its key cannot be inspected", errno)),
+        },
+        _ => Err(attempt.wrong_address()),
+    }
+}
+
+/// Why the kernel made no queue.
+fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
+    match errno {
+        Errno::ENOSPC => attempt
+            .error(
+                ErrorKind::NoSpace,
+                format!(
+                    "the machine has its kernel.msgmni, {} System V message queues",
+                    limits::Sysv::now().queues
+                ),
+            )
+            .remedy("remove queues (ipcs -q, ipcrm -q), or raise the limit (sysctl kernel.msgmni)")
+            .with_errno(errno as i32),
+        errno => attempt.os("the kernel made no message queue", errno),
+    }
+}

@@ -1,0 +1,134 @@
+//! The receiver's side of a System V queue.
+
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use ringway_core::Peer;
+use ringway_core::os::msgget::{self, TYPE_LEN, Wait};
+
+use super::set::{PRODUCERS, Set};
+use super::watcher::Watcher;
+use super::{NOTICE, broken, priority_of};
+use crate::frame::Header;
+use crate::side::{Broken, FRAME, Inlet, Leave, Taken, remaining};
+
+#[derive(Debug)]
+pub(super) struct Receiver {
+    queue: i32,
+    set: Set,
+    watcher: Watcher,
+    /// A look has found one, and every death from then on is noted by the watcher.
+    sender_lives: bool,
+    /// Senders may wait for room.
+    is_pressed: bool,
+}
+
+impl Receiver {
+    pub(super) fn new(queue: i32, set: Set, watcher: Watcher) -> Self {
+        Self {
+            queue,
+            set,
+            watcher,
+            sender_lives: false,
+            // Another receiver may have died with their notices.
+            is_pressed: true,
+        }
+    }
+
+    /// Receives, but for notices. `None`: there is nothing; having waited, it may also have been a notice or a
+    /// signal.
+    fn receive(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<Option<Taken>, Broken> {
+        loop {
+            match msgget::receive(self.queue, buffer, wait) {
+                Ok(len) => match type_in(buffer) {
+                    NOTICE if len == 0 => {
+                        self.is_pressed = true;
+                        if wait == Wait::Yes {
+                            return Ok(None);
+                        }
+                    }
+                    kind => {
+                        if self.is_pressed {
+                            self.is_pressed = self.set.ring_room().map_err(broken)?;
+                        }
+                        let priority = priority_of(kind);
+                        return Ok(Some(Taken { len, priority }));
+                    }
+                },
+                Err(Errno::ENOMSG) => return Ok(None),
+                Err(Errno::EINTR) if wait == Wait::Yes => return Ok(None),
+                Err(Errno::EINTR) => {}
+                // Somebody has raised the limits.
+                Err(Errno::E2BIG) => self.grow(buffer)?,
+                Err(errno) => return Err(broken(errno)),
+            }
+        }
+    }
+
+    fn grow(&self, buffer: &mut Vec<u8>) -> Result<(), Broken> {
+        let status = msgget::status(self.queue).map_err(broken)?;
+        let len = usize::try_from(status.max_bytes).unwrap_or(usize::MAX);
+        let len = len.saturating_add(FRAME);
+        let more = len.checked_sub(buffer.len()).filter(|more| *more > 0);
+        let more = more.ok_or(Broken::Refused)?;
+        buffer.try_reserve(more).map_err(|_| Broken::Refused)?;
+        buffer.resize(len, 0);
+        Ok(())
+    }
+}
+
+fn type_in(buffer: &[u8]) -> libc::c_long {
+    let bytes: Option<&[u8; TYPE_LEN]> = buffer.first_chunk();
+    bytes.map_or(0, |bytes| libc::c_long::from_ne_bytes(*bytes))
+}
+
+impl Inlet for Receiver {
+    fn get(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Taken>, Broken> {
+        self.receive(buffer, Wait::No)
+    }
+
+    fn sleep(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Taken>, Broken> {
+        let taken = match self.watcher.begin_sleep(deadline) {
+            true => self.receive(buffer, Wait::Yes),
+            false => Ok(None),
+        };
+        self.watcher.end_sleep();
+        taken
+    }
+
+    fn note(&mut self, _: &Header) {}
+
+    fn peer(&mut self, fresh: bool) -> Peer {
+        if fresh || self.watcher.has_noted() {
+            self.sender_lives = false;
+        }
+        if self.sender_lives {
+            return Peer::Alive;
+        }
+        // If the set was removed, nobody can say any more.
+        let values = self.set.values();
+        let peer = values.map_or(Peer::Closed, |values| values.sending_side());
+        self.sender_lives = peer == Peer::Alive;
+        peer
+    }
+
+    fn sleep_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), Broken> {
+        let woken = self.set.wait_for(PRODUCERS, remaining(deadline));
+        woken.map_err(broken)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn leave(&mut self, how: Leave) {
+        self.watcher.stop();
+        // Fails if it was removed.
+        let _ = self.set.leave_receiver(how);
+    }
+}

@@ -1,0 +1,75 @@
+//! A sender's side of a System V queue.
+
+use std::time::Instant;
+
+use nix::errno::Errno;
+use ringway_core::Peer;
+use ringway_core::os::msgget::{self, TYPE_LEN};
+
+use super::set::{CONSUMER, Set};
+use super::{broken, notice, type_of};
+use crate::side::{Broken, Leave, Outlet, remaining};
+
+#[derive(Debug)]
+pub(super) struct Sender {
+    queue: i32,
+    set: Set,
+    /// The count of `ROOM` before the last try.
+    seen: u16,
+}
+
+impl Sender {
+    pub(super) fn new(queue: i32, set: Set) -> Self {
+        let seen = 0;
+        Self { queue, set, seen }
+    }
+}
+
+impl Outlet for Sender {
+    fn put(&mut self, buffer: &mut [u8], priority: u32) -> Result<bool, Broken> {
+        let head = buffer.get_mut(..TYPE_LEN).ok_or(Broken::Refused)?;
+        head.copy_from_slice(&type_of(priority).to_ne_bytes());
+        loop {
+            match msgget::send(self.queue, buffer) {
+                Ok(()) => return Ok(true),
+                Err(Errno::EAGAIN) => return Ok(false),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(broken(errno)),
+            }
+        }
+    }
+
+    fn begin_wait(&mut self) -> Result<(), Broken> {
+        self.set.begin_wait().map_err(broken)?;
+        self.seen = self.set.room().map_err(broken)?;
+        notice(self.queue);
+        Ok(())
+    }
+
+    fn end_wait(&mut self) {
+        self.set.end_wait();
+    }
+
+    fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Broken> {
+        let woken = self.set.wait_for_room(self.seen, remaining(deadline));
+        woken.map_err(broken)?;
+        self.seen = self.set.room().map_err(broken)?;
+        Ok(())
+    }
+
+    fn peer(&mut self, _: bool) -> Peer {
+        // If the set was removed, the next step says so.
+        let values = self.set.values();
+        values.map_or(Peer::Absent, |values| values.receiving_side())
+    }
+
+    fn sleep_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), Broken> {
+        let woken = self.set.wait_for(CONSUMER, remaining(deadline));
+        woken.map_err(broken)
+    }
+
+    fn leave(&mut self, how: Leave, _: Option<Instant>) -> Result<bool, Broken> {
+        let left = self.set.leave_sender(how);
+        left.map(|()| true).map_err(broken)
+    }
+}

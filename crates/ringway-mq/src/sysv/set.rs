@@ -1,0 +1,412 @@
+//! The semaphore set beside a queue, under the same key: who lives, and where senders wait.
+//!
+//! | semaphore | what |
+//! |---|---|
+//! | [`PRODUCERS`] | senders that live (`SEM_UNDO`) |
+//! | [`CONSUMER`] | 1 while a receiver lives (`SEM_UNDO`) |
+//! | [`UNCLEAN`] | senders that did not leave in order: those that live, and those that died and in whose place nobody has come |
+//! | [`CLOSED`] | 1 when a sender has closed |
+//! | [`RECEIVER`] | what the last receiver did: 0 nothing or detached, 1 attached, 2 closed |
+//! | [`WAITING`] | senders that wait for room (`SEM_UNDO`) |
+//! | [`ROOM`] | changes when there is room for a sender that waits, and when the receiver leaves or dies: an eventcount |
+//! | [`DEATH`] | senders that left or died since the receiver's watcher took note |
+//! | [`NEVER`] | 0 |
+//! | 9, 10, 11 | the queue's id: bits 0 to 14, 15 to 29, 30 |
+//! | 12 | 0x5251 |
+//!
+//! All of it zero is the state of a new set, and a set is made by whoever misses it, so creators cannot race. Queue
+//! and set carry the permission bits 0o111, which mean nothing, from their first moment: what has them and is of this
+//! shape is ringway's, and nothing else is ever touched (keys of `ftok` collide). The id binds a set to one
+//! queue: one that a dying remover left behind is not taken for the set of the next queue under that key.
+//!
+//! # How the dead ring
+//!
+//! Each sender raises `DEATH` and lowers it again, the latter with `SEM_UNDO`, when it attaches; so its death raises it.
+//! The receiver does the same with `ROOM`. The kernel takes back all that a process has to take back in a set at once, so who is woken
+//! by a death sees it, and only when the last thread of the process has ended, so nothing follows it.
+//!
+//! # The eventcount
+//!
+//! [`Set::wait_for_room`] sleeps while `ROOM` is what it was: the operations "lower by what it was, is it 0, raise by
+//! what it was", of which the kernel fails the whole with EAGAIN, at once or later, when the second one does not hold,
+//! and behind them one that lowers `NEVER`, which waits for ever. So every change of `ROOM` wakes all who wait, who
+//! dies in its sleep takes nothing along, and a change before the sleep prevents it. The count has fifteen bits:
+//! a sender that is held up between its look and its sleep while there is room exactly 30000 times would miss the last one.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+use ringway_core::os::semget::{self, AtExit, Operation};
+use ringway_core::{Error, Peer};
+
+use super::{MARK, permissions};
+use crate::attempt::Attempt;
+use crate::side::Leave;
+
+pub(super) const PRODUCERS: u16 = 0;
+pub(super) const CONSUMER: u16 = 1;
+const UNCLEAN: u16 = 2;
+const CLOSED: u16 = 3;
+const RECEIVER: u16 = 4;
+const WAITING: u16 = 5;
+const ROOM: u16 = 6;
+pub(super) const DEATH: u16 = 7;
+const NEVER: u16 = 8;
+const ID: u16 = 9;
+const TAG: u16 = 12;
+const LEN: u16 = 13;
+
+/// "RQ".
+const TAG_VALUE: u16 = 0x5251;
+
+/// A count is taken down by that much when it gets there. The kernel knows numbers up to 32767.
+const FOLD: u16 = 30_000;
+
+/// How often others may get in between.
+const ATTEMPTS: usize = 1000;
+
+/// The set of one queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Set {
+    id: i32,
+}
+
+/// What all semaphores said at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Values(Vec<u16>);
+
+impl Values {
+    fn get(&self, index: u16) -> u16 {
+        self.0.get(usize::from(index)).copied().unwrap_or(0)
+    }
+
+    pub(super) fn senders(&self) -> u16 {
+        self.get(PRODUCERS)
+    }
+
+    pub(super) fn receivers(&self) -> u16 {
+        self.get(CONSUMER)
+    }
+
+    /// What the senders are together.
+    pub(super) fn sending_side(&self) -> Peer {
+        match (self.senders(), self.get(UNCLEAN), self.get(CLOSED)) {
+            (1.., _, _) => Peer::Alive,
+            (0, 1.., _) => Peer::Died,
+            (0, 0, 1..) => Peer::Closed,
+            (0, 0, 0) => Peer::Absent,
+        }
+    }
+
+    pub(super) fn receiving_side(&self) -> Peer {
+        match (self.receivers(), self.get(RECEIVER)) {
+            (1.., _) => Peer::Alive,
+            (0, 0) => Peer::Absent,
+            (0, 1) => Peer::Died,
+            (0, _) => Peer::Closed,
+        }
+    }
+}
+
+fn pieces(queue: i32) -> [(u16, u16); 3] {
+    let queue = queue.unsigned_abs();
+    [0, 1, 2].map(|piece| {
+        (
+            ID + piece,
+            (queue >> (15 * u32::from(piece)) & 0x7fff) as u16,
+        )
+    })
+}
+
+/// Fails unless a semaphore is `value`, and leaves it so.
+fn compare(index: u16, value: u16) -> impl Iterator<Item = Operation> {
+    let is_zero = Operation::is_zero(index).at_once();
+    let around = (value > 0).then(|| {
+        let down = Operation::lower_by(index, value).at_once();
+        (down, Operation::raise(index, value, AtExit::Keep))
+    });
+    let (down, up) = around.unzip();
+    down.into_iter().chain([is_zero]).chain(up)
+}
+
+/// Has a death raise a semaphore; now, it stays as it is.
+fn ring_at_death(index: u16) -> [Operation; 2] {
+    [
+        Operation::raise(index, 1, AtExit::Keep),
+        Operation::lower(index, AtExit::Undo),
+    ]
+}
+
+/// The opposite: rings now and not at death.
+fn ring_now(index: u16) -> Operation {
+    Operation::raise(index, 1, AtExit::Undo)
+}
+
+impl Set {
+    /// The set of `queue`, made if there is none. `mode`: permissions of a new one.
+    pub(super) fn of(
+        attempt: Attempt<'_>,
+        key: u32,
+        queue: i32,
+        mode: u32,
+        any_owner: bool,
+    ) -> Result<Self, Error> {
+        let failed = |errno| attempt.os("its semaphore set cannot be used", errno);
+        for _ in 0..ATTEMPTS {
+            let id = semget::of_key(key, LEN, Some(permissions(mode) | MARK));
+            let id = id.map_err(|errno| explain(attempt, errno))?;
+            let result = Self::check(attempt, id, any_owner).and_then(|()| {
+                let set = Self { id };
+                set.bind(queue).map_err(failed)
+            });
+            match result {
+                Ok(true) => return Ok(Self { id }),
+                // Of a queue that is gone, unless this one is.
+                Ok(false) if super::find(key) == Ok(queue) => drop(semget::remove(id)),
+                Ok(false) => return Err(attempt.not_found(Errno::EIDRM)),
+                Err(error) if is_gone(error.errno()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failed(Errno::EIDRM))
+    }
+
+    /// The set of `queue`, if there is one; or one that was left behind, if there is no queue.
+    pub(super) fn find(attempt: Attempt<'_>, key: u32, queue: Option<i32>) -> Option<Self> {
+        let id = semget::of_key(key, LEN, None).ok()?;
+        Self::check(attempt, id, true).ok()?;
+        let set = Self { id };
+        queue.is_none_or(|queue| set.is_of(queue)).then_some(set)
+    }
+
+    fn check(attempt: Attempt<'_>, id: i32, any_owner: bool) -> Result<(), Error> {
+        let status = semget::status(id)
+            .map_err(|errno| attempt.os("its semaphore set cannot be inspected", errno))?;
+        if status.count != LEN || status.mode & MARK != MARK {
+            return Err(foreign(attempt));
+        }
+        attempt.check_owner(&[status.owner_uid, status.creator_uid], any_owner)
+    }
+
+    /// Binds a new set to `queue`. `false`: it is another one's.
+    fn bind(self, queue: i32) -> Result<bool, Errno> {
+        let pieces = pieces(queue).into_iter().filter(|(_, value)| *value > 0);
+        let mut operations = vec![
+            Operation::is_zero(TAG).at_once(),
+            Operation::raise(TAG, TAG_VALUE, AtExit::Keep),
+        ];
+        operations
+            .extend(pieces.map(|(index, value)| Operation::raise(index, value, AtExit::Keep)));
+        match semget::operate(self.id, &operations, None) {
+            Ok(()) => Ok(true),
+            Err(Errno::EAGAIN) => Ok(self.is_of(queue)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn is_of(self, queue: i32) -> bool {
+        let tag = [(TAG, TAG_VALUE)];
+        self.values().is_ok_and(|values| {
+            let mut expected = pieces(queue).into_iter().chain(tag);
+            expected.all(|(index, value)| values.get(index) == value)
+        })
+    }
+
+    pub(super) fn values(self) -> Result<Values, Errno> {
+        semget::values(self.id).map(Values)
+    }
+
+    pub(super) fn remove(self) {
+        let _ = semget::remove(self.id);
+    }
+
+    /// Attaches this process as a sender, in the place of a dead one if there is one.
+    pub(super) fn enter_sender(self) -> Result<(), Errno> {
+        for _ in 0..ATTEMPTS {
+            self.fold(DEATH)?;
+            let values = self.values()?;
+            let (alive, unclean) = (values.get(PRODUCERS), values.get(UNCLEAN));
+            let mut operations = Vec::new();
+            match unclean > alive {
+                true => {
+                    operations.extend(compare(PRODUCERS, alive));
+                    operations.extend(compare(UNCLEAN, unclean));
+                }
+                false => operations.push(Operation::raise(UNCLEAN, 1, AtExit::Keep)),
+            }
+            operations.push(Operation::raise(PRODUCERS, 1, AtExit::Undo));
+            operations.extend(ring_at_death(DEATH));
+            match self.operate(&operations) {
+                Err(Errno::EAGAIN) => {}
+                result => return result,
+            }
+        }
+        Err(Errno::EBUSY)
+    }
+
+    pub(super) fn leave_sender(self, how: Leave) -> Result<(), Errno> {
+        self.fold(DEATH)?;
+        let mut operations = vec![
+            Operation::lower(PRODUCERS, AtExit::Undo).at_once(),
+            ring_now(DEATH),
+        ];
+        if how != Leave::Abandon {
+            operations.push(Operation::lower(UNCLEAN, AtExit::Keep).at_once());
+        }
+        if how == Leave::Close {
+            let first = [
+                Operation::is_zero(CLOSED).at_once(),
+                Operation::raise(CLOSED, 1, AtExit::Keep),
+            ];
+            match self.operate(&[&operations[..], &first].concat()) {
+                Err(Errno::EAGAIN) => {}
+                result => return result,
+            }
+        }
+        self.operate(&operations)
+    }
+
+    /// Attaches this process as the receiver. `false`: there is one.
+    pub(super) fn enter_receiver(self) -> Result<bool, Errno> {
+        self.fold(ROOM)?;
+        let [up, down] = ring_at_death(ROOM);
+        let operations = [
+            Operation::is_zero(CONSUMER).at_once(),
+            Operation::raise(CONSUMER, 1, AtExit::Undo),
+            up,
+            down,
+        ];
+        match self.operate(&operations) {
+            Ok(()) => {}
+            Err(Errno::EAGAIN) => return Ok(false),
+            Err(errno) => return Err(errno),
+        }
+        semget::set_value(self.id, RECEIVER, 1)?;
+        Ok(true)
+    }
+
+    pub(super) fn leave_receiver(self, how: Leave) -> Result<(), Errno> {
+        match how {
+            Leave::Close => semget::set_value(self.id, RECEIVER, 2)?,
+            Leave::Detach => semget::set_value(self.id, RECEIVER, 0)?,
+            Leave::Abandon => {}
+        }
+        self.fold(ROOM)?;
+        let out = Operation::lower(CONSUMER, AtExit::Undo).at_once();
+        self.operate(&[out, ring_now(ROOM)])
+    }
+
+    /// Tells the receiver that a sender waits.
+    pub(super) fn begin_wait(self) -> Result<(), Errno> {
+        self.operate(&[Operation::raise(WAITING, 1, AtExit::Undo)])
+    }
+
+    pub(super) fn end_wait(self) {
+        // Fails if the set was removed.
+        let _ = self.operate(&[Operation::lower(WAITING, AtExit::Undo).at_once()]);
+    }
+
+    /// The count of the eventcount.
+    pub(super) fn room(self) -> Result<u16, Errno> {
+        semget::value(self.id, ROOM)
+    }
+
+    /// Sleeps while the count is `seen`, for `timeout` at most, or until a signal comes.
+    pub(super) fn wait_for_room(self, seen: u16, timeout: Option<Duration>) -> Result<(), Errno> {
+        let mut operations: Vec<_> = compare(ROOM, seen).collect();
+        operations.push(Operation::lower(NEVER, AtExit::Keep));
+        wait(self.id, &operations, timeout)
+    }
+
+    /// Wakes the senders that wait, if there are any. Returns whether there are.
+    pub(super) fn ring_room(self) -> Result<bool, Errno> {
+        if semget::value(self.id, WAITING)? == 0 {
+            return Ok(false);
+        }
+        self.fold(ROOM)?;
+        self.operate(&[Operation::raise(ROOM, 1, AtExit::Keep)])?;
+        Ok(true)
+    }
+
+    /// Sleeps until somebody is attached in a role, for `timeout` at most, or until a signal comes.
+    pub(super) fn wait_for(self, role: u16, timeout: Option<Duration>) -> Result<(), Errno> {
+        let operations = [
+            Operation::lower(role, AtExit::Keep),
+            Operation::raise(role, 1, AtExit::Keep),
+        ];
+        wait(self.id, &operations, timeout)
+    }
+
+    /// Sleeps until a sender leaves or dies or the bell is rung, for `timeout` at most. EAGAIN when that is over.
+    pub(super) fn wait_for_death(self, timeout: Option<Duration>) -> Result<(), Errno> {
+        semget::lower(self.id, DEATH, AtExit::Keep, timeout)
+    }
+
+    /// Rings the bell of deaths.
+    pub(super) fn ring_death(self) {
+        // Fails if it is rung that often, or if the set was removed: then nobody sleeps on it.
+        let _ = self.operate(&[Operation::raise(DEATH, 1, AtExit::Keep)]);
+    }
+
+    /// Keeps a count away from the largest number.
+    fn fold(self, index: u16) -> Result<(), Errno> {
+        if semget::value(self.id, index)? < FOLD {
+            return Ok(());
+        }
+        match self.operate(&[Operation::lower_by(index, FOLD).at_once()]) {
+            // Somebody else did.
+            Err(Errno::EAGAIN) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Operations that do not wait.
+    fn operate(self, operations: &[Operation]) -> Result<(), Errno> {
+        loop {
+            match semget::operate(self.id, operations, None) {
+                Err(Errno::EINTR) => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+fn wait(id: i32, operations: &[Operation], timeout: Option<Duration>) -> Result<(), Errno> {
+    match semget::operate(id, operations, timeout) {
+        Err(Errno::EINTR | Errno::EAGAIN) => Ok(()),
+        result => result,
+    }
+}
+
+fn is_gone(errno: Option<i32>) -> bool {
+    errno.is_some_and(|errno| super::is_gone(Errno::from_raw(errno)))
+}
+
+fn foreign(attempt: Attempt<'_>) -> Error {
+    attempt.foreign("a semaphore set that ringway did not make has the same key")
+}
+
+fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
+    match errno {
+        // It has fewer semaphores.
+        Errno::EINVAL => foreign(attempt),
+        Errno::ENOSPC => {
+            let limits = std::fs::read_to_string("/proc/sys/kernel/sem").unwrap_or_default();
+            attempt
+                .error(
+                    ringway_core::ErrorKind::NoSpace,
+                    format!(
+                        "it needs a set of {LEN} semaphores, and the machine has all that kernel.sem \
+                         allows: {}",
+                        limits.trim().replace('\t', " ")
+                    ),
+                )
+                .remedy(
+                    "remove sets (ipcs -s, ipcrm -s) or raise the fourth or second number of kernel.sem \
+                     (sysctl)",
+                )
+                .with_errno(errno as i32)
+        }
+        errno => attempt.os("its semaphore set cannot be opened or made", errno),
+    }
+}

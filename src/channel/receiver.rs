@@ -1,0 +1,169 @@
+//! The receiving handle.
+
+use std::time::Instant;
+
+use ringway_core::{Message, MessageSource, Peer, ReceivedMessage, Receiver, RecvError, Wait};
+use ringway_mq::{QueueMessage, QueueReceiver};
+
+/// A receiver from a ring or from a queue.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a handle; a box would cost each message an indirection"
+)]
+pub enum ChannelReceiver {
+    /// From a ring.
+    Ring(Receiver),
+    /// From a queue.
+    Queue(QueueReceiver),
+}
+
+impl ChannelReceiver {
+    /// How blocked calls wait for a ring. Those that wait for a queue sleep.
+    #[must_use]
+    pub fn with_wait(self, wait: Wait) -> Self {
+        match self {
+            Self::Ring(receiver) => Self::Ring(receiver.with_wait(wait)),
+            queue => queue,
+        }
+    }
+
+    /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_into`].
+    #[inline]
+    pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.recv_into(buffer),
+            Self::Queue(receiver) => receiver.recv_into(buffer, None),
+        }
+    }
+
+    /// Receives the next message if there is one now.
+    ///
+    /// # Errors
+    /// As [`Receiver::try_recv`].
+    pub fn try_recv(&mut self) -> Result<Vec<u8>, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.try_recv(),
+            Self::Queue(receiver) => receiver.try_recv(),
+        }
+    }
+
+    /// Receives the next message, waiting for it.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv`].
+    pub fn recv(&mut self) -> Result<Vec<u8>, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.recv(),
+            Self::Queue(receiver) => receiver.recv(),
+        }
+    }
+
+    /// Receives the next message, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_deadline`].
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Vec<u8>, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.recv_deadline(deadline),
+            Self::Queue(receiver) => receiver.recv_deadline(deadline),
+        }
+    }
+
+    /// What is known of the senders.
+    pub fn peer(&mut self) -> Peer {
+        match self {
+            Self::Ring(receiver) => receiver.peer(),
+            Self::Queue(receiver) => receiver.peer(),
+        }
+    }
+
+    /// Waits until a sender is attached; until `deadline` if there is one. To go on after
+    /// [`RecvError::PeerDied`].
+    ///
+    /// # Errors
+    /// As [`Receiver::wait_for_peer`].
+    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.wait_for_peer(deadline),
+            Self::Queue(receiver) => receiver.wait_for_peer(deadline),
+        }
+    }
+
+    /// Closes: senders are told that nobody will receive.
+    pub fn close(self) {
+        match self {
+            Self::Ring(receiver) => receiver.close(),
+            Self::Queue(receiver) => receiver.close(),
+        }
+    }
+}
+
+/// A message that a [`ChannelReceiver`] lends. Dropping it acknowledges it, if it lies in a ring.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ChannelMessage<'a> {
+    /// In a ring.
+    Ring(Message<'a>),
+    /// Taken out of a queue.
+    Queue(QueueMessage<'a>),
+}
+
+impl ReceivedMessage for ChannelMessage<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Ring(message) => message.len(),
+            Self::Queue(message) => message.len(),
+        }
+    }
+
+    fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        match self {
+            Self::Ring(message) => message.read_at(offset, buffer),
+            Self::Queue(message) => message.read_at(offset, buffer),
+        }
+    }
+}
+
+impl MessageSource for ChannelReceiver {
+    type Message<'a> = ChannelMessage<'a>;
+
+    fn try_receive(&mut self) -> Result<ChannelMessage<'_>, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.try_receive().map(ChannelMessage::Ring),
+            Self::Queue(receiver) => receiver.try_receive().map(ChannelMessage::Queue),
+        }
+    }
+
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<ChannelMessage<'_>, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.receive(deadline).map(ChannelMessage::Ring),
+            Self::Queue(receiver) => receiver.receive(deadline).map(ChannelMessage::Queue),
+        }
+    }
+
+    fn is_attached(&self, sender: u64) -> Option<bool> {
+        match self {
+            Self::Ring(receiver) => MessageSource::is_attached(receiver, sender),
+            Self::Queue(receiver) => receiver.is_attached(sender),
+        }
+    }
+
+    fn is_drained(&mut self) -> bool {
+        match self {
+            Self::Ring(receiver) => MessageSource::is_drained(receiver),
+            Self::Queue(receiver) => receiver.is_drained(),
+        }
+    }
+
+    fn capacity(&self) -> Option<u64> {
+        match self {
+            Self::Ring(receiver) => MessageSource::capacity(receiver),
+            Self::Queue(receiver) => MessageSource::capacity(receiver),
+        }
+    }
+}

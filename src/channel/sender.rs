@@ -1,0 +1,139 @@
+//! The sending handle.
+
+use std::io::IoSlice;
+use std::time::Instant;
+
+use ringway_core::{MessageSink, Peer, SendError, Sender, Wait};
+use ringway_mq::QueueSender;
+
+/// A sender to a ring or to a queue. Dropping it closes.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a handle; a box would cost each message an indirection"
+)]
+pub enum ChannelSender {
+    /// To a ring.
+    Ring(Sender),
+    /// To a queue.
+    Queue(QueueSender),
+}
+
+impl ChannelSender {
+    /// How blocked calls wait for a ring. Those that wait for a queue sleep.
+    #[must_use]
+    pub fn with_wait(self, wait: Wait) -> Self {
+        match self {
+            Self::Ring(sender) => Self::Ring(sender.with_wait(wait)),
+            queue => queue,
+        }
+    }
+
+    /// Sends a copy of `message` if there is room now.
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => sender.try_send(message),
+            Self::Queue(sender) => sender.try_send(message),
+        }
+    }
+
+    /// Sends a copy of `message`, waiting for room.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => sender.send(message),
+            Self::Queue(sender) => sender.send(message),
+        }
+    }
+
+    /// Sends a copy of `message`, waiting for room until `deadline`.
+    ///
+    /// # Errors
+    /// As [`Sender::send_deadline`].
+    pub fn send_deadline(&mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => sender.send_deadline(message, deadline),
+            Self::Queue(sender) => sender.send_deadline(message, deadline),
+        }
+    }
+
+    /// What is known of the receivers.
+    pub fn peer(&mut self) -> Peer {
+        match self {
+            Self::Ring(sender) => sender.peer(),
+            Self::Queue(sender) => sender.peer(),
+        }
+    }
+
+    /// Waits until a receiver is attached; until `deadline` if there is one.
+    ///
+    /// # Errors
+    /// As [`Sender::wait_for_peer`].
+    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => sender.wait_for_peer(deadline),
+            Self::Queue(sender) => sender.wait_for_peer(deadline),
+        }
+    }
+
+    /// Closes, as dropping it does: the receivers get what was sent, then learn that this was all. A POSIX queue
+    /// takes that as one more message, for which it may wait.
+    pub fn close(self) {}
+
+    /// Leaves without closing; another sender may go on.
+    pub fn detach(self) {
+        match self {
+            Self::Ring(sender) => sender.detach(),
+            Self::Queue(sender) => sender.detach(),
+        }
+    }
+}
+
+impl MessageSink for ChannelSender {
+    fn max_message_len(&self) -> usize {
+        match self {
+            Self::Ring(sender) => MessageSink::max_message_len(sender),
+            Self::Queue(sender) => sender.max_message_len(),
+        }
+    }
+
+    fn sender_id(&self) -> u64 {
+        match self {
+            Self::Ring(sender) => sender.sender_id(),
+            Self::Queue(sender) => sender.sender_id(),
+        }
+    }
+
+    fn is_shared_out(&self) -> bool {
+        match self {
+            Self::Ring(sender) => MessageSink::is_shared_out(sender),
+            Self::Queue(sender) => sender.is_shared_out(),
+        }
+    }
+
+    fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => sender.try_send_parts(parts),
+            Self::Queue(sender) => sender.try_send_parts(parts),
+        }
+    }
+
+    fn send_parts(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => sender.send_parts(parts, deadline),
+            Self::Queue(sender) => sender.send_parts(parts, deadline),
+        }
+    }
+}
