@@ -12,9 +12,10 @@ use crate::Progress;
 use crate::frame::{HEADER_LEN, Header};
 use crate::split::Splitter;
 
-/// Fragments are no longer, header included, unless asked for: what is copied into the transport has just
-/// been read for its checksum, and should still be in the cache.
-const MOST_FRAGMENT: usize = 256 << 10;
+/// Fragments are no longer, header included, unless asked for. What is copied into the transport has just been read for
+/// its checksum, and should still be in the nearest cache but one; and the receiver begins the sooner. (Measured
+/// through a ring of 1 MiB, as a part of the rate without fragments: 16 to 64 KiB 0.8, 128 KiB 0.7, 256 KiB 0.6.)
+const MOST_FRAGMENT: usize = 64 << 10;
 /// Shorter fragments are not worth it where the transport carries longer ones.
 const LEAST_FRAGMENT: usize = 8 << 10;
 /// What a ring adds to a message, at most, if eight fragments shall fill it without a rest.

@@ -169,22 +169,33 @@ impl Bell for PosixSemaphore {
     }
 }
 
-/// A System V semaphore.
-pub struct SystemVSemaphore(libc::c_int);
+/// System V semaphores: one to ring by, and one that excludes, which the kernel gives back for the dead.
+pub struct SystemVSemaphore {
+    id: libc::c_int,
+    /// Whether who rings and who waits has the second for a moment, as each has to who puts a message into a queue
+    /// of several participants, or takes it out.
+    excludes: bool,
+}
+
+const BELL: u16 = 0;
+const LOCK: u16 = 1;
 
 /// The keys of a run of this process, which its parent removes whatever becomes of it.
 fn keys(process: u32) -> impl Iterator<Item = libc::key_t> {
-    (1..=2).map(move |index| (process << 2 | index) as libc::key_t)
+    (1..=4).map(move |index| (process << 3 | index) as libc::key_t)
 }
 
 impl SystemVSemaphore {
     /// There and back.
-    pub fn pair() -> [Self; 2] {
-        let mut made = keys(std::process::id()).map(|key| {
+    pub fn pair(excludes: bool) -> [Self; 2] {
+        let keys = keys(std::process::id()).skip(if excludes { 2 } else { 0 });
+        let mut made = keys.map(|key| {
             // SAFETY: no memory is involved.
-            let id = unsafe { libc::semget(key, 1, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
+            let id = unsafe { libc::semget(key, 2, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
             check(libc::c_int::from(id < 0), "semget");
-            Self(id)
+            let semaphores = Self { id, excludes };
+            semaphores.change(LOCK, 1, 0);
+            semaphores
         });
         std::array::from_fn(|_| made.next().expect("two keys"))
     }
@@ -194,7 +205,7 @@ impl SystemVSemaphore {
         for key in keys(process) {
             // SAFETY: no memory is involved; a key that is not there is none of ours.
             unsafe {
-                let id = libc::semget(key, 1, 0);
+                let id = libc::semget(key, 2, 0);
                 if id >= 0 {
                     libc::semctl(id, 0, libc::IPC_RMID);
                 }
@@ -202,24 +213,33 @@ impl SystemVSemaphore {
         }
     }
 
-    fn change(&self, by: i16) {
+    fn change(&self, semaphore: u16, by: i16, flags: libc::c_int) {
         let mut operation = libc::sembuf {
-            sem_num: 0,
+            sem_num: semaphore,
             sem_op: by,
-            sem_flg: 0,
+            sem_flg: flags as i16,
         };
         // SAFETY: one operation, which is live.
-        check(unsafe { libc::semop(self.0, &mut operation, 1) }, "semop");
+        check(unsafe { libc::semop(self.id, &mut operation, 1) }, "semop");
+    }
+
+    fn exclude(&self) {
+        if self.excludes {
+            self.change(LOCK, -1, libc::SEM_UNDO);
+            self.change(LOCK, 1, libc::SEM_UNDO);
+        }
     }
 }
 
 impl Bell for SystemVSemaphore {
     fn ring(&self) {
-        self.change(1);
+        self.exclude();
+        self.change(BELL, 1, 0);
     }
 
     fn wait(&self) {
-        self.change(-1);
+        self.change(BELL, -1, 0);
+        self.exclude();
     }
 }
 

@@ -30,13 +30,20 @@ impl Roster<'_> {
                 let bells = [PosixSemaphore::new(), PosixSemaphore::new()];
                 rung::<W>("raw slot + sem_t", bells)
             }
-            Sync::SysvSem => rung::<W>("raw slot + semop", SystemVSemaphore::pair()),
+            Sync::SysvSem => rung::<W>("raw slot + semop", SystemVSemaphore::pair(false)),
             Sync::Mqueue => {
                 let bells = [self.name(), self.name()].map(|name| MessageQueue::new(&name));
                 rung::<W>("raw slot + mq byte", bells)
             }
             _ => return Vec::new(),
         }];
+        if sync == Sync::SysvSem {
+            let bells = SystemVSemaphore::pair(true);
+            list.push(Contestant {
+                is_limit: false,
+                ..rung::<W>("raw slot + semop, locked", bells)
+            });
+        }
         // Spsc on futexes is the stream ring.
         let kinds: &[(&str, Kind)] = match sync {
             Sync::Futex => &[

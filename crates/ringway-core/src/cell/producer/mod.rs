@@ -351,11 +351,30 @@ impl<R: Region> Producer<R> {
                     self.member.region().claim_fence();
                     return Ok(Some(cell));
                 }
-            } else if !self.go_on(cell)? && !self.make_room(ends)? {
+            } else if !self.go_on(cell)?
+                && (wanted == 1 && self.waits_for_consumers(cell) || !self.make_room(ends)?)
+            {
                 return Ok(None);
             }
         }
         Ok(None)
+    }
+
+    /// Whether `cell` still holds a message of the lap before, so that there is nothing to do but to wait. That
+    /// one look is all that a single cell takes: to pass what is done with, from `HEAD` on, would fetch each line
+    /// a second time.
+    fn waits_for_consumers(&mut self, cell: u64) -> bool {
+        let Some(before) = cell.checked_sub(self.cells().count()) else {
+            return false;
+        };
+        let stored = self.cells().load(before);
+        let is_full = Word::decode(stored, self.cells().key).is_some_and(|word| {
+            word.state == State::Full && word.is_of_lap(self.cells().lap(before))
+        });
+        if is_full && !self.overwrite {
+            self.member.obstacle = (before, stored);
+        }
+        is_full && !self.overwrite
     }
 
     /// Makes sure that the cells before `end` are free, if they can be had.
