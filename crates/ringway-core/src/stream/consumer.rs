@@ -61,6 +61,12 @@ impl Found {
         if self.is_loaned() {
             return (self.payload & !IN_SLAB) - WORD + footprint(TICKET_LEN);
         }
+        self.end_in_ring()
+    }
+
+    /// Where the next record starts, if this message lies in the ring.
+    #[inline]
+    fn end_in_ring(&self) -> u64 {
         self.payload - WORD + footprint(self.len as u64)
     }
 }
@@ -289,13 +295,16 @@ impl<R: Region> Consumer<R> {
         let Some(target) = buffer.get_mut(..found.len) else {
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
-        if found.is_loaned() {
-            self.read_loan(target);
-        } else if !planted::is(Bug::StreamHeadBeforeRead) {
+        if self.has_loans {
+            return Ok(self.take_loan_into(found, target));
+        }
+        if !planted::is(Bug::StreamHeadBeforeRead) {
             self.region.read(found.payload, target);
         }
-        self.release(found, 1);
-        if planted::is(Bug::StreamHeadBeforeRead) && !found.is_loaned() {
+        if !self.region.is_forked() {
+            self.release_records(found.end_in_ring(), 1);
+        }
+        if planted::is(Bug::StreamHeadBeforeRead) {
             self.region.read(found.payload, target);
         }
         Ok(found.len)
@@ -311,12 +320,13 @@ impl<R: Region> Consumer<R> {
         if self.has_loans {
             return self.release_loans(messages);
         }
-        self.release_records(last, messages);
+        self.release_records(last.end_in_ring(), messages);
     }
 
+    /// Releases `messages` messages, the last of which ends at `end`.
     #[inline]
-    fn release_records(&mut self, last: &Found, messages: u64) {
-        self.head = last.end();
+    fn release_records(&mut self, end: u64, messages: u64) {
+        self.head = end;
         self.received += messages;
         // RECEIVED first, so that a death in between leaves a record at HEAD that tells the number.
         if !planted::is(Bug::StreamCountAfterHead) {

@@ -20,6 +20,7 @@ impl<R: Region> Consumer<R> {
 
     /// The message whose ticket lies at `position`, which the caller has acquired.
     #[cold]
+    #[inline(never)]
     pub(super) fn find_loan(&mut self, position: u64) -> Result<Found, RecvError> {
         let words = [0, 1].map(|nth| {
             let at = position + nth * WORD;
@@ -44,12 +45,16 @@ impl<R: Region> Consumer<R> {
         self.pool.as_ref().and_then(|pool| pool.shown)
     }
 
-    /// Copies the message that was shown last out of its slab.
+    /// Copies a message, out of its slab if it lies in one, and releases it.
     #[cold]
-    pub(super) fn read_loan(&self, target: &mut [u8]) {
-        if let Some(loan) = self.shown() {
-            self.region.read_slab(loan.at, target);
+    #[inline(never)]
+    pub(super) fn take_loan_into(&mut self, found: &Found, target: &mut [u8]) -> usize {
+        match self.shown().filter(|_| found.is_loaned()) {
+            Some(loan) => self.region.read_slab(loan.at, target),
+            None => self.region.read(found.payload, target),
         }
+        self.release(found, 1);
+        found.len
     }
 
     /// Releases the first `messages` messages, of which some lie in slabs: one by one.
@@ -63,11 +68,11 @@ impl<R: Region> Consumer<R> {
                 break;
             };
             if planted::is(Bug::SlabSeizedAfterRelease) {
-                self.release_records(&found, 1);
+                self.release_records(found.end(), 1);
             }
             let Ok(loan) = self.seize(&found) else { break };
             if !planted::is(Bug::SlabSeizedAfterRelease) {
-                self.release_records(&found, 1);
+                self.release_records(found.end(), 1);
             }
             if let (Some(pool), Some(loan)) = (&self.pool, loan) {
                 pool.free(&self.region, &loan);
@@ -85,7 +90,7 @@ impl<R: Region> Consumer<R> {
         match self.seize(found) {
             Ok(loan) => {
                 self.has_loans = false;
-                self.release_records(found, 1);
+                self.release_records(found.end(), 1);
                 Ok(loan)
             }
             Err(Corrupt) => Err(RecvError::Corrupt),
