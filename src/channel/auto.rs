@@ -40,7 +40,7 @@ pub(super) enum Absent {
 }
 
 /// What stands behind an address, and why.
-type Chosen = (Carrier, String);
+pub(super) type Chosen = (Carrier, String);
 
 /// Finds what stands behind `auto:name`, or makes it; and says why it is what it is.
 pub(super) fn open(builder: &Builder, name: &str, absent: Absent) -> Result<Chosen, Error> {
@@ -117,14 +117,7 @@ fn find(builder: &Builder, name: &str) -> Result<Option<Chosen>, Error> {
     let at_once = builder.clone().with_address(shm).no_wait();
     match at_once.open() {
         Ok(ring) => return Ok(Some((Carrier::Ring(ring), FOUND.to_owned()))),
-        Err(error)
-            if Path::new(SHM_DIRECTORY)
-                .join(name)
-                .symlink_metadata()
-                .is_ok() =>
-        {
-            return Err(error);
-        }
+        Err(error) if is_in_shared_memory(name) => return Err(error),
         Err(_) => {}
     }
     let mq = Address::Mq(name.to_owned());

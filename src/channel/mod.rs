@@ -9,6 +9,8 @@ use std::fmt;
 use ringway_core::{Address, Builder, Error, Ring, Role};
 use ringway_mq::{Queue, QueueBuilder};
 
+use auto::Chosen;
+
 pub use receiver::{ChannelMessage, ChannelReceiver};
 pub use sender::ChannelSender;
 
@@ -71,11 +73,7 @@ impl Channel {
     /// # Errors
     /// Those of [`Builder::create`] and [`QueueBuilder::create`]; of `auto:`, those of both in one.
     pub fn create(builder: Builder) -> Result<Self, Error> {
-        match builder.address() {
-            Address::Auto(name) => Self::chosen(&builder, auto::create(&builder, name)?),
-            Address::Mq(_) | Address::Sysvmq(_) => Self::queue(&builder, QueueBuilder::create),
-            _ => Self::ring(&builder, Builder::create),
-        }
+        Self::of(builder, auto::create, QueueBuilder::create, Builder::create)
     }
 
     /// Opens what is there.
@@ -83,14 +81,8 @@ impl Channel {
     /// # Errors
     /// Those of [`Builder::open`] and [`QueueBuilder::open`].
     pub fn open(builder: Builder) -> Result<Self, Error> {
-        match builder.address() {
-            Address::Auto(name) => {
-                let found = auto::open(&builder, name, auto::Absent::Report)?;
-                Self::chosen(&builder, found)
-            }
-            Address::Mq(_) | Address::Sysvmq(_) => Self::queue(&builder, QueueBuilder::open),
-            _ => Self::ring(&builder, Builder::open),
-        }
+        let choice = |builder: &_, name: &_| auto::open(builder, name, auto::Absent::Report);
+        Self::of(builder, choice, QueueBuilder::open, Builder::open)
     }
 
     /// Opens what is there, or makes it.
@@ -102,16 +94,13 @@ impl Channel {
     /// # Errors
     /// Those of [`create`](Self::create) and [`open`](Self::open).
     pub fn open_or_create(builder: Builder) -> Result<Self, Error> {
-        match builder.address() {
-            Address::Auto(name) => {
-                let found = auto::open(&builder, name, auto::Absent::Make)?;
-                Self::chosen(&builder, found)
-            }
-            Address::Mq(_) | Address::Sysvmq(_) => {
-                Self::queue(&builder, QueueBuilder::open_or_create)
-            }
-            _ => Self::ring(&builder, Builder::open_or_create),
-        }
+        let choice = |builder: &_, name: &_| auto::open(builder, name, auto::Absent::Make);
+        Self::of(
+            builder,
+            choice,
+            QueueBuilder::open_or_create,
+            Builder::open_or_create,
+        )
     }
 
     /// What `auto:` stands for at present; any other address is returned as it is.
@@ -138,33 +127,29 @@ impl Channel {
         }
     }
 
-    fn ring(
-        builder: &Builder,
-        how: impl FnOnce(Builder) -> Result<Ring, Error>,
+    /// What the builder's address names, had in the way that goes with it.
+    fn of(
+        builder: Builder,
+        choice: impl FnOnce(&Builder, &str) -> Result<Chosen, Error>,
+        queue: impl FnOnce(QueueBuilder) -> Result<Queue, Error>,
+        ring: impl FnOnce(Builder) -> Result<Ring, Error>,
     ) -> Result<Self, Error> {
+        let asked = builder.address().clone();
+        let (carrier, reason) = match &asked {
+            Address::Auto(name) => {
+                let (carrier, reason) = choice(&builder, name)?;
+                (carrier, Some(reason))
+            }
+            Address::Mq(_) | Address::Sysvmq(_) => {
+                let queue = queue(queue_builder(&builder, &asked))?;
+                (Carrier::Queue(queue), None)
+            }
+            _ => (Carrier::Ring(ring(builder)?), None),
+        };
         Ok(Self {
-            asked: builder.address().clone(),
-            carrier: Carrier::Ring(how(builder.clone())?),
-            reason: None,
-        })
-    }
-
-    fn queue(
-        builder: &Builder,
-        how: impl FnOnce(QueueBuilder) -> Result<Queue, Error>,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            asked: builder.address().clone(),
-            carrier: Carrier::Queue(how(queue_builder(builder, builder.address()))?),
-            reason: None,
-        })
-    }
-
-    fn chosen(builder: &Builder, (carrier, reason): (Carrier, String)) -> Result<Self, Error> {
-        Ok(Self {
-            asked: builder.address().clone(),
+            asked,
             carrier,
-            reason: Some(reason),
+            reason,
         })
     }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, Running, SCHEMES, assert_status, lines, run, run_with};
+use common::{Place, Running, SCHEMES, assert_status, binary, lines, run, run_with};
 
 /// Sends with `framing` through a ring at every kind of address, and gives back what came out.
 fn through(scheme: &str, framing: &str, input: &[u8]) -> Vec<u8> {
@@ -25,13 +25,6 @@ fn through(scheme: &str, framing: &str, input: &[u8]) -> Vec<u8> {
     assert_status(&send.finish(), 0);
     assert!(!place.exists(), "--unlink leaves {address}");
     recv.stdout
-}
-
-/// Bytes of every value, in no order that a text would have.
-fn binary(len: usize) -> Vec<u8> {
-    (0..len as u32)
-        .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect()
 }
 
 #[test]

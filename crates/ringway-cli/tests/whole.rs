@@ -4,18 +4,11 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{Place, Running, assert_status, command, eventually, run, run_with, text};
+use common::{Place, Running, assert_status, binary, command, eventually, run, run_with, text};
 use nix::sys::signal::Signal;
 
 /// Everything that a command line can name.
 const ALL: [&str; 6] = ["shm", "file", "sysv", "mq", "sysvmq", "auto"];
-
-/// Bytes of every value, in no order that a text would have.
-fn binary(len: usize) -> Vec<u8> {
-    (0..len as u32)
-        .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect()
-}
 
 #[test]
 fn an_input_of_any_size_arrives_as_it_was() {

@@ -225,6 +225,13 @@ pub fn assert_status(output: &Output, status: i32) {
     );
 }
 
+/// Bytes of every value, in no order that a text would have.
+pub fn binary(len: usize) -> Vec<u8> {
+    (0..len as u32)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect()
+}
+
 /// The lines `from` to `to`, exclusive, each with its number.
 pub fn lines(from: u64, to: u64) -> Vec<u8> {
     (from..to)
