@@ -134,6 +134,7 @@ fn kind_of(what: &Leftover) -> (&'static str, &'static str) {
         Leftover::HalfMade(_) => ("half-made", "its creator died before it was finished"),
         Leftover::Draft(_) => ("draft", "its creator died before it was finished"),
         Leftover::Semaphores { .. } => ("semaphores", "its ring is gone"),
+        Leftover::Slabs { .. } => ("slabs", "their ring is gone"),
         Leftover::Queues { .. } => ("queues", "nobody uses them, and no ring here has them"),
         _ => ("other", ""),
     }

@@ -58,6 +58,8 @@ pub struct Stat {
     pub participants: Vec<ParticipantStat>,
     /// The slabs for long messages, the shortest first.
     pub slabs: Vec<SlabStat>,
+    /// Whether each of them is a segment of its own.
+    pub slab_segments: bool,
 }
 
 /// A slot of the participants table that somebody holds, or died holding.
@@ -204,6 +206,7 @@ fn look(view: &View) -> Stat {
             .fold(0, |sum, slot| sum.saturating_add(epoch(slot))),
         created_ns: header.created_ns,
         slabs: slabs::look(view, &slots),
+        slab_segments: header.geometry.has_slab_segments(),
         participants: slots.into_iter().flatten().collect(),
     }
 }

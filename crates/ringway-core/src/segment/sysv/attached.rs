@@ -15,6 +15,7 @@ use crate::liveness::{self, Liveness};
 use crate::segment::attempt::Attempt;
 use crate::segment::deadline::Deadline;
 use crate::segment::map::{Map, Source};
+use crate::segment::slabs::{self, SlabSegments};
 use crate::segment::{
     Access, Plan, Request, Segment, boot_id, discard, magic, new_header, populate, publish_magic,
     settle_pages, space, write_header,
@@ -142,7 +143,7 @@ impl Attached {
         };
         let result = match magic(&self.map) == 0 && !self.is_removed() {
             true => {
-                discard(&self.map);
+                self.discard();
                 shmget::remove(self.id)
                     .map(Some)
                     .map_err(|errno| attempt.os("it cannot be removed", errno))
@@ -194,7 +195,7 @@ impl Attached {
             return Err(foreign(attempt, "it is in use by something else"));
         }
         // Of a creator that died.
-        discard(&self.map);
+        self.discard();
         let made = match self.status.len as u64 == plan.geometry.total_len() {
             true => self.make(attempt, request, plan).map(Some),
             // Made for a ring of another size.
@@ -202,11 +203,17 @@ impl Attached {
         };
         if !matches!(made, Ok(Some(_))) {
             // Under the lock: nobody has begun to use it.
-            discard(&self.map);
+            self.discard();
             let _ = shmget::remove(self.id);
         }
         drop(claim);
         made
+    }
+
+    /// Removes what lies beside the unfinished ring.
+    fn discard(&self) {
+        slabs::sysv::discard(&self.map, self.id);
+        discard(&self.map);
     }
 
     fn make(
@@ -216,11 +223,12 @@ impl Attached {
         plan: &Plan,
     ) -> Result<Segment, Error> {
         // The kernel has promised the pages by its accounts only; a lack of them must show here.
-        populate(attempt, &self.map)?;
+        populate(attempt, self.map.len() as u64, || self.map.populate())?;
         settle_pages(attempt, request, &self.map)?;
         let header = new_header(attempt, plan, boot_id::NONE)?;
         let failed = |errno| attempt.os("it cannot be finished", errno);
         write_header(&self.map, &header).map_err(failed)?;
+        slabs::sysv::make(attempt, request, &self.map, self.id, &header)?;
         let access = Access {
             mode: request.mode & 0o666,
             uid: self.status.owner_uid,
@@ -252,6 +260,7 @@ impl Attached {
             address => address.clone(),
         };
         Segment {
+            slabs: SlabSegments::listed(request, &header, &self.map, self.id),
             map: Arc::clone(&self.map),
             header,
             address,
