@@ -23,7 +23,7 @@ pub(crate) const IDENTITY_LEN: usize = 48;
 /// What the first eight bytes of a finished one hold.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"RINGSLAB");
 /// What they hold if a collector found it unfinished: it is removed, and its creator makes another.
-pub(crate) const CONDEMNED: u64 = 1;
+pub(crate) const CONDEMNED: u64 = u64::from_le_bytes(*b"SLABGONE");
 
 /// Which slab of which ring it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,13 @@ impl Identity {
             self.len,
             self.ring.map_or(0, |id| u64::from(id as u32) + 1),
         ]
+    }
+
+    /// Whether words behind `len` bytes can be what a creator that has not finished has written.
+    pub(crate) fn may_become(words: [u64; IDENTITY_LEN / 8], len: u64) -> bool {
+        [0, CONDEMNED].contains(&words[0])
+            && [0, LAYOUT_VERSION].contains(&(words[1] as u32))
+            && [0, len].contains(&words[4])
     }
 
     /// Decodes words that were fetched once; `None` if no ringway of this version wrote them.

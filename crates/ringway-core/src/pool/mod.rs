@@ -45,6 +45,10 @@
 //!   the look began.
 //! - A consumer that releases it meanwhile has seized the slab before, so the reclaimer's change fails.
 //!
+//! All this is about words, which lie in the ring's segment also where each slab is a segment of its own
+//! ([`crate::segment::slabs`]). There a slab is mapped by who takes it, or has accepted a ticket for it; one that cannot be
+//! mapped is freed again, or its record stays where it is.
+//!
 //! A process that was taken for dead and is not can do no harm by a late change: it fails, because the
 //! generation or the holder is another one.
 

@@ -6,6 +6,8 @@
 //! | `memfd:` | sealed when it is finished, then handed over ([`memfd`], [`handover`]) | nothing |
 //! | `sysv:` | in the open, under the creation lock ([`sysv`]) | a half-made segment, which the next creator takes over |
 //!
+//! A ring's slabs may be segments too ([`slabs`]).
+//!
 //! In all of them the magic is published last, with release. What is not finished is never used.
 
 pub(crate) mod attempt;

@@ -220,9 +220,10 @@ impl Found {
         let memory = Memory::of_sysv(id, status.len).ok()?;
         let words = trailer(&memory, len)?;
         let identity = Identity::decode(words).filter(|identity| identity.len == len);
-        // As its creator left it: marked, and nothing but perhaps a part of the trailer.
-        let is_unfinished =
-            status.mode & EXECUTE_BITS == UNFINISHED && matches!(words[0], 0 | CONDEMNED);
+        // As its creator left it: marked, empty, and with a part of the trailer at most.
+        let is_unfinished = status.mode & EXECUTE_BITS == UNFINISHED
+            && memory.load64(0) == Some(0)
+            && Identity::may_become(words, len);
         (identity.is_some() || is_unfinished).then_some(Self { id, len, identity })
     }
 }
