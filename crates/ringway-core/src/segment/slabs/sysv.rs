@@ -14,7 +14,7 @@ use super::{Terms, not_the_slab};
 use crate::address::{Address, SysvKey};
 use crate::error::Error;
 use crate::layout::header::{Header, MAGIC, MAGIC_OFFSET};
-use crate::layout::slab_segment::{CONDEMNED, IDENTITY_LEN, Identity, TRAILER_LEN, segment_len};
+use crate::layout::slab_segment::{IDENTITY_LEN, Identity, TRAILER_LEN, segment_len};
 use crate::segment::attempt::Attempt;
 use crate::segment::catalog::{self, Row};
 use crate::segment::map::Map;
