@@ -63,8 +63,8 @@ impl Receiver {
     /// Receives the next message if there is one now.
     ///
     /// # Errors
-    /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Corrupt`],
-    /// [`RecvError::Forked`].
+    /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Unmapped`],
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`].
     ///
     /// ```
     /// use ringway_core::{Builder, RecvError};

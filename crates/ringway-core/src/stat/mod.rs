@@ -138,7 +138,8 @@ pub fn list() -> Vec<Address> {
     segment::list()
 }
 
-/// Removes the ring at `address`. Processes that have it open can go on; nobody else will find it.
+/// Removes the ring at `address`. Processes that have it open can go on, with those of its slabs that they have
+/// mapped if these are [segments](crate::Builder::slab_segments); nobody else will find it.
 /// Unless `force` is set, a ring to which a live process is attached is left alone.
 ///
 /// # Errors
