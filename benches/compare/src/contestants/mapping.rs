@@ -101,6 +101,10 @@ impl<const W: usize> Lane for InPlace<W> {
 struct Slabs {
     address: String,
     len: u64,
+    /// Bytes of the ring.
+    capacity: u64,
+    /// Longer messages go into slabs.
+    copy_limit: usize,
     sender: Option<Sender>,
     receiver: Option<Receiver>,
 }
@@ -110,6 +114,8 @@ impl Slabs {
         Self {
             address: format!("shm:{name}"),
             len,
+            capacity: 64 << 10,
+            copy_limit: 0,
             sender: None,
             receiver: None,
         }
@@ -120,10 +126,11 @@ impl Slabs {
     }
 
     fn start_sending(&mut self, count: u32, prefault: bool) {
-        let builder = self.builder().capacity(64 << 10).prefault(prefault);
+        let builder = self.builder().capacity(self.capacity).prefault(prefault);
         let ring: Ring = builder.slabs(self.len, count).create().expect("a new ring");
         let sender = ring.sender().expect("no other producer");
-        self.sender = Some(sender.with_wait(Wait::Spin).with_copy_limit(0));
+        let sender = sender.with_copy_limit(self.copy_limit);
+        self.sender = Some(sender.with_wait(Wait::Spin));
     }
 
     fn start_receiving(&mut self, prefault: bool) {
@@ -139,12 +146,21 @@ impl Slabs {
     }
 }
 
-/// Written and read in slabs.
+/// Written and read in slabs, or in the ring.
 pub struct Mapped<const W: usize>(Slabs);
 
 impl<const W: usize> Mapped<W> {
-    pub fn new(name: String) -> Self {
+    /// In slabs; only tickets travel through the ring.
+    pub fn in_slabs(name: String) -> Self {
         Self(Slabs::new(name, 8 * W as u64))
+    }
+
+    /// In the ring, which has room for as many.
+    pub fn in_ring(name: String) -> Self {
+        let mut ring = Slabs::new(name, 8 * W as u64);
+        ring.capacity = (2 * SLOTS * ring.len).next_power_of_two();
+        ring.copy_limit = usize::MAX;
+        Self(ring)
     }
 }
 

@@ -104,7 +104,11 @@ impl<'a> Roster<'a> {
                 _ => return None,
             },
             Work::Map => match size {
+                1024 => self.map::<128>(),
+                4096 => self.map::<512>(),
+                0x4000 => self.map::<2048>(),
                 0x1_0000 => self.map::<8192>(),
+                0x4_0000 => self.map::<32_768>(),
                 0x10_0000 => self.map::<131_072>(),
                 _ => return None,
             },
@@ -264,7 +268,8 @@ impl<'a> Roster<'a> {
     fn map<const W: usize>(&mut self) -> Vec<Contestant> {
         vec![
             limit("raw in place", None, OneWay(InPlace::<W>::new())),
-            plain("ringway slab", OneWay(Mapped::<W>::new(self.name()))),
+            plain("ringway slab", OneWay(Mapped::<W>::in_slabs(self.name()))),
+            plain("ringway in ring", OneWay(Mapped::<W>::in_ring(self.name()))),
             plain(
                 "iceoryx2 loan",
                 OneWay(iceoryx::Loans::<W>::new(self.name())),
