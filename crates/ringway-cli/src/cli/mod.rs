@@ -389,15 +389,18 @@ Examples:
 /// Remove what dead processes left behind
 ///
 /// Removes rings that somebody held when he died and that nobody alive has open, segments that were never
-/// finished, and semaphore sets and message queues without a ring. What anybody uses, what was left in
-/// order, what others made and what this user may not remove stays. A ring with messages that nobody has
+/// finished, and semaphore sets and message queues without a ring; and mq: and sysvmq: queues that somebody
+/// held when he died and to which nobody alive is attached. What anybody uses, what was left in order, what
+/// others made and what this user may not remove stays. A ring or a queue with messages that nobody has
 /// received stays too, and is shown.
 ///
-/// Without addresses it looks at all shm: and sysv: rings of this machine.
-#[derive(Args, Debug)]
+/// Of an mq: queue to which only senders died the kernel keeps no trace: it is shown as unknown, and stays.
+///
+/// Without addresses it looks at all shm: and sysv: rings and all queues of this machine.
+#[derive(Args, Debug, Default)]
 #[command(after_help = GC_HELP)]
 pub(crate) struct GcArgs {
-    /// Look at these rings only; file: rings are found in no other way
+    /// Look at these only; file: rings are found in no other way
     #[arg(value_name = "ADDRESS", value_parser = address)]
     pub(crate) addresses: Vec<Address>,
 
@@ -405,7 +408,7 @@ pub(crate) struct GcArgs {
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
 
-    /// Remove rings in which messages wait, too
+    /// Remove rings and queues in which messages wait, too
     #[arg(long)]
     pub(crate) undelivered: bool,
 
