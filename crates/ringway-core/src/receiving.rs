@@ -35,10 +35,10 @@ impl Receiving {
     #[inline]
     pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
         match self {
-            Self::Stream(consumer) => {
-                let found = consumer.peek()?;
-                consumer.take_into(&found, buffer)
-            }
+            Self::Stream(consumer) => match consumer.glance() {
+                Some(found) => consumer.take_into(&found, buffer),
+                None => consumer.try_recv_into(buffer),
+            },
             Self::Cells(consumer) => consumer.try_recv_into(buffer),
         }
     }
@@ -51,10 +51,10 @@ impl Receiving {
         deadline: Option<Instant>,
     ) -> Result<usize, RecvError> {
         match self {
-            Self::Stream(consumer) => {
-                let found = consumer.peek_until(how, deadline)?;
-                consumer.take_into(&found, buffer)
-            }
+            Self::Stream(consumer) => match consumer.glance() {
+                Some(found) => consumer.take_into(&found, buffer),
+                None => consumer.recv_into_until(buffer, how, deadline),
+            },
             Self::Cells(consumer) => consumer.recv_into_until(buffer, how, deadline),
         }
     }

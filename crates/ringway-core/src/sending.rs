@@ -52,12 +52,15 @@ impl Sending {
     #[inline]
     pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         let refusal = match self {
-            Self::Stream(producer) => match producer.reserve(message.len()) {
-                Ok(reservation) => {
+            Self::Stream(producer) => match producer.room(message.len()) {
+                Some(reservation) => {
                     producer.write_and_commit(reservation, message);
                     return Ok(());
                 }
-                Err(refusal) => refusal,
+                None => match producer.try_send(message) {
+                    Ok(()) => return Ok(()),
+                    Err(refusal) => refusal,
+                },
             },
             Self::Cells(producer) => match producer.try_send(message) {
                 Ok(()) => return Ok(()),
@@ -75,12 +78,15 @@ impl Sending {
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
         let refusal = match self {
-            Self::Stream(producer) => match producer.reserve_until(message.len(), how, deadline) {
-                Ok(reservation) => {
+            Self::Stream(producer) => match producer.room(message.len()) {
+                Some(reservation) => {
                     producer.write_and_commit(reservation, message);
                     return Ok(());
                 }
-                Err(refusal) => refusal,
+                None => match producer.send_until(message, how, deadline) {
+                    Ok(()) => return Ok(()),
+                    Err(refusal) => refusal,
+                },
             },
             Self::Cells(producer) => match producer.send_until(message, how, deadline) {
                 Ok(()) => return Ok(()),

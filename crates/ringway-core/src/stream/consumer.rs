@@ -121,6 +121,26 @@ impl<R: Region> Consumer<R> {
         self.received
     }
 
+    /// The first message that is not released, if it lies in the ring and nothing stands against receiving. This is
+    /// the usual case, and short: part of the caller's loop.
+    #[inline(always)]
+    pub(crate) fn glance(&self) -> Option<Found> {
+        if self.region.is_forked() || self.corrupt || self.has_loans {
+            return None;
+        }
+        // Acquire: as in `find`.
+        let word = self.region.load_word(self.head, Ordering::Acquire);
+        let Record::Message { len, sequence } = Record::decode(word) else {
+            return None;
+        };
+        let to_end = self.capacity - (self.head & (self.capacity - 1));
+        let is_next = sequence == self.received & SEQUENCE_MASK && footprint(len.into()) <= to_end;
+        is_next.then_some(Found {
+            payload: self.head + WORD,
+            len: len as usize,
+        })
+    }
+
     /// The first message that is not released. `Empty`, `Closed` and `PeerDied` mean that there is
     /// none.
     #[inline]
@@ -285,6 +305,25 @@ impl<R: Region> Consumer<R> {
         self.region.load_word(self.head, Ordering::Relaxed) != VACANT
     }
 
+    /// Copies the first message to the start of `buffer` and releases it, if there is one and it fits.
+    #[inline(never)]
+    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        let found = self.peek()?;
+        self.take_into(&found, buffer)
+    }
+
+    /// The same, waiting for a message as the terms say.
+    #[inline(never)]
+    pub(crate) fn recv_into_until(
+        &mut self,
+        buffer: &mut [u8],
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<usize, RecvError> {
+        let found = self.peek_until(how, deadline)?;
+        self.take_into(&found, buffer)
+    }
+
     /// Copies a message to the start of `buffer` and releases it, if it fits.
     #[inline]
     pub(crate) fn take_into(
@@ -292,12 +331,12 @@ impl<R: Region> Consumer<R> {
         found: &Found,
         buffer: &mut [u8],
     ) -> Result<usize, RecvError> {
+        if self.has_loans {
+            return self.take_loan_into(found, buffer);
+        }
         let Some(target) = buffer.get_mut(..found.len) else {
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
-        if self.has_loans {
-            return Ok(self.take_loan_into(found, target));
-        }
         if !planted::is(Bug::StreamHeadBeforeRead) {
             self.region.read(found.payload, target);
         }

@@ -146,6 +146,19 @@ impl<R: Region> Producer<R> {
         max_payload(self.capacity)
     }
 
+    /// Room for a message of `len` bytes behind what is committed, if it is known to be there and nothing stands
+    /// against sending. This is the usual case, and short: part of the caller's loop.
+    #[inline(always)]
+    pub(crate) fn room(&self, len: usize) -> Option<Reservation> {
+        let reservation = self.place(self.tail, len as u64);
+        let is_usual = !self.region.is_forked()
+            && !self.corrupt
+            && !CONSUMER.is_closed(&self.region)
+            && len as u64 <= self.longest
+            && self.fits(&reservation);
+        is_usual.then_some(reservation)
+    }
+
     /// Reserves room for a message of `len` bytes behind what is committed.
     #[inline]
     pub(crate) fn reserve(&mut self, len: usize) -> Result<Reservation, SendError> {
@@ -368,6 +381,27 @@ impl<R: Region> Producer<R> {
             end: record_at + footprint(len),
             messages: messages + 1,
         }
+    }
+
+    /// Sends a copy of `message`, if there is room now.
+    #[inline(never)]
+    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let reservation = self.reserve(message.len())?;
+        self.write_and_commit(reservation, message);
+        Ok(())
+    }
+
+    /// The same, waiting for room as the terms say.
+    #[inline(never)]
+    pub(crate) fn send_until(
+        &mut self,
+        message: &[u8],
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        let reservation = self.reserve_until(message.len(), how, deadline)?;
+        self.write_and_commit(reservation, message);
+        Ok(())
     }
 
     /// Copies a whole message into its reservation and commits it.

@@ -198,7 +198,9 @@ impl PoolRing {
 
     /// A participant takes a step.
     pub fn act(&mut self, step: &PoolStep) {
-        let longest = self.geometry().max_message_len();
+        // A stream ring takes whatever record lies within its data: no sender writes one so long, a liar may.
+        let geometry = self.geometry();
+        let longest = geometry.max_message_len().max(geometry.capacity());
         match *step {
             PoolStep::Send(who, _)
             | PoolStep::Claim(who, _)

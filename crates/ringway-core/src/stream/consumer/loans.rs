@@ -45,16 +45,23 @@ impl<R: Region> Consumer<R> {
         self.pool.as_ref().and_then(|pool| pool.shown)
     }
 
-    /// Copies a message, out of its slab if it lies in one, and releases it.
+    /// Copies a message, out of its slab if it lies in one, to the start of `buffer` and releases it, if it fits.
     #[cold]
     #[inline(never)]
-    pub(super) fn take_loan_into(&mut self, found: &Found, target: &mut [u8]) -> usize {
+    pub(super) fn take_loan_into(
+        &mut self,
+        found: &Found,
+        buffer: &mut [u8],
+    ) -> Result<usize, RecvError> {
+        let Some(target) = buffer.get_mut(..found.len) else {
+            return Err(RecvError::BufferTooSmall { len: found.len });
+        };
         match self.shown().filter(|_| found.is_loaned()) {
             Some(loan) => self.region.read_slab(loan.at, target),
             None => self.region.read(found.payload, target),
         }
         self.release(found, 1);
-        found.len
+        Ok(found.len)
     }
 
     /// Releases the first `messages` messages, of which some lie in slabs: one by one.
