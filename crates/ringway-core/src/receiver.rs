@@ -356,6 +356,11 @@ impl Receiver {
         self.receiving.region().capacity()
     }
 
+    /// The most bytes of messages that can lie in the ring and its slabs.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.ring.most_bytes()
+    }
+
     /// Closes the ring for good: the sender's next call fails with
     /// [`SendError::Closed`](crate::SendError::Closed).
     pub fn close(mut self) {

@@ -254,6 +254,11 @@ impl Ring {
         self.header.geometry.capacity()
     }
 
+    /// The most bytes of messages that can lie in the ring and its slabs.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.capacity() + self.header.geometry.slabs().bytes()
+    }
+
     /// The longest message, in bytes: almost half of the capacity, or the longest slab if that has more.
     pub fn max_message_len(&self) -> u64 {
         self.header.geometry.max_message_len()

@@ -39,6 +39,8 @@
 //! | closing, when there is no room | at once | waits for room while a receiver is attached elsewhere | at once |
 //! | a sender that died before it sent anything | `PeerDied` | `PeerDied` if the receiver looked meanwhile; else as if it had not been | `PeerDied` |
 //! | removal under those attached | they go on | they go on | `Closed` for all |
+//! | attaching to what was removed since it was opened | goes on | [`NotFound`](ringway_core::ErrorKind::NotFound) | `NotFound` |
+//! | a death that [`Gc`] can prove | any | the receiver's | any |
 //! | pollable | sync `mqueue` | [`QueueReceiver::descriptor`] | no |
 //! | hidden threads | keeper, watchers | none | one for each receiver |
 //! | costs beside the queue | | four descriptors and an inotify instance for each handle (`fs.inotify.max_user_instances`, 128) | a semaphore set |
@@ -48,12 +50,13 @@
 //!
 //! # Parts
 //!
-//! [`QueueBuilder`] makes or opens a [`Queue`], which gives [`QueueSender`]s and a [`QueueReceiver`]. [`list`], [`stat`]
-//! and [`remove`] look after queues from outside.
+//! [`QueueBuilder`] makes or opens a [`Queue`], which gives [`QueueSender`]s and a [`QueueReceiver`]. [`list`], [`stat`],
+//! [`remove`] and [`Gc`] look after queues from outside.
 
 mod attempt;
 mod builder;
 pub mod frame;
+mod gc;
 mod limits;
 mod posix;
 mod queue;
@@ -64,6 +67,7 @@ mod stat;
 mod sysv;
 
 pub use builder::QueueBuilder;
+pub use gc::Gc;
 pub use queue::Queue;
 pub use receiver::{QueueMessage, QueueReceiver};
 pub use sender::{MAX_PRIORITY, QueueSender};

@@ -151,6 +151,9 @@ pub enum Why {
         /// Where that is.
         home: &'static str,
     },
+    /// Nobody alive is attached, and nothing tells whether somebody died: of a POSIX message queue that only senders
+    /// held, and of a System V message queue that was never finished.
+    Unproven,
     /// It is another user's, or this process may not do that.
     NotPermitted,
 }
@@ -329,6 +332,9 @@ impl std::fmt::Display for Why {
             Self::BeingMade { pid: 0 } => f.write_str("a process is making it"),
             Self::BeingMade { pid } => write!(f, "process {pid} is making it"),
             Self::Unknown { home } => write!(f, "its ring may lie in {home}"),
+            Self::Unproven => {
+                f.write_str("nobody is attached, and whether anybody died cannot be told")
+            }
             Self::NotPermitted => f.write_str("it is not this user's"),
         }
     }

@@ -36,6 +36,7 @@
 //! | | anywhere | `RECEIVER` 1 without a `CONSUMER`, and `ROOM` is rung | senders that wait, the next receiver |
 //! | | having noted a death, before it was told | nothing: the next receiver looks for itself | |
 
+mod collect;
 mod receiver;
 mod sender;
 mod set;
@@ -53,6 +54,7 @@ use crate::limits;
 use crate::sender::MAX_PRIORITY;
 use crate::side::{Broken, Inlet, Outlet};
 use crate::stat::QueueStat;
+pub(crate) use collect::collect;
 use set::Set;
 use watcher::Watcher;
 
@@ -181,10 +183,15 @@ pub(crate) fn remove(attempt: Attempt<'_>, key: &QueueKey, force: bool) -> Resul
     };
     attempt.check_is_ours(&[status.owner_uid, status.creator_uid])?;
     let set = Set::find(attempt, key, Some(id));
-    let values = set.and_then(|set| set.values().ok());
-    if !force && values.is_some_and(|values| values.senders() > 0 || values.receivers() > 0) {
-        return Err(crate::stat::in_use(attempt));
-    }
+    let failed = |errno| attempt.os("its semaphores cannot be used", errno);
+    // Whoever comes then finds nothing.
+    let _gate = match set {
+        Some(set) if !force => match set.close().map_err(failed)? {
+            Some(gate) => Some(gate),
+            None => return Err(crate::stat::in_use(attempt)),
+        },
+        _ => None,
+    };
     // First the queue: a set without one is found again by the next under that key.
     msgget::remove(id).map_err(|errno| match is_gone(errno) {
         true => attempt.not_found(errno),
