@@ -138,7 +138,7 @@ impl Attached {
         &self,
         attempt: Attempt<'_>,
     ) -> Result<Option<()>, Error> {
-        let Some(claim) = self.take_lock(attempt)? else {
+        let Some((claim, _)) = self.take_lock(attempt)? else {
             return Ok(None);
         };
         let result = match magic(&self.map) == 0 && !self.is_removed() {
@@ -154,8 +154,8 @@ impl Attached {
         result
     }
 
-    /// Takes the creation lock if nobody alive has it; `None` if somebody has.
-    fn take_lock(&self, attempt: Attempt<'_>) -> Result<Option<keeper::Claim>, Error> {
+    /// Takes the creation lock if nobody alive has it, and says who had it before; `None` if somebody has.
+    fn take_lock(&self, attempt: Attempt<'_>) -> Result<Option<(keeper::Claim, Liveness)>, Error> {
         let Some(lock) = self.lock_word() else {
             return Ok(None);
         };
@@ -170,11 +170,12 @@ impl Attached {
         };
         // Those who wait see that somebody is at it.
         futex::wake_all(lock);
-        if Liveness::of(word) == Liveness::Dead {
+        let last = Liveness::of(word);
+        if last == Liveness::Dead {
             // The dead creator writes no more.
             liveness::settle();
         }
-        Ok(Some(claim))
+        Ok(Some((claim, last)))
     }
 
     /// Makes the ring in this segment, under the creation lock. `None`: somebody else has finished or
@@ -185,7 +186,7 @@ impl Attached {
         request: &Request<'_>,
         plan: &Plan,
     ) -> Result<Option<Segment>, Error> {
-        let Some(claim) = self.take_lock(attempt)? else {
+        let Some((claim, last)) = self.take_lock(attempt)? else {
             return Ok(None);
         };
         if magic(&self.map) != 0 || self.is_removed() {
@@ -197,7 +198,10 @@ impl Attached {
         // Of a creator that died.
         self.discard();
         let made = match self.status.len as u64 == plan.geometry.total_len() {
-            true => self.make(attempt, request, plan).map(Some),
+            true => self
+                .clear_after(last, plan)
+                .make(attempt, request, plan)
+                .map(Some),
             // Made for a ring of another size.
             false => Ok(None),
         };
@@ -214,6 +218,22 @@ impl Attached {
     fn discard(&self) {
         slabs::sysv::discard(&self.map, self.id);
         discard(&self.map);
+    }
+
+    /// Makes the data as empty as new memory is, if the last to have the lock died: that one may have made the
+    /// cells of another kind of ring there.
+    fn clear_after(&self, last: Liveness, plan: &Plan) -> &Self {
+        if last == Liveness::Dead {
+            let start = plan.geometry.data_offset() as usize;
+            for word in (start..self.map.len())
+                .step_by(8)
+                .filter_map(|at| self.map.word64(at))
+            {
+                // Relaxed: made visible by the release of the magic.
+                word.store(0, Ordering::Relaxed);
+            }
+        }
+        self
     }
 
     fn make(

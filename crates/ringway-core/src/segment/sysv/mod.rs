@@ -11,7 +11,7 @@
 //! | a creator dies | it leaves | who comes next |
 //! |---|---|---|
 //! | before it has the lock | zeroes, the odd bit | takes the lock from 0; a creator that was only slow makes another segment |
-//! | holding the lock | perhaps a header, OWNER_DIED | takes the lock from OWNER_DIED and writes all anew |
+//! | holding the lock | perhaps a header, OWNER_DIED | takes the lock from OWNER_DIED, clears the data, and writes all anew |
 //! | behind the magic | a finished ring, perhaps with the odd bit | opens it |
 
 mod attached;
