@@ -50,5 +50,5 @@ pub use sender::{Batch, Claim, Sender};
 pub use stat::{ParticipantStat, Stat, WaitsFor, list, remove, stat};
 pub use stream::Peer;
 pub use support::Support;
-pub use transport::{MessageSink, MessageSource, ReceivedMessage};
+pub use transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};
 pub use wait::Wait;
