@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
-use ringway::{Builder, Receiver, RecvError, SendError, Sender, Wait};
+use ringway::{Builder, Kind, Receiver, RecvError, SendError, Sender, Wait};
 
 /// The system's allocator, and a count of the calls of each thread.
 struct Counting;
@@ -129,6 +129,37 @@ fn batches_and_drains_allocate_nothing() {
         }
     });
     assert_eq!(calls, 0);
+}
+
+#[test]
+fn slabs_allocate_nothing() {
+    for kind in [Kind::Spsc, Kind::Mpmc] {
+        let builder = Builder::new("memfd:").unwrap().capacity(4096).kind(kind);
+        let ring = builder.slabs(4096, 3).create().unwrap();
+        let mut sender = ring.sender().unwrap().with_copy_limit(100);
+        let mut receiver = ring.receiver().unwrap();
+        let mut buffer = [0; 4096];
+        let calls = calls(|| {
+            let mut kept = None;
+            for number in 0..MESSAGES {
+                sender.send(&[number as u8; 4096]).unwrap();
+                assert_eq!(receiver.recv_into(&mut buffer), Ok(4096));
+                assert_eq!(buffer, [number as u8; 4096]);
+                let mut claim = sender.try_claim(1000).unwrap();
+                claim.write_at(0, &number.to_le_bytes());
+                claim.commit_len(4);
+                let slab = receiver.recv_in_place().unwrap().detach().unwrap();
+                assert!(!slab.is_copy());
+                drop(kept.replace(slab));
+                sender.try_send(&[1; 1000]).unwrap();
+                assert_eq!(
+                    receiver.drain(5, |view| assert_eq!(view.len(), 1000)),
+                    Ok(1)
+                );
+            }
+        });
+        assert_eq!(calls, 0);
+    }
 }
 
 #[test]

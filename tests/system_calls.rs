@@ -183,6 +183,13 @@ fn no_system_call_while_nobody_has_to_wait() {
 }
 
 #[test]
+fn no_system_call_for_a_message_in_a_slab() {
+    let stretch = &trace("traced::send_and_keep_in_turn", "")[&0];
+    println!("{} messages: {stretch:?}", traced::MESSAGES / 10);
+    assert!(stretch.by_all.len() <= FEW, "{stretch:?}");
+}
+
+#[test]
 fn ten_system_calls_open_and_attach() {
     let rings = Rings::new();
     let stretches = trace("traced::open_and_attach_twice", &rings.name);
@@ -292,6 +299,27 @@ mod traced {
                 sender.send(&number.to_le_bytes()).unwrap();
                 assert_eq!(receiver.recv_into(&mut bytes), Ok(8));
                 assert_eq!(u64::from_le_bytes(bytes), number);
+            }
+        });
+    }
+
+    #[test]
+    #[ignore = "run under ptrace by another test"]
+    fn send_and_keep_in_turn() {
+        let builder = Builder::new("memfd:").unwrap().capacity(1 << 16);
+        let ring = builder.slabs(4096, 4).create().unwrap();
+        let sender = ring.sender().unwrap().with_wait(Wait::Park);
+        let mut sender = sender.with_copy_limit(0);
+        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        stretch(0, || {
+            let mut kept = None;
+            for number in 0..MESSAGES / 10 {
+                sender.send(&number.to_le_bytes()).unwrap();
+                let message = receiver.recv_in_place().unwrap();
+                let mut bytes = [0; 8];
+                message.read_at(0, &mut bytes);
+                assert_eq!(u64::from_le_bytes(bytes), number);
+                kept = Some((message.detach().unwrap(), kept.take().map(drop)));
             }
         });
     }

@@ -18,7 +18,7 @@ struct Input {
 }
 
 /// What encoding may change: bytes that mean nothing to the reader of this version.
-const RESERVED: [std::ops::Range<usize>; 2] = [104..112, 128..Header::LEN];
+const RESERVED: [std::ops::Range<usize>; 3] = [104..112, 128..152, 200..Header::LEN];
 
 fuzz_target!(|input: Input| {
     let Some(valid) = Header::new(64 << (input.capacity_log2 % 41)) else {
@@ -35,7 +35,7 @@ fuzz_target!(|input: Input| {
     let (data, total) = header.extents();
     assert!(total <= segment_len, "{header:?} in {segment_len} bytes");
     assert!(
-        data.start >= Header::LEN as u64 && data.end == total,
+        data.start >= Header::LEN as u64 && data.end <= total,
         "{header:?}"
     );
     let mut again = header.encode();

@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             "region::",
             "stream::",
             "cell::",
+            "pool::",
             "--skip=tests::threads",
         ],
     )?;

@@ -11,7 +11,7 @@ use crate::crowd::Shape;
 const USAGE: &str = "\
 compare: ringway beside its limits and its peers, between processes
 
-    --work rtt,sleep,sleep-sync,oneway,copy,chunk,many,mq,mq-rtt
+    --work rtt,sleep,sleep-sync,oneway,copy,map,hand,chunk,many,mq,mq-rtt
                                    what to measure (default: all)
     --shapes 1:1,2:1,1:2,2:2       producers and consumers of `many` (default: these)
     --syncs futex,pthread,posix-sem,sysv-sem,mqueue
@@ -38,6 +38,10 @@ pub enum Work {
     OneWay,
     /// Flat out, messages so large that copying them is the work.
     Copy,
+    /// Flat out, large messages that are written once and read once where they lie.
+    Map,
+    /// A slab that nobody touches there and back, beside one of 64 bytes.
+    Hand,
     /// Flat out, messages larger than the ring.
     Chunk,
     /// Flat out, several producers or consumers.
@@ -65,12 +69,14 @@ pub enum Queue {
 }
 
 impl Work {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::RoundTrip,
         Self::Sleep,
         Self::SleepSync,
         Self::OneWay,
         Self::Copy,
+        Self::Map,
+        Self::Hand,
         Self::Chunk,
         Self::Many,
         Self::Mq,
@@ -84,6 +90,8 @@ impl Work {
             Self::SleepSync => "sleep-sync",
             Self::OneWay => "oneway",
             Self::Copy => "copy",
+            Self::Map => "map",
+            Self::Hand => "hand",
             Self::Chunk => "chunk",
             Self::Many => "many",
             Self::Mq => "mq",
@@ -95,7 +103,7 @@ impl Work {
     pub fn is_latency(self) -> bool {
         matches!(
             self,
-            Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::MqRoundTrip
+            Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Hand | Self::MqRoundTrip
         )
     }
 
@@ -105,6 +113,8 @@ impl Work {
             Self::Mq | Self::MqRoundTrip => &[64, 1024],
             Self::OneWay => &[8, 64, 256],
             Self::Copy => &[4 << 10, 64 << 10, 1 << 20],
+            Self::Map => &[1 << 20],
+            Self::Hand => &[64 << 20],
             Self::Chunk => &[64 << 20],
         }
     }
@@ -119,6 +129,7 @@ impl Work {
             // 1024 and 8192 cells of two lines.
             Self::Many => &[128 << 10, 1 << 20],
             Self::SleepSync => &[128 << 10],
+            Self::Map | Self::Hand => &[],
             // Their sizes are the kernel's.
             Self::Mq | Self::MqRoundTrip => &[],
         }
@@ -138,7 +149,13 @@ impl Work {
     pub fn peers(self) -> &'static [&'static str] {
         match self {
             Self::RoundTrip | Self::OneWay | Self::Copy => &["shmem-ipc"],
-            Self::Sleep | Self::SleepSync | Self::Chunk | Self::Mq | Self::MqRoundTrip => &[],
+            Self::Map => &["iceoryx2 loan"],
+            Self::Sleep
+            | Self::SleepSync
+            | Self::Hand
+            | Self::Chunk
+            | Self::Mq
+            | Self::MqRoundTrip => &[],
             Self::Many => &["boost polled", "iceoryx2 polled"],
         }
     }

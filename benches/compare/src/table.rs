@@ -133,7 +133,7 @@ impl Row<'_> {
         }
         let rate = Spread::of(self.score.rounds.iter().map(|(own, _)| own.rate));
         let rate = rate.map_or(0.0, |rate| rate.median);
-        if matches!(self.work, Work::Copy | Work::Chunk) {
+        if matches!(self.work, Work::Copy | Work::Map | Work::Chunk) {
             format!("{:.2} GB/s", rate * self.size as f64 / 1e9)
         } else {
             format!("{:.2} M msg/s", rate / 1e6)

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use common::{
     Place, Running, SCHEMES, SYNCS, assert_status, command, eventually, run, run_with, text,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A process that holds the ring as its producer.
 fn holder(place: &Place) -> Running {
@@ -42,6 +42,25 @@ fn stat_shows_what_is_in_a_ring_and_who_is_attached() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn stat_shows_slabs_and_who_holds_them() {
+    let place = Place::new("shm");
+    let builder = ringway::at(&place.address).unwrap().slabs(4096, 3);
+    let ring = builder.create().unwrap();
+    let mut sender = ring.sender().unwrap().with_copy_limit(100);
+    sender.send(&[7; 4096]).unwrap();
+    let expected = |pid: Value| {
+        let held = json!([{ "role": "producer", "pid": pid, "count": 1 }]);
+        let slabs = json!([{ "slab_bytes": 4096, "count": 3, "free": 2, "held": held }]);
+        assert_eq!(place.stat()["slabs"], slabs);
+        let shown = text(&run(["stat", &place.address]).stdout);
+        assert!(shown.contains("2 of 3 free, of 4 KiB each"), "{shown}");
+    };
+    expected(std::process::id().into());
+    drop(sender);
+    expected(Value::Null);
 }
 
 #[test]

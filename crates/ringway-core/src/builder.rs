@@ -6,6 +6,7 @@ use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::cell::{MAX_CELL_LEN, MIN_CELL_LEN, MIN_CELLS};
 use crate::layout::header::FenceMode;
+use crate::layout::pool::{Class, MAX_CLASSES, MAX_SLAB_LEN, MAX_SLABS, MIN_SLAB_LEN, Slabs};
 use crate::layout::{Geometry, Kind, MAX_CAPACITY, MAX_PARTICIPANTS, Shape, Sync};
 use crate::liveness::keeper::{self, Refusal};
 use crate::ring::Ring;
@@ -59,6 +60,7 @@ pub struct Builder {
     participants: u32,
     cell_len: u32,
     overwrite: bool,
+    slabs: Vec<(u64, u32)>,
     mode: u32,
     prefault: bool,
     lock_memory: bool,
@@ -97,6 +99,7 @@ impl Builder {
             participants: DEFAULT_PARTICIPANTS,
             cell_len: DEFAULT_CELL_LEN,
             overwrite: false,
+            slabs: Vec::new(),
             mode: 0o600,
             prefault: true,
             lock_memory: false,
@@ -193,6 +196,24 @@ impl Builder {
     #[must_use]
     pub fn overwrite_oldest(mut self, yes: bool) -> Self {
         self.overwrite = yes;
+        self
+    }
+
+    /// Gives a new ring `count` slabs for messages of up to `len` bytes, rounded up to a power of two from 4096
+    /// to 2^40. May be called for four lengths; a ring has at most 65536 slabs. The default is none.
+    ///
+    /// A message longer than the [copy limit](crate::Sender::with_copy_limit) is written into a slab once,
+    /// and only a ticket travels through the ring. The receiver reads it there, and may
+    /// [keep](crate::Message::detach) it. Not with [`overwrite_oldest`](Self::overwrite_oldest).
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.capacity(4096).slabs(1 << 20, 8).create()?;
+    /// assert_eq!(ring.max_message_len(), 1 << 20);
+    /// # Ok::<(), ringway_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn slabs(mut self, len: u64, count: u32) -> Self {
+        self.slabs.push((len, count));
         self
     }
 
@@ -357,6 +378,9 @@ impl Builder {
                 let remedy = format!("choose from {MIN_CELL_LEN} to {MAX_CELL_LEN} bytes");
                 invalid(problem, remedy)
             })?;
+        let slabs = self
+            .slab_classes()
+            .map_err(|(problem, remedy)| invalid(problem, remedy))?;
         let shape = Shape::of(self.kind, self.sync, self.overwrite, cell_len);
         let least = match shape {
             Shape::Stream => LEAST_CAPACITY,
@@ -366,9 +390,46 @@ impl Builder {
             .max(least)
             .checked_next_power_of_two()
             .and_then(|capacity| Geometry::new(self.kind, shape, participants, capacity))
+            .map(|geometry| geometry.with_slabs(slabs))
             .ok_or_else(|| {
                 let problem = format!("{} bytes are not representable", self.capacity);
                 invalid(problem, of_capacity)
             })
+    }
+
+    /// The classes of slabs, or what is wrong with them and what to do.
+    fn slab_classes(&self) -> Result<Slabs, (String, String)> {
+        if self.slabs.is_empty() {
+            return Ok(Slabs::NONE);
+        }
+        if self.overwrite {
+            let problem = "a ring that overwrites the oldest message cannot have slabs";
+            return Err((
+                problem.into(),
+                "leave out the slabs, or overwrite_oldest".into(),
+            ));
+        }
+        let mut classes: Vec<Class> = Vec::new();
+        for &(asked, count) in &self.slabs {
+            let rounded = asked.max(MIN_SLAB_LEN).checked_next_power_of_two();
+            let Some(len) = rounded.filter(|&len| len <= MAX_SLAB_LEN && count > 0) else {
+                let problem = format!("a ring cannot have {count} slabs of {asked} bytes");
+                let remedy = format!("choose at least one, of at most {MAX_SLAB_LEN} bytes");
+                return Err((problem, remedy));
+            };
+            match classes.iter_mut().find(|class| class.len == len) {
+                Some(class) => class.count = class.count.saturating_add(count),
+                None => classes.push(Class { len, count }),
+            }
+        }
+        classes.sort_by_key(|class| class.len);
+        Slabs::new(&classes).ok_or_else(|| {
+            let problem = "a ring cannot have so many slabs";
+            let remedy = format!(
+                "choose at most {MAX_SLABS}, of at most {MAX_CLASSES} lengths, with {MAX_CAPACITY} \
+                 bytes together"
+            );
+            (problem.into(), remedy)
+        })
     }
 }

@@ -95,6 +95,13 @@ bugs! {
     /// Repair: what the dead were freeing is not freed.
     FreeingNotRepaired,
 
+    /// Slabs: those of the dead stay theirs.
+    SlabsNotReclaimed,
+    /// Slabs: those of the dead are freed, whatever refers to them.
+    SlabReferencesNotSought,
+    /// Slabs: a message is released before its slab is seized.
+    SlabSeizedAfterRelease,
+
     /// Liveness: who holds a slot is taken for whoever held it before.
     EpochNotChecked,
     /// Liveness: a process lives as long as its id does.

@@ -1,16 +1,16 @@
 //! The receiving handle.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{RecvError, WaitError};
 use crate::layout::participant::Role;
-use crate::liveness::participant::Participant;
+use crate::message::{Backlog, Message, MessageView};
 use crate::receiving::Receiving;
 use crate::region::Region;
-use crate::region::memory::Memory;
 use crate::ring::Ring;
+use crate::slab::Tenancy;
 use crate::stream::Peer;
-use crate::stream::consumer::Found;
 use crate::wait::Wait;
 use crate::wait::several::wait_for_any;
 
@@ -28,19 +28,19 @@ use crate::wait::several::wait_for_any;
 /// interrupt another call on the same handle.
 #[derive(Debug)]
 pub struct Receiver {
-    receiving: Receiving,
+    pub(crate) receiving: Receiving,
     /// Held until this consumer has left its messages in order.
-    participant: Option<Participant>,
+    pub(crate) tenancy: Option<Arc<Tenancy>>,
     /// For what is known of the participants.
     ring: Ring,
     wait: Wait,
 }
 
 impl Receiver {
-    pub(crate) fn new(receiving: Receiving, participant: Participant, ring: Ring) -> Self {
+    pub(crate) fn new(receiving: Receiving, tenancy: Tenancy, ring: Ring) -> Self {
         Self {
             receiving,
-            participant: Some(participant),
+            tenancy: Some(Arc::new(tenancy)),
             ring,
             wait: Wait::default(),
         }
@@ -142,11 +142,7 @@ impl Receiver {
     #[inline]
     pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.try_take(1)?;
-        Ok(Message {
-            receiving: &mut self.receiving,
-            found,
-            keeps: false,
-        })
+        Ok(Message::new(self, found))
     }
 
     /// Borrows the next message in place, waiting for it.
@@ -168,11 +164,7 @@ impl Receiver {
     #[inline]
     pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.take_until(self.wait, None)?;
-        Ok(Message {
-            receiving: &mut self.receiving,
-            found,
-            keeps: false,
-        })
+        Ok(Message::new(self, found))
     }
 
     /// Borrows the next message in place, waiting for it until `deadline`.
@@ -182,11 +174,7 @@ impl Receiver {
     #[inline]
     pub fn recv_in_place_deadline(&mut self, deadline: Instant) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.take_until(self.wait, Some(deadline))?;
-        Ok(Message {
-            receiving: &mut self.receiving,
-            found,
-            keeps: false,
-        })
+        Ok(Message::new(self, found))
     }
 
     /// Shows up to `most` messages that are there now to `each`, in order, and releases them together
@@ -214,11 +202,10 @@ impl Receiver {
         if most == 0 {
             return Ok(0);
         }
-        let mut backlog = self.backlog();
-        backlog.most = Some(most as u64);
+        let mut backlog = Backlog::new(&mut self.receiving, Some(most as u64));
         each(backlog.next_message()?.ok_or(RecvError::Empty)?);
         let outcome = loop {
-            if backlog.count == most as u64 {
+            if backlog.count() == most as u64 {
                 break Ok(());
             }
             match backlog.next_message() {
@@ -248,12 +235,7 @@ impl Receiver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn backlog(&mut self) -> Backlog<'_> {
-        Backlog {
-            receiving: &mut self.receiving,
-            last: None,
-            count: 0,
-            most: None,
-        }
+        Backlog::new(&mut self.receiving, None)
     }
 
     /// Waits until there is a message; until `deadline` if there is one. [`drain`](Self::drain) then
@@ -387,8 +369,7 @@ impl Drop for Receiver {
         if !std::thread::panicking() {
             self.receiving.give_back();
         }
-        self.participant = None;
-        self.receiving.announce_leave();
+        self.tenancy = None;
     }
 }
 
@@ -421,185 +402,4 @@ pub fn wait_any(
         .map(|receiver| &mut receiver.receiving)
         .collect();
     wait_for_any(&mut candidates, how, deadline)
-}
-
-/// A message in the ring, borrowed. Dropping it releases it, unless by a panic: then it is not
-/// acknowledged, and the next consumer gets it again.
-#[derive(Debug)]
-pub struct Message<'a> {
-    receiving: &'a mut Receiving,
-    found: Found,
-    keeps: bool,
-}
-
-impl Message<'_> {
-    /// Bytes of the message.
-    pub fn len(&self) -> usize {
-        self.found.len
-    }
-
-    /// Whether the message has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.found.len == 0
-    }
-
-    /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
-    #[inline]
-    pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
-        self.view().read_at(offset, buffer)
-    }
-
-    /// A copy of the whole message.
-    pub fn to_vec(&self) -> Vec<u8> {
-        self.view().to_vec()
-    }
-
-    /// The message's memory itself.
-    ///
-    /// # Safety
-    /// No other process may write these bytes while the slice lives. ringway's own producer does not
-    /// before the message is released; a hostile one could, and that would be undefined behaviour
-    /// here.
-    #[inline]
-    pub unsafe fn as_slice(&self) -> &[u8] {
-        // SAFETY: passed on.
-        unsafe { self.view().into_slice() }
-    }
-
-    /// Acknowledges the message and gives its room to the producer, as a drop does.
-    pub fn release(self) {}
-
-    /// Leaves the message where it is; the next receive gets it again.
-    pub fn keep(mut self) {
-        self.keeps = true;
-    }
-
-    fn into_vec(self) -> Vec<u8> {
-        self.to_vec()
-    }
-
-    fn view(&self) -> MessageView<'_> {
-        MessageView {
-            region: self.receiving.region(),
-            found: self.found,
-        }
-    }
-}
-
-impl Drop for Message<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            return;
-        }
-        if self.keeps {
-            self.receiving.give_back();
-        } else {
-            self.receiving.release(&self.found, 1);
-        }
-    }
-}
-
-/// Messages that are looked at in order and released together. Dropping it without
-/// [`release`](Self::release) leaves all of them; the next receive gets them again.
-#[derive(Debug)]
-pub struct Backlog<'a> {
-    receiving: &'a mut Receiving,
-    last: Option<Found>,
-    count: u64,
-    /// All of up to so many will be looked at, so that they can be taken together.
-    most: Option<u64>,
-}
-
-impl Backlog<'_> {
-    /// The next message, `None` if there is no further one now. Where consumers share the work, also if
-    /// another one has what lies right behind.
-    ///
-    /// # Errors
-    /// As [`Receiver::try_recv`], but for `Empty`.
-    #[inline]
-    pub fn next_message(&mut self) -> Result<Option<MessageView<'_>>, RecvError> {
-        let next = match &self.last {
-            Some(last) => {
-                let most = self.most.map_or(1, |most| most.saturating_sub(self.count));
-                self.receiving.take_behind(last, self.count, most)?
-            }
-            None => match self.receiving.try_take(self.most.unwrap_or(1)) {
-                Err(RecvError::Empty) => None,
-                first => Some(first?),
-            },
-        };
-        let Some(found) = next else { return Ok(None) };
-        self.last = next;
-        self.count += 1;
-        Ok(Some(MessageView {
-            region: self.receiving.region(),
-            found,
-        }))
-    }
-
-    /// Acknowledges all that were looked at, and returns how many messages that were.
-    pub fn release(mut self) -> u64 {
-        if let Some(last) = self.last.take() {
-            self.receiving.release(&last, self.count);
-        }
-        self.count
-    }
-}
-
-impl Drop for Backlog<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.last.is_some() && !std::thread::panicking() {
-            self.receiving.give_back();
-        }
-    }
-}
-
-/// A message in the ring, shown by [`Receiver::drain`] and [`Backlog`].
-#[derive(Clone, Copy, Debug)]
-pub struct MessageView<'a> {
-    region: &'a Memory,
-    found: Found,
-}
-
-impl<'a> MessageView<'a> {
-    /// Bytes of the message.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.found.len
-    }
-
-    /// Whether the message has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.found.len == 0
-    }
-
-    /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
-    #[inline]
-    pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
-        let len = buffer.len().min(self.found.len.saturating_sub(offset));
-        self.region
-            .read(self.found.payload + offset as u64, &mut buffer[..len]);
-        len
-    }
-
-    /// A copy of the whole message.
-    pub fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.found.len];
-        self.read_at(0, &mut bytes);
-        bytes
-    }
-
-    /// The message's memory itself.
-    ///
-    /// # Safety
-    /// As for [`Message::as_slice`].
-    #[inline]
-    pub unsafe fn into_slice(self) -> &'a [u8] {
-        let pointer = self.region.pointer(self.found.payload);
-        // SAFETY: `len` bytes from here lie in the data region, which stays mapped while the consumer
-        // is borrowed; that nobody writes them is the caller's promise.
-        unsafe { std::slice::from_raw_parts(pointer, self.found.len) }
-    }
 }

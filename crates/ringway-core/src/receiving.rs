@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::cell;
 use crate::error::RecvError;
 use crate::layout::participant::Role;
+use crate::pool::{IN_SLAB, Loan};
 use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::stream::consumer::{Consumer, Found};
@@ -34,10 +35,10 @@ impl Receiving {
     #[inline]
     pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
         match self {
-            Self::Stream(consumer) => {
-                let found = consumer.peek()?;
-                consumer.take_into(&found, buffer)
-            }
+            Self::Stream(consumer) => match consumer.glance() {
+                Some(found) => consumer.take_into(&found, buffer),
+                None => consumer.try_recv_into(buffer),
+            },
             Self::Cells(consumer) => consumer.try_recv_into(buffer),
         }
     }
@@ -50,10 +51,10 @@ impl Receiving {
         deadline: Option<Instant>,
     ) -> Result<usize, RecvError> {
         match self {
-            Self::Stream(consumer) => {
-                let found = consumer.peek_until(how, deadline)?;
-                consumer.take_into(&found, buffer)
-            }
+            Self::Stream(consumer) => match consumer.glance() {
+                Some(found) => consumer.take_into(&found, buffer),
+                None => consumer.recv_into_until(buffer, how, deadline),
+            },
             Self::Cells(consumer) => consumer.recv_into_until(buffer, how, deadline),
         }
     }
@@ -92,6 +93,32 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.peek_behind(last, nth),
             Self::Cells(consumer) => consumer.next_held(most),
+        }
+    }
+
+    /// Where the message that was found last is: a position in the ring, or [`IN_SLAB`] and one in the slabs.
+    #[inline]
+    pub(crate) fn locate(&self, found: &Found) -> u64 {
+        if found.is_loaned() {
+            return self.locate_loan();
+        }
+        found.payload
+    }
+
+    #[cold]
+    fn locate_loan(&self) -> u64 {
+        let shown = match self {
+            Self::Stream(consumer) => consumer.shown(),
+            Self::Cells(consumer) => consumer.shown(),
+        };
+        IN_SLAB | shown.map_or(0, |loan| loan.at)
+    }
+
+    /// Acknowledges the only message that was taken, and keeps its slab if it lies in one.
+    pub(crate) fn detach(&mut self, found: &Found) -> Result<Option<Loan>, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.detach(found),
+            Self::Cells(consumer) => consumer.detach(found),
         }
     }
 
@@ -216,15 +243,6 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.close(),
             Self::Cells(consumer) => consumer.close(),
-        }
-    }
-
-    /// Says, after this consumer has left its slot, that it is gone.
-    pub(crate) fn announce_leave(&self) {
-        if let Self::Cells(consumer) = self
-            && !self.region().is_forked()
-        {
-            consumer.member.announce(Role::Consumer);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::layout::participant::{EPOCH, Role, slot_offset};
 use crate::layout::{self, Kind, Shape, Sync};
 use crate::liveness::keeper::{self, Refusal};
 use crate::liveness::participant::{self, Participant, Place};
+use crate::pool::Pool;
 use crate::receiver::Receiver;
 use crate::receiving::Receiving;
 use crate::region::memory::Memory;
@@ -22,6 +23,7 @@ use crate::segment::map::Map;
 use crate::segment::{PeerCredentials, Segment};
 use crate::sender::Sender;
 use crate::sending::Sending;
+use crate::slab::Tenancy;
 use crate::stream::consumer::Consumer;
 use crate::stream::producer::Producer;
 use crate::stream::{Corrupt, PRODUCER, Side};
@@ -96,17 +98,20 @@ impl Ring {
     /// child of `fork` that inherited the ring.
     pub fn sender(&self) -> Result<Sender, Error> {
         let (region, participant) = self.attach(Role::Producer)?;
+        let pool = self.pool(&participant);
         let sending = match self.header.geometry.shape() {
             Shape::Stream => {
                 if PRODUCER.is_closed(&region) {
                     return Err(Attempt::to("send to", &self.address).closed_for_good());
                 }
                 let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
+                let producer = producer.with_pool(pool);
                 eventcount::notify(&producer.region, Side::of(Role::Consumer).event);
                 Sending::Stream(producer)
             }
             Shape::Cells(cell_len) => {
                 let member = self.member(region, cell_len, &participant, Role::Producer)?;
+                let member = member.with_pool(pool);
                 let producer = cell::producer::Producer::join(member, self.header.overwrite);
                 Sending::Cells(producer.map_err(|_| self.corrupt())?)
             }
@@ -125,19 +130,36 @@ impl Ring {
     /// child of `fork` that inherited the ring.
     pub fn receiver(&self) -> Result<Receiver, Error> {
         let (region, participant) = self.attach(Role::Consumer)?;
-        let receiving = match self.header.geometry.shape() {
+        let pool = self.pool(&participant);
+        let (receiving, crowd) = match self.header.geometry.shape() {
             Shape::Stream => {
                 let consumer = Consumer::resume(region).map_err(|Corrupt| self.corrupt())?;
                 eventcount::notify(&consumer.region, Side::of(Role::Producer).event);
-                Receiving::Stream(consumer)
+                (Receiving::Stream(consumer.with_pool(pool)), None)
             }
             Shape::Cells(cell_len) => {
                 let member = self.member(region, cell_len, &participant, Role::Consumer)?;
-                let consumer = cell::consumer::Consumer::join(member);
-                Receiving::Cells(consumer.map_err(|_| self.corrupt())?)
+                let crowd = member.crowd();
+                let consumer = cell::consumer::Consumer::join(member.with_pool(pool));
+                let consumer = consumer.map_err(|_| self.corrupt())?;
+                (Receiving::Cells(consumer), Some(crowd))
             }
         };
-        Ok(Receiver::new(receiving, participant, self.clone()))
+        let tenancy = Tenancy::new(self.region()?, participant, crowd);
+        Ok(Receiver::new(receiving, tenancy, self.clone()))
+    }
+
+    /// The ring's memory, as one more part of this process uses it.
+    fn region(&self) -> Result<Memory, Error> {
+        let header = &self.header;
+        Memory::mapped(Arc::clone(&self.map), &header.geometry, header.fence)
+            .ok_or_else(|| self.corrupt())
+    }
+
+    /// The ring's slabs, as a participant uses them.
+    fn pool(&self, participant: &Participant) -> Option<Box<Pool>> {
+        let slabs = self.header.geometry.slabs();
+        Pool::new(slabs, participant.slot, participant.epoch)
     }
 
     fn attach(&self, role: Role) -> Result<(Memory, Participant), Error> {
@@ -149,8 +171,7 @@ impl Ring {
             );
         }
         let header = &self.header;
-        let region = Memory::mapped(Arc::clone(&self.map), &header.geometry, header.fence)
-            .ok_or_else(|| self.corrupt())?;
+        let region = self.region()?;
         let place = Place {
             role,
             slots: header.geometry.slots(role),
@@ -228,7 +249,7 @@ impl Ring {
         self.header.geometry.capacity()
     }
 
-    /// The longest message, in bytes: almost half of the capacity.
+    /// The longest message, in bytes: almost half of the capacity, or the longest slab if that has more.
     pub fn max_message_len(&self) -> u64 {
         self.header.geometry.max_message_len()
     }

@@ -58,6 +58,25 @@ impl Sender {
         self
     }
 
+    /// Up to how many bytes a message is copied through the ring, if the ring has slabs
+    /// ([`Builder::slabs`](crate::Builder::slabs)); longer ones are written into a slab. The default is 64 KiB.
+    ///
+    /// Where no slab is free, a message that fits the ring goes through it all the same; another one waits
+    /// for a slab as for room.
+    ///
+    /// ```
+    /// let ring = ringway_core::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
+    /// let mut sender = ring.sender()?.with_copy_limit(4096);
+    /// sender.send(&[7; 1 << 20])?;
+    /// assert_eq!(ring.receiver()?.recv()?, [7; 1 << 20]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_copy_limit(mut self, bytes: usize) -> Self {
+        self.sending.set_copy_limit(bytes);
+        self
+    }
+
     /// Sends a copy of `message` if there is room now. An empty message is a message.
     ///
     /// # Errors
@@ -129,7 +148,9 @@ impl Sender {
         Ok(())
     }
 
-    /// Claims room for a message of `len` bytes, to be written in place, if there is room now.
+    /// Claims room for a message of `len` bytes, to be written in place, if there is room now. In a ring with
+    /// slabs, that is a slab if the message is longer than the
+    /// [copy limit](Self::with_copy_limit).
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
@@ -236,7 +257,7 @@ impl Sender {
         self.sending.region().capacity()
     }
 
-    /// The longest message, in bytes: almost half of the capacity.
+    /// The longest message, in bytes: almost half of the capacity, or the longest slab if that has more.
     pub fn max_message_len(&self) -> u64 {
         self.sending.max_len()
     }
@@ -271,7 +292,7 @@ fn total_len(parts: &[IoSlice<'_>]) -> usize {
         .fold(0, |sum, part| sum.saturating_add(part.len()))
 }
 
-/// Room in the ring for one message, to be written in place. Nothing of it is seen by anybody before
+/// Room for one message, in the ring or in a slab, to be written in place. Nothing of it is seen by anybody before
 /// [`commit`](Self::commit); dropping it aborts.
 ///
 /// The memory is not cleared: what is not written holds old bytes of the ring.
@@ -307,8 +328,7 @@ impl<'a> Claim<'a> {
     #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.len.saturating_sub(offset));
-        let position = self.claimed.payload() + offset as u64;
-        self.sending.region().write(position, &bytes[..len]);
+        self.sending.write_at(&self.claimed, offset, &bytes[..len]);
         len
     }
 
@@ -319,8 +339,8 @@ impl<'a> Claim<'a> {
     /// hostile one with access to the segment could, and that would be undefined behaviour here.
     #[inline]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
-        let pointer = self.sending.region().pointer(self.claimed.payload());
-        // SAFETY: `len` bytes of the data region are reserved for this claim and stay mapped while it
+        let pointer = self.sending.pointer(&self.claimed);
+        // SAFETY: `len` bytes of the data region or of a slab are this claim's and stay mapped while it
         // borrows the handle; that nobody else touches them is the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(pointer, self.len) }
     }
@@ -368,7 +388,7 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Adds a copy of `message`.
+    /// Adds a copy of `message`, which goes through the ring: it must fit that, slabs or not.
     ///
     /// # Errors
     /// As [`Sender::try_send`]. What was added before stays in the batch; after

@@ -1,5 +1,7 @@
 //! The sending side of a ring of either shape: where the handles meet the algorithms.
 
+mod lending;
+
 use std::time::Instant;
 
 use crate::cell;
@@ -10,6 +12,7 @@ use crate::region::memory::Memory;
 use crate::stream::producer::{Pending, Producer, Reservation};
 use crate::stream::{CONSUMER, Peer};
 use crate::wait::{self, Wait};
+use lending::Patience;
 
 /// A producer.
 #[derive(Debug)]
@@ -31,16 +34,10 @@ pub(crate) enum Claimed {
     Stream(Reservation),
     /// In a cell ring, with its payload at that position.
     Cells(u64),
-}
-
-impl Claimed {
-    #[inline]
-    pub(crate) fn payload(&self) -> u64 {
-        match self {
-            Self::Stream(reservation) => reservation.payload(),
-            Self::Cells(payload) => *payload,
-        }
-    }
+    /// In a slab, and room for the ticket in a stream ring.
+    StreamLoan(Reservation),
+    /// In a slab, and room for the ticket in a cell ring.
+    CellsLoan,
 }
 
 impl Sending {
@@ -54,14 +51,23 @@ impl Sending {
 
     #[inline]
     pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        match self {
-            Self::Stream(producer) => {
-                let reservation = producer.reserve(message.len())?;
-                producer.write_and_commit(reservation, message);
-            }
-            Self::Cells(producer) => producer.try_send(message)?,
-        }
-        Ok(())
+        let refusal = match self {
+            Self::Stream(producer) => match producer.room(message.len()) {
+                Some(reservation) => {
+                    producer.write_and_commit(reservation, message);
+                    return Ok(());
+                }
+                None => match producer.try_send(message) {
+                    Ok(()) => return Ok(()),
+                    Err(refusal) => refusal,
+                },
+            },
+            Self::Cells(producer) => match producer.try_send(message) {
+                Ok(()) => return Ok(()),
+                Err(refusal) => refusal,
+            },
+        };
+        self.send_long(message, refusal, None)
     }
 
     #[inline]
@@ -71,22 +77,32 @@ impl Sending {
         how: Wait,
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
-        match self {
-            Self::Stream(producer) => {
-                let reservation = producer.reserve_until(message.len(), how, deadline)?;
-                producer.write_and_commit(reservation, message);
-            }
-            Self::Cells(producer) => producer.send_until(message, how, deadline)?,
-        }
-        Ok(())
+        let refusal = match self {
+            Self::Stream(producer) => match producer.room(message.len()) {
+                Some(reservation) => {
+                    producer.write_and_commit(reservation, message);
+                    return Ok(());
+                }
+                None => match producer.send_until(message, how, deadline) {
+                    Ok(()) => return Ok(()),
+                    Err(refusal) => refusal,
+                },
+            },
+            Self::Cells(producer) => match producer.send_until(message, how, deadline) {
+                Ok(()) => return Ok(()),
+                Err(refusal) => refusal,
+            },
+        };
+        self.send_long(message, refusal, Some(Patience { how, deadline }))
     }
 
     #[inline]
     pub(crate) fn try_claim(&mut self, len: usize) -> Result<Claimed, SendError> {
-        match self {
+        let claimed = match self {
             Self::Stream(producer) => producer.reserve(len).map(Claimed::Stream),
             Self::Cells(producer) => producer.claim(len).map(Claimed::Cells),
-        }
+        };
+        claimed.or_else(|refusal| self.claim_long(len, refusal, None))
     }
 
     #[inline]
@@ -96,11 +112,35 @@ impl Sending {
         how: Wait,
         deadline: Option<Instant>,
     ) -> Result<Claimed, SendError> {
-        match self {
+        let claimed = match self {
             Self::Stream(producer) => producer
                 .reserve_until(len, how, deadline)
                 .map(Claimed::Stream),
             Self::Cells(producer) => producer.claim_until(len, how, deadline).map(Claimed::Cells),
+        };
+        claimed.or_else(|refusal| self.claim_long(len, refusal, Some(Patience { how, deadline })))
+    }
+
+    /// Copies to `offset` of what is claimed.
+    #[inline]
+    pub(crate) fn write_at(&self, claimed: &Claimed, offset: usize, bytes: &[u8]) {
+        let payload = match claimed {
+            Claimed::Stream(reservation) => reservation.payload(),
+            Claimed::Cells(payload) => *payload,
+            Claimed::StreamLoan(_) | Claimed::CellsLoan => {
+                return self.write_loan(offset, bytes);
+            }
+        };
+        self.region().write(payload + offset as u64, bytes);
+    }
+
+    /// Where what is claimed lies in memory.
+    #[inline]
+    pub(crate) fn pointer(&self, claimed: &Claimed) -> *mut u8 {
+        match claimed {
+            Claimed::Stream(reservation) => self.region().pointer(reservation.payload()),
+            Claimed::Cells(payload) => self.region().pointer(*payload),
+            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.loan_pointer(),
         }
     }
 
@@ -111,8 +151,13 @@ impl Sending {
                 let pending = producer.lay(None, reservation, len);
                 producer.commit(pending);
             }
-            (Self::Cells(producer), _) => producer.commit(len),
-            (Self::Stream(_), Claimed::Cells(_)) => {}
+            (Self::Cells(producer), Claimed::Cells(_)) => producer.commit(len),
+            (Self::Stream(producer), Claimed::StreamLoan(reservation)) => {
+                producer.commit_loan(reservation, len);
+            }
+            (Self::Cells(producer), Claimed::CellsLoan) => producer.commit_loan(len),
+            // What one claims of a ring, one commits to it.
+            (Self::Stream(_), _) | (Self::Cells(_), _) => {}
         }
     }
 
@@ -121,6 +166,9 @@ impl Sending {
     pub(crate) fn abort(&mut self) {
         if let Self::Cells(producer) = self {
             producer.abort();
+        }
+        if self.pool().is_some() {
+            self.give_back();
         }
     }
 
@@ -196,11 +244,10 @@ impl Sending {
         }
     }
 
+    /// The longest message, in bytes.
     pub(crate) fn max_len(&self) -> u64 {
-        match self {
-            Self::Stream(producer) => producer.max_len(),
-            Self::Cells(producer) => producer.max_len(),
-        }
+        let in_slab = self.pool().map_or(0, |pool| pool.longest());
+        in_slab.max(self.max_len_in_ring())
     }
 
     pub(crate) fn close(&mut self) {

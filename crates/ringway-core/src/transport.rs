@@ -4,7 +4,8 @@ use std::io::IoSlice;
 use std::time::Instant;
 
 use crate::error::{RecvError, SendError};
-use crate::receiver::{Message, Receiver};
+use crate::message::Message;
+use crate::receiver::Receiver;
 use crate::sender::{Claim, Sender};
 
 /// Where whole messages go in: a ring's [`Sender`], or a message queue's.

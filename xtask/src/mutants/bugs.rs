@@ -181,6 +181,21 @@ pub(super) const BUGS: &[(&str, Check)] = &[
         "FreeingNotRepaired",
         Cell("deaths::a_repairer_dies_while_it_frees"),
     ),
+    // kill: lend, detach
+    (
+        "SlabsNotReclaimed",
+        Stream("loans::a_lender_dies_and_another_reclaims"),
+    ),
+    // kill: lend; then attach
+    (
+        "SlabReferencesNotSought",
+        Stream("loans::a_lender_dies_and_another_reclaims"),
+    ),
+    // kill: take-loan
+    (
+        "SlabSeizedAfterRelease",
+        Stream("loans::a_reader_dies_and_the_producer_reclaims"),
+    ),
     // kill: claim, recv; then attach
     (
         "EpochNotChecked",

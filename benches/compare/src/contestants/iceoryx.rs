@@ -9,9 +9,11 @@ use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
 use iceoryx2::service::port_factory::publish_subscribe;
 
+use super::mapping;
 use crate::crowd::{Queue, Role};
 use crate::memory::yield_until;
 use crate::message;
+use crate::track::Lane;
 
 type Topic<const W: usize> = publish_subscribe::PortFactory<ipc::Service, [u64; W], ()>;
 
@@ -122,6 +124,58 @@ impl<const W: usize> Queue<W> for Iceoryx<W> {
             yield_until(|| match subscriber.receive().expect("intact") {
                 Some(sample) => {
                     each(sample.payload());
+                    true
+                }
+                None => false,
+            });
+        }
+    }
+}
+
+/// Samples that are written and read where they are lent.
+pub struct Loans<const W: usize>(Iceoryx<W>);
+
+impl<const W: usize> Loans<W> {
+    pub fn new(name: String) -> Self {
+        // As many samples on their way as others have slots.
+        let full = BackpressureStrategy::RetryUntilDelivered;
+        Self(Iceoryx::new(name, mapping::SLOTS, 1, full))
+    }
+}
+
+impl<const W: usize> Lane for Loans<W> {
+    fn start_sending(&mut self) {
+        self.0.attach(Role::Producer);
+    }
+
+    fn start_receiving(&mut self) {
+        self.0.attach(Role::Consumer);
+    }
+
+    #[inline(always)]
+    fn send(&mut self, numbers: Range<u64>) {
+        let publisher = self.0.publisher.as_ref().expect("attached");
+        for number in numbers {
+            // Nobody is reached while the subscriber has not yet looked at this publisher.
+            yield_until(|| {
+                let mut sample = publisher.loan_uninit().expect("a free sample");
+                let message = sample.payload_mut().as_mut_ptr().cast();
+                // SAFETY: the sample's, which is this publisher's until it is sent.
+                unsafe { mapping::write(message, W, number) };
+                // SAFETY: just written.
+                let sample = unsafe { sample.assume_init() };
+                sample.send().expect("intact") == 1
+            });
+        }
+    }
+
+    #[inline(always)]
+    fn receive(&mut self, numbers: Range<u64>) {
+        let subscriber = self.0.subscriber.as_ref().expect("attached");
+        for number in numbers {
+            yield_until(|| match subscriber.receive().expect("intact") {
+                Some(sample) => {
+                    mapping::check(sample.payload(), number);
                     true
                 }
                 None => false,

@@ -8,6 +8,7 @@ mod chunks;
 mod iceoryx;
 mod kernel;
 mod many;
+mod mapping;
 mod queues;
 mod raw;
 mod ringfire;
@@ -21,6 +22,7 @@ use ::ringway::Wait;
 use crate::args::{Variant, Work};
 use crate::track::{Lane, OneWay, RoundTrip, Track};
 use chunks::{Chunks, Parts};
+use mapping::{HandOver, InPlace, Mapped};
 use raw::{Copies, MEMCPY, MOVSB, Packed, STREAM, Sleeping, Slots};
 use ringfire::Ringfire;
 use ringway::Ringway;
@@ -101,6 +103,16 @@ impl<'a> Roster<'a> {
                 0x10_0000 => self.copy::<131_072>(),
                 _ => return None,
             },
+            Work::Map => match size {
+                1024 => self.map::<128>(),
+                4096 => self.map::<512>(),
+                0x4000 => self.map::<2048>(),
+                0x1_0000 => self.map::<8192>(),
+                0x4_0000 => self.map::<32_768>(),
+                0x10_0000 => self.map::<131_072>(),
+                _ => return None,
+            },
+            Work::Hand => self.hand(size),
         })
     }
 
@@ -251,6 +263,29 @@ impl<'a> Roster<'a> {
         list.push(plain("pipe", OneWay(kernel::new_pipe::<W>())));
         list.push(plain("unix socket", OneWay(kernel::new_socket::<W>())));
         list
+    }
+
+    fn map<const W: usize>(&mut self) -> Vec<Contestant> {
+        vec![
+            limit("raw in place", None, OneWay(InPlace::<W>::new())),
+            plain("ringway slab", OneWay(Mapped::<W>::in_slabs(self.name()))),
+            plain("ringway in ring", OneWay(Mapped::<W>::in_ring(self.name()))),
+            plain(
+                "iceoryx2 loan",
+                OneWay(iceoryx::Loans::<W>::new(self.name())),
+            ),
+        ]
+    }
+
+    fn hand(&mut self, size: u64) -> Vec<Contestant> {
+        let mut hand_over = |len| RoundTrip {
+            there: HandOver::new(self.name(), len),
+            back: HandOver::new(self.name(), len),
+        };
+        vec![
+            limit("ringway slab, 64 B", None, hand_over(64)),
+            plain("ringway slab", hand_over(size)),
+        ]
     }
 
     fn chunk(&mut self, size: u64) -> Vec<Contestant> {

@@ -6,7 +6,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use ringway::{Address, Channel, Error, ErrorKind, ParticipantStat, Role, Stat, WaitsFor, mq};
+use ringway::{
+    Address, Channel, Error, ErrorKind, ParticipantStat, Role, SlabStat, Stat, WaitsFor, mq,
+};
 use serde::Serialize;
 
 use self::queues::QueueJson;
@@ -34,6 +36,23 @@ struct RingJson {
     consumer_closed: bool,
     created_ns: u64,
     participants: Vec<ParticipantJson>,
+    slabs: Vec<SlabsJson>,
+}
+
+#[derive(Serialize)]
+struct SlabsJson {
+    slab_bytes: u64,
+    count: u32,
+    free: u32,
+    held: Vec<HolderJson>,
+}
+
+#[derive(Serialize)]
+struct HolderJson {
+    role: &'static str,
+    /// Null if it is gone.
+    pid: Option<u32>,
+    count: u32,
 }
 
 #[derive(Serialize)]
@@ -69,6 +88,23 @@ impl From<&Stat> for RingJson {
                 .iter()
                 .map(ParticipantJson::from)
                 .collect(),
+            slabs: stat.slabs.iter().map(SlabsJson::from).collect(),
+        }
+    }
+}
+
+impl From<&SlabStat> for SlabsJson {
+    fn from(slabs: &SlabStat) -> Self {
+        let holders = slabs.held.iter().map(|holder| HolderJson {
+            role: holder.role.name(),
+            pid: holder.pid,
+            count: holder.count,
+        });
+        Self {
+            slab_bytes: slabs.slab_bytes,
+            count: slabs.count,
+            free: slabs.free,
+            held: holders.collect(),
         }
     }
 }
@@ -126,6 +162,9 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
     for role in [Role::Producer, Role::Consumer] {
         field(role.name(), state(&stat, role));
     }
+    for slabs in &stat.slabs {
+        field("slabs", slab_class(slabs));
+    }
     field("ever", format!("{} producers", stat.producers_ever));
     field("repaired", format!("{} records of the dead", stat.repaired));
     if !stat.participants.is_empty() {
@@ -142,6 +181,23 @@ fn policy(stat: &Stat) -> &'static str {
     } else {
         "wait"
     }
+}
+
+/// How many slabs of one length are free, and who holds the others.
+fn slab_class(slabs: &SlabStat) -> String {
+    let (free, count) = (slabs.free, slabs.count);
+    let mut text = format!(
+        "{free} of {count} free, of {} each",
+        human_size(slabs.slab_bytes)
+    );
+    for holder in &slabs.held {
+        let role = holder.role.name();
+        let _ = match holder.pid {
+            Some(pid) => write!(text, "; {role} {pid} holds {}", holder.count),
+            None => write!(text, "; a {role} that is gone held {}", holder.count),
+        };
+    }
+    text
 }
 
 /// Who is attached, or died, one a line.

@@ -10,7 +10,10 @@ use super::{Cells, Rivals};
 use crate::layout::cell::Word;
 use crate::layout::control::{CLAIM_HINT, HEAD, TAKE_HINT};
 use crate::layout::participant::{ASLEEP, AWAKE, CLOSED, EPOCH, LIVENESS, Role, slot_offset};
+#[cfg(test)]
+use crate::layout::pool::Slabs;
 use crate::layout::{Geometry, Kind, Shape};
+use crate::pool::Pool;
 use crate::region::Region;
 use crate::region::memory::{Heap, Memory};
 use crate::sync::scripted::{Script, Scripted};
@@ -72,11 +75,22 @@ pub(crate) struct HeapCells {
 impl HeapCells {
     /// An empty ring. `None` if there is no such ring, or no memory.
     pub(crate) fn of(setup: Setup) -> Option<Self> {
-        let Setup { cells, lap, .. } = setup;
-        let capacity = cells.checked_mul(setup.cell_len.into())?;
+        let capacity = setup.cells.checked_mul(setup.cell_len.into())?;
         let participants = setup.kind.participants(setup.each)?;
         let shape = Shape::Cells(setup.cell_len);
         let geometry = Geometry::new(setup.kind, shape, participants, capacity)?;
+        Self::with_geometry(setup, geometry)
+    }
+
+    /// The same ring, that nobody has used yet, with slabs.
+    #[cfg(test)]
+    pub(crate) fn with_slabs(&self, slabs: Slabs) -> Option<Self> {
+        Self::with_geometry(self.setup, self.geometry.with_slabs(slabs))
+    }
+
+    /// An empty ring that lies like this.
+    pub(crate) fn with_geometry(setup: Setup, geometry: Geometry) -> Option<Self> {
+        let Setup { cells, lap, .. } = setup;
         let heap = Heap::new(geometry)?;
         let region = heap.region();
         for cell in 0..cells {
@@ -127,7 +141,7 @@ impl HeapCells {
     }
 
     /// The slot of the `nth` participant in a role; wraps.
-    fn slot(&self, role: Role, nth: u32) -> u32 {
+    pub(crate) fn slot(&self, role: Role, nth: u32) -> u32 {
         let slots = self.geometry.slots(role);
         slots.start + nth % slots.len() as u32
     }
@@ -163,7 +177,8 @@ impl HeapCells {
                 .then(|| Arc::new(scripted()) as Arc<dyn Bell>),
         };
         let cells = Cells::new(region, self.setup.cell_len, KEY, rivals);
-        Member::new(cells, seat, primitives)
+        let pool = Pool::new(self.geometry.slabs(), slot, epoch);
+        Member::new(cells, seat, primitives).with_pool(pool)
     }
 
     /// The next producer over any region.

@@ -4,14 +4,16 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::crowd::{self, Crowd, Party};
 use super::{Cells, MOST_HEAD};
 use crate::layout::cell::{Owner, State, Word};
-use crate::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD, PRODUCERS_CHANGED, SPACE_EVENT};
+use crate::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD};
 use crate::layout::participant::{
-    ASLEEP, AWAKE, CLOSED, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, Role, slot_offset,
+    ASLEEP, AWAKE, CLOSED, EPOCH, LIVENESS, MESSAGES, PID, Role, slot_offset,
 };
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
+use crate::pool::Pool;
 use crate::region::Region;
 use crate::stream::{Corrupt, Peer};
 use crate::sync::{Acquired, Broken, Primitives};
@@ -19,34 +21,6 @@ use crate::sys::futex::{MonotonicTime, Wake};
 use crate::wait::several::Bed;
 use crate::wait::watch::Watch;
 use crate::wait::{Blocked, Look, Terms, Wait, Waited, eventcount};
-
-/// The words of those who play a role.
-#[derive(Clone, Copy, Debug)]
-struct Party {
-    /// What they sleep on.
-    event: usize,
-    /// Raised when one comes or goes.
-    changed: usize,
-    /// What a sleeper of theirs sleeps for.
-    asleep_for: u32,
-}
-
-impl Party {
-    const fn of(role: Role) -> Self {
-        match role {
-            Role::Producer => Self {
-                event: SPACE_EVENT,
-                changed: PRODUCERS_CHANGED,
-                asleep_for: FOR_ROOM,
-            },
-            Role::Consumer => Self {
-                event: DATA_EVENT,
-                changed: CONSUMERS_CHANGED,
-                asleep_for: FOR_MESSAGE,
-            },
-        }
-    }
-}
 
 /// Who takes part, and in which slot.
 #[derive(Clone, Debug)]
@@ -91,6 +65,8 @@ pub(crate) struct Member<R> {
     pub(crate) corrupt: bool,
     /// Until when the present wait may last, its getting of the lock included.
     deadline: Option<Instant>,
+    /// The slabs, if the ring has some.
+    pub(crate) pool: Option<Box<Pool>>,
 }
 
 impl<R: Region> Member<R> {
@@ -112,6 +88,7 @@ impl<R: Region> Member<R> {
             messages,
             corrupt: head > MOST_HEAD,
             deadline: None,
+            pool: None,
         };
         member.witness = member.others().start;
         member
@@ -201,7 +178,12 @@ impl<R: Region> Member<R> {
         repaired.map_err(|Corrupt| Refused::Corrupt)
     }
 
-    fn liveness(&self, slot: u32) -> Liveness {
+    /// How many slots there are.
+    pub(super) fn slots(&self) -> u32 {
+        self.seat.consumers.end
+    }
+
+    pub(super) fn liveness(&self, slot: u32) -> Liveness {
         if planted::is(Bug::LivenessByPid) {
             let pid = self
                 .region()
@@ -216,7 +198,7 @@ impl<R: Region> Member<R> {
     /// Whether the owner in a control word is gone: what it owned may be repaired, after
     /// [`settle`](Region::settle).
     pub(super) fn is_dead(&self, owner: Owner) -> bool {
-        if owner == self.me || owner.slot >= self.seat.consumers.end {
+        if owner == self.me || owner.slot >= self.slots() {
             return false;
         }
         if self.liveness(owner.slot) != Liveness::Alive {
@@ -282,32 +264,22 @@ impl<R: Region> Member<R> {
     #[cold]
     #[inline(never)]
     fn wake(&self, role: Role) {
-        let party = Party::of(role);
-        let Some(bell) = &self.primitives.bell else {
-            return eventcount::wake(self.region(), party.event);
-        };
-        // Acquire pairs with the release in `prepare`: who said that it sleeps is seen to.
-        if eventcount::clear(self.region(), party.event) {
-            for slot in self.slots_of(role) {
-                let asleep = slot_offset(slot) + ASLEEP;
-                if self.region().load32(asleep, Ordering::Acquire) != AWAKE
-                    && self.region().swap32(asleep, AWAKE, Ordering::AcqRel) != AWAKE
-                {
-                    bell.ring(slot);
-                    if planted::is(Bug::OneBellIsRung) {
-                        return;
-                    }
-                }
-            }
+        let bell = self.primitives.bell.as_deref();
+        crowd::wake(self.region(), bell, self.slots_of(role), role);
+    }
+
+    /// Whom to wake and tell, for one that outlives this participant.
+    pub(crate) fn crowd(&self) -> Crowd {
+        Crowd {
+            producers: self.seat.producers.clone(),
+            consumers: self.seat.consumers.clone(),
+            bell: self.primitives.bell.clone(),
         }
     }
 
     /// Says that this participant has come or is gone, or that a message came back: sleepers look again.
     pub(crate) fn announce(&self, role: Role) {
-        let changed = Party::of(role).changed;
-        self.region().raise32(changed);
-        // Watchers sleep on it.
-        self.region().wake(changed);
+        crowd::change(self.region(), role);
         self.notify(Role::Consumer);
         self.notify(Role::Producer);
     }

@@ -68,8 +68,10 @@
 //! of the dead is used again, [`settle`](Region::settle) makes sure that they are done.
 
 pub(crate) mod consumer;
+pub(crate) mod crowd;
 #[cfg(any(all(test, not(loom)), feature = "verify"))]
 pub(crate) mod heap;
+mod loans;
 pub(crate) mod member;
 pub(crate) mod producer;
 #[cfg(any(all(test, not(loom)), feature = "verify"))]

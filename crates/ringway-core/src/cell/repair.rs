@@ -168,7 +168,7 @@ impl<R: Region> Cells<R> {
     pub(super) fn give_back(&self, cell: u64, run: Word, stored: u64) -> Result<bool, Corrupt> {
         let end = cell + run.extent;
         if planted::is(Bug::FirstRecordReturnedFirst) {
-            let first = u64::from(self.description(cell, run.extent)?.extent);
+            let first = self.extent_at(cell, run.extent)?;
             let returned = run.become_nobodys(State::Returned).with_extent(first);
             let changed = self.change(cell, stored, returned);
             return self.return_records(cell + first, end).map(|()| changed);
@@ -185,7 +185,7 @@ impl<R: Region> Cells<R> {
 
     /// Gives back all records of the run but the first; returns that one's extent.
     fn give_back_behind(&self, cell: u64, end: u64) -> Result<u64, Corrupt> {
-        let first = u64::from(self.description(cell, end - cell)?.extent);
+        let first = self.extent_at(cell, end - cell)?;
         self.return_records(cell + first, end)?;
         Ok(first)
     }

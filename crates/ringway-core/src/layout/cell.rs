@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | 8 | control word, xored with the ring's key |
 //! | 8 | 4 | bytes of payload |
-//! | 12 | 4 | extent in cells |
+//! | 12 | 4 | extent in cells; 2^31 + 1 if the payload is the ticket of a message in a slab ([`super::pool`]) |
 //! | 16 | | payload |
 //!
 //! A record takes one cell or several adjacent ones, its *extent*. Only the first cell of a record has a
@@ -21,10 +21,14 @@
 //! The key comes from the ring's nonce. It is there so that no payload is ever taken for a control word:
 //! one who looks at a cell at the wrong time may find payload there, and payload is anybody's.
 
+use super::pool::TICKET_LEN;
+
 /// Bytes of a cell that are not payload.
 pub(crate) const CELL_HEADER: u64 = 16;
 /// Where the length of the payload is, in bytes from the start of the cell.
 pub(crate) const LEN_AT: u64 = 8;
+/// What there is of a message in a slab: its ticket, in one cell.
+pub(crate) const LOANED: u64 = 1 << 63 | 1 << 32 | TICKET_LEN;
 /// The shortest cell, in bytes.
 pub(crate) const MIN_CELL_LEN: u32 = 64;
 /// The longest cell, in bytes.
@@ -39,6 +43,7 @@ const EPOCH_MASK: u64 = (1 << 10) - 1;
 const SLOT_MASK: u64 = (1 << 7) - 1;
 
 const _: () = assert!(super::MAX_PARTICIPANTS as u64 <= SLOT_MASK);
+const _: () = assert!(CELL_HEADER + TICKET_LEN <= MIN_CELL_LEN as u64);
 
 /// What a record is going through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

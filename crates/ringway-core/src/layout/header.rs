@@ -25,10 +25,14 @@
 //! | 136 | 4 | sysv-sem: id of the semaphore set, plus 1; else zero |
 //! | 140 | 4 | zero |
 //! | 144 | 8 | retirement: whether the ring may be attached to ([`crate::segment::retire`]) |
-//! | 152 | 104 | zero |
+//! | 152 | 32 | classes of slabs, the shortest first: log2 of the length and the count, of 4 bytes each; else zero |
+//! | 184 | 8 | offset of the slabs' words; zero in a ring without slabs |
+//! | 192 | 8 | offset of the slabs; zero in a ring without slabs |
+//! | 200 | 56 | zero |
 
 use super::control::CONTROL_OFFSET;
 use super::participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
+use super::pool::{CLASSES_LEN, Slabs};
 use super::{Geometry, Kind, Shape, Sync};
 
 /// Bytes of the header.
@@ -43,6 +47,10 @@ pub(crate) const CREATION_LOCK_OFFSET: usize = 128;
 pub(crate) const SEMAPHORES_OFFSET: usize = 136;
 /// Offset of the 64-bit word that says whether the ring is retired.
 pub(crate) const RETIREMENT_OFFSET: usize = 144;
+/// Where the slabs are described; nobody writes these bytes but the creator.
+pub(crate) const SLABS: std::ops::Range<usize> = 152..200;
+
+const _: () = assert!(SLABS.end - SLABS.start == CLASSES_LEN + 16);
 
 /// What the first eight bytes of a finished segment hold.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"RINGWAY\n");
@@ -150,6 +158,13 @@ impl Header {
         }
         put(108, &u32::from(self.overwrite).to_le_bytes());
         put(BOOT_ID_OFFSET, &self.boot_id);
+        let slabs = self.geometry.slabs();
+        put(SLABS.start, &slabs.encode());
+        if !slabs.is_empty() {
+            let (words, first) = self.geometry.slab_offsets();
+            put(184, &words.to_le_bytes());
+            put(192, &first.to_le_bytes());
+        }
         bytes
     }
 
@@ -178,13 +193,24 @@ impl Header {
             _ => return Err(HeaderError::Field("policy")),
         };
         let shape = Shape::of(kind, sync, overwrite, u32_at(104));
-        let geometry =
-            Geometry::new(kind, shape, u32_at(72), u64_at(96)).ok_or(HeaderError::Geometry)?;
+        let slabs = Slabs::decode(&array(bytes, SLABS.start))
+            // What is overwritten must not be lent.
+            .filter(|slabs| slabs.is_empty() || !overwrite)
+            .ok_or(HeaderError::Field("slabs"))?;
+        let geometry = Geometry::new(kind, shape, u32_at(72), u64_at(96))
+            .ok_or(HeaderError::Geometry)?
+            .with_slabs(slabs);
+        let slab_offsets = if slabs.is_empty() {
+            (0, 0)
+        } else {
+            geometry.slab_offsets()
+        };
         let told_truly = u64_at(56) == geometry.total_len()
             && u64_at(64) == PARTICIPANTS_OFFSET as u64
             && u32_at(76) == SLOT_LEN as u32
             && u64_at(80) == CONTROL_OFFSET as u64
             && u64_at(88) == geometry.data_offset()
+            && (u64_at(184), u64_at(192)) == slab_offsets
             && (shape != Shape::Stream || u32_at(104) == 0);
         if !told_truly {
             return Err(HeaderError::Geometry);
@@ -256,6 +282,7 @@ fn array<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::pool::Class;
 
     fn header() -> Header {
         Header {
@@ -270,16 +297,43 @@ mod tests {
         }
     }
 
-    fn finished() -> [u8; HEADER_LEN] {
-        let mut bytes = header().encode();
+    fn with_slabs() -> Header {
+        let classes = [(4096, 3), (1 << 20, 2)].map(|(len, count)| Class { len, count });
+        let slabs = Slabs::new(&classes).unwrap();
+        Header {
+            geometry: header().geometry.with_slabs(slabs),
+            ..header()
+        }
+    }
+
+    fn finished(header: &Header) -> [u8; HEADER_LEN] {
+        let mut bytes = header.encode();
         bytes[..8].copy_from_slice(&MAGIC.to_le_bytes());
         bytes
     }
 
     #[test]
     fn what_is_encoded_decodes() {
-        let total = header().geometry.total_len();
-        assert_eq!(Header::decode(&finished(), total), Ok(header()));
+        for header in [header(), with_slabs()] {
+            let total = header.geometry.total_len();
+            assert_eq!(Header::decode(&finished(&header), total), Ok(header));
+        }
+    }
+
+    /// Those of the versions that knew no slabs.
+    #[test]
+    fn a_ring_without_slabs_has_the_bytes_that_it_always_had() {
+        assert!(header().encode()[SLABS].iter().all(|byte| *byte == 0));
+        assert_eq!(header().geometry.total_len(), 4096 + (1 << 20));
+    }
+
+    #[test]
+    fn slabs_and_overwriting_exclude_each_other() {
+        let mut bytes = finished(&with_slabs());
+        bytes[108] = 1;
+        bytes[104..108].copy_from_slice(&128_u32.to_le_bytes());
+        let error = Header::decode(&bytes, u64::MAX).unwrap_err();
+        assert_eq!(error, HeaderError::Field("slabs"));
     }
 
     #[test]
@@ -293,7 +347,7 @@ mod tests {
     #[test]
     fn a_short_segment_is_truncated() {
         let needed = header().geometry.total_len();
-        let error = Header::decode(&finished(), needed - 1).unwrap_err();
+        let error = Header::decode(&finished(&header()), needed - 1).unwrap_err();
         assert_eq!(error, HeaderError::Truncated { needed });
     }
 
@@ -301,16 +355,18 @@ mod tests {
     /// the nonce, the times, and what a later version may use.
     #[test]
     fn a_flipped_bit_is_noticed() {
-        let total = header().geometry.total_len();
-        for bit in 0..HEADER_LEN * 8 {
-            let mut bytes = finished();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            let decoded = Header::decode(&bytes, total);
-            match bit / 8 {
-                0..12 | 16..32 | 56..112 => assert!(decoded.is_err(), "bit {bit}"),
-                // Any two fence modes differ in two bits.
-                12..16 => assert!(decoded.is_err(), "bit {bit}"),
-                _ => assert!(decoded.is_ok(), "bit {bit}"),
+        for header in [header(), with_slabs()] {
+            let total = header.geometry.total_len();
+            for bit in 0..HEADER_LEN * 8 {
+                let mut bytes = finished(&header);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let decoded = Header::decode(&bytes, total);
+                match bit / 8 {
+                    0..12 | 16..32 | 56..112 | 152..200 => assert!(decoded.is_err(), "bit {bit}"),
+                    // Any two fence modes differ in two bits.
+                    12..16 => assert!(decoded.is_err(), "bit {bit}"),
+                    _ => assert!(decoded.is_ok(), "bit {bit}"),
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 //! | 256 | 1024 | [`control`]: indices, counters and wake words, each writer on lines of its own |
 //! | 1024 | 1024 + 128 n | [`participant`]: one slot per attached process |
 //! | data | data + capacity | the messages: [`record`]s, or [`cell`]s |
+//! | words | slabs | if the ring has slabs: a word for each ([`pool`]), and then the slabs |
 //!
 //! Everything is little-endian and of fixed width; nothing is a pointer.
 
@@ -13,10 +14,12 @@ pub(crate) mod cell;
 pub(crate) mod control;
 pub(crate) mod header;
 pub(crate) mod participant;
+pub(crate) mod pool;
 pub(crate) mod record;
 
 use control::CONTROL_OFFSET;
 use participant::{PARTICIPANTS_OFFSET, Role, SLOT_LEN};
+use pool::Slabs;
 
 /// The distance that keeps two writers off each other's cache lines: two lines, because the
 /// prefetcher of x86-64 fetches pairs.
@@ -212,6 +215,7 @@ pub(crate) struct Geometry {
     producers: u32,
     participants: u32,
     data_offset: u64,
+    slabs: Slabs,
 }
 
 impl Geometry {
@@ -237,7 +241,13 @@ impl Geometry {
             producers: kind.producers(participants)?,
             participants,
             data_offset: table_end.next_multiple_of(DATA_ALIGN),
+            slabs: Slabs::NONE,
         })
+    }
+
+    /// The same ring, with slabs.
+    pub(crate) fn with_slabs(self, slabs: Slabs) -> Self {
+        Self { slabs, ..self }
     }
 
     /// A stream ring's.
@@ -271,10 +281,21 @@ impl Geometry {
 
     /// The longest message, in bytes.
     pub(crate) fn max_message_len(&self) -> u64 {
-        match self.shape {
+        let in_ring = match self.shape {
             Shape::Stream => record::max_payload(self.capacity),
             Shape::Cells(cell_len) => cell::max_payload(self.capacity, cell_len),
-        }
+        };
+        in_ring.max(self.slabs.longest())
+    }
+
+    /// The slabs for long messages.
+    pub(crate) fn slabs(&self) -> &Slabs {
+        &self.slabs
+    }
+
+    /// Where the slabs' words start, and where the slabs, in bytes from the start of the segment.
+    pub(crate) fn slab_offsets(&self) -> (u64, u64) {
+        self.slabs.offsets(self.data_end())
     }
 
     /// Where the data region starts, in bytes from the start of the segment.
@@ -282,14 +303,27 @@ impl Geometry {
         self.data_offset
     }
 
+    /// Where the data region ends, in bytes from the start of the segment.
+    pub(crate) fn data_end(&self) -> u64 {
+        self.data_offset + self.capacity
+    }
+
     /// Bytes of the whole segment.
     pub(crate) fn total_len(&self) -> u64 {
-        self.data_offset + self.capacity
+        if self.slabs.is_empty() {
+            return self.data_end();
+        }
+        let (_, slabs) = self.slab_offsets();
+        slabs + self.slabs.bytes()
     }
 }
 
 /// Whether a segment of some ring has so many bytes.
 pub(crate) fn is_length_of_a_ring(len: u64) -> bool {
+    // One with slabs has a page for header and participants at least, and one each for data, words and slabs.
+    if len.is_multiple_of(DATA_ALIGN) && len >= 4 * DATA_ALIGN {
+        return true;
+    }
     let last = participant::slot_offset(MAX_PARTICIPANTS) as u64;
     (1..=last.div_ceil(DATA_ALIGN))
         .filter_map(|pages| len.checked_sub(pages * DATA_ALIGN))

@@ -4,9 +4,13 @@
 //! |---|---|
 //! | 0 - 31 | length of the payload in bytes |
 //! | 32 - 61 | the low 30 bits of the message's number |
-//! | 62 - 63 | 0 nothing committed here, 1 a message, 2 padding up to the end of the region |
+//! | 62 - 63 | 0 nothing committed here, 1 a message, 2 padding up to the end of the region, 3 a message in a slab |
+//!
+//! The payload of a message in a slab is its ticket ([`super::pool`]).
 //!
 //! The word is the whole descriptor: it is read once and written once, and writing it is the commit.
+
+use super::pool::TICKET_LEN;
 
 /// Bytes of the word before each payload.
 pub(crate) const WORD: u64 = 8;
@@ -26,6 +30,8 @@ pub(crate) enum Record {
     Message { len: u32, sequence: u64 },
     /// Nothing up to the end of the region; the next record is at its start.
     Padding { len: u32, sequence: u64 },
+    /// A message in a slab, with its ticket behind the word.
+    Loaned { sequence: u64 },
     /// What no producer writes.
     Invalid,
 }
@@ -41,11 +47,18 @@ impl Record {
         2 << 62 | (number & SEQUENCE_MASK) << 32 | u64::from(len)
     }
 
+    /// The word of a message in a slab.
+    pub(crate) fn loaned(number: u64) -> u64 {
+        3 << 62 | (number & SEQUENCE_MASK) << 32 | TICKET_LEN
+    }
+
     /// The full number of this record's message, given a count that is not behind it. `None` where
     /// there is no record.
     pub(crate) fn number(self, count: u64) -> Option<u64> {
         match self {
-            Self::Message { sequence, .. } | Self::Padding { sequence, .. } => {
+            Self::Message { sequence, .. }
+            | Self::Padding { sequence, .. }
+            | Self::Loaned { sequence } => {
                 Some(count.wrapping_sub(count.wrapping_sub(sequence) & SEQUENCE_MASK))
             }
             Self::Vacant | Self::Invalid => None,
@@ -60,6 +73,7 @@ impl Record {
         match word >> 62 {
             1 => Self::Message { len, sequence },
             2 => Self::Padding { len, sequence },
+            3 if u64::from(len) == TICKET_LEN => Self::Loaned { sequence },
             _ if word == VACANT => Self::Vacant,
             _ => Self::Invalid,
         }

@@ -124,6 +124,23 @@ impl Region for Liar {
     fn pointer(&self, position: u64) -> *mut u8 {
         self.truth.pointer(position)
     }
+    fn load_slab(&self, index: u32) -> u64 {
+        self.lie(self.truth.load_slab(index))
+    }
+    fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64> {
+        self.truth
+            .replace_slab(index, current, new)
+            .map_err(|found| self.lie(found))
+    }
+    fn write_slab(&self, at: u64, bytes: &[u8]) {
+        self.truth.write_slab(at, bytes);
+    }
+    fn read_slab(&self, at: u64, bytes: &mut [u8]) {
+        self.truth.read_slab(at, bytes);
+    }
+    fn slab_pointer(&self, at: u64) -> *mut u8 {
+        self.truth.slab_pointer(at)
+    }
     fn prefetch(&self, position: u64, pace: &mut u64) {
         self.truth.prefetch(position, pace);
     }

@@ -27,13 +27,28 @@ pub(crate) struct Memory {
     settles: bool,
     /// Reads [`ALIVE`], but in a child of `fork`.
     alive: NonNull<u64>,
+    /// Where the slabs are, if there are some.
+    pool: Option<Box<Pool>>,
     /// The mapping or the heap memory, held so that it stays.
     _owner: Arc<dyn std::fmt::Debug + Send + std::marker::Sync>,
+}
+
+/// The pool in such memory: words, 4096-aligned, and behind them slabs, all of them within `total_len()`.
+#[derive(Debug)]
+struct Pool {
+    words: NonNull<u8>,
+    /// How many.
+    count: u32,
+    slabs: NonNull<u8>,
+    /// Bytes of all slabs.
+    len: u64,
 }
 
 // SAFETY: the pointers are to memory that the owner keeps, and all access to it is by atomics or the
 // copies that allow for races.
 unsafe impl Send for Memory {}
+// SAFETY: as for Send.
+unsafe impl std::marker::Sync for Memory {}
 
 impl Memory {
     /// The region of a mapped segment; `None` if the segment is shorter than `geometry`.
@@ -54,6 +69,17 @@ impl Memory {
     ) -> Self {
         // SAFETY: the caller has total_len bytes at `base`, and data_offset is less.
         let data = unsafe { base.add(geometry.data_offset() as usize) };
+        let pool = (!geometry.slabs().is_empty()).then(|| {
+            let (words, slabs) = geometry.slab_offsets();
+            // SAFETY: both offsets are less than total_len as well.
+            let [words, slabs] = [words, slabs].map(|at| unsafe { base.add(at as usize) });
+            Box::new(Pool {
+                words,
+                count: geometry.slabs().count(),
+                slabs,
+                len: geometry.slabs().bytes(),
+            })
+        });
         Self {
             base,
             data,
@@ -61,6 +87,7 @@ impl Memory {
             asymmetric: fence == FenceMode::Asymmetric,
             settles: fence.needs_membarrier(),
             alive,
+            pool,
             _owner: owner,
         }
     }
@@ -100,6 +127,21 @@ impl Memory {
 
     fn control_len(&self) -> usize {
         self.data.addr().get() - self.base.addr().get()
+    }
+
+    fn slab_word(&self, index: u32) -> Option<&AtomicU64> {
+        let pool = self.pool.as_ref().filter(|pool| index < pool.count)?;
+        // SAFETY: so many words lie there, aligned, and all processes access them atomically.
+        Some(unsafe { AtomicU64::from_ptr(pool.words.add(8 * index as usize).cast().as_ptr()) })
+    }
+
+    /// Where so many bytes of slabs are; `None` if they are not all there.
+    fn slab_bytes(&self, at: u64, len: usize) -> Option<*mut u8> {
+        let pool = self.pool.as_ref()?;
+        let fits = at.checked_add(len as u64)? <= pool.len;
+        debug_assert!(fits, "{len} bytes at {at} of the slabs");
+        // SAFETY: in the slabs or right behind them, just checked.
+        fits.then(|| unsafe { pool.slabs.add(at as usize) }.as_ptr())
     }
 }
 
@@ -225,6 +267,36 @@ impl Region for Memory {
         }
         #[cfg(not(all(target_arch = "x86_64", not(miri))))]
         let _ = position;
+    }
+
+    fn load_slab(&self, index: u32) -> u64 {
+        self.slab_word(index)
+            .map_or(u64::MAX >> 1, |word| word.load(Ordering::Acquire))
+    }
+
+    fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64> {
+        self.slab_word(index).map_or(Err(u64::MAX >> 1), |word| {
+            word.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+                .map(drop)
+        })
+    }
+
+    fn write_slab(&self, at: u64, bytes: &[u8]) {
+        if let Some(target) = self.slab_bytes(at, bytes.len()) {
+            // SAFETY: so many bytes from here lie in the slabs, just checked, and in `bytes`.
+            unsafe { copy::to_shared(target, bytes.as_ptr(), bytes.len()) };
+        }
+    }
+
+    fn read_slab(&self, at: u64, bytes: &mut [u8]) {
+        if let Some(source) = self.slab_bytes(at, bytes.len()) {
+            // SAFETY: so many bytes from here lie in the slabs, just checked, and in `bytes`.
+            unsafe { copy::from_shared(bytes.as_mut_ptr(), source, bytes.len()) };
+        }
+    }
+
+    fn slab_pointer(&self, at: u64) -> *mut u8 {
+        self.slab_bytes(at, 0).unwrap_or(std::ptr::null_mut())
     }
 
     #[inline]

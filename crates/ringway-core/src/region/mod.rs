@@ -71,6 +71,19 @@ pub(crate) trait Region {
     /// A hint that the line of `position` will be written soon.
     fn prefetch_to_write(&self, position: u64);
 
+    /// Loads the word of slab `index` of the ring's pool, with acquire; of one that is not there, something
+    /// that nobody writes.
+    fn load_slab(&self, index: u32) -> u64;
+    /// Replaces the word of slab `index` if it holds `current`; else returns what it holds. Acquires and
+    /// releases.
+    fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64>;
+    /// Copies into the slabs, `at` bytes from the start of the first.
+    fn write_slab(&self, at: u64, bytes: &[u8]);
+    /// Copies out of the slabs, `at` bytes from the start of the first.
+    fn read_slab(&self, at: u64, bytes: &mut [u8]);
+    /// Where `at` bytes from the start of the first slab is in memory, for who takes a pointer at own risk.
+    fn slab_pointer(&self, at: u64) -> *mut u8;
+
     /// Orders what was read before it ahead of payload that is written after it, for who reads that
     /// payload with acquire.
     fn claim_fence(&self);

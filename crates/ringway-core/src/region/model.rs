@@ -18,6 +18,7 @@ use crate::layout::control::{
 use crate::layout::participant::{
     ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SLOT_LEN, slot_offset,
 };
+use crate::layout::pool::MIN_SLAB_LEN;
 use crate::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};
 use crate::wait::eventcount;
@@ -40,6 +41,8 @@ struct Words {
     /// One for each word of data: loom panics if payload is written while it may still be read, or
     /// read before it is sure to be written.
     races: Vec<UnsafeCell<()>>,
+    /// The word of each slab, and its one word of payload, with the same.
+    slabs: Vec<(AtomicU64, AtomicU64, UnsafeCell<()>)>,
     /// Whether every participant has a watcher.
     is_watched: bool,
 }
@@ -68,6 +71,7 @@ impl Words {
                 .collect(),
             data: data.iter().map(|&word| AtomicU64::new(word)).collect(),
             races: data.iter().map(|_| UnsafeCell::new(())).collect(),
+            slabs: Vec::new(),
             is_watched: counters.contains(&(slot_offset(0) + MESSAGES)),
         }
     }
@@ -169,6 +173,21 @@ impl Model {
         cell[0] = free;
         let data = cell.repeat(cells);
         Self::over(Words::new(&control32, &control64, &counters, &data))
+    }
+
+    /// The same ring, that nobody has used yet, with so many slabs. The words of their payloads but the first
+    /// do not exist.
+    pub(crate) fn with_slabs(mut self, slabs: u32) -> Self {
+        let words = Arc::get_mut(&mut self.words).expect("nobody else has a handle");
+        words.slabs = (0..slabs)
+            .map(|_| (AtomicU64::new(0), AtomicU64::new(0), UnsafeCell::new(())))
+            .collect();
+        // Holders are known by the epochs of their slots.
+        for slot in [0, 1] {
+            let epoch = slot_offset(slot) + EPOCH;
+            words.control64.entry(epoch).or_default();
+        }
+        self
     }
 
     /// The same ring, under the kernel of another one.
@@ -354,6 +373,40 @@ impl Region for Model {
     }
 
     fn pointer(&self, _: u64) -> *mut u8 {
+        std::ptr::null_mut()
+    }
+
+    fn load_slab(&self, index: u32) -> u64 {
+        self.words.slabs[index as usize].0.load(Ordering::Acquire)
+    }
+
+    fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64> {
+        self.live();
+        self.words.slabs[index as usize]
+            .0
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+    }
+
+    /// The first word only.
+    fn write_slab(&self, at: u64, bytes: &[u8]) {
+        let (_, word, race) = &self.words.slabs[(at / MIN_SLAB_LEN) as usize];
+        race.with_mut(|_| ());
+        if let Some(first) = bytes.first_chunk() {
+            word.store(u64::from_le_bytes(*first), Ordering::Relaxed);
+        }
+    }
+
+    /// The first word only.
+    fn read_slab(&self, at: u64, bytes: &mut [u8]) {
+        let (_, word, race) = &self.words.slabs[(at / MIN_SLAB_LEN) as usize];
+        race.with(|_| ());
+        if let Some(first) = bytes.first_chunk_mut() {
+            *first = word.load(Ordering::Relaxed).to_le_bytes();
+        }
+    }
+
+    fn slab_pointer(&self, _: u64) -> *mut u8 {
         std::ptr::null_mut()
     }
 

@@ -44,6 +44,7 @@ use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::{
     CREATION_LOCK_OFFSET, FenceMode, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET, SEMAPHORES_OFFSET,
+    SLABS,
 };
 use crate::layout::{self, Geometry, Kind, Shape, Sync};
 use crate::sys::{getrandom, now_ns};
@@ -260,10 +261,11 @@ fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<He
 }
 
 /// Writes the cells, and all of the header but the magic. The creation lock, which its holder may have taken, and
-/// what lies behind it are left alone.
+/// the words of others behind it are left alone. (The words of free slabs are zero, as new memory is.)
 fn write_header(map: &Map, header: &Header) -> Result<(), Errno> {
     let bytes = header.encode();
-    for at in (MAGIC_OFFSET + 8..CREATION_LOCK_OFFSET).step_by(8) {
+    let fields = (MAGIC_OFFSET + 8..CREATION_LOCK_OFFSET).chain(SLABS);
+    for at in fields.step_by(8) {
         let mut word = [0; 8];
         word.copy_from_slice(&bytes[at..at + 8]);
         map.word64(at)
@@ -279,7 +281,7 @@ fn write_cells(map: &Map, header: &Header) -> Result<(), Errno> {
         return Ok(());
     };
     let word = crate::cell::new_word(layout::cell::key(header.nonce));
-    let (start, end) = (header.geometry.data_offset(), header.geometry.total_len());
+    let (start, end) = (header.geometry.data_offset(), header.geometry.data_end());
     for at in (start..end).step_by(cell_len as usize) {
         let at = usize::try_from(at).map_err(|_| Errno::EFAULT)?;
         map.word64(at)

@@ -64,7 +64,8 @@ pub(super) fn undelivered(view: &View, cell_len: u32) -> Option<u64> {
             State::Free => break,
             State::Full | State::Returned => 1,
             State::Taken => {
-                let first = view.load32(offset(at) + EXTENT_AT)?;
+                // The highest bit says where the payload is.
+                let first = view.load32(offset(at) + EXTENT_AT)? & u32::MAX >> 1;
                 let rest = run(&word, at + u64::from(first), at + found.extent);
                 1 + rest?
             }

@@ -1,6 +1,7 @@
 //! Looking at rings from outside, without taking part.
 
 mod cells;
+mod slabs;
 mod stream;
 
 use nix::errno::Errno;
@@ -16,6 +17,8 @@ use crate::liveness::Liveness;
 use crate::liveness::participant::holder_pid;
 use crate::segment::attempt::Attempt;
 use crate::segment::{self, View};
+
+pub use slabs::{SlabHolder, SlabStat};
 
 /// A ring as an observer sees it at one moment. The numbers are fetched one after the other while the
 /// ring may be in use.
@@ -53,6 +56,8 @@ pub struct Stat {
     pub created_ns: u64,
     /// Who is attached, or was and died.
     pub participants: Vec<ParticipantStat>,
+    /// The slabs for long messages, the shortest first.
+    pub slabs: Vec<SlabStat>,
 }
 
 /// A slot of the participants table that somebody holds, or died holding.
@@ -198,6 +203,7 @@ fn look(view: &View) -> Stat {
             .slots(Role::Producer)
             .fold(0, |sum, slot| sum.saturating_add(epoch(slot))),
         created_ns: header.created_ns,
+        slabs: slabs::look(view, &slots),
         participants: slots.into_iter().flatten().collect(),
     }
 }

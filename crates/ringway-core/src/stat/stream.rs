@@ -3,6 +3,7 @@
 use super::{ParticipantStat, Traffic, is_there};
 use crate::layout::control::{CONSUMER_CLOSED, HEAD, PRODUCER_CLOSED, RECEIVED, SENT, TAIL};
 use crate::layout::participant::Role;
+use crate::layout::pool::TICKET_LEN;
 use crate::layout::record::{Record, footprint};
 use crate::segment::View;
 
@@ -32,7 +33,10 @@ pub(super) fn traffic(view: &View, slots: &[Option<ParticipantStat>]) -> Traffic
                 Some(next) if next - head <= capacity => tail = next,
                 _ => break,
             }
-            sent = sent.saturating_add(u64::from(matches!(found, Record::Message { .. })));
+            sent = sent.saturating_add(u64::from(matches!(
+                found,
+                Record::Message { .. } | Record::Loaned { .. }
+            )));
         }
     }
     Traffic {
@@ -59,7 +63,7 @@ pub(super) fn undelivered(view: &View) -> Option<u64> {
         let record = Record::decode(view.load64(offset as usize)?);
         match record {
             Record::Vacant => return Some(messages),
-            Record::Message { .. } => messages += 1,
+            Record::Message { .. } | Record::Loaned { .. } => messages += 1,
             _ => {}
         }
         at = end_of(record, at, capacity).filter(|end| end - head < capacity)?;
@@ -74,6 +78,9 @@ fn end_of(record: Record, position: u64, capacity: u64) -> Option<u64> {
             if footprint(len.into()) <= to_end =>
         {
             position.checked_add(footprint(len.into()))
+        }
+        Record::Loaned { .. } if footprint(TICKET_LEN) <= to_end => {
+            position.checked_add(footprint(TICKET_LEN))
         }
         _ => None,
     }

@@ -1,5 +1,7 @@
 //! The receiving side of a stream ring.
 
+mod loans;
+
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -7,9 +9,11 @@ use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Side, count_repaired};
 use crate::error::RecvError;
 use crate::layout::control::{HEAD, RECEIVED};
 use crate::layout::participant::Role;
+use crate::layout::pool::TICKET_LEN;
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
+use crate::pool::{IN_SLAB, Pool};
 use crate::region::Region;
 use crate::wait::lull::Lull;
 use crate::wait::several::{Bed, Candidate};
@@ -30,19 +34,39 @@ pub(crate) struct Consumer<R> {
     received: u64,
     lull: Lull,
     corrupt: bool,
+    /// Whether a message in a slab may have been shown since the last release.
+    has_loans: bool,
+    /// The slabs, if the ring has some.
+    pool: Option<Box<Pool>>,
 }
 
 /// A committed message that is not released yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Where its payload is.
+    /// Where its payload is; of a message in a slab, where its ticket is, with [`IN_SLAB`].
     pub(crate) payload: u64,
-    /// Bytes of payload.
+    /// Bytes of the message.
     pub(crate) len: usize,
 }
 
 impl Found {
+    /// Whether it lies in a slab.
+    #[inline]
+    pub(crate) fn is_loaned(&self) -> bool {
+        self.payload & IN_SLAB != 0
+    }
+
+    #[inline]
     fn end(&self) -> u64 {
+        if self.is_loaned() {
+            return (self.payload & !IN_SLAB) - WORD + footprint(TICKET_LEN);
+        }
+        self.end_in_ring()
+    }
+
+    /// Where the next record starts, if this message lies in the ring.
+    #[inline]
+    fn end_in_ring(&self) -> u64 {
         self.payload - WORD + footprint(self.len as u64)
     }
 }
@@ -65,7 +89,8 @@ impl<R: Region> Consumer<R> {
         // Relaxed: the last consumer is gone, and taking its liveness word was an acquire.
         let head = region.load64(HEAD, Ordering::Relaxed);
         let mut received = region.load64(RECEIVED, Ordering::Relaxed);
-        if !head.is_multiple_of(WORD) || head > u64::MAX / 2 || received > u64::MAX / 2 {
+        // So positions stay below `IN_SLAB`.
+        if !head.is_multiple_of(WORD) || head > u64::MAX / 4 || received > u64::MAX / 2 {
             return Err(Corrupt);
         }
         // The last consumer may have counted what it did not come to release; the record knows.
@@ -86,12 +111,34 @@ impl<R: Region> Consumer<R> {
             received,
             lull: Lull::new(received, head),
             corrupt: false,
+            has_loans: false,
+            pool: None,
         })
     }
 
     /// Messages ever released.
     pub(crate) fn received(&self) -> u64 {
         self.received
+    }
+
+    /// The first message that is not released, if it lies in the ring and nothing stands against receiving. This is
+    /// the usual case, and short: part of the caller's loop.
+    #[inline(always)]
+    pub(crate) fn glance(&self) -> Option<Found> {
+        if self.region.is_forked() || self.corrupt || self.has_loans {
+            return None;
+        }
+        // Acquire: as in `find`.
+        let word = self.region.load_word(self.head, Ordering::Acquire);
+        let Record::Message { len, sequence } = Record::decode(word) else {
+            return None;
+        };
+        let to_end = self.capacity - (self.head & (self.capacity - 1));
+        let is_next = sequence == self.received & SEQUENCE_MASK && footprint(len.into()) <= to_end;
+        is_next.then_some(Found {
+            payload: self.head + WORD,
+            len: len as usize,
+        })
     }
 
     /// The first message that is not released. `Empty`, `Closed` and `PeerDied` mean that there is
@@ -196,6 +243,11 @@ impl<R: Region> Consumer<R> {
             {
                 self.find_behind_padding(position + to_end, number)
             }
+            Record::Loaned { sequence }
+                if sequence == number & SEQUENCE_MASK && footprint(TICKET_LEN) <= to_end =>
+            {
+                self.find_loan(position + WORD).map(Some)
+            }
             _ => Err(self.corrupted()),
         }
     }
@@ -215,6 +267,9 @@ impl<R: Region> Consumer<R> {
                     payload: position + WORD,
                     len: len as usize,
                 }))
+            }
+            Record::Loaned { sequence } if sequence == number & SEQUENCE_MASK => {
+                self.find_loan(position + WORD).map(Some)
             }
             _ => Err(self.corrupted()),
         }
@@ -250,6 +305,25 @@ impl<R: Region> Consumer<R> {
         self.region.load_word(self.head, Ordering::Relaxed) != VACANT
     }
 
+    /// Copies the first message to the start of `buffer` and releases it, if there is one and it fits.
+    #[inline(never)]
+    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        let found = self.peek()?;
+        self.take_into(&found, buffer)
+    }
+
+    /// The same, waiting for a message as the terms say.
+    #[inline(never)]
+    pub(crate) fn recv_into_until(
+        &mut self,
+        buffer: &mut [u8],
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<usize, RecvError> {
+        let found = self.peek_until(how, deadline)?;
+        self.take_into(&found, buffer)
+    }
+
     /// Copies a message to the start of `buffer` and releases it, if it fits.
     #[inline]
     pub(crate) fn take_into(
@@ -257,13 +331,18 @@ impl<R: Region> Consumer<R> {
         found: &Found,
         buffer: &mut [u8],
     ) -> Result<usize, RecvError> {
+        if self.has_loans {
+            return self.take_loan_into(found, buffer);
+        }
         let Some(target) = buffer.get_mut(..found.len) else {
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
         if !planted::is(Bug::StreamHeadBeforeRead) {
             self.region.read(found.payload, target);
         }
-        self.release(found, 1);
+        if !self.region.is_forked() {
+            self.release_records(found.end_in_ring(), 1);
+        }
         if planted::is(Bug::StreamHeadBeforeRead) {
             self.region.read(found.payload, target);
         }
@@ -277,7 +356,16 @@ impl<R: Region> Consumer<R> {
         if self.region.is_forked() {
             return;
         }
-        self.head = last.end();
+        if self.has_loans {
+            return self.release_loans(messages);
+        }
+        self.release_records(last.end_in_ring(), messages);
+    }
+
+    /// Releases `messages` messages, the last of which ends at `end`.
+    #[inline]
+    fn release_records(&mut self, end: u64, messages: u64) {
+        self.head = end;
         self.received += messages;
         // RECEIVED first, so that a death in between leaves a record at HEAD that tells the number.
         if !planted::is(Bug::StreamCountAfterHead) {

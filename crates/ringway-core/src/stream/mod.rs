@@ -51,7 +51,8 @@ mod tests;
 use std::sync::atomic::Ordering;
 
 use crate::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSED, SPACE_EVENT};
-use crate::layout::participant::{LIVENESS, PID, REPAIRED, Role, slot_offset};
+use crate::layout::participant::{EPOCH, LIVENESS, PID, REPAIRED, Role, slot_offset};
+use crate::layout::pool::Holder;
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
 use crate::region::Region;
@@ -70,6 +71,21 @@ fn count_repaired<R: Region>(region: &R, role: Role, messages: u64) {
         let before = region.load64(counter, Ordering::Relaxed);
         region.store64(counter, before.wrapping_add(messages), Ordering::Relaxed);
     }
+}
+
+/// Whether the holder of a slab is not there any more.
+pub(crate) fn is_gone<R: Region>(region: &R, holder: Holder) -> bool {
+    let role = match holder.slot {
+        0 => Role::Producer,
+        1 => Role::Consumer,
+        _ => return false,
+    };
+    if Side::of(role).liveness(region) != Liveness::Alive {
+        return true;
+    }
+    // Acquire pairs with the release of a new holder's: it is there before its epoch.
+    let epoch = region.load64(slot_offset(holder.slot) + EPOCH, Ordering::Acquire);
+    !holder.is_of(epoch)
 }
 
 /// What is known of the other side of a ring.

@@ -1,5 +1,7 @@
 //! The sending side of a stream ring.
 
+mod loans;
+
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -7,9 +9,11 @@ use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Peer, Side, count_repaired};
 use crate::error::SendError;
 use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
 use crate::layout::participant::Role;
+use crate::layout::pool::TICKET_LEN;
 use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint, max_payload};
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
+use crate::pool::Pool;
 use crate::region::Region;
 use crate::wait::lull::Lull;
 use crate::wait::{Look, Terms, Wait, Waited, eventcount};
@@ -26,8 +30,12 @@ pub(crate) struct Producer<R> {
     /// The consumer's head as last seen. The space before it may be written; fetching it again costs
     /// a cache miss, so that is done only when it seems to matter.
     head: u64,
+    /// Bytes of the longest message that is copied through the ring if there is a slab for it.
+    longest: u64,
     lull: Lull,
     corrupt: bool,
+    /// The slabs, if the ring has some.
+    pub(crate) pool: Option<Box<Pool>>,
 }
 
 /// Room for one record that is not committed yet. Only the producer knows of it.
@@ -119,8 +127,10 @@ impl<R: Region> Producer<R> {
             tail,
             sent,
             head,
+            longest: max_payload(capacity),
             lull: Lull::new(sent, tail),
             corrupt: false,
+            pool: None,
         };
         producer.show_counters();
         Ok(producer)
@@ -131,15 +141,28 @@ impl<R: Region> Producer<R> {
         self.sent
     }
 
-    /// The longest message, in bytes.
+    /// The longest message that fits the ring, in bytes.
     pub(crate) fn max_len(&self) -> u64 {
         max_payload(self.capacity)
+    }
+
+    /// Room for a message of `len` bytes behind what is committed, if it is known to be there and nothing stands
+    /// against sending. This is the usual case, and short: part of the caller's loop.
+    #[inline(always)]
+    pub(crate) fn room(&self, len: usize) -> Option<Reservation> {
+        let reservation = self.place(self.tail, len as u64);
+        let is_usual = !self.region.is_forked()
+            && !self.corrupt
+            && !CONSUMER.is_closed(&self.region)
+            && len as u64 <= self.longest
+            && self.fits(&reservation);
+        is_usual.then_some(reservation)
     }
 
     /// Reserves room for a message of `len` bytes behind what is committed.
     #[inline]
     pub(crate) fn reserve(&mut self, len: usize) -> Result<Reservation, SendError> {
-        self.reserve_at(self.tail, len)
+        self.reserve_at(self.tail, len, self.longest)
     }
 
     /// Reserves room for a message of `len` bytes, waiting for it as the terms say.
@@ -150,8 +173,19 @@ impl<R: Region> Producer<R> {
         how: Wait,
         deadline: Option<Instant>,
     ) -> Result<Reservation, SendError> {
+        self.reserve_up_to(self.longest, len, how, deadline)
+    }
+
+    #[inline]
+    fn reserve_up_to(
+        &mut self,
+        most: u64,
+        len: usize,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<Reservation, SendError> {
         loop {
-            match self.reserve(len) {
+            match self.reserve_at(self.tail, len, most) {
                 Err(SendError::Full) if how.spins() && self.fall_back(len) => {}
                 Err(SendError::Full) => {
                     self.block(how, deadline, |producer, _| producer.may_retry(len))?;
@@ -222,24 +256,18 @@ impl<R: Region> Producer<R> {
         self.reserve_at(
             pending.as_ref().map_or(self.tail, |pending| pending.end),
             len,
+            self.max_len(),
         )
     }
 
+    /// Reserves room for a message of `len` bytes that starts at `start`, if it has at most `most`.
     #[inline]
-    fn reserve_at(&mut self, start: u64, len: usize) -> Result<Reservation, SendError> {
-        if self.region.is_forked() {
-            return Err(SendError::Forked);
-        }
-        if self.corrupt {
-            return Err(SendError::Corrupt);
-        }
-        if CONSUMER.is_closed(&self.region) {
-            return Err(SendError::Closed);
-        }
-        if len as u64 > self.max_len() {
+    fn reserve_at(&mut self, start: u64, len: usize, most: u64) -> Result<Reservation, SendError> {
+        self.check()?;
+        if len as u64 > most {
             return Err(SendError::TooLarge {
                 len,
-                max: self.max_len() as usize,
+                max: most as usize,
             });
         }
         let reservation = self.place(start, len as u64);
@@ -250,6 +278,21 @@ impl<R: Region> Producer<R> {
             }
         }
         Ok(reservation)
+    }
+
+    /// What stands against sending at all.
+    #[inline]
+    fn check(&self) -> Result<(), SendError> {
+        if self.region.is_forked() {
+            return Err(SendError::Forked);
+        }
+        if self.corrupt {
+            return Err(SendError::Corrupt);
+        }
+        if CONSUMER.is_closed(&self.region) {
+            return Err(SendError::Closed);
+        }
+        Ok(())
     }
 
     /// Where a record of `len` bytes goes, if it starts at `start` or behind padding there.
@@ -340,6 +383,27 @@ impl<R: Region> Producer<R> {
         }
     }
 
+    /// Sends a copy of `message`, if there is room now.
+    #[inline(never)]
+    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let reservation = self.reserve(message.len())?;
+        self.write_and_commit(reservation, message);
+        Ok(())
+    }
+
+    /// The same, waiting for room as the terms say.
+    #[inline(never)]
+    pub(crate) fn send_until(
+        &mut self,
+        message: &[u8],
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        let reservation = self.reserve_until(message.len(), how, deadline)?;
+        self.write_and_commit(reservation, message);
+        Ok(())
+    }
+
     /// Copies a whole message into its reservation and commits it.
     #[inline]
     pub(crate) fn write_and_commit(&mut self, reservation: Reservation, message: &[u8]) {
@@ -414,15 +478,23 @@ fn next_record<R: Region>(region: &R, position: u64) -> Result<Option<(u64, u64)
         Record::Message { len, sequence } if footprint(len.into()) <= to_end => {
             Ok(Some((position + footprint(len.into()), sequence)))
         }
+        Record::Loaned { sequence } if footprint(TICKET_LEN) <= to_end => {
+            Ok(Some((position + footprint(TICKET_LEN), sequence)))
+        }
         Record::Padding { len, sequence } if u64::from(len) + WORD == to_end => {
             // The message that the padding was committed with starts the region.
             match Record::decode(region.load_word(position + to_end, Ordering::Acquire)) {
                 Record::Message {
                     sequence: behind, ..
-                } if behind == sequence => Ok(Some((
-                    position + to_end,
-                    sequence.wrapping_sub(1) & SEQUENCE_MASK,
-                ))),
+                }
+                | Record::Loaned { sequence: behind }
+                    if behind == sequence =>
+                {
+                    Ok(Some((
+                        position + to_end,
+                        sequence.wrapping_sub(1) & SEQUENCE_MASK,
+                    )))
+                }
                 _ => Err(Corrupt),
             }
         }

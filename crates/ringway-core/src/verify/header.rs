@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use crate::layout::header::{self, FenceMode, HEADER_LEN, HeaderError, MAGIC, MAGIC_OFFSET};
-use crate::layout::{Geometry, Kind, Sync};
+use crate::layout::pool::{Class, Slabs};
+use crate::layout::{Geometry, Kind, Shape, Sync};
 
 /// A decoded header of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header(header::Header);
+pub struct Header(pub(super) header::Header);
 
 /// Why bytes are no header of a segment that this process can work with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,28 @@ impl Header {
         }))
     }
 
+    /// The header of a new ring with cells of 64 bytes, for many producers and many consumers, two of each;
+    /// `None` unless `capacity` is a power of two from 256 bytes on.
+    pub fn with_cells(capacity: u64) -> Option<Self> {
+        let geometry = Geometry::new(Kind::Mpmc, Shape::Cells(64), 4, capacity)?;
+        let mut header = Self::new(capacity)?;
+        (header.0.kind, header.0.geometry) = (Kind::Mpmc, geometry);
+        Some(header)
+    }
+
+    /// The same with slabs, of two to the power of so many bytes, so many; `None` if there cannot be such.
+    pub fn with_slabs(mut self, classes: &[(u8, u32)]) -> Option<Self> {
+        let classes: Option<Vec<_>> = classes
+            .iter()
+            .map(|&(bits, count)| {
+                let len = 1_u64.checked_shl(bits.into())?;
+                Some(Class { len, count })
+            })
+            .collect();
+        self.0.geometry = self.0.geometry.with_slabs(Slabs::new(&classes?)?);
+        Some(self)
+    }
+
     /// Checks and decodes the header at the start of a segment of `segment_len` bytes.
     ///
     /// # Errors
@@ -49,11 +72,23 @@ impl Header {
         bytes
     }
 
+    /// Where the slabs' words are and where the slabs, in bytes from the start of the segment; empty if there
+    /// are none.
+    pub fn slab_extents(&self) -> (Range<u64>, Range<u64>) {
+        let geometry = &self.0.geometry;
+        if geometry.slabs().is_empty() {
+            return Default::default();
+        }
+        let (words, slabs) = geometry.slab_offsets();
+        let words_end = words + 8 * u64::from(geometry.slabs().count());
+        (words..words_end, slabs..slabs + geometry.slabs().bytes())
+    }
+
     /// The parts of the data region and of the whole segment that the geometry gives, in bytes from
     /// the start of the segment.
     pub fn extents(&self) -> (Range<u64>, u64) {
         let geometry = &self.0.geometry;
-        let data = geometry.data_offset()..geometry.data_offset() + geometry.capacity();
+        let data = geometry.data_offset()..geometry.data_end();
         (data, geometry.total_len())
     }
 }

@@ -4,10 +4,12 @@
 
 mod cells;
 mod header;
+mod pool;
 mod stream;
 
 pub use cells::{HostileRing, Write};
 pub use header::{Header, Refused};
+pub use pool::{PoolRing, PoolStep, PoolWrite};
 pub use stream::{HeapConsumer, HeapProducer, HeapRing, Seen};
 
 pub use crate::cell::heap::{Leaving, Setup};

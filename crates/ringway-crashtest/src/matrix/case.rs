@@ -42,6 +42,12 @@ pub(super) enum Op {
     SleepReceive,
     CloseReceiver,
     DropReceiver,
+    /// A message that is written into a slab.
+    Lend,
+    /// Receives a copy of a message that lies in a slab.
+    TakeLoan,
+    /// Borrows a message that lies in a slab, reads it, detaches it, and gives the slab back.
+    Detach,
 }
 
 /// What the ring is like before.
@@ -79,7 +85,8 @@ impl Op {
             | Self::SleepSend
             | Self::Overwrite
             | Self::CloseSender
-            | Self::DetachSender => Some(Role::Producer),
+            | Self::DetachSender
+            | Self::Lend => Some(Role::Producer),
             Self::AttachReceiver
             | Self::Receive
             | Self::Borrow
@@ -87,7 +94,9 @@ impl Op {
             | Self::Drain
             | Self::SleepReceive
             | Self::CloseReceiver
-            | Self::DropReceiver => Some(Role::Consumer),
+            | Self::DropReceiver
+            | Self::TakeLoan
+            | Self::Detach => Some(Role::Consumer),
         }
     }
 
@@ -97,7 +106,7 @@ impl Op {
             Self::Send | Self::Commit | Self::SleepSend | Self::Overwrite => {
                 (1, super::message::SHORT)
             }
-            Self::SendLong => (1, super::message::LONG),
+            Self::SendLong | Self::Lend => (1, super::message::LONG),
             Self::Batch => (3, super::message::SHORT),
             _ => (0, 0),
         }
@@ -106,7 +115,12 @@ impl Op {
     /// How many messages it may hold when it dies.
     pub(super) fn holds(self) -> usize {
         match self {
-            Self::Receive | Self::Borrow | Self::Keep | Self::SleepReceive => 1,
+            Self::Receive
+            | Self::Borrow
+            | Self::Keep
+            | Self::SleepReceive
+            | Self::TakeLoan
+            | Self::Detach => 1,
             Self::Drain => 3,
             _ => 0,
         }
@@ -127,6 +141,11 @@ impl Op {
                 | Self::SleepSend
                 | Self::SleepReceive
         )
+    }
+
+    /// Whether the ring has slabs, into which long messages go.
+    pub(super) fn has_slabs(self) -> bool {
+        matches!(self, Self::Lend | Self::TakeLoan | Self::Detach)
     }
 
     /// Whether it sleeps in the middle, until somebody else has done something.
@@ -150,6 +169,8 @@ impl Op {
             Self::Drain => &[One, Full, Wrapped, Long, Asleep],
             Self::SleepReceive => &[Empty],
             Self::CloseReceiver | Self::DropReceiver => &[One, Asleep],
+            Self::Lend => &[Empty, One, Wrapped, Asleep],
+            Self::TakeLoan | Self::Detach => &[Wrapped, Long],
         }
     }
 }
@@ -191,6 +212,9 @@ impl Case {
             Op::Send => &[Op::Receive],
             Op::Drain if many => &[Op::Receive, Op::AttachReceiver],
             Op::Drain => &[Op::AttachReceiver],
+            Op::Lend => &[Op::TakeLoan, Op::AttachSender],
+            Op::TakeLoan | Op::Detach if many => &[Op::TakeLoan, Op::AttachSender],
+            Op::TakeLoan | Op::Detach => &[Op::AttachReceiver, Op::AttachSender],
             Op::Receive | Op::Borrow if many => &[Op::Receive],
             _ => &[],
         }

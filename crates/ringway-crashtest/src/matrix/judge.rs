@@ -6,12 +6,12 @@
 
 use std::time::Instant;
 
-use ringway::{ErrorKind, RecvError, Role, SendError, Wait};
+use ringway::{ErrorKind, RecvError, Role, SendError, SlabStat, Wait};
 
 use super::board::{Diary, Outcome};
 use super::case::{Op, State};
-use super::message::{Id, SHORT};
-use super::scene::{Scene, said};
+use super::message::{COPY_LIMIT, Id, LONG, SHORT};
+use super::scene::{SLABS, Scene, said};
 use super::victim::WATCHDOG;
 
 /// A process that was killed, or did its work, with what it knew.
@@ -62,6 +62,9 @@ pub(super) fn judge(scene: &mut Scene, victims: &[Victim], room: usize) -> Resul
     let effect = weigh(scene, victims)?;
     if can_send && scene.case.op != Op::Overwrite {
         check_room(scene, room)?;
+        if scene.case.op.has_slabs() {
+            check_slabs(scene)?;
+        }
     }
     check_places(scene, can_send)?;
     Ok(effect)
@@ -82,7 +85,8 @@ fn take_over(scene: &mut Scene) -> Result<(), String> {
         .builder()
         .open_or_create()
         .map_err(said("taking over"))?;
-    scene.sender = Some(ring.sender().map_err(said("attaching"))?);
+    let sender = ring.sender().map_err(said("attaching"))?;
+    scene.sender = Some(sender.with_copy_limit(COPY_LIMIT));
     scene.receiver = Some(
         ring.receiver()
             .map_err(said("attaching"))?
@@ -104,7 +108,7 @@ fn come_after(scene: &mut Scene) -> Result<bool, String> {
         && !(scene.has_sleeper() && scene.case.op.role() == Some(Role::Consumer))
     {
         match ring.sender() {
-            Ok(sender) => scene.sender = Some(sender),
+            Ok(sender) => scene.sender = Some(sender.with_copy_limit(COPY_LIMIT)),
             Err(error) if error.kind() == ErrorKind::Closed && scene.case.op == Op::CloseSender => {
                 return Ok(false);
             }
@@ -285,6 +289,26 @@ fn check_room(scene: &mut Scene, room: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// All slabs can be had.
+fn check_slabs(scene: &mut Scene) -> Result<(), String> {
+    for _ in 0..SLABS {
+        if !scene.try_send(LONG, None)? {
+            return Err("a long message does not fit the empty ring".to_owned());
+        }
+    }
+    let address = scene.ring()?.address().clone();
+    let stat = ringway::stat(&address).map_err(said("stat"))?;
+    let ours = |slabs: &SlabStat| slabs.held.iter().all(|holder| holder.pid.is_some());
+    if !stat
+        .slabs
+        .iter()
+        .all(|slabs| slabs.free == 0 && ours(slabs))
+    {
+        return Err(format!("LEAKED: {:?}", stat.slabs));
+    }
+    (0..SLABS).try_for_each(|_| scene.receive())
+}
+
 /// No place in the ring is lost to the dead, and the ring goes without a trace.
 fn check_places(scene: &mut Scene, can_send: bool) -> Result<(), String> {
     let ring = scene.ring()?;
@@ -319,6 +343,9 @@ fn check_places(scene: &mut Scene, can_send: bool) -> Result<(), String> {
         .any(|participant| participant.alive)
     {
         return Err(format!("LEAKED: {:?}", stat.participants));
+    }
+    if can_send && stat.slabs.iter().any(|slabs| slabs.free < slabs.count) {
+        return Err(format!("LEAKED: {:?}", stat.slabs));
     }
     ringway::remove(&address, false).map_err(said("remove"))?;
     if scene.place.is_taken() {

@@ -13,6 +13,8 @@ pub(super) struct Id {
 pub(super) const SHORT: usize = 16;
 /// Bytes of a message of several cells.
 pub(super) const LONG: usize = 300;
+/// Longer messages go into slabs where there are some.
+pub(super) const COPY_LIMIT: usize = 256;
 
 impl Id {
     pub(super) fn bytes(self, len: usize) -> Vec<u8> {

@@ -11,12 +11,15 @@ use ringway_testing::procfs;
 use ringway_testing::table::{CAPACITY, CELL_LEN};
 
 use super::case::{Case, Op, State};
-use super::message::{Id, LONG, SHORT};
+use super::message::{COPY_LIMIT, Id, LONG, SHORT};
 use super::victim::WATCHDOG;
 
 /// The survivors' own names in their messages.
 const SURVIVOR: u32 = 1;
 const SLEEPER: u32 = 4;
+
+/// How many slabs a ring has that has some.
+pub(super) const SLABS: u32 = 3;
 
 const CELLS: u64 = CAPACITY / CELL_LEN as u64;
 
@@ -56,7 +59,8 @@ impl Scene {
             return Ok(scene);
         }
         let ring = scene.builder().create().map_err(said("create"))?;
-        scene.sender = Some(ring.sender().map_err(said("attach"))?);
+        let sender = ring.sender().map_err(said("attach"))?;
+        scene.sender = Some(sender.with_copy_limit(COPY_LIMIT));
         scene.receiver = Some(
             ring.receiver()
                 .map_err(said("attach"))?
@@ -85,6 +89,9 @@ impl Scene {
     /// A builder of the case's ring.
     pub(super) fn builder(&self) -> Builder {
         let builder = self.case.row.shape(self.place.builder());
+        if self.case.op.has_slabs() {
+            return builder.slabs(4096, SLABS);
+        }
         builder.overwrite_oldest(self.case.op == Op::Overwrite)
     }
 

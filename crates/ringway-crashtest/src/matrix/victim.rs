@@ -10,7 +10,7 @@ use ringway_testing::table::Row;
 
 use super::board::{BOARD, MOST, Outcome, PAGE, Pages};
 use super::case::Op;
-use super::message::{Id, SHORT};
+use super::message::{COPY_LIMIT, Id, SHORT};
 
 /// What no operation comes near to; only a hang does.
 pub(super) const WATCHDOG: Duration = Duration::from_secs(10);
@@ -69,7 +69,8 @@ fn produce(op: Op, ring: &Ring, who: u32) -> Result<()> {
         }
         return Ok(());
     }
-    let mut sender = ring.sender()?.with_wait(Wait::Park);
+    let sender = ring.sender()?.with_wait(Wait::Park);
+    let mut sender = sender.with_copy_limit(COPY_LIMIT);
     let (count, len) = op.sends();
     let messages: Vec<_> = (0..count.max(1))
         .map(|number| Id { who, number }.bytes(len.max(SHORT)))
@@ -130,7 +131,7 @@ fn consume(op: Op, ring: &Ring) -> Result<()> {
     BOARD.reads_to(&pages);
     let page = &mut pages[0];
     match op {
-        Op::Receive => act_on(|| received(receiver.try_recv_into(page))),
+        Op::Receive | Op::TakeLoan => act_on(|| received(receiver.try_recv_into(page))),
         Op::SleepReceive => {
             let deadline = Instant::now() + WATCHDOG;
             act_on(|| received(receiver.recv_into_deadline(page, deadline)))
@@ -145,6 +146,13 @@ fn consume(op: Op, ring: &Ring) -> Result<()> {
                 }
             });
             received(borrowed)
+        }),
+        Op::Detach => act_on(|| {
+            let detached = receiver.try_recv_in_place().and_then(|message| {
+                message.read_at(0, page);
+                message.detach()
+            });
+            received(detached.map(drop))
         }),
         Op::Drain => act_on(|| {
             let mut pages = pages.iter_mut();

@@ -5,6 +5,7 @@ use crate::cell::Seen;
 use crate::error::RecvError;
 use crate::layout::cell::{State, Word};
 use crate::layout::participant::Role;
+use crate::pool::IN_SLAB;
 use crate::region::Region;
 use crate::stream::Corrupt;
 use crate::stream::consumer::Found;
@@ -68,7 +69,8 @@ impl<R: Region> Consumer<R> {
         let cells = &self.member.cells;
         match cells.description(held.next, left) {
             Ok(record) => {
-                let payload = cells.payload(held.next);
+                // No position comes so far, but what a peer makes of `HEAD` might.
+                let payload = cells.payload(held.next) & !IN_SLAB;
                 held.next += u64::from(record.extent);
                 held.shown += 1;
                 Ok(Some(Found {
@@ -76,10 +78,7 @@ impl<R: Region> Consumer<R> {
                     len: record.len as usize,
                 }))
             }
-            Err(Corrupt) => {
-                self.member.corrupt = true;
-                Err(Corrupt)
-            }
+            Err(Corrupt) => self.show_loan(),
         }
     }
 
@@ -94,7 +93,12 @@ impl<R: Region> Consumer<R> {
         let end = held.cell + held.extent;
         // All is shown that was taken, unless a run has more cells than its records.
         self.member.corrupt |= held.next != end;
-        match self.free_runs(held.start, end) {
+        let freed = if self.has_loans {
+            self.free_loans(held.start, end)
+        } else {
+            self.free_runs(held.start, end)
+        };
+        match freed {
             Ok(()) => self.freed(held.shown),
             Err(Corrupt) => self.member.corrupt = true,
         }
@@ -111,7 +115,7 @@ impl<R: Region> Consumer<R> {
     }
 
     /// The extent of this consumer's run at `cell`, which ends at `end` or before.
-    fn own_run(&self, cell: u64, end: u64) -> Result<u64, Corrupt> {
+    pub(super) fn own_run(&self, cell: u64, end: u64) -> Result<u64, Corrupt> {
         let stored = self.cells().load(cell);
         let word = Word::decode(stored, self.cells().key).ok_or(Corrupt)?;
         let is_own = word == self.taken_word(cell, word.extent);

@@ -1,6 +1,7 @@
 //! The receiving side of a cell ring.
 
 mod held;
+mod loans;
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -28,6 +29,8 @@ pub(crate) struct Consumer<R> {
     pub(crate) member: Member<R>,
     held: Option<Held>,
     lull: Lull,
+    /// Whether a message in a slab may have been shown since the last release.
+    has_loans: bool,
 }
 
 /// Messages that a consumer takes at once, at most: what it has taken, others cannot have.
@@ -38,6 +41,9 @@ impl<R: Region> Consumer<R> {
     pub(crate) fn join(mut member: Member<R>) -> Result<Self, Refused> {
         member.enter(None)?;
         let repaired = member.repair_all();
+        if repaired.is_ok() {
+            member.reclaim_slabs();
+        }
         member.leave();
         repaired.map_err(|Corrupt| Refused::Corrupt)?;
         member.reopen();
@@ -45,6 +51,7 @@ impl<R: Region> Consumer<R> {
         Ok(Self {
             held: None,
             lull: Lull::new(0, 0),
+            has_loans: false,
             member,
         })
     }
@@ -83,7 +90,11 @@ impl<R: Region> Consumer<R> {
             self.give_back();
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
-        self.member.region().read(found.payload, target);
+        if found.is_loaned() {
+            self.read_loan(target);
+        } else {
+            self.member.region().read(found.payload, target);
+        }
         self.release();
         Ok(found.len)
     }

@@ -20,7 +20,7 @@ impl<R: Region> Producer<R> {
             Some(run) if run.used + extent <= run.extent => run,
             Some(run) => self.grow(run, message.len())?,
             None => {
-                self.check(message.len())?;
+                self.check(message.len(), self.max_len)?;
                 let guess = match self.batch {
                     // Nothing is overwritten for what may not be needed.
                     _ if self.overwrite => extent,
@@ -60,7 +60,7 @@ impl<R: Region> Producer<R> {
     #[cold]
     fn grow(&mut self, run: Run, len: usize) -> Result<Run, SendError> {
         self.claimed = None;
-        let grown = self.check(len).and_then(|()| {
+        let grown = self.check(len, self.max_len).and_then(|()| {
             let needed = run.used + self.cells().extent_of(len as u64);
             if needed > self.cells().max_extent() {
                 return Err(SendError::Full);

@@ -1,6 +1,7 @@
 //! The sending side of a cell ring.
 
 mod batch;
+mod loans;
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -30,9 +31,11 @@ pub(crate) struct Producer<R> {
     overwritten: u64,
     /// Whether the consumers have closed.
     closed: bool,
-    /// The longest message, in bytes.
+    /// The longest message that fits the ring, in bytes.
     max_len: u64,
-    /// The longest message that fits one cell, in bytes; 0 in a ring with a lock.
+    /// The longest that is copied through the ring if there is a slab for it.
+    longest: u64,
+    /// The longest of them that fits one cell; 0 in a ring with a lock.
     one_cell: usize,
     /// Behind the last message that was committed here.
     end: u64,
@@ -68,27 +71,26 @@ impl<R: Region> Producer<R> {
     pub(crate) fn join(mut member: Member<R>, overwrite: bool) -> Result<Self, Refused> {
         member.enter(None)?;
         let repaired = member.repair_all();
+        if repaired.is_ok() {
+            member.reclaim_slabs();
+        }
         member.leave();
         repaired.map_err(|Corrupt| Refused::Corrupt)?;
+        let max_len = member.cells.room_in(member.cells.max_extent());
         let mut producer = Self {
             claimed: None,
             batch: 0,
             overwrite,
             overwritten: 0,
             closed: false,
-            max_len: member
-                .cells
-                .room_in(member.cells.max_extent())
-                .min(u32::MAX.into()),
-            one_cell: if member.cells.rivals.locked {
-                0
-            } else {
-                member.cells.room_in(1) as usize
-            },
+            max_len: max_len.min(u32::MAX.into()),
+            longest: 0,
+            one_cell: 0,
             end: member.head,
             lull: Lull::new(0, 0),
             member,
         };
+        producer.limit_copies();
         producer.look_at_consumers();
         producer.member.reopen();
         producer.member.announce(Role::Producer);
@@ -99,7 +101,7 @@ impl<R: Region> Producer<R> {
         &self.member.cells
     }
 
-    /// The longest message, in bytes.
+    /// The longest message that fits the ring, in bytes.
     pub(crate) fn max_len(&self) -> u64 {
         self.max_len
     }
@@ -182,7 +184,7 @@ impl<R: Region> Producer<R> {
     /// Claims cells for a message of `len` bytes; returns where its payload goes.
     #[inline]
     pub(crate) fn claim(&mut self, len: usize) -> Result<u64, SendError> {
-        self.claim_before(len, None)
+        self.claim_before(len, self.longest, None)
     }
 
     /// Claims cells for a message of `len` bytes, waiting for them as the terms say.
@@ -193,13 +195,24 @@ impl<R: Region> Producer<R> {
         how: Wait,
         deadline: Option<Instant>,
     ) -> Result<u64, SendError> {
-        match self.claim_before(len, deadline) {
+        self.claim_up_to(self.longest, len, how, deadline)
+    }
+
+    #[inline]
+    fn claim_up_to(
+        &mut self,
+        most: u64,
+        len: usize,
+        how: Wait,
+        deadline: Option<Instant>,
+    ) -> Result<u64, SendError> {
+        match self.claim_before(len, most, deadline) {
             Err(SendError::Full) if how.spins() && self.fall_back() => {}
             Err(SendError::Full) => self.block(how, deadline)?,
             done => return done,
         }
         loop {
-            match self.claim_before(len, deadline) {
+            match self.claim_before(len, most, deadline) {
                 // A peer that takes its word back could lead us on; `block` knows the deadline.
                 Err(SendError::Full) => self.block(how, deadline)?,
                 done => return done,
@@ -217,8 +230,13 @@ impl<R: Region> Producer<R> {
     }
 
     #[inline]
-    fn claim_before(&mut self, len: usize, deadline: Option<Instant>) -> Result<u64, SendError> {
-        self.check(len)?;
+    fn claim_before(
+        &mut self,
+        len: usize,
+        most: u64,
+        deadline: Option<Instant>,
+    ) -> Result<u64, SendError> {
+        self.check(len, most)?;
         let extent = self.cells().extent_of(len as u64);
         let run = self.claim_run(extent, deadline)?;
         self.claimed = Some(run);
@@ -234,9 +252,9 @@ impl<R: Region> Producer<R> {
         self.member.is_unblocked(Look::Glance)
     }
 
-    /// What stands against sending at all.
+    /// What stands against sending a message of `len` bytes, where it may have at most `most`.
     #[inline]
-    fn check(&mut self, len: usize) -> Result<(), SendError> {
+    fn check(&mut self, len: usize, most: u64) -> Result<(), SendError> {
         if self.member.region().is_forked() {
             return Err(SendError::Forked);
         }
@@ -253,10 +271,10 @@ impl<R: Region> Producer<R> {
         if self.closed {
             return Err(SendError::Closed);
         }
-        if len as u64 > self.max_len() {
+        if len as u64 > most {
             return Err(SendError::TooLarge {
                 len,
-                max: self.max_len() as usize,
+                max: most as usize,
             });
         }
         Ok(())

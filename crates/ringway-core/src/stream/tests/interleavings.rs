@@ -1,6 +1,8 @@
 //! Every interleaving of two processes within loom's bounds, on the code that ships. A lost wake-up
 //! shows as a deadlock, a missing release or acquire as a payload that is not there yet.
 
+mod loans;
+
 use loom::thread;
 
 use crate::error::{RecvError, SendError};

@@ -4,6 +4,7 @@
 mod deaths;
 mod delivery;
 mod ends;
+mod loans;
 mod locked;
 mod primitives;
 mod sleep;
@@ -19,6 +20,8 @@ use crate::cell::producer::Producer;
 use crate::cell::{Cells, Rivals, new_word};
 use crate::error::{RecvError, SendError};
 use crate::layout::participant::{EPOCH, LIVENESS, Role, slot_offset};
+use crate::layout::pool::{Class, MIN_SLAB_LEN, Slabs};
+use crate::pool::Pool;
 use crate::region::Region;
 use crate::region::model::Model;
 use crate::stream::consumer::Found;
@@ -49,6 +52,7 @@ struct Ring {
     producers: u32,
     consumers: u32,
     overwrite: bool,
+    slabs: u32,
     lock: Option<Arc<RobustLock>>,
     bells: Option<Arc<Tower>>,
 }
@@ -75,9 +79,16 @@ impl Ring {
             producers,
             consumers,
             overwrite: false,
+            slabs: 0,
             lock: None,
             bells: None,
         }
+    }
+
+    fn with_slabs(mut self, count: u32) -> Self {
+        self.model = self.model.with_slabs(count);
+        self.slabs = count;
+        self
     }
 
     fn with_lock(mut self) -> Self {
@@ -131,7 +142,12 @@ impl Ring {
             locked: self.lock.is_some(),
         };
         let cells = Cells::new(self.model.clone(), CELL_LEN, KEY, rivals);
-        Member::new(cells, seat, primitives)
+        let classes = [Class {
+            len: MIN_SLAB_LEN,
+            count: self.slabs,
+        }];
+        let pool = Slabs::new(&classes).and_then(|slabs| Pool::new(&slabs, slot, seat.epoch));
+        Member::new(cells, seat, primitives).with_pool(pool)
     }
 
     /// The producer in slot `nth`.

@@ -1,0 +1,251 @@
+//! Messages that nobody copies: written once and read once where they lie (`map`), or handed over
+//! untouched (`hand`).
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use ringway::{Builder, Receiver, Ring, Sender, Wait};
+
+use crate::memory::{Shared, spin_until};
+use crate::message;
+use crate::track::Lane;
+
+/// Messages that are on their way, or being written or read, at most.
+pub const SLOTS: u64 = 8;
+
+/// Writes every word of a message where it will be read.
+///
+/// # Safety
+/// `words` words from `message` on are the caller's alone.
+#[inline(always)]
+pub unsafe fn write(message: *mut u64, words: usize, number: u64) {
+    for index in 0..words {
+        // SAFETY: one of the words.
+        unsafe {
+            message
+                .wrapping_add(index)
+                .write(message::word(number, index))
+        };
+    }
+}
+
+/// Reads every word of a message where it was written.
+#[inline(always)]
+pub fn check(message: &[u64], number: u64) {
+    let mut difference = 0;
+    for (index, found) in message.iter().enumerate() {
+        difference |= found ^ message::word(number, index);
+    }
+    if difference != 0 {
+        message::wrong(number);
+    }
+}
+
+/// The limit: slots in shared memory, each with a line for the number of the message in it.
+pub struct InPlace<const W: usize> {
+    memory: Shared,
+}
+
+const LINE: u64 = 128;
+
+impl<const W: usize> InPlace<W> {
+    const STRIDE: u64 = LINE + 8 * W as u64;
+
+    pub fn new() -> Self {
+        Self {
+            memory: Shared::new((LINE + SLOTS * Self::STRIDE) as usize),
+        }
+    }
+
+    fn slot(number: u64) -> u64 {
+        LINE + number % SLOTS * Self::STRIDE
+    }
+}
+
+impl<const W: usize> Lane for InPlace<W> {
+    fn start_sending(&mut self) {
+        self.memory.populate();
+    }
+
+    fn start_receiving(&mut self) {
+        self.memory.populate();
+    }
+
+    #[inline(always)]
+    fn send(&mut self, numbers: Range<u64>) {
+        for number in numbers {
+            // Word 0 says what was read last.
+            spin_until(|| number - self.memory.word(0).load(Ordering::Acquire) <= SLOTS);
+            let slot = Self::slot(number);
+            let message = self.memory.at(slot + LINE).cast();
+            // SAFETY: the slot's, which the receiver has read.
+            unsafe { write(message, W, number) };
+            self.memory.word(slot).store(number, Ordering::Release);
+        }
+    }
+
+    #[inline(always)]
+    fn receive(&mut self, numbers: Range<u64>) {
+        for number in numbers {
+            let slot = Self::slot(number);
+            spin_until(|| self.memory.word(slot).load(Ordering::Acquire) == number);
+            let message = self.memory.at(slot + LINE).cast();
+            // SAFETY: the slot's, which the sender leaves alone until it is read.
+            check(unsafe { std::slice::from_raw_parts(message, W) }, number);
+            self.memory.word(0).store(number, Ordering::Release);
+        }
+    }
+}
+
+/// A ringway ring with slabs.
+struct Slabs {
+    address: String,
+    len: u64,
+    /// Bytes of the ring.
+    capacity: u64,
+    /// Longer messages go into slabs.
+    copy_limit: usize,
+    sender: Option<Sender>,
+    receiver: Option<Receiver>,
+}
+
+impl Slabs {
+    fn new(name: String, len: u64) -> Self {
+        Self {
+            address: format!("shm:{name}"),
+            len,
+            capacity: 64 << 10,
+            copy_limit: 0,
+            sender: None,
+            receiver: None,
+        }
+    }
+
+    fn builder(&self) -> Builder {
+        Builder::new(&self.address).expect("the address is well formed")
+    }
+
+    fn start_sending(&mut self, count: u32, prefault: bool) {
+        let builder = self.builder().capacity(self.capacity).prefault(prefault);
+        let ring: Ring = builder.slabs(self.len, count).create().expect("a new ring");
+        let sender = ring.sender().expect("no other producer");
+        let sender = sender.with_copy_limit(self.copy_limit);
+        self.sender = Some(sender.with_wait(Wait::Spin));
+    }
+
+    fn start_receiving(&mut self, prefault: bool) {
+        let ring = self.builder().prefault(prefault).open();
+        let ring = ring.expect("the other process has made it");
+        let receiver = ring.receiver().expect("no other consumer");
+        self.receiver = Some(receiver.with_wait(Wait::Spin));
+    }
+
+    fn unlink(&mut self) {
+        let address = self.address.parse().expect("the address is well formed");
+        ringway::remove(&address, true).expect("it is there");
+    }
+}
+
+/// Written and read in slabs, or in the ring.
+pub struct Mapped<const W: usize>(Slabs);
+
+impl<const W: usize> Mapped<W> {
+    /// In slabs; only tickets travel through the ring.
+    pub fn in_slabs(name: String) -> Self {
+        Self(Slabs::new(name, 8 * W as u64))
+    }
+
+    /// In the ring, which has room for as many.
+    pub fn in_ring(name: String) -> Self {
+        let mut ring = Slabs::new(name, 8 * W as u64);
+        ring.capacity = (2 * SLOTS * ring.len).next_power_of_two();
+        ring.copy_limit = usize::MAX;
+        Self(ring)
+    }
+}
+
+impl<const W: usize> Lane for Mapped<W> {
+    fn start_sending(&mut self) {
+        self.0.start_sending(SLOTS as u32, true);
+    }
+
+    fn start_receiving(&mut self) {
+        self.0.start_receiving(true);
+    }
+
+    fn unlink(&mut self) {
+        self.0.unlink();
+    }
+
+    #[inline(always)]
+    fn send(&mut self, numbers: Range<u64>) {
+        let sender = self.0.sender.as_mut().expect("started");
+        for number in numbers {
+            let mut claim = sender.claim(8 * W, None).expect("a live consumer");
+            // SAFETY: the peer does not touch what is not committed.
+            let message = unsafe { claim.as_mut_slice() };
+            // SAFETY: all of the claim, which starts a page.
+            unsafe { write(message.as_mut_ptr().cast(), W, number) };
+            claim.commit();
+        }
+    }
+
+    #[inline(always)]
+    fn receive(&mut self, numbers: Range<u64>) {
+        let receiver = self.0.receiver.as_mut().expect("started");
+        for number in numbers {
+            let message = receiver.recv_in_place().expect("a live producer");
+            // SAFETY: the peer does not touch what is not released.
+            let bytes = unsafe { message.as_slice() };
+            check(bytemuck::cast_slice(bytes), number);
+        }
+    }
+}
+
+/// Handed over as they are, but for the number in the first word.
+pub struct HandOver(Slabs);
+
+impl HandOver {
+    pub fn new(name: String, len: u64) -> Self {
+        Self(Slabs::new(name, len))
+    }
+}
+
+impl Lane for HandOver {
+    fn start_sending(&mut self) {
+        self.0.start_sending(2, false);
+    }
+
+    fn start_receiving(&mut self) {
+        self.0.start_receiving(false);
+    }
+
+    fn unlink(&mut self) {
+        self.0.unlink();
+    }
+
+    #[inline(always)]
+    fn send(&mut self, numbers: Range<u64>) {
+        let len = self.0.len as usize;
+        let sender = self.0.sender.as_mut().expect("started");
+        for number in numbers {
+            let mut claim = sender.claim(len, None).expect("a live consumer");
+            claim.write_at(0, &number.to_ne_bytes());
+            claim.commit();
+        }
+    }
+
+    #[inline(always)]
+    fn receive(&mut self, numbers: Range<u64>) {
+        let len = self.0.len as usize;
+        let receiver = self.0.receiver.as_mut().expect("started");
+        for number in numbers {
+            let message = receiver.recv_in_place().expect("a live producer");
+            let mut first = [0; 8];
+            message.read_at(0, &mut first);
+            if message.len() != len || u64::from_ne_bytes(first) != number {
+                message::wrong(number);
+            }
+        }
+    }
+}

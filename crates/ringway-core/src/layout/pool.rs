@@ -1,0 +1,346 @@
+//! The pool: slabs for long messages behind the data region, a 64-bit word for each, and the tickets that
+//! travel through the ring in place of such messages.
+//!
+//! | bits of a slab's word | field |
+//! |---|---|
+//! | 0 - 31 | generation: how often the slab has been freed |
+//! | 32 - 38 | holder: slot in the participants table |
+//! | 39 - 62 | holder: low bits of the slot's epoch |
+//! | 63 | 1 while somebody holds the slab |
+//!
+//! A free slab has no holder, so the words of a new pool are 0.
+//!
+//! | bytes of a ticket | field |
+//! |---|---|
+//! | 0 - 3 | index of the slab |
+//! | 4 - 7 | the slab's generation |
+//! | 8 - 15 | bytes of the message |
+
+/// How many sizes of slabs a ring may have.
+pub(crate) const MAX_CLASSES: usize = 4;
+/// The shortest slab, in bytes: a page.
+pub(crate) const MIN_SLAB_LEN: u64 = 4096;
+/// The longest slab, in bytes.
+pub(crate) const MAX_SLAB_LEN: u64 = 1 << 40;
+/// The most slabs of a ring.
+pub(crate) const MAX_SLABS: u32 = 1 << 16;
+/// Bytes of a ticket.
+pub(crate) const TICKET_LEN: u64 = 16;
+/// Bytes of the classes in the header.
+pub(crate) const CLASSES_LEN: usize = 8 * MAX_CLASSES;
+
+/// Words and slabs start on multiples of this.
+const ALIGN: u64 = 4096;
+
+const EPOCH_MASK: u64 = (1 << 24) - 1;
+const SLOT_MASK: u64 = (1 << 7) - 1;
+const HELD: u64 = 1 << 63;
+
+const _: () = assert!(super::MAX_PARTICIPANTS as u64 <= SLOT_MASK);
+
+/// Slabs of one length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Class {
+    /// Bytes of a slab, a power of two.
+    pub(crate) len: u64,
+    pub(crate) count: u32,
+}
+
+/// The slabs of a ring: its classes, the shortest first. Those that are not there have no slabs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Slabs {
+    classes: [Class; MAX_CLASSES],
+}
+
+/// Where a slab is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// In bytes from the start of the first slab.
+    pub(crate) at: u64,
+    /// Its bytes.
+    pub(crate) len: u64,
+}
+
+impl Slabs {
+    /// A ring without slabs.
+    pub(crate) const NONE: Self = Self {
+        classes: [Class { len: 0, count: 0 }; MAX_CLASSES],
+    };
+
+    /// Slabs of these classes, the shortest first. `None` if there cannot be such.
+    pub(crate) fn new(classes: &[Class]) -> Option<Self> {
+        let mut slabs = Self::NONE;
+        slabs
+            .classes
+            .get_mut(..classes.len())?
+            .copy_from_slice(classes);
+        let ascending = classes.windows(2).all(|pair| pair[0].len < pair[1].len);
+        let are_possible = classes.iter().all(|class| {
+            class.count > 0
+                && class.len.is_power_of_two()
+                && (MIN_SLAB_LEN..=MAX_SLAB_LEN).contains(&class.len)
+        });
+        let count = classes
+            .iter()
+            .try_fold(0_u32, |sum, class| sum.checked_add(class.count))?;
+        if !ascending || !are_possible || count > MAX_SLABS {
+            return None;
+        }
+        // So many slabs of so many bytes do not overflow.
+        (slabs.bytes() <= super::MAX_CAPACITY).then_some(slabs)
+    }
+
+    /// The classes that there are.
+    pub(crate) fn classes(&self) -> impl Iterator<Item = Class> + '_ {
+        self.classes.into_iter().filter(|class| class.count > 0)
+    }
+
+    /// Whether the ring has none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.classes[0].count == 0
+    }
+
+    /// How many slabs.
+    pub(crate) fn count(&self) -> u32 {
+        self.classes.iter().map(|class| class.count).sum()
+    }
+
+    /// Bytes of the longest slab; 0 if there is none.
+    pub(crate) fn longest(&self) -> u64 {
+        self.classes().last().map_or(0, |class| class.len)
+    }
+
+    /// Bytes of all slabs.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.classes
+            .iter()
+            .map(|class| class.len * u64::from(class.count))
+            .sum()
+    }
+
+    /// Bytes of their words, up to where the first slab starts.
+    pub(crate) fn words_len(&self) -> u64 {
+        (8 * u64::from(self.count())).next_multiple_of(ALIGN)
+    }
+
+    /// Where the words start in a segment whose data region ends there, and where the slabs.
+    pub(crate) fn offsets(&self, data_end: u64) -> (u64, u64) {
+        let words = data_end.next_multiple_of(ALIGN);
+        (words, words + self.words_len())
+    }
+
+    /// Where slab `index` is, if there is such a one.
+    pub(crate) fn place(&self, index: u32) -> Option<Place> {
+        let (mut first, mut at) = (0, 0);
+        for class in self.classes() {
+            if index - first < class.count {
+                at += u64::from(index - first) * class.len;
+                return Some(Place { at, len: class.len });
+            }
+            first += class.count;
+            at += u64::from(class.count) * class.len;
+        }
+        None
+    }
+
+    /// The indices of the slabs of each class, the shortest first, and what they are.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (std::ops::Range<u32>, Class)> + '_ {
+        self.classes().scan(0, |first, class| {
+            let start = *first;
+            *first += class.count;
+            Some((start..*first, class))
+        })
+    }
+
+    /// The bytes in the header: for each class log2 of the length and the count, of 32 bits each.
+    pub(crate) fn encode(&self) -> [u8; CLASSES_LEN] {
+        let mut bytes = [0; CLASSES_LEN];
+        for (field, class) in bytes.chunks_exact_mut(8).zip(self.classes()) {
+            field[..4].copy_from_slice(&class.len.trailing_zeros().to_le_bytes());
+            field[4..].copy_from_slice(&class.count.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Decodes bytes of a header; `None` if they are no classes.
+    pub(crate) fn decode(bytes: &[u8; CLASSES_LEN]) -> Option<Self> {
+        let (fields, _) = bytes.as_chunks::<8>();
+        let classes = fields.iter().map(|field| {
+            let bits = u64::from_le_bytes(*field);
+            let len = 1_u64.checked_shl(bits as u32)?;
+            let count = (bits >> 32) as u32;
+            Some(Class { len, count })
+        });
+        let there = fields.iter().take_while(|field| **field != [0; 8]).count();
+        let mut found = [Class::default(); MAX_CLASSES];
+        for (class, decoded) in found.iter_mut().zip(classes).take(there) {
+            *class = decoded?;
+        }
+        let is_rest_empty = fields[there..].iter().all(|field| *field == [0; 8]);
+        is_rest_empty.then(|| Self::new(&found[..there])).flatten()
+    }
+}
+
+/// One holder of one slot, as a slab's word says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) slot: u32,
+    /// Low bits of the slot's epoch.
+    epoch: u32,
+}
+
+impl Holder {
+    /// The holder of `slot` in its `epoch`.
+    pub(crate) fn new(slot: u32, epoch: u64) -> Self {
+        Self {
+            slot,
+            epoch: (epoch & EPOCH_MASK) as u32,
+        }
+    }
+
+    /// Whether it was in this epoch of its slot.
+    pub(crate) fn is_of(self, epoch: u64) -> bool {
+        u64::from(self.epoch) == epoch & EPOCH_MASK
+    }
+}
+
+/// A slab's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) generation: u32,
+    /// `None`: the slab is free.
+    pub(crate) holder: Option<Holder>,
+}
+
+impl Word {
+    /// Of a free slab.
+    pub(crate) fn free(generation: u32) -> Self {
+        Self {
+            generation,
+            holder: None,
+        }
+    }
+
+    /// Of a slab that somebody holds.
+    pub(crate) fn held(holder: Holder, generation: u32) -> Self {
+        Self {
+            generation,
+            holder: Some(holder),
+        }
+    }
+
+    /// The bits as they are stored.
+    pub(crate) fn encode(self) -> u64 {
+        let holder = self.holder.map_or(0, |holder| {
+            HELD | u64::from(holder.epoch) << 39 | u64::from(holder.slot) << 32
+        });
+        holder | u64::from(self.generation)
+    }
+
+    /// Decodes bits that were fetched once; `None` if nobody writes such.
+    pub(crate) fn decode(bits: u64) -> Option<Self> {
+        let holder = Holder {
+            slot: (bits >> 32 & SLOT_MASK) as u32,
+            epoch: (bits >> 39 & EPOCH_MASK) as u32,
+        };
+        let word = Self {
+            generation: bits as u32,
+            holder: (bits & HELD != 0).then_some(holder),
+        };
+        (word.encode() == bits).then_some(word)
+    }
+}
+
+/// What travels through the ring in place of a message that lies in a slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) slab: u32,
+    pub(crate) generation: u32,
+    /// Bytes of the message.
+    pub(crate) len: u64,
+}
+
+impl Ticket {
+    /// Its two words.
+    pub(crate) fn encode(self) -> [u64; 2] {
+        let slab = u64::from(self.slab) | u64::from(self.generation) << 32;
+        [slab, self.len]
+    }
+
+    /// Decodes words that were fetched once. What they say is checked by whoever uses it.
+    pub(crate) fn decode([slab, len]: [u64; 2]) -> Self {
+        Self {
+            slab: slab as u32,
+            generation: (slab >> 32) as u32,
+            len,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(len: u64, count: u32) -> Class {
+        Class { len, count }
+    }
+
+    #[test]
+    fn what_is_encoded_decodes() {
+        let word = Word::held(Holder::new(119, (1 << 24) - 1), u32::MAX);
+        assert_eq!(Word::decode(word.encode()), Some(word));
+        assert_eq!(Word::decode(0), Some(Word::free(0)));
+        assert_eq!(Word::decode(1 << 40), None, "a free slab with a holder");
+        let ticket = Ticket {
+            slab: 7,
+            generation: u32::MAX,
+            len: 1 << 40,
+        };
+        assert_eq!(Ticket::decode(ticket.encode()), ticket);
+        for classes in [
+            &[][..],
+            &[class(4096, 1)],
+            &[
+                class(4096, 3),
+                class(1 << 20, 2),
+                class(1 << 30, 5),
+                class(1 << 40, 1),
+            ],
+        ] {
+            let slabs = Slabs::new(classes).unwrap();
+            assert_eq!(Slabs::decode(&slabs.encode()), Some(slabs));
+        }
+    }
+
+    #[test]
+    fn impossible_slabs_are_refused() {
+        for classes in [
+            &[class(4096, 0)][..],
+            &[class(2048, 1)],
+            &[class(4097, 1)],
+            &[class(1 << 41, 1)],
+            &[class(8192, 1), class(4096, 1)],
+            &[class(4096, 1), class(4096, 1)],
+            &[class(4096, MAX_SLABS + 1)],
+            &[class(4096, u32::MAX), class(8192, 1)],
+            &[class(1 << 40, 65)],
+            &[class(4096, 1); MAX_CLASSES + 1],
+        ] {
+            assert_eq!(Slabs::new(classes), None, "{classes:?}");
+        }
+    }
+
+    #[test]
+    fn slabs_lie_side_by_side() {
+        let slabs = Slabs::new(&[class(4096, 3), class(1 << 20, 2)]).unwrap();
+        let mut end = 0;
+        for index in 0..slabs.count() {
+            let place = slabs.place(index).unwrap();
+            assert_eq!(place.at, end);
+            end += place.len;
+        }
+        assert_eq!(end, slabs.bytes());
+        assert_eq!(slabs.place(slabs.count()), None);
+        assert_eq!(slabs.place(u32::MAX), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! Tests of slabs over every region but a mapping. (loom's are those of the rings.)
+
+mod hostile;
+mod property;
+
+use crate::layout::pool::{Class, Slabs};
+
+/// Slabs of two lengths.
+fn slabs() -> Slabs {
+    let classes = [(4096, 3), (8192, 2)].map(|(len, count)| Class { len, count });
+    Slabs::new(&classes).unwrap()
+}

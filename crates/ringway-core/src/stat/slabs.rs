@@ -1,0 +1,81 @@
+//! The slabs of a ring, and who holds them.
+
+use super::ParticipantStat;
+use crate::layout::participant::Role;
+use crate::layout::pool::{Holder, Word};
+use crate::segment::View;
+
+/// The slabs of one length in a ring made with [`Builder::slabs`](crate::Builder::slabs).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlabStat {
+    /// Bytes of a slab.
+    pub slab_bytes: u64,
+    /// How many there are.
+    pub count: u32,
+    /// How many nobody holds.
+    pub free: u32,
+    /// Who holds the others. A message that nobody has received yet is its sender's.
+    pub held: Vec<SlabHolder>,
+}
+
+/// Who holds slabs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlabHolder {
+    /// What it does.
+    pub role: Role,
+    /// Its process id, as its own pid namespace counts it; `None` if it died or left. What it held and
+    /// nobody is to receive, who needs a slab takes.
+    pub pid: Option<u32>,
+    /// How many it holds.
+    pub count: u32,
+}
+
+pub(super) fn look(view: &View, slots: &[Option<ParticipantStat>]) -> Vec<SlabStat> {
+    let geometry = view.header().geometry;
+    let (words, _) = geometry.slab_offsets();
+    let classes = geometry.slabs().ranges().map(|(range, class)| {
+        let mut stat = SlabStat {
+            slab_bytes: class.len,
+            count: class.count,
+            free: 0,
+            held: Vec::new(),
+        };
+        for slab in range {
+            let bits = view.load64(words as usize + 8 * slab as usize);
+            match bits.and_then(Word::decode).map(|word| word.holder) {
+                Some(Some(holder)) => {
+                    let role = match geometry.slots(Role::Producer).contains(&holder.slot) {
+                        true => Role::Producer,
+                        false => Role::Consumer,
+                    };
+                    count(&mut stat.held, role, pid_of(holder, slots));
+                }
+                Some(None) => stat.free += 1,
+                None => {}
+            }
+        }
+        stat
+    });
+    classes.collect()
+}
+
+fn pid_of(holder: Holder, slots: &[Option<ParticipantStat>]) -> Option<u32> {
+    let participant = slots.get(holder.slot as usize)?.as_ref()?;
+    (participant.alive && holder.is_of(participant.epoch)).then_some(participant.pid)
+}
+
+fn count(held: &mut Vec<SlabHolder>, role: Role, pid: Option<u32>) {
+    match held
+        .iter_mut()
+        .find(|holder| (holder.role, holder.pid) == (role, pid))
+    {
+        Some(holder) => holder.count += 1,
+        None => held.push(SlabHolder {
+            role,
+            pid,
+            count: 1,
+        }),
+    }
+}
