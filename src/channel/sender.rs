@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::time::Instant;
 
-use ringway_core::{MessageSink, Peer, SendError, Sender, Wait};
+use ringway_core::{MessageRoom, MessageSink, Peer, SendError, Sender, Wait};
 use ringway_mq::QueueSender;
 
 /// A sender to a ring or to a queue. Dropping it closes.
@@ -144,6 +144,18 @@ impl MessageSink for ChannelSender {
         match self {
             Self::Ring(sender) => sender.send_parts(parts, deadline),
             Self::Queue(sender) => sender.send_parts(parts, deadline),
+        }
+    }
+
+    fn send_with(
+        &mut self,
+        len: usize,
+        deadline: Option<Instant>,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => sender.send_with(len, deadline, write),
+            Self::Queue(sender) => sender.send_with(len, deadline, write),
         }
     }
 }

@@ -21,6 +21,7 @@
 use std::fmt;
 
 use crc_fast::{CrcAlgorithm, Digest};
+use ringway_core::MessageRoom;
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 48;
@@ -33,6 +34,11 @@ const ABORT: u32 = 4;
 const UNKNOWN: u64 = u64::MAX;
 /// The CRC covers what is before it.
 const CRC: usize = 44;
+
+/// So much of a payload is copied at a time, and then checked, while the nearest cache still has it. Less, and the
+/// copies cost more than that saves. (Measured through a ring of 1 MiB, as a part of the rate without fragments: 1 KiB
+/// 0.8, 8 to 32 KiB 0.92 to 0.96, and 0.8 with the checksum of each fragment before its copy.)
+const BLOCK: usize = 16 << 10;
 
 /// What a fragment is in its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -156,9 +162,42 @@ impl Header {
     /// The header's bytes, with the CRC of it and `payload`. `len` must be the payload's.
     pub fn encode(&self, payload: &[u8]) -> [u8; HEADER_LEN] {
         let mut bytes = self.encode_without_crc();
-        let crc = crc_of(&bytes, payload);
-        bytes[CRC..].copy_from_slice(&crc.to_le_bytes());
+        let mut crc = Crc::of_header(&bytes);
+        crc.update(payload);
+        crc.write_to(&mut bytes);
         bytes
+    }
+
+    /// Writes the whole frame. The header comes last: what it says of the payload is known when that is copied.
+    pub(crate) fn write_frame(&self, payload: &[u8], room: &mut dyn MessageRoom) {
+        let mut bytes = self.encode_without_crc();
+        let mut crc = Crc::of_header(&bytes);
+        let mut offset = HEADER_LEN;
+        for block in payload.chunks(BLOCK) {
+            // In this order: a copy fetches ahead what the checksum then finds, better than the other way round.
+            offset += room.write_at(offset, block);
+            crc.update(block);
+        }
+        crc.write_to(&mut bytes);
+        room.write_at(0, &bytes);
+    }
+
+    /// Copies the payload of the frame with this header into `room`, where nothing is to be believed before it is
+    /// known whether it is [intact](Self::is_intact): that is returned. `copy` copies from that offset of the payload
+    /// and says how much that was.
+    pub(crate) fn copy_payload(
+        bytes: &[u8; HEADER_LEN],
+        room: &mut [u8],
+        mut copy: impl FnMut(usize, &mut [u8]) -> usize,
+    ) -> bool {
+        let mut crc = Crc::of_header(bytes);
+        for (number, block) in room.chunks_mut(BLOCK).enumerate() {
+            if copy(number * BLOCK, block) != block.len() {
+                return false;
+            }
+            crc.update(block);
+        }
+        crc.is_said_by(bytes)
     }
 
     fn encode_without_crc(&self) -> [u8; HEADER_LEN] {
@@ -250,15 +289,36 @@ impl Header {
     /// Whether this header's bytes and the payload are those of which the sender took the CRC. Give it
     /// private copies: what lies in shared memory may change behind it.
     pub fn is_intact(bytes: &[u8; HEADER_LEN], payload: &[u8]) -> bool {
-        crc_of(bytes, payload) == word32(bytes, CRC)
+        let mut crc = Crc::of_header(bytes);
+        crc.update(payload);
+        crc.is_said_by(bytes)
     }
 }
 
-fn crc_of(header: &[u8; HEADER_LEN], payload: &[u8]) -> u32 {
-    let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
-    digest.update(&header[..CRC]);
-    digest.update(payload);
-    digest.finalize() as u32
+/// The CRC of a frame.
+struct Crc(Digest);
+
+impl Crc {
+    /// Begins with the header, which has to be the rest of it.
+    fn of_header(bytes: &[u8; HEADER_LEN]) -> Self {
+        let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        digest.update(&bytes[..CRC]);
+        Self(digest)
+    }
+
+    /// Goes on with the payload.
+    fn update(&mut self, payload: &[u8]) {
+        self.0.update(payload);
+    }
+
+    fn write_to(&self, bytes: &mut [u8; HEADER_LEN]) {
+        let crc = self.0.finalize() as u32;
+        bytes[CRC..].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    fn is_said_by(&self, bytes: &[u8; HEADER_LEN]) -> bool {
+        self.0.finalize() as u32 == word32(bytes, CRC)
+    }
 }
 
 fn word32(bytes: &[u8; HEADER_LEN], offset: usize) -> u32 {
@@ -303,6 +363,58 @@ mod tests {
         assert_eq!(bytes[44..], crc32c(&covered).to_le_bytes());
         // The check value of CRC-32C.
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    /// Across the ends of blocks too, a frame that is written in blocks is the one that is encoded at once, and arrives.
+    #[test]
+    fn in_blocks_or_at_once_a_frame_is_the_same() {
+        for len in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5] {
+            let payload: Vec<u8> = (0..len).map(|at| (at * 7) as u8).collect();
+            let header = Header {
+                offset: 0,
+                total: Some(len as u64),
+                len: len as u32,
+                ..header()
+            };
+            let mut frame = vec![0xee; HEADER_LEN + len];
+            header.write_frame(&payload, &mut frame.as_mut_slice());
+            assert_eq!(frame, [&header.encode(&payload)[..], &payload].concat());
+
+            let bytes = frame.first_chunk().unwrap();
+            let mut arrived = vec![0; len];
+            let copied = |most: usize| {
+                let frame = &frame;
+                move |offset: usize, mut room: &mut [u8]| {
+                    room.write_at(0, &frame[HEADER_LEN..][..most.min(len)][offset.min(most)..])
+                }
+            };
+            assert!(Header::copy_payload(bytes, &mut arrived, copied(len)));
+            assert_eq!(arrived, payload);
+            if let Some(short) = len.checked_sub(1) {
+                assert!(!Header::copy_payload(bytes, &mut arrived, copied(short)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_in_any_block_is_noticed() {
+        let payload = vec![7; 2 * BLOCK + 8];
+        let header = Header {
+            offset: 0,
+            total: Some(payload.len() as u64),
+            len: payload.len() as u32,
+            ..header()
+        };
+        let bytes = header.encode(&payload);
+        for at in [0, BLOCK - 1, BLOCK, 2 * BLOCK, payload.len() - 1] {
+            let mut room = vec![0; payload.len()];
+            let is_intact = Header::copy_payload(&bytes, &mut room, |offset, mut room| {
+                let mut damaged = payload.clone();
+                damaged[at] ^= 1;
+                room.write_at(0, &damaged[offset..])
+            });
+            assert!(!is_intact, "byte {at}");
+        }
     }
 
     #[test]

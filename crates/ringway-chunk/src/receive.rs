@@ -379,6 +379,8 @@ fn take(
     let copied = message.read_at(0, &mut header);
     let header = header.get(..copied).unwrap_or_default();
     reassembler
-        .push_with(header, len, |room| message.read_at(HEADER_LEN, room))
+        .push_with(header, len, |offset, room| {
+            message.read_at(HEADER_LEN + offset, room)
+        })
         .map_err(ChunkRecvError::Frame)
 }

@@ -4,7 +4,8 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use ringway_chunk::{
-    ChunkReceiver, ChunkRecvError, ChunkSendError, ChunkSender, FrameError, Limits, Splitter, Why,
+    ChunkReceiver, ChunkRecvError, ChunkSendError, ChunkSender, Event, FrameError, Gathered,
+    Limits, Reassembler, Splitter, Why,
 };
 use ringway_core::{
     Builder, Kind, MessageSink, Receiver, RecvError, Ring, SendError, Sender, Wait,
@@ -361,6 +362,47 @@ fn a_receiver_that_waits_learns_that_a_sender_left_in_the_midst_of_a_message() {
         });
         drop(other);
     }
+}
+
+/// A transport of which a message is written elsewhere, and then copied.
+#[test]
+fn a_transport_without_memory_of_its_own_carries_fragments() {
+    struct Plain(Vec<Vec<u8>>);
+    impl MessageSink for Plain {
+        fn max_message_len(&self) -> usize {
+            1000
+        }
+        fn sender_id(&self) -> u64 {
+            1
+        }
+        fn try_send_parts(&mut self, parts: &[io::IoSlice<'_>]) -> Result<(), SendError> {
+            let parts: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
+            self.0.push(parts.concat());
+            Ok(())
+        }
+        fn send_parts(
+            &mut self,
+            parts: &[io::IoSlice<'_>],
+            _: Option<Instant>,
+        ) -> Result<(), SendError> {
+            self.try_send_parts(parts)
+        }
+    }
+    let message: Vec<u8> = (0..10_000).map(|at| (at % 251) as u8).collect();
+    let mut sender = ChunkSender::new(Plain(Vec::new()));
+    sender.send(&message, None).unwrap();
+    let mut reassembler = Reassembler::new(Limits::default());
+    for frame in sender.get_ref().0.iter() {
+        assert!(frame.len() <= 1000);
+        reassembler.push(frame).unwrap();
+    }
+    assert!(matches!(
+        reassembler.poll(),
+        Some(Event::Message(Gathered { bytes, .. })) if bytes == message
+    ));
+    let too_long = sender.get_mut().send_with(1001, None, &mut |_| panic!());
+    let max = 1000;
+    assert_eq!(too_long, Err(SendError::TooLarge { len: 1001, max }));
 }
 
 #[test]

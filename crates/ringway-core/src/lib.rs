@@ -55,5 +55,5 @@ pub use slab::Slab;
 pub use stat::{ParticipantStat, SlabHolder, SlabStat, Stat, WaitsFor, list, remove, stat};
 pub use stream::Peer;
 pub use support::Support;
-pub use transport::{MessageSink, MessageSource, ReceivedMessage};
+pub use transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};
 pub use wait::Wait;

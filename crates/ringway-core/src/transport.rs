@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::error::{RecvError, SendError};
 use crate::message::Message;
 use crate::receiver::Receiver;
-use crate::sender::Sender;
+use crate::sender::{Claim, Sender};
 
 /// Where whole messages go in: a ring's [`Sender`], or a message queue's.
 ///
@@ -53,6 +53,62 @@ pub trait MessageSink {
         parts: &[IoSlice<'_>],
         deadline: Option<Instant>,
     ) -> Result<(), SendError>;
+
+    /// Sends a message of `len` bytes that `write` puts together, in any order, where possible in the
+    /// transport's own memory; waits for room, until `deadline` if there is one. `write` is called once there
+    /// is room, at most once, and must write every byte: what it leaves out may be anything.
+    ///
+    /// Unless a transport does better, the message is put together elsewhere and copied.
+    ///
+    /// # Errors
+    /// As [`send_parts`](Self::send_parts).
+    ///
+    /// ```
+    /// use ringway_core::{Builder, MessageSink, MessageSource, ReceivedMessage};
+    ///
+    /// let ring = Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.send_with(5, None, &mut |room| {
+    ///     let body = room.write_at(1, b"ello");
+    ///     assert_eq!(body + room.write_at(0, b"h"), 5);
+    /// })?;
+    /// assert_eq!(ring.receiver()?.recv()?, b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn send_with(
+        &mut self,
+        len: usize,
+        deadline: Option<Instant>,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        let max = self.max_message_len();
+        if len > max {
+            return Err(SendError::TooLarge { len, max });
+        }
+        let mut message = vec![0; len];
+        write(&mut message.as_mut_slice());
+        self.send_parts(&[IoSlice::new(&message)], deadline)
+    }
+}
+
+/// Room for a message that is being put together.
+pub trait MessageRoom {
+    /// Copies `bytes` to `offset` of the message, and returns how many fitted.
+    fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize;
+}
+
+impl MessageRoom for &mut [u8] {
+    fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
+        let room = self.get_mut(offset..).unwrap_or_default();
+        let len = bytes.len().min(room.len());
+        room[..len].copy_from_slice(&bytes[..len]);
+        len
+    }
+}
+
+impl MessageRoom for Claim<'_> {
+    fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
+        Claim::write_at(self, offset, bytes)
+    }
 }
 
 /// Where whole messages come out: a ring's [`Receiver`], or a message queue's.
@@ -139,6 +195,18 @@ impl MessageSink for Sender {
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
         self.send_vectored(parts, deadline)
+    }
+
+    fn send_with(
+        &mut self,
+        len: usize,
+        deadline: Option<Instant>,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        let mut claim = self.claim(len, deadline)?;
+        write(&mut claim);
+        claim.commit();
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::time::Instant;
 
 use ringway_core::os::pthread_atfork;
-use ringway_core::{MessageSink, Peer, SendError};
+use ringway_core::{MessageRoom, MessageSink, Peer, SendError};
 
 use crate::frame::Header;
 use crate::side::{Broken, FRAME, Leave, Outlet, PAYLOAD, is_over};
@@ -117,23 +117,28 @@ impl QueueSender {
     /// Writes a message into the buffer, behind the header.
     #[inline]
     fn load(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
-        if self.is_forked() {
-            return Err(SendError::Forked);
-        }
         let len = parts
             .iter()
             .fold(0_usize, |sum, part| sum.saturating_add(part.len()));
-        if len > self.max_len {
-            return Err(SendError::TooLarge {
-                len,
-                max: self.max_len,
-            });
-        }
+        self.check(len)?;
         self.buffer.truncate(PAYLOAD);
         for part in parts {
             self.buffer.extend_from_slice(part);
         }
         Ok(())
+    }
+
+    /// Whether a message of `len` bytes may be sent.
+    #[inline]
+    fn check(&self, len: usize) -> Result<(), SendError> {
+        if self.is_forked() {
+            return Err(SendError::Forked);
+        }
+        let max = self.max_len;
+        match len > max {
+            true => Err(SendError::TooLarge { len, max }),
+            false => Ok(()),
+        }
     }
 
     #[inline]
@@ -291,6 +296,18 @@ impl MessageSink for QueueSender {
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
         self.load(parts)?;
+        self.put(0, deadline)
+    }
+
+    fn send_with(
+        &mut self,
+        len: usize,
+        deadline: Option<Instant>,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        self.check(len)?;
+        self.buffer.resize(PAYLOAD + len, 0);
+        write(&mut &mut self.buffer[PAYLOAD..]);
         self.put(0, deadline)
     }
 }

@@ -6,6 +6,8 @@ mod stream;
 
 use std::collections::{HashMap, VecDeque};
 
+use ringway_core::MessageRoom;
+
 pub use limits::{Counts, Limits};
 use partial::Partial;
 pub use stream::Piece;
@@ -114,14 +116,14 @@ impl Reassembler {
     pub fn push(&mut self, frame: &[u8]) -> Result<(), FrameError> {
         let payload = frame.get(HEADER_LEN..).unwrap_or_default();
         let header = frame.get(..HEADER_LEN).unwrap_or(frame);
-        self.push_with(header, frame.len(), |room| {
-            room.copy_from_slice(payload);
-            payload.len()
+        self.push_with(header, frame.len(), |offset, mut room| {
+            room.write_at(0, payload.get(offset..).unwrap_or_default())
         })
     }
 
     /// Takes a frame of `frame_len` bytes in: `header` is a private copy of its beginning, and
-    /// `copy_payload` copies what follows the header to where it belongs and says how much that was.
+    /// `copy_payload` copies what follows the header to where it belongs: from an offset of the payload to the start
+    /// of the room that it is given, and says how much that was. It is called for one part after the other.
     ///
     /// # Errors
     /// [`FrameError`] if it is none, which changes nothing.
@@ -129,7 +131,7 @@ impl Reassembler {
         &mut self,
         header: &[u8],
         frame_len: usize,
-        copy_payload: impl FnOnce(&mut [u8]) -> usize,
+        copy_payload: impl FnMut(usize, &mut [u8]) -> usize,
     ) -> Result<(), FrameError> {
         let decoded = Header::decode(header, frame_len)?;
         let Some(header) = header.first_chunk() else {
@@ -273,7 +275,7 @@ impl Reassembler {
         &mut self,
         bytes: &[u8; HEADER_LEN],
         header: &Header,
-        copy_payload: impl FnOnce(&mut [u8]) -> usize,
+        copy_payload: impl FnMut(usize, &mut [u8]) -> usize,
     ) {
         let now = self.counts.frames;
         let len = header.len as usize;
@@ -283,8 +285,7 @@ impl Reassembler {
         let Some(partial) = &mut sender.partial else {
             return;
         };
-        let copied = copy_payload(partial.room(len));
-        if copied != len || !Header::is_intact(bytes, partial.arriving(len)) {
+        if !Header::copy_payload(bytes, partial.room(len), copy_payload) {
             self.counts.corrupt += 1;
             self.lose(header.sender, Why::Corrupt);
             return;
@@ -302,11 +303,10 @@ impl Reassembler {
         mut partial: Partial,
         bytes: &[u8; HEADER_LEN],
         header: &Header,
-        copy_payload: impl FnOnce(&mut [u8]) -> usize,
+        copy_payload: impl FnMut(usize, &mut [u8]) -> usize,
     ) {
         let len = header.len as usize;
-        let copied = copy_payload(partial.room(len));
-        if copied != len || !Header::is_intact(bytes, partial.arriving(len)) {
+        if !Header::copy_payload(bytes, partial.room(len), copy_payload) {
             self.spare = partial.into_buffer();
             self.report_damage(header);
             return;
@@ -333,7 +333,7 @@ impl Reassembler {
         outcome: Settle,
         bytes: &[u8; HEADER_LEN],
         header: &Header,
-        copy_payload: impl FnOnce(&mut [u8]) -> usize,
+        copy_payload: impl FnMut(usize, &mut [u8]) -> usize,
     ) {
         let len = header.len as usize;
         if self.scratch.len() < len {
@@ -341,7 +341,7 @@ impl Reassembler {
             self.scratch.resize(len, 0);
         }
         let room = &mut self.scratch[..len];
-        if copy_payload(room) != len || !Header::is_intact(bytes, room) {
+        if !Header::copy_payload(bytes, room, copy_payload) {
             self.report_damage(header);
             return;
         }

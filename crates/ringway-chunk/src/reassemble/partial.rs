@@ -87,11 +87,6 @@ impl Partial {
         &mut self.buffer[self.filled..end]
     }
 
-    /// What lies in the room.
-    pub(super) fn arriving(&self, len: usize) -> &[u8] {
-        &self.buffer[self.filled..self.filled + len]
-    }
-
     /// Takes the bytes in the room in.
     pub(super) fn grow(&mut self, header: &Header, now: u64) {
         self.filled += header.len as usize;
