@@ -17,7 +17,8 @@
 //!
 //! Every arrow is one compare-and-swap. A slab is never anybody's without its word saying whose: this is why
 //! there is no linked list of free slabs, in which one that was popped belongs to nobody until the popper has
-//! written so. Who looks for a free one scans the words, from where it found the last.
+//! written so. Who looks for a free one scans the words: from where it found the last, or of slabs so long that it matters
+//! which of them the caches hold, from the first ([`warm`]).
 //!
 //! To send, a producer takes a slab, writes the message, and commits a record that carries the ticket: slab,
 //! generation, length. The ring's commit is the commit. A consumer accepts a ticket if slab and length are
@@ -56,11 +57,13 @@
 pub(crate) mod heap;
 #[cfg(all(test, not(loom)))]
 mod tests;
+pub(crate) mod warm;
 
 use crate::layout::pool::{Holder, Slabs, Ticket, Word};
 use crate::region::Region;
 use crate::stream::Corrupt;
 use crate::wait::Look;
+use warm::Restraint;
 
 /// Messages up to so many bytes are copied through the ring, unless the sender says otherwise. Written and read in
 /// place, shorter ones were faster in the ring, and this long they were as fast in a slab (benches/README.md).
@@ -151,6 +154,7 @@ pub(crate) struct Pool {
     pub(crate) shown: Option<Loan>,
     /// The producer's: longer messages go into a slab.
     pub(crate) copy_limit: usize,
+    pub(crate) restraint: Restraint,
 }
 
 impl Pool {
@@ -164,6 +168,7 @@ impl Pool {
                 lent: None,
                 shown: None,
                 copy_limit: COPY_LIMIT,
+                restraint: Restraint::default(),
             })
         })
     }
@@ -179,8 +184,12 @@ impl Pool {
             if class.len < len {
                 continue;
             }
+            let from = match warm::count(class) {
+                Some(_) => 0,
+                None => self.hints[nth],
+            };
             for step in 0..class.count {
-                let slab = range.start + (self.hints[nth] + step) % class.count;
+                let slab = range.start + (from + step) % class.count;
                 let bits = region.load_slab(slab);
                 let Some(word) = Word::decode(bits).filter(|word| word.holder.is_none()) else {
                     continue;
@@ -205,9 +214,25 @@ impl Pool {
     /// Whether there is a free slab for a message of `len` bytes.
     pub(crate) fn has_free<R: Region>(&self, region: &R, len: u64) -> bool {
         let long_enough = self.slabs.ranges().filter(|(_, class)| class.len >= len);
-        long_enough.flat_map(|(range, _)| range).any(|slab| {
-            Word::decode(region.load_slab(slab)).is_some_and(|word| word.holder.is_none())
-        })
+        long_enough
+            .flat_map(|(range, _)| range)
+            .any(|slab| is_free(region, slab))
+    }
+
+    /// Whether to wait a moment for a warm slab before this message of `len` bytes takes another.
+    pub(crate) fn is_restrained<R: Region>(&mut self, region: &R, len: u64) -> bool {
+        !self.has_warm(region, len) && self.restraint.is_due()
+    }
+
+    /// Whether a warm slab for a message of `len` bytes is free, or it is all the same which one it takes.
+    pub(crate) fn has_warm<R: Region>(&self, region: &R, len: u64) -> bool {
+        let Some((range, class)) = self.slabs.ranges().find(|(_, class)| class.len >= len) else {
+            return true;
+        };
+        let Some(count) = warm::count(class) else {
+            return true;
+        };
+        range.take(count as usize).any(|slab| is_free(region, slab))
     }
 
     /// The message that a ticket stands for.
@@ -298,6 +323,10 @@ impl Pool {
                 .is_some_and(|holder| holder != self.me && is_gone(holder))
         })
     }
+}
+
+fn is_free<R: Region>(region: &R, slab: u32) -> bool {
+    Word::decode(region.load_slab(slab)).is_some_and(|word| word.holder.is_none())
 }
 
 /// Frees a slab that is `holder`'s. If it is not any more, somebody took `holder` for dead.

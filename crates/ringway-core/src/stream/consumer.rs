@@ -34,6 +34,8 @@ pub(crate) struct Consumer<R> {
     received: u64,
     lull: Lull,
     corrupt: bool,
+    /// Bytes of slabs that were shown.
+    loaned: u64,
     /// Whether a message in a slab may have been shown since the last release.
     has_loans: bool,
     /// The slabs, if the ring has some.
@@ -111,6 +113,7 @@ impl<R: Region> Consumer<R> {
             received,
             lull: Lull::new(received, head),
             corrupt: false,
+            loaned: 0,
             has_loans: false,
             pool: None,
         })
@@ -181,7 +184,9 @@ impl<R: Region> Consumer<R> {
     /// Waits for the next message by polling; `false` if it does not come soon.
     #[inline]
     fn catch_up(&mut self) -> bool {
-        self.lull.wait(self.received, self.head);
+        // A ticket is short, but not what it stands for.
+        let position = self.head.saturating_add(self.loaned);
+        self.lull.wait(self.received, position);
         self.poll()
     }
 

@@ -38,6 +38,7 @@ impl<R: Region> Consumer<R> {
             Err(Unreachable::Corrupt) => return Err(self.corrupted()),
         }
         pool.shown = Some(loan);
+        self.loaned = self.loaned.saturating_add(loan.len);
         self.has_loans = true;
         Ok(Found {
             payload: position | IN_SLAB,

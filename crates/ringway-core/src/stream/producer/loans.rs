@@ -9,7 +9,7 @@ use crate::layout::control::HEAD;
 use crate::layout::pool::TICKET_LEN;
 use crate::layout::record::{Record, WORD, footprint};
 use crate::planted::{self, Bug};
-use crate::pool::{Glances, Named, Pool, Reference};
+use crate::pool::{Glances, Named, Pool, Reference, warm};
 use crate::region::{Region, Unreachable};
 use crate::stream::is_gone;
 use crate::wait::{Look, Wait};
@@ -105,6 +105,8 @@ impl<R: Region> Producer<R> {
         how: Wait,
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
+        self.check()?;
+        self.keep_warm(len, how, deadline);
         let mut glances = Glances::default();
         loop {
             match self.lend(len) {
@@ -113,6 +115,27 @@ impl<R: Region> Producer<R> {
                 })?,
                 done => return done,
             }
+        }
+    }
+
+    /// Waits a moment, if that may pay, for a slab that is still in the caches ([`warm`]).
+    fn keep_warm(&mut self, len: usize, how: Wait, deadline: Option<Instant>) {
+        let Some(pool) = &mut self.pool else { return };
+        if !how.spins() || !pool.is_restrained(&self.region, len as u64) {
+            return;
+        }
+        let moment = match how {
+            Wait::Adaptive(budget) => budget.min(warm::moment(len)),
+            _ => warm::moment(len),
+        };
+        let end = Instant::now() + moment;
+        let end = deadline.map_or(end, |deadline| deadline.min(end));
+        let waited = self.block(Wait::Spin, Some(end), |producer, _| {
+            let pool = producer.pool.as_ref();
+            pool.is_none_or(|pool| pool.has_warm(&producer.region, len as u64))
+        });
+        if let Some(pool) = &mut self.pool {
+            pool.restraint.waited(waited.is_err());
         }
     }
 
