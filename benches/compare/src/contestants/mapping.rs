@@ -44,6 +44,7 @@ pub fn check(message: &[u64], number: u64) {
 /// The limit: slots in shared memory, each with a line for the number of the message in it.
 pub struct InPlace<const W: usize> {
     memory: Shared,
+    slots: u64,
 }
 
 const LINE: u64 = 128;
@@ -51,14 +52,15 @@ const LINE: u64 = 128;
 impl<const W: usize> InPlace<W> {
     const STRIDE: u64 = LINE + 8 * W as u64;
 
-    pub fn new() -> Self {
+    pub fn new(slots: u64) -> Self {
         Self {
-            memory: Shared::new((LINE + SLOTS * Self::STRIDE) as usize),
+            memory: Shared::new((LINE + slots * Self::STRIDE) as usize),
+            slots,
         }
     }
 
-    fn slot(number: u64) -> u64 {
-        LINE + number % SLOTS * Self::STRIDE
+    fn slot(&self, number: u64) -> u64 {
+        LINE + number % self.slots * Self::STRIDE
     }
 }
 
@@ -75,8 +77,8 @@ impl<const W: usize> Lane for InPlace<W> {
     fn send(&mut self, numbers: Range<u64>) {
         for number in numbers {
             // Word 0 says what was read last.
-            spin_until(|| number - self.memory.word(0).load(Ordering::Acquire) <= SLOTS);
-            let slot = Self::slot(number);
+            spin_until(|| number - self.memory.word(0).load(Ordering::Acquire) <= self.slots);
+            let slot = self.slot(number);
             let message = self.memory.at(slot + LINE).cast();
             // SAFETY: the slot's, which the receiver has read.
             unsafe { write(message, W, number) };
@@ -87,7 +89,7 @@ impl<const W: usize> Lane for InPlace<W> {
     #[inline(always)]
     fn receive(&mut self, numbers: Range<u64>) {
         for number in numbers {
-            let slot = Self::slot(number);
+            let slot = self.slot(number);
             spin_until(|| self.memory.word(slot).load(Ordering::Acquire) == number);
             let message = self.memory.at(slot + LINE).cast();
             // SAFETY: the slot's, which the sender leaves alone until it is read.

@@ -267,7 +267,12 @@ impl<'a> Roster<'a> {
 
     fn map<const W: usize>(&mut self) -> Vec<Contestant> {
         vec![
-            limit("raw in place", None, OneWay(InPlace::<W>::new())),
+            limit(
+                "raw in place",
+                None,
+                OneWay(InPlace::<W>::new(mapping::SLOTS)),
+            ),
+            plain("raw in place/2", OneWay(InPlace::<W>::new(2))),
             plain("ringway slab", OneWay(Mapped::<W>::in_slabs(self.name()))),
             plain("ringway in ring", OneWay(Mapped::<W>::in_ring(self.name()))),
             plain(
