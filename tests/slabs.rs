@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ringway::{
     Address, Builder, ErrorKind, Message, Receiver, RecvError, Ring, Role, SendError, Sender, Slab,
+    Wait,
 };
 use two_processes::place::{Backing, Place, again};
 use two_processes::table::{self, CAPACITY, Row};
@@ -354,6 +355,28 @@ fn a_claim_that_is_dropped_or_forgotten_costs_no_slab() {
         drop(receiver);
         assert_all_free(row, &ring);
     });
+}
+
+/// A sender that may wait keeps to the first slabs of such a length, but never for want of others.
+#[test]
+fn a_receiver_that_keeps_long_messages_gets_as_many_as_there_are_slabs() {
+    const LONG: usize = 1 << 20;
+    let place = Place::new(Backing::Shm);
+    let ring = place.builder().slabs(LONG as u64, 6).capacity(CAPACITY);
+    let ring = ring.create().unwrap();
+    let (sender, mut receiver) = ends(&ring);
+    let mut sender = sender.with_wait(Wait::Spin);
+    let mut kept = Vec::new();
+    for number in 0..6 {
+        // The fourth and later ones find that the time is over, and a free slab all the same.
+        let deadline = (number > 2).then(Instant::now);
+        sender.claim(LONG, deadline).unwrap().commit();
+        kept.push(receiver.recv_in_place().unwrap().detach().unwrap());
+    }
+    assert!(kept.iter().all(|kept| !kept.is_copy()));
+    assert_eq!(sender.try_claim(LONG).err(), Some(SendError::Full));
+    kept.swap_remove(4);
+    sender.claim(LONG, None).unwrap().commit();
 }
 
 #[test]
