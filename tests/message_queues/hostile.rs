@@ -1,5 +1,7 @@
 //! What others made is refused and left alone; what others put into a queue is skipped.
 
+use std::time::{Duration, Instant};
+
 use ringway::mq::{list, remove};
 use ringway::{ErrorKind, RecvError};
 
@@ -158,19 +160,51 @@ fn what_others_put_into_a_queue_is_skipped_and_counted() {
     }
 }
 
+#[test]
+fn a_notice_for_which_nobody_waits_is_no_message() {
+    for system in System::ALL {
+        let (queue, place) = system.queue();
+        let mut sender = queue.sender().unwrap();
+        let mut receiver = queue.receiver().unwrap();
+        let notice = match system {
+            System::Posix => 33,
+            System::Sysv => 1,
+        };
+        put_as(&place, system, notice, b"");
+        assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{system:?}");
+        put_as(&place, system, notice, b"");
+        let soon = Instant::now() + Duration::from_millis(20);
+        let received = receiver.recv_deadline(soon);
+        assert_eq!(received, Err(RecvError::TimedOut), "{system:?}");
+        put_as(&place, system, notice, b"");
+        sender.send(b"ours").unwrap();
+        assert_eq!(receiver.recv().unwrap(), b"ours", "{system:?}");
+        assert_eq!(receiver.foreign(), 0, "{system:?}");
+    }
+}
+
 fn put(place: &Place, system: System, text: &[u8]) {
+    let kind = match system {
+        System::Posix => 9,
+        System::Sysv => 77,
+    };
+    put_as(place, system, kind, text);
+}
+
+/// With that priority, or of that type.
+fn put_as(place: &Place, system: System, kind: u8, text: &[u8]) {
     match system {
         System::Posix => {
             // SAFETY: a C string and flags; then bytes that outlive the call.
             unsafe {
                 let queue = libc::mq_open(place.name().as_ptr(), libc::O_WRONLY);
-                let sent = libc::mq_send(queue, text.as_ptr().cast(), text.len(), 9);
+                let sent = libc::mq_send(queue, text.as_ptr().cast(), text.len(), kind.into());
                 libc::close(queue);
                 assert_eq!(sent, 0);
             }
         }
         System::Sysv => {
-            let message = [&77_i64.to_ne_bytes()[..], text].concat();
+            let message = [&i64::from(kind).to_ne_bytes()[..], text].concat();
             let id = place.ids().0.unwrap();
             // SAFETY: a type and the text, which outlive the call.
             let sent = unsafe { libc::msgsnd(id, message.as_ptr().cast(), text.len(), 0) };

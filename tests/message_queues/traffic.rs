@@ -191,6 +191,22 @@ fn tries_and_deadlines_end_without_a_peer_and_without_a_message() {
     }
 }
 
+/// Deadlines that pass just before the sleep, just after its beginning, and in its midst.
+#[test]
+fn each_of_a_thousand_short_waits_ends() {
+    for system in System::ALL {
+        let (queue, _place) = system.queue();
+        let _sender = queue.sender().unwrap();
+        let mut receiver = queue.receiver().unwrap();
+        for micros in 0..1000 {
+            let deadline = Instant::now() + Duration::from_micros(micros % 120);
+            assert_eq!(receiver.recv_deadline(deadline), Err(RecvError::TimedOut));
+            // The same once more.
+            assert_eq!(receiver.recv_deadline(deadline), Err(RecvError::TimedOut));
+        }
+    }
+}
+
 #[test]
 fn a_full_queue_takes_as_many_as_were_taken_out() {
     for system in System::ALL {

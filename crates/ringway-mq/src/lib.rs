@@ -40,11 +40,13 @@
 //! | a sender that died before it sent anything | `PeerDied` | `PeerDied` if the receiver looked meanwhile; else as if it had not been | `PeerDied` |
 //! | removal under those attached | they go on | they go on | `Closed` for all |
 //! | pollable | sync `mqueue` | [`QueueReceiver::descriptor`] | no |
-//! | hidden threads | keeper, watchers | none | one for each receiver |
-//! | costs beside the queue | | four descriptors and an inotify instance for each handle (`fs.inotify.max_user_instances`, 128) | a semaphore set |
+//! | hidden threads | keeper, watchers | one for each receiver | one for each receiver |
+//! | costs beside the queue | | four descriptors for each sender, six for the receiver, and an inotify instance for each (`fs.inotify.max_user_instances`, 128) | a semaphore set |
 //! | a child of `fork` | is nobody | `Forked`; but until it calls exec or ends, its parent seems alive | `Forked` |
 //! | exec in a process that is attached | it is dead | it is dead | it lives until it ends |
 //! | who may attach | read and write permission | read and write permission | read and write permission |
+//!
+//! Who has to wait tries again for some ten microseconds, and then sleeps in the kernel.
 //!
 //! # Parts
 //!
@@ -55,6 +57,7 @@ mod attempt;
 mod builder;
 pub mod frame;
 mod limits;
+mod lull;
 mod posix;
 mod queue;
 mod receiver;
@@ -62,6 +65,7 @@ mod sender;
 mod side;
 mod stat;
 mod sysv;
+mod watcher;
 
 pub use builder::QueueBuilder;
 pub use queue::Queue;

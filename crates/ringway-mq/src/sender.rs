@@ -7,6 +7,7 @@ use ringway_core::os::pthread_atfork;
 use ringway_core::{MessageRoom, MessageSink, Peer, SendError};
 
 use crate::frame::Header;
+use crate::lull;
 use crate::side::{Broken, FRAME, Leave, Outlet, PAYLOAD, is_over};
 
 /// The highest priority of a message. The lowest is 0.
@@ -26,6 +27,8 @@ pub struct QueueSender {
     sent: u64,
     generation: u64,
     has_left: bool,
+    /// Before a sleep.
+    tries: u32,
 }
 
 impl From<Broken> for SendError {
@@ -50,6 +53,7 @@ impl QueueSender {
             sent: 0,
             generation: pthread_atfork::generation(),
             has_left: false,
+            tries: lull::tries(),
         }
     }
 
@@ -163,6 +167,12 @@ impl QueueSender {
 
     #[cold]
     fn wait_to_put(&mut self, priority: u32, deadline: Option<Instant>) -> Result<(), SendError> {
+        for _ in 0..self.tries {
+            lull::pause();
+            if self.is_put(priority)? {
+                return Ok(());
+            }
+        }
         self.outlet.begin_wait()?;
         let outcome = self.put_in_the_end(priority, deadline);
         self.outlet.end_wait();

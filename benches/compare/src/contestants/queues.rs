@@ -29,8 +29,10 @@ impl Roster<'_> {
                 list.push(contestant("bare mq_send, mq_receive", true, bare));
             }
             Queue::Sysv => {
-                let bare = self.lanes(|address| BareSysv::<W>::new(key(&address)));
+                let bare = self.lanes(|address| BareSysv::<W>::new(key(&address), FIRST));
                 list.push(contestant("bare msgsnd, msgrcv", true, bare));
+                let sorted = self.lanes(|address| BareSysv::<W>::new(key(&address), LOWEST));
+                list.push(contestant("bare msgsnd, msgrcv by type", false, sorted));
             }
         }
         let ours = self.lanes(Ours::<W>::new);
@@ -223,9 +225,16 @@ impl<const W: usize> Lane for BarePosix<W> {
     }
 }
 
+/// Receives the message that was sent first.
+const FIRST: libc::c_long = 0;
+
+/// Receives the message of the lowest type, as who has priorities must.
+const LOWEST: libc::c_long = -libc::c_long::MAX;
+
 /// `msgsnd` and `msgrcv` that block.
 struct BareSysv<const W: usize> {
     key: libc::key_t,
+    wanted: libc::c_long,
     queue: libc::c_int,
 }
 
@@ -236,8 +245,9 @@ struct Typed<const W: usize> {
 }
 
 impl<const W: usize> BareSysv<W> {
-    fn new(key: libc::key_t) -> Self {
-        Self { key, queue: -1 }
+    fn new(key: libc::key_t, wanted: libc::c_long) -> Self {
+        let queue = -1;
+        Self { key, wanted, queue }
     }
 }
 
@@ -255,8 +265,9 @@ impl<const W: usize> Lane for BareSysv<W> {
     }
 
     fn send(&mut self, numbers: Range<u64>) {
+        // As ringway's: none may end the search for the lowest.
         let mut message = Typed {
-            kind: 1,
+            kind: 33,
             text: [0; W],
         };
         for number in numbers {
@@ -274,7 +285,9 @@ impl<const W: usize> Lane for BareSysv<W> {
         };
         for number in numbers {
             // SAFETY: a type and so many bytes to write.
-            let len = unsafe { libc::msgrcv(self.queue, (&raw mut message).cast(), W * 8, 0, 0) };
+            let len = unsafe {
+                libc::msgrcv(self.queue, (&raw mut message).cast(), W * 8, self.wanted, 0)
+            };
             if len != (W * 8) as isize {
                 message::wrong(number);
             }

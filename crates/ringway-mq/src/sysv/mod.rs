@@ -1,7 +1,7 @@
 //! System V message queues (sysvipc(7)), under a key.
 //!
 //! They have no descriptor. Who lives, and where a sender waits, is in a semaphore set beside the queue ([`set`]); a
-//! receiver waits in `msgrcv`, from which messages wake it and *notices* ([`watcher`]). A notice is a message of
+//! receiver waits in `msgrcv`, from which messages wake it and *notices* ([`watcher`](crate::watcher)). A notice is a message of
 //! type 1 with no text. It takes none of the bytes by which queues are limited, so it fits when a queue is full; and it is
 //! received before all else.
 //!
@@ -19,7 +19,8 @@
 //!   wakes up. All who wait do, so it matters to nobody if one of them dies.
 //! - If the receiver dies or leaves between the message and the bell, that rings too.
 //!
-//! So a message costs one system call, unless a sender waits.
+//! So a message costs one system call, unless a sender waits. To have the most urgent first, that call looks at each
+//! message in the queue, two hundred short ones when it is full; the kernel keeps them in the order of sending.
 //!
 //! # Deaths
 //!
@@ -36,10 +37,10 @@
 //! | | anywhere | `RECEIVER` 1 without a `CONSUMER`, and `ROOM` is rung | senders that wait, the next receiver |
 //! | | having noted a death, before it was told | nothing: the next receiver looks for itself | |
 
+mod bell;
 mod receiver;
 mod sender;
 mod set;
-mod watcher;
 
 use nix::errno::Errno;
 use ringway_core::os::ftok;
@@ -53,8 +54,9 @@ use crate::limits;
 use crate::sender::MAX_PRIORITY;
 use crate::side::{Broken, Inlet, Outlet};
 use crate::stat::QueueStat;
+use crate::watcher::Watcher;
+use bell::Bell;
 use set::Set;
-use watcher::Watcher;
 
 /// The permission bits that say that ringway made it.
 const MARK: u32 = 0o111;
@@ -261,16 +263,14 @@ impl Queue {
             true => {}
             false => return Err(attempt.role_taken()),
         }
-        let watcher = Watcher::start(self.id, self.set).map_err(|error| {
+        let bell = Bell {
+            queue: self.id,
+            set: self.set,
+        };
+        let watcher = Watcher::start(bell).map_err(|error| {
             // As if it had never been.
             let _ = self.set.leave_receiver(crate::side::Leave::Detach);
-            attempt
-                .error(
-                    ErrorKind::NoSpace,
-                    "its watcher thread could not be started",
-                )
-                .remedy("make room for one more thread (ulimit -u)")
-                .with_errno(error.raw_os_error().unwrap_or(libc::EAGAIN))
+            attempt.no_watcher(&error)
         })?;
         let receiver = receiver::Receiver::new(self.id, self.set, watcher);
         Ok(Box::new(receiver))

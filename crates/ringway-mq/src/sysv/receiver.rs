@@ -8,10 +8,10 @@ use ringway_core::Peer;
 use ringway_core::os::msgget::{self, TYPE_LEN, Wait};
 
 use super::set::{PRODUCERS, Set};
-use super::watcher::Watcher;
 use super::{NOTICE, broken, priority_of};
 use crate::frame::Header;
 use crate::side::{Broken, FRAME, Inlet, Leave, Taken, remaining};
+use crate::watcher::Watcher;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
@@ -94,8 +94,9 @@ impl Inlet for Receiver {
         deadline: Option<Instant>,
     ) -> Result<Option<Taken>, Broken> {
         let taken = match self.watcher.begin_sleep(deadline) {
-            true => self.receive(buffer, Wait::Yes),
-            false => Ok(None),
+            Ok(true) => self.receive(buffer, Wait::Yes),
+            Ok(false) => Ok(None),
+            Err(broken) => Err(broken),
         };
         self.watcher.end_sleep();
         taken
