@@ -223,6 +223,23 @@ fn what_a_sender_sent_before_it_left_arrives_whole_also_behind_one_that_is_slow(
     });
 }
 
+/// The slabs hold more than the ring does. Who has left may have all of that behind it.
+#[test]
+fn what_lies_in_slabs_of_a_sender_that_left_arrives_whole() {
+    const FRAGMENT: usize = 8000;
+    for_each(rows(with_one_consumer), |row| {
+        let (ring, _place) =
+            row.ring_with(|builder| builder.capacity(4096).slabs(FRAGMENT as u64 + 100, 5));
+        let sender = ring.sender().unwrap().with_copy_limit(0);
+        let mut sender = ChunkSender::new(sender).with_fragment_len(FRAGMENT);
+        let message = pattern(1)[..4 * FRAGMENT].to_vec();
+        sender.send(&message, Some(Instant::now())).unwrap();
+        sender.into_inner().detach();
+        let mut receiver = ChunkReceiver::new(ring.receiver().unwrap());
+        assert!(receiver.try_recv().unwrap() == message, "{row}");
+    });
+}
+
 #[test]
 fn a_message_longer_than_the_ring_is_read_as_it_comes() {
     for_each(rows(with_one_consumer), |row| {

@@ -7,6 +7,7 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use ringway::{Builder, Kind, Receiver, RecvError, SendError, Sender, Wait};
+use ringway_testing::place::{Backing, Place};
 
 /// The system's allocator, and a count of the calls of each thread.
 struct Counting;
@@ -133,12 +134,27 @@ fn batches_and_drains_allocate_nothing() {
 
 #[test]
 fn slabs_allocate_nothing() {
-    for kind in [Kind::Spsc, Kind::Mpmc] {
-        let builder = Builder::new("memfd:").unwrap().capacity(4096).kind(kind);
-        let ring = builder.slabs(4096, 3).create().unwrap();
+    for (kind, apart) in [Kind::Spsc, Kind::Mpmc]
+        .map(|kind| [(kind, false), (kind, true)])
+        .concat()
+    {
+        let place = Place::new(if apart { Backing::Shm } else { Backing::Memfd });
+        let builder = place.builder().capacity(4096).kind(kind);
+        let ring = builder
+            .slabs(4096, 3)
+            .slab_segments(apart)
+            .create()
+            .unwrap();
         let mut sender = ring.sender().unwrap().with_copy_limit(100);
         let mut receiver = ring.receiver().unwrap();
         let mut buffer = [0; 4096];
+        // All are mapped.
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            sender.send(&buffer).unwrap();
+            kept.push(receiver.recv_in_place().unwrap().detach().unwrap());
+        }
+        drop(kept);
         let calls = calls(|| {
             let mut kept = None;
             for number in 0..MESSAGES {

@@ -3,14 +3,16 @@
 
 mod two_processes;
 
+use std::fmt;
 use std::io::IoSlice;
+use std::marker::Sync;
 use std::time::{Duration, Instant};
 
 use ringway::{
     Address, Builder, ErrorKind, Message, Receiver, RecvError, Ring, Role, SendError, Sender, Slab,
 };
-use two_processes::place::{Place, again};
-use two_processes::table::{CAPACITY, Row, for_each};
+use two_processes::place::{Backing, Place, again};
+use two_processes::table::{self, CAPACITY, Row};
 use two_processes::{First, Second, in_time, play, watchdog};
 
 /// Bytes of the slabs.
@@ -29,8 +31,33 @@ fn child_role() {
     });
 }
 
-fn with_slabs(row: Row) -> (Ring, Place) {
-    row.ring_with(|builder| builder.slabs(SLAB as u64, SLABS))
+/// A sort of ring with slabs.
+#[derive(Clone, Copy)]
+struct Sort {
+    row: Row,
+    /// Whether each slab is a segment of its own.
+    apart: bool,
+}
+
+impl fmt::Display for Sort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let apart = if self.apart { ", slabs apart" } else { "" };
+        write!(f, "{}{apart}", self.row)
+    }
+}
+
+/// Runs a test for all sorts of rings in the rows of the table.
+fn for_each(rows: Vec<Row>, test: impl Fn(Sort) + Sync) {
+    table::for_each(rows, |row| {
+        test(Sort { row, apart: false });
+        if row.backing != Backing::Memfd {
+            test(Sort { row, apart: true });
+        }
+    });
+}
+
+fn with_slabs(Sort { row, apart }: Sort) -> (Ring, Place) {
+    row.ring_with(|builder| builder.slabs(SLAB as u64, SLABS).slab_segments(apart))
 }
 
 /// A message that knows its number, longer than the ring.
@@ -47,7 +74,7 @@ fn ends(ring: &Ring) -> (Sender, Receiver) {
 
 /// Checks that nobody holds a slab.
 #[track_caller]
-fn assert_all_free(row: Row, ring: &Ring) {
+fn assert_all_free(row: Sort, ring: &Ring) {
     let Ok(stat) = ringway::stat(ring.address()) else {
         // A memfd cannot be looked at: all can be had.
         let mut sender = ring.sender().unwrap();
@@ -222,7 +249,7 @@ fn detached_messages_stay_while_others_come_and_go_and_end_in_any_order() {
         sender.detach();
         assert_all_free(row, &ring);
         // And the place is free.
-        if row.has_cells() {
+        if row.row.has_cells() {
             drop(ring.receiver().unwrap());
         }
     });
@@ -331,7 +358,7 @@ fn a_claim_that_is_dropped_or_forgotten_costs_no_slab() {
 
 #[test]
 fn the_shortest_slab_that_will_do_is_taken() {
-    let place = Place::new(two_processes::place::Backing::Shm);
+    let place = Place::new(Backing::Shm);
     let builder = place.builder().slabs(5000, 1).slabs(1, 2).slabs(1 << 20, 1);
     let ring = builder.slabs(8192, 1).capacity(CAPACITY).create().unwrap();
     let (sender, _receiver) = ends(&ring);

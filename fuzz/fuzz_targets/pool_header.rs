@@ -16,6 +16,8 @@ struct Input {
     /// Changes of the header.
     edits: Vec<(u8, u8)>,
     acts: Vec<Act>,
+    /// Whether each slab is a segment of its own.
+    slab_segments: bool,
 }
 
 /// As short as can be.
@@ -89,6 +91,10 @@ fuzz_target!(|input: Input| {
         .collect();
     let Some(valid) = header.and_then(|header| header.with_slabs(&classes)) else {
         return;
+    };
+    let valid = match input.slab_segments {
+        true => valid.with_slab_segments(),
+        false => valid,
     };
     let mut bytes = valid.encode();
     for (at, byte) in input.edits {

@@ -30,6 +30,16 @@ impl ChannelSender {
         }
     }
 
+    /// Up to how many bytes a message is copied through a ring that has slabs, as
+    /// [`Sender::with_copy_limit`]. Queues copy every message.
+    #[must_use]
+    pub fn with_copy_limit(self, bytes: usize) -> Self {
+        match self {
+            Self::Ring(sender) => Self::Ring(sender.with_copy_limit(bytes)),
+            queue => queue,
+        }
+    }
+
     /// Sends a copy of `message` if there is room now.
     ///
     /// # Errors

@@ -41,6 +41,7 @@ fn queues_that_ringway_did_not_make_are_refused_and_left_alone() {
             place.builder().open_or_create().unwrap_err(),
             remove(&place.address, true).unwrap_err(),
             ringway::mq::stat(&place.address).unwrap_err(),
+            ringway::mq::Gc::new().collect(&place.address).unwrap_err(),
         ];
         for error in errors {
             assert_eq!(error.kind(), ErrorKind::NotARing, "{error}");

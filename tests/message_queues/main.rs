@@ -1,5 +1,6 @@
 //! Message queues, between processes: what holds for both systems is tried on both.
 
+mod collecting;
 mod creation;
 mod deaths;
 mod ends;
@@ -21,6 +22,7 @@ fn child_role() {
         "attach to send" => deaths::attach_to_send(first),
         "attach to receive" => deaths::attach_to_receive(first),
         "receive for ever" => deaths::receive_for_ever(first),
+        "visit" => collecting::visit(first),
         "create" => creation::create(first),
         "few bytes" => creation::few_bytes(first),
         _ => panic!("{role}"),

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 
 /// Opens the ring or the queue, or makes it if that was asked for. Says what `auto:` is.
 pub(crate) fn open(args: &RingArgs) -> Result<Channel, Failure> {
+    args.make.kind.refuse_at_queue(&args.address)?;
     let mut builder = at(&args.address)?;
     if let Some(wait) = args.wait {
         builder = builder.wait(wait);

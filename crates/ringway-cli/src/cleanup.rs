@@ -37,12 +37,12 @@ impl Cleanup {
         Ok(channel)
     }
 
-    /// What `auto:` is on this machine now, which it says; any other address as it is.
-    pub(crate) fn choose(&self, address: Address) -> Result<Address, Failure> {
-        let Address::Auto(_) = address else {
-            return Ok(address);
+    /// What `auto:` is for such a ring on this machine now, which it says; any other address as it is.
+    pub(crate) fn choose(&self, builder: Builder) -> Result<Address, Failure> {
+        let Address::Auto(_) = builder.address() else {
+            return Ok(builder.address().clone());
         };
-        let channel = self.create(Builder::at(address))?;
+        let channel = self.create(builder)?;
         eprintln!("ringway: {channel}");
         self.remove(channel.address());
         Ok(channel.address().clone())

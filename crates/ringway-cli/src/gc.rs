@@ -1,6 +1,6 @@
 //! `ringway gc`: removing what dead processes left behind.
 
-use ringway::{Address, BlindSpot, Fate, Found, Gc, GcReport, Leftover, Why};
+use ringway::{Address, BlindSpot, Channel, Error, ErrorKind, Fate, Found, Gc, Leftover, Why, mq};
 use serde::Serialize;
 
 use crate::cli::GcArgs;
@@ -14,6 +14,27 @@ struct ReportJson {
     dry_run: bool,
     objects: Vec<FoundJson>,
     unseen: Vec<&'static str>,
+}
+
+/// What was found, be it of rings or of queues.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) found: Vec<Item>,
+    blind_spots: Vec<BlindSpot>,
+    failures: Vec<Error>,
+}
+
+/// Something that dead processes left, or may have.
+pub(crate) struct Item {
+    /// A word for scripts.
+    kind: &'static str,
+    name: String,
+    pub(crate) bytes: u64,
+    pub(crate) fate: Fate,
+    /// Why it is garbage, if it is.
+    reason: &'static str,
+    /// What to do about it, if it is kept.
+    next_step: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -34,16 +55,7 @@ struct FoundJson {
 
 /// Collects, and shows what was found.
 pub(crate) fn run(args: &GcArgs) -> Result<(), Failure> {
-    let mut collector = Gc::new()
-        .dry_run(args.dry_run)
-        .undelivered(args.undelivered);
-    for address in &args.addresses {
-        if *address == Address::Memfd {
-            return Err(Failure::error("memfd: goes with its last process"));
-        }
-        collector = collector.address(address.clone());
-    }
-    let report = collector.run();
+    let report = collect(args)?;
     if args.json {
         output::print_json(&json(&report, args.dry_run))?;
     } else {
@@ -55,20 +67,121 @@ pub(crate) fn run(args: &GcArgs) -> Result<(), Failure> {
     Failure::all(report.failures.into_iter().map(Failure::from))
 }
 
-fn text(report: &GcReport) -> String {
-    let rows = report.found.iter().map(|found| {
-        let (fate, why) = match &found.fate {
-            Fate::Kept(why) => match next_step(&found.what, why) {
-                Some(next) => ("kept", format!("{why}; {next}")),
-                None => ("kept", why.to_string()),
-            },
-            fate => (name_of(fate), kind_of(&found.what).1.to_owned()),
+/// Collects rings and queues, and what lies beside them.
+pub(crate) fn collect(args: &GcArgs) -> Result<Report, Failure> {
+    let mut rings = Gc::new()
+        .dry_run(args.dry_run)
+        .undelivered(args.undelivered);
+    let queues = mq::Gc::new()
+        .dry_run(args.dry_run)
+        .undelivered(args.undelivered);
+    let mut report = Report::default();
+    let mut any_ring = args.addresses.is_empty();
+    for address in &args.addresses {
+        match Channel::find(address) {
+            Ok(Address::Memfd) => {
+                return Err(Failure::error("memfd: goes with its last process"));
+            }
+            Ok(queue @ (Address::Mq(_) | Address::Sysvmq(_))) => report.add_queue(&queue, queues),
+            Ok(ring) => {
+                rings = rings.address(ring);
+                any_ring = true;
+            }
+            Err(error) => report.failures.push(error),
+        }
+    }
+    if any_ring {
+        let found = rings.run();
+        report.found.extend(found.found.iter().map(Item::from));
+        report.failures.extend(found.failures);
+        report.blind_spots.extend(found.blind_spots);
+    }
+    if args.addresses.is_empty() {
+        for queue in mq::list() {
+            report.add_queue_of_all(&queue, queues);
+        }
+    }
+    Ok(report)
+}
+
+impl Report {
+    fn add_queue(&mut self, queue: &Address, collector: mq::Gc) {
+        // Before it is removed.
+        let bytes = mq::stat(queue).map_or(0, |stat| stat.bytes);
+        match collector.collect(queue) {
+            Ok(Some(fate)) => self.found.push(Item::of_queue(queue, bytes, fate)),
+            Ok(None) => {}
+            Err(error) => self.failures.push(error),
+        }
+    }
+
+    /// Of all there is, only what the dead left is told of, or may have left.
+    fn add_queue_of_all(&mut self, queue: &Address, collector: mq::Gc) {
+        let mut report = Self::default();
+        report.add_queue(queue, collector);
+        let is_told = |item: &Item| {
+            !matches!(
+                item.fate,
+                Fate::Kept(Why::InOrder | Why::InUse { dead: 0, .. })
+            )
         };
-        let size = match found.bytes {
+        // Removed since it was listed.
+        let is_failure = |error: &Error| error.kind() != ErrorKind::NotFound;
+        self.found.extend(report.found.into_iter().filter(is_told));
+        self.failures
+            .extend(report.failures.into_iter().filter(is_failure));
+    }
+}
+
+impl Item {
+    fn of_queue(queue: &Address, bytes: u64, fate: Fate) -> Self {
+        let next_step = match &fate {
+            Fate::Kept(Why::Unproven) => Some(format!(
+                "if nobody needs it, remove it (ringway rm {queue})"
+            )),
+            Fate::Kept(why) => common_next_step(&queue.to_string(), why),
+            _ => None,
+        };
+        Self {
+            kind: "queue",
+            name: queue.to_string(),
+            bytes,
+            fate,
+            reason: "all that held it are dead",
+            next_step,
+        }
+    }
+}
+
+impl From<&Found> for Item {
+    fn from(found: &Found) -> Self {
+        let (kind, reason) = kind_of(&found.what);
+        Self {
+            kind,
+            name: found.what.to_string(),
+            bytes: found.bytes,
+            fate: found.fate.clone(),
+            reason,
+            next_step: match &found.fate {
+                Fate::Kept(why) => next_step(&found.what, why),
+                _ => None,
+            },
+        }
+    }
+}
+
+fn text(report: &Report) -> String {
+    let rows = report.found.iter().map(|item| {
+        let (fate, why) = match (&item.fate, &item.next_step) {
+            (Fate::Kept(why), Some(next)) => ("kept", format!("{why}; {next}")),
+            (Fate::Kept(why), None) => ("kept", why.to_string()),
+            (fate, _) => (name_of(fate), item.reason.to_owned()),
+        };
+        let size = match item.bytes {
             0 => "-".to_owned(),
             bytes => human_size(bytes),
         };
-        [fate.to_owned(), found.what.to_string(), size, why]
+        [fate.to_owned(), item.name.clone(), size, why]
     });
     match report.found.is_empty() {
         true => String::new(),
@@ -76,7 +189,7 @@ fn text(report: &GcReport) -> String {
     }
 }
 
-fn json(report: &GcReport, dry_run: bool) -> ReportJson {
+fn json(report: &Report, dry_run: bool) -> ReportJson {
     ReportJson {
         dry_run,
         objects: report.found.iter().map(FoundJson::from).collect(),
@@ -88,9 +201,9 @@ fn json(report: &GcReport, dry_run: bool) -> ReportJson {
     }
 }
 
-impl From<&Found> for FoundJson {
-    fn from(found: &Found) -> Self {
-        let why = match &found.fate {
+impl From<&Item> for FoundJson {
+    fn from(item: &Item) -> Self {
+        let why = match &item.fate {
             Fate::Kept(why) => Some(why),
             _ => None,
         };
@@ -99,16 +212,16 @@ impl From<&Found> for FoundJson {
             _ => (None, None),
         };
         Self {
-            kind: kind_of(&found.what).0,
-            name: found.what.to_string(),
-            bytes: found.bytes,
-            fate: match &found.fate {
+            kind: item.kind,
+            name: item.name.clone(),
+            bytes: item.bytes,
+            fate: match &item.fate {
                 Fate::Removable => "removable",
                 fate => name_of(fate),
             },
             why: why.map(word_of),
             text: why.map(Why::to_string),
-            next_step: why.and_then(|why| next_step(&found.what, why)),
+            next_step: item.next_step.clone(),
             undelivered: match why {
                 Some(Why::Undelivered { messages }) => Some(*messages),
                 _ => None,
@@ -134,6 +247,7 @@ fn kind_of(what: &Leftover) -> (&'static str, &'static str) {
         Leftover::HalfMade(_) => ("half-made", "its creator died before it was finished"),
         Leftover::Draft(_) => ("draft", "its creator died before it was finished"),
         Leftover::Semaphores { .. } => ("semaphores", "its ring is gone"),
+        Leftover::Slabs { .. } => ("slabs", "their ring is gone"),
         Leftover::Queues { .. } => ("queues", "nobody uses them, and no ring here has them"),
         _ => ("other", ""),
     }
@@ -147,7 +261,7 @@ fn word_of(why: &Why) -> &'static str {
         Why::Open => "open",
         Why::InOrder => "in-order",
         Why::BeingMade { .. } => "being-made",
-        Why::Unknown { .. } => "unknown",
+        Why::Unknown { .. } | Why::Unproven => "unknown",
         Why::NotPermitted => "not-permitted",
         _ => "other",
     }
@@ -155,15 +269,20 @@ fn word_of(why: &Why) -> &'static str {
 
 /// What to do about something that is kept.
 fn next_step(what: &Leftover, why: &Why) -> Option<String> {
+    match (what, why) {
+        (Leftover::Semaphores { id }, Why::Unknown { .. }) => {
+            Some(format!("if it is gone: ipcrm -s {id}"))
+        }
+        _ => common_next_step(&what.to_string(), why),
+    }
+}
+
+fn common_next_step(name: &str, why: &Why) -> Option<String> {
     match why {
         Why::Undelivered { .. } => Some(format!(
-            "receive them (ringway recv {what}) or give them up (ringway gc --undelivered {what})"
+            "receive them (ringway recv {name}) or give them up (ringway gc --undelivered {name})"
         )),
-        Why::Damaged => Some(format!("remove it (ringway rm {what})")),
-        Why::Unknown { .. } => match what {
-            Leftover::Semaphores { id } => Some(format!("if it is gone: ipcrm -s {id}")),
-            _ => None,
-        },
+        Why::Damaged => Some(format!("remove it (ringway rm {name})")),
         Why::NotPermitted => Some("run as its owner or as root".to_owned()),
         _ => None,
     }

@@ -5,7 +5,9 @@ mod common;
 
 use std::process::{Command, Stdio};
 
-use common::{Place, Running, SCHEMES, SYNCS, assert_status, command, eventually, run, text};
+use common::{
+    Place, QUEUES, Running, SCHEMES, SYNCS, assert_status, command, eventually, run, run_with, text,
+};
 use serde_json::Value;
 
 /// A process that holds the ring as its producer, having sent `messages`.
@@ -107,6 +109,87 @@ fn gc_says_what_is_undelivered_and_removes_it_only_when_told_to() {
         );
         assert!(!place.exists());
     }
+}
+
+/// A process that is the receiver of a queue, which it makes if need be.
+fn queue_receiver(place: &Place) -> Running {
+    let recv = Running::start(["recv", &place.address, "--create"]);
+    eventually("the queue", || place.exists());
+    eventually("its receiver", || place.stat()["receivers"] == 1);
+    recv
+}
+
+#[test]
+fn gc_removes_the_queues_of_the_dead_and_leaves_those_of_the_living() {
+    for scheme in QUEUES {
+        let place = Place::new(scheme);
+        let address = place.address.as_str();
+        let recv = queue_receiver(&place);
+        let found = collected(&place, &[]);
+        assert_eq!(
+            (&found["kind"], &found["fate"], &found["why"]),
+            (&"queue".into(), &"kept".into(), &"in-use".into())
+        );
+        assert_eq!((&found["alive"], &found["dead"]), (&1.into(), &0.into()));
+        recv.kill();
+        assert_eq!(collected(&place, &["--dry-run"])["fate"], "removable");
+        assert!(place.exists());
+        let shown = text(&run(["gc", address]).stdout);
+        assert!(
+            shown.contains("removed") && shown.contains(address),
+            "{shown}"
+        );
+        assert!(!place.exists());
+        assert_status(&run(["gc", address]), 1);
+    }
+}
+
+#[test]
+fn gc_says_what_is_undelivered_in_a_queue() {
+    for scheme in QUEUES {
+        let place = Place::new(scheme);
+        let address = place.address.as_str();
+        queue_receiver(&place).kill();
+        // A POSIX queue keeps the sender's farewell behind them.
+        assert_status(&run_with(["send", address], b"one\ntwo\n"), 0);
+        let found = collected(&place, &[]);
+        assert_eq!(found["why"], "undelivered", "{found}");
+        assert!(found["undelivered"].as_u64().unwrap() >= 2, "{found}");
+        let next = found["next_step"].as_str().unwrap();
+        assert!(
+            next.contains("--undelivered") && next.contains(address),
+            "{next}"
+        );
+        assert_eq!(collected(&place, &["--undelivered"])["fate"], "removed");
+        assert!(!place.exists());
+    }
+}
+
+#[test]
+fn gc_leaves_alone_a_queue_of_which_no_death_is_known() {
+    for (scheme, why) in [("mq", "unknown"), ("sysvmq", "in-order")] {
+        let place = Place::new(scheme);
+        let address = place.address.as_str();
+        assert_status(&run(["create", address]), 0);
+        let found = collected(&place, &["--undelivered"]);
+        assert_eq!(found["why"], why, "{found}");
+        assert!(place.exists());
+        if why == "unknown" {
+            let next = found["next_step"].as_str().unwrap();
+            assert!(next.contains(&format!("ringway rm {address}")), "{next}");
+        }
+    }
+}
+
+#[test]
+fn gc_of_an_auto_address_looks_at_what_is_there() {
+    let place = Place::new("auto");
+    let name = place.address.strip_prefix("auto:").unwrap();
+    assert_status(&run(["gc", &place.address]), 1);
+    assert_status(&run(["create", &format!("mq:/{name}")]), 0);
+    let found = run(["gc", &place.address, "--json"]);
+    assert_status(&found, 0);
+    assert!(text(&found.stdout).contains(&format!("\"mq:/{name}\"")));
 }
 
 #[test]
@@ -217,6 +300,15 @@ fn everything() {
     for (place, sync) in &places {
         holder(place, sync, 0).kill();
     }
+    let queues = QUEUES.map(Place::new);
+    for place in &queues {
+        queue_receiver(place).kill();
+    }
+    let living_queues = QUEUES.map(Place::new);
+    let _receivers = living_queues.each_ref().map(queue_receiver);
+    // Of which nobody knows: told of by gc, and no reason for doctor to warn.
+    let quiet = Place::new("mq");
+    assert_status(&run(["create", &quiet.address]), 0);
     let report = |words: &[&str]| -> Value {
         let output = run(words.iter().copied());
         assert_status(&output, 0);
@@ -237,13 +329,23 @@ fn everything() {
             .iter()
             .filter(|object| object["fate"] == "removed")
             .count();
-        removed == places.len()
+        removed == places.len() + queues.len()
     });
-    assert_eq!(text(&run(["gc"]).stdout), "");
+    let told = text(&run(["gc"]).stdout);
+    assert!(
+        told.contains(&quiet.address) && told.lines().count() == 2,
+        "{told}"
+    );
+    let doctor = report(&["doctor", "--json"]);
+    assert_eq!(doctor.as_array().unwrap().last().unwrap()["verdict"], "ok");
     assert!(living.exists());
+    assert!(queues.iter().all(|place| !place.exists()));
+    assert!(living_queues.iter().all(Place::exists));
     let rows = |table| std::fs::read_to_string(table).unwrap().lines().count() - 1;
     assert_eq!(rows("/proc/sysvipc/shm"), 0);
-    assert_eq!(rows("/proc/sysvipc/sem"), 1);
+    // Of the ring and the queue that are in use.
+    assert_eq!(rows("/proc/sysvipc/sem"), 2);
+    assert_eq!(rows("/proc/sysvipc/msg"), 1);
     assert_eq!(std::fs::read_dir("/dev/shm").unwrap().count(), 1);
     drop(alive.child().stdin.take());
     assert_status(&alive.finish(), 0);

@@ -73,6 +73,7 @@ fn what_shapes_a_new_ring_is_refused_where_none_is_made() {
         ["--capacity", "64K"].as_slice(),
         &["--participants", "3"],
         &["--cell", "256"],
+        &["--slabs", "1Mx8"],
         &["--overwrite"],
         &["--mode", "600"],
     ] {

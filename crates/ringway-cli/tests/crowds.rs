@@ -27,7 +27,12 @@ fn line(sender: u64, number: u64) -> String {
 }
 
 fn lines_of(sender: u64, count: u64) -> Vec<u8> {
-    (0..count)
+    lines_between(sender, 0, count)
+}
+
+/// The lines `from` to `to`, exclusive, of a sender.
+fn lines_between(sender: u64, from: u64, to: u64) -> Vec<u8> {
+    (from..to)
         .flat_map(|number| (line(sender, number) + "\n").into_bytes())
         .collect()
 }
@@ -263,12 +268,25 @@ fn a_killed_receiver_takes_nothing_with_it_and_ends_nobody_else() {
         for _ in 0..RECEIVERS {
             crowd.receive(4);
         }
-        let sending: Vec<_> = (0..4).map(|sender| crowd.send(sender, COUNT)).collect();
+        let mut sending: Vec<_> = (0..3).map(|sender| crowd.send(sender, COUNT)).collect();
+        let (last, mut stdin) = crowd.waiting_sender(&[], b"");
         let victims_output = crowd.output(0);
+        // Which receiver gets how much is up to the scheduler: lines flow until the victim has its part.
+        let mut sent = 0;
         common::eventually("a part at the victim", || {
+            stdin
+                .write_all(&lines_between(3, sent, sent + 100))
+                .unwrap();
+            sent += 100;
             fs::metadata(&victims_output).unwrap().len() > 10_000
         });
         crowd.receivers.remove(0).kill();
+        stdin
+            .write_all(&lines_between(3, sent, sent + COUNT))
+            .unwrap();
+        sent += COUNT;
+        drop(stdin);
+        sending.push(last);
         for send in sending {
             assert_status(&send.finish_within(PATIENCE), 0);
         }
@@ -291,7 +309,7 @@ fn a_killed_receiver_takes_nothing_with_it_and_ends_nobody_else() {
         received.extend(victims);
         received.sort_unstable();
         received.dedup();
-        assert_all(&[received], &[COUNT; 4], sync);
+        assert_all(&[received], &[COUNT, COUNT, COUNT, sent], sync);
     }
 }
 

@@ -64,6 +64,23 @@ fn stat_shows_slabs_and_who_holds_them() {
 }
 
 #[test]
+fn slabs_in_segments_of_their_own_are_no_rings_and_stat_says_what_they_are() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        let builder = ringway::at(&place.address).unwrap().slabs(4096, 3);
+        let ring = builder.slab_segments(true).create().unwrap();
+        assert_eq!(place.stat()["slab_segments"], true);
+        let shown = text(&run(["stat", &place.address]).stdout);
+        let expected = "3 of 3 free, of 4 KiB each, in segments of their own";
+        assert!(shown.contains(expected), "{shown}");
+        let listed = text(&run(["ls"]).stdout);
+        assert!(!listed.contains(".slab."), "{listed}");
+        drop(ring);
+        assert_status(&run(["rm", &place.address]), 0);
+    }
+}
+
+#[test]
 fn stat_tells_the_living_from_the_dead() {
     let place = Place::new("shm");
     let mut send = holder(&place);

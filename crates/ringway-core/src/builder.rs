@@ -61,6 +61,7 @@ pub struct Builder {
     cell_len: u32,
     overwrite: bool,
     slabs: Vec<(u64, u32)>,
+    slab_segments: bool,
     mode: u32,
     prefault: bool,
     lock_memory: bool,
@@ -100,6 +101,7 @@ impl Builder {
             cell_len: DEFAULT_CELL_LEN,
             overwrite: false,
             slabs: Vec::new(),
+            slab_segments: false,
             mode: 0o600,
             prefault: true,
             lock_memory: false,
@@ -214,6 +216,29 @@ impl Builder {
     #[must_use]
     pub fn slabs(mut self, len: u64, count: u32) -> Self {
         self.slabs.push((len, count));
+        self
+    }
+
+    /// Whether each [slab](Self::slabs) of a new ring is a segment of its own: `shm:`, `file:` and `sysv:`. The
+    /// default is no: they lie in the ring's.
+    ///
+    /// All are made with the ring, but a process maps only those that it uses, each when it first is lent it or
+    /// receives a message in it. None needs to be as long as all together; each is an object that `ls /dev/shm` or
+    /// `ipcs -m` shows, and takes a page beyond the slab. They are removed with the ring, and must not be renamed. The
+    /// ring's name may have 200 bytes.
+    ///
+    /// ```
+    /// # let name = format!("shm:ringway-doc-slabs-{}", std::process::id());
+    /// let builder = ringway_core::Builder::new(&name)?.slabs(1 << 20, 4).slab_segments(true);
+    /// let ring = builder.create()?;
+    /// ring.sender()?.send(&[7; 1 << 20])?;
+    /// assert_eq!(ring.receiver()?.recv()?.len(), 1 << 20);
+    /// # ringway_core::remove(ring.address(), true)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn slab_segments(mut self, yes: bool) -> Self {
+        self.slab_segments = yes;
         self
     }
 
@@ -391,6 +416,7 @@ impl Builder {
             .checked_next_power_of_two()
             .and_then(|capacity| Geometry::new(self.kind, shape, participants, capacity))
             .map(|geometry| geometry.with_slabs(slabs))
+            .map(|geometry| geometry.with_slab_segments(self.slab_segments))
             .ok_or_else(|| {
                 let problem = format!("{} bytes are not representable", self.capacity);
                 invalid(problem, of_capacity)

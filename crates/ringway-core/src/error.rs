@@ -192,6 +192,11 @@ pub enum SendError {
         /// The largest length this ring carries, in bytes.
         max: usize,
     },
+    /// The segment of a slab ([`Builder::slab_segments`](crate::Builder::slab_segments)) cannot be mapped. The slab is given back.
+    Unmapped {
+        /// The kernel's error number: `ENOENT` or `EINVAL` if somebody removed the segment, else a limit.
+        errno: i32,
+    },
     /// What the peer wrote into the segment contradicts itself. The handle refuses further work.
     Corrupt,
     /// The handle was inherited through `fork`; the child must open the ring itself.
@@ -213,6 +218,7 @@ impl fmt::Display for SendError {
                 "a message of {len} bytes does not fit; up to {max} bytes a message do here: send it \
                  in fragments (ringway::chunk), or create the ring with a larger capacity",
             ),
+            Self::Unmapped { errno } => unmapped(f, *errno),
             Self::Corrupt => f.write_str(CORRUPT),
             Self::Forked => f.write_str(FORKED),
         }
@@ -238,6 +244,12 @@ pub enum RecvError {
         /// The message's length in bytes.
         len: usize,
     },
+    /// The segment of the slab ([`Builder::slab_segments`](crate::Builder::slab_segments)) that the message lies in cannot be mapped. The message stays the next one, and
+    /// what was looked at together with it comes again.
+    Unmapped {
+        /// The kernel's error number: `ENOENT` or `EINVAL` if somebody removed the segment, else a limit.
+        errno: i32,
+    },
     /// What the peer wrote into the segment contradicts itself. The handle refuses further work.
     Corrupt,
     /// The handle was inherited through `fork`; the child must open the ring itself.
@@ -260,6 +272,7 @@ impl fmt::Display for RecvError {
                     "the next message has {len} bytes, more than the buffer: receive it again"
                 )
             }
+            Self::Unmapped { errno } => unmapped(f, *errno),
             Self::Corrupt => f.write_str(CORRUPT),
             Self::Forked => f.write_str(FORKED),
         }
@@ -310,6 +323,21 @@ impl fmt::Display for WaitError {
 }
 
 impl std::error::Error for WaitError {}
+
+fn unmapped(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
+    let errno = Errno::from_raw(errno);
+    let next = match errno {
+        Errno::ENOENT | Errno::EINVAL | Errno::EIDRM => {
+            "somebody has removed it: create the ring again"
+        }
+        _ => "free descriptors, address space or memory and try again",
+    };
+    let text = errno.desc();
+    write!(
+        f,
+        "the segment of a slab cannot be mapped ({errno:?}: {text}); {next}"
+    )
+}
 
 const CORRUPT: &str = "the segment holds what no ringway peer writes: a peer is broken or hostile; \
                        remove the ring and create it again";

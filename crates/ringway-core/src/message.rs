@@ -166,7 +166,14 @@ impl<'a> Backlog<'a> {
         let next = match &self.last {
             Some(last) => {
                 let most = self.most.map_or(1, |most| most.saturating_sub(self.count));
-                self.receiving.take_behind(last, self.count, most)?
+                match self.receiving.take_behind(last, self.count, most) {
+                    Err(error @ RecvError::Unmapped { .. }) => {
+                        // All comes again, from the first on.
+                        (self.last, self.count) = (None, 0);
+                        return Err(error);
+                    }
+                    next => next?,
+                }
             }
             None => match self.receiving.try_take(self.most.unwrap_or(1)) {
                 Err(RecvError::Empty) => None,

@@ -63,8 +63,8 @@ impl Receiver {
     /// Receives the next message if there is one now.
     ///
     /// # Errors
-    /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Corrupt`],
-    /// [`RecvError::Forked`].
+    /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Unmapped`],
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`].
     ///
     /// ```
     /// use ringway_core::{Builder, RecvError};
@@ -354,6 +354,11 @@ impl Receiver {
     /// Bytes for messages.
     pub fn capacity(&self) -> u64 {
         self.receiving.region().capacity()
+    }
+
+    /// The most bytes of messages that can lie in the ring and its slabs.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.ring.most_bytes()
     }
 
     /// Closes the ring for good: the sender's next call fails with

@@ -20,6 +20,7 @@ use crate::receiving::Receiving;
 use crate::region::memory::Memory;
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
+use crate::segment::slabs::SlabSegments;
 use crate::segment::{PeerCredentials, Segment};
 use crate::sender::Sender;
 use crate::sending::Sending;
@@ -50,6 +51,8 @@ pub struct Ring {
     map: Arc<Map>,
     header: Header,
     address: Address,
+    /// Its slabs, if they are segments of their own.
+    slabs: Option<Arc<SlabSegments>>,
     /// A memfd's, by which it is handed over.
     file: Option<Arc<OwnedFd>>,
 }
@@ -62,6 +65,7 @@ impl Ring {
             map,
             header,
             address,
+            slabs,
             file,
         } = segment;
         if header.fence.needs_membarrier() {
@@ -84,6 +88,7 @@ impl Ring {
             map,
             header,
             address,
+            slabs,
             file: file.map(Arc::new),
         })
     }
@@ -152,8 +157,8 @@ impl Ring {
     /// The ring's memory, as one more part of this process uses it.
     fn region(&self) -> Result<Memory, Error> {
         let header = &self.header;
-        Memory::mapped(Arc::clone(&self.map), &header.geometry, header.fence)
-            .ok_or_else(|| self.corrupt())
+        let (map, slabs) = (Arc::clone(&self.map), self.slabs.clone());
+        Memory::mapped(map, &header.geometry, header.fence, slabs).ok_or_else(|| self.corrupt())
     }
 
     /// The ring's slabs, as a participant uses them.
@@ -247,6 +252,11 @@ impl Ring {
     /// Bytes for messages.
     pub fn capacity(&self) -> u64 {
         self.header.geometry.capacity()
+    }
+
+    /// The most bytes of messages that can lie in the ring and its slabs.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.capacity() + self.header.geometry.slabs().bytes()
     }
 
     /// The longest message, in bytes: almost half of the capacity, or the longest slab if that has more.

@@ -81,7 +81,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`SendError::Full`], [`SendError::TooLarge`], [`SendError::Closed`], [`SendError::PeerDied`],
-    /// [`SendError::Corrupt`], [`SendError::Forked`].
+    /// [`SendError::Unmapped`], [`SendError::Corrupt`], [`SendError::Forked`].
     ///
     /// ```
     /// let ring = ringway_core::Builder::new("memfd:")?.create()?;

@@ -238,7 +238,7 @@ impl MessageSource for Receiver {
     }
 
     fn capacity(&self) -> Option<u64> {
-        Some(Self::capacity(self))
+        Some(self.most_bytes())
     }
 }
 

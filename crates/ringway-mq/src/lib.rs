@@ -39,6 +39,8 @@
 //! | closing, when there is no room | at once | waits for room while a receiver is attached elsewhere | at once |
 //! | a sender that died before it sent anything | `PeerDied` | `PeerDied` if the receiver looked meanwhile; else as if it had not been | `PeerDied` |
 //! | removal under those attached | they go on | they go on | `Closed` for all |
+//! | attaching to what was removed since it was opened | goes on | [`NotFound`](ringway_core::ErrorKind::NotFound) | `NotFound` |
+//! | a death that [`Gc`] can prove | any | the receiver's | any |
 //! | pollable | sync `mqueue` | [`QueueReceiver::descriptor`] | no |
 //! | hidden threads | keeper, watchers | one for each receiver | one for each receiver |
 //! | costs beside the queue | | four descriptors for each sender, six for the receiver, and an inotify instance for each (`fs.inotify.max_user_instances`, 128) | a semaphore set |
@@ -50,12 +52,13 @@
 //!
 //! # Parts
 //!
-//! [`QueueBuilder`] makes or opens a [`Queue`], which gives [`QueueSender`]s and a [`QueueReceiver`]. [`list`], [`stat`]
-//! and [`remove`] look after queues from outside.
+//! [`QueueBuilder`] makes or opens a [`Queue`], which gives [`QueueSender`]s and a [`QueueReceiver`]. [`list`], [`stat`],
+//! [`remove`] and [`Gc`] look after queues from outside.
 
 mod attempt;
 mod builder;
 pub mod frame;
+mod gc;
 mod limits;
 mod lull;
 mod posix;
@@ -68,6 +71,7 @@ mod sysv;
 mod watcher;
 
 pub use builder::QueueBuilder;
+pub use gc::Gc;
 pub use queue::Queue;
 pub use receiver::{QueueMessage, QueueReceiver};
 pub use sender::{MAX_PRIORITY, QueueSender};

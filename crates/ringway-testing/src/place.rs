@@ -79,6 +79,14 @@ impl Place {
         }
     }
 
+    /// What lies there already.
+    pub fn at(address: Address) -> Self {
+        Self {
+            address,
+            _directory: None,
+        }
+    }
+
     /// A builder for a ring here.
     pub fn builder(&self) -> Builder {
         Builder::at(self.address.clone())

@@ -57,6 +57,8 @@ enum Via {
 
 /// Runs the bench and shows the results.
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
+    let there = address(args);
+    args.kind.refuse_at_queue(&there)?;
     let cores = cores::pair();
     if let Some([first, _]) = cores {
         cores::pin(first);
@@ -72,7 +74,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
         bar.set_style(style);
     }
     let cleanup = Cleanup::new()?;
-    let there = cleanup.choose(address(args))?;
+    let there = cleanup.choose(builder(args, there))?;
     let mut results = Vec::new();
     for size in &args.size {
         bar.set_message(format!("{size} B"));
@@ -152,6 +154,12 @@ fn address(args: &BenchArgs) -> Address {
     }
 }
 
+/// A ring as it was asked for.
+fn builder(args: &BenchArgs, address: Address) -> Builder {
+    args.kind
+        .apply(Builder::at(address).capacity(args.capacity))
+}
+
 /// This process and the other, with everything open between them.
 struct Pair {
     child: Child,
@@ -169,16 +177,14 @@ impl Pair {
         cores: Option<[usize; 2]>,
         cleanup: &Cleanup,
     ) -> Result<Self, Failure> {
-        let create = |address| {
-            let builder = Builder::at(address).capacity(args.capacity);
-            cleanup.create(args.kind.apply(builder))
-        };
+        let create = |address| cleanup.create(builder(args, address));
         let channels = [create(there.clone())?, create(reply_address(there))?];
         let [there, back] = &channels;
         let max = there.max_message_len();
         if size as u64 > max {
             return Err(Failure::error(format_args!(
-                "{} carries messages of up to {max} bytes: choose a larger --capacity, or a shorter --size",
+                "{} carries messages of up to {max} bytes: choose a larger --capacity or --slabs, \
+                 or a shorter --size",
                 there.address()
             )));
         }
@@ -187,7 +193,14 @@ impl Pair {
         // Written, not only sized, so that no burst pays for page faults.
         raw.write_all(&vec![0; 2 * Shape::new(size).len()])
             .map_err(Failure::error)?;
-        let ends = Ends::new([there, back], &raw, size, args.wait_strategy, true)?;
+        let ends = Ends::new(
+            [there, back],
+            &raw,
+            size,
+            args.wait_strategy,
+            &args.copy,
+            true,
+        )?;
 
         let (mut socket, theirs) = UnixStream::pair().map_err(Failure::error)?;
         let mut command = Command::new(std::env::current_exe().map_err(Failure::error)?);
@@ -202,6 +215,7 @@ impl Pair {
             "--wait-strategy",
             &strategy,
         ]);
+        command.args(args.copy.words());
         if let Some([_, second]) = cores {
             command.args(["--core", &second.to_string()]);
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Measured;
 use crate::cli::BenchArgs;
+use crate::cli::slabs::{self, SlabClass};
 use crate::failure::Failure;
 use crate::latency::{Percentiles, human_ns};
 use crate::output;
@@ -20,6 +21,7 @@ struct BenchJson {
     rounds: u32,
     cores: Option<[usize; 2]>,
     capacity_bytes: u64,
+    slabs: Vec<SlabClass>,
     /// Every message arrived once, in order, byte for byte; otherwise there would be no report.
     verified: bool,
     sizes: Vec<SizeJson>,
@@ -99,6 +101,7 @@ pub(super) fn show(
         rounds: args.rounds,
         cores,
         capacity_bytes: args.capacity,
+        slabs: args.kind.slabs(address),
         verified: true,
         sizes: results.iter().map(summary).collect(),
     };
@@ -141,9 +144,10 @@ fn describe(text: &mut String, bench: &BenchJson) -> std::fmt::Result {
     match bench.sync {
         Some(sync) => writeln!(
             text,
-            "The rings are {} with {sync}, of {}.",
+            "The rings are {} with {sync}, of {}{}.",
             bench.kind,
-            human_size(bench.capacity_bytes)
+            human_size(bench.capacity_bytes),
+            slabs::and_all(&bench.slabs)
         ),
         None => writeln!(text, "The rings are message queues."),
     }?;

@@ -17,6 +17,7 @@ use ringway::{Address, Channel, ChannelReceiver, ChannelSender, Wait};
 
 use super::raw::{End, Shape};
 use crate::attach;
+use crate::cli::slabs::CopyArgs;
 use crate::cores;
 use crate::failure::Failure;
 use crate::transport::{answer, send_all};
@@ -58,6 +59,8 @@ pub(crate) struct BenchWorkerArgs {
     pub(crate) wait_strategy: Strategy,
     #[arg(long)]
     pub(crate) core: Option<usize>,
+    #[command(flatten)]
+    pub(crate) copy: CopyArgs,
     /// The rings or queues, there and back.
     pub(crate) channels: Vec<Address>,
 }
@@ -75,6 +78,7 @@ impl Ends {
         raw: &File,
         size: usize,
         strategy: Strategy,
+        copy: &CopyArgs,
         is_first: bool,
     ) -> Result<Self, Failure> {
         let [there, back] = channels;
@@ -98,7 +102,7 @@ impl Ends {
             (end(1)?, end(0)?)
         };
         Ok(Self {
-            ring: (sender.with_wait(wait), receiver.with_wait(wait)),
+            ring: (copy.apply(sender.with_wait(wait)), receiver.with_wait(wait)),
             raw: (out, into),
         })
     }
@@ -118,7 +122,14 @@ pub(crate) fn run(args: &BenchWorkerArgs) -> Result<(), Failure> {
     let [there, back] = channels.as_slice() else {
         return Err(Failure::error("there are two addresses"));
     };
-    let mut ends = Ends::new([there, back], &raw, args.size, args.wait_strategy, false)?;
+    let mut ends = Ends::new(
+        [there, back],
+        &raw,
+        args.size,
+        args.wait_strategy,
+        &args.copy,
+        false,
+    )?;
     socket.write_all(b"\n").map_err(Failure::error)?;
     let mut message = vec![0; args.size];
     for order in BufReader::new(socket).lines() {

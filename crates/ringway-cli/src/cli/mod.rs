@@ -1,6 +1,7 @@
 //! The command line: its words, and the help that goes with them.
 
 pub(crate) mod shape;
+pub(crate) mod slabs;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use ringway::Address;
 
-use self::shape::{KindArgs, MakeArgs, only_with_create};
+use self::shape::{KindArgs, MakeArgs, only_with_create, only_with_slabs};
+use self::slabs::CopyArgs;
 use crate::bench::worker::{BenchWorkerArgs, Strategy};
 use crate::demo::worker::WorkerArgs;
 use crate::framing::Framing;
@@ -72,7 +74,7 @@ pub(crate) enum Command {
 /// With several producers or consumers it shows the ring alone, one way: that every message arrives at
 /// one consumer, once, each producer's in order.
 #[derive(Args, Debug)]
-#[command(after_help = DEMO_HELP)]
+#[command(after_help = DEMO_HELP, mut_args(only_with_slabs))]
 pub(crate) struct DemoArgs {
     /// Where to make the ring, or which queue to use [default: shm:ringway-demo-PID]
     #[arg(long, value_parser = address)]
@@ -96,6 +98,9 @@ pub(crate) struct DemoArgs {
     pub(crate) receivers: Option<u32>,
 
     #[command(flatten)]
+    pub(crate) copy: CopyArgs,
+
+    #[command(flatten)]
     pub(crate) kind: KindArgs,
 
     /// Write an object as JSON
@@ -117,6 +122,7 @@ Examples:
   ringway demo --kind mpmc --senders 4 --receivers 3
   ringway demo --kind mpsc --sync posix-sem
   ringway demo --address memfd: --size 1K
+  ringway demo --size 1M --slabs 1Mx8 --messages 2000
   ringway demo --json | jq '.transports[] | {name, p99: .round_trip_ns.p99}'";
 
 /// Make a ring or a queue, and leave it for others
@@ -141,7 +147,8 @@ Exit status:
 Examples:
   ringway create shm:jobs --kind mpmc
   ringway create file:/var/lib/log.ring --kind mpsc --overwrite --capacity 64M --mode 660
-  ringway create sysv:private --kind spmc --sync sysv-sem";
+  ringway create sysv:private --kind spmc --sync sysv-sem
+  ringway create shm:images --slabs 64Kx64 --slabs 16Mx8";
 
 /// What `send` and `recv` have in common.
 #[derive(Args, Debug)]
@@ -235,6 +242,9 @@ pub(crate) struct SendArgs {
     #[arg(long)]
     pub(crate) unlink: bool,
 
+    #[command(flatten)]
+    pub(crate) copy: CopyArgs,
+
     /// Files to send, one after the other as if they were one; - is standard input
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
@@ -252,6 +262,7 @@ Examples:
   journalctl -f | ringway send shm:log --create
   ringway send file:/var/lib/jobs.ring --create --capacity 64M jobs.txt
   tar c src | ringway send shm:tar --raw --wait 10s
+  ringway send shm:images --create --slabs 16Mx8 --copy-limit 4K --frames < images
   ringway send mq:/image --create --whole disk.img";
 
 /// Receive messages and write them to standard output
@@ -378,15 +389,18 @@ Examples:
 /// Remove what dead processes left behind
 ///
 /// Removes rings that somebody held when he died and that nobody alive has open, segments that were never
-/// finished, and semaphore sets and message queues without a ring. What anybody uses, what was left in
-/// order, what others made and what this user may not remove stays. A ring with messages that nobody has
+/// finished, and semaphore sets and message queues without a ring; and mq: and sysvmq: queues that somebody
+/// held when he died and to which nobody alive is attached. What anybody uses, what was left in order, what
+/// others made and what this user may not remove stays. A ring or a queue with messages that nobody has
 /// received stays too, and is shown.
 ///
-/// Without addresses it looks at all shm: and sysv: rings of this machine.
-#[derive(Args, Debug)]
+/// Of an mq: queue to which only senders died the kernel keeps no trace: it is shown as unknown, and stays.
+///
+/// Without addresses it looks at all shm: and sysv: rings and all queues of this machine.
+#[derive(Args, Debug, Default)]
 #[command(after_help = GC_HELP)]
 pub(crate) struct GcArgs {
-    /// Look at these rings only; file: rings are found in no other way
+    /// Look at these only; file: rings are found in no other way
     #[arg(value_name = "ADDRESS", value_parser = address)]
     pub(crate) addresses: Vec<Address>,
 
@@ -394,7 +408,7 @@ pub(crate) struct GcArgs {
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
 
-    /// Remove rings in which messages wait, too
+    /// Remove rings and queues in which messages wait, too
     #[arg(long)]
     pub(crate) undelivered: bool,
 
@@ -444,7 +458,7 @@ Examples:
 /// moment the ratio of two neighbouring bursts still means something; it is given as the median of all
 /// rounds, with the tenth and the ninetieth percentile. Every message is checked.
 #[derive(Args, Debug)]
-#[command(after_help = BENCH_HELP)]
+#[command(after_help = BENCH_HELP, mut_args(only_with_slabs))]
 pub(crate) struct BenchArgs {
     /// Bytes of a message; several may be given
     #[arg(long, value_name = "SIZE", value_delimiter = ',', default_value = "8,64,256",
@@ -472,6 +486,9 @@ pub(crate) struct BenchArgs {
     pub(crate) capacity: u64,
 
     #[command(flatten)]
+    pub(crate) copy: CopyArgs,
+
+    #[command(flatten)]
     pub(crate) kind: KindArgs,
 
     /// Write an object as JSON
@@ -492,6 +509,7 @@ Examples:
   ringway bench
   ringway bench --size 64,4K --wait-strategy park
   ringway bench --kind mpmc --sync pthread
+  ringway bench --size 256K,1M --slabs 1Mx8
   ringway bench --address mq:/bench --wait-strategy park
   ringway bench --json | jq '.sizes[] | [.size_bytes, .one_way.ratio.median]'";
 

@@ -4,13 +4,14 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args};
 use ringway::{Address, Builder, Carrier, Channel, Kind, Sync};
 
+use super::slabs::SlabClass;
 use crate::failure::Failure;
 use crate::units;
 
 /// What heads the options that shape a new ring.
 const A_NEW_RING: &str = "A new ring";
 
-/// Who takes part in a ring, and what they synchronise by.
+/// Who takes part in a ring, what they synchronise by, and what it is divided into.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct KindArgs {
     /// Who takes part: one (s) or many (m) producers (p) and consumers (c) [default: spsc]
@@ -30,6 +31,14 @@ pub(crate) struct KindArgs {
     /// Bytes of a cell, where there are cells: in all but spsc with futex [default: 128]
     #[arg(long, value_name = "SIZE", value_parser = cell, help_heading = A_NEW_RING)]
     pub(crate) cell: Option<u32>,
+
+    /// Slabs for long messages, such as 1Mx8: eight of 1 MiB; several lengths may be given
+    ///
+    /// A message that is longer than the copy limit (--copy-limit of send) is written into a slab once, and read
+    /// there. One message can be as long as the longest slab. Lengths are rounded up to a power of two.
+    #[arg(long, value_name = "SIZExCOUNT", value_delimiter = ',', value_parser = SlabClass::parse,
+          help_heading = A_NEW_RING)]
+    pub(crate) slabs: Vec<SlabClass>,
 }
 
 /// All that shapes a new ring.
@@ -47,7 +56,7 @@ pub(crate) struct MakeArgs {
     pub(crate) participants: Option<u32>,
 
     /// When the ring is full, overwrite the oldest message instead of waiting
-    #[arg(long, help_heading = A_NEW_RING)]
+    #[arg(long, conflicts_with = "slabs", help_heading = A_NEW_RING)]
     pub(crate) overwrite: bool,
 
     /// Permission bits [default: 600]
@@ -59,7 +68,17 @@ pub(crate) struct MakeArgs {
 /// not among them: they are demands on a ring that is there, too.
 pub(crate) fn only_with_create(option: Arg) -> Arg {
     match option.get_id().as_str() {
-        "cell" | "capacity" | "participants" | "overwrite" | "mode" => option.requires("create"),
+        "cell" | "slabs" | "capacity" | "participants" | "overwrite" | "mode" => {
+            option.requires("create")
+        }
+        _ => option,
+    }
+}
+
+/// Has a copy limit require slabs, where all rings are new.
+pub(crate) fn only_with_slabs(option: Arg) -> Arg {
+    match option.get_id().as_str() {
+        "copy_limit" => option.requires("slabs"),
         _ => option,
     }
 }
@@ -83,12 +102,35 @@ impl KindArgs {
         }
     }
 
+    /// The slabs of what there will be at `address`.
+    pub(crate) fn slabs(&self, address: &Address) -> Vec<SlabClass> {
+        match address {
+            Address::Mq(_) | Address::Sysvmq(_) => Vec::new(),
+            _ => self.slabs.clone(),
+        }
+    }
+
     /// Shapes a new ring.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
-        let builder = builder.kind(self.kind()).sync(self.sync());
-        match self.cell {
-            Some(len) => builder.cell_len(len),
-            None => builder,
+        let mut builder = builder.kind(self.kind()).sync(self.sync());
+        if let Some(len) = self.cell {
+            builder = builder.cell_len(len);
+        }
+        self.slabs.iter().fold(builder, |builder, class| {
+            builder.slabs(class.slab_bytes(), class.count())
+        })
+    }
+
+    /// Refuses what a queue can never have, before one is made or looked for.
+    pub(crate) fn refuse_at_queue(&self, address: &Address) -> Result<(), Failure> {
+        match address {
+            Address::Mq(_) | Address::Sysvmq(_) if !self.slabs.is_empty() => {
+                Err(Failure::error(format_args!(
+                    "{address} is a queue, which copies every message and has no slabs: leave out --slabs \
+                     (send and recv --whole take a message of any length), or use an address of shared memory"
+                )))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -11,6 +11,7 @@ use super::worker::{self, WorkerReport, WorkerRole};
 use super::{LEAD_NS, ROUNDS, progress, workers};
 use crate::cleanup::Cleanup;
 use crate::cli::DemoArgs;
+use crate::cli::slabs::{self, SlabClass};
 use crate::failure::Failure;
 use crate::latency::bar;
 use crate::output;
@@ -28,6 +29,7 @@ struct CrowdJson {
     receivers: u32,
     messages: u64,
     size_bytes: usize,
+    slabs: Vec<SlabClass>,
     rounds: u64,
     /// Every message arrived at one consumer, once, each producer's in order, byte for byte; otherwise
     /// there would be no report.
@@ -61,7 +63,7 @@ pub(super) fn run(
     for _ in 0..ROUNDS {
         let builder = args.kind.apply(Builder::at(address.clone()));
         let builder = builder.participants(senders.max(receivers));
-        let received = round(builder, [senders, receivers], each, args.size, &cleanup)?;
+        let received = round(builder, [senders, receivers], each, args, &cleanup)?;
         let slowest = received.iter().map(|report| report.elapsed_ns).max();
         rates.push(per_round as f64 * 1e9 / slowest.unwrap_or(0).max(1) as f64);
         for (sum, report) in shares.iter_mut().zip(&received) {
@@ -81,6 +83,7 @@ pub(super) fn run(
         receivers,
         messages: per_round * ROUNDS,
         size_bytes: args.size,
+        slabs: args.kind.slabs.clone(),
         rounds: ROUNDS,
         verified: true,
         messages_per_second: rate(rates.len() / 2),
@@ -102,7 +105,7 @@ fn round(
     builder: Builder,
     [senders, receivers]: [u32; 2],
     each: u64,
-    size: usize,
+    args: &DemoArgs,
     cleanup: &Cleanup,
 ) -> Result<Vec<WorkerReport>, Failure> {
     let channels = [cleanup.create(builder)?];
@@ -110,13 +113,13 @@ fn round(
     let mut children = Vec::new();
     for _ in 0..receivers {
         let role = WorkerRole::OneOfConsumers;
-        let mut command = workers::command(role, each, size, start_ns)?;
+        let mut command = workers::command(role, each, args.size, start_ns, &args.copy)?;
         command.args(["--producers", &senders.to_string()]);
         children.push((role, workers::start_on(&mut command, &channels)?));
     }
     for index in 0..senders {
         let role = WorkerRole::OneOfProducers;
-        let mut command = workers::command(role, each, size, start_ns)?;
+        let mut command = workers::command(role, each, args.size, start_ns, &args.copy)?;
         command.args(["--producer", &index.to_string()]);
         children.push((role, workers::start_on(&mut command, &channels)?));
     }
@@ -150,12 +153,13 @@ fn describe(text: &mut String, crowd: &CrowdJson) -> std::fmt::Result {
     };
     writeln!(
         text,
-        "{}, {}, messages of {} bytes, {ROUNDS} rounds; {} ring with {} at {}.",
+        "{}, {}, messages of {} bytes, {ROUNDS} rounds; {} ring with {}{} at {}.",
         plural(crowd.senders, "producer"),
         plural(crowd.receivers, "consumer"),
         crowd.size_bytes,
         crowd.kind,
         crowd.sync,
+        slabs::and_all(&crowd.slabs),
         crowd.address
     )?;
     writeln!(

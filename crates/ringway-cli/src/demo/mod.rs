@@ -17,6 +17,7 @@ use self::worker::{WorkerReport, WorkerRole};
 use crate::cleanup::Cleanup;
 use crate::cli::DemoArgs;
 use crate::cli::shape::KindArgs;
+use crate::cli::slabs::CopyArgs;
 use crate::failure::Failure;
 use crate::{cores, latency};
 
@@ -48,6 +49,7 @@ struct Results {
 struct Work {
     address: Address,
     kind: KindArgs,
+    copy: CopyArgs,
     size: usize,
     one_way: u64,
     round_trips: u64,
@@ -60,16 +62,18 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         Some(address) => address.clone(),
         None => Address::Shm(format!("ringway-demo-{}", std::process::id())),
     };
+    args.kind.refuse_at_queue(&address)?;
     let [senders, receivers] = processes(args)?;
     if senders > 1 || receivers > 1 {
         return crowd::run(args, address, senders, receivers);
     }
     let cleanup = Cleanup::new()?;
-    let address = cleanup.choose(address)?;
+    let address = cleanup.choose(args.kind.apply(Builder::at(address)))?;
     let per_round = args.messages.div_ceil(ROUNDS);
     let work = Work {
         address,
         kind: args.kind.clone(),
+        copy: args.copy.clone(),
         size: args.size,
         one_way: per_round,
         // A round trip over a pipe takes as long as dozens of messages.
@@ -163,8 +167,8 @@ fn pair_up(
     cleanup: &Cleanup,
 ) -> Result<[WorkerReport; 2], Failure> {
     let start_ns = worker::now_ns()? + LEAD_NS;
-    let mut first = workers::command(roles[0], messages, work.size, start_ns)?;
-    let mut second = workers::command(roles[1], messages, work.size, start_ns)?;
+    let mut first = workers::command(roles[0], messages, work.size, start_ns, &work.copy)?;
+    let mut second = workers::command(roles[1], messages, work.size, start_ns, &work.copy)?;
     if let Some(cores) = work.cores {
         first.args(["--core", &cores[0].to_string()]);
         second.args(["--core", &cores[1].to_string()]);

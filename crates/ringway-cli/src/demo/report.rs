@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::{ROUNDS, Results, Work};
+use crate::cli::slabs::{self, SlabClass};
 use crate::failure::Failure;
 use crate::latency::{Percentiles, bar, human_ns, steps};
 use crate::output;
@@ -19,6 +20,7 @@ struct DemoJson {
     messages: u64,
     round_trips: u64,
     size_bytes: usize,
+    slabs: Vec<SlabClass>,
     rounds: u64,
     cores: Option<[usize; 2]>,
     /// Every message arrived once, in order, byte for byte; otherwise there would be no report.
@@ -64,6 +66,7 @@ pub(super) fn show(work: &Work, results: &[Results], json: bool) -> Result<(), F
         messages: work.one_way * ROUNDS,
         round_trips: work.round_trips * ROUNDS,
         size_bytes: work.size,
+        slabs: work.kind.slabs(&work.address),
         rounds: ROUNDS,
         cores: work.cores,
         verified: true,
@@ -87,7 +90,10 @@ pub(super) fn show(work: &Work, results: &[Results], json: bool) -> Result<(), F
 
 fn describe(text: &mut String, demo: &DemoJson, results: &[Results]) -> std::fmt::Result {
     let what = match demo.sync {
-        Some(sync) => format!("{} ring with {sync}", demo.kind),
+        Some(sync) => {
+            let slabs = slabs::and_all(&demo.slabs);
+            format!("{} ring with {sync}{slabs}", demo.kind)
+        }
         None => demo.kind.to_owned(),
     };
     let where_ = match demo.cores {

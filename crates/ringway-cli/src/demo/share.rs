@@ -1,6 +1,6 @@
 //! The work of one of several producers or consumers, and what shows that nothing was lost or repeated.
 
-use ringway::{RecvError, Ring};
+use ringway::{ChannelSender, RecvError, Ring};
 use serde::{Deserialize, Serialize};
 
 use super::worker::{WorkerArgs, WorkerReport, now_ns, wait_for_start};
@@ -57,7 +57,7 @@ impl Share {
 
 /// Sends this producer's messages and closes.
 pub(super) fn send(ring: &Ring, args: &WorkerArgs) -> Result<WorkerReport, Failure> {
-    let mut sender = ring.sender()?;
+    let mut sender = args.copy.apply(ChannelSender::Ring(ring.sender()?));
     let mut message = vec![0; args.size];
     wait_for_start(args)?;
     for number in 0..args.messages {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::share::{self, Share};
 use crate::attach;
+use crate::cli::slabs::CopyArgs;
 use crate::failure::Failure;
 use crate::transport::{Incoming, Outgoing, Stream, answer, call, receive_all, send_all};
 use crate::{cores, latency};
@@ -42,6 +43,8 @@ pub(crate) struct WorkerArgs {
     /// Of one of several consumers: how many producers there are.
     #[arg(long, default_value_t = 1)]
     pub(crate) producers: u64,
+    #[command(flatten)]
+    pub(crate) copy: CopyArgs,
     /// The rings or queues, there and back; none if standard input and output are the transport.
     pub(crate) channels: Vec<Address>,
 }
@@ -103,7 +106,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<(), Failure> {
             WorkerRole::Producer | WorkerRole::Caller => (there, back),
             WorkerRole::Consumer | WorkerRole::Answerer => (back, there),
         };
-        work(args, || Ok(outgoing.sender()?), || Ok(incoming.receiver()?))?
+        let sender = || Ok(args.copy.apply(outgoing.sender()?));
+        work(args, sender, || Ok(incoming.receiver()?))?
     };
     report(&done)
 }

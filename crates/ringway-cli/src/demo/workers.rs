@@ -13,6 +13,7 @@ use ringway::Channel;
 
 use super::worker::{WorkerReport, WorkerRole};
 use crate::attach;
+use crate::cli::slabs::CopyArgs;
 use crate::failure::Failure;
 
 /// A worker that is yet to be started.
@@ -21,6 +22,7 @@ pub(super) fn command(
     messages: u64,
     size: usize,
     start_ns: u64,
+    copy: &CopyArgs,
 ) -> Result<Command, Failure> {
     let mut command = Command::new(std::env::current_exe().map_err(Failure::error)?);
     let role = role
@@ -30,6 +32,7 @@ pub(super) fn command(
     command.args(["--messages", &messages.to_string()]);
     command.args(["--size", &size.to_string()]);
     command.args(["--start-ns", &start_ns.to_string()]);
+    command.args(copy.words());
     command.stderr(Stdio::piped());
     Ok(command)
 }

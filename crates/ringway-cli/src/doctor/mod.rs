@@ -6,11 +6,12 @@ mod memory;
 
 use std::str::FromStr;
 
-use ringway::{Fate, Gc, GcReport, Why};
+use ringway::{Fate, Why};
 use serde::Serialize;
 
-use crate::cli::DoctorArgs;
+use crate::cli::{DoctorArgs, GcArgs};
 use crate::failure::Failure;
+use crate::gc;
 use crate::output;
 use crate::units::human_size;
 
@@ -73,7 +74,11 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let mut checks = kernel::checks();
     checks.extend(memory::checks());
     checks.extend(limits::checks());
-    checks.push(leftovers(&Gc::new().dry_run(true).run()));
+    let look = GcArgs {
+        dry_run: true,
+        ..GcArgs::default()
+    };
+    checks.push(leftovers(&gc::collect(&look)?));
     if args.json {
         output::print_json(&checks)?;
     } else {
@@ -108,13 +113,14 @@ fn text(checks: &[Check]) -> String {
 }
 
 /// What a collection would remove or keep.
-fn leftovers(report: &GcReport) -> Check {
+fn leftovers(report: &gc::Report) -> Check {
     let name = "left by the dead";
     let garbage = report
         .found
         .iter()
         .filter(|found| found.fate == Fate::Removable);
     let bytes = human_size(garbage.clone().map(|found| found.bytes).sum());
+    // What may as well have been left in order is none of it.
     let kept = report.found.iter().filter(|found| {
         matches!(
             found.fate,

@@ -37,6 +37,8 @@ struct RingJson {
     created_ns: u64,
     participants: Vec<ParticipantJson>,
     slabs: Vec<SlabsJson>,
+    /// Whether each is a segment of its own.
+    slab_segments: bool,
 }
 
 #[derive(Serialize)]
@@ -89,6 +91,7 @@ impl From<&Stat> for RingJson {
                 .map(ParticipantJson::from)
                 .collect(),
             slabs: stat.slabs.iter().map(SlabsJson::from).collect(),
+            slab_segments: stat.slab_segments,
         }
     }
 }
@@ -163,7 +166,7 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
         field(role.name(), state(&stat, role));
     }
     for slabs in &stat.slabs {
-        field("slabs", slab_class(slabs));
+        field("slabs", slab_class(slabs, stat.slab_segments));
     }
     field("ever", format!("{} producers", stat.producers_ever));
     field("repaired", format!("{} records of the dead", stat.repaired));
@@ -184,12 +187,15 @@ fn policy(stat: &Stat) -> &'static str {
 }
 
 /// How many slabs of one length are free, and who holds the others.
-fn slab_class(slabs: &SlabStat) -> String {
+fn slab_class(slabs: &SlabStat, are_segments: bool) -> String {
     let (free, count) = (slabs.free, slabs.count);
     let mut text = format!(
         "{free} of {count} free, of {} each",
         human_size(slabs.slab_bytes)
     );
+    if are_segments {
+        text.push_str(", in segments of their own");
+    }
     for holder in &slabs.held {
         let role = holder.role.name();
         let _ = match holder.pid {

@@ -90,10 +90,20 @@ fn deadline(timeout: Option<Duration>) -> Option<Instant> {
 }
 
 /// Appends a message of `len` bytes, which `copy` writes, in its frame.
-fn append(bytes: &mut Vec<u8>, framing: Framing, len: usize, copy: impl FnOnce(&mut [u8])) {
+fn append(
+    bytes: &mut Vec<u8>,
+    framing: Framing,
+    len: usize,
+    copy: impl FnOnce(&mut [u8]),
+) -> Result<(), Failure> {
     if framing == Framing::Frames {
-        // No message is longer: its record has 32 bits for the length.
-        bytes.extend_from_slice(&(len as u32).to_le_bytes());
+        // A slab can hold more.
+        let len = u32::try_from(len).map_err(|_| {
+            Failure::error(format_args!(
+                "a message of {len} bytes is too long for a frame: receive it with --raw"
+            ))
+        })?;
+        bytes.extend_from_slice(&len.to_le_bytes());
     }
     let start = bytes.len();
     bytes.resize(start + len, 0);
@@ -101,6 +111,7 @@ fn append(bytes: &mut Vec<u8>, framing: Framing, len: usize, copy: impl FnOnce(&
     if framing == Framing::Lines {
         bytes.push(b'\n');
     }
+    Ok(())
 }
 
 fn explain(error: RecvError) -> Failure {

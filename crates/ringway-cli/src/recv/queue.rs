@@ -35,7 +35,7 @@ pub(super) fn receive(
                     let message = message.bytes();
                     append(&mut bytes, output.framing, message.len(), |room| {
                         room.copy_from_slice(message);
-                    });
+                    })?;
                     count += 1;
                 }
                 Err(end) => break Some(end),

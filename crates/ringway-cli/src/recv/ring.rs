@@ -83,7 +83,7 @@ impl Inlet<'_> {
                 };
                 append(bytes, self.output.framing, message.len(), |room| {
                     message.read_at(0, room);
-                });
+                })?;
                 ends.push(bytes.len());
             }
             match self.output.write_all(bytes) {

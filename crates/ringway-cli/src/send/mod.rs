@@ -24,7 +24,8 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
             "a queue does not tell when all is received: have the receiver remove it (recv --unlink)",
         ));
     }
-    let mut outlet = Outlet::new(channel.sender()?);
+    args.copy.refuse_without_slabs(&channel)?;
+    let mut outlet = Outlet::new(args.copy.apply(channel.sender()?));
     let mut progress = Progress::new(args.ring.quiet, &io::stdin());
     let sent = match args.ring.framing() {
         Framing::Whole => send_whole(args, input, &mut outlet, &mut progress),

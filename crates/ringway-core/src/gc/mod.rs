@@ -6,6 +6,7 @@
 //! | a half-made `sysv:` segment | nobody alive has its creation lock | that lock | a creator that had not come to the lock makes another segment |
 //! | a file under a temporary name | nobody alive has it open | its name | nobody does |
 //! | a semaphore set without a ring | nobody alive uses it, and its ring has no name ([`crate::sync::semaphore_set`]) | its gate | the same |
+//! | slabs without a ring ([`crate::segment::slabs`]) | `shm:`, `file:`: nobody alive has any of them open; `sysv:`: nobody has any attached | their names or ids; one that is not finished is condemned first | a creator has slab 0 open, or makes another; else there is no name by which to come |
 //! | message queues without a ring | nobody alive has any of them | the gate's lock ([`crate::sync::mqueue`]) | waits for that, and makes new ones |
 //!
 //! In each row the proof is the kernel's (robust futexes, leases, file locks, `SEM_UNDO`: none of them outlives a process,
@@ -21,6 +22,7 @@ mod halves;
 mod queues;
 mod rings;
 mod semaphores;
+mod slabs;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +31,7 @@ pub use queues::names as message_queues;
 use std::path::PathBuf;
 
 use crate::address::Address;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::segment::{self, drafts};
 
 /// A collector of what dead processes left behind: rings that only they held, half-made segments, and
@@ -91,6 +93,11 @@ pub enum Leftover {
         /// As `ipcs -s` shows it.
         id: i32,
     },
+    /// Slabs of one ring that are segments of their own, without the ring.
+    Slabs {
+        /// Their paths, or their addresses by their ids.
+        segments: Vec<String>,
+    },
     /// The POSIX message queues of one ring, without the ring.
     Queues {
         /// Their names; the first is removed last.
@@ -144,6 +151,9 @@ pub enum Why {
         /// Where that is.
         home: &'static str,
     },
+    /// Nobody alive is attached, and nothing tells whether somebody died: of a POSIX message queue that only senders
+    /// held, and of a System V message queue that was never finished.
+    Unproven,
     /// It is another user's, or this process may not do that.
     NotPermitted,
 }
@@ -205,7 +215,13 @@ impl Gc {
         let mut report = GcReport::default();
         if !self.addresses.is_empty() {
             for address in &self.addresses {
-                report.add(self.at(address));
+                let slabs = self.slabs_at(address);
+                match self.at(address) {
+                    // Then those slabs are what was asked for.
+                    Err(error) if error.kind() == ErrorKind::NotFound && slabs.is_something() => {}
+                    found => report.add(found),
+                }
+                report.merge(slabs);
             }
             return report;
         }
@@ -218,6 +234,7 @@ impl Gc {
         for draft in drafts::all() {
             report.add_of_all(self.draft(draft));
         }
+        report.merge(self.slabs());
         // Last: what lay beside the rings that were removed went with them.
         report.merge(self.semaphores());
         report.merge(self.queues());
@@ -241,10 +258,8 @@ impl Gc {
 
 fn not_removed(what: impl std::fmt::Display, errno: nix::errno::Errno) -> Error {
     let kind = match errno {
-        nix::errno::Errno::EACCES | nix::errno::Errno::EPERM => {
-            crate::error::ErrorKind::PermissionDenied
-        }
-        _ => crate::error::ErrorKind::Os,
+        nix::errno::Errno::EACCES | nix::errno::Errno::EPERM => ErrorKind::PermissionDenied,
+        _ => ErrorKind::Os,
     };
     Error::new(kind, "remove", what, "the kernel does not remove it")
         .remedy("run as the user who owns it, or as root")
@@ -270,6 +285,10 @@ impl GcReport {
         self.add(found.map(|found| found.filter(is_told)));
     }
 
+    fn is_something(&self) -> bool {
+        !self.found.is_empty() || !self.failures.is_empty()
+    }
+
     fn merge(&mut self, other: Self) {
         self.found.extend(other.found);
         self.failures.extend(other.failures);
@@ -283,12 +302,17 @@ impl std::fmt::Display for Leftover {
             Self::Ring(address) | Self::HalfMade(address) => address.fmt(f),
             Self::Draft(path) => path.display().fmt(f),
             Self::Semaphores { id } => write!(f, "semaphore set {id}"),
-            Self::Queues { names } => match names.as_slice() {
-                [name] => write!(f, "message queue {name}"),
-                [first, rest @ ..] => write!(f, "message queue {first} and {} more", rest.len()),
-                [] => f.write_str("no message queues"),
-            },
+            Self::Slabs { segments } => several(f, "slab", segments),
+            Self::Queues { names } => several(f, "message queue", names),
         }
+    }
+}
+
+fn several(f: &mut std::fmt::Formatter<'_>, what: &str, names: &[String]) -> std::fmt::Result {
+    match names {
+        [name] => write!(f, "{what} {name}"),
+        [first, rest @ ..] => write!(f, "{what} {first} and {} more", rest.len()),
+        [] => write!(f, "no {what}"),
     }
 }
 
@@ -308,6 +332,9 @@ impl std::fmt::Display for Why {
             Self::BeingMade { pid: 0 } => f.write_str("a process is making it"),
             Self::BeingMade { pid } => write!(f, "process {pid} is making it"),
             Self::Unknown { home } => write!(f, "its ring may lie in {home}"),
+            Self::Unproven => {
+                f.write_str("nobody is attached, and whether anybody died cannot be told")
+            }
             Self::NotPermitted => f.write_str("it is not this user's"),
         }
     }

@@ -27,7 +27,7 @@
 //! | 144 | 8 | retirement: whether the ring may be attached to ([`crate::segment::retire`]) |
 //! | 152 | 32 | classes of slabs, the shortest first: log2 of the length and the count, of 4 bytes each; else zero |
 //! | 184 | 8 | offset of the slabs' words; zero in a ring without slabs |
-//! | 192 | 8 | offset of the slabs; zero in a ring without slabs |
+//! | 192 | 8 | offset of the slabs; if each is a segment of its own, the bytes of all, plus 1; zero if there are none |
 //! | 200 | 56 | zero |
 
 use super::control::CONTROL_OFFSET;
@@ -162,8 +162,12 @@ impl Header {
         put(SLABS.start, &slabs.encode());
         if !slabs.is_empty() {
             let (words, first) = self.geometry.slab_offsets();
+            let slabs = match self.geometry.has_slab_segments() {
+                true => slabs.bytes() + 1,
+                false => first,
+            };
             put(184, &words.to_le_bytes());
-            put(192, &first.to_le_bytes());
+            put(192, &slabs.to_le_bytes());
         }
         bytes
     }
@@ -199,11 +203,13 @@ impl Header {
             .ok_or(HeaderError::Field("slabs"))?;
         let geometry = Geometry::new(kind, shape, u32_at(72), u64_at(96))
             .ok_or(HeaderError::Geometry)?
-            .with_slabs(slabs);
-        let slab_offsets = if slabs.is_empty() {
-            (0, 0)
-        } else {
-            geometry.slab_offsets()
+            .with_slabs(slabs)
+            // No offset is odd.
+            .with_slab_segments(u64_at(192) % 2 == 1);
+        let slab_offsets = match geometry.slab_offsets() {
+            _ if slabs.is_empty() => (0, 0),
+            (words, _) if geometry.has_slab_segments() => (words, slabs.bytes() + 1),
+            offsets => offsets,
         };
         let told_truly = u64_at(56) == geometry.total_len()
             && u64_at(64) == PARTICIPANTS_OFFSET as u64
@@ -306,6 +312,13 @@ mod tests {
         }
     }
 
+    fn with_slab_segments() -> Header {
+        Header {
+            geometry: with_slabs().geometry.with_slab_segments(true),
+            ..header()
+        }
+    }
+
     fn finished(header: &Header) -> [u8; HEADER_LEN] {
         let mut bytes = header.encode();
         bytes[..8].copy_from_slice(&MAGIC.to_le_bytes());
@@ -314,7 +327,7 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes() {
-        for header in [header(), with_slabs()] {
+        for header in [header(), with_slabs(), with_slab_segments()] {
             let total = header.geometry.total_len();
             assert_eq!(Header::decode(&finished(&header), total), Ok(header));
         }
@@ -325,6 +338,16 @@ mod tests {
     fn a_ring_without_slabs_has_the_bytes_that_it_always_had() {
         assert!(header().encode()[SLABS].iter().all(|byte| *byte == 0));
         assert_eq!(header().geometry.total_len(), 4096 + (1 << 20));
+    }
+
+    #[test]
+    fn slabs_in_segments_of_their_own_take_a_word_and_an_id_each() {
+        let (inside, apart) = (with_slabs().geometry, with_slab_segments().geometry);
+        let (words, first) = inside.slab_offsets();
+        assert_eq!(apart.slab_offsets(), (words, first));
+        assert_eq!(apart.total_len(), first + (first - words));
+        let none = header().geometry;
+        assert_eq!(none.with_slab_segments(true), none);
     }
 
     #[test]
@@ -355,7 +378,7 @@ mod tests {
     /// the nonce, the times, and what a later version may use.
     #[test]
     fn a_flipped_bit_is_noticed() {
-        for header in [header(), with_slabs()] {
+        for header in [header(), with_slabs(), with_slab_segments()] {
             let total = header.geometry.total_len();
             for bit in 0..HEADER_LEN * 8 {
                 let mut bytes = finished(&header);

@@ -6,7 +6,8 @@
 //! | 256 | 1024 | [`control`]: indices, counters and wake words, each writer on lines of its own |
 //! | 1024 | 1024 + 128 n | [`participant`]: one slot per attached process |
 //! | data | data + capacity | the messages: [`record`]s, or [`cell`]s |
-//! | words | slabs | if the ring has slabs: a word for each ([`pool`]), and then the slabs |
+//! | words | slabs | if the ring has slabs: a word for each ([`pool`]) |
+//! | slabs | | the slabs; or their segments' ids, if they have segments of their own ([`slab_segment`]) |
 //!
 //! Everything is little-endian and of fixed width; nothing is a pointer.
 
@@ -16,6 +17,7 @@ pub(crate) mod header;
 pub(crate) mod participant;
 pub(crate) mod pool;
 pub(crate) mod record;
+pub(crate) mod slab_segment;
 
 use control::CONTROL_OFFSET;
 use participant::{PARTICIPANTS_OFFSET, Role, SLOT_LEN};
@@ -216,6 +218,8 @@ pub(crate) struct Geometry {
     participants: u32,
     data_offset: u64,
     slabs: Slabs,
+    /// Whether each slab is a segment of its own.
+    slab_segments: bool,
 }
 
 impl Geometry {
@@ -242,12 +246,21 @@ impl Geometry {
             participants,
             data_offset: table_end.next_multiple_of(DATA_ALIGN),
             slabs: Slabs::NONE,
+            slab_segments: false,
         })
     }
 
     /// The same ring, with slabs.
     pub(crate) fn with_slabs(self, slabs: Slabs) -> Self {
         Self { slabs, ..self }
+    }
+
+    /// The same ring, with each of its slabs, if it has some, in a segment of its own or not.
+    pub(crate) fn with_slab_segments(self, yes: bool) -> Self {
+        Self {
+            slab_segments: yes && !self.slabs.is_empty(),
+            ..self
+        }
     }
 
     /// A stream ring's.
@@ -293,7 +306,13 @@ impl Geometry {
         &self.slabs
     }
 
-    /// Where the slabs' words start, and where the slabs, in bytes from the start of the segment.
+    /// Whether each slab is a segment of its own.
+    pub(crate) fn has_slab_segments(&self) -> bool {
+        self.slab_segments
+    }
+
+    /// Where the slabs' words start, and where the slabs or the table of their segments' ids, in bytes from the
+    /// start of the segment.
     pub(crate) fn slab_offsets(&self) -> (u64, u64) {
         self.slabs.offsets(self.data_end())
     }
@@ -308,13 +327,27 @@ impl Geometry {
         self.data_offset + self.capacity
     }
 
+    /// Bytes of the whole segment, and of those that its slabs may have of their own.
+    pub(crate) fn memory_len(&self) -> u64 {
+        let slabs = match self.slab_segments {
+            true => self.slabs.bytes() + u64::from(self.slabs.count()) * slab_segment::TRAILER_LEN,
+            false => 0,
+        };
+        self.total_len() + slabs
+    }
+
     /// Bytes of the whole segment.
     pub(crate) fn total_len(&self) -> u64 {
         if self.slabs.is_empty() {
             return self.data_end();
         }
         let (_, slabs) = self.slab_offsets();
-        slabs + self.slabs.bytes()
+        slabs
+            + if self.slab_segments {
+                self.slabs.words_len()
+            } else {
+                self.slabs.bytes()
+            }
     }
 }
 

@@ -129,6 +129,22 @@ impl Slabs {
         (words, words + self.words_len())
     }
 
+    /// Which slab has the byte `at`, in bytes from the start of the first, where that slab starts and ends.
+    pub(crate) fn slab_at(&self, at: u64) -> Option<(u32, std::ops::Range<u64>)> {
+        let (mut first, mut start) = (0, 0);
+        for class in self.classes() {
+            let bytes = u64::from(class.count) * class.len;
+            if at - start < bytes {
+                let nth = (at - start) >> class.len.trailing_zeros();
+                let slab = start + nth * class.len;
+                return Some((first + nth as u32, slab..slab + class.len));
+            }
+            first += class.count;
+            start += bytes;
+        }
+        None
+    }
+
     /// Where slab `index` is, if there is such a one.
     pub(crate) fn place(&self, index: u32) -> Option<Place> {
         let (mut first, mut at) = (0, 0);
@@ -338,9 +354,14 @@ mod tests {
             let place = slabs.place(index).unwrap();
             assert_eq!(place.at, end);
             end += place.len;
+            let found = Some((index, place.at..end));
+            assert_eq!(slabs.slab_at(place.at), found);
+            assert_eq!(slabs.slab_at(end - 1), found);
         }
         assert_eq!(end, slabs.bytes());
         assert_eq!(slabs.place(slabs.count()), None);
+        assert_eq!(slabs.slab_at(end), None);
+        assert_eq!(slabs.slab_at(u64::MAX), None);
         assert_eq!(slabs.place(u32::MAX), None);
     }
 }

@@ -45,6 +45,10 @@
 //!   the look began.
 //! - A consumer that releases it meanwhile has seized the slab before, so the reclaimer's change fails.
 //!
+//! All this is about words, which lie in the ring's segment also where each slab is a segment of its own
+//! ([`crate::segment::slabs`]). There a slab is mapped by who takes it, or has accepted a ticket for it; one that cannot be
+//! mapped is freed again, or its record stays where it is.
+//!
 //! A process that was taken for dead and is not can do no harm by a late change: it fails, because the
 //! generation or the holder is another one.
 
@@ -58,7 +62,8 @@ use crate::region::Region;
 use crate::stream::Corrupt;
 use crate::wait::Look;
 
-/// Messages up to so many bytes are copied through the ring, unless the sender says otherwise.
+/// Messages up to so many bytes are copied through the ring, unless the sender says otherwise. Written and read in
+/// place, shorter ones were faster in the ring, and this long they were as fast in a slab (benches/README.md).
 pub(crate) const COPY_LIMIT: usize = 64 << 10;
 
 /// How often the word of a slab that one holds a ticket for may change under one's eyes: each time it is

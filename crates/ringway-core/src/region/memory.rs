@@ -4,11 +4,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
-use super::{Region, copy};
+use super::{Region, Unreachable, copy};
 use crate::layout::Geometry;
 use crate::layout::header::FenceMode;
 use crate::liveness;
 use crate::segment::map::{ALIVE, Map};
+use crate::segment::slabs::SlabSegments;
 use crate::sys::futex::{self, MonotonicTime, Wake};
 use crate::sys::membarrier;
 
@@ -33,15 +34,25 @@ pub(crate) struct Memory {
     _owner: Arc<dyn std::fmt::Debug + Send + std::marker::Sync>,
 }
 
-/// The pool in such memory: words, 4096-aligned, and behind them slabs, all of them within `total_len()`.
+/// The pool in such memory: words, 4096-aligned, and behind them slabs, all of them within `total_len()` unless
+/// they are segments of their own.
 #[derive(Debug)]
 struct Pool {
     words: NonNull<u8>,
     /// How many.
     count: u32,
-    slabs: NonNull<u8>,
+    slabs: Slabs,
     /// Bytes of all slabs.
     len: u64,
+}
+
+/// Where the slabs are.
+#[derive(Debug)]
+enum Slabs {
+    /// One behind the other, from there.
+    Here(NonNull<u8>),
+    /// Each in a segment of its own. `None`: nowhere, but in a header.
+    Apart(Option<Arc<SlabSegments>>),
 }
 
 // SAFETY: the pointers are to memory that the owner keeps, and all access to it is by atomics or the
@@ -51,13 +62,19 @@ unsafe impl Send for Memory {}
 unsafe impl std::marker::Sync for Memory {}
 
 impl Memory {
-    /// The region of a mapped segment; `None` if the segment is shorter than `geometry`.
-    pub(crate) fn mapped(map: Arc<Map>, geometry: &Geometry, fence: FenceMode) -> Option<Self> {
+    /// The region of a mapped segment, and of those of its slabs if they have some; `None` if the segment is
+    /// shorter than `geometry`.
+    pub(crate) fn mapped(
+        map: Arc<Map>,
+        geometry: &Geometry,
+        fence: FenceMode,
+        slab_segments: Option<Arc<SlabSegments>>,
+    ) -> Option<Self> {
         if (map.len() as u64) < geometry.total_len() {
             return None;
         }
         let (base, alive) = (map.base(), map.alive_flag());
-        Some(Self::over(base, geometry, fence, alive, map))
+        Some(Self::over(base, geometry, fence, alive, slab_segments, map))
     }
 
     fn over(
@@ -65,6 +82,7 @@ impl Memory {
         geometry: &Geometry,
         fence: FenceMode,
         alive: NonNull<u64>,
+        slab_segments: Option<Arc<SlabSegments>>,
         owner: Arc<dyn std::fmt::Debug + Send + std::marker::Sync>,
     ) -> Self {
         // SAFETY: the caller has total_len bytes at `base`, and data_offset is less.
@@ -76,7 +94,10 @@ impl Memory {
             Box::new(Pool {
                 words,
                 count: geometry.slabs().count(),
-                slabs,
+                slabs: match geometry.has_slab_segments() {
+                    true => Slabs::Apart(slab_segments),
+                    false => Slabs::Here(slabs),
+                },
                 len: geometry.slabs().bytes(),
             })
         });
@@ -140,8 +161,11 @@ impl Memory {
         let pool = self.pool.as_ref()?;
         let fits = at.checked_add(len as u64)? <= pool.len;
         debug_assert!(fits, "{len} bytes at {at} of the slabs");
-        // SAFETY: in the slabs or right behind them, just checked.
-        fits.then(|| unsafe { pool.slabs.add(at as usize) }.as_ptr())
+        match &pool.slabs {
+            // SAFETY: in the slabs or right behind them, just checked.
+            Slabs::Here(slabs) => fits.then(|| unsafe { slabs.add(at as usize) }.as_ptr()),
+            Slabs::Apart(segments) => segments.as_ref()?.bytes(at, len),
+        }
     }
 }
 
@@ -281,6 +305,16 @@ impl Region for Memory {
         })
     }
 
+    fn reach_slab(&self, at: u64) -> Result<(), Unreachable> {
+        match self.pool.as_ref().map(|pool| &pool.slabs) {
+            Some(Slabs::Apart(segments)) => {
+                let segments = segments.as_ref().ok_or(Unreachable::Corrupt)?;
+                segments.reach(at)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn write_slab(&self, at: u64, bytes: &[u8]) {
         if let Some(target) = self.slab_bytes(at, bytes.len()) {
             // SAFETY: so many bytes from here lie in the slabs, just checked, and in `bytes`.
@@ -398,6 +432,7 @@ mod heap {
                     &self.geometry,
                     FenceMode::Symmetric,
                     alive,
+                    None,
                     Arc::clone(self) as _,
                 )
             }

@@ -19,6 +19,15 @@ use std::sync::atomic::Ordering;
 pub(crate) use crate::sys::futex::MOST_WORDS;
 use crate::sys::futex::{MonotonicTime, Wake};
 
+/// Why the memory of a slab is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreachable {
+    /// What is there in its place is not that slab.
+    Corrupt,
+    /// The kernel does not give it, with this error number.
+    Os(i32),
+}
+
 /// Memory with a ring in it: control words by their offset in the segment, and a data region of a
 /// power of two bytes by position (positions grow for ever; the region wraps them).
 ///
@@ -77,6 +86,13 @@ pub(crate) trait Region {
     /// Replaces the word of slab `index` if it holds `current`; else returns what it holds. Acquires and
     /// releases.
     fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64>;
+    /// Sees to it that the slab with the byte `at` can be written and read, and stays so: to be called when
+    /// it is lent, and when a ticket for it has been accepted.
+    fn reach_slab(&self, at: u64) -> Result<(), Unreachable> {
+        // What lies in the region is there.
+        let _ = at;
+        Ok(())
+    }
     /// Copies into the slabs, `at` bytes from the start of the first.
     fn write_slab(&self, at: u64, bytes: &[u8]);
     /// Copies out of the slabs, `at` bytes from the start of the first.

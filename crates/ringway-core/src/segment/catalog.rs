@@ -15,6 +15,7 @@ use crate::sys::shmget;
 use super::attempt::Attempt;
 use super::descriptor;
 use super::named::{self, Place, SHM_DIRECTORY};
+use super::slabs;
 use super::sysv;
 use super::view::Memory;
 
@@ -50,13 +51,20 @@ fn posix_segments() -> Vec<Address> {
 }
 
 fn is_ring_file(attempt: Attempt<'_>) -> Result<bool, Error> {
-    let file = named::open_path(attempt, &Place::of(attempt)?, OFlag::O_RDONLY)?;
-    Ok(descriptor::has_magic(file.as_fd()).unwrap_or(false))
+    let place = Place::of(attempt)?;
+    let file = named::open_path(attempt, &place, OFlag::O_RDONLY)?;
+    // What is sent in a slab may begin as a ring does.
+    Ok(descriptor::has_magic(file.as_fd()).unwrap_or(false)
+        && !slabs::named::is_slab(place.name(), file.as_fd()))
 }
 
 fn sysv_segments() -> Vec<Address> {
+    // What is sent in a slab may begin as a ring does.
+    let is_ring = |row: &Row, memory: &Memory| {
+        memory.magic() == MAGIC && !slabs::sysv::is_slab(memory, row.len)
+    };
     let rings = sysv_rows()
-        .filter(|row| Memory::of_sysv(row.id, row.len).is_ok_and(|memory| memory.magic() == MAGIC));
+        .filter(|row| Memory::of_sysv(row.id, row.len).is_ok_and(|memory| is_ring(row, &memory)));
     rings
         .map(|row| {
             Address::Sysv(match row.key as u32 {
@@ -165,13 +173,13 @@ pub(crate) fn names() -> Names {
 }
 
 /// A System V segment, as the kernel's table shows it.
-struct Row {
-    key: i32,
-    id: i32,
+pub(super) struct Row {
+    pub(super) key: i32,
+    pub(super) id: i32,
     len: usize,
 }
 
-fn sysv_rows() -> impl Iterator<Item = Row> {
+pub(super) fn sysv_rows() -> impl Iterator<Item = Row> {
     let table = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
     let parse = |line: &str| {
         // key, shmid, perms, size, ...

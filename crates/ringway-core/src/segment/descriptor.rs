@@ -30,7 +30,7 @@ pub(super) fn build(
         .map_err(os("its mode cannot be set"))?;
     let stat = fstat(fd).map_err(os("it cannot be inspected"))?;
     let page = page_of(&stat);
-    let is_huge = fstatfs(fd).is_ok_and(|system| system.filesystem_type() == HUGETLBFS_MAGIC);
+    let is_huge = is_huge(fd);
     let len = plan.geometry.total_len();
     let file_len = match is_huge {
         true => len
@@ -59,6 +59,11 @@ pub(super) fn build(
     Ok((Arc::new(map), header))
 }
 
+/// Whether the file consists of huge pages.
+pub(super) fn is_huge(fd: BorrowedFd<'_>) -> bool {
+    fstatfs(fd).is_ok_and(|system| system.filesystem_type() == HUGETLBFS_MAGIC)
+}
+
 /// Maps the finished ring in `fd`.
 ///
 /// The header is read with pread(2) and not through a mapping: it may be anything at all, and a hole
@@ -74,11 +79,7 @@ pub(super) fn open(
         check_owner(attempt, request, stat.st_uid)
     })?;
     let len = header.geometry.total_len();
-    // A copy that skipped runs of zeroes has holes. With its holes filled, a full disk is an error
-    // here, and not a signal when a message is written.
-    if allocated(&stat) < len {
-        fill_holes(attempt, fd, &stat, len)?;
-    }
+    fill_holes(attempt, fd, &stat, len)?;
     let map =
         map(fd, len, page_of(&stat)).map_err(|errno| attempt.os("it cannot be mapped", errno))?;
     settle_pages(attempt, request, &map)?;
@@ -128,9 +129,17 @@ pub(super) fn header_bytes(fd: BorrowedFd<'_>) -> Result<[u8; HEADER_LEN], Errno
 }
 
 fn read_start(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<usize, Errno> {
+    read_at(fd, bytes, 0)
+}
+
+/// Reads from `offset` on, and returns how many bytes there were.
+pub(super) fn read_at(fd: BorrowedFd<'_>, bytes: &mut [u8], offset: u64) -> Result<usize, Errno> {
     let mut read = 0;
     while read < bytes.len() {
-        match pread(fd, &mut bytes[read..], read as i64) {
+        let at = offset
+            .checked_add(read as u64)
+            .and_then(|at| i64::try_from(at).ok());
+        match pread(fd, &mut bytes[read..], at.ok_or(Errno::EOVERFLOW)?) {
             Ok(0) => break,
             Ok(more) => read += more,
             Err(Errno::EINTR) => {}
@@ -140,13 +149,19 @@ fn read_start(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<usize, Errno> {
     Ok(read)
 }
 
-fn fill_holes(
+/// A copy that skipped runs of zeroes has holes. With its holes filled, a full disk is an error here, and not a
+/// signal when a message is written.
+pub(super) fn fill_holes(
     attempt: Attempt<'_>,
     fd: BorrowedFd<'_>,
     stat: &FileStat,
     len: u64,
 ) -> Result<(), Error> {
-    space::check_file(attempt, fd, len - allocated(stat).min(len))?;
+    let missing = len - allocated(stat).min(len);
+    if missing == 0 {
+        return Ok(());
+    }
+    space::check_file(attempt, fd, missing)?;
     match space::allocate(attempt, fd, len, page_of(stat) as u64) {
         // A file system that compresses has fewer blocks as well, and may promise nothing.
         Err(error) if error.errno() == Some(Errno::EOPNOTSUPP as i32) => Ok(()),

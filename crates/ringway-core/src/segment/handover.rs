@@ -10,7 +10,7 @@ use nix::sys::stat::fstat;
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
-use crate::layout::header::MAGIC;
+use crate::layout::header::{HeaderError, MAGIC};
 use crate::sys::unix;
 
 use super::attempt::Attempt;
@@ -120,10 +120,14 @@ pub(super) fn take_over(socket: &UnixStream) -> Result<(Segment, PeerCredentials
         return Err(attempt.not_a_ring("parts of its memory are not allocated"));
     }
     let (map, header) = descriptor::open(attempt, request, file.as_fd())?;
+    if header.geometry.has_slab_segments() {
+        return Err(attempt.header(HeaderError::Geometry, stat.st_size as u64));
+    }
     let segment = Segment {
         map: Arc::new(map),
         header,
         address: Address::Memfd,
+        slabs: None,
         file: Some(file),
     };
     Ok((segment, peer))

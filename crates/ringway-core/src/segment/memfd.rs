@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::sync;
 
 use super::attempt::Attempt;
@@ -24,6 +24,12 @@ pub(super) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Erro
         address: request.address,
     };
     sync::check(attempt, plan.sync)?;
+    if plan.geometry.has_slab_segments() {
+        let problem = "slabs in segments of their own are found by name, and a memfd has none";
+        return Err(attempt
+            .error(ErrorKind::Unsupported, problem)
+            .remedy("leave them in the ring, or use shm:, file: or sysv:"));
+    }
     let file = new_file(request.huge_pages).map_err(|errno| match errno {
         Errno::ENOSYS | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENODEV if request.huge_pages => {
             space::no_huge_pages(attempt, plan.geometry.total_len(), Some(errno))
@@ -37,6 +43,7 @@ pub(super) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Erro
         map,
         header,
         address: request.address.clone(),
+        slabs: None,
         file: Some(file),
     })
 }

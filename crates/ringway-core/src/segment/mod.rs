@@ -6,6 +6,8 @@
 //! | `memfd:` | sealed when it is finished, then handed over ([`memfd`], [`handover`]) | nothing |
 //! | `sysv:` | in the open, under the creation lock ([`sysv`]) | a half-made segment, which the next creator takes over |
 //!
+//! A ring's slabs may be segments too ([`slabs`]).
+//!
 //! In all of them the magic is published last, with release. What is not finished is never used.
 
 pub(crate) mod attempt;
@@ -22,6 +24,7 @@ mod memory;
 mod named;
 mod removal;
 pub(crate) mod retire;
+pub(crate) mod slabs;
 mod space;
 pub(crate) mod suspect;
 mod sysv;
@@ -51,6 +54,7 @@ use crate::sys::{getrandom, now_ns};
 
 use attempt::Attempt;
 use map::Map;
+use slabs::SlabSegments;
 
 pub(crate) use catalog::{Half, Names, half_made, half_made_at, list, names};
 pub use handover::PeerCredentials;
@@ -111,6 +115,8 @@ pub(crate) struct Segment {
     pub(crate) header: Header,
     /// What opens it: `sysv:private` has become `sysv:id=N`.
     pub(crate) address: Address,
+    /// The slabs, if they are segments of their own.
+    pub(crate) slabs: Option<Arc<SlabSegments>>,
     /// A memfd's descriptor, to hand it over. The others are closed once they are mapped.
     pub(crate) file: Option<OwnedFd>,
 }
@@ -339,23 +345,28 @@ fn header_bytes(map: &Map) -> Option<[u8; HEADER_LEN]> {
 /// What the request wants of the pages of a mapping.
 fn settle_pages(attempt: Attempt<'_>, request: &Request<'_>, map: &Map) -> Result<(), Error> {
     if request.prefault {
-        populate(attempt, map)?;
+        populate(attempt, map.len() as u64, || map.populate())?;
     }
     if request.lock_memory {
         map.lock()
-            .map_err(|errno| locking_failed(attempt, map, errno))?;
+            .map_err(|errno| locking_failed(attempt, map.len() as u64, errno))?;
     }
     Ok(())
 }
 
-fn populate(attempt: Attempt<'_>, map: &Map) -> Result<(), Error> {
+/// Has `len` bytes touched.
+fn populate(
+    attempt: Attempt<'_>,
+    len: u64,
+    touch: impl Fn() -> Result<(), Errno>,
+) -> Result<(), Error> {
     loop {
-        match map.populate() {
+        match touch() {
             Ok(()) => return Ok(()),
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             // The kernel's word for a fault that would have been SIGBUS.
             Err(errno @ (Errno::EFAULT | Errno::ENOMEM)) => {
-                space::check_memory(attempt, map.len() as u64)?;
+                space::check_memory(attempt, len)?;
                 return Err(attempt
                     .error(
                         ErrorKind::NoSpace,
@@ -369,12 +380,12 @@ fn populate(attempt: Attempt<'_>, map: &Map) -> Result<(), Error> {
     }
 }
 
-fn locking_failed(attempt: Attempt<'_>, map: &Map, errno: Errno) -> Error {
+fn locking_failed(attempt: Attempt<'_>, len: u64, errno: Errno) -> Error {
     use nix::sys::resource::{Resource, getrlimit};
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(limit, _)| limit);
     let problem = format!(
         "its {} cannot be locked in memory; this process may lock {}",
-        space::Bytes(map.len() as u64),
+        space::Bytes(len),
         space::Bytes(limit)
     );
     let kind = match errno {

@@ -25,6 +25,8 @@ use crate::sys::getrandom;
 
 use super::attempt::Attempt;
 use super::deadline::Deadline;
+use super::slabs::named::Unfinished;
+use super::slabs::{self, SlabSegments};
 use super::watch::Watch;
 use super::{
     Access, Plan, Request, Segment, boot_id, descriptor, discard, drafts, removal, retire,
@@ -37,7 +39,7 @@ pub(crate) const SHM_DIRECTORY: &str = "/dev/shm";
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where an address points in the file system.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     directory: PathBuf,
     name: OsString,
@@ -70,6 +72,53 @@ impl Place {
             name: name.to_owned(),
             survives_boot: matches!(attempt.address, Address::File(_)),
         })
+    }
+
+    /// A name in a directory.
+    pub(super) fn new(directory: &Path, name: &OsStr) -> Self {
+        Self {
+            path: directory.join(name),
+            directory: directory.to_owned(),
+            name: name.to_owned(),
+            survives_boot: directory != Path::new(SHM_DIRECTORY),
+        }
+    }
+
+    /// Another name in the same directory.
+    pub(super) fn beside(&self, name: OsString) -> Self {
+        Self {
+            path: self.directory.join(&name),
+            directory: self.directory.clone(),
+            name,
+            survives_boot: self.survives_boot,
+        }
+    }
+
+    /// The same, whatever directory this process will work in.
+    pub(super) fn absolute(&self) -> Self {
+        let directory = std::path::absolute(&self.directory);
+        let directory = directory.unwrap_or_else(|_| self.directory.clone());
+        Self {
+            path: directory.join(&self.name),
+            directory,
+            ..self.clone()
+        }
+    }
+
+    /// What leads here.
+    pub(super) fn address(&self) -> Address {
+        match self.name.to_str() {
+            Some(name) if !self.survives_boot => Address::Shm(name.to_owned()),
+            _ => Address::File(self.path.clone()),
+        }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
     }
 }
 
@@ -104,7 +153,12 @@ fn create_from(
         true => boot_id::current(attempt)?,
         false => boot_id::NONE,
     };
+    if plan.geometry.has_slab_segments() {
+        slabs::named::check(attempt, place, &plan.geometry, draft.file())?;
+    }
     let (map, header) = descriptor::build(attempt, request, plan, draft.file(), boot_id)?;
+    let slabs =
+        Unfinished::make(attempt, request, &header, place).inspect_err(|_| discard(&map))?;
     draft.publish(place).map_err(|errno| {
         discard(&map);
         match errno {
@@ -112,7 +166,9 @@ fn create_from(
             errno => attempt.os("its name cannot be made", errno),
         }
     })?;
+    slabs.keep();
     Ok(Segment {
+        slabs: SlabSegments::beside(request, &header, place),
         map,
         header,
         address: request.address.clone(),
@@ -130,13 +186,14 @@ pub(super) fn access(attempt: Attempt<'_>) -> Result<Access, Error> {
 }
 
 /// A file on its way to a name.
-enum Draft {
+#[derive(Debug)]
+pub(super) enum Draft {
     Unnamed(OwnedFd),
     Temporary { file: OwnedFd, path: PathBuf },
 }
 
 impl Draft {
-    fn new(attempt: Attempt<'_>, place: &Place) -> Result<Self, Error> {
+    pub(super) fn new(attempt: Attempt<'_>, place: &Place) -> Result<Self, Error> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         match open_file(&place.directory, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
             Ok(file) if unistd::access(&proc_path(&file), AccessFlags::F_OK).is_ok() => {
@@ -162,14 +219,14 @@ impl Draft {
         }
     }
 
-    fn file(&self) -> BorrowedFd<'_> {
+    pub(super) fn file(&self) -> BorrowedFd<'_> {
         match self {
             Self::Unnamed(file) | Self::Temporary { file, .. } => file.as_fd(),
         }
     }
 
     /// Gives the file its name, unless that is taken (EEXIST).
-    fn publish(&self, place: &Place) -> Result<(), Errno> {
+    pub(super) fn publish(&self, place: &Place) -> Result<(), Errno> {
         match self {
             Self::Unnamed(file) => linkat(
                 AT_FDCWD,
@@ -277,6 +334,7 @@ fn open_now(attempt: Attempt<'_>, request: &Request<'_>, place: &Place) -> Resul
         boot_id::renew(attempt, file.as_fd(), &map, &mut header)?;
     }
     Ok(Segment {
+        slabs: SlabSegments::beside(request, &header, place),
         map: Arc::new(map),
         header,
         address: request.address.clone(),

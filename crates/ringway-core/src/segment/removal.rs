@@ -9,13 +9,14 @@ use nix::unistd::{geteuid, unlink};
 
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
-use crate::layout::header::{HEADER_LEN, MAGIC};
+use crate::layout::header::{Header, MAGIC};
 use crate::sys::shmget;
 
 use super::attempt::Attempt;
 use super::catalog::Half;
 use super::lock::Sole;
 use super::named::{self, Place};
+use super::slabs;
 use super::sysv::{self, Attached};
 use super::view::Memory;
 use super::{descriptor, remove_beside, unsupported_by_name};
@@ -82,7 +83,11 @@ fn unlink_file(attempt: Attempt<'_>, place: &Place, file: BorrowedFd<'_>) -> Res
     }
     // First, so that who dies here leaves a ring that can be removed again.
     if let Ok(bytes) = descriptor::header_bytes(file) {
-        remove_beside(&bytes, stat.st_size as u64);
+        let len = stat.st_size as u64;
+        if let Ok(header) = Header::decode(&bytes, len) {
+            slabs::named::remove(place, &header);
+        }
+        remove_beside(&bytes, len);
     }
     unlink(&place.path).map_err(|errno| match errno {
         Errno::ENOENT => attempt.not_found(errno),
@@ -105,7 +110,7 @@ fn remove_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<(), Error> {
     }
     check_is_ours(attempt, &[status.owner_uid, status.creator_uid])?;
     if !is_half_made {
-        return remove_finished(attempt, id, status.len, memory.header_bytes());
+        return remove_finished(attempt, id, status.len);
     }
     drop(memory);
     let in_use = || {
@@ -134,15 +139,16 @@ pub(crate) fn remove_half_made(half: &Half) -> Result<bool, Error> {
     Ok(removed.is_some())
 }
 
-/// Removes the System V segment `id` of `len` bytes, a finished ring with that header, and what lies beside
-/// it.
-pub(super) fn remove_finished(
-    attempt: Attempt<'_>,
-    id: i32,
-    len: usize,
-    header: Option<[u8; HEADER_LEN]>,
-) -> Result<(), Error> {
-    if let Some(bytes) = header {
+/// Removes the System V segment `id` of `len` bytes, a finished ring, and what lies beside it.
+pub(super) fn remove_finished(attempt: Attempt<'_>, id: i32, len: usize) -> Result<(), Error> {
+    let memory = Memory::of_sysv(id, len).ok();
+    if let Some((memory, bytes)) = memory.and_then(|memory| {
+        let bytes = memory.header_bytes()?;
+        Some((memory, bytes))
+    }) {
+        if let Ok(header) = Header::decode(&bytes, len as u64) {
+            slabs::sysv::remove(&memory, &header, id);
+        }
         remove_beside(&bytes, len as u64);
     }
     shmget::remove(id).map_err(|errno| match errno {

@@ -106,7 +106,7 @@ impl Suspect {
             Name::File { place, file } => removal::remove_file(attempt, &place, file.as_fd()),
             Name::Sysv { id } => {
                 let len = self.map.len();
-                removal::remove_finished(attempt, id, len, self.view.header_bytes())
+                removal::remove_finished(attempt, id, len)
             }
         }
     }

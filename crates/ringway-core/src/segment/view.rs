@@ -89,7 +89,7 @@ impl Memory {
             .map(|word| word.load(Ordering::Acquire))
     }
 
-    fn load64(&self, offset: usize) -> Option<u64> {
+    pub(super) fn load64(&self, offset: usize) -> Option<u64> {
         let fits = offset.is_multiple_of(8) && offset.checked_add(8)? <= self.len;
         // SAFETY: as for `load32`; a load of 64 bits does not write on a 64-bit machine.
         fits.then(|| unsafe { AtomicU64::from_ptr(self.base.byte_add(offset).cast().as_ptr()) })
@@ -187,11 +187,6 @@ impl View {
     /// What was opened.
     pub(crate) fn address(&self) -> &Address {
         &self.address
-    }
-
-    /// The header's bytes as they are now.
-    pub(super) fn header_bytes(&self) -> Option<[u8; HEADER_LEN]> {
-        self.memory.header_bytes()
     }
 
     /// Whether nobody can attach to the ring any more: it is about to be removed.

@@ -58,6 +58,8 @@ pub struct Stat {
     pub participants: Vec<ParticipantStat>,
     /// The slabs for long messages, the shortest first.
     pub slabs: Vec<SlabStat>,
+    /// Whether each of them is a segment of its own.
+    pub slab_segments: bool,
 }
 
 /// A slot of the participants table that somebody holds, or died holding.
@@ -136,7 +138,8 @@ pub fn list() -> Vec<Address> {
     segment::list()
 }
 
-/// Removes the ring at `address`. Processes that have it open can go on; nobody else will find it.
+/// Removes the ring at `address`. Processes that have it open can go on, with those of its slabs that they have
+/// mapped if these are [segments](crate::Builder::slab_segments); nobody else will find it.
 /// Unless `force` is set, a ring to which a live process is attached is left alone.
 ///
 /// # Errors
@@ -204,6 +207,7 @@ fn look(view: &View) -> Stat {
             .fold(0, |sum, slot| sum.saturating_add(epoch(slot))),
         created_ns: header.created_ns,
         slabs: slabs::look(view, &slots),
+        slab_segments: header.geometry.has_slab_segments(),
         participants: slots.into_iter().flatten().collect(),
     }
 }

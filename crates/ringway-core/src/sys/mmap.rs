@@ -37,6 +37,13 @@ pub(crate) unsafe fn map_at(
     unsafe { mman::mmap(Some(address), len, protection, flags, fd, 0) }.map(drop)
 }
 
+/// Maps `len` bytes of `fd`, shared, where the kernel likes.
+pub(crate) fn map_shared(len: NonZeroUsize, fd: BorrowedFd<'_>) -> Result<NonNull<c_void>, Errno> {
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
+    unsafe { mman::mmap(None, len, protection, MapFlags::MAP_SHARED, fd, 0) }
+}
+
 /// Maps `len` bytes of `fd` to look at only.
 pub(crate) fn map_to_read(len: NonZeroUsize, fd: BorrowedFd<'_>) -> Result<NonNull<c_void>, Errno> {
     // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.

@@ -47,6 +47,12 @@ pub(crate) unsafe fn attach_at(id: i32, address: NonNull<c_void>) -> Result<(), 
     attached(result).map(drop)
 }
 
+/// Maps the whole segment, where the kernel likes.
+pub(crate) fn attach(id: i32) -> Result<NonNull<c_void>, Errno> {
+    // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
+    attached(unsafe { libc::shmat(id, std::ptr::null(), 0) })
+}
+
 /// Maps the whole segment to look at only.
 pub(crate) fn attach_to_read(id: i32) -> Result<NonNull<c_void>, Errno> {
     // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
@@ -93,10 +99,10 @@ pub(crate) fn set_mode(id: i32, mode: u32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::shmctl(id, libc::IPC_SET, &mut ds) }).map(drop)
 }
 
-/// shmdt: undoes [`attach_to_read`].
+/// shmdt: undoes [`attach`] and [`attach_to_read`].
 ///
 /// # Safety
-/// `address` must come from there, and nothing may use the mapping afterwards.
+/// `address` must come from one of these, and nothing may use the mapping afterwards.
 pub(crate) unsafe fn detach(address: NonNull<c_void>) {
     // SAFETY: the caller gives up the mapping. The only failure is an address where none begins.
     unsafe { libc::shmdt(address.as_ptr()) };

@@ -72,8 +72,14 @@ impl Header {
         bytes
     }
 
-    /// Where the slabs' words are and where the slabs, in bytes from the start of the segment; empty if there
-    /// are none.
+    /// The same with each slab in a segment of its own.
+    pub fn with_slab_segments(mut self) -> Self {
+        self.0.geometry = self.0.geometry.with_slab_segments(true);
+        self
+    }
+
+    /// Where the slabs' words are and where the slabs, or the ids of their segments, in bytes from the start of
+    /// the segment; empty if there are none.
     pub fn slab_extents(&self) -> (Range<u64>, Range<u64>) {
         let geometry = &self.0.geometry;
         if geometry.slabs().is_empty() {
@@ -81,7 +87,7 @@ impl Header {
         }
         let (words, slabs) = geometry.slab_offsets();
         let words_end = words + 8 * u64::from(geometry.slabs().count());
-        (words..words_end, slabs..slabs + geometry.slabs().bytes())
+        (words..words_end, slabs..geometry.total_len())
     }
 
     /// The parts of the data region and of the whole segment that the geometry gives, in bytes from

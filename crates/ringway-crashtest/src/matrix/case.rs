@@ -3,7 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use ringway::Role;
+use ringway::{Builder, Role};
 use ringway_testing::place::Backing;
 use ringway_testing::table::Row;
 
@@ -48,7 +48,16 @@ pub(super) enum Op {
     TakeLoan,
     /// Borrows a message that lies in a slab, reads it, detaches it, and gives the slab back.
     Detach,
+    /// Makes a ring whose slabs are segments of their own.
+    CreateSegments,
+    /// A message that is written into a slab, whose segment is mapped for it.
+    LendSegment,
+    /// Receives a copy of a message that lies in a slab, whose segment is mapped for it.
+    TakeSegment,
 }
+
+/// How many slabs a ring has that has some.
+pub(super) const SLABS: u32 = 3;
 
 /// What the ring is like before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,7 +84,7 @@ impl Op {
     /// In which role the victim is; `None` if it takes no part.
     pub(super) fn role(self) -> Option<Role> {
         match self {
-            Self::Create | Self::Open => None,
+            Self::Create | Self::CreateSegments | Self::Open => None,
             Self::AttachSender
             | Self::Send
             | Self::SendLong
@@ -86,7 +95,8 @@ impl Op {
             | Self::Overwrite
             | Self::CloseSender
             | Self::DetachSender
-            | Self::Lend => Some(Role::Producer),
+            | Self::Lend
+            | Self::LendSegment => Some(Role::Producer),
             Self::AttachReceiver
             | Self::Receive
             | Self::Borrow
@@ -96,6 +106,7 @@ impl Op {
             | Self::CloseReceiver
             | Self::DropReceiver
             | Self::TakeLoan
+            | Self::TakeSegment
             | Self::Detach => Some(Role::Consumer),
         }
     }
@@ -106,7 +117,7 @@ impl Op {
             Self::Send | Self::Commit | Self::SleepSend | Self::Overwrite => {
                 (1, super::message::SHORT)
             }
-            Self::SendLong | Self::Lend => (1, super::message::LONG),
+            Self::SendLong | Self::Lend | Self::LendSegment => (1, super::message::LONG),
             Self::Batch => (3, super::message::SHORT),
             _ => (0, 0),
         }
@@ -120,6 +131,7 @@ impl Op {
             | Self::Keep
             | Self::SleepReceive
             | Self::TakeLoan
+            | Self::TakeSegment
             | Self::Detach => 1,
             Self::Drain => 3,
             _ => 0,
@@ -131,6 +143,7 @@ impl Op {
         matches!(
             self,
             Self::Create
+                | Self::CreateSegments
                 | Self::Open
                 | Self::AttachSender
                 | Self::AttachReceiver
@@ -145,7 +158,23 @@ impl Op {
 
     /// Whether the ring has slabs, into which long messages go.
     pub(super) fn has_slabs(self) -> bool {
-        matches!(self, Self::Lend | Self::TakeLoan | Self::Detach)
+        matches!(self, Self::Lend | Self::TakeLoan | Self::Detach) || self.has_slab_segments()
+    }
+
+    fn has_slab_segments(self) -> bool {
+        matches!(
+            self,
+            Self::CreateSegments | Self::LendSegment | Self::TakeSegment
+        )
+    }
+
+    /// Has a builder make the ring that the operation needs.
+    pub(super) fn shape(self, builder: Builder) -> Builder {
+        if self.has_slabs() {
+            let builder = builder.slabs(4096, SLABS);
+            return builder.slab_segments(self.has_slab_segments());
+        }
+        builder.overwrite_oldest(self == Self::Overwrite)
     }
 
     /// Whether it sleeps in the middle, until somebody else has done something.
@@ -157,7 +186,7 @@ impl Op {
     fn states(self) -> &'static [State] {
         use State::{Asleep, Empty, Full, Long, Nothing, One, Wrapped};
         match self {
-            Self::Create => &[Nothing],
+            Self::Create | Self::CreateSegments => &[Nothing],
             Self::Open => &[Empty],
             Self::AttachSender | Self::AttachReceiver => &[Empty, One, Full],
             Self::Send | Self::SendLong => &[Empty, One, Full, Wrapped, Asleep],
@@ -171,6 +200,8 @@ impl Op {
             Self::CloseReceiver | Self::DropReceiver => &[One, Asleep],
             Self::Lend => &[Empty, One, Wrapped, Asleep],
             Self::TakeLoan | Self::Detach => &[Wrapped, Long],
+            Self::LendSegment => &[Empty, Wrapped],
+            Self::TakeSegment => &[Wrapped],
         }
     }
 }
@@ -213,6 +244,7 @@ impl Case {
             Op::Drain if many => &[Op::Receive, Op::AttachReceiver],
             Op::Drain => &[Op::AttachReceiver],
             Op::Lend => &[Op::TakeLoan, Op::AttachSender],
+            Op::LendSegment => &[Op::TakeSegment],
             Op::TakeLoan | Op::Detach if many => &[Op::TakeLoan, Op::AttachSender],
             Op::TakeLoan | Op::Detach => &[Op::AttachReceiver, Op::AttachSender],
             Op::Receive | Op::Borrow if many => &[Op::Receive],

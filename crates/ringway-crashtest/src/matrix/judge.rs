@@ -9,9 +9,9 @@ use std::time::Instant;
 use ringway::{ErrorKind, RecvError, Role, SendError, SlabStat, Wait};
 
 use super::board::{Diary, Outcome};
-use super::case::{Op, State};
+use super::case::{Op, SLABS, State};
 use super::message::{COPY_LIMIT, Id, LONG, SHORT};
-use super::scene::{SLABS, Scene, said};
+use super::scene::{Scene, said};
 use super::victim::WATCHDOG;
 
 /// A process that was killed, or did its work, with what it knew.

@@ -18,9 +18,6 @@ use super::victim::WATCHDOG;
 const SURVIVOR: u32 = 1;
 const SLEEPER: u32 = 4;
 
-/// How many slabs a ring has that has some.
-pub(super) const SLABS: u32 = 3;
-
 const CELLS: u64 = CAPACITY / CELL_LEN as u64;
 
 /// A ring, survivors, and what they know.
@@ -89,10 +86,7 @@ impl Scene {
     /// A builder of the case's ring.
     pub(super) fn builder(&self) -> Builder {
         let builder = self.case.row.shape(self.place.builder());
-        if self.case.op.has_slabs() {
-            return builder.slabs(4096, SLABS);
-        }
-        builder.overwrite_oldest(self.case.op == Op::Overwrite)
+        self.case.op.shape(builder)
     }
 
     pub(super) fn ring(&self) -> Result<Ring, String> {

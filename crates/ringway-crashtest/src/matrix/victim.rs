@@ -40,9 +40,9 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 fn play(options: &VictimOptions) -> Result<()> {
     let op = options.op;
     let builder = Builder::new(&options.address)?;
-    if op == Op::Create {
+    if matches!(op, Op::Create | Op::CreateSegments) {
         let row = Row::named(&options.row).ok_or("no such row")?;
-        let builder = row.shape(builder);
+        let builder = op.shape(row.shape(builder));
         let mut ring = None;
         act(|| made(builder.open_or_create(), &mut ring))?;
         return Ok(());
@@ -131,7 +131,9 @@ fn consume(op: Op, ring: &Ring) -> Result<()> {
     BOARD.reads_to(&pages);
     let page = &mut pages[0];
     match op {
-        Op::Receive | Op::TakeLoan => act_on(|| received(receiver.try_recv_into(page))),
+        Op::Receive | Op::TakeLoan | Op::TakeSegment => {
+            act_on(|| received(receiver.try_recv_into(page)))
+        }
         Op::SleepReceive => {
             let deadline = Instant::now() + WATCHDOG;
             act_on(|| received(receiver.recv_into_deadline(page, deadline)))

@@ -16,6 +16,12 @@
 //!
 //! Who leaves in order unlocks both bytes before it closes the descriptors, so that the first report finds it gone.
 //!
+//! # Removal
+//!
+//! Who removes a queue unless it is in use locks all bytes at once, and one more, the *gate*: it gets them only if nobody
+//! lives, and until it drops them, or dies, nobody attaches. Who attaches waits while the gate is locked, and then looks whether
+//! the queue has its name still.
+//!
 //! # Limits
 //!
 //! The locks belong to the open file, which a child of `fork` shares: until it calls exec or ends, its parent
@@ -37,6 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const RECEIVER: i64 = 0;
 const SENDERS: i64 = 2;
 const END: i64 = SENDERS + 2 * SLOTS as i64;
+/// Locked, with all others, by who removes a queue that nobody holds.
+const GATE: i64 = END;
 
 /// A participant's place, until dropped.
 #[derive(Debug)]
@@ -53,10 +61,9 @@ impl Life {
         loop {
             match life.take(RECEIVER)? {
                 true => return Ok(Some(life)),
+                false if Instant::now() > deadline => return Ok(None),
                 // One byte alone is of one who dies, or is just attaching.
-                false if is_alive(queue, RECEIVER)? || Instant::now() > deadline => {
-                    return Ok(None);
-                }
+                false if lives(queue, RECEIVER)? => return Ok(None),
                 // fcntl has no lock with a time limit.
                 false => std::thread::sleep(Duration::from_millis(1)),
             }
@@ -66,12 +73,23 @@ impl Life {
     /// Takes the first free slot of a sender; `None` if there is none.
     pub(super) fn sender(queue: BorrowedFd<'_>) -> Result<Option<(Self, u16)>, Errno> {
         let life = Self::nobody(queue)?;
-        for slot in 0..SLOTS {
-            if life.take(SENDERS + 2 * i64::from(slot))? {
-                return Ok(Some((life, slot)));
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut is_held_up = false;
+            for slot in 0..SLOTS {
+                if life.take(SENDERS + 2 * i64::from(slot))? {
+                    return Ok(Some((life, slot)));
+                }
+                is_held_up = is_gated(queue)?;
+                if is_held_up {
+                    break;
+                }
             }
+            if !is_held_up || Instant::now() > deadline {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(None)
     }
 
     fn nobody(queue: BorrowedFd<'_>) -> Result<Self, Errno> {
@@ -81,10 +99,10 @@ impl Life {
     }
 
     fn take(&self, byte: i64) -> Result<bool, Errno> {
-        if !lock(&self.files[0], byte)? {
+        if !lock(&self.files[0], byte, 1)? {
             return Ok(false);
         }
-        match lock(&self.files[1], byte + 1)? {
+        match lock(&self.files[1], byte + 1, 1)? {
             true => Ok(true),
             false => {
                 unlock(&self.files[0]);
@@ -101,6 +119,26 @@ impl Drop for Life {
             self.files.iter().for_each(unlock);
         }
     }
+}
+
+/// The places of all: nobody lives, and nobody attaches until this is dropped.
+#[derive(Debug)]
+pub(super) struct Everybody {
+    _file: OwnedFd,
+}
+
+impl Everybody {
+    /// Takes all places; `None` if somebody lives.
+    pub(super) fn take(queue: BorrowedFd<'_>) -> Result<Option<Self>, Errno> {
+        let file = reopen(queue)?;
+        let is_taken = lock(&file, RECEIVER, GATE + 1)?;
+        Ok(is_taken.then_some(Self { _file: file }))
+    }
+}
+
+/// Whether somebody removes the queue.
+pub(super) fn is_gated(queue: BorrowedFd<'_>) -> Result<bool, Errno> {
+    Ok(locked_in(queue, GATE, GATE + 1)?.is_some())
 }
 
 /// Another open file of the same queue, also of one whose name is gone.
@@ -157,6 +195,12 @@ pub(super) fn senders(queue: BorrowedFd<'_>) -> Result<Vec<u16>, Errno> {
         .collect())
 }
 
+/// As `is_alive`, also while somebody removes the queue.
+fn lives(queue: BorrowedFd<'_>, byte: i64) -> Result<bool, Errno> {
+    // Alive by the gate's lock in the first look, it is not so in the second.
+    Ok(is_alive(queue, byte)? && !is_gated(queue)? && is_alive(queue, byte)?)
+}
+
 fn is_alive(queue: BorrowedFd<'_>, byte: i64) -> Result<bool, Errno> {
     let is_locked = |byte| Ok(locked_in(queue, byte, byte + 1)?.is_some());
     Ok(is_locked(byte)? && is_locked(byte + 1)?)
@@ -178,11 +222,11 @@ fn locked_in(queue: BorrowedFd<'_>, from: i64, to: i64) -> Result<Option<(i64, i
     Ok(Some((start, end)))
 }
 
-fn lock(file: &OwnedFd, byte: i64) -> Result<bool, Errno> {
+fn lock(file: &OwnedFd, byte: i64, len: i64) -> Result<bool, Errno> {
     loop {
         match fcntl(
             file.as_fd(),
-            FcntlArg::F_OFD_SETLK(&range(libc::F_WRLCK, byte, 1)),
+            FcntlArg::F_OFD_SETLK(&range(libc::F_WRLCK, byte, len)),
         ) {
             Ok(_) => return Ok(true),
             Err(Errno::EAGAIN | Errno::EACCES) => return Ok(false),

@@ -34,6 +34,7 @@
 //! | | closing, after it | as if it had closed | |
 
 mod bell;
+mod collect;
 mod life;
 mod local;
 mod mark;
@@ -43,7 +44,7 @@ mod senders;
 mod watch;
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -59,7 +60,8 @@ use crate::side::{Inlet, Outlet};
 use crate::stat::QueueStat;
 use crate::watcher::Watcher;
 use bell::Bell;
-use life::Life;
+pub(crate) use collect::collect;
+use life::{Everybody, Life};
 use watch::Watch;
 
 /// The most the kernel lets anybody have.
@@ -114,16 +116,27 @@ pub(crate) fn remove(attempt: Attempt<'_>, name: &str, force: bool) -> Result<()
     let queue = open(attempt, name, &any)?.queue;
     let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
     attempt.check_is_ours(&[stat.st_uid])?;
-    let failed = |errno| attempt.os("its locks cannot be inspected", errno);
-    let in_use = life::has_receiver(queue.as_fd()).map_err(failed)?
-        || !life::senders(queue.as_fd()).map_err(failed)?.is_empty();
-    if in_use && !force {
-        return Err(crate::stat::in_use(attempt));
+    if force {
+        return unlink(attempt, name);
     }
+    let everybody = Everybody::take(queue.as_fd())
+        .map_err(|errno| attempt.os("its locks cannot be taken", errno))?;
+    match everybody {
+        None => Err(crate::stat::in_use(attempt)),
+        Some(_) if has_no_name(queue.as_fd()) => Err(attempt.not_found(Errno::ENOENT)),
+        Some(_) => unlink(attempt, name),
+    }
+}
+
+fn unlink(attempt: Attempt<'_>, name: &str) -> Result<(), Error> {
     mq::unlink(&path(attempt, name)?).map_err(|errno| match errno {
         Errno::ENOENT => attempt.not_found(errno),
         errno => attempt.os("the name cannot be removed", errno),
     })
+}
+
+fn has_no_name(queue: BorrowedFd<'_>) -> bool {
+    fstat(queue).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
 pub(crate) fn stat(attempt: Attempt<'_>, name: &str) -> Result<QueueStat, Error> {
@@ -136,6 +149,14 @@ pub(crate) fn stat(attempt: Attempt<'_>, name: &str) -> Result<QueueStat, Error>
     let queue = queue.as_fd();
     let attributes = mq::attributes(queue).map_err(failed)?;
     let stat = fstat(queue).map_err(failed)?;
+    // Who is about to remove it holds the places of all, and is none of them.
+    let (senders, receivers) = match life::is_gated(queue).map_err(failed)? {
+        true => (0, 0),
+        false => (
+            life::senders(queue).map_err(failed)?.len(),
+            usize::from(life::has_receiver(queue).map_err(failed)?),
+        ),
+    };
     Ok(QueueStat {
         address: attempt.address.clone(),
         messages: attributes.messages.unsigned_abs(),
@@ -143,15 +164,15 @@ pub(crate) fn stat(attempt: Attempt<'_>, name: &str) -> Result<QueueStat, Error>
         max_messages: Some(attributes.max_messages.unsigned_abs()),
         max_bytes: None,
         max_message_len: (attributes.max_len.unsigned_abs() as usize).saturating_sub(HEADER_LEN),
-        senders: life::senders(queue).map_err(failed)?.len(),
-        receivers: usize::from(life::has_receiver(queue).map_err(failed)?),
+        senders,
+        receivers,
         owner: stat.st_uid,
         mode: mark::permissions(stat.st_mode),
     })
 }
 
 /// Reading a queue as a file gives a line that begins with QSIZE, the bytes in it.
-fn queued_bytes(queue: std::os::fd::BorrowedFd<'_>) -> u64 {
+fn queued_bytes(queue: BorrowedFd<'_>) -> u64 {
     let line = std::fs::read_to_string(life::path(queue)).unwrap_or_default();
     let size = line.split_whitespace().next();
     let size = size.and_then(|field| field.strip_prefix("QSIZE:"));
@@ -209,6 +230,7 @@ impl Queue {
                     )
                     .remedy("close some")
             })?;
+        self.refuse_removed(attempt)?;
         let kind = Kind::Data;
         let header = Header { kind, slot, sender };
         self.announce(attempt)?;
@@ -221,6 +243,7 @@ impl Queue {
         let life = Life::receiver(queue.as_fd())
             .map_err(|errno| attempt.os("its locks cannot be taken", errno))?
             .ok_or_else(|| attempt.role_taken())?;
+        self.refuse_removed(attempt)?;
         let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
         let again = |errno| attempt.os("it cannot be opened once more", errno);
         let blocking = life::reopen_to_wait(queue.as_fd()).map_err(again)?;
@@ -250,6 +273,14 @@ impl Queue {
             errno => attempt.os("it cannot be watched", errno),
         })?;
         Ok((queue, watch))
+    }
+
+    /// For one who holds a place, without which it could be removed: nobody else would find it.
+    fn refuse_removed(&self, attempt: Attempt<'_>) -> Result<(), Error> {
+        match has_no_name(self.queue.as_fd()) {
+            true => Err(attempt.not_found(Errno::ENOENT)),
+            false => Ok(()),
+        }
     }
 
     /// Has the others look who lives.

@@ -38,6 +38,7 @@
 //! | | having noted a death, before it was told | nothing: the next receiver looks for itself | |
 
 mod bell;
+mod collect;
 mod receiver;
 mod sender;
 mod set;
@@ -56,6 +57,7 @@ use crate::side::{Broken, Inlet, Outlet};
 use crate::stat::QueueStat;
 use crate::watcher::Watcher;
 use bell::Bell;
+pub(crate) use collect::collect;
 use set::Set;
 
 /// The permission bits that say that ringway made it.
@@ -183,10 +185,15 @@ pub(crate) fn remove(attempt: Attempt<'_>, key: &QueueKey, force: bool) -> Resul
     };
     attempt.check_is_ours(&[status.owner_uid, status.creator_uid])?;
     let set = Set::find(attempt, key, Some(id));
-    let values = set.and_then(|set| set.values().ok());
-    if !force && values.is_some_and(|values| values.senders() > 0 || values.receivers() > 0) {
-        return Err(crate::stat::in_use(attempt));
-    }
+    let failed = |errno| attempt.os("its semaphores cannot be used", errno);
+    // Whoever comes then finds nothing.
+    let _gate = match set {
+        Some(set) if !force => match set.close().map_err(failed)? {
+            Some(gate) => Some(gate),
+            None => return Err(crate::stat::in_use(attempt)),
+        },
+        _ => None,
+    };
     // First the queue: a set without one is found again by the next under that key.
     msgget::remove(id).map_err(|errno| match is_gone(errno) {
         true => attempt.not_found(errno),

@@ -10,7 +10,7 @@
 //! | [`WAITING`] | senders that wait for room (`SEM_UNDO`) |
 //! | [`ROOM`] | changes when there is room for a sender that waits, and when the receiver leaves or dies: an eventcount |
 //! | [`DEATH`] | senders that left or died since the receiver's watcher took note |
-//! | [`NEVER`] | 0 |
+//! | [`NEVER`] | 0; 1 while somebody removes the queue, which nobody holds (`SEM_UNDO`) |
 //! | 9, 10, 11 | the queue's id: bits 0 to 14, 15 to 29, 30 |
 //! | 12 | 0x5251 |
 //!
@@ -18,6 +18,12 @@
 //! and set carry the permission bits 0o111, which mean nothing, from their first moment: what has them and is of this
 //! shape is ringway's, and nothing else is ever touched (keys of `ftok` collide). The id binds a set to one
 //! queue: one that a dying remover left behind is not taken for the set of the next queue under that key.
+//!
+//! # Removal
+//!
+//! Who removes a queue unless it is in use raises `NEVER`, if `PRODUCERS`, `CONSUMER` and `NEVER` are 0, all in one: so nobody
+//! lives, and nobody attaches until the set is gone, or the remover, with whom the kernel takes that back. Nobody else
+//! sleeps on `NEVER` then.
 //!
 //! # How the dead ring
 //!
@@ -62,6 +68,9 @@ const TAG_VALUE: u16 = 0x5251;
 /// A count is taken down by that much when it gets there. The kernel knows numbers up to 32767.
 const FOLD: u16 = 30_000;
 
+/// How long to wait for one who removes the queue, before the next try to attach.
+const REMOVAL: Duration = Duration::from_millis(1);
+
 /// How often others may get in between.
 const ATTEMPTS: usize = 1000;
 
@@ -86,6 +95,16 @@ impl Values {
 
     pub(super) fn receivers(&self) -> u16 {
         self.get(CONSUMER)
+    }
+
+    /// How many died in whose place nobody has come.
+    pub(super) fn dead(&self) -> u16 {
+        let senders = self.get(UNCLEAN).saturating_sub(self.senders());
+        senders + u16::from(self.receiving_side() == Peer::Died)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.get(NEVER) > 0
     }
 
     /// What the senders are together.
@@ -226,7 +245,7 @@ impl Set {
             self.fold(DEATH)?;
             let values = self.values()?;
             let (alive, unclean) = (values.get(PRODUCERS), values.get(UNCLEAN));
-            let mut operations = Vec::new();
+            let mut operations = vec![Operation::is_zero(NEVER).at_once()];
             match unclean > alive {
                 true => {
                     operations.extend(compare(PRODUCERS, alive));
@@ -237,6 +256,7 @@ impl Set {
             operations.push(Operation::raise(PRODUCERS, 1, AtExit::Undo));
             operations.extend(ring_at_death(DEATH));
             match self.operate(&operations) {
+                Err(Errno::EAGAIN) if values.is_closing() => std::thread::sleep(REMOVAL),
                 Err(Errno::EAGAIN) => {}
                 result => return result,
             }
@@ -271,18 +291,45 @@ impl Set {
         self.fold(ROOM)?;
         let [up, down] = ring_at_death(ROOM);
         let operations = [
+            Operation::is_zero(NEVER).at_once(),
             Operation::is_zero(CONSUMER).at_once(),
             Operation::raise(CONSUMER, 1, AtExit::Undo),
             up,
             down,
         ];
-        match self.operate(&operations) {
-            Ok(()) => {}
-            Err(Errno::EAGAIN) => return Ok(false),
-            Err(errno) => return Err(errno),
+        for _ in 0..ATTEMPTS {
+            match self.operate(&operations) {
+                Ok(()) => {
+                    semget::set_value(self.id, RECEIVER, 1)?;
+                    return Ok(true);
+                }
+                Err(Errno::EAGAIN) => {}
+                Err(errno) => return Err(errno),
+            }
+            let values = self.values()?;
+            if values.receivers() > 0 {
+                return Ok(false);
+            }
+            if values.is_closing() {
+                std::thread::sleep(REMOVAL);
+            }
         }
-        semget::set_value(self.id, RECEIVER, 1)?;
-        Ok(true)
+        Err(Errno::EBUSY)
+    }
+
+    /// Keeps everybody out, if nobody is in; `None` if somebody is. For as long as the gate lives.
+    pub(super) fn close(self) -> Result<Option<Gate>, Errno> {
+        let operations = [
+            Operation::is_zero(PRODUCERS).at_once(),
+            Operation::is_zero(CONSUMER).at_once(),
+            Operation::is_zero(NEVER).at_once(),
+            Operation::raise(NEVER, 1, AtExit::Undo),
+        ];
+        match self.operate(&operations) {
+            Ok(()) => Ok(Some(Gate { set: self })),
+            Err(Errno::EAGAIN) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     pub(super) fn leave_receiver(self, how: Leave) -> Result<(), Errno> {
@@ -368,6 +415,20 @@ impl Set {
                 result => return result,
             }
         }
+    }
+}
+
+/// Nobody can attach.
+#[derive(Debug)]
+pub(super) struct Gate {
+    set: Set,
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // Fails if the set was removed, which is what it was for.
+        let open = Operation::lower(NEVER, AtExit::Undo).at_once();
+        let _ = self.set.operate(&[open]);
     }
 }
 

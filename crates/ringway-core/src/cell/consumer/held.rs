@@ -34,6 +34,14 @@ impl<R: Region> Consumer<R> {
     /// `None` if there was none, or somebody else has it.
     #[inline]
     pub(crate) fn next_held(&mut self, most: u64) -> Result<Option<Found>, RecvError> {
+        match self.next_taken(most)? {
+            Some(found) if found.is_loaned() => self.reach_loan(found).map(Some),
+            found => Ok(found),
+        }
+    }
+
+    #[inline]
+    fn next_taken(&mut self, most: u64) -> Result<Option<Found>, RecvError> {
         match self.show_next() {
             Ok(None) if most > 0 && self.held.is_some_and(|held| held.cut) => {}
             shown => return shown.map_err(|Corrupt| self.corrupted()),

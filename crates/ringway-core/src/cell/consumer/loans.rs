@@ -4,7 +4,7 @@ use super::{Consumer, MOST_AT_ONCE};
 use crate::error::RecvError;
 use crate::planted::{self, Bug};
 use crate::pool::{IN_SLAB, Loan};
-use crate::region::Region;
+use crate::region::{Region, Unreachable};
 use crate::stream::Corrupt;
 use crate::stream::consumer::Found;
 
@@ -40,6 +40,21 @@ impl<R: Region> Consumer<R> {
             payload,
             len: loan.len as usize,
         })
+    }
+
+    /// The message that is shown, which lies in a slab, if that can be read here; else all is given back.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn reach_loan(&mut self, found: Found) -> Result<Found, RecvError> {
+        let at = self.shown().map_or(0, |loan| loan.at);
+        match self.member.region().reach_slab(at) {
+            Ok(()) => Ok(found),
+            Err(Unreachable::Os(errno)) => {
+                self.give_back();
+                Err(RecvError::Unmapped { errno })
+            }
+            Err(Unreachable::Corrupt) => Err(self.corrupted()),
+        }
     }
 
     /// The slab of the message that was shown last, if it lies in one.

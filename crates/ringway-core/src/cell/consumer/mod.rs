@@ -248,10 +248,14 @@ impl<R: Region> Consumer<R> {
             // The caller forgot a message without running its destructor.
             self.give_back();
         }
-        match self.find(most, deadline)? {
-            Some(found) => Ok(found),
-            None => self.why_empty(most, deadline),
+        let found = match self.find(most, deadline)? {
+            Some(found) => found,
+            None => self.why_empty(most, deadline)?,
+        };
+        if found.is_loaned() {
+            return self.reach_loan(found);
         }
+        Ok(found)
     }
 
     #[inline]

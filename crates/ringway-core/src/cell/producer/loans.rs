@@ -6,7 +6,7 @@ use super::Producer;
 use crate::cell::member::Refused;
 use crate::error::SendError;
 use crate::layout::participant::Role;
-use crate::region::Region;
+use crate::region::{Region, Unreachable};
 use crate::wait::{Wait, Waited};
 
 impl<R: Region> Producer<R> {
@@ -74,26 +74,38 @@ impl<R: Region> Producer<R> {
         self.give_back();
         let pool = self.member.pool.as_ref();
         self.check(len, pool.map_or(0, |pool| pool.longest()))?;
-        if self.takes_slab(len) {
+        if self.takes_slab(len)? {
             return Ok(());
         }
         // Judged before the look for what the dead held, so that nothing of theirs is missed.
         let refusal = self.why_full();
         match self.member.reclaim(deadline) {
-            Ok(()) if self.takes_slab(len) => Ok(()),
-            Ok(()) => Err(refusal),
+            Ok(()) => match self.takes_slab(len)? {
+                true => Ok(()),
+                false => Err(refusal),
+            },
             Err(Refused::TimedOut) => Err(SendError::TimedOut),
             Err(Refused::Corrupt) => Err(self.corrupted()),
         }
     }
 
-    fn takes_slab(&mut self, len: usize) -> bool {
+    fn takes_slab(&mut self, len: usize) -> Result<bool, SendError> {
         let member = &mut self.member;
         let Some(pool) = &mut member.pool else {
-            return false;
+            return Ok(false);
         };
         pool.lent = pool.take(&member.cells.region, len as u64);
-        pool.lent.is_some()
+        let Some(loan) = pool.lent else {
+            return Ok(false);
+        };
+        let reached = member.cells.region.reach_slab(loan.at);
+        reached.map(|()| true).map_err(|unreachable| {
+            self.give_back();
+            match unreachable {
+                Unreachable::Os(errno) => SendError::Unmapped { errno },
+                Unreachable::Corrupt => self.corrupted(),
+            }
+        })
     }
 
     /// Gives up the slab that was lent and not sent.

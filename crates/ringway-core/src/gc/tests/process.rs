@@ -140,6 +140,10 @@ pub(super) fn steps(step: &str) {
         let builder = Builder::new(address).unwrap().kind(kind).sync(sync);
         builder.capacity(8192).participants(40)
     };
+    let with_slabs = |builder: Builder, count: &str| match count.parse().unwrap() {
+        0 => builder,
+        count => builder.slabs(4096, count).slab_segments(true),
+    };
     match *words.as_slice() {
         ["hold", address, kind, sync, messages] => {
             let ending = Ending::new();
@@ -156,10 +160,10 @@ pub(super) fn steps(step: &str) {
             drop(receiver);
             sender.detach();
         }
-        ["make", address, sync] => {
+        ["make", address, sync, slabs] => {
             say_there();
             loop {
-                let ring = builder(address, Kind::Mpmc, sync_of(sync))
+                let ring = with_slabs(builder(address, Kind::Mpmc, sync_of(sync)), slabs)
                     .create()
                     .unwrap();
                 // Somebody has to die holding it.
@@ -167,14 +171,27 @@ pub(super) fn steps(step: &str) {
                 crate::remove(ring.address(), true).unwrap();
             }
         }
-        ["visit", address, sync] => {
+        ["lend", address] => {
+            let ending = Ending::new();
+            let ring = with_slabs(builder(address, Kind::Mpmc, Sync::Futex), "3")
+                .open_or_create()
+                .unwrap();
+            let mut sender = ring.sender().unwrap().with_copy_limit(0);
+            sender.try_send(b"message").unwrap();
+            let message = ring.receiver().unwrap().recv_in_place().unwrap().detach();
+            assert!(!message.unwrap().is_copy());
+            say_there();
+            ending.wait();
+            sender.detach();
+        }
+        ["visit", address, sync, slabs] => {
             let ending = Ending::new();
             say_there();
             while !ending.has_come() {
-                let ring = builder(address, Kind::Mpmc, sync_of(sync))
+                let ring = with_slabs(builder(address, Kind::Mpmc, sync_of(sync)), slabs)
                     .open_or_create()
                     .unwrap();
-                let mut sender = ring.sender().unwrap();
+                let mut sender = ring.sender().unwrap().with_copy_limit(4);
                 let mut receiver = ring.receiver().unwrap();
                 match sender.try_send(b"message") {
                     Ok(()) | Err(SendError::Full) => {}

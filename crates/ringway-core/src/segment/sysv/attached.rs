@@ -15,6 +15,7 @@ use crate::liveness::{self, Liveness};
 use crate::segment::attempt::Attempt;
 use crate::segment::deadline::Deadline;
 use crate::segment::map::{Map, Source};
+use crate::segment::slabs::{self, SlabSegments};
 use crate::segment::{
     Access, Plan, Request, Segment, boot_id, discard, magic, new_header, populate, publish_magic,
     settle_pages, space, write_header,
@@ -137,12 +138,12 @@ impl Attached {
         &self,
         attempt: Attempt<'_>,
     ) -> Result<Option<()>, Error> {
-        let Some(claim) = self.take_lock(attempt)? else {
+        let Some((claim, _)) = self.take_lock(attempt)? else {
             return Ok(None);
         };
         let result = match magic(&self.map) == 0 && !self.is_removed() {
             true => {
-                discard(&self.map);
+                self.discard();
                 shmget::remove(self.id)
                     .map(Some)
                     .map_err(|errno| attempt.os("it cannot be removed", errno))
@@ -153,8 +154,8 @@ impl Attached {
         result
     }
 
-    /// Takes the creation lock if nobody alive has it; `None` if somebody has.
-    fn take_lock(&self, attempt: Attempt<'_>) -> Result<Option<keeper::Claim>, Error> {
+    /// Takes the creation lock if nobody alive has it, and says who had it before; `None` if somebody has.
+    fn take_lock(&self, attempt: Attempt<'_>) -> Result<Option<(keeper::Claim, Liveness)>, Error> {
         let Some(lock) = self.lock_word() else {
             return Ok(None);
         };
@@ -169,11 +170,12 @@ impl Attached {
         };
         // Those who wait see that somebody is at it.
         futex::wake_all(lock);
-        if Liveness::of(word) == Liveness::Dead {
+        let last = Liveness::of(word);
+        if last == Liveness::Dead {
             // The dead creator writes no more.
             liveness::settle();
         }
-        Ok(Some(claim))
+        Ok(Some((claim, last)))
     }
 
     /// Makes the ring in this segment, under the creation lock. `None`: somebody else has finished or
@@ -184,7 +186,7 @@ impl Attached {
         request: &Request<'_>,
         plan: &Plan,
     ) -> Result<Option<Segment>, Error> {
-        let Some(claim) = self.take_lock(attempt)? else {
+        let Some((claim, last)) = self.take_lock(attempt)? else {
             return Ok(None);
         };
         if magic(&self.map) != 0 || self.is_removed() {
@@ -194,19 +196,44 @@ impl Attached {
             return Err(foreign(attempt, "it is in use by something else"));
         }
         // Of a creator that died.
-        discard(&self.map);
+        self.discard();
         let made = match self.status.len as u64 == plan.geometry.total_len() {
-            true => self.make(attempt, request, plan).map(Some),
+            true => self
+                .clear_after(last, plan)
+                .make(attempt, request, plan)
+                .map(Some),
             // Made for a ring of another size.
             false => Ok(None),
         };
         if !matches!(made, Ok(Some(_))) {
             // Under the lock: nobody has begun to use it.
-            discard(&self.map);
+            self.discard();
             let _ = shmget::remove(self.id);
         }
         drop(claim);
         made
+    }
+
+    /// Removes what lies beside the unfinished ring.
+    fn discard(&self) {
+        slabs::sysv::discard(&self.map, self.id);
+        discard(&self.map);
+    }
+
+    /// Makes the data as empty as new memory is, if the last to have the lock died: that one may have made the
+    /// cells of another kind of ring there.
+    fn clear_after(&self, last: Liveness, plan: &Plan) -> &Self {
+        if last == Liveness::Dead {
+            let start = plan.geometry.data_offset() as usize;
+            for word in (start..self.map.len())
+                .step_by(8)
+                .filter_map(|at| self.map.word64(at))
+            {
+                // Relaxed: made visible by the release of the magic.
+                word.store(0, Ordering::Relaxed);
+            }
+        }
+        self
     }
 
     fn make(
@@ -216,11 +243,12 @@ impl Attached {
         plan: &Plan,
     ) -> Result<Segment, Error> {
         // The kernel has promised the pages by its accounts only; a lack of them must show here.
-        populate(attempt, &self.map)?;
+        populate(attempt, self.map.len() as u64, || self.map.populate())?;
         settle_pages(attempt, request, &self.map)?;
         let header = new_header(attempt, plan, boot_id::NONE)?;
         let failed = |errno| attempt.os("it cannot be finished", errno);
         write_header(&self.map, &header).map_err(failed)?;
+        slabs::sysv::make(attempt, request, &self.map, self.id, &header)?;
         let access = Access {
             mode: request.mode & 0o666,
             uid: self.status.owner_uid,
@@ -252,6 +280,7 @@ impl Attached {
             address => address.clone(),
         };
         Segment {
+            slabs: SlabSegments::listed(request, &header, &self.map, self.id),
             map: Arc::clone(&self.map),
             header,
             address,

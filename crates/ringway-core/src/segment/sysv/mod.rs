@@ -11,7 +11,7 @@
 //! | a creator dies | it leaves | who comes next |
 //! |---|---|---|
 //! | before it has the lock | zeroes, the odd bit | takes the lock from 0; a creator that was only slow makes another segment |
-//! | holding the lock | perhaps a header, OWNER_DIED | takes the lock from OWNER_DIED and writes all anew |
+//! | holding the lock | perhaps a header, OWNER_DIED | takes the lock from OWNER_DIED, clears the data, and writes all anew |
 //! | behind the magic | a finished ring, perhaps with the odd bit | opens it |
 
 mod attached;
@@ -22,7 +22,7 @@ use nix::errno::Errno;
 
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
-use crate::layout::header::{HEADER_LEN, Header, HeaderError};
+use crate::layout::header::{Header, HeaderError};
 use crate::liveness::Liveness;
 use crate::liveness::keeper::{self, Refusal};
 use crate::sys::{ftok, page_size, shmget};
@@ -79,7 +79,8 @@ pub(super) fn create(request: &Request<'_>, key: &SysvKey, plan: &Plan) -> Resul
     Err(attempt.timed_out("another process keeps removing it"))
 }
 
-fn is_gone(id: i32) -> bool {
+/// Whether a segment is removed.
+pub(super) fn is_gone(id: i32) -> bool {
     shmget::status(id).map_or(true, |status| status.removed)
 }
 
@@ -89,16 +90,27 @@ fn make_id(
     key: libc::key_t,
     len: u64,
 ) -> Result<i32, Error> {
-    let bytes = usize::try_from(len).map_err(|_| attempt.os("it is too long", Errno::EOVERFLOW))?;
-    let mode = (request.mode & 0o666 | 0o600 | attached::HALF_MADE) as libc::c_int;
-    let mut flags = libc::IPC_CREAT | libc::IPC_EXCL | mode;
-    if request.huge_pages {
-        flags |= libc::SHM_HUGETLB;
-    }
     // A name that is taken is the better answer where there is no room either.
     let taken = key != libc::IPC_PRIVATE && shmget::get(key, 0, 0).is_ok();
     if !taken && !request.huge_pages {
         space::check_memory(attempt, len)?;
+    }
+    new_id(attempt, request, key, len, attached::HALF_MADE)
+}
+
+/// Makes a segment, with `mark` among its permission bits.
+pub(super) fn new_id(
+    attempt: Attempt<'_>,
+    request: &Request<'_>,
+    key: libc::key_t,
+    len: u64,
+    mark: u32,
+) -> Result<i32, Error> {
+    let bytes = usize::try_from(len).map_err(|_| attempt.os("it is too long", Errno::EOVERFLOW))?;
+    let mode = (request.mode & 0o666 | 0o600 | mark) as libc::c_int;
+    let mut flags = libc::IPC_CREAT | libc::IPC_EXCL | mode;
+    if request.huge_pages {
+        flags |= libc::SHM_HUGETLB;
     }
     shmget::get(key, bytes, flags).map_err(|errno| match errno {
         Errno::EEXIST => attempt.already_exists(errno),
@@ -190,21 +202,21 @@ fn open_now(
         error => attempt.header(error, len),
     })?;
     if retire::admit(&attached.map).is_err() {
-        return Err(finish_removal(attempt, &attached, bytes));
+        return Err(finish_removal(attempt, &attached));
     }
     settle_pages(attempt, request, &attached.map)?;
     Ok(attached.segment(request, header))
 }
 
 /// Removes a retired ring, which its collector did not come to; the error is what there is to open then.
-fn finish_removal(attempt: Attempt<'_>, attached: &Attached, header: [u8; HEADER_LEN]) -> Error {
+fn finish_removal(attempt: Attempt<'_>, attached: &Attached) -> Error {
     let remove = Attempt {
         action: "remove",
         ..attempt
     };
     let status = &attached.status;
     let removed = removal::check_is_ours(remove, &[status.owner_uid, status.creator_uid])
-        .and_then(|()| removal::remove_finished(remove, attached.id, status.len, Some(header)));
+        .and_then(|()| removal::remove_finished(remove, attached.id, status.len));
     match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => error,
         Ok(()) | Err(_) => attempt.not_found(Errno::EIDRM),

@@ -68,6 +68,10 @@ fn entry() {
             };
             let header = new_header(attempt, &plan(), boot_id::NONE).unwrap();
             write_header(&attached.map, &header).unwrap();
+            // What is left of the cells of another kind of ring.
+            let at = header.geometry.data_offset() as usize;
+            let word = attached.map.word64(at).unwrap();
+            word.store(u64::MAX, Ordering::Relaxed);
             die();
             drop(claim);
         }

@@ -43,6 +43,7 @@ fn a_half_made_segment_is_taken_over() {
         assert_eq!(shmget::status(id).unwrap().mode, 0o600);
         let opened = Segment::open(&fixture.request()).unwrap();
         assert_eq!(opened.header, made.header);
+        assert_eq!(data_word(&opened).load(Ordering::Relaxed), 0);
     }
 }
 

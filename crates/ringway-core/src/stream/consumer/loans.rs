@@ -7,7 +7,7 @@ use crate::error::RecvError;
 use crate::layout::record::WORD;
 use crate::planted::{self, Bug};
 use crate::pool::{IN_SLAB, Loan, Pool};
-use crate::region::Region;
+use crate::region::{Region, Unreachable};
 use crate::stream::{Corrupt, PRODUCER};
 use crate::wait::eventcount;
 
@@ -32,6 +32,11 @@ impl<R: Region> Consumer<R> {
         let Ok(loan) = pool.accept(&self.region, words) else {
             return Err(self.corrupted());
         };
+        match self.region.reach_slab(loan.at) {
+            Ok(()) => {}
+            Err(Unreachable::Os(errno)) => return Err(RecvError::Unmapped { errno }),
+            Err(Unreachable::Corrupt) => return Err(self.corrupted()),
+        }
         pool.shown = Some(loan);
         self.has_loans = true;
         Ok(Found {

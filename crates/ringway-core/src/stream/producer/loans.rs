@@ -10,7 +10,7 @@ use crate::layout::pool::TICKET_LEN;
 use crate::layout::record::{Record, WORD, footprint};
 use crate::planted::{self, Bug};
 use crate::pool::{Glances, Named, Pool, Reference};
-use crate::region::Region;
+use crate::region::{Region, Unreachable};
 use crate::stream::is_gone;
 use crate::wait::{Look, Wait};
 
@@ -63,24 +63,39 @@ impl<R: Region> Producer<R> {
             let max = longest as usize;
             return Err(SendError::TooLarge { len, max });
         }
-        if self.takes_slab(len) {
+        if self.takes_slab(len)? {
             return Ok(());
         }
         // Judged before the look for what the dead held, so that nothing of theirs is missed.
         let refusal = self.why_full();
         self.reclaim();
-        if self.takes_slab(len) {
+        if self.takes_slab(len)? {
             return Ok(());
         }
         Err(refusal)
     }
 
-    fn takes_slab(&mut self, len: usize) -> bool {
+    fn takes_slab(&mut self, len: usize) -> Result<bool, SendError> {
         let Some(pool) = &mut self.pool else {
-            return false;
+            return Ok(false);
         };
         pool.lent = pool.take(&self.region, len as u64);
-        pool.lent.is_some()
+        let Some(loan) = pool.lent else {
+            return Ok(false);
+        };
+        self.region
+            .reach_slab(loan.at)
+            .map(|()| true)
+            .map_err(|unreachable| {
+                self.give_back();
+                match unreachable {
+                    Unreachable::Os(errno) => SendError::Unmapped { errno },
+                    Unreachable::Corrupt => {
+                        self.corrupt = true;
+                        SendError::Corrupt
+                    }
+                }
+            })
     }
 
     /// Takes a slab for a message of `len` bytes, waiting for one as the terms say.

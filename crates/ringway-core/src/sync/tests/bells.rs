@@ -9,7 +9,7 @@ use super::*;
 fn rung_before_the_sleep_is_not_lost() {
     for sync in BELLS {
         let fixture = Fixture::shm(sync);
-        let handle = Handle::attach(&fixture.address);
+        let handle = Handle::unwatched(&fixture.address);
         handle.hush();
         for _ in 0..3 {
             handle.bell().ring(handle.participant.slot);
@@ -25,7 +25,7 @@ fn rung_before_the_sleep_is_not_lost() {
 fn nobody_sleeps_beyond_the_deadline() {
     for sync in BELLS {
         let fixture = Fixture::shm(sync);
-        let handle = Handle::attach(&fixture.address);
+        let handle = Handle::unwatched(&fixture.address);
         handle.hush();
         let passed = MonotonicTime::after(Duration::ZERO);
         assert_eq!(handle.bell().sleep(passed), Ok(Wake::TimedOut), "{sync:?}");
@@ -79,7 +79,7 @@ fn the_next_holder_of_a_slot_is_reached_too() {
 #[test]
 fn a_queue_can_be_polled() {
     let fixture = Fixture::shm(Sync::Mqueue);
-    let handle = Handle::attach(&fixture.address);
+    let handle = Handle::unwatched(&fixture.address);
     handle.hush();
     let is_readable = || {
         let fd = handle.bell().descriptor().unwrap();

@@ -99,18 +99,34 @@ pub(super) struct Handle {
 
 impl Handle {
     pub(super) fn new(address: &Address) -> Result<Self, Error> {
+        let (handle, alarm) = Self::open(address, true)?;
+        let (map, header) = (&handle.segment.map, &handle.segment.header);
+        let participants = header.geometry.participants();
+        handle.participant.watch(map, participants, alarm);
+        membership_changed(map, Role::Producer);
+        Ok(handle)
+    }
+
+    /// One without a watcher, who rings when it comes to that: nobody rings its bell but who means to.
+    pub(super) fn unwatched(address: &Address) -> Self {
+        Self::open(address, false).unwrap().0
+    }
+
+    fn open(address: &Address, watches: bool) -> Result<(Self, Alarm), Error> {
         let segment = Segment::open(&Request::new(address))?;
-        let participant = Participant::attach(&segment.map, place(&segment), address)?;
+        let place = Place {
+            watches,
+            ..place(&segment)
+        };
+        let participant = Participant::attach(&segment.map, place, address)?;
         let (slot, epoch) = (participant.slot, participant.epoch);
         let (primitives, alarm) = open(&segment.map, &segment.header, slot, epoch, address)?;
-        let participants = segment.header.geometry.participants();
-        participant.watch(&segment.map, participants, alarm);
-        membership_changed(&segment.map, Role::Producer);
-        Ok(Self {
+        let handle = Self {
             primitives,
             participant,
             segment,
-        })
+        };
+        Ok((handle, alarm))
     }
 
     pub(super) fn attach(address: &Address) -> Self {
@@ -136,7 +152,7 @@ impl Handle {
         crate::liveness::Liveness::of(word.load(Ordering::Acquire))
     }
 
-    /// Sleeps until nobody has rung.
+    /// Sleeps until nobody has rung. A watcher may be late.
     pub(super) fn hush(&self) {
         while self.bell().sleep(soon()).unwrap() != Wake::TimedOut {}
     }

@@ -1,0 +1,60 @@
+//! Removing a queue that only the dead held.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::sys::stat::fstat;
+use ringway_core::os::mq_overview as mq;
+use ringway_core::{Error, ErrorKind, Fate};
+
+use super::life::{self, Everybody};
+use super::{has_no_name, mark, open, queued_bytes, unlink};
+use crate::attempt::Attempt;
+use crate::builder::Options;
+use crate::gc::{Gc, State};
+
+pub(crate) fn collect(attempt: Attempt<'_>, name: &str, gc: &Gc) -> Result<Option<Fate>, Error> {
+    let any = Options {
+        any_owner: true,
+        ..Options::default()
+    };
+    let queue = open(attempt, name, &any)?.queue;
+    let failed = |errno| attempt.os("it cannot be inspected", errno);
+    let owner = fstat(&queue).map_err(failed)?.st_uid;
+    let close = || {
+        attempt.check_is_ours(&[owner])?;
+        Everybody::take(queue.as_fd())
+            .map_err(|errno| attempt.os("its locks cannot be taken", errno))
+    };
+    let remove = |_: &Everybody| {
+        // What has that name now is another queue.
+        if has_no_name(queue.as_fd()) {
+            return Ok(false);
+        }
+        match unlink(attempt, name) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            result => result.map(|()| true),
+        }
+    };
+    gc.run(|| look(queue.as_fd()).map_err(failed), close, remove)
+}
+
+fn look(queue: BorrowedFd<'_>) -> Result<State, Errno> {
+    // Before those who live: one that attaches has its place before its mark.
+    let was_attached = mark::receiver(queue) == mark::Receiver::Attached;
+    let (senders, has_receiver) = match life::is_gated(queue)? {
+        true => (0, false),
+        false => (life::senders(queue)?.len(), life::has_receiver(queue)?),
+    };
+    // Notices have no bytes.
+    let messages = match queued_bytes(queue) {
+        0 => 0,
+        _ => mq::attributes(queue)?.messages.unsigned_abs(),
+    };
+    Ok(State {
+        alive: senders as u32 + u32::from(has_receiver),
+        // Nothing is kept of senders that died.
+        dead: (was_attached && !has_receiver).then_some(1),
+        messages,
+    })
+}

@@ -1,0 +1,546 @@
+//! Slabs in segments of their own: a process maps those that it uses and no others; they come and go with the
+//! ring; and whatever lies in their place is an error at the call, never a crash, and never written to.
+
+mod two_processes;
+
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use ringway::{
+    Address, Builder, ErrorKind, Kind, Message, RecvError, Ring, SendError, Slab, SysvKey,
+};
+use two_processes::bytes;
+use two_processes::place::{Backing, Place, again, shmid};
+use two_processes::table::CAPACITY;
+
+const SLAB: usize = 8192;
+const SLABS: u32 = 3;
+/// Behind each slab lies a page that says whose it is.
+const SEGMENT: usize = SLAB + 4096;
+
+/// A ring without rivals and one with cells.
+const KINDS: [Kind; 2] = [Kind::Spsc, Kind::Mpmc];
+
+fn builder(place: &Place, kind: Kind) -> Builder {
+    let builder = place
+        .builder()
+        .kind(kind)
+        .capacity(CAPACITY)
+        .participants(4);
+    builder.slabs(SLAB as u64, SLABS).slab_segments(true)
+}
+
+fn ring(backing: Backing, kind: Kind) -> (Ring, Place) {
+    let mut place = Place::new(backing);
+    let ring = builder(&place, kind).create().unwrap();
+    place.address = ring.address().clone();
+    (ring, place)
+}
+
+fn message(number: u8) -> Vec<u8> {
+    (0..SLAB)
+        .map(|at| (at as u8).wrapping_mul(number))
+        .collect()
+}
+
+/// The segment of a slab, as the operating system has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Object {
+    File(PathBuf),
+    Segment(i32),
+}
+
+/// Those of a ring, in order.
+fn objects(place: &Place) -> Vec<Object> {
+    let Address::Sysv(_) = place.address else {
+        let path = place.path();
+        let (directory, name) = (path.parent().unwrap(), path.file_name().unwrap());
+        let mut files: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| is_slab_of(path, name))
+            .collect();
+        files.sort();
+        return files.into_iter().map(Object::File).collect();
+    };
+    let at = table(place);
+    let bytes = bytes::copy(place);
+    (0..SLABS as usize)
+        .map(|index| u64_at(&bytes, at + 8 * index))
+        .map(|id| Object::Segment(id as i32 - 1))
+        .collect()
+}
+
+fn is_slab_of(path: &Path, ring: &OsStr) -> bool {
+    let prefix = format!("{}.slab.", ring.display());
+    path.file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .starts_with(&prefix)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+/// Where the ids of `sysv:` slabs are: behind the page of the slabs' words.
+fn table(place: &Place) -> usize {
+    u64_at(&bytes::copy(place), 184) as usize + 4096
+}
+
+impl Object {
+    fn exists(&self) -> bool {
+        match self {
+            Self::File(path) => path.symlink_metadata().is_ok(),
+            Self::Segment(id) => shmid(&SysvKey::Id(*id)).is_some(),
+        }
+    }
+
+    /// How often this process has it mapped.
+    fn mappings(&self) -> usize {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let is_it = |line: &&str| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            match (self, &fields[..]) {
+                (Self::File(path), [.., mapped]) => path.as_os_str() == *mapped,
+                (Self::Segment(id), [_, _, _, _, inode, mapped, ..]) => {
+                    mapped.starts_with("/SYSV") && **inode == id.to_string()
+                }
+                _ => false,
+            }
+        };
+        maps.lines().filter(is_it).count()
+    }
+}
+
+fn mapped(objects: &[Object]) -> Vec<usize> {
+    objects.iter().map(Object::mappings).collect()
+}
+
+#[test]
+fn a_process_maps_the_slabs_that_it_uses_and_no_others() {
+    for backing in Backing::FOUND {
+        for kind in KINDS {
+            let (ring, place) = ring(backing, kind);
+            let slabs = objects(&place);
+            assert_eq!(slabs.len(), SLABS as usize);
+            let mut sender = ring.sender().unwrap();
+            let other = again(&ring);
+            let mut receiver = other.receiver().unwrap();
+            assert_eq!(mapped(&slabs), [0, 0, 0]);
+            sender.send(&message(1)).unwrap();
+            assert_eq!(mapped(&slabs), [1, 0, 0]);
+            let first = receiver.recv_in_place().and_then(Message::detach).unwrap();
+            assert_eq!(mapped(&slabs), [2, 0, 0]);
+            drop(sender.try_claim(SLAB).unwrap());
+            assert_eq!(mapped(&slabs), [2, 1, 0]);
+            for number in 0..20 {
+                sender.send(&message(number)).unwrap();
+                assert_eq!(receiver.recv().unwrap(), message(number));
+            }
+            assert_eq!(mapped(&slabs), [2, 2, 0]);
+            // They stay mapped as long as somebody may look at them.
+            drop((receiver, other));
+            assert_eq!(mapped(&slabs), [2, 2, 0]);
+            assert_eq!(first.to_vec(), message(1));
+            sender.detach();
+            drop((first, ring));
+            assert_eq!(mapped(&slabs), [0, 0, 0]);
+        }
+    }
+}
+
+#[test]
+fn they_have_the_mode_of_the_ring_and_go_with_it() {
+    for backing in Backing::FOUND {
+        let mut place = Place::new(backing);
+        let builder = builder(&place, Kind::Spsc).mode(0o640).lock_memory(true);
+        let ring = builder.create().unwrap();
+        place.address = ring.address().clone();
+        let slabs = objects(&place);
+        for slab in &slabs {
+            assert!(slab.exists());
+            if let Object::File(path) = slab {
+                let metadata = path.metadata().unwrap();
+                assert_eq!(metadata.mode() & 0o777, 0o640);
+                assert_eq!(metadata.len(), SEGMENT as u64);
+                assert!(metadata.blocks() * 512 >= SEGMENT as u64);
+            }
+        }
+        let stat = ringway::stat(ring.address()).unwrap();
+        assert!(stat.slab_segments);
+        assert_eq!(stat.slabs[0].free, SLABS);
+        ring.sender().unwrap().send(&message(1)).unwrap();
+        drop(ring);
+        ringway::remove(&place.address, false).unwrap();
+        assert!(!slabs.iter().any(Object::exists), "{slabs:?}");
+    }
+}
+
+#[test]
+fn the_next_ring_of_a_name_has_slabs_of_its_own() {
+    for backing in Backing::NAMED {
+        let (old, place) = ring(backing, Kind::Spsc);
+        let mut sender = old.sender().unwrap();
+        sender.send(&message(1)).unwrap();
+        ringway::remove(&place.address, true).unwrap();
+        let new = builder(&place, Kind::Spsc).create().unwrap();
+        new.sender().unwrap().send(&message(2)).unwrap();
+        // Who has the old one open goes on with what it has mapped, and does not find the others.
+        let mut receiver = old.receiver().unwrap();
+        assert_eq!(receiver.recv().unwrap(), message(1));
+        let mut kept: Vec<Slab> = Vec::new();
+        let refused = loop {
+            match sender.try_send(&message(3)) {
+                Ok(()) => kept.push(receiver.recv_in_place().and_then(Message::detach).unwrap()),
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(kept.len(), 1);
+        let SendError::Unmapped { errno } = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(
+            [libc::ENOENT, libc::EINVAL, libc::EIDRM].contains(&errno),
+            "{errno}"
+        );
+        assert!(refused.to_string().contains("removed"), "{refused}");
+        assert_eq!(new.receiver().unwrap().recv().unwrap(), message(2));
+    }
+}
+
+#[test]
+fn a_memfd_has_none() {
+    let place = Place::new(Backing::Memfd);
+    for made in [
+        builder(&place, Kind::Spsc).create(),
+        builder(&place, Kind::Mpmc).open_or_create(),
+    ] {
+        let error = made.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(
+            error.next_step().contains("leave them in the ring"),
+            "{error}"
+        );
+    }
+    // Without slabs there is nothing to refuse.
+    place.builder().slab_segments(true).create().unwrap();
+}
+
+#[test]
+fn what_there_is_no_room_for_leaves_nothing() {
+    for backing in Backing::NAMED {
+        let place = Place::new(backing);
+        let builder = place.builder().slabs(4096, 8).slabs(1 << 40, 60);
+        let error = builder.slab_segments(true).create().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidCapacity, "{error}");
+        assert!(!place.is_taken());
+        if backing != Backing::SysvKey {
+            assert_eq!(objects(&place), []);
+        }
+    }
+    let long = "n".repeat(201);
+    let builder = Builder::at(Address::Shm(long)).slabs(4096, 1);
+    let error = builder.slab_segments(true).create().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidAddress, "{error}");
+}
+
+/// Puts something else in the place of slab 0, whose file this is; slab 1's is the other one.
+type FileLie = fn(&Path, &Path);
+
+const FILE_LIES: [(&str, FileLie); 9] = [
+    ("cut off", |slab, _| cut(slab, 0)),
+    ("without its last page", |slab, _| cut(slab, SLAB)),
+    ("longer", |slab, _| cut(slab, SEGMENT + 4096)),
+    ("another slab", |slab, other| {
+        fs::copy(other, slab).unwrap();
+    }),
+    ("another ring's", |slab, _| {
+        overwrite(slab, SLAB + 16, &[0x5a; 16])
+    }),
+    ("another magic", |slab, _| {
+        overwrite(slab, SLAB, b"RINGWAY\n")
+    }),
+    ("a link", |slab, other| {
+        fs::remove_file(slab).unwrap();
+        symlink(other, slab).unwrap();
+    }),
+    ("a FIFO", |slab, _| {
+        fs::remove_file(slab).unwrap();
+        mkfifo(slab, Mode::S_IRWXU).unwrap();
+    }),
+    ("a directory", |slab, _| {
+        fs::remove_file(slab).unwrap();
+        fs::create_dir(slab).unwrap();
+    }),
+];
+
+fn cut(path: &Path, len: usize) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(len as u64).unwrap();
+}
+
+fn overwrite(path: &Path, at: usize, bytes: &[u8]) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(bytes, at as u64).unwrap();
+}
+
+#[test]
+fn a_file_that_is_not_the_slab_is_refused() {
+    for backing in [Backing::Shm, Backing::File] {
+        for kind in KINDS {
+            for (what, lie) in FILE_LIES {
+                let (ring, place) = ring(backing, kind);
+                let slabs = objects(&place);
+                let [Object::File(slab), Object::File(other), _] = &slabs[..] else {
+                    panic!("{slabs:?}");
+                };
+                // Mapped by the sender, and not by those that open the ring again.
+                let mut sender = ring.sender().unwrap();
+                sender.send(&message(1)).unwrap();
+                lie(slab, other);
+                let mut receiver = again(&ring).receiver().unwrap();
+                assert_eq!(receiver.recv(), Err(RecvError::Corrupt), "{what}");
+                assert_eq!(receiver.try_recv(), Err(RecvError::Corrupt), "{what}");
+                drop(receiver);
+                // The sender has slab 0, so that another one finds it free only when that is gone.
+                sender.detach();
+                let mut sender = again(&ring).sender().unwrap();
+                sender.try_send(&message(2)).unwrap();
+                remove_whatever(slab);
+            }
+        }
+    }
+}
+
+/// Directories are not what a ring's removal expects.
+fn remove_whatever(path: &Path) {
+    let _ = fs::remove_dir(path);
+    let _ = fs::remove_file(path);
+}
+
+#[test]
+fn a_sender_is_not_lent_what_is_not_the_slab() {
+    for kind in KINDS {
+        for (what, lie) in FILE_LIES {
+            let (ring, place) = ring(Backing::Shm, kind);
+            let slabs = objects(&place);
+            let [Object::File(slab), Object::File(other), _] = &slabs[..] else {
+                panic!("{slabs:?}");
+            };
+            lie(slab, other);
+            let mut sender = ring.sender().unwrap();
+            assert_eq!(
+                sender.try_send(&message(1)),
+                Err(SendError::Corrupt),
+                "{what}"
+            );
+            assert_eq!(sender.send(&message(1)), Err(SendError::Corrupt), "{what}");
+            sender.detach();
+            let stat = ringway::stat(ring.address()).unwrap();
+            assert_eq!(stat.slabs[0].free, SLABS, "{what}");
+            remove_whatever(slab);
+        }
+    }
+}
+
+/// A System V segment that is not ringway's. Removed when dropped.
+struct Foreign(i32);
+
+impl Foreign {
+    fn new(len: usize) -> Self {
+        // SAFETY: a call with three numbers.
+        let id = unsafe { libc::shmget(libc::IPC_PRIVATE, len, 0o600) };
+        assert!(id >= 0);
+        Self(id)
+    }
+
+    fn address(&self) -> Address {
+        Address::Sysv(SysvKey::Id(self.0))
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        // SAFETY: takes no memory of ours.
+        unsafe { libc::shmctl(self.0, libc::IPC_RMID, std::ptr::null_mut()) };
+    }
+}
+
+#[test]
+fn a_table_that_lies_is_refused_and_nothing_foreign_is_written_or_removed() {
+    for kind in KINDS {
+        let foreign = [SEGMENT, SLAB, SEGMENT + 4096].map(Foreign::new);
+        let gone = Foreign::new(SEGMENT).0;
+        let (ring, place) = ring(Backing::SysvKey, kind);
+        let slabs = objects(&place);
+        let id_of = |nth: usize| match &slabs[nth] {
+            Object::Segment(id) => *id,
+            file => panic!("{file:?}"),
+        };
+        let Address::Sysv(key) = ring.address() else {
+            panic!("{}", ring.address())
+        };
+        let own = shmid(key).unwrap();
+        let entry = |id: i32| id as u64 + 1;
+        let at = table(&place) as u64;
+        let mut lies = vec![(0, true), (u64::MAX, true), (1 << 32, true)];
+        lies.extend([id_of(1), own].map(|id| (entry(id), true)));
+        lies.extend(foreign.iter().map(|foreign| (entry(foreign.0), true)));
+        lies.push((entry(gone), false));
+        for (lie, is_corrupt) in lies {
+            bytes::forge(&place, at, &lie.to_le_bytes());
+            let mut sender = again(&ring).sender().unwrap();
+            match sender.try_send(&message(1)) {
+                Err(SendError::Corrupt) if is_corrupt => {}
+                Err(SendError::Unmapped { .. }) if !is_corrupt => {}
+                sent => panic!("{lie:#x}: {sent:?}"),
+            }
+            sender.detach();
+        }
+        // Nor when the ring goes.
+        bytes::forge(&place, at, &entry(foreign[0].0).to_le_bytes());
+        drop(ring);
+        ringway::remove(&place.address, true).unwrap();
+        assert!(!slabs[1].exists() && !slabs[2].exists());
+        for foreign in &foreign {
+            let place = Place::at(foreign.address());
+            assert!(bytes::copy(&place).iter().all(|byte| *byte == 0));
+        }
+        // Slab 0, which nobody lists any more, is garbage now.
+        assert!(slabs[0].exists());
+        drop(Foreign(id_of(0)));
+    }
+}
+
+/// Another name for it.
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".aside");
+    name.into()
+}
+
+#[test]
+fn a_message_whose_slab_cannot_be_mapped_stays_the_next_one() {
+    for kind in KINDS {
+        let (ring, place) = ring(Backing::Shm, kind);
+        let slabs = objects(&place);
+        let Object::File(third) = &slabs[2] else {
+            panic!("{slabs:?}")
+        };
+        let mut sender = ring.sender().unwrap();
+        for number in 0..3 {
+            sender.send(&message(number)).unwrap();
+        }
+        fs::rename(third, aside(third)).unwrap();
+        let unmapped = RecvError::Unmapped {
+            errno: libc::ENOENT,
+        };
+        let mut receiver = again(&ring).receiver().unwrap();
+        // Those in front of it, together with it or alone.
+        let mut backlog = receiver.backlog();
+        for number in 0..2 {
+            assert_eq!(
+                backlog.next_message().unwrap().unwrap().to_vec(),
+                message(number)
+            );
+        }
+        assert_eq!(backlog.next_message().unwrap_err(), unmapped);
+        assert_eq!(backlog.release(), 0);
+        assert_eq!(receiver.drain(3, |_| {}), Err(unmapped));
+        for number in 0..2 {
+            assert_eq!(receiver.recv().unwrap(), message(number));
+        }
+        for _ in 0..3 {
+            assert_eq!(receiver.recv(), Err(unmapped));
+            assert_eq!(receiver.try_recv_into(&mut [0; SLAB]), Err(unmapped));
+            assert_eq!(receiver.try_recv_in_place().err(), Some(unmapped));
+            assert_eq!(receiver.drain(2, |_| {}), Err(unmapped));
+        }
+        fs::rename(aside(third), third).unwrap();
+        assert_eq!(receiver.recv().unwrap(), message(2));
+        // The same for a sender, and it has lost no slab.
+        drop(receiver);
+        sender.detach();
+        for slab in &slabs {
+            let Object::File(path) = slab else { continue };
+            fs::rename(path, aside(path)).unwrap();
+        }
+        let mut sender = again(&ring).sender().unwrap();
+        let unmapped = SendError::Unmapped {
+            errno: libc::ENOENT,
+        };
+        for _ in 0..2 * SLABS {
+            assert_eq!(sender.try_send(&message(1)), Err(unmapped));
+            assert_eq!(sender.send(&message(1)), Err(unmapped));
+        }
+        for slab in &slabs {
+            let Object::File(path) = slab else { continue };
+            fs::rename(aside(path), path).unwrap();
+        }
+        for number in 0..SLABS as u8 {
+            sender.try_send(&message(number)).unwrap();
+        }
+        sender.detach();
+    }
+}
+
+#[test]
+fn what_is_sent_in_a_slab_is_not_taken_for_a_ring() {
+    for backing in [Backing::Shm, Backing::SysvPrivate] {
+        let (plain, inner) = Backing::Shm.ring(4096);
+        let image = bytes::copy(&inner);
+        assert_eq!(image.len(), SLAB);
+        let (ring, place) = ring(backing, Kind::Spsc);
+        let mut sender = ring.sender().unwrap();
+        for _ in 0..SLABS {
+            sender.try_send(&image).unwrap();
+        }
+        let found = ringway::list();
+        assert!(found.contains(ring.address()) && found.contains(plain.address()));
+        for slab in objects(&place) {
+            let address = match slab {
+                Object::File(path) => {
+                    let name = path.file_name().unwrap().to_str().unwrap();
+                    Address::Shm(name.to_owned())
+                }
+                Object::Segment(id) => Address::Sysv(SysvKey::Id(id)),
+            };
+            assert!(!found.contains(&address), "{address}");
+        }
+        sender.detach();
+    }
+}
+
+#[test]
+fn slabs_of_several_lengths_hold_what_fits() {
+    for backing in Backing::FOUND {
+        let mut place = Place::new(backing);
+        let builder = place
+            .builder()
+            .slabs(4096, 2)
+            .slabs(1 << 20, 2)
+            .slabs(65536, 1);
+        let builder = builder.slab_segments(true).capacity(CAPACITY);
+        let ring = builder.create().unwrap();
+        place.address = ring.address().clone();
+        let mut sender = ring.sender().unwrap().with_copy_limit(0);
+        let mut receiver = again(&ring).receiver().unwrap();
+        for len in [1 << 20, 65536, 4096, 4097, (1 << 20) - 1, 1, 1 << 20] {
+            let message: Vec<u8> = (0..len).map(|at: usize| (at % 251) as u8).collect();
+            sender.send(&message).unwrap();
+            let found = receiver.recv_in_place().unwrap();
+            let mut end = [0; 1];
+            assert_eq!(found.read_at(len - 1, &mut end), 1);
+            assert_eq!(end[0], ((len - 1) % 251) as u8);
+            assert_eq!(found.read_at(len, &mut end), 0);
+            assert!(found.to_vec() == message, "{len}");
+        }
+        sender.detach();
+    }
+}
