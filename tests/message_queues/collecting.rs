@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringway::mq::{Gc, QueueBuilder, QueueSender, remove, stat};
 use ringway::{ErrorKind, Fate, Wait, Why};
 
+use super::hostile::put_notice;
 use super::place::{Place, System, drain};
 use super::two_processes::messages::{Random, number, number_in};
 use super::two_processes::procfs::while_blocked;
@@ -75,6 +76,18 @@ fn a_queue_whose_sender_was_killed_goes_where_that_leaves_a_trace() {
             }
         }
         assert!(!place.is_taken(), "{system:?}");
+    }
+}
+
+#[test]
+fn a_notice_that_the_dead_left_keeps_no_queue() {
+    for system in System::ALL {
+        let (_queue, place) = system.queue();
+        let victim = receiver(&place);
+        victim.stop();
+        put_notice(&place, system);
+        victim.kill();
+        assert_eq!(collect(&place), Fate::Removed, "{system:?}");
     }
 }
 

@@ -167,21 +167,25 @@ fn a_notice_for_which_nobody_waits_is_no_message() {
         let (queue, place) = system.queue();
         let mut sender = queue.sender().unwrap();
         let mut receiver = queue.receiver().unwrap();
-        let notice = match system {
-            System::Posix => 33,
-            System::Sysv => 1,
-        };
-        put_as(&place, system, notice, b"");
+        put_notice(&place, system);
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{system:?}");
-        put_as(&place, system, notice, b"");
+        put_notice(&place, system);
         let soon = Instant::now() + Duration::from_millis(20);
         let received = receiver.recv_deadline(soon);
         assert_eq!(received, Err(RecvError::TimedOut), "{system:?}");
-        put_as(&place, system, notice, b"");
+        put_notice(&place, system);
         sender.send(b"ours").unwrap();
         assert_eq!(receiver.recv().unwrap(), b"ours", "{system:?}");
         assert_eq!(receiver.foreign(), 0, "{system:?}");
     }
+}
+
+pub fn put_notice(place: &Place, system: System) {
+    let kind = match system {
+        System::Posix => 33,
+        System::Sysv => 1,
+    };
+    put_as(place, system, kind, b"");
 }
 
 fn put(place: &Place, system: System, text: &[u8]) {
