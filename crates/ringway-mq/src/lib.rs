@@ -48,7 +48,8 @@
 //! | exec in a process that is attached | it is dead | it is dead | it lives until it ends |
 //! | who may attach | read and write permission | read and write permission | read and write permission |
 //!
-//! Who has to wait tries again for some ten microseconds, and then sleeps in the kernel.
+//! A sender that finds no room tries again for some twenty microseconds, and then sleeps in the kernel; a receiver
+//! sleeps at once.
 //!
 //! # Parts
 //!

@@ -7,7 +7,6 @@ use ringway_core::os::pthread_atfork;
 use ringway_core::{MessageSource, Peer, ReceivedMessage, RecvError};
 
 use crate::frame::{Header, Kind};
-use crate::lull;
 use crate::side::{Broken, FRAME, Inlet, Leave, PAYLOAD, Taken, is_over};
 
 /// The receiver's handle: messages come out here.
@@ -26,8 +25,6 @@ pub struct QueueReceiver {
     foreign: u64,
     generation: u64,
     has_left: bool,
-    /// Before a sleep.
-    tries: u32,
 }
 
 /// The message in the buffer.
@@ -57,7 +54,6 @@ impl QueueReceiver {
             foreign: 0,
             generation: pthread_atfork::generation(),
             has_left: false,
-            tries: lull::tries(),
         }
     }
 
@@ -166,17 +162,11 @@ impl QueueReceiver {
         // Whether a look since the last frame has found an end: what was sent before that look is received when
         // there is nothing now.
         let mut has_ended = false;
-        let mut tries = if until.is_some() { self.tries } else { 0 };
         loop {
             let mut taken = match std::mem::take(&mut was_empty) {
                 true => None,
                 false => self.inlet.get(&mut self.buffer)?,
             };
-            if taken.is_none() && tries > 0 {
-                tries -= 1;
-                lull::pause();
-                continue;
-            }
             if taken.is_none() {
                 let is_over = until.is_none_or(is_over);
                 match (self.inlet.peer(is_over), until) {
