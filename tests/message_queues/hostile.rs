@@ -22,7 +22,7 @@ fn foreign_queue(place: &Place, system: System) {
             // SAFETY: just opened, and nobody else's.
             unsafe { libc::close(queue) };
         }
-        System::Sysv => {
+        System::Sysv | System::SysvInTurn => {
             // SAFETY: numbers only.
             let queue = unsafe { libc::msgget(place.key(), libc::IPC_CREAT | 0o600) };
             assert!(queue >= 0);
@@ -48,7 +48,7 @@ fn queues_that_ringway_did_not_make_are_refused_and_left_alone() {
         }
         assert!(!list().contains(&place.address));
         assert!(place.is_taken());
-        if system == System::Sysv {
+        if system != System::Posix {
             assert_eq!(place.ids().1, None, "a set was made beside it");
         }
     }
@@ -89,7 +89,7 @@ fn give_away(place: &Place, system: System) {
                 libc::close(queue);
             }
         }
-        System::Sysv => {
+        System::Sysv | System::SysvInTurn => {
             let id = place.ids().0.unwrap();
             let mut status = std::mem::MaybeUninit::<libc::msqid_ds>::uninit();
             // SAFETY: the kernel fills the record, and reads it again.
@@ -183,7 +183,7 @@ fn a_notice_for_which_nobody_waits_is_no_message() {
 pub fn put_notice(place: &Place, system: System) {
     let kind = match system {
         System::Posix => 33,
-        System::Sysv => 1,
+        System::Sysv | System::SysvInTurn => 1,
     };
     put_as(place, system, kind, b"");
 }
@@ -191,7 +191,7 @@ pub fn put_notice(place: &Place, system: System) {
 fn put(place: &Place, system: System, text: &[u8]) {
     let kind = match system {
         System::Posix => 9,
-        System::Sysv => 77,
+        System::Sysv | System::SysvInTurn => 77,
     };
     put_as(place, system, kind, text);
 }
@@ -208,7 +208,7 @@ fn put_as(place: &Place, system: System, kind: u8, text: &[u8]) {
                 assert_eq!(sent, 0);
             }
         }
-        System::Sysv => {
+        System::Sysv | System::SysvInTurn => {
             let message = [&i64::from(kind).to_ne_bytes()[..], text].concat();
             let id = place.ids().0.unwrap();
             // SAFETY: a type and the text, which outlive the call.

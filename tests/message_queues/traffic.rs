@@ -138,7 +138,7 @@ fn in_a_queue_that_is_always_full_or_empty_no_wake_up_is_lost() {
 
 #[test]
 fn the_higher_priority_comes_first_and_the_older_of_the_same() {
-    for system in System::ALL {
+    for system in [System::Posix, System::Sysv] {
         let (queue, _place) = system.queue();
         let mut sender = queue.sender().unwrap();
         let mut receiver = queue.receiver().unwrap();

@@ -57,7 +57,8 @@ impl QueueReceiver {
         }
     }
 
-    /// Receives the next message if there is one now: of the highest priority, of those the oldest.
+    /// Receives the next message if there is one now: of the highest priority, of those the oldest; in a queue without
+    /// priorities, the oldest.
     ///
     /// # Errors
     /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Corrupt`],

@@ -24,6 +24,7 @@ pub struct QueueSender {
     /// A type, a frame's header, a payload.
     buffer: Vec<u8>,
     max_len: usize,
+    has_priorities: bool,
     sent: u64,
     generation: u64,
     has_left: bool,
@@ -41,7 +42,12 @@ impl From<Broken> for SendError {
 }
 
 impl QueueSender {
-    pub(crate) fn new(outlet: Box<dyn Outlet>, header: Header, max_len: usize) -> Self {
+    pub(crate) fn new(
+        outlet: Box<dyn Outlet>,
+        header: Header,
+        max_len: usize,
+        has_priorities: bool,
+    ) -> Self {
         let mut buffer = Vec::with_capacity(PAYLOAD + max_len);
         buffer.resize(FRAME, 0);
         buffer.extend(header.encode());
@@ -50,6 +56,7 @@ impl QueueSender {
             header,
             buffer,
             max_len,
+            has_priorities,
             sent: 0,
             generation: pthread_atfork::generation(),
             has_left: false,
@@ -91,13 +98,14 @@ impl QueueSender {
     /// above [`MAX_PRIORITY`] is that.
     ///
     /// # Errors
-    /// As [`try_send`](Self::try_send).
+    /// As [`try_send`](Self::try_send), and [`SendError::NoPriorities`] for a priority above 0 in a queue without.
     #[inline]
     pub fn try_send_with_priority(
         &mut self,
         message: &[u8],
         priority: u32,
     ) -> Result<(), SendError> {
+        self.check_priority(priority)?;
         self.load(&[IoSlice::new(message)])?;
         self.try_put(priority)
     }
@@ -106,7 +114,8 @@ impl QueueSender {
     /// `deadline` if there is one.
     ///
     /// # Errors
-    /// As [`send_deadline`](Self::send_deadline).
+    /// As [`send_deadline`](Self::send_deadline), and [`SendError::NoPriorities`] for a priority above 0 in a queue
+    /// without.
     #[inline]
     pub fn send_with_priority(
         &mut self,
@@ -114,8 +123,17 @@ impl QueueSender {
         priority: u32,
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
+        self.check_priority(priority)?;
         self.load(&[IoSlice::new(message)])?;
         self.put(priority, deadline)
+    }
+
+    #[inline]
+    fn check_priority(&self, priority: u32) -> Result<(), SendError> {
+        match priority > 0 && !self.has_priorities {
+            true => Err(SendError::NoPriorities),
+            false => Ok(()),
+        }
     }
 
     /// Writes a message into the buffer, behind the header.

@@ -2,8 +2,8 @@
 //! puts a *notice* into the queue.
 //!
 //! The receiver says that it goes to sleep, *then* looks whether the watcher has noted a death. The watcher notes a
-//! death, *then* looks whether the receiver sleeps. So one of the two sees the other. A notice is received before all
-//! else, and there is at most one for each sleep. Where it finds no room, the queue is full of what wakes as well.
+//! death, *then* looks whether the receiver sleeps. So one of the two sees the other. There is at most one notice for each
+//! sleep. Where it finds no room, or messages before it, these wake as well.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};

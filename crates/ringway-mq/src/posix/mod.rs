@@ -73,6 +73,7 @@ const HARD_MESSAGE_LEN: u64 = 16 << 20;
 pub(crate) struct Queue {
     queue: Arc<OwnedFd>,
     pub(crate) messages: u64,
+    pub(crate) has_priorities: bool,
     /// Bytes of the longest, frame and all.
     pub(crate) frame_len: usize,
 }
@@ -80,7 +81,7 @@ pub(crate) struct Queue {
 pub(crate) fn create(attempt: Attempt<'_>, name: &str, options: &Options) -> Result<Queue, Error> {
     let (messages, len) = shape(attempt, options)?;
     let path = path(attempt, name)?;
-    let mode = mark::new(options.mode);
+    let mode = mark::new(options);
     let queue = mq::create(&path, mode, messages as i64, len as i64).map_err(|errno| {
         if errno != Errno::EEXIST {
             return explain(attempt, errno, messages, len);
@@ -90,9 +91,9 @@ pub(crate) fn create(attempt: Attempt<'_>, name: &str, options: &Options) -> Res
             _ => attempt.already_exists(errno),
         }
     })?;
-    mark::permit(queue.as_fd(), options.mode)
+    mark::permit(queue.as_fd(), mode)
         .map_err(|errno| attempt.os("its mode cannot be set", errno))?;
-    Queue::new(attempt, queue)
+    Queue::new(attempt, queue, options.priorities)
 }
 
 pub(crate) fn open(attempt: Attempt<'_>, name: &str, options: &Options) -> Result<Queue, Error> {
@@ -105,7 +106,7 @@ pub(crate) fn open(attempt: Attempt<'_>, name: &str, options: &Options) -> Resul
     if !mark::is_ours(&stat) {
         return Err(attempt.foreign("what is there is a queue that ringway did not make"));
     }
-    Queue::new(attempt, queue)
+    Queue::new(attempt, queue, mark::has_priorities(&stat))
 }
 
 pub(crate) fn remove(attempt: Attempt<'_>, name: &str, force: bool) -> Result<(), Error> {
@@ -164,6 +165,7 @@ pub(crate) fn stat(attempt: Attempt<'_>, name: &str) -> Result<QueueStat, Error>
         max_messages: Some(attributes.max_messages.unsigned_abs()),
         max_bytes: None,
         max_message_len: (attributes.max_len.unsigned_abs() as usize).saturating_sub(HEADER_LEN),
+        priorities: mark::has_priorities(&stat),
         senders,
         receivers,
         owner: stat.st_uid,
@@ -199,7 +201,7 @@ pub(crate) fn list() -> Vec<Address> {
 }
 
 impl Queue {
-    fn new(attempt: Attempt<'_>, queue: OwnedFd) -> Result<Self, Error> {
+    fn new(attempt: Attempt<'_>, queue: OwnedFd, has_priorities: bool) -> Result<Self, Error> {
         let attributes = mq::attributes(queue.as_fd())
             .map_err(|errno| attempt.os("it cannot be inspected", errno))?;
         let frame_len = usize::try_from(attributes.max_len).unwrap_or(0);
@@ -209,6 +211,7 @@ impl Queue {
         Ok(Self {
             queue: Arc::new(queue),
             messages: attributes.max_messages.unsigned_abs(),
+            has_priorities,
             frame_len,
         })
     }
