@@ -492,7 +492,7 @@ fn a_message_whose_slab_cannot_be_mapped_stays_the_next_one() {
 
 #[test]
 fn what_is_sent_in_a_slab_is_not_taken_for_a_ring() {
-    for backing in [Backing::Shm, Backing::SysvPrivate] {
+    for backing in [Backing::Shm, Backing::File, Backing::SysvPrivate] {
         let (plain, inner) = Backing::Shm.ring(4096);
         let image = bytes::copy(&inner);
         assert_eq!(image.len(), SLAB);
@@ -501,10 +501,14 @@ fn what_is_sent_in_a_slab_is_not_taken_for_a_ring() {
         for _ in 0..SLABS {
             sender.try_send(&image).unwrap();
         }
-        let found = ringway::list();
+        let mut found = ringway::list();
+        if let Address::File(path) = ring.address() {
+            found.extend(ringway::list_in(path.parent().unwrap()).unwrap());
+        }
         assert!(found.contains(ring.address()) && found.contains(plain.address()));
         for slab in objects(&place) {
             let address = match slab {
+                Object::File(path) if backing == Backing::File => Address::File(path),
                 Object::File(path) => {
                     let name = path.file_name().unwrap().to_str().unwrap();
                     Address::Shm(name.to_owned())

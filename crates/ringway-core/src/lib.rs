@@ -52,7 +52,9 @@ pub use ring::Ring;
 pub use segment::PeerCredentials;
 pub use sender::{Batch, Claim, Sender};
 pub use slab::Slab;
-pub use stat::{ParticipantStat, SlabHolder, SlabStat, Stat, WaitsFor, list, remove, stat};
+pub use stat::{
+    ParticipantStat, SlabHolder, SlabStat, Stat, WaitsFor, list, list_in, remove, stat,
+};
 pub use stream::Peer;
 pub use support::Support;
 pub use transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};

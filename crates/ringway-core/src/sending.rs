@@ -51,23 +51,14 @@ impl Sending {
 
     #[inline]
     pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let refusal = match self {
-            Self::Stream(producer) => match producer.room(message.len()) {
-                Some(reservation) => {
-                    producer.write_and_commit(reservation, message);
-                    return Ok(());
-                }
-                None => match producer.try_send(message) {
-                    Ok(()) => return Ok(()),
-                    Err(refusal) => refusal,
-                },
-            },
-            Self::Cells(producer) => match producer.try_send(message) {
-                Ok(()) => return Ok(()),
-                Err(refusal) => refusal,
-            },
+        if self.send_at_once(message) {
+            return Ok(());
+        }
+        let sent = match self {
+            Self::Stream(producer) => producer.try_send(message),
+            Self::Cells(producer) => producer.try_send(message),
         };
-        self.send_long(message, refusal, None)
+        sent.or_else(|refusal| self.send_long(message, refusal, None))
     }
 
     #[inline]
@@ -77,23 +68,28 @@ impl Sending {
         how: Wait,
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
-        let refusal = match self {
-            Self::Stream(producer) => match producer.room(message.len()) {
-                Some(reservation) => {
-                    producer.write_and_commit(reservation, message);
-                    return Ok(());
-                }
-                None => match producer.send_until(message, how, deadline) {
-                    Ok(()) => return Ok(()),
-                    Err(refusal) => refusal,
-                },
-            },
-            Self::Cells(producer) => match producer.send_until(message, how, deadline) {
-                Ok(()) => return Ok(()),
-                Err(refusal) => refusal,
-            },
+        if self.send_at_once(message) {
+            return Ok(());
+        }
+        let sent = match self {
+            Self::Stream(producer) => producer.send_until(message, how, deadline),
+            Self::Cells(producer) => producer.send_until(message, how, deadline),
         };
-        self.send_long(message, refusal, Some(Patience { how, deadline }))
+        let patience = Some(Patience { how, deadline });
+        sent.or_else(|refusal| self.send_long(message, refusal, patience))
+    }
+
+    /// The usual case of a stream ring, on a path of its own: the ring has room, and nothing stands in the way.
+    #[inline(always)]
+    fn send_at_once(&mut self, message: &[u8]) -> bool {
+        let Self::Stream(producer) = self else {
+            return false;
+        };
+        let room = producer.room(message.len());
+        if let Some(reservation) = room {
+            producer.write_and_commit(reservation, message);
+        }
+        room.is_some()
     }
 
     #[inline]

@@ -286,19 +286,11 @@ fn look_in(path: &Path) -> Result<Vec<Stat>, Failure> {
     if !path.metadata().map_err(unreadable)?.is_dir() {
         return Ok(vec![ringway::stat(&Address::File(path.to_owned()))?]);
     }
-    let mut files = Vec::new();
-    for entry in path.read_dir().map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        // Opening a FIFO or a device may have effects.
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            files.push(entry.path());
-        }
-    }
-    files.sort();
-    // A directory may hold anything; what is no ring, or not ours to read, is none of ours to report.
-    Ok(files
-        .into_iter()
-        .filter_map(|file| ringway::stat(&Address::File(file)).ok())
+    let rings = ringway::list_in(path).map_err(unreadable)?;
+    // A directory may hold anything; what is not ours to read is none of ours to report.
+    Ok(rings
+        .iter()
+        .filter_map(|ring| ringway::stat(ring).ok())
         .collect())
 }
 

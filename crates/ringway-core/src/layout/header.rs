@@ -380,7 +380,7 @@ mod tests {
     fn a_flipped_bit_is_noticed() {
         for header in [header(), with_slabs(), with_slab_segments()] {
             let total = header.geometry.total_len();
-            for bit in 0..HEADER_LEN * 8 {
+            for bit in (0..HEADER_LEN * 8).step_by(if cfg!(miri) { 61 } else { 1 }) {
                 let mut bytes = finished(&header);
                 bytes[bit / 8] ^= 1 << (bit % 8);
                 let decoded = Header::decode(&bytes, total);

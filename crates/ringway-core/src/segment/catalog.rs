@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, lstat};
@@ -22,22 +23,27 @@ use super::view::Memory;
 /// Every finished ringway segment in /dev/shm and among the System V segments that this process may
 /// read, of this layout version or another. What others made is passed over.
 pub(crate) fn list() -> Vec<Address> {
-    let mut found = posix_segments();
+    let shm = |path: PathBuf| Some(Address::Shm(path.file_name()?.to_str()?.to_owned()));
+    let mut found = rings_in(Path::new(SHM_DIRECTORY), shm).unwrap_or_default();
     found.extend(sysv_segments());
     found
 }
 
-fn posix_segments() -> Vec<Address> {
-    let Ok(entries) = std::fs::read_dir(SHM_DIRECTORY) else {
-        return Vec::new();
-    };
-    let names = entries.filter_map(|entry| {
-        let entry = entry.ok()?;
-        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        is_file.then(|| entry.file_name().into_string().ok())?
-    });
-    let mut found: Vec<_> = names
-        .map(Address::Shm)
+/// The same among the files of a directory.
+pub(crate) fn list_in(directory: &Path) -> std::io::Result<Vec<Address>> {
+    rings_in(directory, |path| Some(Address::File(path)))
+}
+
+fn rings_in(
+    directory: &Path,
+    address: impl Fn(PathBuf) -> Option<Address>,
+) -> std::io::Result<Vec<Address>> {
+    let entries = std::fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
+    let mut found: Vec<_> = entries
+        .iter()
+        // Opening a FIFO or a device may have effects.
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .filter_map(|entry| address(entry.path()))
         .filter(|address| {
             let attempt = Attempt {
                 action: "inspect",
@@ -47,7 +53,7 @@ fn posix_segments() -> Vec<Address> {
         })
         .collect();
     found.sort_by_key(ToString::to_string);
-    found
+    Ok(found)
 }
 
 fn is_ring_file(attempt: Attempt<'_>) -> Result<bool, Error> {

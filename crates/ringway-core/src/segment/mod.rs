@@ -56,7 +56,7 @@ use attempt::Attempt;
 use map::Map;
 use slabs::SlabSegments;
 
-pub(crate) use catalog::{Half, Names, half_made, half_made_at, list, names};
+pub(crate) use catalog::{Half, Names, half_made, half_made_at, list, list_in, names};
 pub use handover::PeerCredentials;
 pub(crate) use handover::hand_over;
 pub(crate) use named::SHM_DIRECTORY;

@@ -4,6 +4,8 @@ mod cells;
 mod slabs;
 mod stream;
 
+use std::path::Path;
+
 use nix::errno::Errno;
 
 use crate::address::Address;
@@ -136,6 +138,22 @@ pub fn stat(address: &Address) -> Result<Stat, Error> {
 /// ```
 pub fn list() -> Vec<Address> {
     segment::list()
+}
+
+/// The addresses (`file:`) of all rings among the files of a directory that this user may read, in order. A slab
+/// that is a file of its own is none, whatever is written in it.
+///
+/// # Errors
+/// If the directory cannot be listed.
+///
+/// ```
+/// for address in ringway_core::list_in("/dev/shm".as_ref())? {
+///     println!("{address}");
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn list_in(directory: &Path) -> std::io::Result<Vec<Address>> {
+    segment::list_in(directory)
 }
 
 /// Removes the ring at `address`. Processes that have it open can go on, with those of its slabs that they have

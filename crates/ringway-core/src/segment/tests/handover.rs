@@ -10,6 +10,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::process::command;
 use super::*;
 use crate::layout::header::MAGIC;
+use crate::layout::pool::{Class, Slabs};
 use crate::sys::unix;
 
 #[test]
@@ -58,12 +59,22 @@ fn sent(bytes: &[u8], file: Option<OwnedFd>) -> Result<(Segment, PeerCredentials
     Segment::take_over(&there)
 }
 
+const ALL_SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
+    .union(SealFlag::F_SEAL_GROW)
+    .union(SealFlag::F_SEAL_SEAL);
+
 /// The file of a real ring, copied into a memfd with other seals.
 fn fake(seals: SealFlag, cut: usize) -> OwnedFd {
+    fake_of(&plan(), seals, cut)
+}
+
+fn fake_of(plan: &Plan, seals: SealFlag, cut: usize) -> OwnedFd {
     use std::io::Write;
     let shm = Fixture::shm();
-    Segment::create(&shm.request(), &plan()).unwrap();
+    Segment::create(&shm.request(), plan).unwrap();
     let bytes = std::fs::read(shm.path()).unwrap();
+    // With its slabs.
+    remove(&shm.address).unwrap();
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut file = std::fs::File::from(memfd_create("fake", flags).unwrap());
     file.write_all(&bytes[..bytes.len() - cut]).unwrap();
@@ -86,11 +97,10 @@ fn what_is_not_sealed_is_refused() {
     ] {
         assert_fails(sent(&tag, Some(fake(seals, 0))), ErrorKind::NotARing);
     }
-    let all = shrink | grow | seal;
-    sent(&tag, Some(fake(all, 0))).unwrap();
-    let result = sent(&tag, Some(fake(all, 1)));
+    sent(&tag, Some(fake(ALL_SEALS, 0))).unwrap();
+    let result = sent(&tag, Some(fake(ALL_SEALS, 1)));
     assert_fails(result, ErrorKind::Truncated);
-    let result = sent(&tag, Some(fake(all | SealFlag::F_SEAL_WRITE, 0)));
+    let result = sent(&tag, Some(fake(ALL_SEALS | SealFlag::F_SEAL_WRITE, 0)));
     assert_fails(result, ErrorKind::PermissionDenied);
     // Files of the same look.
     let shm = Fixture::shm();
@@ -109,11 +119,25 @@ fn a_memfd_of_holes_is_refused() {
         memfd_create("holes", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap(),
     );
     file.set_len(1 << 40).unwrap();
-    let all = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-    fcntl(file.as_fd(), FcntlArg::F_ADD_SEALS(all)).unwrap();
+    fcntl(file.as_fd(), FcntlArg::F_ADD_SEALS(ALL_SEALS)).unwrap();
     let error = sent(&MAGIC.to_le_bytes(), Some(file.into()));
     let error = assert_fails(error, ErrorKind::NotARing);
     assert!(error.to_string().contains("allocated"), "{error}");
+}
+
+#[test]
+fn one_that_claims_slabs_beside_it_is_refused() {
+    let slabs = Slabs::new(&[Class {
+        len: 4096,
+        count: 2,
+    }])
+    .unwrap();
+    let inside = plan().geometry.with_slabs(slabs);
+    let made = |geometry| fake_of(&Plan { geometry, ..plan() }, ALL_SEALS, 0);
+    sent(&MAGIC.to_le_bytes(), Some(made(inside))).unwrap();
+    let claimed = made(inside.with_slab_segments(true));
+    let result = sent(&MAGIC.to_le_bytes(), Some(claimed));
+    assert_fails(result, ErrorKind::Corrupt);
 }
 
 #[test]
