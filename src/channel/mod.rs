@@ -230,7 +230,9 @@ impl fmt::Display for Channel {
 /// The same options for a queue at `address`.
 fn queue_builder(builder: &Builder, address: &Address) -> QueueBuilder {
     let common = builder.common();
+    // The handles of channels know no priorities.
     let queue = QueueBuilder::at(address.clone())
+        .priorities(false)
         .mode(common.mode)
         .any_owner(common.any_owner);
     match common.wait {

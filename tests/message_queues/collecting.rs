@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringway::mq::{Gc, QueueBuilder, QueueSender, remove, stat};
 use ringway::{ErrorKind, Fate, Wait, Why};
 
+use super::hostile::put_notice;
 use super::place::{Place, System, drain};
 use super::two_processes::messages::{Random, number, number_in};
 use super::two_processes::procfs::while_blocked;
@@ -21,7 +22,7 @@ fn collect(place: &Place) -> Fate {
 fn quiet(system: System) -> Fate {
     Fate::Kept(match system {
         System::Posix => Why::Unproven,
-        System::Sysv => Why::InOrder,
+        System::Sysv | System::SysvInTurn => Why::InOrder,
     })
 }
 
@@ -66,7 +67,7 @@ fn a_queue_whose_sender_was_killed_goes_where_that_leaves_a_trace() {
         let (_queue, place) = system.queue();
         sender(&place, 0).kill();
         match system {
-            System::Sysv => assert_eq!(collect(&place), Fate::Removed),
+            System::Sysv | System::SysvInTurn => assert_eq!(collect(&place), Fate::Removed),
             System::Posix => {
                 assert_eq!(collect(&place), Fate::Kept(Why::Unproven));
                 let all = Gc::new().undelivered(true).collect(&place.address);
@@ -75,6 +76,18 @@ fn a_queue_whose_sender_was_killed_goes_where_that_leaves_a_trace() {
             }
         }
         assert!(!place.is_taken(), "{system:?}");
+    }
+}
+
+#[test]
+fn a_notice_that_the_dead_left_keeps_no_queue() {
+    for system in System::ALL {
+        let (_queue, place) = system.queue();
+        let victim = receiver(&place);
+        victim.stop();
+        put_notice(&place, system);
+        victim.kill();
+        assert_eq!(collect(&place), Fate::Removed, "{system:?}");
     }
 }
 
@@ -96,7 +109,7 @@ fn messages_are_kept_until_they_are_received_or_given_up() {
         let dry = Gc::new().dry_run(true).collect(&place.address).unwrap();
         match system {
             System::Posix => assert_eq!(dry, Some(Fate::Kept(Why::Unproven))),
-            System::Sysv => assert_eq!(dry, Some(Fate::Removable)),
+            System::Sysv | System::SysvInTurn => assert_eq!(dry, Some(Fate::Removable)),
         }
         sender(&place, 2).kill();
         receiver(&place).kill();

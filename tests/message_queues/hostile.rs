@@ -1,5 +1,7 @@
 //! What others made is refused and left alone; what others put into a queue is skipped.
 
+use std::time::{Duration, Instant};
+
 use ringway::mq::{list, remove};
 use ringway::{ErrorKind, RecvError};
 
@@ -20,7 +22,7 @@ fn foreign_queue(place: &Place, system: System) {
             // SAFETY: just opened, and nobody else's.
             unsafe { libc::close(queue) };
         }
-        System::Sysv => {
+        System::Sysv | System::SysvInTurn => {
             // SAFETY: numbers only.
             let queue = unsafe { libc::msgget(place.key(), libc::IPC_CREAT | 0o600) };
             assert!(queue >= 0);
@@ -46,7 +48,7 @@ fn queues_that_ringway_did_not_make_are_refused_and_left_alone() {
         }
         assert!(!list().contains(&place.address));
         assert!(place.is_taken());
-        if system == System::Sysv {
+        if system != System::Posix {
             assert_eq!(place.ids().1, None, "a set was made beside it");
         }
     }
@@ -87,7 +89,7 @@ fn give_away(place: &Place, system: System) {
                 libc::close(queue);
             }
         }
-        System::Sysv => {
+        System::Sysv | System::SysvInTurn => {
             let id = place.ids().0.unwrap();
             let mut status = std::mem::MaybeUninit::<libc::msqid_ds>::uninit();
             // SAFETY: the kernel fills the record, and reads it again.
@@ -159,19 +161,55 @@ fn what_others_put_into_a_queue_is_skipped_and_counted() {
     }
 }
 
+#[test]
+fn a_notice_for_which_nobody_waits_is_no_message() {
+    for system in System::ALL {
+        let (queue, place) = system.queue();
+        let mut sender = queue.sender().unwrap();
+        let mut receiver = queue.receiver().unwrap();
+        put_notice(&place, system);
+        assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{system:?}");
+        put_notice(&place, system);
+        let soon = Instant::now() + Duration::from_millis(20);
+        let received = receiver.recv_deadline(soon);
+        assert_eq!(received, Err(RecvError::TimedOut), "{system:?}");
+        put_notice(&place, system);
+        sender.send(b"ours").unwrap();
+        assert_eq!(receiver.recv().unwrap(), b"ours", "{system:?}");
+        assert_eq!(receiver.foreign(), 0, "{system:?}");
+    }
+}
+
+pub fn put_notice(place: &Place, system: System) {
+    let kind = match system {
+        System::Posix => 33,
+        System::Sysv | System::SysvInTurn => 1,
+    };
+    put_as(place, system, kind, b"");
+}
+
 fn put(place: &Place, system: System, text: &[u8]) {
+    let kind = match system {
+        System::Posix => 9,
+        System::Sysv | System::SysvInTurn => 77,
+    };
+    put_as(place, system, kind, text);
+}
+
+/// With that priority, or of that type.
+fn put_as(place: &Place, system: System, kind: u8, text: &[u8]) {
     match system {
         System::Posix => {
             // SAFETY: a C string and flags; then bytes that outlive the call.
             unsafe {
                 let queue = libc::mq_open(place.name().as_ptr(), libc::O_WRONLY);
-                let sent = libc::mq_send(queue, text.as_ptr().cast(), text.len(), 9);
+                let sent = libc::mq_send(queue, text.as_ptr().cast(), text.len(), kind.into());
                 libc::close(queue);
                 assert_eq!(sent, 0);
             }
         }
-        System::Sysv => {
-            let message = [&77_i64.to_ne_bytes()[..], text].concat();
+        System::Sysv | System::SysvInTurn => {
+            let message = [&i64::from(kind).to_ne_bytes()[..], text].concat();
             let id = place.ids().0.unwrap();
             // SAFETY: a type and the text, which outlive the call.
             let sent = unsafe { libc::msgsnd(id, message.as_ptr().cast(), text.len(), 0) };

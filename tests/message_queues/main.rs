@@ -5,6 +5,7 @@ mod creation;
 mod deaths;
 mod ends;
 mod hostile;
+mod order;
 mod place;
 mod traffic;
 
@@ -23,6 +24,9 @@ fn child_role() {
         "attach to receive" => deaths::attach_to_receive(first),
         "receive for ever" => deaths::receive_for_ever(first),
         "visit" => collecting::visit(first),
+        "look" => order::look(first),
+        "make without priorities" => order::make(first),
+        "make under a umask" => order::make_under_a_umask(first),
         "create" => creation::create(first),
         "few bytes" => creation::few_bytes(first),
         _ => panic!("{role}"),

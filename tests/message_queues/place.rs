@@ -13,10 +13,12 @@ use super::two_processes::First;
 pub enum System {
     Posix,
     Sysv,
+    /// Without priorities, where the oldest message is received and not the most urgent.
+    SysvInTurn,
 }
 
 impl System {
-    pub const ALL: [Self; 2] = [Self::Posix, Self::Sysv];
+    pub const ALL: [Self; 3] = [Self::Posix, Self::Sysv, Self::SysvInTurn];
 
     /// A new queue, with room for a few messages of up to 112 bytes.
     pub fn queue(self) -> (Queue, Place) {
@@ -29,6 +31,7 @@ impl System {
 /// An address that no other test uses. What is there goes when this is dropped.
 pub struct Place {
     pub address: Address,
+    priorities: bool,
 }
 
 impl Place {
@@ -38,15 +41,22 @@ impl Place {
         let address = match system {
             System::Posix => Address::Mq(format!("ringway-test-{process}-{number}")),
             // Process ids have 22 bits.
-            System::Sysv => Address::Sysvmq(QueueKey::Key(process << 10 | number & 0x3ff)),
+            System::Sysv | System::SysvInTurn => {
+                Address::Sysvmq(QueueKey::Key(process << 10 | number & 0x3ff))
+            }
         };
-        Self { address }
+        let priorities = system != System::SysvInTurn;
+        Self {
+            address,
+            priorities,
+        }
     }
 
     pub fn builder(&self) -> QueueBuilder {
         QueueBuilder::at(self.address.clone())
             .messages(4)
             .message_len(112)
+            .priorities(self.priorities)
     }
 
     /// The name of a POSIX queue, for the kernel.

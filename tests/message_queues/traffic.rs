@@ -138,7 +138,7 @@ fn in_a_queue_that_is_always_full_or_empty_no_wake_up_is_lost() {
 
 #[test]
 fn the_higher_priority_comes_first_and_the_older_of_the_same() {
-    for system in System::ALL {
+    for system in [System::Posix, System::Sysv] {
         let (queue, _place) = system.queue();
         let mut sender = queue.sender().unwrap();
         let mut receiver = queue.receiver().unwrap();
@@ -188,6 +188,22 @@ fn tries_and_deadlines_end_without_a_peer_and_without_a_message() {
         drop(receiver);
         let mut sender = queue.sender().unwrap();
         assert_eq!(sender.try_send(&[0; 8]), Err(SendError::Closed));
+    }
+}
+
+/// Deadlines that pass just before the sleep, just after its beginning, and in its midst.
+#[test]
+fn each_of_a_thousand_short_waits_ends() {
+    for system in System::ALL {
+        let (queue, _place) = system.queue();
+        let _sender = queue.sender().unwrap();
+        let mut receiver = queue.receiver().unwrap();
+        for micros in 0..1000 {
+            let deadline = Instant::now() + Duration::from_micros(micros % 120);
+            assert_eq!(receiver.recv_deadline(deadline), Err(RecvError::TimedOut));
+            // The same once more.
+            assert_eq!(receiver.recv_deadline(deadline), Err(RecvError::TimedOut));
+        }
     }
 }
 

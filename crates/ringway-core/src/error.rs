@@ -192,6 +192,8 @@ pub enum SendError {
         /// The largest length this ring carries, in bytes.
         max: usize,
     },
+    /// The message has a priority, and the message queue was created without priorities.
+    NoPriorities,
     /// The segment of a slab ([`Builder::slab_segments`](crate::Builder::slab_segments)) cannot be mapped. The slab is given back.
     Unmapped {
         /// The kernel's error number: `ENOENT` or `EINVAL` if somebody removed the segment, else a limit.
@@ -217,6 +219,9 @@ impl fmt::Display for SendError {
                 f,
                 "a message of {len} bytes does not fit; up to {max} bytes a message do here: send it \
                  in fragments (ringway::chunk), or create the ring with a larger capacity",
+            ),
+            Self::NoPriorities => f.write_str(
+                "the queue was created without priorities: send without one, or create it with them",
             ),
             Self::Unmapped { errno } => unmapped(f, *errno),
             Self::Corrupt => f.write_str(CORRUPT),

@@ -51,6 +51,14 @@ impl Attempt<'_> {
             .remedy("write mq:/NAME, sysvmq:0xKEY or sysvmq:PATH#ID")
     }
 
+    /// The thread of a receiver was not started.
+    pub(crate) fn no_watcher(self, error: &std::io::Error) -> Error {
+        let problem = "its watcher thread could not be started";
+        self.error(ErrorKind::NoSpace, problem)
+            .remedy("make room for one more thread (ulimit -u)")
+            .with_errno(error.raw_os_error().unwrap_or(libc::EAGAIN))
+    }
+
     /// Only one's own objects and root's are used, unless others' are allowed.
     pub(crate) fn check_owner(self, owners: &[u32], any_owner: bool) -> Result<(), Error> {
         let euid = geteuid().as_raw();

@@ -34,6 +34,7 @@ pub struct QueueBuilder {
 pub(crate) struct Options {
     pub(crate) messages: Option<u64>,
     pub(crate) message_len: Option<usize>,
+    pub(crate) priorities: bool,
     pub(crate) mode: u32,
     pub(crate) any_owner: bool,
 }
@@ -43,6 +44,7 @@ impl Default for Options {
         Self {
             messages: None,
             message_len: None,
+            priorities: true,
             mode: 0o600,
             any_owner: false,
         }
@@ -80,6 +82,32 @@ impl QueueBuilder {
     #[must_use]
     pub fn message_len(mut self, bytes: usize) -> Self {
         self.options.message_len = Some(bytes);
+        self
+    }
+
+    /// Whether a new queue has priorities; who opens it learns so. The default is yes.
+    ///
+    /// Without them messages are received in the order of sending, and a sender that asks for a priority above 0 gets
+    /// [`SendError::NoPriorities`](ringway_core::SendError::NoPriorities). A System V queue is faster so: to find the
+    /// most urgent message, the kernel looks at every one in the queue.
+    ///
+    /// ```
+    /// use ringway_core::SendError;
+    /// use ringway_mq::QueueBuilder;
+    ///
+    /// # let address = format!("sysvmq:{:#x}", std::process::id() << 10 | 0x3fe);
+    /// let queue = QueueBuilder::new(&address)?.priorities(false).create()?;
+    /// let mut sender = queue.sender()?;
+    /// sender.send(b"in turn")?;
+    /// let urgent = sender.try_send_with_priority(b"urgent", 5);
+    /// assert_eq!(urgent, Err(SendError::NoPriorities));
+    /// # drop(sender);
+    /// # ringway_mq::remove(queue.address(), true)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn priorities(mut self, yes: bool) -> Self {
+        self.options.priorities = yes;
         self
     }
 

@@ -10,8 +10,9 @@
 //! | 16 | | payload; only of kind 1 |
 //!
 //! All numbers are little-endian. In a System V queue the message's type is 2 + 31 - priority, so that the lowest
-//! type is the most urgent; and a message of type 1 without any text, not even this header, is a *notice*: it
-//! tells the receiver to look around.
+//! type is the most urgent. A message of type 1, or in a POSIX queue of priority 33, without any text, not even this
+//! header, is a *notice*: it tells the receiver to look around. In a queue without priorities all have
+//! priority 0.
 //!
 //! Whoever may write to a queue may put anything into it. What does not decode is skipped and counted.
 

@@ -31,7 +31,7 @@
 //! | longest message | half of the ring | `fs.mqueue.msgsize_max` - 16, 8176 bytes | `kernel.msgmax` - 16, 8176 bytes |
 //! | longer ones | | in pieces, by chunking | in pieces, by chunking |
 //! | room | any | `fs.mqueue.msg_max`, 10 messages; of a user `ulimit -q`, 819200 bytes | `kernel.msgmnb`, 16384 bytes |
-//! | priorities | no | 0 to 31 | 0 to 31 |
+//! | priorities | no | 0 to 31, unless [`made without`](QueueBuilder::priorities) | the same; it is faster without |
 //! | a message is received | when it is released; a receiver that dies before that gives it back | when it is taken from the queue | when it is taken from the queue |
 //! | a sender is told `Closed`, `PeerDied` | by its next send | when there is no room | when there is no room |
 //! | `Closed` of senders | is kept in the ring | is known to the receiver that was attached then or got the farewell | is kept beside the queue |
@@ -42,11 +42,14 @@
 //! | attaching to what was removed since it was opened | goes on | [`NotFound`](ringway_core::ErrorKind::NotFound) | `NotFound` |
 //! | a death that [`Gc`] can prove | any | the receiver's | any |
 //! | pollable | sync `mqueue` | [`QueueReceiver::descriptor`] | no |
-//! | hidden threads | keeper, watchers | none | one for each receiver |
-//! | costs beside the queue | | four descriptors and an inotify instance for each handle (`fs.inotify.max_user_instances`, 128) | a semaphore set |
+//! | hidden threads | keeper, watchers | one for each receiver | one for each receiver |
+//! | costs beside the queue | | four descriptors for each sender, six for the receiver, and an inotify instance for each (`fs.inotify.max_user_instances`, 128) | a semaphore set |
 //! | a child of `fork` | is nobody | `Forked`; but until it calls exec or ends, its parent seems alive | `Forked` |
 //! | exec in a process that is attached | it is dead | it is dead | it lives until it ends |
 //! | who may attach | read and write permission | read and write permission | read and write permission |
+//!
+//! A sender that finds no room tries again for some twenty microseconds, and then sleeps in the kernel; a receiver
+//! sleeps at once.
 //!
 //! # Parts
 //!
@@ -58,6 +61,7 @@ mod builder;
 pub mod frame;
 mod gc;
 mod limits;
+mod lull;
 mod posix;
 mod queue;
 mod receiver;
@@ -65,6 +69,7 @@ mod sender;
 mod side;
 mod stat;
 mod sysv;
+mod watcher;
 
 pub use builder::QueueBuilder;
 pub use gc::Gc;

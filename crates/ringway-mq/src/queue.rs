@@ -58,7 +58,13 @@ impl Queue {
             System::Posix(queue) => queue.sender(attempt, number)?,
             System::Sysv(queue) => queue.sender(attempt, number)?,
         };
-        Ok(QueueSender::new(outlet, header, self.max_message_len()))
+        let max_len = self.max_message_len();
+        Ok(QueueSender::new(
+            outlet,
+            header,
+            max_len,
+            self.has_priorities(),
+        ))
     }
 
     /// Attaches this process as the receiver; there is one at a time.
@@ -89,6 +95,14 @@ impl Queue {
     /// Where it is.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Whether it was created with priorities.
+    pub fn has_priorities(&self) -> bool {
+        match &self.system {
+            System::Posix(queue) => queue.has_priorities,
+            System::Sysv(queue) => queue.has_priorities,
+        }
     }
 
     /// Bytes of the longest message.

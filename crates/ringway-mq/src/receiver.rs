@@ -57,7 +57,8 @@ impl QueueReceiver {
         }
     }
 
-    /// Receives the next message if there is one now: of the highest priority, of those the oldest.
+    /// Receives the next message if there is one now: of the highest priority, of those the oldest; in a queue without
+    /// priorities, the oldest.
     ///
     /// # Errors
     /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Corrupt`],
@@ -238,7 +239,7 @@ impl QueueReceiver {
     /// read. System V queues have none.
     ///
     /// It becomes readable for a sender's closing, not for its death; who wants to know of that asks
-    /// [`try_recv`](Self::try_recv).
+    /// [`try_recv`](Self::try_recv). After a receive that waited, it may be readable once with nothing to receive.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.inlet.descriptor()
     }

@@ -7,6 +7,7 @@ use ringway_core::os::pthread_atfork;
 use ringway_core::{MessageRoom, MessageSink, Peer, SendError};
 
 use crate::frame::Header;
+use crate::lull;
 use crate::side::{Broken, FRAME, Leave, Outlet, PAYLOAD, is_over};
 
 /// The highest priority of a message. The lowest is 0.
@@ -23,9 +24,12 @@ pub struct QueueSender {
     /// A type, a frame's header, a payload.
     buffer: Vec<u8>,
     max_len: usize,
+    has_priorities: bool,
     sent: u64,
     generation: u64,
     has_left: bool,
+    /// Before a sleep.
+    tries: u32,
 }
 
 impl From<Broken> for SendError {
@@ -38,7 +42,12 @@ impl From<Broken> for SendError {
 }
 
 impl QueueSender {
-    pub(crate) fn new(outlet: Box<dyn Outlet>, header: Header, max_len: usize) -> Self {
+    pub(crate) fn new(
+        outlet: Box<dyn Outlet>,
+        header: Header,
+        max_len: usize,
+        has_priorities: bool,
+    ) -> Self {
         let mut buffer = Vec::with_capacity(PAYLOAD + max_len);
         buffer.resize(FRAME, 0);
         buffer.extend(header.encode());
@@ -47,9 +56,11 @@ impl QueueSender {
             header,
             buffer,
             max_len,
+            has_priorities,
             sent: 0,
             generation: pthread_atfork::generation(),
             has_left: false,
+            tries: lull::tries(),
         }
     }
 
@@ -87,13 +98,14 @@ impl QueueSender {
     /// above [`MAX_PRIORITY`] is that.
     ///
     /// # Errors
-    /// As [`try_send`](Self::try_send).
+    /// As [`try_send`](Self::try_send), and [`SendError::NoPriorities`] for a priority above 0 in a queue without.
     #[inline]
     pub fn try_send_with_priority(
         &mut self,
         message: &[u8],
         priority: u32,
     ) -> Result<(), SendError> {
+        self.check_priority(priority)?;
         self.load(&[IoSlice::new(message)])?;
         self.try_put(priority)
     }
@@ -102,7 +114,8 @@ impl QueueSender {
     /// `deadline` if there is one.
     ///
     /// # Errors
-    /// As [`send_deadline`](Self::send_deadline).
+    /// As [`send_deadline`](Self::send_deadline), and [`SendError::NoPriorities`] for a priority above 0 in a queue
+    /// without.
     #[inline]
     pub fn send_with_priority(
         &mut self,
@@ -110,8 +123,17 @@ impl QueueSender {
         priority: u32,
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
+        self.check_priority(priority)?;
         self.load(&[IoSlice::new(message)])?;
         self.put(priority, deadline)
+    }
+
+    #[inline]
+    fn check_priority(&self, priority: u32) -> Result<(), SendError> {
+        match priority > 0 && !self.has_priorities {
+            true => Err(SendError::NoPriorities),
+            false => Ok(()),
+        }
     }
 
     /// Writes a message into the buffer, behind the header.
@@ -163,6 +185,12 @@ impl QueueSender {
 
     #[cold]
     fn wait_to_put(&mut self, priority: u32, deadline: Option<Instant>) -> Result<(), SendError> {
+        for _ in 0..self.tries {
+            lull::pause();
+            if self.is_put(priority)? {
+                return Ok(());
+            }
+        }
         self.outlet.begin_wait()?;
         let outcome = self.put_in_the_end(priority, deadline);
         self.outlet.end_wait();

@@ -79,7 +79,8 @@ pub(crate) trait Inlet: Debug + Send {
     /// Takes the next message, if there is one.
     fn get(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Taken>, Broken>;
 
-    /// Sleeps until something may have happened, or until the deadline. It may take a message with it.
+    /// Sleeps until something may have happened, or until the deadline; not at all if there is a message, which it
+    /// takes.
     fn sleep(
         &mut self,
         buffer: &mut Vec<u8>,

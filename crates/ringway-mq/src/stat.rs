@@ -21,6 +21,8 @@ pub struct QueueStat {
     pub max_bytes: Option<u64>,
     /// Bytes of the longest message.
     pub max_message_len: usize,
+    /// Whether it was created with priorities.
+    pub priorities: bool,
     /// Senders that live.
     pub senders: usize,
     /// Receivers that live: 0 or 1.

@@ -25,15 +25,27 @@ impl Roster<'_> {
         let mut list = Vec::new();
         match queue {
             Queue::Posix => {
-                let bare = self.lanes(|address| BarePosix::<W>::new(name(&address)));
+                let bare = self.lanes(|address| BarePosix::<W>::new(name(&address), Frame::None));
                 list.push(contestant("bare mq_send, mq_receive", true, bare));
+                let framed =
+                    self.lanes(|address| BarePosix::<W>::new(name(&address), Frame::Copied));
+                list.push(contestant("bare, copied and framed", false, framed));
             }
             Queue::Sysv => {
-                let bare = self.lanes(|address| BareSysv::<W>::new(key(&address)));
+                let bare =
+                    self.lanes(|address| BareSysv::<W>::new(key(&address), FIRST, Frame::None));
                 list.push(contestant("bare msgsnd, msgrcv", true, bare));
+                let sorted =
+                    self.lanes(|address| BareSysv::<W>::new(key(&address), LOWEST, Frame::None));
+                list.push(contestant("bare msgsnd, msgrcv by type", false, sorted));
+                let framed =
+                    self.lanes(|address| BareSysv::<W>::new(key(&address), FIRST, Frame::Copied));
+                list.push(contestant("bare, copied and framed", false, framed));
+                let urgent = self.lanes(|address| Ours::<W>::new(address, true));
+                list.push(contestant("ringway queue by priority", false, urgent));
             }
         }
-        let ours = self.lanes(Ours::<W>::new);
+        let ours = self.lanes(|address| Ours::<W>::new(address, false));
         list.push(contestant("ringway queue", false, ours));
         list
     }
@@ -108,14 +120,16 @@ pub fn remove_all(leader: u32, prefix: &str) {
 /// ringway's transport.
 struct Ours<const W: usize> {
     address: Address,
+    priorities: bool,
     sender: Option<QueueSender>,
     receiver: Option<QueueReceiver>,
 }
 
 impl<const W: usize> Ours<W> {
-    fn new(address: Address) -> Self {
+    fn new(address: Address, priorities: bool) -> Self {
         Self {
             address,
+            priorities,
             sender: None,
             receiver: None,
         }
@@ -124,7 +138,7 @@ impl<const W: usize> Ours<W> {
 
 impl<const W: usize> Lane for Ours<W> {
     fn start_sending(&mut self) {
-        let builder = QueueBuilder::at(self.address.clone());
+        let builder = QueueBuilder::at(self.address.clone()).priorities(self.priorities);
         let builder = match self.address {
             Address::Mq(_) => builder.messages(MESSAGES).message_len(W * 8),
             _ => builder,
@@ -163,15 +177,79 @@ impl<const W: usize> Lane for Ours<W> {
     }
 }
 
+/// The frame of a bare message, behind its type if it has one. With a frame as ringway's, a message is copied into a
+/// buffer and out of one, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Frame {
+    None,
+    Copied,
+}
+
+/// What the kernel reads or writes.
+struct Buffer<const W: usize> {
+    words: Vec<u64>,
+    message: [u64; W],
+    frame: Frame,
+}
+
+impl<const W: usize> Buffer<W> {
+    /// `before`: words in front of the frame.
+    fn new(before: usize, frame: Frame) -> Self {
+        let head = match frame {
+            Frame::None => 0,
+            Frame::Copied => 2,
+        };
+        Self {
+            words: vec![0; before + head + W],
+            message: [0; W],
+            frame,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.words.len() * 8
+    }
+
+    fn fill(&mut self, number: u64) {
+        let place: &mut [u64; W] = self.words.last_chunk_mut().expect("as long as that");
+        match self.frame {
+            Frame::None => message::fill(place, number),
+            Frame::Copied => {
+                message::fill(&mut self.message, number);
+                place.copy_from_slice(&self.message);
+            }
+        }
+    }
+
+    fn check(&mut self, number: u64, len: isize, expected: usize) {
+        if len != expected as isize {
+            message::wrong(number);
+        }
+        let place: &[u64; W] = self.words.last_chunk().expect("as long as that");
+        match self.frame {
+            Frame::None => message::check(place, number),
+            Frame::Copied => {
+                self.message.copy_from_slice(place);
+                message::check(&self.message, number);
+            }
+        }
+    }
+}
+
 /// `mq_send` and `mq_receive` on a descriptor that blocks.
 struct BarePosix<const W: usize> {
     name: CString,
+    buffer: Buffer<W>,
     queue: libc::mqd_t,
 }
 
 impl<const W: usize> BarePosix<W> {
-    fn new(name: CString) -> Self {
-        Self { name, queue: -1 }
+    fn new(name: CString, frame: Frame) -> Self {
+        Self {
+            name,
+            buffer: Buffer::new(0, frame),
+            queue: -1,
+        }
     }
 }
 
@@ -180,7 +258,7 @@ impl<const W: usize> Lane for BarePosix<W> {
         // SAFETY: mq_attr is plain integers, for which zero is a value.
         let mut attributes: libc::mq_attr = unsafe { std::mem::zeroed() };
         attributes.mq_maxmsg = MESSAGES.into();
-        attributes.mq_msgsize = (W * 8) as _;
+        attributes.mq_msgsize = self.buffer.bytes() as _;
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         // SAFETY: a C string, the flags, and the two arguments that O_CREAT asks for.
         let queue = unsafe { libc::mq_open(self.name.as_ptr(), flags, 0o600, &raw mut attributes) };
@@ -200,44 +278,52 @@ impl<const W: usize> Lane for BarePosix<W> {
     }
 
     fn send(&mut self, numbers: Range<u64>) {
-        let mut message = [0_u64; W];
+        let len = self.buffer.bytes();
         for number in numbers {
-            message::fill(&mut message, number);
+            self.buffer.fill(number);
+            let from = self.buffer.words.as_ptr().cast();
             // SAFETY: so many bytes to read, which outlive the call.
-            let sent = unsafe { libc::mq_send(self.queue, message.as_ptr().cast(), W * 8, 0) };
+            let sent = unsafe { libc::mq_send(self.queue, from, len, 0) };
             assert_eq!(sent, 0, "a queue");
         }
     }
 
     fn receive(&mut self, numbers: Range<u64>) {
-        let mut message = [0_u64; W];
+        let room = self.buffer.bytes();
         for number in numbers {
-            let (to, none) = (message.as_mut_ptr().cast(), std::ptr::null_mut());
+            let (to, none) = (self.buffer.words.as_mut_ptr().cast(), std::ptr::null_mut());
             // SAFETY: so many bytes to write.
-            let len = unsafe { libc::mq_receive(self.queue, to, W * 8, none) };
-            if len != (W * 8) as isize {
-                message::wrong(number);
-            }
-            message::check(&message, number);
+            let len = unsafe { libc::mq_receive(self.queue, to, room, none) };
+            self.buffer.check(number, len, room);
         }
     }
 }
 
+/// Receives the message that was sent first.
+const FIRST: libc::c_long = 0;
+
+/// Receives the message of the lowest type, as who has priorities must.
+const LOWEST: libc::c_long = -libc::c_long::MAX;
+
+/// The type of all messages, as ringway's: none may end the search for the lowest.
+const TYPE: u64 = 33;
+
 /// `msgsnd` and `msgrcv` that block.
 struct BareSysv<const W: usize> {
     key: libc::key_t,
+    wanted: libc::c_long,
+    buffer: Buffer<W>,
     queue: libc::c_int,
 }
 
-#[repr(C)]
-struct Typed<const W: usize> {
-    kind: libc::c_long,
-    text: [u64; W],
-}
-
 impl<const W: usize> BareSysv<W> {
-    fn new(key: libc::key_t) -> Self {
-        Self { key, queue: -1 }
+    fn new(key: libc::key_t, wanted: libc::c_long, frame: Frame) -> Self {
+        Self {
+            key,
+            wanted,
+            buffer: Buffer::new(1, frame),
+            queue: -1,
+        }
     }
 }
 
@@ -255,30 +341,24 @@ impl<const W: usize> Lane for BareSysv<W> {
     }
 
     fn send(&mut self, numbers: Range<u64>) {
-        let mut message = Typed {
-            kind: 1,
-            text: [0; W],
-        };
+        let len = self.buffer.bytes() - 8;
+        self.buffer.words[0] = TYPE;
         for number in numbers {
-            message::fill(&mut message.text, number);
+            self.buffer.fill(number);
+            let from = self.buffer.words.as_ptr().cast();
             // SAFETY: a type and so many bytes to read, which outlive the call.
-            let sent = unsafe { libc::msgsnd(self.queue, (&raw const message).cast(), W * 8, 0) };
+            let sent = unsafe { libc::msgsnd(self.queue, from, len, 0) };
             assert_eq!(sent, 0, "a queue");
         }
     }
 
     fn receive(&mut self, numbers: Range<u64>) {
-        let mut message = Typed {
-            kind: 0,
-            text: [0; W],
-        };
+        let room = self.buffer.bytes() - 8;
         for number in numbers {
+            let to = self.buffer.words.as_mut_ptr().cast();
             // SAFETY: a type and so many bytes to write.
-            let len = unsafe { libc::msgrcv(self.queue, (&raw mut message).cast(), W * 8, 0, 0) };
-            if len != (W * 8) as isize {
-                message::wrong(number);
-            }
-            message::check(&message.text, number);
+            let len = unsafe { libc::msgrcv(self.queue, to, room, self.wanted, 0) };
+            self.buffer.check(number, len, room);
         }
     }
 }

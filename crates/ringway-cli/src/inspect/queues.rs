@@ -21,6 +21,7 @@ pub(super) struct QueueJson {
     max_messages: Option<u64>,
     max_bytes: Option<u64>,
     max_message_bytes: usize,
+    priorities: bool,
     senders: usize,
     receivers: usize,
     owner_uid: u32,
@@ -37,6 +38,7 @@ impl From<&QueueStat> for QueueJson {
             max_messages: stat.max_messages,
             max_bytes: stat.max_bytes,
             max_message_bytes: stat.max_message_len,
+            priorities: stat.priorities,
             senders: stat.senders,
             receivers: stat.receivers,
             owner_uid: stat.owner,
@@ -114,6 +116,11 @@ pub(super) fn show(stat: Result<QueueStat, Error>, json: bool) -> Result<(), Fai
         "longest",
         format!("{} a message", human_size(stat.max_message_len as u64)),
     );
+    let order = match stat.priorities {
+        true => "by priority, then of sending",
+        false => "of sending",
+    };
+    field("order", order.to_owned());
     field("senders", stat.senders.to_string());
     field("receivers", stat.receivers.to_string());
     field("owner", format!("uid {}, mode {:o}", stat.owner, stat.mode));

@@ -82,20 +82,28 @@ pub fn attributes(queue: BorrowedFd<'_>) -> Result<Attributes, Errno> {
     })
 }
 
-/// mq_send(3). EAGAIN when the queue is full.
+/// No deadline.
+const FOR_EVER: *const libc::timespec = std::ptr::null();
+
+/// mq_send(3). EAGAIN when the queue is full and its descriptor does not block.
+///
+/// The system call itself: glibc's function is a point of cancellation of threads, which costs a tenth of it, and for
+/// which Rust has no use.
 pub fn send_message(queue: BorrowedFd<'_>, message: &[u8], priority: u32) -> Result<(), Errno> {
-    let (from, len) = (message.as_ptr().cast(), message.len());
-    // SAFETY: `len` bytes to read, which outlive the call.
-    Errno::result(unsafe { libc::mq_send(queue.as_raw_fd(), from, len, priority) }).map(drop)
+    let (call, queue) = (libc::SYS_mq_timedsend, queue.as_raw_fd());
+    let (from, len) = (message.as_ptr(), message.len());
+    // SAFETY: `len` bytes to read, which outlive the call, and null for the deadline.
+    Errno::result(unsafe { libc::syscall(call, queue, from, len, priority, FOR_EVER) }).map(drop)
 }
 
-/// mq_receive(3): bytes and priority of a message. EAGAIN when there is none, EMSGSIZE if `buffer` is shorter
-/// than the longest message of the queue.
+/// mq_receive(3): bytes and priority of a message. EAGAIN when there is none and the descriptor does not block,
+/// EMSGSIZE if `buffer` is shorter than the longest message of the queue. As [`send_message`], no point of cancellation.
 pub fn receive_message(queue: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, u32), Errno> {
-    let mut priority = 0;
-    let (to, room) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: the kernel writes at most `room` bytes, and a number; both outlive the call.
-    let result = unsafe { libc::mq_receive(queue.as_raw_fd(), to, room, &raw mut priority) };
+    let mut priority: libc::c_uint = 0;
+    let (call, queue) = (libc::SYS_mq_timedreceive, queue.as_raw_fd());
+    let (to, room) = (buffer.as_mut_ptr(), buffer.len());
+    // SAFETY: the kernel writes at most `room` bytes, and a number; both outlive the call. Null for the deadline.
+    let result = unsafe { libc::syscall(call, queue, to, room, &raw mut priority, FOR_EVER) };
     let len = usize::try_from(Errno::result(result)?).map_err(|_| Errno::EIO)?;
     Ok((len, priority))
 }

@@ -8,7 +8,7 @@ use ringway_core::os::mq_overview as mq;
 use ringway_core::{Error, ErrorKind, Fate};
 
 use super::life::{self, Everybody};
-use super::{has_no_name, mark, open, unlink};
+use super::{has_no_name, mark, open, queued_bytes, unlink};
 use crate::attempt::Attempt;
 use crate::builder::Options;
 use crate::gc::{Gc, State};
@@ -46,10 +46,15 @@ fn look(queue: BorrowedFd<'_>) -> Result<State, Errno> {
         true => (0, false),
         false => (life::senders(queue)?.len(), life::has_receiver(queue)?),
     };
+    // Notices have no bytes.
+    let messages = match queued_bytes(queue) {
+        0 => 0,
+        _ => mq::attributes(queue)?.messages.unsigned_abs(),
+    };
     Ok(State {
         alive: senders as u32 + u32::from(has_receiver),
         // Nothing is kept of senders that died.
         dead: (was_attached && !has_receiver).then_some(1),
-        messages: mq::attributes(queue)?.messages.unsigned_abs(),
+        messages,
     })
 }

@@ -143,8 +143,17 @@ pub(super) fn is_gated(queue: BorrowedFd<'_>) -> Result<bool, Errno> {
 
 /// Another open file of the same queue, also of one whose name is gone.
 pub(super) fn reopen(queue: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    reopen_with(queue, OFlag::O_NONBLOCK)
+}
+
+/// The same, but sending and receiving there waits.
+pub(super) fn reopen_to_wait(queue: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    reopen_with(queue, OFlag::empty())
+}
+
+fn reopen_with(queue: BorrowedFd<'_>, wait: OFlag) -> Result<OwnedFd, Errno> {
     let path = path(queue);
-    let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | wait;
     loop {
         match open(path.as_str(), flags, Mode::empty()) {
             Err(Errno::EINTR) => {}

@@ -5,17 +5,23 @@
 //! | 0o1000 | ringway made the queue; it stands there from the first moment |
 //! | 0o100 | a receiver was attached; alone: and did not leave in order, unless it lives |
 //! | 0o010 | the last receiver has closed |
+//! | 0o001 | its creator asked for no priorities |
 //!
-//! Only the owner of a queue and root may change them. For other receivers' sake senders remember what they saw.
+//! Only the owner of a queue and root may change them. For other receivers' sake senders remember what they saw. The
+//! umask may take 0o001 until the creator restores it; to whoever opens the queue before that, or if the creator dies
+//! before that, it is one with priorities, which the kernel keeps for all.
 
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 
+use crate::builder::Options;
+
 const OURS: u32 = 0o1000;
 const ATTACHED: u32 = 0o100;
 const CLOSED: u32 = 0o010;
+const IN_TURN: u32 = 0o001;
 
 /// What the last receiver did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +35,12 @@ pub(super) enum Receiver {
 }
 
 /// The bits of a new queue.
-pub(super) fn new(mode: u32) -> u32 {
-    permissions(mode) | OURS
+pub(super) fn new(options: &Options) -> u32 {
+    let mode = permissions(options.mode) | OURS;
+    match options.priorities {
+        true => mode,
+        false => mode | IN_TURN,
+    }
 }
 
 /// Those bits that are permissions.
@@ -42,10 +52,14 @@ pub(super) fn is_ours(stat: &FileStat) -> bool {
     stat.st_mode & OURS != 0
 }
 
-/// Gives a new queue the permissions that the umask took.
-pub(super) fn permit(queue: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
+pub(super) fn has_priorities(stat: &FileStat) -> bool {
+    stat.st_mode & IN_TURN == 0
+}
+
+/// Gives a new queue the bits that the umask took.
+pub(super) fn permit(queue: BorrowedFd<'_>, new: u32) -> Result<(), Errno> {
     let now = fstat(queue)?.st_mode & 0o7777;
-    match now | new(mode) {
+    match now | new {
         wanted if wanted == now => Ok(()),
         wanted => fchmod(queue, Mode::from_bits_truncate(wanted)),
     }

@@ -1,16 +1,22 @@
 //! POSIX message queues (mq_overview(7)), under a name.
 //!
-//! Sending and receiving are one system call each, `mq_send` and `mq_receive` on a descriptor that does not block. Who
-//! has to wait polls that descriptor together with an inotify watch that reports every closing of a descriptor of the
-//! queue, so deaths too ([`watch`]). Who lives is told by locks ([`life`]).
+//! Sending and receiving are one system call each, `mq_send` and `mq_receive` on a descriptor that does not block. An
+//! inotify watch reports every closing of a descriptor of the queue, so deaths too ([`watch`]). A sender that has to
+//! wait polls the queue together with its watch. A receiver that has to wait does so in `mq_receive`, on a second
+//! descriptor, which blocks; the watch is its watcher's ([`watcher`](crate::watcher)), which wakes it by a *notice*, a
+//! message without text above all priorities ([`bell`]). Who lives is told by locks ([`life`]).
 //!
 //! # Waiting, and why no end of the peer is missed
 //!
 //! Sender: try to send (full) - look whether the receiver lives - poll for room or a report. Receiver: try to receive
-//! (empty) - look which senders live - poll for a message or a report. The watch is there before the first look.
-//! Room and messages are conditions, not events, so the poll ends at once if they came before it. An end
-//! that a look did not see is reported after that look, and stays readable until the watch is read, which leads to
-//! another look. A newcomer opens and closes a descriptor once it has its locks, so that who waits for it looks too.
+//! (empty) - look which senders live - wait for a message or a notice. The watch is there before the first look.
+//! Room and messages are conditions, not events, so the wait ends at once if they came before it. An end that a look
+//! did not see is reported after that look. For a sender the report stays readable until it reads its watch, which
+//! leads to another look. The receiver's watcher notes it, and then gives notice if the receiver sleeps; a receiver
+//! that falls asleep says so, and then looks for a note. A notice that finds no room is not needed, as there are
+//! messages. One that is left over, because a message came as well or the receiver died, is skipped by the next
+//! receive; until then it takes the room of a message. A newcomer opens and closes a descriptor once it has its locks,
+//! so that who waits for it looks too.
 //!
 //! # Deaths
 //!
@@ -22,11 +28,12 @@
 //! | | after it | the message | |
 //! | | closing, before its farewell | as if it had not closed | |
 //! | | closing, after it | as if it had closed; its slot goes free with the process | |
-//! | the receiver | before `mq_receive` | nothing | |
+//! | the receiver | before `mq_receive` | nothing, or a notice | the next receiver skips it |
 //! | | in or after it | the message is gone: queues know no acknowledgement | nobody |
 //! | | closing, before its mark | as if it had not closed | |
 //! | | closing, after it | as if it had closed | |
 
+mod bell;
 mod collect;
 mod life;
 mod local;
@@ -51,6 +58,8 @@ use crate::frame::{HEADER_LEN, Header, Kind, SLOTS};
 use crate::limits;
 use crate::side::{Inlet, Outlet};
 use crate::stat::QueueStat;
+use crate::watcher::Watcher;
+use bell::Bell;
 pub(crate) use collect::collect;
 use life::{Everybody, Life};
 use watch::Watch;
@@ -64,6 +73,7 @@ const HARD_MESSAGE_LEN: u64 = 16 << 20;
 pub(crate) struct Queue {
     queue: Arc<OwnedFd>,
     pub(crate) messages: u64,
+    pub(crate) has_priorities: bool,
     /// Bytes of the longest, frame and all.
     pub(crate) frame_len: usize,
 }
@@ -71,7 +81,7 @@ pub(crate) struct Queue {
 pub(crate) fn create(attempt: Attempt<'_>, name: &str, options: &Options) -> Result<Queue, Error> {
     let (messages, len) = shape(attempt, options)?;
     let path = path(attempt, name)?;
-    let mode = mark::new(options.mode);
+    let mode = mark::new(options);
     let queue = mq::create(&path, mode, messages as i64, len as i64).map_err(|errno| {
         if errno != Errno::EEXIST {
             return explain(attempt, errno, messages, len);
@@ -81,9 +91,9 @@ pub(crate) fn create(attempt: Attempt<'_>, name: &str, options: &Options) -> Res
             _ => attempt.already_exists(errno),
         }
     })?;
-    mark::permit(queue.as_fd(), options.mode)
+    mark::permit(queue.as_fd(), mode)
         .map_err(|errno| attempt.os("its mode cannot be set", errno))?;
-    Queue::new(attempt, queue)
+    Queue::new(attempt, queue, options.priorities)
 }
 
 pub(crate) fn open(attempt: Attempt<'_>, name: &str, options: &Options) -> Result<Queue, Error> {
@@ -96,7 +106,7 @@ pub(crate) fn open(attempt: Attempt<'_>, name: &str, options: &Options) -> Resul
     if !mark::is_ours(&stat) {
         return Err(attempt.foreign("what is there is a queue that ringway did not make"));
     }
-    Queue::new(attempt, queue)
+    Queue::new(attempt, queue, mark::has_priorities(&stat))
 }
 
 pub(crate) fn remove(attempt: Attempt<'_>, name: &str, force: bool) -> Result<(), Error> {
@@ -155,6 +165,7 @@ pub(crate) fn stat(attempt: Attempt<'_>, name: &str) -> Result<QueueStat, Error>
         max_messages: Some(attributes.max_messages.unsigned_abs()),
         max_bytes: None,
         max_message_len: (attributes.max_len.unsigned_abs() as usize).saturating_sub(HEADER_LEN),
+        priorities: mark::has_priorities(&stat),
         senders,
         receivers,
         owner: stat.st_uid,
@@ -190,7 +201,7 @@ pub(crate) fn list() -> Vec<Address> {
 }
 
 impl Queue {
-    fn new(attempt: Attempt<'_>, queue: OwnedFd) -> Result<Self, Error> {
+    fn new(attempt: Attempt<'_>, queue: OwnedFd, has_priorities: bool) -> Result<Self, Error> {
         let attributes = mq::attributes(queue.as_fd())
             .map_err(|errno| attempt.os("it cannot be inspected", errno))?;
         let frame_len = usize::try_from(attributes.max_len).unwrap_or(0);
@@ -200,6 +211,7 @@ impl Queue {
         Ok(Self {
             queue: Arc::new(queue),
             messages: attributes.max_messages.unsigned_abs(),
+            has_priorities,
             frame_len,
         })
     }
@@ -236,8 +248,13 @@ impl Queue {
             .ok_or_else(|| attempt.role_taken())?;
         self.refuse_removed(attempt)?;
         let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+        let again = |errno| attempt.os("it cannot be opened once more", errno);
+        let blocking = life::reopen_to_wait(queue.as_fd()).map_err(again)?;
+        let queue = Arc::new(queue);
+        let bell = Bell::new(Arc::clone(&queue), watch).map_err(again)?;
+        let watcher = Watcher::start(bell).map_err(|error| attempt.no_watcher(&error))?;
         let farewells = local::enter((stat.st_dev, stat.st_ino));
-        let receiver = receiver::Receiver::new(queue, watch, life, farewells);
+        let receiver = receiver::Receiver::new(queue, blocking, watcher, life, farewells);
         self.announce(attempt)?;
         Ok(Box::new(receiver))
     }

@@ -5,35 +5,45 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::poll::PollFlags;
 use ringway_core::Peer;
 use ringway_core::os::mq_overview as mq;
 
+use super::bell::NOTICE;
 use super::life::{self, Life};
 use super::local::{self, Farewells};
 use super::mark;
 use super::senders::Senders;
-use super::watch::Watch;
 use crate::frame::Header;
 use crate::side::{Broken, FRAME, Inlet, Leave, Taken};
+use crate::watcher::Watcher;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
-    queue: OwnedFd,
-    watch: Watch,
+    /// Does not wait.
+    queue: Arc<OwnedFd>,
+    /// The same queue, to wait in `mq_receive`.
+    blocking: OwnedFd,
+    watcher: Watcher,
     life: Option<Life>,
     senders: Senders,
     farewells: Arc<Farewells>,
-    /// A look has found one, and every death from then on is reported by `watch`.
+    /// A look has found one, and every death from then on is noted by the watcher.
     sender_lives: bool,
 }
 
 impl Receiver {
-    pub(super) fn new(queue: OwnedFd, watch: Watch, life: Life, farewells: Arc<Farewells>) -> Self {
+    pub(super) fn new(
+        queue: Arc<OwnedFd>,
+        blocking: OwnedFd,
+        watcher: Watcher,
+        life: Life,
+        farewells: Arc<Farewells>,
+    ) -> Self {
         mark::set_receiver(queue.as_fd(), mark::Receiver::Attached);
         Self {
             queue,
-            watch,
+            blocking,
+            watcher,
             life: Some(life),
             senders: Senders::default(),
             farewells,
@@ -42,22 +52,29 @@ impl Receiver {
     }
 }
 
+/// Receives, but for notices. `None`: a notice.
+fn receive(queue: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Option<Taken>, Errno> {
+    let room = buffer.get_mut(FRAME..).ok_or(Errno::EMSGSIZE)?;
+    let (len, priority) = mq::receive_message(queue, room)?;
+    if (len, priority) == (0, NOTICE) {
+        return Ok(None);
+    }
+    // Farewells, and what is foreign, have no priority of ringway's.
+    let priority = priority.saturating_sub(1);
+    Ok(Some(Taken { len, priority }))
+}
+
 impl Inlet for Receiver {
     fn get(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Taken>, Broken> {
-        let room = buffer.get_mut(FRAME..).ok_or(Broken::Refused)?;
         loop {
-            match mq::receive_message(self.queue.as_fd(), room) {
-                Ok((len, priority)) => {
-                    // Farewells, and what is foreign, have no priority of ringway's.
-                    let priority = priority.saturating_sub(1);
-                    return Ok(Some(Taken { len, priority }));
-                }
+            match receive(self.queue.as_fd(), buffer) {
+                Ok(None) | Err(Errno::EINTR) => {}
+                Ok(taken) => return Ok(taken),
                 Err(Errno::EAGAIN) => {
                     let farewells = self.farewells.take();
                     farewells.iter().for_each(|header| self.note(header));
                     return Ok(None);
                 }
-                Err(Errno::EINTR) => {}
                 Err(_) => return Err(Broken::Refused),
             }
         }
@@ -65,14 +82,20 @@ impl Inlet for Receiver {
 
     fn sleep(
         &mut self,
-        _: &mut Vec<u8>,
+        buffer: &mut Vec<u8>,
         deadline: Option<Instant>,
     ) -> Result<Option<Taken>, Broken> {
-        let messages = (self.queue.as_fd(), PollFlags::POLLIN);
-        if self.watch.sleep(Some(messages), deadline)? {
-            self.sender_lives = false;
-        }
-        Ok(None)
+        let taken = match self.watcher.begin_sleep(deadline) {
+            Ok(true) => match receive(self.blocking.as_fd(), buffer) {
+                Ok(taken) => Ok(taken),
+                Err(Errno::EINTR) => Ok(None),
+                Err(_) => Err(Broken::Refused),
+            },
+            Ok(false) => Ok(None),
+            Err(broken) => Err(broken),
+        };
+        self.watcher.end_sleep();
+        taken
     }
 
     fn note(&mut self, header: &Header) {
@@ -80,7 +103,7 @@ impl Inlet for Receiver {
     }
 
     fn peer(&mut self, fresh: bool) -> Peer {
-        if fresh && self.watch.take() {
+        if fresh || self.watcher.has_noted() {
             self.sender_lives = false;
         }
         if self.sender_lives {
@@ -99,9 +122,8 @@ impl Inlet for Receiver {
     }
 
     fn sleep_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), Broken> {
-        if self.watch.sleep(None, deadline)? {
-            self.sender_lives = false;
-        }
+        self.watcher.wait_for_news(deadline)?;
+        self.sender_lives = false;
         Ok(())
     }
 
@@ -110,6 +132,7 @@ impl Inlet for Receiver {
     }
 
     fn leave(&mut self, how: Leave) {
+        self.watcher.stop();
         match how {
             Leave::Close => mark::set_receiver(self.queue.as_fd(), mark::Receiver::Closed),
             Leave::Detach => mark::set_receiver(self.queue.as_fd(), mark::Receiver::Absent),

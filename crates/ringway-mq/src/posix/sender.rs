@@ -20,7 +20,7 @@ use crate::side::{Broken, FRAME, Leave, Outlet, is_over};
 const FAREWELL: u32 = 0;
 
 /// The priority of the kernel's for one of ringway's.
-fn of_data(priority: u32) -> u32 {
+pub(super) const fn of_data(priority: u32) -> u32 {
     priority + 1
 }
 

@@ -17,6 +17,13 @@ pub(super) struct Watch {
     inotify: Inotify,
 }
 
+impl AsFd for Watch {
+    /// Readable when a descriptor was closed.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
+
 impl Watch {
     pub(super) fn new(queue: BorrowedFd<'_>) -> Result<Self, Errno> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;

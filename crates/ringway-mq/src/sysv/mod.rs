@@ -1,50 +1,73 @@
 //! System V message queues (sysvipc(7)), under a key.
 //!
 //! They have no descriptor. Who lives, and where a sender waits, is in a semaphore set beside the queue ([`set`]); a
-//! receiver waits in `msgrcv`, from which messages wake it and *notices* ([`watcher`]). A notice is a message of
-//! type 1 with no text. It takes none of the bytes by which queues are limited, so it fits when a queue is full; and it is
-//! received before all else.
+//! receiver waits in `msgrcv`, from which messages wake it and *notices* ([`watcher`](crate::watcher)). A notice is a message of
+//! type 1 with no text. It takes none of the bytes by which queues are limited.
+//!
+//! # Order
+//!
+//! A queue has priorities or has not. Its maker chose, and the queue's mode has said so from its first moment, so no death
+//! can leave that open.
+//!
+//! | | with priorities | without |
+//! |---|---|---|
+//! | types | notices 1, messages 2 (the most urgent) to 33 | the same, messages 33 |
+//! | `msgrcv` asks for | the lowest type | the oldest message |
+//! | to find it, the kernel looks at | every message: two hundred short ones when the queue is full | one |
+//! | a notice is received | before all else | in its turn |
 //!
 //! # Waiting, and why no wake-up is lost
 //!
-//! A sender that finds no room counts itself in `WAITING` (taken back by its death), sends a notice, and then, until
-//! there is room: notes the count of `ROOM`, tries, looks whether the receiver lives, sleeps while the count is what
-//! it was. A receiver that has received a notice is *pressed*: after each message it rings `ROOM` if anybody waits, until
-//! nobody does. Let a sender's try fail, and a message be received after it.
+//! *A receiver.* It sleeps in `msgrcv`, so while it sleeps the queue is empty: whatever is put in wakes it, and a notice is
+//! then the oldest as well as the lowest. In a queue that has messages there is nobody to wake. A notice that is left
+//! over, because a message came as well or its receiver died, is skipped when its turn comes. It is received before the
+//! next sleep, since that needs an empty queue; so there are never two of one receiver's.
 //!
-//! - The receiver is pressed then: the notice was in the queue before the try, and whatever is received after
-//!   the try is received after the notice. It may have been received by one that died since; but a receiver begins pressed.
-//! - It has not ceased to be: it does so only when nobody waits, and the sender counted itself before its notice.
-//! - So it rings, after the message is out and after the sender noted the count. The sender does not fall asleep, or
-//!   wakes up. All who wait do, so it matters to nobody if one of them dies.
+//! *A sender* that finds no room counts itself in `WAITING` (taken back by its death), rings `NEWS` if a receiver lives, and then,
+//! until there is room: notes the count of `ROOM`, tries, looks whether the receiver lives, sleeps while the count is what
+//! it was. The receiver's watcher answers each bell: it *presses* the receiver, and then rings `ROOM` if anybody waits. A receiver
+//! that is pressed rings `ROOM` after each message, until nobody waits: it ceases to be pressed, *then* looks at `WAITING`,
+//! and is pressed again unless that is 0. Let a sender's try fail, and a message be received after it.
+//!
+//! - If the receiver sees itself pressed, and somebody waits, it rings; after the message is out, and so after the sender
+//!   noted the count. The sender does not fall asleep, or wakes up. All who wait do, so it matters to nobody if
+//!   one of them dies. The sender is counted: that was before its try.
+//! - If it does not, the sender's own bell is still to be answered: an answer before that would have pressed the receiver,
+//!   which does not cease to be while the sender is counted. The answer's ring comes after the message is out.
+//! - A receiver that attached after the sender looked for one begins pressed. (One that died took its bells along.)
 //! - If the receiver dies or leaves between the message and the bell, that rings too.
 //!
-//! So a message costs one system call, unless a sender waits.
+//! So a message costs one system call, unless a sender waits, and the first message taken out lets it go on.
 //!
 //! # Deaths
 //!
 //! | who dies | when | it leaves | who sees to it |
 //! |---|---|---|---|
-//! | a creator | between queue and set, or before it has bound the set | a queue without, or with a set of zeroes | the next to open makes or binds it |
+//! | a creator | between queue and set, or before it has bound the set | a queue without, or with a set of zeroes; whether it has priorities is in its mode | the next to open makes or binds it |
 //! | a remover | between queue and set | a set bound to a queue that is gone | the next under that key removes it |
 //! | a sender | before `msgsnd` | nothing | |
 //! | | after it | the message | |
-//! | | waiting | a notice, for which nobody waits | the receiver rings nobody |
-//! | | anywhere | `UNCLEAN` above `PRODUCERS`, and `DEATH` is rung | the watcher wakes the receiver, the next sender takes its place |
+//! | | waiting | a bell, for which nobody waits | the watcher and the receiver ring nobody |
+//! | | anywhere | `UNCLEAN` above `PRODUCERS`, and `NEWS` is rung | the watcher wakes the receiver, the next sender takes its place |
 //! | the receiver | before `msgrcv` | nothing | |
 //! | | in or after it | the message is gone: queues know no acknowledgement | nobody |
 //! | | anywhere | `RECEIVER` 1 without a `CONSUMER`, and `ROOM` is rung | senders that wait, the next receiver |
 //! | | having noted a death, before it was told | nothing: the next receiver looks for itself | |
+//! | | in its sleep | perhaps a notice | the next receiver skips it |
+//! | | having heard a waiting sender's bell, before the answer | nothing: it dies, and that rings `ROOM`; the next receiver begins pressed | |
 
+mod bell;
 mod collect;
 mod receiver;
 mod sender;
 mod set;
-mod watcher;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use nix::errno::Errno;
 use ringway_core::os::ftok;
-use ringway_core::os::msgget::{self, TYPE_LEN};
+use ringway_core::os::msgget::{self, Next, TYPE_LEN};
 use ringway_core::{Address, Error, ErrorKind, QueueKey};
 
 use crate::attempt::Attempt;
@@ -54,12 +77,17 @@ use crate::limits;
 use crate::sender::MAX_PRIORITY;
 use crate::side::{Broken, Inlet, Outlet};
 use crate::stat::QueueStat;
+use crate::watcher::Watcher;
+use bell::Bell;
 pub(crate) use collect::collect;
 use set::Set;
-use watcher::Watcher;
 
 /// The permission bits that say that ringway made it.
-const MARK: u32 = 0o111;
+const MARK: u32 = 0o110;
+
+/// The permission bit that says that it has priorities. It stands there from the first moment: who opens a queue whose
+/// creator died at once knows it as well.
+const PRIORITIES: u32 = 0o001;
 
 /// The type of a notice.
 const NOTICE: libc::c_long = 1;
@@ -110,6 +138,7 @@ fn find(key: u32) -> Result<i32, Errno> {
 pub(crate) struct Queue {
     id: i32,
     set: Set,
+    pub(crate) has_priorities: bool,
 }
 
 pub(crate) fn create(
@@ -119,8 +148,13 @@ pub(crate) fn create(
 ) -> Result<Queue, Error> {
     let bytes = shape(attempt, options)?;
     let number = number(attempt, key)?;
+    let has_priorities = options.priorities;
     let mode = permissions(options.mode);
-    let id = msgget::create(number, mode | MARK).map_err(|errno| {
+    let marks = match has_priorities {
+        true => MARK | PRIORITIES,
+        false => MARK,
+    };
+    let id = msgget::create(number, mode | marks).map_err(|errno| {
         if errno != Errno::EEXIST {
             return explain(attempt, errno);
         }
@@ -133,7 +167,11 @@ pub(crate) fn create(
         .map_or(Ok(()), |bytes| set_max_bytes(attempt, id, bytes))
         .and_then(|()| Set::of(attempt, number, id, mode, options.any_owner));
     match result {
-        Ok(set) => Ok(Queue { id, set }),
+        Ok(set) => Ok(Queue {
+            id,
+            set,
+            has_priorities,
+        }),
         Err(error) => {
             let _ = msgget::remove(id);
             Err(error)
@@ -150,7 +188,15 @@ pub(crate) fn open(
     let (id, status) = look(attempt, number)?;
     attempt.check_owner(&[status.owner_uid, status.creator_uid], options.any_owner)?;
     let set = Set::of(attempt, number, id, status.mode, options.any_owner)?;
-    Ok(Queue { id, set })
+    Ok(Queue {
+        id,
+        set,
+        has_priorities: has_priorities(&status),
+    })
+}
+
+fn has_priorities(status: &msgget::Status) -> bool {
+    status.mode & PRIORITIES != 0
 }
 
 /// The queue of ringway's under a key.
@@ -216,6 +262,7 @@ pub(crate) fn stat(attempt: Attempt<'_>, key: &QueueKey) -> Result<QueueStat, Er
         max_messages: None,
         max_bytes: Some(status.max_bytes),
         max_message_len: frame_len.saturating_sub(HEADER_LEN),
+        priorities: has_priorities(&status),
         senders: values.as_ref().map_or(0, |values| values.senders().into()),
         receivers: values
             .as_ref()
@@ -268,18 +315,23 @@ impl Queue {
             true => {}
             false => return Err(attempt.role_taken()),
         }
-        let watcher = Watcher::start(self.id, self.set).map_err(|error| {
+        // Senders may have begun to wait before.
+        let is_pressed = Arc::new(AtomicBool::new(true));
+        let bell = Bell {
+            queue: self.id,
+            set: self.set,
+            is_pressed: Arc::clone(&is_pressed),
+        };
+        let watcher = Watcher::start(bell).map_err(|error| {
             // As if it had never been.
             let _ = self.set.leave_receiver(crate::side::Leave::Detach);
-            attempt
-                .error(
-                    ErrorKind::NoSpace,
-                    "its watcher thread could not be started",
-                )
-                .remedy("make room for one more thread (ulimit -u)")
-                .with_errno(error.raw_os_error().unwrap_or(libc::EAGAIN))
+            attempt.no_watcher(&error)
         })?;
-        let receiver = receiver::Receiver::new(self.id, self.set, watcher);
+        let next = match self.has_priorities {
+            true => Next::LowestType,
+            false => Next::Oldest,
+        };
+        let receiver = receiver::Receiver::new(self.id, next, self.set, watcher, is_pressed);
         Ok(Box::new(receiver))
     }
 

@@ -1,38 +1,47 @@
 //! The receiver's side of a System V queue.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use nix::errno::Errno;
 use ringway_core::Peer;
-use ringway_core::os::msgget::{self, TYPE_LEN, Wait};
+use ringway_core::os::msgget::{self, Next, TYPE_LEN, Wait};
 
 use super::set::{PRODUCERS, Set};
-use super::watcher::Watcher;
 use super::{NOTICE, broken, priority_of};
 use crate::frame::Header;
 use crate::side::{Broken, FRAME, Inlet, Leave, Taken, remaining};
+use crate::watcher::Watcher;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
     queue: i32,
+    next: Next,
     set: Set,
     watcher: Watcher,
     /// A look has found one, and every death from then on is noted by the watcher.
     sender_lives: bool,
-    /// Senders may wait for room.
-    is_pressed: bool,
+    /// Senders may wait for room. Set by the watcher.
+    is_pressed: Arc<AtomicBool>,
 }
 
 impl Receiver {
-    pub(super) fn new(queue: i32, set: Set, watcher: Watcher) -> Self {
+    pub(super) fn new(
+        queue: i32,
+        next: Next,
+        set: Set,
+        watcher: Watcher,
+        is_pressed: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             queue,
+            next,
             set,
             watcher,
             sender_lives: false,
-            // Another receiver may have died with their notices.
-            is_pressed: true,
+            is_pressed,
         }
     }
 
@@ -40,17 +49,13 @@ impl Receiver {
     /// signal.
     fn receive(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<Option<Taken>, Broken> {
         loop {
-            match msgget::receive(self.queue, buffer, wait) {
+            match msgget::receive(self.queue, buffer, self.next, wait) {
                 Ok(len) => match type_in(buffer) {
-                    NOTICE if len == 0 => {
-                        self.is_pressed = true;
-                        if wait == Wait::Yes {
-                            return Ok(None);
-                        }
-                    }
+                    NOTICE if len == 0 && wait == Wait::Yes => return Ok(None),
+                    NOTICE if len == 0 => {}
                     kind => {
-                        if self.is_pressed {
-                            self.is_pressed = self.set.ring_room().map_err(broken)?;
+                        if self.is_pressed.load(Ordering::SeqCst) {
+                            self.tell_senders().map_err(broken)?;
                         }
                         let priority = priority_of(kind);
                         return Ok(Some(Taken { len, priority }));
@@ -64,6 +69,17 @@ impl Receiver {
                 Err(errno) => return Err(broken(errno)),
             }
         }
+    }
+
+    /// Wakes the senders that wait.
+    #[cold]
+    fn tell_senders(&self) -> Result<(), Errno> {
+        // Before the look whether any do: who comes after that has it set again.
+        self.is_pressed.store(false, Ordering::SeqCst);
+        if self.set.ring_room()? {
+            self.is_pressed.store(true, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     fn grow(&self, buffer: &mut Vec<u8>) -> Result<(), Broken> {
@@ -94,8 +110,9 @@ impl Inlet for Receiver {
         deadline: Option<Instant>,
     ) -> Result<Option<Taken>, Broken> {
         let taken = match self.watcher.begin_sleep(deadline) {
-            true => self.receive(buffer, Wait::Yes),
-            false => Ok(None),
+            Ok(true) => self.receive(buffer, Wait::Yes),
+            Ok(false) => Ok(None),
+            Err(broken) => Err(broken),
         };
         self.watcher.end_sleep();
         taken

@@ -7,7 +7,7 @@ use ringway_core::Peer;
 use ringway_core::os::msgget::{self, TYPE_LEN};
 
 use super::set::{CONSUMER, Set};
-use super::{broken, notice, type_of};
+use super::{broken, type_of};
 use crate::side::{Broken, Leave, Outlet, remaining};
 
 #[derive(Debug)]
@@ -42,7 +42,6 @@ impl Outlet for Sender {
     fn begin_wait(&mut self) -> Result<(), Broken> {
         self.set.begin_wait().map_err(broken)?;
         self.seen = self.set.room().map_err(broken)?;
-        notice(self.queue);
         Ok(())
     }
 

@@ -9,14 +9,15 @@
 //! | [`RECEIVER`] | what the last receiver did: 0 nothing or detached, 1 attached, 2 closed |
 //! | [`WAITING`] | senders that wait for room (`SEM_UNDO`) |
 //! | [`ROOM`] | changes when there is room for a sender that waits, and when the receiver leaves or dies: an eventcount |
-//! | [`DEATH`] | senders that left or died since the receiver's watcher took note |
+//! | [`NEWS`] | senders that left, died or began to wait since the receiver's watcher took note |
 //! | [`NEVER`] | 0; 1 while somebody removes the queue, which nobody holds (`SEM_UNDO`) |
 //! | 9, 10, 11 | the queue's id: bits 0 to 14, 15 to 29, 30 |
 //! | 12 | 0x5251 |
 //!
-//! All of it zero is the state of a new set, and a set is made by whoever misses it, so creators cannot race. Queue
-//! and set carry the permission bits 0o111, which mean nothing, from their first moment: what has them and is of this
-//! shape is ringway's, and nothing else is ever touched (keys of `ftok` collide). The id binds a set to one
+//! All of it zero is the state of a new set, and a set is made by whoever misses it, so creators cannot race. The
+//! queue carries the permission bits 0o110 and the set 0o111, which mean nothing, from their first moment: what has them and
+//! is of this shape is ringway's, and nothing else is ever touched (keys of `ftok` collide). What whoever makes the set cannot
+//! know, whether the queue has priorities, is in the queue's own bit 0o001. The id binds a set to one
 //! queue: one that a dying remover left behind is not taken for the set of the next queue under that key.
 //!
 //! # Removal
@@ -27,7 +28,7 @@
 //!
 //! # How the dead ring
 //!
-//! Each sender raises `DEATH` and lowers it again, the latter with `SEM_UNDO`, when it attaches; so its death raises it.
+//! Each sender raises `NEWS` and lowers it again, the latter with `SEM_UNDO`, when it attaches; so its death raises it.
 //! The receiver does the same with `ROOM`. The kernel takes back all that a process has to take back in a set at once, so who is woken
 //! by a death sees it, and only when the last thread of the process has ended, so nothing follows it.
 //!
@@ -45,7 +46,7 @@ use nix::errno::Errno;
 use ringway_core::os::semget::{self, AtExit, Operation};
 use ringway_core::{Error, Peer};
 
-use super::{MARK, permissions};
+use super::permissions;
 use crate::attempt::Attempt;
 use crate::side::Leave;
 
@@ -56,11 +57,14 @@ const CLOSED: u16 = 3;
 const RECEIVER: u16 = 4;
 const WAITING: u16 = 5;
 const ROOM: u16 = 6;
-pub(super) const DEATH: u16 = 7;
+pub(super) const NEWS: u16 = 7;
 const NEVER: u16 = 8;
 const ID: u16 = 9;
 const TAG: u16 = 12;
 const LEN: u16 = 13;
+
+/// The permission bits that say that ringway made it.
+const MARK: u32 = 0o111;
 
 /// "RQ".
 const TAG_VALUE: u16 = 0x5251;
@@ -242,7 +246,7 @@ impl Set {
     /// Attaches this process as a sender, in the place of a dead one if there is one.
     pub(super) fn enter_sender(self) -> Result<(), Errno> {
         for _ in 0..ATTEMPTS {
-            self.fold(DEATH)?;
+            self.fold(NEWS)?;
             let values = self.values()?;
             let (alive, unclean) = (values.get(PRODUCERS), values.get(UNCLEAN));
             let mut operations = vec![Operation::is_zero(NEVER).at_once()];
@@ -254,7 +258,7 @@ impl Set {
                 false => operations.push(Operation::raise(UNCLEAN, 1, AtExit::Keep)),
             }
             operations.push(Operation::raise(PRODUCERS, 1, AtExit::Undo));
-            operations.extend(ring_at_death(DEATH));
+            operations.extend(ring_at_death(NEWS));
             match self.operate(&operations) {
                 Err(Errno::EAGAIN) if values.is_closing() => std::thread::sleep(REMOVAL),
                 Err(Errno::EAGAIN) => {}
@@ -265,10 +269,10 @@ impl Set {
     }
 
     pub(super) fn leave_sender(self, how: Leave) -> Result<(), Errno> {
-        self.fold(DEATH)?;
+        self.fold(NEWS)?;
         let mut operations = vec![
             Operation::lower(PRODUCERS, AtExit::Undo).at_once(),
-            ring_now(DEATH),
+            ring_now(NEWS),
         ];
         if how != Leave::Abandon {
             operations.push(Operation::lower(UNCLEAN, AtExit::Keep).at_once());
@@ -345,7 +349,18 @@ impl Set {
 
     /// Tells the receiver that a sender waits.
     pub(super) fn begin_wait(self) -> Result<(), Errno> {
-        self.operate(&[Operation::raise(WAITING, 1, AtExit::Undo)])
+        self.operate(&[Operation::raise(WAITING, 1, AtExit::Undo)])?;
+        self.fold(NEWS)?;
+        // One that is not there yet looks when it comes, and has no watcher to take the bells down.
+        let is_there = [
+            Operation::lower(CONSUMER, AtExit::Keep).at_once(),
+            Operation::raise(CONSUMER, 1, AtExit::Keep),
+        ];
+        let ring = Operation::raise(NEWS, 1, AtExit::Keep);
+        match self.operate(&[&is_there[..], &[ring]].concat()) {
+            Err(Errno::EAGAIN) => Ok(()),
+            result => result,
+        }
     }
 
     pub(super) fn end_wait(self) {
@@ -384,20 +399,21 @@ impl Set {
         wait(self.id, &operations, timeout)
     }
 
-    /// Sleeps until a sender leaves or dies or the bell is rung, for `timeout` at most. EAGAIN when that is over.
-    pub(super) fn wait_for_death(self, timeout: Option<Duration>) -> Result<(), Errno> {
-        semget::lower(self.id, DEATH, AtExit::Keep, timeout)
+    /// Sleeps until a sender leaves, dies or begins to wait, or the bell is rung, for `timeout` at most. EAGAIN when that is over.
+    pub(super) fn wait_for_news(self, timeout: Option<Duration>) -> Result<(), Errno> {
+        semget::lower(self.id, NEWS, AtExit::Keep, timeout)
     }
 
-    /// Rings the bell of deaths.
-    pub(super) fn ring_death(self) {
+    /// Rings the bell of news.
+    pub(super) fn ring_news(self) {
         // Fails if it is rung that often, or if the set was removed: then nobody sleeps on it.
-        let _ = self.operate(&[Operation::raise(DEATH, 1, AtExit::Keep)]);
+        let _ = self.operate(&[Operation::raise(NEWS, 1, AtExit::Keep)]);
     }
 
     /// Keeps a count away from the largest number.
     fn fold(self, index: u16) -> Result<(), Errno> {
-        if semget::value(self.id, index)? < FOLD {
+        // It must not become 0: who sleeps on it may not have woken.
+        if semget::value(self.id, index)? <= FOLD {
             return Ok(());
         }
         match self.operate(&[Operation::lower_by(index, FOLD).at_once()]) {
