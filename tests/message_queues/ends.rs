@@ -1,5 +1,7 @@
 //! Orderly ends, roles, forks and removal.
 
+use std::time::{Duration, Instant};
+
 use ringway::mq::{QueueBuilder, list, remove, stat};
 use ringway::{ErrorKind, Peer, RecvError, SendError, Wait};
 
@@ -105,6 +107,25 @@ fn who_detaches_leaves_the_queue_open() {
         fill(&mut sender);
         assert_eq!(sender.try_send(&[0; 8]), Err(SendError::Full));
         drain(&mut queue.receiver().unwrap());
+    }
+}
+
+#[test]
+fn a_sender_that_saw_the_receiver_detach_waits_for_the_next() {
+    for system in System::ALL {
+        let (queue, _place) = system.queue();
+        let mut sender = queue.sender().unwrap();
+        let receiver = queue.receiver().unwrap();
+        assert_eq!(sender.peer(), Peer::Alive, "{system:?}");
+        receiver.detach();
+        fill(&mut sender);
+        assert_eq!(sender.peer(), Peer::Absent, "{system:?}");
+        assert_eq!(sender.try_send(&[0; 8]), Err(SendError::Full));
+        let soon = Instant::now() + Duration::from_millis(5);
+        let late = sender.send_deadline(&[0; 8], soon);
+        assert_eq!(late, Err(SendError::TimedOut), "{system:?}");
+        drain(&mut queue.receiver().unwrap());
+        sender.send(b"x").unwrap();
     }
 }
 

@@ -32,7 +32,9 @@ pub(super) struct Sender {
     header: Header,
     /// A look has found it, and every death from then on is reported by `watch`.
     receiver_lives: bool,
-    saw_receiver: bool,
+    /// The receiver that was seen last had not marked the queue, which only its owner and root may; so
+    /// whether it leaves in order, nobody can tell. (Nor of one that is seen just as it leaves.)
+    is_unmarked: bool,
 }
 
 impl Sender {
@@ -43,7 +45,7 @@ impl Sender {
             life: Some(life),
             header,
             receiver_lives: false,
-            saw_receiver: false,
+            is_unmarked: false,
         }
     }
 
@@ -100,14 +102,15 @@ impl Outlet for Sender {
         let queue = self.queue.as_fd();
         // In doubt it lives; then the caller waits for what comes next.
         self.receiver_lives = self.receiver_lives || life::has_receiver(queue).unwrap_or(true);
+        let mark = mark::receiver(queue);
         if self.receiver_lives {
-            self.saw_receiver = true;
+            self.is_unmarked = mark != mark::Receiver::Attached;
             return Peer::Alive;
         }
-        match mark::receiver(queue) {
+        match mark {
             mark::Receiver::Closed => Peer::Closed,
             mark::Receiver::Attached => Peer::Died,
-            mark::Receiver::Absent if self.saw_receiver => Peer::Died,
+            mark::Receiver::Absent if self.is_unmarked => Peer::Died,
             mark::Receiver::Absent => Peer::Absent,
         }
     }
