@@ -80,6 +80,7 @@ mod repair;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use crate::layout::cell::{CELL_HEADER, LEN_AT, State, Word, max_extent};
@@ -317,9 +318,14 @@ impl<R: Region> Cells<R> {
 
     /// Advances `HEAD` over all cells that are done with, and returns where it is.
     fn advance_head(&self) -> u64 {
+        self.advance_head_over(0..0)
+    }
+
+    /// The same for one who knows of some cells that they are done with, and need no look.
+    fn advance_head_over(&self, done: Range<u64>) -> u64 {
         // Acquire pairs with the release in `replace64`: what is done with before HEAD has been read.
         let head = self.head(Ordering::Acquire);
-        let mut end = head;
+        let mut end = if head == done.start { done.end } else { head };
         while end - head < self.count() && self.is_done(end) {
             end += 1;
         }
