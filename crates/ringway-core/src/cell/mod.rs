@@ -38,10 +38,11 @@
 //! A message longer than the rest of the ring up to its end starts at the beginning of the next lap; the
 //! rest is claimed as aborted.
 //!
-//! A batch is one claim. Its records' words are laid inside it, and become visible when the first word
-//! changes from CLAIMED with the extent of all to FULL with the extent of the first. Several records are
-//! taken by one change in the same way, and only if the first one has never been taken before: nobody
-//! can then have passed it, so those behind it are untouched.
+//! A batch is one claim, of as many cells as are free, up to what the last one needed. Its records' words
+//! are laid inside it, and become visible when the first word changes from CLAIMED with the extent of all
+//! to FULL with the extent of the first. Several records are taken by one change in the same way, and only
+//! if the first one has never been taken before: nobody can then have passed it, so those behind it are
+//! untouched.
 //!
 //! (The cell's word in the place of D. Vyukov's sequence number, with the owner in it; he claims by an
 //! index that all share, which leaves nothing to tell who died with a cell.)

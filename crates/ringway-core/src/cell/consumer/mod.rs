@@ -37,6 +37,9 @@ pub(crate) struct Consumer<R> {
 /// Messages that a consumer takes at once, at most: what it has taken, others cannot have.
 const MOST_AT_ONCE: u64 = 64;
 
+/// So many cells ahead of a short message that is received alone, the end of another is asked for.
+const AHEAD: u64 = 3;
+
 impl<R: Region> Consumer<R> {
     /// Joins the consumers, and repairs what dead participants have left.
     pub(crate) fn join(mut member: Member<R>) -> Result<Self, Refused> {
@@ -128,6 +131,9 @@ impl<R: Region> Consumer<R> {
             return None;
         }
         self.point_behind(cell + 1);
+        // The processor runs ahead to the next cells' words by itself, but not to where their messages end.
+        let ahead = self.cells().position(cell + AHEAD) + 64;
+        self.member.region().prefetch(ahead, &mut 0);
         let payload = self.cells().payload(cell);
         if !planted::is(Bug::CellFreedBeforeRead) {
             self.member.region().read(payload, target);
