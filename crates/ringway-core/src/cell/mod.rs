@@ -38,10 +38,11 @@
 //! A message longer than the rest of the ring up to its end starts at the beginning of the next lap; the
 //! rest is claimed as aborted.
 //!
-//! A batch is one claim. Its records' words are laid inside it, and become visible when the first word
-//! changes from CLAIMED with the extent of all to FULL with the extent of the first. Several records are
-//! taken by one change in the same way, and only if the first one has never been taken before: nobody
-//! can then have passed it, so those behind it are untouched.
+//! A batch is one claim, of as many cells as are free, up to what the last one needed. Its records' words
+//! are laid inside it, and become visible when the first word changes from CLAIMED with the extent of all
+//! to FULL with the extent of the first. Several records are taken by one change in the same way, and only
+//! if the first one has never been taken before: nobody can then have passed it, so those behind it are
+//! untouched.
 //!
 //! (The cell's word in the place of D. Vyukov's sequence number, with the owner in it; he claims by an
 //! index that all share, which leaves nothing to tell who died with a cell.)
@@ -80,6 +81,7 @@ mod repair;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use crate::layout::cell::{CELL_HEADER, LEN_AT, State, Word, max_extent};
@@ -317,9 +319,14 @@ impl<R: Region> Cells<R> {
 
     /// Advances `HEAD` over all cells that are done with, and returns where it is.
     fn advance_head(&self) -> u64 {
+        self.advance_head_over(0..0)
+    }
+
+    /// The same for one who knows of some cells that they are done with, and need no look.
+    fn advance_head_over(&self, done: Range<u64>) -> u64 {
         // Acquire pairs with the release in `replace64`: what is done with before HEAD has been read.
         let head = self.head(Ordering::Acquire);
-        let mut end = head;
+        let mut end = if head == done.start { done.end } else { head };
         while end - head < self.count() && self.is_done(end) {
             end += 1;
         }

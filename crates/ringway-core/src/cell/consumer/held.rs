@@ -107,7 +107,7 @@ impl<R: Region> Consumer<R> {
             self.free_runs(held.start, end)
         };
         match freed {
-            Ok(()) => self.freed(held.shown),
+            Ok(()) => self.freed(held.shown, held.start..end),
             Err(Corrupt) => self.member.corrupt = true,
         }
     }

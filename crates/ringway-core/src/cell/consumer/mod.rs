@@ -3,6 +3,7 @@
 mod held;
 mod loans;
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -35,6 +36,9 @@ pub(crate) struct Consumer<R> {
 
 /// Messages that a consumer takes at once, at most: what it has taken, others cannot have.
 const MOST_AT_ONCE: u64 = 64;
+
+/// So many cells ahead of a short message that is received alone, the end of another is asked for.
+const AHEAD: u64 = 3;
 
 impl<R: Region> Consumer<R> {
     /// Joins the consumers, and repairs what dead participants have left.
@@ -127,12 +131,15 @@ impl<R: Region> Consumer<R> {
             return None;
         }
         self.point_behind(cell + 1);
+        // The processor runs ahead to the next cells' words by itself, but not to where their messages end.
+        let ahead = self.cells().position(cell + AHEAD) + 64;
+        self.member.region().prefetch(ahead, &mut 0);
         let payload = self.cells().payload(cell);
         if !planted::is(Bug::CellFreedBeforeRead) {
             self.member.region().read(payload, target);
         }
         match self.free_run(cell, 1) {
-            Ok(()) => self.freed(1),
+            Ok(()) => self.freed(1, cell..cell + 1),
             Err(Corrupt) => self.member.corrupt = true,
         }
         if planted::is(Bug::CellFreedBeforeRead) {
@@ -141,14 +148,14 @@ impl<R: Region> Consumer<R> {
         Some(len)
     }
 
-    /// Counts messages that were freed, and tells the others.
+    /// Counts messages that were freed, which had these cells, and tells the others.
     #[inline]
-    fn freed(&mut self, messages: u64) {
+    fn freed(&mut self, messages: u64, cells: Range<u64>) {
         self.member.count(messages);
         // What lies in one's own cache is cheap to pass; producers would have to fetch it.
         let passed = self.member.cursor.saturating_sub(self.member.head);
         if messages > 1 || passed >= self.cells().count() / 8 {
-            self.member.head = self.cells().advance_head();
+            self.member.head = self.cells().advance_head_over(cells);
         }
         self.member.notify(Role::Producer);
         self.member.notify_of_end();
@@ -387,7 +394,7 @@ impl<R: Region> Consumer<R> {
         most: u64,
     ) -> Result<Option<Found>, Corrupt> {
         let (extent, cut) = if most > 1 && word.state == State::Full {
-            self.run_from(cell, word.extent, most)
+            self.run_from(cell, word.extent, stored, most)
         } else {
             (word.extent, true)
         };
@@ -414,7 +421,7 @@ impl<R: Region> Consumer<R> {
     /// them may be there to take as well. If `cell` is FULL from before
     /// to after this, nobody has passed it, and all that was seen behind it is as it was seen.
     #[inline]
-    fn run_from(&self, cell: u64, first: u64, most: u64) -> (u64, bool) {
+    fn run_from(&self, cell: u64, first: u64, stored: u64, most: u64) -> (u64, bool) {
         let room = self.cells().to_end(cell).min(self.cells().max_extent());
         let mut extent = first;
         for _ in 1..most.min(MOST_AT_ONCE) {
@@ -422,7 +429,17 @@ impl<R: Region> Consumer<R> {
             if extent >= room || next >= self.member.head + self.cells().count() {
                 return (extent, true);
             }
-            match Word::decode(self.cells().load(next), self.cells().key) {
+            // A short message may reach into the next line.
+            let behind = self.cells().position(next) + 64;
+            self.member.region().prefetch(behind, &mut 0);
+            let found = self.cells().load(next);
+            // Of the same state, length and lap. Said so, where to look next does not depend on what is
+            // found here: the processor fetches many cells at once instead of one after the other.
+            if found == stored && extent + first <= room {
+                extent += first;
+                continue;
+            }
+            match Word::decode(found, self.cells().key) {
                 Some(word)
                     if word.state == State::Full
                         && word.is_of_lap(self.cells().lap(next))

@@ -11,6 +11,9 @@ use crate::stream::Corrupt;
 /// The first batch claims room for so many messages like its first one.
 const FIRST_BATCH: u64 = 8;
 
+/// So many cells ahead of the one that is written, their lines are asked for.
+const AHEAD: u64 = 8;
+
 impl<R: Region> Producer<R> {
     /// Lays a message into the batch that is claimed, which is claimed first if there is none.
     #[inline]
@@ -18,9 +21,46 @@ impl<R: Region> Producer<R> {
         let extent = self.cells().extent_of(message.len() as u64);
         let run = match self.claimed {
             Some(run) if run.used + extent <= run.extent => run,
-            Some(run) => self.grow(run, message.len())?,
+            claimed => self.claim_more(claimed, message.len(), extent)?,
+        };
+        let cell = run.cell + run.used;
+        // A message takes two lines or more, and few stores wait at a time for lines from the consumers.
+        if run.used + AHEAD < run.extent {
+            let ahead = self.cells().position(cell + AHEAD);
+            self.member.region().prefetch_to_write(ahead);
+            self.member.region().prefetch_to_write(ahead + 64);
+        }
+        self.cells().describe(cell, message.len() as u64, extent);
+        let payload = self.cells().payload(cell);
+        self.member.region().write(payload, message);
+        if run.messages > 0 {
+            self.lay_word(cell, State::Full, extent);
+        }
+        if let Some(run) = &mut self.claimed {
+            if run.messages == 0 {
+                run.first = extent;
+            }
+            run.used += extent;
+            run.messages += 1;
+        }
+        Ok(())
+    }
+
+    /// Claims cells for a batch's first message, or for one that does not fit the `claimed` run.
+    #[cold]
+    #[inline(never)]
+    fn claim_more(
+        &mut self,
+        claimed: Option<Run>,
+        len: usize,
+        extent: u64,
+    ) -> Result<Run, SendError> {
+        let run = match claimed {
+            // The ring was full behind it.
+            Some(run) if run.short => return Err(SendError::Full),
+            Some(run) => self.grow(run, len)?,
             None => {
-                self.check(message.len(), self.max_len)?;
+                self.check(len, self.max_len)?;
                 let guess = match self.batch {
                     // Nothing is overwritten for what may not be needed.
                     _ if self.overwrite => extent,
@@ -30,28 +70,20 @@ impl<R: Region> Producer<R> {
                 self.claim_run_for(guess, extent)?
             }
         };
-        let cell = run.cell + run.used;
-        self.cells().describe(cell, message.len() as u64, extent);
-        let payload = self.cells().payload(cell);
-        self.member.region().write(payload, message);
-        if run.messages > 0 {
-            self.lay_word(cell, State::Full, extent);
-        }
-        self.claimed = Some(Run {
-            used: run.used + extent,
-            first: if run.messages == 0 { extent } else { run.first },
-            messages: run.messages + 1,
-            ..run
-        });
-        Ok(())
+        self.claimed = Some(run);
+        Ok(run)
     }
 
     /// Claims `guess` cells, or at least `extent`.
     fn claim_run_for(&mut self, guess: u64, extent: u64) -> Result<Run, SendError> {
         let most = self.cells().max_extent() / 2;
         let guess = guess.min(most).max(extent);
-        match self.claim_run(guess, None) {
-            Err(SendError::Full) if guess > extent => self.claim_run(extent, None),
+        match self.claim_run(extent, guess, None) {
+            // So many would have begun in the next lap.
+            Err(SendError::Full) if guess > extent => {
+                let run = self.claim_run(extent, extent, None)?;
+                Ok(Run { short: true, ..run })
+            }
             claimed => claimed,
         }
     }
@@ -142,7 +174,10 @@ impl<R: Region> Producer<R> {
         if run.used < run.extent {
             self.lay_word(run.cell + run.used, State::Aborted, run.extent - run.used);
         }
-        self.batch = run.used;
+        // How long it would have become, a short one does not tell.
+        if !run.short || run.used > self.batch {
+            self.batch = run.used;
+        }
         self.publish();
         run.messages
     }

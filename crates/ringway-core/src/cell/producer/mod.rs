@@ -52,18 +52,8 @@ struct Run {
     /// The first record's cells.
     first: u64,
     messages: u64,
-}
-
-impl Run {
-    fn new(cell: u64, extent: u64) -> Self {
-        Self {
-            cell,
-            extent,
-            used: 0,
-            first: 0,
-            messages: 0,
-        }
-    }
+    /// Whether it is all that was free, where more was wanted.
+    short: bool,
 }
 
 impl<R: Region> Producer<R> {
@@ -238,7 +228,7 @@ impl<R: Region> Producer<R> {
     ) -> Result<u64, SendError> {
         self.check(len, most)?;
         let extent = self.cells().extent_of(len as u64);
-        let run = self.claim_run(extent, deadline)?;
+        let run = self.claim_run(extent, extent, deadline)?;
         self.claimed = Some(run);
         Ok(self.cells().payload(run.cell))
     }
@@ -289,8 +279,14 @@ impl<R: Region> Producer<R> {
         peer
     }
 
+    /// Claims `most` adjacent cells, or as many of them as are free: at least `extent`.
     #[inline]
-    fn claim_run(&mut self, extent: u64, deadline: Option<Instant>) -> Result<Run, SendError> {
+    fn claim_run(
+        &mut self,
+        extent: u64,
+        most: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Run, SendError> {
         match self.member.enter(deadline) {
             Ok(()) => {}
             Err(Refused::TimedOut) => return Err(SendError::TimedOut),
@@ -299,33 +295,46 @@ impl<R: Region> Producer<R> {
         if planted::is(Bug::UnlockBeforeClaim) {
             self.member.leave();
         }
-        let claimed = self.claim_cells(extent);
+        let claimed = self.claim_cells(extent, most);
         if !planted::is(Bug::UnlockBeforeClaim) {
             self.member.leave();
         }
         match claimed {
-            Ok(Some(cell)) => Ok(Run::new(cell, extent)),
+            Ok(Some((cell, extent))) => Ok(Run {
+                cell,
+                extent,
+                used: 0,
+                first: 0,
+                messages: 0,
+                short: extent < most,
+            }),
             Ok(None) => Err(self.why_full()),
             Err(Corrupt) => Err(self.corrupted()),
         }
     }
 
-    /// Claims `extent` adjacent cells; `None` if they are not free.
+    /// Claims `most` adjacent cells, or as many as are free, but at least `extent`. Returns the first and
+    /// how many; `None` if they are not free.
     #[inline]
-    fn claim_cells(&mut self, extent: u64) -> Result<Option<u64>, Corrupt> {
+    fn claim_cells(&mut self, extent: u64, most: u64) -> Result<Option<(u64, u64)>, Corrupt> {
         // Each step goes on by a cell at least, or to where others have gone on meanwhile.
         for _ in 0..2 * self.cells().count() {
             let cell = self.member.cursor;
             let to_end = self.cells().to_end(cell);
-            let fits = extent <= to_end;
-            let wanted = if fits { extent } else { to_end };
+            let fits = most <= to_end;
+            let (least, mut wanted) = if fits {
+                (extent, most)
+            } else {
+                (to_end, to_end)
+            };
             // The word of a single cell says all.
-            let ends = cell + wanted;
-            if wanted > 1
-                && ends > self.member.head + self.cells().count()
-                && !self.make_room(ends)?
-            {
-                return Ok(None);
+            if wanted > 1 && cell + wanted > self.member.head + self.cells().count() {
+                self.make_room(cell + wanted)?;
+                let free = (self.member.head + self.cells().count()).saturating_sub(cell);
+                if free < least {
+                    return Ok(None);
+                }
+                wanted = wanted.min(free);
             }
             let free = self.cells().free(cell);
             let word = Word {
@@ -345,14 +354,15 @@ impl<R: Region> Producer<R> {
                     .store64(CLAIM_HINT, self.member.cursor, Ordering::Relaxed);
                 if fits {
                     if planted::is(Bug::NoClaimFence) {
-                        return Ok(Some(cell));
+                        return Ok(Some((cell, wanted)));
                     }
                     // Orders the HEAD by which this was claimed ahead of the payload: see `Cells::look`.
                     self.member.region().claim_fence();
-                    return Ok(Some(cell));
+                    return Ok(Some((cell, wanted)));
                 }
             } else if !self.go_on(cell)?
-                && (wanted == 1 && self.waits_for_consumers(cell) || !self.make_room(ends)?)
+                && (wanted == 1 && self.waits_for_consumers(cell)
+                    || !self.make_room(cell + least)?)
             {
                 return Ok(None);
             }

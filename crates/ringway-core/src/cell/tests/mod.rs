@@ -1,6 +1,8 @@
 //! Tests of the cell ring over every region but a mapping.
 
 #[cfg(not(loom))]
+mod batches;
+#[cfg(not(loom))]
 mod hostile;
 #[cfg(loom)]
 mod interleavings;
