@@ -4,13 +4,13 @@
 mod two_processes;
 
 use std::fmt;
-use std::io::IoSlice;
+use std::io::{IoSlice, Read};
 use std::marker::Sync;
 use std::time::{Duration, Instant};
 
 use ringway::{
-    Address, Builder, ErrorKind, Message, Receiver, RecvError, Ring, Role, SendError, Sender, Slab,
-    Wait,
+    Address, Builder, ErrorKind, Message, MessageReader, Receiver, RecvError, Ring, Role,
+    SendError, Sender, Slab, Wait,
 };
 use two_processes::place::{Backing, Place, again};
 use two_processes::table::{self, CAPACITY, Row};
@@ -126,6 +126,13 @@ fn long_messages_arrive_by_every_way_of_sending_and_receiving() {
     });
 }
 
+fn by_blocks(mut reader: MessageReader<'_>) -> Vec<u8> {
+    let mut seen = Vec::new();
+    reader.read_to_end(&mut seen).unwrap();
+    assert_eq!(reader.remaining(), 0);
+    seen
+}
+
 type Send = fn(&mut Sender, &[u8]);
 type Receive = fn(&mut Receiver) -> Vec<u8>;
 
@@ -150,7 +157,7 @@ const SENDS: [Send; 4] = [
     },
 ];
 
-const RECEIVES: [Receive; 7] = [
+const RECEIVES: [Receive; 9] = [
     |receiver| receiver.recv().unwrap(),
     |receiver| {
         let mut buffer = [0; SLAB];
@@ -170,6 +177,8 @@ const RECEIVES: [Receive; 7] = [
         // SAFETY: nobody writes it.
         unsafe { message.as_slice() }.to_vec()
     },
+    |receiver| by_blocks(receiver.recv_in_place().unwrap().reader()),
+    |receiver| by_blocks(receiver.recv_in_place().unwrap().detach().unwrap().reader()),
     |receiver| {
         let mut seen = Vec::new();
         receiver

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::error::RecvError;
 use crate::pool::IN_SLAB;
+use crate::reader::MessageReader;
 use crate::receiver::Receiver;
 use crate::receiving::Receiving;
-use crate::region::Region;
 use crate::region::memory::Memory;
+use crate::region::{Region, copy};
 use crate::slab::Slab;
 use crate::stream::consumer::Found;
 
@@ -52,6 +53,11 @@ impl<'a> Message<'a> {
     /// A copy of the whole message.
     pub fn to_vec(&self) -> Vec<u8> {
         self.view().to_vec()
+    }
+
+    /// Reads the message from the front to the back, a block at a time.
+    pub fn reader(&self) -> MessageReader<'_> {
+        self.view().reader()
     }
 
     /// The message's memory itself.
@@ -214,6 +220,12 @@ pub struct MessageView<'a> {
 }
 
 impl<'a> MessageView<'a> {
+    /// Of `len` bytes in the slabs, `at` from the start of the first.
+    pub(crate) fn in_slab(region: &'a Memory, at: u64, len: usize) -> Self {
+        let at = at | IN_SLAB;
+        Self { region, at, len }
+    }
+
     #[inline]
     fn of(receiving: &'a Receiving, found: &Found) -> Self {
         Self {
@@ -255,19 +267,35 @@ impl<'a> MessageView<'a> {
         bytes
     }
 
+    /// Reads the message from the front to the back, a block at a time.
+    pub fn reader(self) -> MessageReader<'a> {
+        MessageReader::of_shared(self)
+    }
+
+    /// A hint that up to `len` bytes from `offset` on will be read soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, offset: usize, len: usize) {
+        let len = len.min(self.len.saturating_sub(offset));
+        copy::prefetch(self.pointer().wrapping_add(offset), len);
+    }
+
     /// The message's memory itself.
     ///
     /// # Safety
     /// As for [`Message::as_slice`].
     #[inline]
     pub unsafe fn into_slice(self) -> &'a [u8] {
-        let pointer = if self.at & IN_SLAB == 0 {
+        // SAFETY: `len` bytes from here lie in the data region or in a slab, which stay mapped while the
+        // consumer is borrowed; that nobody writes them is the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.pointer(), self.len) }
+    }
+
+    #[inline]
+    fn pointer(&self) -> *const u8 {
+        if self.at & IN_SLAB == 0 {
             self.region.pointer(self.at)
         } else {
             self.region.slab_pointer(self.at & !IN_SLAB)
-        };
-        // SAFETY: `len` bytes from here lie in the data region or in a slab, which stay mapped while the
-        // consumer is borrowed; that nobody writes them is the caller's promise.
-        unsafe { std::slice::from_raw_parts(pointer, self.len) }
+        }
     }
 }

@@ -7,7 +7,9 @@ use crate::layout::control::SPACE_EVENT;
 use crate::layout::participant::Role;
 use crate::layout::pool::Holder;
 use crate::liveness::participant::Participant;
+use crate::message::MessageView;
 use crate::pool::{self, Loan};
+use crate::reader::MessageReader;
 use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::wait::eventcount;
@@ -133,6 +135,17 @@ impl Slab {
         let mut bytes = vec![0; self.len()];
         self.read_at(0, &mut bytes);
         bytes
+    }
+
+    /// Reads the message from the front to the back, a block at a time; a [copy](Self::is_copy) is one block.
+    pub fn reader(&self) -> MessageReader<'_> {
+        match &self.kept {
+            Kept::InSlab(tenancy, loan) => {
+                let view = MessageView::in_slab(&tenancy.region, loan.at, self.len());
+                MessageReader::of_shared(view)
+            }
+            Kept::Copy(bytes) => MessageReader::of_private(bytes),
+        }
     }
 
     /// The message's memory itself.

@@ -1,10 +1,11 @@
 //! Messages that nobody copies: written once and read once where they lie (`map`), or handed over
 //! untouched (`hand`).
 
+use std::io::BufRead;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use ringway::{Builder, Receiver, Ring, Sender, Wait};
+use ringway::{Builder, MessageReader, Receiver, Ring, Sender, Wait};
 
 use crate::memory::{Shared, spin_until};
 use crate::message;
@@ -32,12 +33,38 @@ pub unsafe fn write(message: *mut u64, words: usize, number: u64) {
 /// Reads every word of a message where it was written.
 #[inline(always)]
 pub fn check(message: &[u64], number: u64) {
-    let mut difference = 0;
-    for (index, found) in message.iter().enumerate() {
-        difference |= found ^ message::word(number, index);
-    }
-    if difference != 0 {
+    if differs(message, number, 0) {
         message::wrong(number);
+    }
+}
+
+/// Whether these are not the words of a message from the word `from` on.
+#[inline(always)]
+fn differs(words: &[u64], number: u64, from: usize) -> bool {
+    let mut difference = 0;
+    for (index, found) in words.iter().enumerate() {
+        difference |= found ^ message::word(number, from + index);
+    }
+    difference != 0
+}
+
+/// The same by blocks, which are whole words.
+#[inline(always)]
+fn check_blocks(mut reader: MessageReader<'_>, number: u64) {
+    let mut seen = 0;
+    loop {
+        let block = reader
+            .fill_buf()
+            .expect("a reader of a message never fails");
+        if block.is_empty() {
+            break;
+        }
+        if differs(bytemuck::cast_slice(block), number, seen / 8) {
+            message::wrong(number);
+        }
+        let len = block.len();
+        seen += len;
+        reader.consume(len);
     }
 }
 
@@ -148,10 +175,10 @@ impl Slabs {
     }
 }
 
-/// Written and read in slabs, or in the ring.
-pub struct Mapped<const W: usize>(Slabs);
+/// Written and read in slabs, or in the ring: as a slice, or by blocks that the message's reader copies.
+pub struct Mapped<const W: usize, const BY_BLOCKS: bool>(Slabs);
 
-impl<const W: usize> Mapped<W> {
+impl<const W: usize, const BY_BLOCKS: bool> Mapped<W, BY_BLOCKS> {
     /// In slabs; only tickets travel through the ring.
     pub fn in_slabs(name: String) -> Self {
         Self(Slabs::new(name, 8 * W as u64))
@@ -166,7 +193,7 @@ impl<const W: usize> Mapped<W> {
     }
 }
 
-impl<const W: usize> Lane for Mapped<W> {
+impl<const W: usize, const BY_BLOCKS: bool> Lane for Mapped<W, BY_BLOCKS> {
     fn start_sending(&mut self) {
         self.0.start_sending(SLOTS as u32, true);
     }
@@ -197,6 +224,10 @@ impl<const W: usize> Lane for Mapped<W> {
         let receiver = self.0.receiver.as_mut().expect("started");
         for number in numbers {
             let message = receiver.recv_in_place().expect("a live producer");
+            if BY_BLOCKS {
+                check_blocks(message.reader(), number);
+                continue;
+            }
             // SAFETY: the peer does not touch what is not released.
             let bytes = unsafe { message.as_slice() };
             check(bytemuck::cast_slice(bytes), number);

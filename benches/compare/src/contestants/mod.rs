@@ -273,8 +273,18 @@ impl<'a> Roster<'a> {
                 OneWay(InPlace::<W>::new(mapping::SLOTS)),
             ),
             plain("raw in place/2", OneWay(InPlace::<W>::new(2))),
-            plain("ringway slab", OneWay(Mapped::<W>::in_slabs(self.name()))),
-            plain("ringway in ring", OneWay(Mapped::<W>::in_ring(self.name()))),
+            plain(
+                "ringway slab",
+                OneWay(Mapped::<W, false>::in_slabs(self.name())),
+            ),
+            plain(
+                "ringway slab, read by blocks",
+                OneWay(Mapped::<W, true>::in_slabs(self.name())),
+            ),
+            plain(
+                "ringway in ring",
+                OneWay(Mapped::<W, false>::in_ring(self.name())),
+            ),
             plain(
                 "iceoryx2 loan",
                 OneWay(iceoryx::Loans::<W>::new(self.name())),

@@ -30,9 +30,19 @@ pub(crate) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize)
     unsafe { imp::from_shared(target, source, len) }
 }
 
+/// A hint that `len` bytes from `source` on will be read soon, wherever that is.
+#[inline]
+pub(crate) fn prefetch(source: *const u8, len: usize) {
+    imp::prefetch(source, len);
+}
+
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod imp {
     use std::arch::asm;
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+    /// Bytes of a cache line.
+    const LINE: usize = 64;
 
     /// From this length on the processor's own string copy is the fastest.
     const STRING_COPY: usize = 1024;
@@ -94,6 +104,14 @@ mod imp {
                     copy_1(target.add(at), source.add(at));
                 }
             }
+        }
+    }
+
+    #[inline]
+    pub(super) fn prefetch(source: *const u8, len: usize) {
+        for at in (0..len).step_by(LINE) {
+            // SAFETY: a prefetch changes nothing and cannot fault.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(source.wrapping_add(at).cast()) };
         }
     }
 
@@ -208,6 +226,8 @@ mod imp {
 #[cfg(any(not(target_arch = "x86_64"), miri))]
 mod imp {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    pub(super) fn prefetch(_: *const u8, _: usize) {}
 
     pub(super) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
         let mut done = 0;
