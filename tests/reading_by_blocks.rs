@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 use ringway::{Builder, MessageReader, Receiver, Sender};
 
 /// Bytes of a reader's block; nothing but the choice of lengths depends on it.
-const BLOCK: usize = 4096;
+const BLOCK: usize = 2048;
 /// Bytes of a slab.
 const SLAB: usize = 5 * BLOCK;
 /// What a ring without slabs takes.
@@ -23,7 +23,7 @@ fn lengths(longest: usize) -> impl Iterator<Item = usize> {
 }
 
 fn ends(slabs: bool) -> (Sender, Receiver) {
-    let builder = Builder::new("memfd:").unwrap().capacity(16 * BLOCK as u64);
+    let builder = Builder::new("memfd:").unwrap().capacity(32 * BLOCK as u64);
     let builder = match slabs {
         true => builder.slabs(SLAB as u64, 2),
         false => builder,
@@ -98,8 +98,8 @@ fn every_length_around_the_ends_of_blocks_is_shown_whole() {
     for slabs in [true, false] {
         let (mut sender, mut receiver) = ends(slabs);
         for len in lengths(if slabs { SLAB } else { IN_RING }) {
-            // In the ring they come to lie at ever other offsets.
             let bytes = message(len);
+            // In the ring they come to lie at ever other offsets.
             for _ in 0..2 {
                 sender.send(&bytes).unwrap();
             }

@@ -7,8 +7,8 @@ use crate::pool::IN_SLAB;
 use crate::reader::MessageReader;
 use crate::receiver::Receiver;
 use crate::receiving::Receiving;
+use crate::region::Region;
 use crate::region::memory::Memory;
-use crate::region::{Region, copy};
 use crate::slab::Slab;
 use crate::stream::consumer::Found;
 
@@ -272,11 +272,19 @@ impl<'a> MessageView<'a> {
         MessageReader::of_shared(self)
     }
 
-    /// A hint that up to `len` bytes from `offset` on will be read soon.
+    /// As [`read_at`](Self::read_at), for who reads on from there to the end.
     #[inline]
-    pub(crate) fn prefetch(&self, offset: usize, len: usize) {
-        let len = len.min(self.len.saturating_sub(offset));
-        copy::prefetch(self.pointer().wrapping_add(offset), len);
+    pub(crate) fn read_ahead(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        let rest = self.len.saturating_sub(offset);
+        let len = buffer.len().min(rest);
+        let at = self.at.wrapping_add(offset as u64);
+        let target = &mut buffer[..len];
+        if self.at & IN_SLAB == 0 {
+            self.region.read_ahead(at, target, rest);
+        } else if len > 0 {
+            self.region.read_slab_ahead(at & !IN_SLAB, target, rest);
+        }
+        len
     }
 
     /// The message's memory itself.
@@ -285,17 +293,13 @@ impl<'a> MessageView<'a> {
     /// As for [`Message::as_slice`].
     #[inline]
     pub unsafe fn into_slice(self) -> &'a [u8] {
-        // SAFETY: `len` bytes from here lie in the data region or in a slab, which stay mapped while the
-        // consumer is borrowed; that nobody writes them is the caller's promise.
-        unsafe { std::slice::from_raw_parts(self.pointer(), self.len) }
-    }
-
-    #[inline]
-    fn pointer(&self) -> *const u8 {
-        if self.at & IN_SLAB == 0 {
+        let pointer = if self.at & IN_SLAB == 0 {
             self.region.pointer(self.at)
         } else {
             self.region.slab_pointer(self.at & !IN_SLAB)
-        }
+        };
+        // SAFETY: `len` bytes from here lie in the data region or in a slab, which stay mapped while the
+        // consumer is borrowed; that nobody writes them is the caller's promise.
+        unsafe { std::slice::from_raw_parts(pointer, self.len) }
     }
 }

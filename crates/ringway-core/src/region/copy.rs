@@ -30,10 +30,23 @@ pub(crate) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize)
     unsafe { imp::from_shared(target, source, len) }
 }
 
-/// A hint that `len` bytes from `source` on will be read soon, wherever that is.
+/// The same for a part of what is read from the front to the back: meanwhile the processor fetches what lies
+/// a page's length ahead, within the `rest` bytes from `source` on that are still to be read.
+///
+/// Its own prefetcher stops at the end of each page. A message that is copied as a whole gains nothing by this;
+/// one of which each part is looked at before the next is copied does.
+///
+/// # Safety
+/// As for [`from_shared`].
 #[inline]
-pub(crate) fn prefetch(source: *const u8, len: usize) {
-    imp::prefetch(source, len);
+pub(crate) unsafe fn from_shared_ahead(
+    target: *mut u8,
+    source: *const u8,
+    len: usize,
+    rest: usize,
+) {
+    // SAFETY: passed on.
+    unsafe { imp::from_shared_ahead(target, source, len, rest) }
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -41,8 +54,9 @@ mod imp {
     use std::arch::asm;
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-    /// Bytes of a cache line.
-    const LINE: usize = 64;
+    /// How far ahead a line is asked for: beyond the end of the page, and not so far that the nearest cache has
+    /// given it up before it is read.
+    const AHEAD: usize = 4096;
 
     /// From this length on the processor's own string copy is the fastest.
     const STRING_COPY: usize = 1024;
@@ -107,12 +121,27 @@ mod imp {
         }
     }
 
+    /// A line and a hint in turn: many hints at once would hold up the loads behind them.
     #[inline]
-    pub(super) fn prefetch(source: *const u8, len: usize) {
-        for at in (0..len).step_by(LINE) {
-            // SAFETY: a prefetch changes nothing and cannot fault.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(source.wrapping_add(at).cast()) };
+    pub(super) unsafe fn from_shared_ahead(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+        rest: usize,
+    ) {
+        let mut done = 0;
+        while done + 64 <= len {
+            if done + AHEAD < rest {
+                let line = source.wrapping_add(done + AHEAD);
+                // SAFETY: a prefetch changes nothing and cannot fault.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+            }
+            // SAFETY: 64 bytes of the `len` that the caller vouches for.
+            unsafe { copy_64(target.add(done), source.add(done)) };
+            done += 64;
         }
+        // SAFETY: what is left of them.
+        unsafe { from_shared(target.add(done), source.add(done), len - done) };
     }
 
     /// Stores the last word first.
@@ -227,7 +256,15 @@ mod imp {
 mod imp {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-    pub(super) fn prefetch(_: *const u8, _: usize) {}
+    pub(super) unsafe fn from_shared_ahead(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+        _: usize,
+    ) {
+        // SAFETY: passed on.
+        unsafe { from_shared(target, source, len) }
+    }
 
     pub(super) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
         let mut done = 0;
@@ -299,6 +336,15 @@ mod tests {
                 }
                 assert_eq!(back[..len], private, "{len} bytes at {offset}");
                 assert_eq!(back[len], 0);
+                for rest in [len, len + 5000] {
+                    back.fill(0);
+                    // SAFETY: as above; what lies beyond `len` is not read.
+                    unsafe {
+                        from_shared_ahead(back.as_mut_ptr(), shared.add(offset), len, rest);
+                    }
+                    assert_eq!(back[..len], private, "{len} bytes at {offset}, ahead");
+                    assert_eq!(back[len], 0);
+                }
                 let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
                 assert!(
                     bytes[..offset].iter().all(|byte| *byte == 0),

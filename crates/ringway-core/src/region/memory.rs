@@ -156,6 +156,25 @@ impl Memory {
         Some(unsafe { AtomicU64::from_ptr(pool.words.add(8 * index as usize).cast().as_ptr()) })
     }
 
+    /// As [`read`](Region::read), of a part of the `rest` bytes that are still to be read from `position` on.
+    #[inline]
+    pub(crate) fn read_ahead(&self, position: u64, bytes: &mut [u8], rest: usize) {
+        if self.holds(position, bytes.len()) {
+            let (target, source) = (bytes.as_mut_ptr(), self.pointer(position));
+            // SAFETY: so many bytes from here lie in the data region, just checked, and in `bytes`.
+            unsafe { copy::from_shared_ahead(target, source, bytes.len(), rest) };
+        }
+    }
+
+    /// As [`read_slab`](Region::read_slab), of a part of the `rest` bytes that are still to be read from `at` on.
+    #[inline]
+    pub(crate) fn read_slab_ahead(&self, at: u64, bytes: &mut [u8], rest: usize) {
+        if let Some(source) = self.slab_bytes(at, bytes.len()) {
+            // SAFETY: so many bytes from here lie in the slabs, just checked, and in `bytes`.
+            unsafe { copy::from_shared_ahead(bytes.as_mut_ptr(), source, bytes.len(), rest) };
+        }
+    }
+
     /// Where so many bytes of slabs are; `None` if they are not all there.
     fn slab_bytes(&self, at: u64, len: usize) -> Option<*mut u8> {
         let pool = self.pool.as_ref()?;
