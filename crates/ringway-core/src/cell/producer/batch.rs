@@ -56,8 +56,6 @@ impl<R: Region> Producer<R> {
         extent: u64,
     ) -> Result<Run, SendError> {
         let run = match claimed {
-            // The ring was full behind it.
-            Some(run) if run.short => return Err(SendError::Full),
             Some(run) => self.grow(run, len)?,
             None => {
                 self.check(len, self.max_len)?;
@@ -94,7 +92,8 @@ impl<R: Region> Producer<R> {
         self.claimed = None;
         let grown = self.check(len, self.max_len).and_then(|()| {
             let needed = run.used + self.cells().extent_of(len as u64);
-            if needed > self.cells().max_extent() {
+            // The ring was full behind a short one.
+            if run.short || needed > self.cells().max_extent() {
                 return Err(SendError::Full);
             }
             let guess = if self.overwrite { needed } else { 2 * needed };

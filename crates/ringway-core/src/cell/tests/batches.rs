@@ -44,6 +44,8 @@ fn a_batch_in_a_nearly_full_ring_takes_what_is_free_and_wastes_no_cell() {
         producer.push(MESSAGE).unwrap();
     }
     assert_eq!(producer.push(MESSAGE), Err(SendError::Full));
+    let too_large = producer.push(&[0; 64 * CELLS as usize]);
+    assert!(matches!(too_large, Err(SendError::TooLarge { .. })));
     assert_eq!(producer.commit_batch(), 6);
     assert_eq!(producer.member.cursor, CELLS + 11);
     receive(&mut consumer, CELLS);
