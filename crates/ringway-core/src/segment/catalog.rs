@@ -69,8 +69,8 @@ fn sysv_segments() -> Vec<Address> {
     let is_ring = |row: &Row, memory: &Memory| {
         memory.magic() == MAGIC && !slabs::sysv::is_slab(memory, row.len)
     };
-    let rings = sysv_rows()
-        .filter(|row| Memory::of_sysv(row.id, row.len).is_ok_and(|memory| is_ring(row, &memory)));
+    let rings =
+        sysv_rows().filter(|row| Memory::of_sysv(row.id).is_ok_and(|memory| is_ring(row, &memory)));
     rings
         .map(|row| {
             Address::Sysv(match row.key as u32 {
@@ -118,7 +118,7 @@ fn half(id: i32) -> Option<Half> {
     if !sysv::is_half_made(&status, 0) {
         return None;
     }
-    let memory = Memory::of_sysv(id, status.len).ok()?;
+    let memory = Memory::of_sysv(id).ok()?;
     let is_half = sysv::is_half_made(&status, memory.magic())
         && memory
             .header_bytes()
@@ -147,7 +147,7 @@ pub(crate) struct Names {
 pub(crate) fn names() -> Names {
     let mut names = Names::default();
     for row in sysv_rows() {
-        let bytes = Memory::of_sysv(row.id, row.len).ok();
+        let bytes = Memory::of_sysv(row.id).ok();
         let bytes = bytes.and_then(|memory| memory.header_bytes());
         names
             .sysv

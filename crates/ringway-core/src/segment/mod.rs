@@ -19,6 +19,7 @@ pub(crate) mod drafts;
 mod handover;
 mod lock;
 pub(crate) mod map;
+mod mapped;
 mod memfd;
 mod memory;
 mod named;

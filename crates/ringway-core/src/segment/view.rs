@@ -1,9 +1,6 @@
 //! Looking at a segment without taking part in it.
 
-use std::ffi::c_void;
-use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -16,9 +13,9 @@ use crate::layout::header::{
     RETIREMENT_OFFSET,
 };
 use crate::liveness::Liveness;
-use crate::sys::{mmap, shmget};
 
 use super::attempt::Attempt;
+use super::mapped::{Access, Mapped};
 use super::named::{self, Place};
 use super::{boot_id, descriptor, retire, sysv, unsupported_by_name};
 
@@ -32,34 +29,13 @@ pub(crate) struct View {
 
 /// A read-only mapping.
 #[derive(Debug)]
-pub(super) struct Memory {
-    base: NonNull<c_void>,
-    /// Bytes that may be read.
-    len: usize,
-    mapped: Mapped,
-}
-
-#[derive(Debug)]
-enum Mapped {
-    /// By mmap, so many bytes.
-    Bytes(usize),
-    /// By shmat.
-    Sysv,
-}
-
-// SAFETY: as for `Map`: an address range that belongs to no thread, accessed through atomics.
-unsafe impl Send for Memory {}
-// SAFETY: as for Send.
-unsafe impl Sync for Memory {}
+pub(super) struct Memory(Mapped);
 
 impl Memory {
-    /// Attaches a System V segment of `len` bytes.
-    pub(super) fn of_sysv(id: i32, len: usize) -> Result<Self, Errno> {
-        Ok(Self {
-            base: shmget::attach_to_read(id)?,
-            len,
-            mapped: Mapped::Sysv,
-        })
+    /// Attaches the System V segment `id`, whatever it is.
+    pub(super) fn of_sysv(id: i32) -> Result<Self, Errno> {
+        let (mapped, _) = Mapped::sysv(id, Access::Read)?;
+        Ok(Self(mapped))
     }
 
     /// The magic, or what is there instead.
@@ -82,30 +58,18 @@ impl Memory {
     }
 
     fn load32(&self, offset: usize) -> Option<u32> {
-        let fits = offset.is_multiple_of(4) && offset.checked_add(4)? <= self.len;
-        // SAFETY: in bounds and aligned, just checked, and mapped while `self` lives. The memory is
+        let word = self.0.place(offset)?;
+        // SAFETY: in bounds and aligned, by `place`, and mapped while `self` lives. The memory is
         // read-only here, and a load of 32 bits does not write.
-        fits.then(|| unsafe { AtomicU32::from_ptr(self.base.byte_add(offset).cast().as_ptr()) })
-            .map(|word| word.load(Ordering::Acquire))
+        let word = unsafe { AtomicU32::from_ptr(word.as_ptr()) };
+        Some(word.load(Ordering::Acquire))
     }
 
     pub(super) fn load64(&self, offset: usize) -> Option<u64> {
-        let fits = offset.is_multiple_of(8) && offset.checked_add(8)? <= self.len;
+        let word = self.0.place(offset)?;
         // SAFETY: as for `load32`; a load of 64 bits does not write on a 64-bit machine.
-        fits.then(|| unsafe { AtomicU64::from_ptr(self.base.byte_add(offset).cast().as_ptr()) })
-            .map(|word| word.load(Ordering::Acquire))
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: nothing borrowed from this mapping outlives `self`.
-        unsafe {
-            match self.mapped {
-                Mapped::Bytes(len) => mmap::unmap(self.base, len),
-                Mapped::Sysv => shmget::detach(self.base),
-            }
-        }
+        let word = unsafe { AtomicU64::from_ptr(word.as_ptr()) };
+        Some(word.load(Ordering::Acquire))
     }
 }
 
@@ -131,21 +95,11 @@ impl View {
     /// Maps the finished segment in `file`, which may be closed afterwards.
     pub(super) fn of_descriptor(attempt: Attempt<'_>, file: BorrowedFd<'_>) -> Result<Self, Error> {
         let (stat, header) = descriptor::inspect(attempt, file, |_| Ok(()))?;
-        let not_mapped = |errno| attempt.os("it cannot be mapped", errno);
-        let len = usize::try_from(header.geometry.total_len())
-            .map_err(|_| not_mapped(Errno::EOVERFLOW))?;
-        // Huge pages are mapped and unmapped whole.
-        let mapped = len
-            .checked_next_multiple_of(descriptor::page_of(&stat))
-            .and_then(NonZeroUsize::new)
-            .ok_or_else(|| not_mapped(Errno::EOVERFLOW))?;
-        let base = mmap::map_to_read(mapped, file).map_err(not_mapped)?;
+        let len = header.geometry.total_len();
+        let mapped = Mapped::file(file, len, descriptor::page_of(&stat), Access::Read)
+            .map_err(|errno| attempt.os("it cannot be mapped", errno))?;
         Ok(Self {
-            memory: Memory {
-                base,
-                len,
-                mapped: Mapped::Bytes(mapped.get()),
-            },
+            memory: Memory(mapped),
             header,
             address: attempt.address.clone(),
         })
@@ -159,8 +113,8 @@ impl View {
     /// Maps the finished System V segment `id`.
     pub(super) fn of_sysv_id(attempt: Attempt<'_>, id: i32) -> Result<Self, Error> {
         let status = sysv::status(attempt, id)?;
-        let memory = Memory::of_sysv(id, status.len)
-            .map_err(|errno| attempt.os("it cannot be attached", errno))?;
+        let memory =
+            Memory::of_sysv(id).map_err(|errno| attempt.os("it cannot be attached", errno))?;
         let bytes = memory
             .header_bytes()
             .ok_or_else(|| sysv::foreign(attempt, "it is too short for a ring"))?;

@@ -1,7 +1,5 @@
 //! One slab's segment in this process's address space.
 
-use std::ffi::c_void;
-use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,30 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::errno::Errno;
 
 use crate::layout::slab_segment::{CONDEMNED, IDENTITY_LEN, Identity, MAGIC};
+use crate::segment::mapped::{Access, Mapped};
 use crate::sys::{mmap, shmget};
 
 /// A mapping for reading and writing of a whole segment.
 #[derive(Debug)]
-pub(super) struct Mapping {
-    base: NonNull<c_void>,
-    /// Bytes that may be read and written.
-    len: usize,
-    mapped: Mapped,
-}
-
-#[derive(Debug)]
-enum Mapped {
-    /// By mmap, so many bytes.
-    Bytes(usize),
-    /// By shmat.
-    Sysv,
-}
-
-// SAFETY: an address range that belongs to no thread; all access is by atomics or by copies that allow
-// for races.
-unsafe impl Send for Mapping {}
-// SAFETY: as for Send.
-unsafe impl Sync for Mapping {}
+pub(super) struct Mapping(Mapped);
 
 /// The magic is there, or somebody condemned the segment before it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,35 +21,18 @@ pub(super) struct Condemned;
 impl Mapping {
     /// Maps `len` bytes of a file that has so many. `page` is the file system's.
     pub(super) fn of_file(file: BorrowedFd<'_>, len: u64, page: usize) -> Result<Self, Errno> {
-        let len = usize::try_from(len).map_err(|_| Errno::EOVERFLOW)?;
-        // Huge pages are mapped and unmapped whole.
-        let mapped = len.checked_next_multiple_of(page);
-        let mapped = mapped.and_then(NonZeroUsize::new);
-        let mapped = mapped.ok_or(Errno::EOVERFLOW)?;
-        Ok(Self {
-            base: mmap::map_shared(mapped, file)?,
-            len,
-            mapped: Mapped::Bytes(mapped.get()),
-        })
+        Mapped::file(file, len, page, Access::ReadWrite).map(Self)
     }
 
     /// Attaches the System V segment `id`, whatever it is, and says what that is.
     pub(super) fn of_sysv(id: i32) -> Result<(Self, shmget::Status), Errno> {
-        let mut mapping = Self {
-            base: shmget::attach(id)?,
-            len: 0,
-            mapped: Mapped::Sysv,
-        };
-        // While it is attached, no other segment has this id: so this is its length.
-        let status = shmget::status(id)?;
-        mapping.len = status.len;
-        Ok((mapping, status))
+        let (mapped, status) = Mapped::sysv(id, Access::ReadWrite)?;
+        Ok((Self(mapped), status))
     }
 
     /// Where the byte at `offset` is.
     pub(super) fn pointer(&self, offset: usize) -> Option<*mut u8> {
-        // SAFETY: in the mapping, just checked.
-        (offset < self.len).then(|| unsafe { self.base.byte_add(offset) }.cast().as_ptr())
+        self.0.place(offset).map(NonNull::as_ptr)
     }
 
     /// Who it says to be behind the first `len` bytes.
@@ -110,37 +73,25 @@ impl Mapping {
     /// Touches the pages of the first `len` bytes.
     pub(super) fn populate(&self, len: u64) -> Result<(), Errno> {
         // SAFETY: so many bytes are mapped for writing at most.
-        unsafe { mmap::populate(self.base, self.at_most(len)) }
+        unsafe { mmap::populate(self.0.base(), self.at_most(len)) }
     }
 
     /// Keeps the first `len` bytes in memory (mlock).
     pub(super) fn lock(&self, len: u64) -> Result<(), Errno> {
         // SAFETY: so many bytes are mapped at most.
-        unsafe { mmap::lock(self.base, self.at_most(len)) }
+        unsafe { mmap::lock(self.0.base(), self.at_most(len)) }
     }
 
     fn at_most(&self, len: u64) -> usize {
-        usize::try_from(len).map_or(self.len, |len| len.min(self.len))
+        usize::try_from(len).map_or(self.0.len(), |len| len.min(self.0.len()))
     }
 
     /// The `nth` word behind `len` bytes.
     fn word(&self, len: u64, nth: usize) -> Option<&AtomicU64> {
         let at = usize::try_from(len).ok()?.checked_add(8 * nth)?;
-        let fits = at.is_multiple_of(8) && at.checked_add(8)? <= self.len;
-        // SAFETY: in bounds and aligned, just checked; the memory is mapped while `self` lives, and all
+        let word = self.0.place(at)?;
+        // SAFETY: in bounds and aligned, by `place`; the memory is mapped while `self` lives, and all
         // processes access these words atomically.
-        fits.then(|| unsafe { AtomicU64::from_ptr(self.base.byte_add(at).cast().as_ptr()) })
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: what hands out addresses of this range lives no longer than `self`.
-        unsafe {
-            match self.mapped {
-                Mapped::Bytes(len) => mmap::unmap(self.base, len),
-                Mapped::Sysv => shmget::detach(self.base),
-            }
-        }
+        Some(unsafe { AtomicU64::from_ptr(word.as_ptr()) })
     }
 }

@@ -217,7 +217,7 @@ impl Found {
         if !len.is_power_of_two() {
             return None;
         }
-        let memory = Memory::of_sysv(id, status.len).ok()?;
+        let memory = Memory::of_sysv(id).ok()?;
         let words = trailer(&memory, len)?;
         let identity = Identity::decode(words).filter(|identity| identity.len == len);
         // As its creator left it: marked, empty, and with a part of the trailer at most.
@@ -292,7 +292,7 @@ fn is_there(id: i32, nonce: [u8; 16]) -> bool {
     match shmget::status(id) {
         Err(Errno::EINVAL | Errno::EIDRM) => false,
         Ok(status) if status.removed => false,
-        Ok(status) => Memory::of_sysv(id, status.len)
+        Ok(_) => Memory::of_sysv(id)
             .ok()
             .and_then(|memory| memory.header_bytes())
             .is_none_or(|bytes| Header::nonce_in(&bytes) == nonce),
