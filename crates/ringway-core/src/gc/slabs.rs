@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::{Fate, Found, Gc, GcReport, Leftover, Why, not_removed};
 use crate::address::Address;
 use crate::error::Error;
@@ -33,41 +35,34 @@ impl Gc {
     }
 
     fn files(&self, orphans: &named::Orphans) -> Result<Option<Found>, Error> {
-        let names = orphans.names();
-        let fate = if orphans.are_in_use() {
-            Fate::Kept(Why::Open)
-        } else if self.dry_run {
-            Fate::Removable
-        } else {
-            let failed = |errno| not_removed(names.first().map_or("", String::as_str), errno);
-            orphans.remove().map_err(failed)?;
-            Fate::Removed
-        };
-        Ok(Some(Found {
-            what: Leftover::Slabs { segments: names },
-            bytes: orphans.bytes,
-            fate,
-        }))
+        self.orphans(orphans.names(), orphans.bytes, orphans.are_in_use(), || {
+            orphans.remove().map(|()| true)
+        })
     }
 
     fn segments(&self, orphans: &sysv::Orphans) -> Result<Option<Found>, Error> {
-        let names = orphans.names();
-        let fate = if orphans.are_in_use() {
-            Fate::Kept(Why::Open)
-        } else if self.dry_run {
-            Fate::Removable
-        } else {
-            let failed = |errno| not_removed(names.first().map_or("", String::as_str), errno);
-            match orphans.remove().map_err(failed)? {
-                true => Fate::Removed,
-                // Finished meanwhile, or gone.
-                false => return Ok(None),
-            }
+        self.orphans(orphans.names(), orphans.bytes, orphans.are_in_use(), || {
+            orphans.remove()
+        })
+    }
+
+    /// Decides about slabs of one ring. `remove` says whether there was something to remove.
+    fn orphans(
+        &self,
+        segments: Vec<String>,
+        bytes: u64,
+        are_in_use: bool,
+        remove: impl FnOnce() -> Result<bool, Errno>,
+    ) -> Result<Option<Found>, Error> {
+        let failed = |errno| not_removed(segments.first().map_or("", String::as_str), errno);
+        let fate = match are_in_use {
+            true => Fate::Kept(Why::Open),
+            false if self.dry_run => Fate::Removable,
+            false if remove().map_err(failed)? => Fate::Removed,
+            // Finished meanwhile, or gone.
+            false => return Ok(None),
         };
-        Ok(Some(Found {
-            what: Leftover::Slabs { segments: names },
-            bytes: orphans.bytes,
-            fate,
-        }))
+        let what = Leftover::Slabs { segments };
+        Ok(Some(Found { what, bytes, fate }))
     }
 }
