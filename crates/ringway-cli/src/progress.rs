@@ -1,4 +1,4 @@
-//! Messages and bytes so far, on a terminal.
+//! How far something is, on a terminal.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -82,6 +82,18 @@ impl Progress {
         bar.tick();
         self.drawn = Instant::now();
     }
+}
+
+/// A bar of so many steps. Draws nothing if `quiet`, or if standard error is no terminal.
+pub(crate) fn bar(quiet: bool, steps: u64) -> ProgressBar {
+    let bar = match quiet {
+        true => ProgressBar::hidden(),
+        false => ProgressBar::new(steps),
+    };
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
+        bar.set_style(style);
+    }
+    bar
 }
 
 impl Drop for Progress {

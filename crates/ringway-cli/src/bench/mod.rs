@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use hdrhistogram::Histogram;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use ringway::{Address, Builder, Channel, Sync};
 
@@ -25,7 +25,7 @@ use crate::cli::BenchArgs;
 use crate::demo::reply_address;
 use crate::failure::Failure;
 use crate::transport::{call, receive_all};
-use crate::{cores, latency};
+use crate::{cores, latency, progress};
 
 /// What was measured with messages of one size.
 struct Measured {
@@ -58,21 +58,13 @@ enum Via {
 /// Runs the bench and shows the results.
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let there = address(args);
-    args.kind.refuse_at_queue(&there)?;
+    args.trial.kind.refuse_at_queue(&there)?;
     let cores = cores::pair();
     if let Some([first, _]) = cores {
         cores::pin(first);
     }
-    // Draws nothing if standard error is no terminal.
     let steps = u64::from(args.rounds) * args.size.len() as u64;
-    let bar = if args.quiet {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new(steps)
-    };
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
-        bar.set_style(style);
-    }
+    let bar = progress::bar(args.trial.quiet, steps);
     let cleanup = Cleanup::new()?;
     let there = cleanup.choose(builder(args, there))?;
     let mut results = Vec::new();
@@ -145,7 +137,7 @@ fn measure(
 /// Where a ring or a queue is made: without a name, so that nothing can stay behind, unless what it synchronises
 /// by has one.
 fn address(args: &BenchArgs) -> Address {
-    match (&args.address, args.kind.sync()) {
+    match (&args.address, args.trial.kind.sync()) {
         (Some(address), _) => address.clone(),
         (None, Sync::SysvSem | Sync::Mqueue) => {
             Address::Shm(format!("ringway-bench-{}", std::process::id()))
@@ -156,7 +148,8 @@ fn address(args: &BenchArgs) -> Address {
 
 /// A ring as it was asked for.
 fn builder(args: &BenchArgs, address: Address) -> Builder {
-    args.kind
+    args.trial
+        .kind
         .apply(Builder::at(address).capacity(args.capacity))
 }
 
@@ -198,7 +191,7 @@ impl Pair {
             &raw,
             size,
             args.wait_strategy,
-            &args.copy,
+            &args.trial.copy,
             true,
         )?;
 
@@ -215,7 +208,7 @@ impl Pair {
             "--wait-strategy",
             &strategy,
         ]);
-        command.args(args.copy.words());
+        command.args(args.trial.copy.words());
         if let Some([_, second]) = cores {
             command.args(["--core", &second.to_string()]);
         }

@@ -93,7 +93,7 @@ pub(super) fn show(
     cores: Option<[usize; 2]>,
     results: &[Measured],
 ) -> Result<(), Failure> {
-    let (kind, sync) = args.kind.names(address);
+    let (kind, sync) = args.trial.kind.names(address);
     let bench = BenchJson {
         kind,
         sync,
@@ -101,11 +101,11 @@ pub(super) fn show(
         rounds: args.rounds,
         cores,
         capacity_bytes: args.capacity,
-        slabs: args.kind.slabs(address),
+        slabs: args.trial.kind.slabs(address),
         verified: true,
         sizes: results.iter().map(summary).collect(),
     };
-    if args.json {
+    if args.trial.json {
         return output::print_json(&bench);
     }
     let mut text = String::new();

@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::report::{human_rate, thousands};
 use super::share::Share;
 use super::worker::{self, WorkerReport, WorkerRole};
-use super::{LEAD_NS, ROUNDS, progress, workers};
+use super::{LEAD_NS, ROUNDS, workers};
 use crate::cleanup::Cleanup;
 use crate::cli::DemoArgs;
 use crate::cli::slabs::{self, SlabClass};
 use crate::failure::Failure;
 use crate::latency::bar;
-use crate::output;
 use crate::units::human_size;
+use crate::{output, progress};
 
 /// Bytes that tell whose message it is and which.
 const LEAST_SIZE: usize = 8;
@@ -57,11 +57,11 @@ pub(super) fn run(
     let each = args.messages.div_ceil(ROUNDS * u64::from(senders));
     let per_round = each * u64::from(senders);
     let cleanup = Cleanup::new()?;
-    let bar = progress(args, 1);
+    let bar = progress::bar(args.trial.quiet, ROUNDS);
     let mut rates = Vec::new();
     let mut shares = vec![0; receivers as usize];
     for _ in 0..ROUNDS {
-        let builder = args.kind.apply(Builder::at(address.clone()));
+        let builder = args.trial.kind.apply(Builder::at(address.clone()));
         let builder = builder.participants(senders.max(receivers));
         let received = round(builder, [senders, receivers], each, args, &cleanup)?;
         let slowest = received.iter().map(|report| report.elapsed_ns).max();
@@ -77,13 +77,13 @@ pub(super) fn run(
     let rate = |index: usize| rates.get(index).copied().unwrap_or_default();
     let results = CrowdJson {
         address: address.to_string(),
-        kind: args.kind.kind().name(),
-        sync: args.kind.sync().name(),
+        kind: args.trial.kind.kind().name(),
+        sync: args.trial.kind.sync().name(),
         senders,
         receivers,
         messages: per_round * ROUNDS,
         size_bytes: args.size,
-        slabs: args.kind.slabs.clone(),
+        slabs: args.trial.kind.slabs.clone(),
         rounds: ROUNDS,
         verified: true,
         messages_per_second: rate(rates.len() / 2),
@@ -91,7 +91,7 @@ pub(super) fn run(
         fastest_round: rate(rates.len() - 1),
         shares,
     };
-    if args.json {
+    if args.trial.json {
         return output::print_json(&results);
     }
     let mut text = String::new();
@@ -113,13 +113,13 @@ fn round(
     let mut children = Vec::new();
     for _ in 0..receivers {
         let role = WorkerRole::OneOfConsumers;
-        let mut command = workers::command(role, each, args.size, start_ns, &args.copy)?;
+        let mut command = workers::command(role, each, args.size, start_ns, &args.trial.copy)?;
         command.args(["--producers", &senders.to_string()]);
         children.push((role, workers::start_on(&mut command, &channels)?));
     }
     for index in 0..senders {
         let role = WorkerRole::OneOfProducers;
-        let mut command = workers::command(role, each, args.size, start_ns, &args.copy)?;
+        let mut command = workers::command(role, each, args.size, start_ns, &args.trial.copy)?;
         command.args(["--producer", &index.to_string()]);
         children.push((role, workers::start_on(&mut command, &channels)?));
     }

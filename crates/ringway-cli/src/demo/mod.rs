@@ -10,7 +10,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use hdrhistogram::Histogram;
-use indicatif::{ProgressBar, ProgressStyle};
 use ringway::{Address, Builder, QueueKey, Role, SysvKey};
 
 use self::worker::{WorkerReport, WorkerRole};
@@ -19,7 +18,7 @@ use crate::cli::DemoArgs;
 use crate::cli::shape::KindArgs;
 use crate::cli::slabs::CopyArgs;
 use crate::failure::Failure;
-use crate::{cores, latency};
+use crate::{cores, latency, progress};
 
 /// Each transport has its turn so many times, so that a bad moment of the machine strikes all.
 const ROUNDS: u64 = 5;
@@ -62,25 +61,25 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         Some(address) => address.clone(),
         None => Address::Shm(format!("ringway-demo-{}", std::process::id())),
     };
-    args.kind.refuse_at_queue(&address)?;
+    args.trial.kind.refuse_at_queue(&address)?;
     let [senders, receivers] = processes(args)?;
     if senders > 1 || receivers > 1 {
         return crowd::run(args, address, senders, receivers);
     }
     let cleanup = Cleanup::new()?;
-    let address = cleanup.choose(args.kind.apply(Builder::at(address)))?;
+    let address = cleanup.choose(args.trial.kind.apply(Builder::at(address)))?;
     let per_round = args.messages.div_ceil(ROUNDS);
     let work = Work {
         address,
-        kind: args.kind.clone(),
-        copy: args.copy.clone(),
+        kind: args.trial.kind.clone(),
+        copy: args.trial.copy.clone(),
         size: args.size,
         one_way: per_round,
         // A round trip over a pipe takes as long as dozens of messages.
         round_trips: (per_round / 50).max(per_round.min(100)),
         cores: cores::pair(),
     };
-    let bar = progress(args, CONTESTANTS.len() as u64);
+    let bar = progress::bar(args.trial.quiet, ROUNDS * CONTESTANTS.len() as u64);
     let mut results = CONTESTANTS.map(|via| Results {
         via,
         rates: Vec::new(),
@@ -97,12 +96,12 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     for result in &mut results {
         result.rates.sort_by(f64::total_cmp);
     }
-    report::show(&work, &results, args.json)
+    report::show(&work, &results, args.trial.json)
 }
 
 /// How many processes send and receive.
 fn processes(args: &DemoArgs) -> Result<[u32; 2], Failure> {
-    let kind = args.kind.kind();
+    let kind = args.trial.kind.kind();
     let count = |role: Role, asked: Option<u32>| match (kind.allows_many(role), asked) {
         (true, None) => Ok(2),
         (false, None) => Ok(1),
@@ -117,20 +116,6 @@ fn processes(args: &DemoArgs) -> Result<[u32; 2], Failure> {
         count(Role::Producer, args.senders)?,
         count(Role::Consumer, args.receivers)?,
     ])
-}
-
-/// A bar of so many steps a round.
-fn progress(args: &DemoArgs, steps: u64) -> ProgressBar {
-    // Draws nothing if standard error is no terminal.
-    let bar = if args.quiet {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new(ROUNDS * steps)
-    };
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 impl Via {

@@ -1,0 +1,174 @@
+//! `send` and `recv`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use ringway::Address;
+
+use super::address;
+use super::shape::{MakeArgs, only_with_create};
+use super::slabs::CopyArgs;
+use crate::framing::Framing;
+use crate::units;
+
+/// What `send` and `recv` have in common.
+#[derive(Args, Debug)]
+#[command(mut_args(only_with_create))]
+pub(crate) struct RingArgs {
+    /// Where: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID, sysv:id=SHMID, mq:/NAME, sysvmq:0xKEY, auto:NAME
+    #[arg(value_parser = address)]
+    pub(crate) address: Address,
+
+    /// Make the ring or the queue if nothing is there
+    #[arg(long)]
+    pub(crate) create: bool,
+
+    /// Wait so long for it to appear
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) wait: Option<Duration>,
+
+    /// Show no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    framing: FramingArgs,
+
+    /// With --whole: refuse a message of more bytes
+    #[arg(long, value_name = "SIZE", value_parser = units::size, requires = "whole",
+          help_heading = A_MESSAGE_IS)]
+    pub(crate) max_message: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) make: MakeArgs,
+}
+
+impl RingArgs {
+    /// What is a message.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing.choice()
+    }
+}
+
+/// What a message is, in a stream of bytes.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+struct FramingArgs {
+    /// A line, without its newline (the default)
+    #[arg(long, help_heading = A_MESSAGE_IS)]
+    lines: bool,
+
+    /// A block of bytes, of whatever size they come in
+    #[arg(long, help_heading = A_MESSAGE_IS)]
+    raw: bool,
+
+    /// Bytes with their length before them: 32 bits, little-endian
+    #[arg(long, help_heading = A_MESSAGE_IS)]
+    frames: bool,
+
+    /// All, of whatever size: sent in pieces, written out as they come
+    #[arg(long, help_heading = A_MESSAGE_IS)]
+    whole: bool,
+}
+
+/// What heads the choices of framing.
+const A_MESSAGE_IS: &str = "A message is";
+
+impl FramingArgs {
+    fn choice(&self) -> Framing {
+        match self {
+            Self { raw: true, .. } => Framing::Raw,
+            Self { frames: true, .. } => Framing::Frames,
+            Self { whole: true, .. } => Framing::Whole,
+            _ => Framing::Lines,
+        }
+    }
+}
+
+/// Send lines, blocks, frames or a whole input
+///
+/// Reads the FILEs, or standard input, and sends what it reads as messages. Waits while the ring is
+/// full. At the end of the input it closes the ring and leaves at once: the receiver drains it and ends
+/// too. If anything else ends it, the ring stays open.
+///
+/// With many senders (--kind mpsc, mpmc, and queues) each closes for itself: the receivers end after the last one.
+/// With many receivers (spmc, mpmc) it goes on as long as one of them is alive.
+#[derive(Args, Debug)]
+#[command(after_help = SEND_HELP)]
+pub(crate) struct SendArgs {
+    #[command(flatten)]
+    pub(crate) ring: RingArgs,
+
+    /// When all is received, remove the address; of several senders, the last to leave does
+    #[arg(long)]
+    pub(crate) unlink: bool,
+
+    #[command(flatten)]
+    pub(crate) copy: CopyArgs,
+
+    /// Files to send, one after the other as if they were one; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+const SEND_HELP: &str = "\
+Exit status:
+  0  all is sent, and the ring is closed (with --unlink: drained and removed)
+  1  nothing is there, or the receiver (the last of several) died, or closed; the ring keeps what was
+     sent
+  2  an error: the input could not be read, a message is too large, another process sends where one
+     can, the ring is of another kind than asked for
+
+Examples:
+  journalctl -f | ringway send shm:log --create
+  ringway send file:/var/lib/jobs.ring --create --capacity 64M jobs.txt
+  tar c src | ringway send shm:tar --raw --wait 10s
+  ringway send shm:images --create --slabs 16Mx8 --copy-limit 4K --frames < images
+  ringway send mq:/image --create --whole disk.img";
+
+/// Receive messages and write them to standard output
+///
+/// Ends when the sender (the last of several) has closed the ring and all is received. A message is
+/// released only when its bytes are written: what a killed receiver did not write, another one gets.
+/// Several receivers (--kind spmc, mpmc) share the messages: each goes to one of them.
+#[derive(Args, Debug)]
+#[command(after_help = RECV_HELP)]
+pub(crate) struct RecvArgs {
+    #[command(flatten)]
+    pub(crate) ring: RingArgs,
+
+    /// At the end, remove the address
+    #[arg(long)]
+    pub(crate) unlink: bool,
+
+    /// End after so many messages; the rest stays in the ring
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+
+    /// End with status 1 if no message comes for so long
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// End only when so many senders have ever joined the ring, and all have left
+    #[arg(long, value_name = "N")]
+    pub(crate) producers: Option<u64>,
+
+    /// If a sender dies before it closes, wait for its successor: the next one that joins
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+const RECV_HELP: &str = "\
+Exit status:
+  0  the ring is closed and drained, or --count is reached, or nobody reads the output any more
+  1  nothing is there, --timeout passed, or a sender died before it closed (all that it sent is
+     written, by one receiver or another)
+  2  an error
+
+Examples:
+  ringway recv shm:log --wait 10s | grep -i error
+  ringway recv shm:tar --raw --create --unlink | tar x
+  ringway recv mq:/image --wait 10s --whole --max-message 10G > disk.img
+  ringway recv file:/var/lib/jobs.ring --count 1 --timeout 5s
+  ringway recv shm:jobs --kind mpmc --create --producers 4 > share-of-this-receiver";

@@ -1,0 +1,174 @@
+//! What there is, made, shown and removed: `create`, `ls`, `stat`, `rm`, `gc` and `doctor`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ringway::Address;
+
+use super::address;
+use super::shape::MakeArgs;
+
+/// Make a ring or a queue, and leave it for others
+///
+/// Writes its address to standard output: that of sysv:private is known only then, and which auto: is.
+#[derive(Args, Debug)]
+#[command(after_help = CREATE_HELP)]
+pub(crate) struct CreateArgs {
+    /// Where: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID, sysv:private, mq:/NAME, sysvmq:0xKEY, auto:NAME
+    #[arg(value_parser = address)]
+    pub(crate) address: Address,
+
+    #[command(flatten)]
+    pub(crate) make: MakeArgs,
+}
+
+const CREATE_HELP: &str = "\
+Exit status:
+  0  made
+  2  an error: something is there already, or there is no room
+
+Examples:
+  ringway create shm:jobs --kind mpmc
+  ringway create file:/var/lib/log.ring --kind mpsc --overwrite --capacity 64M --mode 660
+  ringway create sysv:private --kind spmc --sync sysv-sem
+  ringway create shm:images --slabs 64Kx64 --slabs 16Mx8";
+
+/// List the rings and queues of this machine
+///
+/// Shows the rings in POSIX and System V shared memory that this user may read, those in the given
+/// files and directories, and the message queues that carry ringway's messages.
+#[derive(Args, Debug)]
+#[command(after_help = LS_HELP)]
+pub(crate) struct LsArgs {
+    /// Write an array of objects as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// File rings, or directories to look for them in
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+const LS_HELP: &str = "\
+Exit status:
+  0  listed, even if there are none
+  1  a given FILE does not exist
+  2  an error
+
+Examples:
+  ringway ls
+  ringway ls /var/lib/rings
+  ringway ls --json | jq -r '.[] | select(.used_bytes > 0) | .address'";
+
+/// Show one ring or queue: how full, how many messages, who is attached
+#[derive(Args, Debug)]
+#[command(after_help = STAT_HELP)]
+pub(crate) struct StatArgs {
+    /// Where the ring is
+    #[arg(value_parser = address)]
+    pub(crate) address: Address,
+
+    /// Write an object as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const STAT_HELP: &str = "\
+Exit status:
+  0  shown
+  1  nothing is there
+  2  an error: it is no ring, or may not be read
+
+Examples:
+  ringway stat shm:log
+  ringway stat shm:log --json | jq '.sent - .received'";
+
+/// Remove rings and queues
+///
+/// Refuses while a live process is attached, and never removes anything that is not ringway's.
+#[derive(Args, Debug)]
+#[command(after_help = RM_HELP)]
+pub(crate) struct RmArgs {
+    /// Where they are
+    #[arg(value_name = "ADDRESS", value_parser = address, required = true)]
+    pub(crate) addresses: Vec<Address>,
+
+    /// Remove even if live processes are attached; they can go on, but nobody else will find the ring
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+const RM_HELP: &str = "\
+Exit status:
+  0  removed
+  1  nothing is there
+  2  an error: a live process is attached, or it is no ring
+
+Examples:
+  ringway rm shm:log
+  ringway rm --force sysv:0x52494e47";
+
+/// Remove what dead processes left behind
+///
+/// Removes rings that somebody held when he died and that nobody alive has open, segments that were never
+/// finished, and semaphore sets and message queues without a ring; and mq: and sysvmq: queues that somebody
+/// held when he died and to which nobody alive is attached. What anybody uses, what was left in order, what
+/// others made and what this user may not remove stays. A ring or a queue with messages that nobody has
+/// received stays too, and is shown.
+///
+/// Of an mq: queue to which only senders died the kernel keeps no trace: it is shown as unknown, and stays.
+///
+/// Without addresses it looks at all shm: and sysv: rings and all queues of this machine.
+#[derive(Args, Debug, Default)]
+#[command(after_help = GC_HELP)]
+pub(crate) struct GcArgs {
+    /// Look at these only; file: rings are found in no other way
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    pub(crate) addresses: Vec<Address>,
+
+    /// Change nothing, and show what would be removed
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    /// Remove rings and queues in which messages wait, too
+    #[arg(long)]
+    pub(crate) undelivered: bool,
+
+    /// Write an object as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const GC_HELP: &str = "\
+Exit status:
+  0  done, even if there was nothing to remove
+  1  nothing is at a given ADDRESS
+  2  an error: something could not be looked at or removed
+
+Examples:
+  ringway gc --dry-run
+  ringway gc
+  ringway gc --undelivered shm:log file:/var/lib/jobs.ring
+  ringway gc --json | jq -r '.objects[] | select(.fate == \"kept\") | .name'";
+
+/// Check whether this machine is fit for rings, and show its limits
+///
+/// Looks at the kernel, the memory, the limits of this process and of the machine, and at what dead
+/// processes left behind. Changes nothing.
+#[derive(Args, Debug)]
+#[command(after_help = DOCTOR_HELP)]
+pub(crate) struct DoctorArgs {
+    /// Write an array of objects as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const DOCTOR_HELP: &str = "\
+Exit status:
+  0  all is well, or there are only warnings
+  1  there are problems: some kinds of rings do not work here
+  2  an error
+
+Examples:
+  ringway doctor
+  ringway doctor --json | jq '.[] | select(.verdict != \"ok\")'";
