@@ -2,13 +2,12 @@
 
 mod common;
 
-use common::{KINDS, SYNCS, assert_status, run, text};
-use serde_json::Value;
+use common::{KINDS, SYNCS, assert_says, assert_status, json, run};
 
 #[test]
 fn the_bench_reports_ratios_for_every_size() {
     for strategy in ["spin", "adaptive", "park"] {
-        let output = run([
+        let report = json(&run([
             "bench",
             "--json",
             "--size",
@@ -19,9 +18,7 @@ fn the_bench_reports_ratios_for_every_size() {
             "1ms",
             "--wait-strategy",
             strategy,
-        ]);
-        assert_status(&output, 0);
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        ]));
         assert_eq!(report["wait_strategy"], strategy);
         assert_eq!(report["verified"], true);
         let sizes = report["sizes"].as_array().unwrap();
@@ -48,9 +45,7 @@ fn the_bench_measures_every_kind_of_ring() {
                 "bench", "--json", "--size", "8", "--rounds", "1", "--burst", "1ms",
             ];
             let kinds = ["--wait-strategy", "park", "--kind", kind, "--sync", sync];
-            let output = run(words.into_iter().chain(kinds));
-            assert_status(&output, 0);
-            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let report = json(&run(words.into_iter().chain(kinds)));
             assert_eq!(
                 (&report["kind"], &report["sync"]),
                 (&kind.into(), &sync.into())
@@ -64,19 +59,15 @@ fn the_bench_measures_every_kind_of_ring() {
 fn the_bench_shows_a_table() {
     let output = run(["bench", "--size", "64", "--rounds", "1", "--burst", "1ms"]);
     assert_status(&output, 0);
-    let shown = text(&output.stdout);
-    for word in ["64 B", "ring / raw", "p99.9", "spsc with futex"] {
-        assert!(shown.contains(word), "{shown}");
-    }
+    assert_says(
+        &output.stdout,
+        &["64 B", "ring / raw", "p99.9", "spsc with futex"],
+    );
 }
 
 #[test]
 fn a_message_that_the_ring_cannot_carry_is_an_error() {
     let output = run(["bench", "--size", "1M", "--capacity", "1M"]);
     assert_status(&output, 2);
-    assert!(
-        text(&output.stderr).contains("--capacity"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert_says(&output.stderr, &["--capacity"]);
 }

@@ -3,36 +3,24 @@
 
 mod common;
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use common::{
-    Place, QUEUES, Running, SCHEMES, SYNCS, assert_status, command, eventually, run, run_with, text,
+    Place, QUEUES, Running, SCHEMES, SYNCS, assert_says, assert_status, eventually, json, lines,
+    run, run_with, text, waiting_sender,
 };
 use serde_json::Value;
 
 /// A process that holds the ring as its producer, having sent `messages`.
 fn holder(place: &Place, sync: &str, messages: u64) -> Running {
-    let words = ["send", &place.address, "--create", "--capacity", "8K"];
-    let kind = ["--kind", "mpsc", "--sync", sync];
-    let mut send = command(words.into_iter().chain(kind));
-    let mut send = Running::spawn(send.stdin(Stdio::piped()));
-    eventually("the ring", || place.exists());
-    let lines: String = (0..messages).map(|number| format!("{number}\n")).collect();
-    let stdin = send.child().stdin.as_mut().unwrap();
-    std::io::Write::write_all(stdin, lines.as_bytes()).unwrap();
-    eventually("its producer", || {
-        let stat = place.stat();
-        !stat["participants"].as_array().unwrap().is_empty() && stat["sent"] == messages
-    });
-    send
+    let options = ["--capacity", "8K", "--kind", "mpsc", "--sync", sync];
+    waiting_sender(place, &options, &lines(0, messages))
 }
 
 /// What `gc --json` says of one ring.
 fn collected(place: &Place, more: &[&str]) -> Value {
     let words = ["gc", "--json", &place.address];
-    let output = run(words.into_iter().chain(more.iter().copied()));
-    assert_status(&output, 0);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = json(&run(words.into_iter().chain(more.iter().copied())));
     let objects = report["objects"].as_array().unwrap();
     assert_eq!(objects.len(), 1, "{report}");
     assert_eq!(objects[0]["name"], place.address);
@@ -83,18 +71,18 @@ fn gc_says_what_is_undelivered_and_removes_it_only_when_told_to() {
             (&found["why"], &found["undelivered"]),
             (&"undelivered".into(), &2.into())
         );
-        let shown = text(&run(["gc", address]).stdout);
-        for word in [
-            "kept",
-            address,
-            "2 undelivered messages",
-            "ringway recv",
-            "--undelivered",
-        ] {
-            assert!(shown.contains(word), "{word}: {shown}");
-        }
+        assert_says(
+            &run(["gc", address]).stdout,
+            &[
+                "kept",
+                address,
+                "2 undelivered messages",
+                "ringway recv",
+                "--undelivered",
+            ],
+        );
         let received = run(["recv", address, "--count", "1"]);
-        assert_eq!(text(&received.stdout), "0\n");
+        assert_eq!(text(&received.stdout), "line 0\n");
         eventually("a dry run that finds nobody", || {
             let found = collected(&place, &["--dry-run", "--undelivered"]);
             found["fate"] == "removable"
@@ -102,11 +90,7 @@ fn gc_says_what_is_undelivered_and_removes_it_only_when_told_to() {
         assert!(place.exists());
         let gone = run(["gc", "--undelivered", address]);
         assert_status(&gone, 0);
-        assert!(
-            text(&gone.stdout).contains("removed"),
-            "{}",
-            text(&gone.stdout)
-        );
+        assert_says(&gone.stdout, &["removed"]);
         assert!(!place.exists());
     }
 }
@@ -134,11 +118,7 @@ fn gc_removes_the_queues_of_the_dead_and_leaves_those_of_the_living() {
         recv.kill();
         assert_eq!(collected(&place, &["--dry-run"])["fate"], "removable");
         assert!(place.exists());
-        let shown = text(&run(["gc", address]).stdout);
-        assert!(
-            shown.contains("removed") && shown.contains(address),
-            "{shown}"
-        );
+        assert_says(&run(["gc", address]).stdout, &["removed", address]);
         assert!(!place.exists());
         assert_status(&run(["gc", address]), 1);
     }
@@ -189,7 +169,7 @@ fn gc_of_an_auto_address_looks_at_what_is_there() {
     assert_status(&run(["create", &format!("mq:/{name}")]), 0);
     let found = run(["gc", &place.address, "--json"]);
     assert_status(&found, 0);
-    assert!(text(&found.stdout).contains(&format!("\"mq:/{name}\"")));
+    assert_says(&found.stdout, &[&format!("\"mq:/{name}\"")]);
 }
 
 #[test]
@@ -215,10 +195,9 @@ fn stat_marks_the_dead_and_tells_what_was_repaired() {
     let place = Place::new("shm");
     holder(&place, "futex", 0).kill();
     assert_eq!(place.stat()["repaired"], 0);
-    let shown = text(&run(["stat", &place.address]).stdout);
-    assert!(
-        shown.contains("0 records of the dead") && shown.contains("died"),
-        "{shown}"
+    assert_says(
+        &run(["stat", &place.address]).stdout,
+        &["0 records of the dead", "died"],
     );
 }
 
@@ -309,11 +288,7 @@ fn everything() {
     // Of which nobody knows: told of by gc, and no reason for doctor to warn.
     let quiet = Place::new("mq");
     assert_status(&run(["create", &quiet.address]), 0);
-    let report = |words: &[&str]| -> Value {
-        let output = run(words.iter().copied());
-        assert_status(&output, 0);
-        serde_json::from_slice(&output.stdout).unwrap()
-    };
+    let report = |words: &[&str]| json(&run(words.iter().copied()));
     let doctor = report(&["doctor", "--json"]);
     let left = doctor.as_array().unwrap().last().unwrap();
     assert_eq!(
@@ -347,6 +322,6 @@ fn everything() {
     assert_eq!(rows("/proc/sysvipc/sem"), 2);
     assert_eq!(rows("/proc/sysvipc/msg"), 1);
     assert_eq!(std::fs::read_dir("/dev/shm").unwrap().count(), 1);
-    drop(alive.child().stdin.take());
+    alive.close();
     assert_status(&alive.finish(), 0);
 }

@@ -3,12 +3,14 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{ChildStdin, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use common::{KINDS, Place, Running, SCHEMES, SYNCS, assert_status, command, run, text};
+use common::{
+    KINDS, Place, Running, SCHEMES, SYNCS, assert_says, assert_status, command, run, text,
+    waiting_sender,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -85,25 +87,10 @@ impl Crowd {
         Running::feed(["send", &self.place.address], &lines_of(sender, count))
     }
 
-    /// A sender that has sent `input` and waits for more.
-    fn waiting_sender(&self, options: &[&str], input: &[u8]) -> (Running, ChildStdin) {
-        let words = ["send", &self.place.address];
-        let words = words.into_iter().chain(options.iter().copied());
-        let mut send = Running::spawn(command(words).stdin(Stdio::piped()));
-        let mut stdin = send.child().stdin.take().unwrap();
-        stdin.write_all(input).unwrap();
-        (send, stdin)
-    }
-
     /// Waits for a participant that is as told.
     fn wait_for(&self, condition: impl Fn(&Value) -> bool) {
         common::eventually("a participant", || {
-            let stat = self.place.stat();
-            stat["participants"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(&condition)
+            self.place.participants().iter().any(&condition)
         });
     }
 
@@ -229,8 +216,7 @@ fn a_killed_sender_takes_nothing_with_it_and_ends_nobody_else() {
             crowd.receive(4);
         }
         // Sends a part, and waits for the rest of its input.
-        let (victim, _stdin) = crowd.waiting_sender(&[], &lines_of(3, 1000));
-        crowd.wait_for(|one| one["role"] == "producer" && one["messages"] == 1000);
+        let victim = waiting_sender(&crowd.place, &[], &lines_of(3, 1000));
         let sending: Vec<_> = (0..3).map(|sender| crowd.send(sender, 2000)).collect();
         // One that joins later would be the victim's successor, and make up for its death.
         common::eventually("all senders", || crowd.place.stat()["producers_ever"] == 4);
@@ -248,7 +234,7 @@ fn a_following_receiver_goes_on_with_the_successor_of_a_killed_sender() {
     for sync in SYNCS {
         let crowd = Crowd::new("shm", "mpsc", sync);
         let recv = Running::start(["recv", &crowd.place.address, "--follow"]);
-        let (victim, _stdin) = crowd.waiting_sender(&[], &lines_of(0, 100));
+        let victim = waiting_sender(&crowd.place, &[], &lines_of(0, 100));
         crowd.wait_for(|one| one["role"] == "consumer" && one["messages"] == 100);
         victim.kill();
         assert_status(&crowd.send(1, 100).finish(), 0);
@@ -269,23 +255,19 @@ fn a_killed_receiver_takes_nothing_with_it_and_ends_nobody_else() {
             crowd.receive(4);
         }
         let mut sending: Vec<_> = (0..3).map(|sender| crowd.send(sender, COUNT)).collect();
-        let (last, mut stdin) = crowd.waiting_sender(&[], b"");
+        let mut last = waiting_sender(&crowd.place, &[], b"");
         let victims_output = crowd.output(0);
         // Which receiver gets how much is up to the scheduler: lines flow until the victim has its part.
         let mut sent = 0;
         common::eventually("a part at the victim", || {
-            stdin
-                .write_all(&lines_between(3, sent, sent + 100))
-                .unwrap();
+            last.write(&lines_between(3, sent, sent + 100));
             sent += 100;
             fs::metadata(&victims_output).unwrap().len() > 10_000
         });
         crowd.receivers.remove(0).kill();
-        stdin
-            .write_all(&lines_between(3, sent, sent + COUNT))
-            .unwrap();
+        last.write(&lines_between(3, sent, sent + COUNT));
         sent += COUNT;
-        drop(stdin);
+        last.close();
         sending.push(last);
         for send in sending {
             assert_status(&send.finish_within(PATIENCE), 0);
@@ -335,8 +317,7 @@ fn senders_end_when_the_last_receiver_is_killed() {
         for send in senders {
             let send = send.finish();
             assert_status(&send, 1);
-            let said = text(&send.stderr);
-            assert!(said.contains("died"), "{said}");
+            assert_says(&send.stderr, &["died"]);
         }
     }
 }
@@ -346,11 +327,11 @@ fn of_several_senders_the_last_to_leave_removes_the_address() {
     let mut crowd = Crowd::new("shm", "mpmc", "futex");
     crowd.receive(3);
     let sending =
-        [0, 1, 2].map(|sender| crowd.waiting_sender(&["--unlink"], &lines_of(sender, 10)));
+        [0, 1, 2].map(|sender| waiting_sender(&crowd.place, &["--unlink"], &lines_of(sender, 10)));
     common::eventually("all senders", || crowd.place.stat()["producers_ever"] == 3);
-    for (send, stdin) in sending {
+    for mut send in sending {
         assert!(crowd.place.exists());
-        drop(stdin);
+        send.close();
         assert_status(&send.finish(), 0);
     }
     assert!(!crowd.place.exists());

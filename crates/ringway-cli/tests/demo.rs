@@ -4,14 +4,14 @@ mod common;
 
 use std::fs;
 
-use common::{KINDS, Place, Running, SCHEMES, SYNCS, assert_status, eventually, run, text};
+use common::{
+    KINDS, Place, Running, SCHEMES, SYNCS, assert_says, assert_status, eventually, json, run, text,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 
 fn assert_report(output: &std::process::Output) {
-    assert_status(output, 0);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = json(output);
     assert_eq!(report["verified"], true);
     assert_eq!(report["messages"], 500);
     assert_eq!(report["size_bytes"], 100);
@@ -64,10 +64,10 @@ fn the_demo_chooses_an_address_and_shows_bars() {
     let pid = demo.id();
     let output = demo.finish();
     assert_status(&output, 0);
-    let shown = text(&output.stdout);
-    for word in ["ring", "pipe", "unix socket", "p99.9", "█"] {
-        assert!(shown.contains(word), "{shown}");
-    }
+    assert_says(
+        &output.stdout,
+        &["ring", "pipe", "unix socket", "p99.9", "█"],
+    );
     assert_eq!(left_by(pid), [""; 0]);
 }
 
@@ -85,15 +85,13 @@ fn the_demo_accounts_for_every_message_of_many_producers_and_consumers() {
     }
     let refused = run(["demo", "--senders", "2"]);
     assert_status(&refused, 2);
-    assert!(text(&refused.stderr).contains("--kind"));
+    assert_says(&refused.stderr, &["--kind"]);
 }
 
 fn assert_crowd(options: &[&str], kind: &str, sync: &str, senders: u64, receivers: usize) {
     let kinds = ["--kind", kind, "--sync", sync];
     let words = SMALL.into_iter().chain(kinds);
-    let output = run(words.chain(options.iter().copied()));
-    assert_status(&output, 0);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = json(&run(words.chain(options.iter().copied())));
     assert_eq!(
         (&report["kind"], &report["sync"]),
         (&kind.into(), &sync.into())
@@ -172,11 +170,7 @@ fn a_demo_whose_worker_dies_says_so_and_leaves_nothing() {
         kill(Pid::from_raw(workers[victim]), Signal::SIGKILL).unwrap();
         let output = demo.finish();
         assert_status(&output, 2);
-        assert!(
-            text(&output.stderr).contains("died"),
-            "{}",
-            text(&output.stderr)
-        );
+        assert_says(&output.stderr, &["died"]);
         assert!(!place.exists());
     }
 }

@@ -3,24 +3,11 @@
 mod common;
 
 use std::fs::{self, File};
-use std::process::Stdio;
 
 use common::{
-    Place, Running, SCHEMES, assert_status, command, eventually, lines, run, run_with, text,
+    Place, Running, SCHEMES, assert_says, assert_status, command, eventually, lines, run, run_with,
+    text, waiting_sender,
 };
-
-/// A sender that has sent `input` and waits for more.
-fn waiting_sender(place: &Place, input: &[u8]) -> (Running, std::process::ChildStdin) {
-    use std::io::Write;
-    let mut send =
-        Running::spawn(command(["send", &place.address, "--create"]).stdin(Stdio::piped()));
-    let mut stdin = send.child().stdin.take().unwrap();
-    stdin.write_all(input).unwrap();
-    let count = input.iter().filter(|byte| **byte == b'\n').count() as u64;
-    eventually("the ring", || place.exists());
-    eventually("what was sent", || place.stat()["sent"] == count);
-    (send, stdin)
-}
 
 #[test]
 fn nothing_there_is_a_negative_answer() {
@@ -35,11 +22,7 @@ fn nothing_there_is_a_negative_answer() {
         ] {
             let output = run(words.iter().copied().chain([place.address.as_str()]));
             assert_status(&output, 1);
-            assert!(
-                text(&output.stderr).contains(&place.address),
-                "{}",
-                text(&output.stderr)
-            );
+            assert_says(&output.stderr, &[&place.address]);
             assert_eq!(output.stdout, b"");
         }
     }
@@ -83,7 +66,7 @@ fn recv_ends_after_a_count_and_leaves_the_rest() {
 #[test]
 fn recv_gives_up_after_the_timeout() {
     let place = Place::new("shm");
-    let (_send, _stdin) = waiting_sender(&place, b"one\n");
+    let _send = waiting_sender(&place, &[], b"one\n");
     let output = run(["recv", &place.address, "--timeout", "50ms"]);
     assert_status(&output, 1);
     assert_eq!(output.stdout, b"one\n");
@@ -93,16 +76,12 @@ fn recv_gives_up_after_the_timeout() {
 fn a_killed_sender_is_told_from_one_that_closed() {
     for scheme in SCHEMES {
         let place = Place::new(scheme);
-        let (send, _stdin) = waiting_sender(&place, &lines(0, 100));
+        let send = waiting_sender(&place, &[], &lines(0, 100));
         send.kill();
         let recv = run(["recv", &place.address]);
         assert_status(&recv, 1);
         assert_eq!(recv.stdout, lines(0, 100), "{scheme}");
-        assert!(
-            text(&recv.stderr).contains("died"),
-            "{}",
-            text(&recv.stderr)
-        );
+        assert_says(&recv.stderr, &["died"]);
     }
 }
 
@@ -110,7 +89,7 @@ fn a_killed_sender_is_told_from_one_that_closed() {
 fn a_killed_sender_ends_a_receiver_that_sleeps() {
     for scheme in SCHEMES {
         let place = Place::new(scheme);
-        let (send, _stdin) = waiting_sender(&place, &lines(0, 100));
+        let send = waiting_sender(&place, &[], &lines(0, 100));
         let recv = Running::start(["recv", &place.address]);
         eventually("the receiver", || place.stat()["received"] == 100);
         send.kill();
@@ -123,11 +102,11 @@ fn a_killed_sender_ends_a_receiver_that_sleeps() {
 #[test]
 fn a_following_receiver_takes_what_the_next_sender_sends() {
     let place = Place::new("shm");
-    let (send, _stdin) = waiting_sender(&place, &lines(0, 100));
+    let send = waiting_sender(&place, &[], &lines(0, 100));
     let recv = Running::start(["recv", &place.address, "--follow"]);
     eventually("the receiver", || place.stat()["received"] == 100);
     send.kill();
-    let (send, _stdin) = waiting_sender_after(&place, &lines(100, 200), 200);
+    let send = waiting_sender(&place, &[], &lines(100, 200));
     send.kill();
     assert_status(&run_with(["send", &place.address], &lines(200, 300)), 0);
     let recv = recv.finish();
@@ -135,26 +114,12 @@ fn a_following_receiver_takes_what_the_next_sender_sends() {
     assert_eq!(recv.stdout, lines(0, 300));
 }
 
-/// As `waiting_sender`, on a ring that carried messages before.
-fn waiting_sender_after(
-    place: &Place,
-    input: &[u8],
-    sent: u64,
-) -> (Running, std::process::ChildStdin) {
-    use std::io::Write;
-    let mut send = Running::spawn(command(["send", &place.address]).stdin(Stdio::piped()));
-    let mut stdin = send.child().stdin.take().unwrap();
-    stdin.write_all(input).unwrap();
-    eventually("what was sent", || place.stat()["sent"] == sent);
-    (send, stdin)
-}
-
 /// A process that gets line after line, as long as it reads them.
 fn feed_without_end<'a>(
     args: impl IntoIterator<Item = &'a str>,
 ) -> (Running, std::thread::JoinHandle<()>) {
     use std::io::Write;
-    let mut running = Running::spawn(command(args).stdin(Stdio::piped()));
+    let mut running = Running::open(args, b"");
     let mut stdin = running.child().stdin.take().unwrap();
     let feeder = std::thread::spawn(move || {
         let mut blocks = (0..).map(|block| lines(1000 * block, 1000 * (block + 1)));
@@ -182,11 +147,7 @@ fn a_killed_receiver_loses_nothing() {
         let send = send.finish();
         feeder.join().unwrap();
         assert_status(&send, 1);
-        assert!(
-            text(&send.stderr).contains("died"),
-            "{}",
-            text(&send.stderr)
-        );
+        assert_says(&send.stderr, &["died"]);
 
         let stat = place.stat();
         let (sent, received) = (
@@ -218,13 +179,12 @@ fn a_killed_receiver_loses_nothing() {
 
 #[test]
 fn a_sender_notices_a_death_even_while_there_is_room() {
-    use std::io::Write;
     let place = Place::new("shm");
-    let (send, mut stdin) = waiting_sender(&place, &lines(0, 10));
+    let mut send = waiting_sender(&place, &[], &lines(0, 10));
     let recv = Running::start(["recv", &place.address]);
     eventually("the receiver", || place.stat()["received"] == 10);
     recv.kill();
-    stdin.write_all(&lines(10, 11)).unwrap();
+    send.write(&lines(10, 11));
     assert_status(&send.finish(), 1);
     let stat = place.stat();
     assert_eq!(
@@ -251,11 +211,7 @@ fn a_message_that_is_too_large_is_an_error_and_no_orderly_end() {
             input,
         );
         assert_status(&send, 2);
-        assert!(
-            text(&send.stderr).contains("too large"),
-            "{}",
-            text(&send.stderr)
-        );
+        assert_says(&send.stderr, &["too large"]);
         assert_status(&run(["recv", &place.address, "--raw"]), 1);
     }
 }
@@ -269,11 +225,7 @@ fn an_input_that_cannot_be_read_is_an_error_and_no_orderly_end() {
         b"one\n",
     );
     assert_status(&send, 2);
-    assert!(
-        text(&send.stderr).contains(directory),
-        "{}",
-        text(&send.stderr)
-    );
+    assert_says(&send.stderr, &[directory]);
     let recv = run(["recv", &place.address]);
     assert_status(&recv, 1);
     assert_eq!(recv.stdout, b"one\n");
@@ -283,15 +235,11 @@ fn an_input_that_cannot_be_read_is_an_error_and_no_orderly_end() {
 fn a_second_sender_is_told_who_is_the_first() {
     for scheme in SCHEMES {
         let place = Place::new(scheme);
-        let (mut send, _stdin) = waiting_sender(&place, b"one\n");
+        let mut send = waiting_sender(&place, &[], b"one\n");
         let second = run_with(["send", &place.address], b"two\n");
         assert_status(&second, 2);
         let pid = send.id().to_string();
-        assert!(
-            text(&second.stderr).contains(&pid),
-            "{pid}: {}",
-            text(&second.stderr)
-        );
+        assert_says(&second.stderr, &[&pid]);
     }
 }
 

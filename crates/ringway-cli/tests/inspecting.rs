@@ -5,19 +5,10 @@ mod common;
 use std::process::Stdio;
 
 use common::{
-    Place, Running, SCHEMES, SYNCS, assert_status, command, eventually, run, run_with, text,
+    Place, Running, SCHEMES, SYNCS, assert_says, assert_status, command, eventually, json, run,
+    run_with, text, waiting_sender,
 };
 use serde_json::{Value, json};
-
-/// A process that holds the ring as its producer.
-fn holder(place: &Place) -> Running {
-    let send = Running::spawn(command(["send", &place.address, "--create"]).stdin(Stdio::piped()));
-    eventually("the ring", || place.exists());
-    eventually("its producer", || {
-        !place.stat()["participants"].as_array().unwrap().is_empty()
-    });
-    send
-}
 
 #[test]
 fn stat_shows_what_is_in_a_ring_and_who_is_attached() {
@@ -36,10 +27,9 @@ fn stat_shows_what_is_in_a_ring_and_who_is_attached() {
         assert_eq!(stat["used_bytes"], 24 + 16);
         assert_eq!((&stat["sent"], &stat["received"]), (&2.into(), &0.into()));
         assert_eq!(stat["participants"], Value::Array(vec![]));
-        let shown = text(&run(["stat", &place.address]).stdout);
-        assert!(
-            shown.contains(&place.address) && shown.contains("64 KiB"),
-            "{shown}"
+        assert_says(
+            &run(["stat", &place.address]).stdout,
+            &[&place.address, "64 KiB"],
         );
     }
 }
@@ -55,8 +45,10 @@ fn stat_shows_slabs_and_who_holds_them() {
         let held = json!([{ "role": "producer", "pid": pid, "count": 1 }]);
         let slabs = json!([{ "slab_bytes": 4096, "count": 3, "free": 2, "held": held }]);
         assert_eq!(place.stat()["slabs"], slabs);
-        let shown = text(&run(["stat", &place.address]).stdout);
-        assert!(shown.contains("2 of 3 free, of 4 KiB each"), "{shown}");
+        assert_says(
+            &run(["stat", &place.address]).stdout,
+            &["2 of 3 free, of 4 KiB each"],
+        );
     };
     expected(std::process::id().into());
     drop(sender);
@@ -70,9 +62,8 @@ fn slabs_in_segments_of_their_own_are_no_rings_and_stat_says_what_they_are() {
         let builder = ringway::at(&place.address).unwrap().slabs(4096, 3);
         let ring = builder.slab_segments(true).create().unwrap();
         assert_eq!(place.stat()["slab_segments"], true);
-        let shown = text(&run(["stat", &place.address]).stdout);
         let expected = "3 of 3 free, of 4 KiB each, in segments of their own";
-        assert!(shown.contains(expected), "{shown}");
+        assert_says(&run(["stat", &place.address]).stdout, &[expected]);
         let listed = text(&run(["ls"]).stdout);
         assert!(!listed.contains(".slab."), "{listed}");
         drop(ring);
@@ -83,7 +74,7 @@ fn slabs_in_segments_of_their_own_are_no_rings_and_stat_says_what_they_are() {
 #[test]
 fn stat_tells_the_living_from_the_dead() {
     let place = Place::new("shm");
-    let mut send = holder(&place);
+    let mut send = waiting_sender(&place, &[], b"");
     let pid = send.id();
     let expected = |alive: bool| {
         let stat = place.stat();
@@ -114,14 +105,13 @@ fn stat_and_ls_show_of_what_kind_a_ring_is_and_who_waits_for_what() {
             ];
             let waits_for = |role: &str, what: &str| {
                 eventually("a participant that waits", || {
-                    let stat = place.stat();
-                    let participants = stat["participants"].as_array().unwrap();
-                    participants
-                        .iter()
-                        .any(|one| one["role"] == role && one["waits_for"] == what)
+                    let waits = |one: &Value| one["role"] == role && one["waits_for"] == what;
+                    place.participants().iter().any(waits)
                 });
-                let shown = text(&run(["stat", address]).stdout);
-                assert!(shown.contains(&format!("waits for {what}")), "{shown}");
+                assert_says(
+                    &run(["stat", address]).stdout,
+                    &[&format!("waits for {what}")],
+                );
             };
             // The ring is full, and the sender waits.
             let words = ["send", address, "--raw", "/dev/zero"];
@@ -170,20 +160,18 @@ fn ls_lists_named_rings_and_those_in_given_directories() {
     std::fs::write(directory.join("no-ring"), "text").unwrap();
     let directory = directory.to_str().unwrap();
 
-    let output = run(["ls", "--json", directory]);
-    assert_status(&output, 0);
-    let listed: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let listed = json(&run(["ls", "--json", directory]));
+    let listed = listed.as_array().unwrap();
     for place in &places {
         let ring = listed.iter().find(|ring| ring["address"] == place.address);
         let ring = ring.unwrap_or_else(|| panic!("{} is not in {listed:?}", place.address));
         assert_eq!(ring["sent"], 1);
     }
-    assert!(!text(&output.stdout).contains("no-ring"));
+    let is_no_ring = |ring: &Value| ring.to_string().contains("no-ring");
+    assert!(!listed.iter().any(is_no_ring));
 
-    let table = text(&run(["ls", directory]).stdout);
-    for place in &places {
-        assert!(table.contains(&place.address), "{table}");
-    }
+    let addresses = places.each_ref().map(|place| place.address.as_str());
+    assert_says(&run(["ls", directory]).stdout, &addresses);
 }
 
 #[test]
@@ -199,15 +187,11 @@ fn ls_judges_a_file_that_is_named() {
 fn rm_refuses_while_a_process_is_attached() {
     for scheme in SCHEMES {
         let place = Place::new(scheme);
-        let mut send = holder(&place);
+        let mut send = waiting_sender(&place, &[], b"");
         let refused = run(["rm", &place.address]);
         assert_status(&refused, 2);
         let pid = send.id().to_string();
-        assert!(
-            text(&refused.stderr).contains(&pid),
-            "{pid}: {}",
-            text(&refused.stderr)
-        );
+        assert_says(&refused.stderr, &[&pid]);
         assert!(place.exists());
         assert_status(&run(["rm", &place.address, "--force"]), 0);
         assert!(!place.exists());
@@ -219,7 +203,7 @@ fn rm_refuses_while_a_process_is_attached() {
 fn rm_removes_what_the_dead_left() {
     for scheme in SCHEMES {
         let place = Place::new(scheme);
-        holder(&place).kill();
+        waiting_sender(&place, &[], b"").kill();
         assert_status(&run(["rm", &place.address]), 0);
         assert!(!place.exists());
     }
@@ -242,11 +226,7 @@ fn every_command_has_help_with_its_statuses() {
     ] {
         let output = run([name, "--help"]);
         assert_status(&output, 0);
-        let help = text(&output.stdout);
-        assert!(
-            help.contains("Exit status:") && help.contains("Examples:"),
-            "{help}"
-        );
+        assert_says(&output.stdout, &["Exit status:", "Examples:"]);
     }
     assert_status(&run(["--help"]), 0);
     assert_status(&run(["--version"]), 0);

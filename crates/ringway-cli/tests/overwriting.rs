@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{KINDS, Place, SYNCS, assert_status, lines, run, run_with, text};
+use common::{KINDS, Place, SYNCS, assert_says, assert_status, lines, run, run_with, text};
 
 #[test]
 fn a_full_ring_loses_its_oldest_lines_and_says_how_many() {
@@ -20,15 +20,13 @@ fn a_full_ring_loses_its_oldest_lines_and_says_how_many() {
             let lost = stat["overwritten"].as_u64().unwrap();
             assert!((1..TOTAL).contains(&lost), "{stat}");
             assert_eq!(stat["when_full"], "overwrite");
-            let said = text(&send.stderr);
-            assert!(
-                said.contains(&format!("{lost} messages were overwritten")),
-                "{said}"
+            assert_says(
+                &send.stderr,
+                &[&format!("{lost} messages were overwritten")],
             );
-            let shown = text(&run(["stat", address]).stdout);
-            assert!(
-                shown.contains(&format!("overwrite, {lost} messages so far")),
-                "{shown}"
+            assert_says(
+                &run(["stat", address]).stdout,
+                &[&format!("overwrite, {lost} messages so far")],
             );
 
             let recv = run(["recv", address]);

@@ -2,10 +2,9 @@
 
 mod common;
 
-use std::process::Stdio;
-
 use common::{
-    Place, QUEUES, Running, assert_status, command, eventually, lines, run, run_with, text,
+    Place, QUEUES, Running, assert_says, assert_status, command, eventually, json, lines, run,
+    run_with, text,
 };
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
@@ -17,7 +16,7 @@ fn lines_of_several_senders_arrive_in_order() {
         let address = place.address.as_str();
         assert_status(&run(["create", address]), 0);
         // Attached from before the first to after the last, so that the receiver does not end between them.
-        let mut first = Running::spawn(command(["send", address]).stdin(Stdio::piped()));
+        let mut first = Running::open(["send", address], b"");
         eventually("the first sender", || place.stat()["senders"] == 1);
         let recv = Running::start(["recv", address, "--unlink"]);
         let senders = [(0, 1000), (1000, 2000), (2000, 3000)]
@@ -25,7 +24,7 @@ fn lines_of_several_senders_arrive_in_order() {
         for send in senders {
             assert_status(&send.finish(), 0);
         }
-        drop(first.child().stdin.take());
+        first.close();
         assert_status(&first.finish(), 0);
         let output = recv.finish();
         assert_status(&output, 0);
@@ -55,11 +54,10 @@ fn queues_are_listed_shown_and_removed() {
         // Without a receiver a POSIX queue keeps what fits.
         assert_status(&run_with(["send", address], b"one\ntwo\n"), 0);
         assert!(place.stat()["messages"].as_u64().unwrap() >= 2);
-        let listed = run(["ls", "--json"]);
-        let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+        let listed = json(&run(["ls", "--json"]));
         let is_ours = |one: &Value| one["address"] == address && one["kind"] == "queue";
         assert!(listed.as_array().unwrap().iter().any(is_ours), "{listed}");
-        assert!(text(&run(["stat", address]).stdout).contains("queue"));
+        assert_says(&run(["stat", address]).stdout, &["queue"]);
         assert_status(&run(["rm", address]), 0);
         assert_status(&run(["rm", address]), 1);
         assert_status(&run(["stat", address]), 1);
@@ -80,7 +78,7 @@ fn what_only_rings_can_is_refused_for_queues() {
         ] {
             let output = run(args.iter().copied());
             assert_status(&output, 2);
-            assert!(text(&output.stderr).contains("queue"), "{args:?}");
+            assert_says(&output.stderr, &["queue"]);
         }
     }
 }
@@ -89,16 +87,14 @@ fn what_only_rings_can_is_refused_for_queues() {
 fn a_demo_and_a_bench_run_over_queues() {
     for scheme in QUEUES {
         let place = Place::new(scheme);
-        let demo = run([
+        let demo = json(&run([
             "demo",
             "--address",
             &place.address,
             "--messages",
             "1000",
             "--json",
-        ]);
-        assert_status(&demo, 0);
-        let demo: Value = serde_json::from_slice(&demo.stdout).unwrap();
+        ]));
         assert_eq!(
             (&demo["verified"], &demo["kind"]),
             (&Value::Bool(true), &"queue".into())
@@ -130,10 +126,10 @@ fn auto_is_shared_memory_and_says_so() {
     let name = address.strip_prefix("auto:").unwrap();
     let created = run(["create", address]);
     assert_eq!(text(&created.stdout).trim_end(), format!("shm:{name}"));
-    assert!(text(&created.stderr).contains("shared memory"));
+    assert_says(&created.stderr, &["shared memory"]);
     let send = run_with(["send", address], b"hello\n");
     assert_status(&send, 0);
-    assert!(text(&send.stderr).contains(&format!("shm:{name}")));
+    assert_says(&send.stderr, &[&format!("shm:{name}")]);
     let recv = run(["recv", address, "--quiet", "--unlink"]);
     assert_eq!(
         (text(&recv.stdout), text(&recv.stderr)),
@@ -189,11 +185,8 @@ fn auto_falls_back_to_a_queue_and_says_why() {
     assert_status(&send, 0);
     assert_status(&recv, 0);
     assert!(recv.stdout == input);
-    let said = [text(&send.stderr), text(&recv.stderr)].concat();
-    assert!(
-        said.contains(&format!("mq:/{name}")) && said.contains("/dev/shm"),
-        "{said}"
-    );
+    let said = [send.stderr, recv.stderr].concat();
+    assert_says(&said, &[&format!("mq:/{name}"), "/dev/shm"]);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Place, QUEUES, Running, SCHEMES, assert_status, binary, run, run_with, text};
+use common::{
+    Place, QUEUES, Running, SCHEMES, assert_says, assert_status, binary, json, run, run_with,
+};
 use serde_json::{Value, json};
 
 /// One line, with its newline.
@@ -57,11 +59,7 @@ fn a_message_can_be_as_long_as_the_longest_slab() {
         let send = ["send", &place.address, "--create", "--slabs", "64Kx1,2Mx1"];
         let refused = run_with(send, &long_line((2 << 20) + 1));
         assert_status(&refused, 2);
-        let said = text(&refused.stderr);
-        assert!(
-            said.contains("2097152") && said.contains("--slabs"),
-            "{said}"
-        );
+        assert_says(&refused.stderr, &["2097152", "--slabs"]);
     }
 }
 
@@ -100,8 +98,7 @@ fn slabs_that_a_ring_cannot_have_are_refused() {
         let create = ["create", place.address.as_str()];
         let refused = run(create.into_iter().chain(words.iter().copied()));
         assert_status(&refused, 2);
-        let said = text(&refused.stderr);
-        assert!(said.contains(why), "{words:?}: {said}");
+        assert_says(&refused.stderr, &[why]);
         assert!(!place.exists());
     }
 }
@@ -114,12 +111,11 @@ fn a_copy_limit_without_slabs_is_refused() {
     let limit = ["--copy-limit", "4K"];
     let refused = run(["send", address].into_iter().chain(limit));
     assert_status(&refused, 2);
-    let said = text(&refused.stderr);
-    assert!(said.contains(address) && said.contains("slabs"), "{said}");
+    assert_says(&refused.stderr, &[address, "slabs"]);
     for command in ["demo", "bench"] {
         let refused = run([command].into_iter().chain(limit));
         assert_status(&refused, 2);
-        assert!(text(&refused.stderr).contains("--slabs"));
+        assert_says(&refused.stderr, &["--slabs"]);
     }
 }
 
@@ -137,20 +133,13 @@ fn a_queue_has_no_slabs() {
         ] {
             let refused = run(words.iter().copied().chain(["--slabs", "1Mx8"]));
             assert_status(&refused, 2);
-            let said = text(&refused.stderr);
-            for word in [address, "queue", "--slabs", "--whole"] {
-                assert!(said.contains(word), "{words:?}: {said}");
-            }
+            assert_says(&refused.stderr, &[address, "queue", "--slabs", "--whole"]);
             assert!(!place.exists(), "{words:?}");
         }
         assert_status(&run(["create", address]), 0);
         let refused = run(["send", address, "--copy-limit", "4K"]);
         assert_status(&refused, 2);
-        let said = text(&refused.stderr);
-        assert!(
-            said.contains("queue") && said.contains("--copy-limit"),
-            "{said}"
-        );
+        assert_says(&refused.stderr, &["queue", "--copy-limit"]);
     }
 }
 
@@ -208,7 +197,7 @@ fn a_whole_input_goes_through_a_ring_that_is_shorter_than_its_pieces() {
                     assert_status(&send.finish(), 0);
                     assert!(recv.stdout == input);
                 }
-                _ => assert!(text(&recv.stderr).contains("--max-message")),
+                _ => assert_says(&recv.stderr, &["--max-message"]),
             }
         }
     }
@@ -216,9 +205,8 @@ fn a_whole_input_goes_through_a_ring_that_is_shorter_than_its_pieces() {
 
 /// What a demo or a bench reports that can do its work only by slabs.
 fn report(words: &[&str]) -> Value {
-    let output = run(words.iter().copied().chain(["--json", "--slabs", "4Mx3"]));
-    assert_status(&output, 0);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let words = words.iter().copied();
+    let report = json(&run(words.chain(["--json", "--slabs", "4Mx3"])));
     assert_eq!(report["verified"], true);
     assert_eq!(
         report["slabs"],
@@ -244,8 +232,7 @@ fn a_demo_runs_by_slabs() {
     );
     assert!(!place.exists());
     let shown = run(["demo", "--messages", "10", "--slabs", "4Kx3"]);
-    let shown = text(&shown.stdout);
-    assert!(shown.contains("3 slabs of 4 KiB"), "{shown}");
+    assert_says(&shown.stdout, &["3 slabs of 4 KiB"]);
 }
 
 #[test]

@@ -101,22 +101,19 @@ fn several_files_are_one_input() {
 
 #[test]
 fn a_typed_line_is_sent_before_the_next_is_typed() {
-    use std::io::{BufRead, BufReader, Write};
-    use std::process::Stdio;
+    use std::io::{BufRead, BufReader};
 
     let place = Place::new("shm");
-    let mut send =
-        Running::spawn(common::command(["send", &place.address, "--create"]).stdin(Stdio::piped()));
-    let mut stdin = send.child().stdin.take().unwrap();
+    let mut send = Running::open(["send", &place.address, "--create"], b"");
     let mut recv = Running::start(["recv", &place.address, "--wait", "60s"]);
     let mut stdout = BufReader::new(recv.child().stdout.take().unwrap());
     for line in ["first\n", "\n", "third\n"] {
-        stdin.write_all(line.as_bytes()).unwrap();
+        send.write(line.as_bytes());
         let mut shown = String::new();
         stdout.read_line(&mut shown).unwrap();
         assert_eq!(shown, line);
     }
-    drop(stdin);
+    send.close();
     assert_status(&send.finish(), 0);
     assert_status(&recv.finish(), 0);
 }

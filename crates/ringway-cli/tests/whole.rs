@@ -4,7 +4,9 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{Place, Running, assert_status, binary, command, eventually, run, run_with, text};
+use common::{
+    Place, Running, assert_says, assert_status, binary, command, eventually, run, run_with,
+};
 use nix::sys::signal::Signal;
 
 /// Everything that a command line can name.
@@ -58,11 +60,7 @@ fn a_sender_that_dies_in_its_midst_is_reported() {
         send.signal(Signal::SIGKILL);
         let output = recv.finish();
         assert_status(&output, 1);
-        assert!(
-            text(&output.stderr).contains("lost"),
-            "{}",
-            text(&output.stderr)
-        );
+        assert_says(&output.stderr, &["lost"]);
         drop(send);
     }
 }
@@ -107,14 +105,14 @@ fn a_message_that_is_too_large_is_refused_at_either_side() {
         &binary(1025),
     );
     assert_status(&send, 2);
-    assert!(text(&send.stderr).contains("--max-message"));
+    assert_says(&send.stderr, &["--max-message"]);
 
     let place = Place::new("shm");
     let address = place.address.as_str();
     let send = Running::feed(["send", address, "--create", "--whole"], &binary(1025));
     let recv = run([&["recv", address, "--wait", "60s"], &limit[..]].concat());
     assert_status(&recv, 2);
-    assert!(text(&recv.stderr).contains("--max-message"));
+    assert_says(&recv.stderr, &["--max-message"]);
     drop(send);
 
     let place = Place::new("shm");
@@ -138,11 +136,7 @@ fn what_is_no_piece_of_a_message_is_told() {
     );
     let recv = run(["recv", &place.address, "--whole"]);
     assert_status(&recv, 2);
-    assert!(
-        text(&recv.stderr).contains("--whole"),
-        "{}",
-        text(&recv.stderr)
-    );
+    assert_says(&recv.stderr, &["--whole"]);
 }
 
 #[test]
@@ -158,9 +152,5 @@ fn rings_that_many_receivers_share_refuse_what_does_not_go_at_once() {
     ];
     let send = run_with(args, &binary(3_000_000));
     assert_status(&send, 2);
-    assert!(
-        text(&send.stderr).contains("mpsc"),
-        "{}",
-        text(&send.stderr)
-    );
+    assert_says(&send.stderr, &["mpsc"]);
 }

@@ -63,9 +63,12 @@ impl Place {
 
     /// What `stat --json` says.
     pub fn stat(&self) -> Value {
-        let output = run(["stat", &self.address, "--json"]);
-        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        json(&run(["stat", &self.address, "--json"]))
+    }
+
+    /// Who is attached to the ring, or was when it died.
+    pub fn participants(&self) -> Vec<Value> {
+        self.stat()["participants"].as_array().unwrap().clone()
     }
 
     pub fn directory(&self) -> &std::path::Path {
@@ -104,6 +107,24 @@ impl Running {
         // Fails if the process does not read it all, which is for the test to judge.
         running.feeder = Some(thread::spawn(move || drop(stdin.write_all(&input))));
         running
+    }
+
+    /// Starts `ringway` with `input` on its standard input, which stays open.
+    pub fn open<'a>(args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Self {
+        let mut running = Self::spawn(command(args).stdin(Stdio::piped()));
+        running.write(input);
+        running
+    }
+
+    /// Goes on with its standard input, which is open.
+    pub fn write(&mut self, input: &[u8]) {
+        let stdin = self.child().stdin.as_mut().unwrap();
+        stdin.write_all(input).unwrap();
+    }
+
+    /// Closes its standard input.
+    pub fn close(&mut self) {
+        drop(self.child().stdin.take());
     }
 
     pub fn spawn(command: &mut Command) -> Self {
@@ -197,6 +218,22 @@ pub fn run_with<'a>(args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Ou
     Running::feed(args, input).finish()
 }
 
+/// A sender that is attached to a ring, has sent the lines of `input` (if nobody else sends meanwhile), and waits
+/// for more.
+pub fn waiting_sender(place: &Place, options: &[&str], input: &[u8]) -> Running {
+    let sent = || place.stat()["sent"].as_u64().unwrap();
+    let before = if place.exists() { sent() } else { 0 };
+    let words = ["send", &place.address, "--create"];
+    let mut send = Running::open(words.into_iter().chain(options.iter().copied()), input);
+    let pid = send.id();
+    let count = input.iter().filter(|byte| **byte == b'\n').count() as u64;
+    eventually("a sender", || {
+        let is_there = || place.participants().iter().any(|one| one["pid"] == pid);
+        place.exists() && is_there() && sent() >= before + count
+    });
+    send
+}
+
 /// Waits for what must come.
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
     eventually_within(PATIENCE, what, condition);
@@ -223,6 +260,22 @@ pub fn assert_status(output: &Output, status: i32) {
         "{}",
         text(&output.stderr)
     );
+}
+
+/// Asserts that a text has all these words.
+#[track_caller]
+pub fn assert_says(said: &[u8], words: &[&str]) {
+    let said = text(said);
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+}
+
+/// The JSON that was written in the course of a good end.
+#[track_caller]
+pub fn json(output: &Output) -> Value {
+    assert_status(output, 0);
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Bytes of every value, in no order that a text would have.
