@@ -70,9 +70,7 @@ fn the_killed_are_not_attached_and_what_they_sent_is_received() {
 
 #[test]
 fn behind_a_message_that_is_being_written_others_may_lie() {
-    let mut rows = Row::supported();
-    rows.retain(|row| row.has_many(Role::Producer));
-    for_each(rows, |row| {
+    for_each(Row::with_many(Role::Producer, Row::supported()), |row| {
         let (ring, _place) = row.ring();
         let mut receiver = ring.receiver().unwrap();
         let mut slow = ring.sender().unwrap();

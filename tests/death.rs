@@ -3,20 +3,14 @@
 mod two_processes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use ringway::{Peer, RecvError, SendError, Wait};
+use ringway::{Peer, RecvError, SendError};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::while_blocked;
-use two_processes::roles::{fill, receive, send};
-use two_processes::{First, Second, play, watchdog};
-
-const WAITS: [Wait; 3] = [
-    Wait::Park,
-    Wait::Spin,
-    Wait::Adaptive(Duration::from_micros(50)),
-];
+use two_processes::roles::{consumer, fill, producer, receive, send};
+use two_processes::{First, Second, WAITS, play, watchdog};
 
 #[test]
 fn child_role() {
@@ -44,9 +38,7 @@ fn a_blocked_consumer_gets_all_that_was_committed_and_then_learns_of_the_death()
             for (how, kill) in ENDS {
                 let (ring, _place) = backing.ring(4096);
                 let mut receiver = ring.receiver().unwrap().with_wait(wait);
-                let producer = Second::start("send", &ring);
-                producer.say(10);
-                producer.expect("10");
+                let producer = producer(&ring, 10);
                 let end = while_blocked(
                     wait,
                     || kill(&producer),
@@ -74,8 +66,7 @@ fn a_producer_blocked_on_a_full_ring_learns_of_the_death() {
                 let (ring, _place) = backing.ring(4096);
                 let mut sender = ring.sender().unwrap().with_wait(wait);
                 fill(&mut sender);
-                let consumer = Second::start("receive", &ring);
-                consumer.expect("attached");
+                let consumer = consumer(&ring);
                 let end = while_blocked(
                     wait,
                     || kill(&consumer),
@@ -95,8 +86,7 @@ fn who_waits_until_all_is_received_learns_of_the_death() {
         let (ring, _place) = Backing::Shm.ring(4096);
         let mut sender = ring.sender().unwrap().with_wait(wait);
         sender.send(&number(0)).unwrap();
-        let consumer = Second::start("receive", &ring);
-        consumer.expect("attached");
+        let consumer = consumer(&ring);
         let end = while_blocked(
             wait,
             || consumer.kill_unreaped(),
@@ -113,9 +103,7 @@ fn a_second_producer_goes_on_and_the_consumer_never_left() {
         let mut receiver = ring.receiver().unwrap();
         let mut expected = 0;
         for _ in 0..3 {
-            let producer = Second::start("send", &ring);
-            producer.say(7);
-            producer.expect("7");
+            let producer = producer(&ring, 7);
             producer.kill();
             // What the dead one left is as good as its presence.
             receiver.wait_for_peer(Some(Instant::now())).unwrap();
@@ -149,8 +137,7 @@ fn a_second_consumer_gets_exactly_what_the_first_did_not_acknowledge() {
         }
         let mut next = 0;
         for _ in 0..4 {
-            let consumer = Second::start("receive", &ring);
-            consumer.expect("attached");
+            let consumer = consumer(&ring);
             for _ in 0..5 {
                 consumer.say("next");
                 consumer.expect(&next.to_string());

@@ -10,7 +10,7 @@ mod two_processes;
 use std::time::{Duration, Instant};
 
 use ringway::{Kind, Role, stat};
-use two_processes::crowd::{CONSUME, Crowd, PRODUCE, Task, Victim, consume, produce};
+use two_processes::crowd::{self, Crowd, Task, Victim};
 use two_processes::messages::Random;
 use two_processes::table::{Row, for_each};
 use two_processes::{play, watchdog};
@@ -20,11 +20,7 @@ const COUNT: u64 = 300;
 
 #[test]
 fn child_role() {
-    play(|role, first| match role {
-        PRODUCE => produce(first),
-        CONSUME => consume(first),
-        _ => panic!("{role}"),
-    });
+    play(crowd::take_part);
 }
 
 #[test]

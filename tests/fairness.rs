@@ -24,9 +24,7 @@ fn child_role() {
 /// be enough for all. They flow until everyone has its share, or hung for as long as a hang takes.
 #[test]
 fn each_of_several_sleeping_consumers_gets_some() {
-    let mut rows = Row::on_shm();
-    rows.retain(|row| row.has_many(Role::Consumer));
-    for_each(rows, |row| {
+    for_each(Row::with_many(Role::Consumer, Row::on_shm()), |row| {
         let (ring, _place) = row.ring();
         let consumers: [_; 4] = std::array::from_fn(|_| Second::start("count", &ring));
         for consumer in &consumers {

@@ -4,17 +4,13 @@
 mod two_processes;
 
 use ringway::Role;
-use two_processes::crowd::{CONSUME, Crowd, PRODUCE, Task, consume, produce};
+use two_processes::crowd::{self, Crowd, Task};
 use two_processes::play;
 use two_processes::table::{Row, for_each};
 
 #[test]
 fn child_role() {
-    play(|role, first| match role {
-        PRODUCE => produce(first),
-        CONSUME => consume(first),
-        _ => panic!("{role}"),
-    });
+    play(crowd::take_part);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use nix::unistd::{Uid, geteuid, setresuid};
 use ringway::{ErrorKind, Kind, RecvError, Role, Sync, list, remove, stat};
 use two_processes::messages::{number, number_in};
 use two_processes::place::{Backing, Place};
-use two_processes::roles::{receive, send};
+use two_processes::roles::{consumer, producer, receive, send};
 use two_processes::{First, Second, bytes, play, watchdog};
 
 #[test]
@@ -39,14 +39,11 @@ fn the_counters_are_exact() {
         let age = now_ns() - new.created_ns;
         assert!(age < 60_000_000_000, "made {age} ns ago");
 
-        let producer = Second::start("send", &ring);
-        producer.say(5);
-        producer.expect("5");
+        let producer = producer(&ring, 5);
         // A word and eight bytes each.
         let full = look();
         assert_eq!((full.sent, full.received, full.used_bytes), (5, 0, 5 * 16));
-        let consumer = Second::start("receive", &ring);
-        consumer.expect("attached");
+        let consumer = consumer(&ring);
         for index in 0..2 {
             consumer.say("next");
             consumer.expect(&index.to_string());
@@ -94,9 +91,7 @@ fn participants_are_shown_with_their_life() {
     for backing in Backing::FOUND {
         let (ring, place) = backing.ring(4096);
         let before = now_ns();
-        let producer = Second::start("send", &ring);
-        producer.say(1);
-        producer.expect("1");
+        let producer = producer(&ring, 1);
         let _receiver = ring.receiver().unwrap();
         let seen = stat(&place.address).unwrap().participants;
         assert_eq!(seen.len(), 2, "{backing:?}");
@@ -259,9 +254,7 @@ fn rings_are_listed_by_the_addresses_that_open_them() {
 fn what_is_in_use_is_removed_by_force_only_and_its_users_go_on() {
     for backing in Backing::FOUND {
         let (ring, place) = backing.ring(4096);
-        let producer = Second::start("send", &ring);
-        producer.say(1);
-        producer.expect("1");
+        let producer = producer(&ring, 1);
         let pid = producer.pid();
         let error = remove(&place.address, false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InUse { pid }, "{backing:?}");
@@ -297,9 +290,7 @@ fn what_is_in_use_is_removed_by_force_only_and_its_users_go_on() {
 fn the_dead_do_not_keep_a_ring_in_use_and_nothing_is_left_of_it() {
     for backing in Backing::FOUND {
         let (ring, place) = backing.ring(4096);
-        let producer = Second::start("send", &ring);
-        producer.say(1);
-        producer.expect("1");
+        let producer = producer(&ring, 1);
         producer.kill_unreaped();
         drop(ring);
         remove(&place.address, false).unwrap();

@@ -9,8 +9,8 @@ use ringway::{Builder, ErrorKind, Peer, RecvError, SendError, Wait};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::while_blocked;
-use two_processes::roles::{fill, receive, send};
-use two_processes::{First, Second, play, watchdog};
+use two_processes::roles::{consumer, fill, producer, receive, send};
+use two_processes::{First, Second, WAITS, play, watchdog};
 
 #[test]
 fn child_role() {
@@ -27,9 +27,7 @@ fn child_role() {
 fn a_second_producer_is_refused_and_told_who_has_the_role() {
     for backing in Backing::ALL {
         let (ring, _place) = backing.ring(4096);
-        let holder = Second::start("send", &ring);
-        holder.say(1);
-        holder.expect("1");
+        let holder = producer(&ring, 1);
         let error = ring.sender().unwrap_err();
         let pid = holder.pid();
         assert_eq!(error.kind(), ErrorKind::RoleTaken { pid }, "{backing:?}");
@@ -50,8 +48,7 @@ fn a_second_consumer_is_refused_and_told_who_has_the_role() {
     for backing in Backing::ALL {
         let (ring, _place) = backing.ring(4096);
         let mut sender = ring.sender().unwrap();
-        let holder = Second::start("receive", &ring);
-        holder.expect("attached");
+        let holder = consumer(&ring);
         let pid = holder.pid();
         let error = ring.receiver().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::RoleTaken { pid }, "{backing:?}");
@@ -100,9 +97,7 @@ fn a_role_that_was_left_is_free() {
 fn a_ring_that_its_producer_closed_is_drained_and_refuses_another_producer() {
     for backing in Backing::ALL {
         let (ring, _place) = backing.ring(4096);
-        let producer = Second::start("send", &ring);
-        producer.say(2);
-        producer.expect("2");
+        let producer = producer(&ring, 2);
         producer.say("close");
         producer.finish();
         let error = ring.sender().unwrap_err();
@@ -124,12 +119,11 @@ fn a_ring_that_its_producer_closed_is_drained_and_refuses_another_producer() {
 #[test]
 fn a_consumer_that_closes_wakes_the_blocked_producer() {
     for backing in Backing::ALL {
-        for wait in [Wait::Park, Wait::Spin, Wait::default()] {
+        for wait in WAITS {
             let (ring, _place) = backing.ring(4096);
             let mut sender = ring.sender().unwrap().with_wait(wait);
             fill(&mut sender);
-            let consumer = Second::start("receive", &ring);
-            consumer.expect("attached");
+            let consumer = consumer(&ring);
             let end = while_blocked(
                 wait,
                 || consumer.say("close"),
@@ -147,7 +141,7 @@ fn a_consumer_that_closes_wakes_the_blocked_producer() {
 #[test]
 fn a_producer_that_closes_wakes_the_blocked_consumer() {
     for backing in Backing::ALL {
-        for wait in [Wait::Park, Wait::Spin, Wait::default()] {
+        for wait in WAITS {
             let (ring, _place) = backing.ring(4096);
             let mut receiver = ring.receiver().unwrap().with_wait(wait);
             let producer = Second::start("send", &ring);
@@ -165,7 +159,7 @@ fn a_producer_that_closes_wakes_the_blocked_consumer() {
 #[test]
 fn a_peer_is_waited_for() {
     for backing in Backing::ALL {
-        for wait in [Wait::Park, Wait::Spin, Wait::default()] {
+        for wait in WAITS {
             let (ring, _place) = backing.ring(4096);
             let mut receiver = ring.receiver().unwrap().with_wait(wait);
             let nobody = receiver.wait_for_peer(Some(Instant::now()));
@@ -198,7 +192,7 @@ fn a_peer_is_waited_for() {
 
 #[test]
 fn a_blocked_consumer_waits_on_for_the_successor_of_one_that_left() {
-    for wait in [Wait::Park, Wait::Spin, Wait::default()] {
+    for wait in WAITS {
         let (ring, _place) = Backing::Shm.ring(4096);
         let mut receiver = ring.receiver().unwrap().with_wait(wait);
         Second::start("detach", &ring).finish();
@@ -216,12 +210,11 @@ fn a_blocked_consumer_waits_on_for_the_successor_of_one_that_left() {
 #[test]
 fn a_producer_waits_until_all_is_received() {
     for backing in Backing::ALL {
-        for wait in [Wait::Park, Wait::Spin, Wait::default()] {
+        for wait in WAITS {
             let (ring, _place) = backing.ring(4096);
             let mut sender = ring.sender().unwrap().with_wait(wait);
             sender.wait_until_drained(None).unwrap();
-            let consumer = Second::start("receive", &ring);
-            consumer.expect("attached");
+            let consumer = consumer(&ring);
             sender.send(&number(0)).unwrap();
             sender.send(&number(1)).unwrap();
             consumer.say("next");

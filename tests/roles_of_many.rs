@@ -8,7 +8,7 @@ use ringway::{ErrorKind, Peer, RecvError, Ring, Role, SendError, Wait, WaitsFor,
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::{until_asleep, while_blocked};
-use two_processes::roles::{fill, receive, send};
+use two_processes::roles::{consumer, fill, producer, receive, send};
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, in_time, play};
 
@@ -27,23 +27,28 @@ fn child_role() {
 
 /// The supported rows with several in `role`.
 fn rows_with_many(role: Role) -> Vec<Row> {
-    let mut rows = Row::supported();
-    rows.retain(|row| row.has_many(role));
-    rows
+    Row::with_many(role, Row::supported())
 }
 
-/// A process that is attached as a producer and has sent so many messages, from number 0 on.
-fn producer(ring: &Ring, messages: u64) -> Second {
-    let producer = Second::start("send", ring);
-    producer.say(messages);
-    producer.expect(&messages.to_string());
-    producer
+/// A process that plays a role in which it attaches, says its thread, and sleeps.
+fn sleeper(role: &str, ring: &Ring) -> Second {
+    let sleeper = Second::start(role, ring);
+    sleeper.expect("attached");
+    until_asleep(sleeper.pid(), sleeper.hear().parse().unwrap());
+    sleeper
 }
 
-fn consumer(ring: &Ring) -> Second {
-    let consumer = Second::start("receive", ring);
-    consumer.expect("attached");
-    consumer
+/// What all sleepers learn when the last peer dies, or closes.
+fn assert_told(sleepers: Vec<Second>, last: Second, dies: bool) {
+    if dies {
+        last.kill_unreaped();
+    } else {
+        close(last);
+    }
+    for sleeper in sleepers {
+        sleeper.expect(if dies { "PeerDied" } else { "Closed" });
+        sleeper.finish();
+    }
 }
 
 fn close(process: Second) {
@@ -136,21 +141,9 @@ fn sleeping_consumers_all_learn_that_the_last_producer_has_closed_or_died() {
             let (ring, _place) = row.ring();
             let last = producer(&ring, 0);
             let sleepers: Vec<_> = (0..row.up_to(3, Role::Consumer))
-                .map(|_| Second::start("sleep for a message", &ring))
+                .map(|_| sleeper("sleep for a message", &ring))
                 .collect();
-            for sleeper in &sleepers {
-                sleeper.expect("attached");
-                until_asleep(sleeper.pid(), sleeper.hear().parse().unwrap());
-            }
-            if dies {
-                last.kill_unreaped();
-            } else {
-                close(last);
-            }
-            for sleeper in sleepers {
-                sleeper.expect(if dies { "PeerDied" } else { "Closed" });
-                sleeper.finish();
-            }
+            assert_told(sleepers, last, dies);
         }
     });
 }
@@ -161,12 +154,7 @@ fn a_batch_wakes_all_that_sleep() {
     for_each(rows_with_many(Role::Consumer), |row| {
         let (ring, _place) = row.ring();
         let mut sender = ring.sender().unwrap();
-        let sleepers: [_; 2] = std::array::from_fn(|_| {
-            let sleeper = Second::start("sleep for one message", &ring);
-            sleeper.expect("attached");
-            until_asleep(sleeper.pid(), sleeper.hear().parse().unwrap());
-            sleeper
-        });
+        let sleepers: [_; 2] = std::array::from_fn(|_| sleeper("sleep for one message", &ring));
         let mut batch = sender.batch();
         batch.push(&number(1)).unwrap();
         batch.push(&number(2)).unwrap();
@@ -187,21 +175,9 @@ fn sleeping_producers_all_learn_that_the_last_consumer_has_closed_or_died() {
             sender.detach();
             let last = consumer(&ring);
             let sleepers: Vec<_> = (0..row.up_to(3, Role::Producer))
-                .map(|_| Second::start("sleep for room", &ring))
+                .map(|_| sleeper("sleep for room", &ring))
                 .collect();
-            for sleeper in &sleepers {
-                sleeper.expect("attached");
-                until_asleep(sleeper.pid(), sleeper.hear().parse().unwrap());
-            }
-            if dies {
-                last.kill_unreaped();
-            } else {
-                close(last);
-            }
-            for sleeper in sleepers {
-                sleeper.expect(if dies { "PeerDied" } else { "Closed" });
-                sleeper.finish();
-            }
+            assert_told(sleepers, last, dies);
         }
     });
 }
@@ -229,18 +205,11 @@ fn only_the_last_consumer_ends_the_sending() {
 /// The kernel tells one sleeper of a death, and that one may be dying itself.
 #[test]
 fn who_sleeps_learns_of_one_death_among_several_at_the_same_moment() {
-    let mut rows = Row::on_shm();
-    rows.retain(|row| row.has_many(Role::Consumer));
-    for_each(rows, |row| {
+    for_each(Row::with_many(Role::Consumer, Row::on_shm()), |row| {
         for _ in 0..10 {
             let (ring, _place) = row.ring();
             let last = producer(&ring, 0);
-            let start = || {
-                let sleeper = Second::start("sleep for a message", &ring);
-                sleeper.expect("attached");
-                until_asleep(sleeper.pid(), sleeper.hear().parse().unwrap());
-                sleeper
-            };
+            let start = || sleeper("sleep for a message", &ring);
             let victims: [_; 3] = std::array::from_fn(|_| start());
             let survivor = start();
             for victim in victims.iter().chain([&last]) {
@@ -310,9 +279,7 @@ fn an_observer_sees_each_of_many() {
             let who = seen.participants.into_iter().find(|who| who.pid == pid);
             who.unwrap().waits_for
         };
-        let sleeper = Second::start("sleep for a message", &ring);
-        sleeper.expect("attached");
-        until_asleep(sleeper.pid(), sleeper.hear().parse().unwrap());
+        let sleeper = sleeper("sleep for a message", &ring);
         assert_eq!(waits_for(sleeper.pid()), Some(WaitsFor::Message), "{row}");
         for producer in producers {
             detach(producer);

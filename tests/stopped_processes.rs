@@ -20,9 +20,7 @@ fn child_role() {
 
 #[test]
 fn a_stopped_producer_keeps_its_claim_and_its_place() {
-    let mut rows = Row::on_shm();
-    rows.retain(|row| row.has_many(Role::Producer));
-    for_each(rows, |row| {
+    for_each(Row::with_many(Role::Producer, Row::on_shm()), |row| {
         let (ring, place) = row.ring();
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
         sender.send(&number(0)).unwrap();
@@ -65,9 +63,7 @@ fn a_stopped_producer_keeps_its_claim_and_its_place() {
 
 #[test]
 fn a_stopped_consumer_keeps_what_it_borrows_and_the_others_share_the_rest() {
-    let mut rows = Row::on_shm();
-    rows.retain(|row| row.has_many(Role::Consumer));
-    for_each(rows, |row| {
+    for_each(Row::with_many(Role::Consumer, Row::on_shm()), |row| {
         let (ring, _place) = row.ring();
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
         sender.send(&number(0)).unwrap();
@@ -102,9 +98,7 @@ fn a_stopped_consumer_keeps_what_it_borrows_and_the_others_share_the_rest() {
 /// The sleepers watch the stopped one's life, and its death wakes them.
 #[test]
 fn a_stopped_producer_that_is_killed_gives_its_claim_up() {
-    let mut rows = Row::on_shm();
-    rows.retain(|row| row.has_many(Role::Producer));
-    for_each(rows, |row| {
+    for_each(Row::with_many(Role::Producer, Row::on_shm()), |row| {
         for wait in [Wait::Park, Wait::default()] {
             let (ring, _place) = row.ring();
             let mut sender = ring.sender().unwrap();

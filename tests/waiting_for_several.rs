@@ -8,9 +8,9 @@ use ringway::{Kind, Receiver, RecvError, Ring, Sync, Wait, WaitError, wait_any};
 use two_processes::messages::{number, number_in};
 use two_processes::place::{Backing, Place};
 use two_processes::procfs::while_blocked;
-use two_processes::roles::send;
+use two_processes::roles::{producer, send};
 use two_processes::table::Row;
-use two_processes::{Second, in_time, play, watchdog};
+use two_processes::{in_time, play, watchdog};
 
 #[test]
 fn child_role() {
@@ -81,15 +81,7 @@ fn a_message_in_any_of_them_and_the_death_of_any_producer_ends_the_wait() {
             for (index, row) in rows.iter().enumerate() {
                 let rings = rings(&rows);
                 let mut receivers = receivers(&rings, wait_how);
-                let producers: Vec<_> = rings
-                    .iter()
-                    .map(|(ring, _)| {
-                        let producer = Second::start("send", ring);
-                        producer.say(0);
-                        producer.expect("0");
-                        producer
-                    })
-                    .collect();
+                let producers: Vec<_> = rings.iter().map(|(ring, _)| producer(ring, 0)).collect();
                 let ready = while_blocked(
                     wait_how,
                     || producers[index].say(1),
@@ -119,9 +111,7 @@ fn all_of_several_streams_are_received_to_their_ends() {
             let producers: Vec<_> = rings
                 .iter()
                 .map(|(ring, _)| {
-                    let producer = Second::start("send", ring);
-                    producer.say(0);
-                    producer.expect("0");
+                    let producer = producer(ring, 0);
                     producer.say(MESSAGES);
                     producer.say("close");
                     producer

@@ -18,7 +18,7 @@ use ringway::{ErrorKind, Kind, Peer, Receiver, RecvError, Ring, Role, SendError,
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::{self, while_blocked};
-use two_processes::roles::send;
+use two_processes::roles::{producer, send};
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, command, in_time, play, watchdog};
 
@@ -96,9 +96,7 @@ fn a_zombie_is_dead() {
         for waits in [false, true] {
             let (ring, _place) = row.ring();
             let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
-            let producer = Second::start("send", &ring);
-            producer.say(1);
-            producer.expect("1");
+            let producer = producer(&ring, 1);
             assert_lives(row, &ring, &receiver, producer.pid());
             receiver.recv().unwrap();
             if waits {
@@ -117,9 +115,7 @@ fn a_stopped_producer_is_alive() {
     for_each(rows(), |row| {
         let (ring, _place) = row.ring();
         let mut receiver = ring.receiver().unwrap();
-        let producer = Second::start("send", &ring);
-        producer.say(2);
-        producer.expect("2");
+        let producer = producer(&ring, 2);
         producer.stop();
         assert_lives(row, &ring, &receiver, producer.pid());
         assert_eq!(number_in(&receiver.try_recv().unwrap()), 0);
@@ -138,9 +134,7 @@ fn a_stopped_producer_that_is_killed_is_dead() {
     for_each(rows(), |row| {
         let (ring, _place) = row.ring();
         let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
-        let producer = Second::start("send", &ring);
-        producer.say(1);
-        producer.expect("1");
+        let producer = producer(&ring, 1);
         producer.stop();
         receiver.try_recv().unwrap();
         let end = receive_during(&mut receiver, || producer.kill());
@@ -397,9 +391,7 @@ fn in_a_pid_namespace(first: &First, role: &str) {
 /// Another one on the test's ring dies, and one on another ring gets its pid.
 fn reuse_a_pid(first: &First) {
     let ring = first.ring();
-    let victim = Second::start("send", &ring);
-    victim.say(2);
-    victim.expect("2");
+    let victim = producer(&ring, 2);
     victim.kill();
     // As the namespace of who writes it counts.
     let last = std::fs::write(
@@ -411,10 +403,8 @@ fn reuse_a_pid(first: &First) {
     }
     let (elsewhere, _place) = Backing::Memfd.ring(4096);
     let _receiver = elsewhere.receiver().unwrap();
-    let other = Second::start("send", &elsewhere);
+    let other = producer(&elsewhere, 2);
     assert_eq!(other.pid(), victim.pid());
-    other.say(2);
-    other.expect("2");
     first.say("another has its pid");
     first.hear();
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringway::mq::{Gc, QueueBuilder, QueueSender, remove, stat};
 use ringway::{ErrorKind, Fate, Wait, Why};
 
+use super::deaths::{receiver_at, sender_at};
 use super::hostile::put_notice;
 use super::place::{Place, System, drain};
 use super::two_processes::messages::{Random, number, number_in};
@@ -26,25 +27,12 @@ fn quiet(system: System) -> Fate {
     })
 }
 
-fn receiver(place: &Place) -> Second {
-    let receiver = Second::start_at("attach to receive", &place.address);
-    receiver.expect("attached");
-    receiver
-}
-
-fn sender(place: &Place, messages: u64) -> Second {
-    let sender = Second::start_at("attach to send", &place.address);
-    sender.say(messages);
-    sender.expect("attached");
-    sender
-}
-
 #[test]
 fn a_queue_whose_receiver_was_killed_goes() {
     for system in System::ALL {
         for kill in [Second::kill, Second::kill_unreaped] {
             let (_queue, place) = system.queue();
-            let victim = receiver(&place);
+            let victim = receiver_at(&place.address);
             let in_use = Fate::Kept(Why::InUse { alive: 1, dead: 0 });
             assert_eq!(collect(&place), in_use, "{system:?}");
             victim.stop();
@@ -65,7 +53,7 @@ fn a_queue_whose_receiver_was_killed_goes() {
 fn a_queue_whose_sender_was_killed_goes_where_that_leaves_a_trace() {
     for system in System::ALL {
         let (_queue, place) = system.queue();
-        sender(&place, 0).kill();
+        sender_at(&place.address, 0).kill();
         match system {
             System::Sysv | System::SysvInTurn => assert_eq!(collect(&place), Fate::Removed),
             System::Posix => {
@@ -83,7 +71,7 @@ fn a_queue_whose_sender_was_killed_goes_where_that_leaves_a_trace() {
 fn a_notice_that_the_dead_left_keeps_no_queue() {
     for system in System::ALL {
         let (_queue, place) = system.queue();
-        let victim = receiver(&place);
+        let victim = receiver_at(&place.address);
         victim.stop();
         put_notice(&place, system);
         victim.kill();
@@ -95,7 +83,7 @@ fn a_notice_that_the_dead_left_keeps_no_queue() {
 fn messages_are_kept_until_they_are_received_or_given_up() {
     for system in System::ALL {
         let (queue, place) = system.queue();
-        let (from, to) = (sender(&place, 3), receiver(&place));
+        let (from, to) = (sender_at(&place.address, 3), receiver_at(&place.address));
         to.kill();
         let repairable = Fate::Kept(Why::InUse { alive: 1, dead: 1 });
         assert_eq!(collect(&place), repairable, "{system:?}");
@@ -111,8 +99,8 @@ fn messages_are_kept_until_they_are_received_or_given_up() {
             System::Posix => assert_eq!(dry, Some(Fate::Kept(Why::Unproven))),
             System::Sysv | System::SysvInTurn => assert_eq!(dry, Some(Fate::Removable)),
         }
-        sender(&place, 2).kill();
-        receiver(&place).kill();
+        sender_at(&place.address, 2).kill();
+        receiver_at(&place.address).kill();
         assert_eq!(collect(&place), kept(2), "{system:?}");
         let all = Gc::new().undelivered(true).collect(&place.address);
         assert_eq!(all.unwrap(), Some(Fate::Removed), "{system:?}");
@@ -141,7 +129,7 @@ fn what_was_left_in_order_stays() {
 fn a_queue_of_which_one_opened_before_is_gone_for_that_one() {
     for system in System::ALL {
         let (queue, place) = system.queue();
-        receiver(&place).kill();
+        receiver_at(&place.address).kill();
         assert_eq!(collect(&place), Fate::Removed, "{system:?}");
         let gone = queue.sender().unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::NotFound, "{system:?}: {gone}");
@@ -320,7 +308,7 @@ fn collectors_hurt_nobody_who_comes_and_goes() {
         });
         // And what is left of them goes in the end.
         place.builder().open_or_create().unwrap();
-        receiver(&place).kill();
+        receiver_at(&place.address).kill();
         let fate = Gc::new().undelivered(true).collect(&place.address);
         assert_eq!(fate.unwrap(), Some(Fate::Removed), "{system:?}");
         assert!(!place.is_taken(), "{system:?}");

@@ -2,12 +2,27 @@
 
 use std::time::Duration;
 
-use ringway::{Peer, RecvError, SendError, Wait};
+use ringway::{Address, Peer, RecvError, SendError, Wait};
 
 use super::place::{System, drain, fill, queue};
 use super::two_processes::messages::{Random, number, number_in};
 use super::two_processes::procfs::while_blocked;
 use super::two_processes::{First, Second, in_time, watchdog};
+
+/// A process that is the queue's receiver.
+pub fn receiver_at(address: &Address) -> Second {
+    let receiver = Second::start_at("attach to receive", address);
+    receiver.expect("attached");
+    receiver
+}
+
+/// A process that is a sender of the queue, and has sent so many messages.
+pub fn sender_at(address: &Address, messages: u64) -> Second {
+    let sender = Second::start_at("attach to send", address);
+    sender.say(messages);
+    sender.expect("attached");
+    sender
+}
 
 pub fn attach_to_send(first: &First) {
     let mut sender = queue(first).sender().unwrap();
@@ -48,9 +63,7 @@ fn a_sleeping_receiver_learns_that_the_sender_died_also_of_one_that_sent_nothing
             for kill in [Second::kill, Second::kill_unreaped] {
                 let (queue, _place) = system.queue();
                 let mut receiver = queue.receiver().unwrap();
-                let sender = Second::start_at("attach to send", queue.address());
-                sender.say(messages);
-                sender.expect("attached");
+                let sender = sender_at(queue.address(), messages);
                 let end = while_blocked(
                     Wait::Park,
                     || kill(&sender),
@@ -82,10 +95,7 @@ fn the_death_of_one_of_many_senders_is_told_when_all_have_gone() {
         let (queue, _place) = system.queue();
         let mut receiver = queue.receiver().unwrap();
         let mut other = queue.sender().unwrap();
-        let sender = Second::start_at("attach to send", queue.address());
-        sender.say(1);
-        sender.expect("attached");
-        sender.kill();
+        sender_at(queue.address(), 1).kill();
         other.send(b"x").unwrap();
         assert_eq!(receiver.recv().unwrap(), number(0));
         assert_eq!(receiver.recv().unwrap(), b"x");
@@ -102,8 +112,7 @@ fn senders_that_sleep_before_a_full_queue_learn_that_the_receiver_died() {
             let (queue, _place) = system.queue();
             let mut sender = queue.sender().unwrap();
             fill(&mut sender);
-            let receiver = Second::start_at("attach to receive", queue.address());
-            receiver.expect("attached");
+            let receiver = receiver_at(queue.address());
             let mut others = [queue.sender().unwrap(), queue.sender().unwrap()];
             std::thread::scope(|scope| {
                 let ends = others.each_mut().map(|other| {

@@ -174,9 +174,7 @@ fn who_waits_for_a_peer_goes_on_when_it_attaches() {
 fn a_panic_is_a_death() {
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
     for system in System::ALL {
-        let (queue, _place) = system.queue();
-        let mut receiver = queue.receiver().unwrap();
-        let mut sender = queue.sender().unwrap();
+        let (mut sender, mut receiver, _place) = system.ends();
         let panicked = catch_unwind(AssertUnwindSafe(move || {
             sender.send(b"x").unwrap();
             // As a panic, but nothing is printed.
@@ -193,8 +191,7 @@ fn a_forked_child_is_told_that_its_handles_are_its_parents() {
     use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::{ForkResult, fork};
     for system in System::ALL {
-        let (queue, _place) = system.queue();
-        let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        let (mut sender, mut receiver, _place) = system.ends();
         // SAFETY: the child calls the system and ends.
         match unsafe { fork() }.unwrap() {
             ForkResult::Child => {

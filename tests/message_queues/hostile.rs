@@ -144,9 +144,7 @@ fn a_set_that_a_dying_remover_left_is_not_the_next_queues() {
 #[test]
 fn what_others_put_into_a_queue_is_skipped_and_counted() {
     for system in System::ALL {
-        let (queue, place) = system.queue();
-        let mut sender = queue.sender().unwrap();
-        let mut receiver = queue.receiver().unwrap();
+        let (mut sender, mut receiver, place) = system.ends();
         for text in [
             &b""[..],
             b"RWQ",
@@ -164,9 +162,7 @@ fn what_others_put_into_a_queue_is_skipped_and_counted() {
 #[test]
 fn a_notice_for_which_nobody_waits_is_no_message() {
     for system in System::ALL {
-        let (queue, place) = system.queue();
-        let mut sender = queue.sender().unwrap();
-        let mut receiver = queue.receiver().unwrap();
+        let (mut sender, mut receiver, place) = system.ends();
         put_notice(&place, system);
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{system:?}");
         put_notice(&place, system);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ringway::mq::{QueueBuilder, stat};
 use ringway::{Channel, ErrorKind, RecvError, SendError, Wait};
 
+use super::deaths::sender_at;
 use super::hostile::put_notice;
 use super::place::{Place, System, drain, fill, queue};
 use super::two_processes::messages::{Random, number};
@@ -175,9 +176,7 @@ fn a_receiver_that_sleeps_behind_notices_is_woken_twenty_times_in_a_row() {
                     0 | 1 => drop(sender),
                     // By its death.
                     2 => {
-                        let victim = Second::start_at("attach to send", queue.address());
-                        victim.say(0);
-                        victim.expect("attached");
+                        let victim = sender_at(queue.address(), 0);
                         drop(sender);
                         victim.kill();
                     }
@@ -199,9 +198,7 @@ fn a_receiver_that_sleeps_behind_notices_is_woken_twenty_times_in_a_row() {
 #[test]
 fn a_sender_before_a_queue_full_of_messages_and_notices_goes_on_with_the_first_message_taken() {
     for system in System::ALL {
-        let (queue, place) = system.queue();
-        let mut sender = queue.sender().unwrap();
-        let mut receiver = queue.receiver().unwrap();
+        let (mut sender, mut receiver, place) = system.ends();
         fill(&mut sender);
         for round in 0..20 {
             if system != System::Posix {

@@ -26,6 +26,12 @@ impl System {
         let queue = place.builder().create().unwrap();
         (queue, place)
     }
+
+    /// The ends of a new queue: one sender and the receiver.
+    pub fn ends(self) -> (QueueSender, QueueReceiver, Place) {
+        let (queue, place) = self.queue();
+        (queue.sender().unwrap(), queue.receiver().unwrap(), place)
+    }
 }
 
 /// An address that no other test uses. What is there goes when this is dropped.

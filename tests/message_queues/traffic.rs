@@ -55,23 +55,35 @@ fn each_message_of_many_senders_comes_once_and_each_senders_in_order() {
             .collect();
         senders.iter().for_each(|sender| sender.expect("attached"));
         senders.iter().for_each(|sender| sender.say("go"));
-        let mut next = [0; 4];
         let mut buffer = [0; 112];
-        loop {
-            match receiver.recv_into(&mut buffer, Some(watchdog())) {
-                Ok(len) => {
-                    let (who, number) = signature(&buffer[..len], 112);
-                    assert_eq!(number, next[who as usize], "{system:?}: sender {who}");
-                    next[who as usize] += 1;
-                }
-                Err(end) => {
-                    assert_eq!(end, RecvError::Closed, "{system:?}");
-                    break;
-                }
+        let received = in_order(system, || {
+            let len = receiver.recv_into(&mut buffer, Some(watchdog()))?;
+            Ok(buffer[..len].to_vec())
+        });
+        assert_eq!(received, [500; 4], "{system:?}");
+        senders.into_iter().for_each(Second::finish);
+    }
+}
+
+/// Receives what so many senders signed until they have closed, each one's in order. Returns how many messages came
+/// from each.
+fn in_order<const SENDERS: usize>(
+    system: System,
+    mut receive: impl FnMut() -> Result<Vec<u8>, RecvError>,
+) -> [u64; SENDERS] {
+    let mut next = [0; SENDERS];
+    loop {
+        match receive() {
+            Ok(message) => {
+                let (who, number) = signature(&message, 112);
+                assert_eq!(number, next[who as usize], "{system:?}: sender {who}");
+                next[who as usize] += 1;
+            }
+            Err(end) => {
+                assert_eq!(end, RecvError::Closed, "{system:?}");
+                return next;
             }
         }
-        assert_eq!(next, [500; 4]);
-        senders.into_iter().for_each(Second::finish);
     }
 }
 
@@ -110,28 +122,16 @@ fn in_a_queue_that_is_always_full_or_empty_no_wake_up_is_lost() {
                     }
                 });
             }
-            let mut next = [0; 3];
-            loop {
+            let received = in_order(system, || {
                 let soon = Instant::now() + Duration::from_micros(50);
-                let received = match receiver.recv_deadline(soon) {
+                match receiver.recv_deadline(soon) {
                     Err(RecvError::TimedOut) => {
                         in_time(|deadline| receiver.recv_deadline(deadline))
                     }
                     received => received,
-                };
-                match received {
-                    Ok(message) => {
-                        let (who, number) = signature(&message, 112);
-                        assert_eq!(number, next[who as usize], "{system:?}");
-                        next[who as usize] += 1;
-                    }
-                    Err(end) => {
-                        assert_eq!(end, RecvError::Closed, "{system:?}");
-                        break;
-                    }
                 }
-            }
-            assert_eq!(next, [EACH; 3], "{system:?}");
+            });
+            assert_eq!(received, [EACH; 3], "{system:?}");
         });
     }
 }
@@ -139,9 +139,7 @@ fn in_a_queue_that_is_always_full_or_empty_no_wake_up_is_lost() {
 #[test]
 fn the_higher_priority_comes_first_and_the_older_of_the_same() {
     for system in [System::Posix, System::Sysv] {
-        let (queue, _place) = system.queue();
-        let mut sender = queue.sender().unwrap();
-        let mut receiver = queue.receiver().unwrap();
+        let (mut sender, mut receiver, _place) = system.ends();
         for (text, priority) in [("a", 0), ("b", MAX_PRIORITY), ("c", 7), ("d", 7)] {
             let sent = sender.send_with_priority(text.as_bytes(), priority, Some(watchdog()));
             sent.unwrap();
@@ -210,9 +208,7 @@ fn each_of_a_thousand_short_waits_ends() {
 #[test]
 fn a_full_queue_takes_as_many_as_were_taken_out() {
     for system in System::ALL {
-        let (queue, _place) = system.queue();
-        let mut sender = queue.sender().unwrap();
-        let mut receiver = queue.receiver().unwrap();
+        let (mut sender, mut receiver, _place) = system.ends();
         let many = fill(&mut sender);
         assert!(many >= 4, "{system:?}");
         for _ in 0..3 {
@@ -229,9 +225,7 @@ fn a_full_queue_takes_as_many_as_were_taken_out() {
 #[test]
 fn a_blocked_sender_goes_on_with_the_first_message_that_is_taken() {
     for system in System::ALL {
-        let (queue, _place) = system.queue();
-        let mut sender = queue.sender().unwrap();
-        let mut receiver = queue.receiver().unwrap();
+        let (mut sender, mut receiver, _place) = system.ends();
         fill(&mut sender);
         for _ in 0..5 {
             let sent = while_blocked(
@@ -248,9 +242,7 @@ fn a_blocked_sender_goes_on_with_the_first_message_that_is_taken() {
 #[test]
 fn a_blocked_receiver_goes_on_with_a_message() {
     for system in System::ALL {
-        let (queue, _place) = system.queue();
-        let mut sender = queue.sender().unwrap();
-        let mut receiver = queue.receiver().unwrap();
+        let (mut sender, mut receiver, _place) = system.ends();
         for index in 0..5 {
             let received = while_blocked(
                 Wait::Park,

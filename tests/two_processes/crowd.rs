@@ -18,8 +18,8 @@ use super::messages::{Random, signature, signed};
 use super::{First, Second};
 
 /// The roles of the processes.
-pub const PRODUCE: &str = "produce";
-pub const CONSUME: &str = "consume";
+const PRODUCE: &str = "produce";
+const CONSUME: &str = "consume";
 
 /// A consumer borrows at most so many messages at a time: all the cells of a small ring.
 const MOST_BORROWED: usize = 32;
@@ -339,8 +339,17 @@ fn open_log(first: &First) -> File {
     File::options().append(true).open(first.hear()).unwrap()
 }
 
+/// Plays the role of a member.
+pub fn take_part(role: &str, first: &First) {
+    match role {
+        PRODUCE => produce(first),
+        CONSUME => consume(first),
+        _ => panic!("{role}"),
+    }
+}
+
 /// The role of a producer.
-pub fn produce(first: &First) {
+fn produce(first: &First) {
     let ring = first.ring();
     let log = open_log(first);
     let wait = wait_named(&first.hear());
@@ -416,7 +425,7 @@ fn send_some(
 }
 
 /// The role of a consumer.
-pub fn consume(first: &First) {
+fn consume(first: &First) {
     let ring = first.ring();
     let log = open_log(first);
     let wait = wait_named(&first.hear());

@@ -1,9 +1,24 @@
 //! Roles of second processes that several tests need.
 
-use ringway::{SendError, Sender};
+use ringway::{Ring, SendError, Sender};
 
-use super::First;
 use super::messages::{number, number_in};
+use super::{First, Second};
+
+/// A process that plays "send": it is attached as a producer, and has sent so many messages.
+pub fn producer(ring: &Ring, messages: u64) -> Second {
+    let producer = Second::start("send", ring);
+    producer.say(messages);
+    producer.expect(&messages.to_string());
+    producer
+}
+
+/// A process that plays "receive": it is attached as a consumer.
+pub fn consumer(ring: &Ring) -> Second {
+    let consumer = Second::start("receive", ring);
+    consumer.expect("attached");
+    consumer
+}
 
 /// Sends so many messages as the test says, numbered from 0 on, says so, and waits to be told again:
 /// how many more, to close, or to detach.

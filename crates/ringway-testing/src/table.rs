@@ -73,6 +73,12 @@ impl Row {
         rows
     }
 
+    /// Those of `rows` that have room for several in `role`.
+    pub fn with_many(role: Role, mut rows: Vec<Self>) -> Vec<Self> {
+        rows.retain(|row| row.has_many(role));
+        rows
+    }
+
     /// Why such a ring is refused, if it is: these kinds of synchronisation keep an object beside the
     /// segment, which is found by the ring's address, and a memfd has none.
     pub fn refusal(self) -> Option<ErrorKind> {
