@@ -67,6 +67,14 @@ fn used(messages: u64) -> Model {
     ring
 }
 
+/// A full ring and its producer: messages 1 to 3 are in it.
+fn full() -> (Model, Producer<Model>) {
+    let ring = Model::attached(CAPACITY);
+    let mut sending = producer(&ring);
+    (1..=3).for_each(|value| send(&mut sending, value).unwrap());
+    (ring, sending)
+}
+
 /// Both sides sleep when they must; messages arrive whole and in order, and then the end.
 #[test]
 fn messages_then_close() {
@@ -93,11 +101,7 @@ fn messages_then_close() {
 #[test]
 fn full_then_room() {
     model(|| {
-        let ring = Model::attached(CAPACITY);
-        let mut sending = producer(&ring);
-        for value in 1..=3 {
-            send(&mut sending, value).unwrap();
-        }
+        let (ring, mut sending) = full();
         assert_eq!(sending.reserve(8).unwrap_err(), SendError::Full);
         let receiving = ring.clone();
         let receiver = thread::spawn(move || {
@@ -278,11 +282,7 @@ fn the_producer_dies() {
 #[test]
 fn the_consumer_dies() {
     model(|| {
-        let ring = Model::attached(CAPACITY);
-        let mut sending = producer(&ring);
-        for value in 1..=3 {
-            send(&mut sending, value).unwrap();
-        }
+        let (ring, mut sending) = full();
         let dying = ring.clone();
         let receiver = thread::spawn(move || dying.kill(CONSUMER.liveness));
         assert_eq!(send(&mut sending, 4), Err(SendError::PeerDied));
@@ -294,11 +294,7 @@ fn the_consumer_dies() {
 #[test]
 fn the_consumer_closes() {
     model(|| {
-        let ring = Model::attached(CAPACITY);
-        let mut sending = producer(&ring);
-        for value in 1..=3 {
-            send(&mut sending, value).unwrap();
-        }
+        let (ring, mut sending) = full();
         let closing = ring.clone();
         let receiver = thread::spawn(move || consumer(&closing).close());
         assert_eq!(send(&mut sending, 4), Err(SendError::Closed));

@@ -1,10 +1,8 @@
 //! A death after any change of the segment loses nothing, doubles nothing that was acknowledged, tears
 //! nothing, and blocks nobody.
 
-use loom::thread;
-
 use super::*;
-use crate::region::model::{self, lives};
+use crate::region::model;
 
 pub(super) fn at_every_change(relief: usize, body: impl Fn(u32) -> bool + Sync + Send + 'static) {
     model::at_every_change(|body| model(relief, body), body);
@@ -16,12 +14,7 @@ pub(super) fn a_producer_dies_beside_another(ring: &Ring, changes: u32) -> bool 
     let (mut victim, mut other) = (ring.producer(0), ring.producer(1));
     let mut consumer = ring.consumer(0);
     victim.member.region().dies_after(changes);
-    let dead = ring.clone();
-    let dying = thread::spawn(move || {
-        let lived = lives(|| send(&mut victim, 1));
-        dead.kill(0);
-        lived
-    });
+    let dying = dying(ring.clone(), 0, move || send(&mut victim, 1));
     let sending = thread::spawn(move || send(&mut other, 2).unwrap());
     let mut values = vec![receive(&mut consumer).unwrap()];
     sending.join().unwrap();
@@ -61,38 +54,21 @@ fn a_successor_in_the_same_slot() {
 /// A batch of a producer that dies arrives whole or not at all.
 #[test]
 fn a_producer_dies_in_a_batch() {
-    at_every_change(1, |changes| {
-        let ring = Ring::of_cells(8, 1, 1).all_attached();
-        let (mut victim, mut consumer) = (ring.producer(0), ring.consumer(0));
-        victim.member.region().dies_after(changes);
-        let dying = thread::spawn(move || {
-            let lived = lives(|| send_batch(&mut victim, &[1, 2]));
-            ring.kill(0);
-            lived
-        });
-        let (values, end) = receive_all(&mut consumer);
-        let lived = dying.join().unwrap();
-        assert_eq!(end, RecvError::PeerDied);
-        assert!(
-            values == [1, 2] || values.is_empty() && !lived,
-            "{values:?}"
-        );
-        lived
-    });
+    a_producer_dies_in_a_batch_of(|| Ring::of_cells(8, 1, 1).all_attached());
 }
 
 /// The same where the batch has to move to more cells.
 #[test]
 fn a_producer_dies_in_a_batch_that_grows() {
-    at_every_change(1, |changes| {
-        let ring = Ring::new(1, 1);
+    a_producer_dies_in_a_batch_of(|| Ring::new(1, 1));
+}
+
+fn a_producer_dies_in_a_batch_of(ring: fn() -> Ring) {
+    at_every_change(1, move |changes| {
+        let ring = ring();
         let (mut victim, mut consumer) = (ring.producer(0), ring.consumer(0));
         victim.member.region().dies_after(changes);
-        let dying = thread::spawn(move || {
-            let lived = lives(|| send_batch(&mut victim, &[1, 2]));
-            ring.kill(0);
-            lived
-        });
+        let dying = dying(ring, 0, move || send_batch(&mut victim, &[1, 2]));
         let (values, end) = receive_all(&mut consumer);
         let lived = dying.join().unwrap();
         assert_eq!(end, RecvError::PeerDied);
@@ -197,11 +173,7 @@ fn a_repairer_dies() {
         first.take(2).unwrap();
         ring.kill(1);
         victim.member.region().dies_after(changes);
-        let dying = thread::spawn(move || {
-            let lived = lives(|| try_receive(&mut victim));
-            ring.kill(2);
-            lived
-        });
+        let dying = dying(ring, 2, move || try_receive(&mut victim));
         let mut values = Vec::from_iter(some(try_receive(&mut other)));
         let lived = dying.join().unwrap();
         let (left, end) = receive_all(&mut other);
@@ -261,12 +233,7 @@ fn a_repairer_dies_while_it_frees() {
         ring.kill(1);
         let member = ring.member(Role::Consumer, 2);
         member.region().dies_after(changes);
-        let dying = ring.clone();
-        let joining = thread::spawn(move || {
-            let lived = lives(|| Consumer::join(member));
-            dying.kill(2);
-            lived
-        });
+        let joining = dying(ring.clone(), 2, move || Consumer::join(member));
         let at_once = try_send(&mut producer, 3, LONG);
         let lived = joining.join().unwrap();
         if at_once.is_err() {

@@ -1,7 +1,5 @@
 //! Each message arrives once, whole and in its producer's order.
 
-use loom::thread;
-
 use super::*;
 
 /// Two producers' claims and two consumers' takes, on the last cell of a lap and the first of the next.
@@ -76,7 +74,7 @@ fn runs_do_not_overlap() {
     model(1, || {
         let ring = Ring::new(1, 2);
         let mut producer = ring.producer(0);
-        (1..=4).for_each(|value| send(&mut producer, value).unwrap());
+        fill(&mut producer);
         let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
         let draining = thread::spawn(move || drain(&mut one, 2).unwrap());
         let mut values = vec![receive(&mut two).unwrap()];
@@ -94,7 +92,7 @@ fn two_claim_the_last_free_cell() {
         let ring = Ring::new(2, 1);
         let (mut one, mut two) = (ring.producer(0), ring.producer(1));
         let mut consumer = ring.consumer(0);
-        (1..=4).for_each(|value| send(&mut one, value).unwrap());
+        fill(&mut one);
         let receiving = thread::spawn(move || {
             assert_eq!(receive(&mut consumer), Ok(1));
             consumer
@@ -159,7 +157,7 @@ fn a_stale_walker_believes_nothing() {
     model(1, || {
         let ring = Ring::new(1, 2);
         let mut producer = ring.producer(0);
-        (1..=4).for_each(|value| send(&mut producer, value).unwrap());
+        fill(&mut producer);
         let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
         // One has its place at the second cell, where the long message will have its third word.
         assert_eq!(receive(&mut one), Ok(1));
@@ -209,7 +207,7 @@ fn the_oldest_is_overwritten_or_read() {
         let mut ring = Ring::new(1, 1);
         ring.overwrite = true;
         let (mut producer, mut consumer) = (ring.producer(0), ring.consumer(0));
-        (1..=4).for_each(|value| send(&mut producer, value).unwrap());
+        fill(&mut producer);
         let reading = thread::spawn(move || {
             let read = receive(&mut consumer).unwrap();
             (consumer, read)

@@ -1,10 +1,7 @@
 //! Closing and dying end the waits of others, after what was sent before.
 
-use loom::thread;
-
 use super::deaths::at_every_change;
 use super::*;
-use crate::region::model::lives;
 
 /// The last producer sends and closes while a consumer sleeps.
 #[test]
@@ -41,11 +38,7 @@ fn the_producer_dies() {
 #[test]
 fn the_last_message_is_released() {
     model(0, || {
-        let ring = Ring::new(1, 2);
-        let mut producer = ring.producer(0);
-        let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
-        send(&mut producer, 1).unwrap();
-        one.take(1).unwrap();
+        let (ring, mut producer, [mut one, mut two]) = with_a_message_taken();
         ring.close(&mut producer);
         let releasing = thread::spawn(move || one.release());
         assert_eq!(receive(&mut two), Err(RecvError::Closed));
@@ -57,11 +50,7 @@ fn the_last_message_is_released() {
 #[test]
 fn the_last_message_is_released_at_the_end() {
     model(1, || {
-        let ring = Ring::new(1, 2);
-        let mut producer = ring.producer(0);
-        let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
-        send(&mut producer, 1).unwrap();
-        one.take(1).unwrap();
+        let (ring, mut producer, [mut one, mut two]) = with_a_message_taken();
         let closing = thread::spawn(move || ring.close(&mut producer));
         let releasing = thread::spawn(move || one.release());
         assert_eq!(receive(&mut two), Err(RecvError::Closed));
@@ -74,11 +63,7 @@ fn the_last_message_is_released_at_the_end() {
 #[test]
 fn the_last_message_is_released_at_a_death() {
     model(1, || {
-        let ring = Ring::new(1, 2);
-        let mut producer = ring.producer(0);
-        let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
-        send(&mut producer, 1).unwrap();
-        one.take(1).unwrap();
+        let (ring, _producer, [mut one, mut two]) = with_a_message_taken();
         let dying = thread::spawn(move || ring.kill(0));
         let releasing = thread::spawn(move || one.release());
         assert_eq!(receive(&mut two), Err(RecvError::PeerDied));
@@ -94,7 +79,7 @@ fn the_consumer_dies() {
         let ring = Ring::new(1, 1);
         let mut producer = ring.producer(0);
         drop(ring.consumer(0));
-        (1..=4).for_each(|value| send(&mut producer, value).unwrap());
+        fill(&mut producer);
         let dying = thread::spawn(move || ring.kill(1));
         assert_eq!(send(&mut producer, 5), Err(SendError::PeerDied));
         dying.join().unwrap();
@@ -107,7 +92,7 @@ fn the_consumer_closes() {
     model(0, || {
         let ring = Ring::new(1, 1);
         let (mut producer, mut consumer) = (ring.producer(0), ring.consumer(0));
-        (1..=4).for_each(|value| send(&mut producer, value).unwrap());
+        fill(&mut producer);
         let closing = thread::spawn(move || {
             consumer.close();
             ring.detach(1);

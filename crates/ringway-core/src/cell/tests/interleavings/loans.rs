@@ -1,11 +1,8 @@
 //! Messages in slabs: whoever dies at whatever change, each comes once, unharmed, and all slabs come back.
 
-use loom::thread;
-
 use super::deaths::at_every_change;
 use super::*;
 use crate::layout::pool::Word;
-use crate::region::model::lives;
 
 /// Sends a message in a slab.
 fn lend(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {

@@ -1,11 +1,9 @@
 //! Rings with a lock: under it words are changed by a load and a store, so whatever anybody does outside
 //! the lock must be its owner's alone. Rings with bells instead of the eventcount's futex.
 
-use loom::thread;
-
 use super::deaths::{a_consumer_dies_with, a_producer_dies_beside_another, at_every_change};
+use super::sleep::{a_producer_sleeps_at, two_consumers_sleep_at};
 use super::*;
-use crate::region::model::lives;
 
 fn locked(producers: u32, consumers: u32) -> Ring {
     Ring::new(producers, consumers).with_lock()
@@ -40,7 +38,7 @@ fn two_consumers_and_a_producer() {
         let ring = locked(1, 2);
         let mut producer = ring.producer(0);
         let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
-        (1..=4).for_each(|value| send(&mut producer, value).unwrap());
+        fill(&mut producer);
         let receiving = thread::spawn(move || receive(&mut one).unwrap());
         let sending = thread::spawn(move || send(&mut producer, 5).unwrap());
         let mut values = vec![receive(&mut two).unwrap(), receiving.join().unwrap()];
@@ -81,11 +79,7 @@ fn a_repairer_dies() {
         assert!(!lives(|| first.take(2)));
         ring.kill(1);
         victim.member.region().dies_after(changes);
-        let dying = thread::spawn(move || {
-            let lived = lives(|| try_receive(&mut victim));
-            ring.kill(2);
-            lived
-        });
+        let dying = dying(ring, 2, move || try_receive(&mut victim));
         let (values, end) = receive_all(&mut other);
         assert_eq!(end, RecvError::Closed);
         let lived = dying.join().unwrap();
@@ -102,14 +96,7 @@ fn a_repairer_dies() {
 #[test]
 fn two_consumers_sleep_on_bells() {
     model(2, || {
-        let ring = Ring::of_cells(8, 1, 2).all_attached().with_bells();
-        let mut producer = ring.producer(0);
-        let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
-        let receiving = thread::spawn(move || receive(&mut one).unwrap());
-        let sending = thread::spawn(move || send_batch(&mut producer, &[1, 2]));
-        let values = [receive(&mut two).unwrap(), receiving.join().unwrap()];
-        assert_eq!(sorted(values), [1, 2]);
-        sending.join().unwrap();
+        two_consumers_sleep_at(&Ring::of_cells(8, 1, 2).all_attached().with_bells());
     });
 }
 
@@ -133,18 +120,7 @@ fn a_consumer_sleeps_on_its_bell() {
 #[test]
 fn a_producer_sleeps_on_its_bell() {
     model(1, || {
-        let ring = Ring::new(1, 2).with_bells();
-        let mut producer = ring.producer(0);
-        (1..=4).for_each(|value| send(&mut producer, value).unwrap());
-        let releasing = [0, 1].map(|nth| {
-            let mut consumer = ring.consumer(nth);
-            consumer.take(1).unwrap();
-            thread::spawn(move || consumer.release())
-        });
-        send(&mut producer, 5).unwrap();
-        for thread in releasing {
-            thread.join().unwrap();
-        }
+        a_producer_sleeps_at(&Ring::new(1, 2).with_bells());
     });
 }
 

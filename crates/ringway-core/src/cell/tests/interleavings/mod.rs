@@ -12,6 +12,7 @@ mod sleep;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use loom::thread::{self, JoinHandle};
 use primitives::{Key, RobustLock, Rope, Tower};
 
 use crate::cell::consumer::Consumer;
@@ -23,7 +24,7 @@ use crate::layout::participant::{EPOCH, LIVENESS, Role, slot_offset};
 use crate::layout::pool::{Class, MIN_SLAB_LEN, Slabs};
 use crate::pool::Pool;
 use crate::region::Region;
-use crate::region::model::Model;
+use crate::region::model::{Model, lives};
 use crate::stream::consumer::Found;
 use crate::sync::Primitives;
 use crate::wait::Wait;
@@ -177,6 +178,30 @@ impl Ring {
     }
 }
 
+/// A ring with a producer and two consumers, of which the first has taken the only message, number 1.
+fn with_a_message_taken() -> (Ring, Producer<Model>, [Consumer<Model>; 2]) {
+    let ring = Ring::new(1, 2);
+    let mut producer = ring.producer(0);
+    let mut consumers = [0, 1].map(|nth| ring.consumer(nth));
+    send(&mut producer, 1).unwrap();
+    consumers[0].take(1).unwrap();
+    (ring, producer, consumers)
+}
+
+/// The process in a slot does what it does, in a thread, and is killed then, if it has not died. Whether it
+/// lived until then.
+fn dying<T>(
+    ring: Ring,
+    slot: u32,
+    process: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<bool> {
+    thread::spawn(move || {
+        let lived = lives(process);
+        ring.kill(slot);
+        lived
+    })
+}
+
 /// A message of one cell.
 const SHORT: usize = 8;
 /// A message of two cells: its third word lies where the second cell's control word was.
@@ -202,6 +227,11 @@ fn send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
 
 fn send_long(producer: &mut Producer<Model>, value: u64, len: usize) -> Result<(), SendError> {
     producer.send_until(&payload(value, len), Wait::Park, None)
+}
+
+/// Fills a ring that is empty: with messages 1 to 4.
+fn fill(producer: &mut Producer<Model>) {
+    (1..=CELLS as u64).for_each(|value| send(producer, value).unwrap());
 }
 
 fn send_batch(producer: &mut Producer<Model>, values: &[u64]) {

@@ -1,8 +1,6 @@
 //! Nobody sleeps through what it waits for. All sleep at once (`Wait::Park`); a lost wake-up is a
 //! deadlock.
 
-use loom::thread;
-
 use super::*;
 use crate::wait::several::wait_for_any;
 
@@ -10,15 +8,18 @@ use crate::wait::several::wait_for_any;
 #[test]
 fn two_consumers_sleep() {
     model(2, || {
-        let ring = Ring::of_cells(8, 1, 2).all_attached();
-        let mut producer = ring.producer(0);
-        let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
-        let receiving = thread::spawn(move || receive(&mut one).unwrap());
-        let sending = thread::spawn(move || send_batch(&mut producer, &[1, 2]));
-        let values = [receive(&mut two).unwrap(), receiving.join().unwrap()];
-        assert_eq!(sorted(values), [1, 2]);
-        sending.join().unwrap();
+        two_consumers_sleep_at(&Ring::of_cells(8, 1, 2).all_attached());
     });
+}
+
+pub(super) fn two_consumers_sleep_at(ring: &Ring) {
+    let mut producer = ring.producer(0);
+    let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
+    let receiving = thread::spawn(move || receive(&mut one).unwrap());
+    let sending = thread::spawn(move || send_batch(&mut producer, &[1, 2]));
+    let values = [receive(&mut two).unwrap(), receiving.join().unwrap()];
+    assert_eq!(sorted(values), [1, 2]);
+    sending.join().unwrap();
 }
 
 /// One consumer, asleep, and one message.
@@ -38,19 +39,22 @@ fn a_consumer_sleeps() {
 #[test]
 fn a_producer_sleeps_until_either_consumer_releases() {
     model(2, || {
-        let ring = Ring::new(1, 2);
-        let mut producer = ring.producer(0);
-        (1..=4).for_each(|value| send(&mut producer, value).unwrap());
-        let releasing = [0, 1].map(|nth| {
-            let mut consumer = ring.consumer(nth);
-            consumer.take(1).unwrap();
-            thread::spawn(move || consumer.release())
-        });
-        send(&mut producer, 5).unwrap();
-        for thread in releasing {
-            thread.join().unwrap();
-        }
+        a_producer_sleeps_at(&Ring::new(1, 2));
     });
+}
+
+pub(super) fn a_producer_sleeps_at(ring: &Ring) {
+    let mut producer = ring.producer(0);
+    fill(&mut producer);
+    let releasing = [0, 1].map(|nth| {
+        let mut consumer = ring.consumer(nth);
+        consumer.take(1).unwrap();
+        thread::spawn(move || consumer.release())
+    });
+    send(&mut producer, 5).unwrap();
+    for thread in releasing {
+        thread.join().unwrap();
+    }
 }
 
 /// Two producers asleep on a full ring.
@@ -60,7 +64,7 @@ fn two_producers_sleep() {
         let ring = Ring::new(2, 1);
         let (mut one, mut two) = (ring.producer(0), ring.producer(1));
         let mut consumer = ring.consumer(0);
-        (1..=4).for_each(|value| send(&mut one, value).unwrap());
+        fill(&mut one);
         let sending = thread::spawn(move || send(&mut one, 5).unwrap());
         let other = thread::spawn(move || send(&mut two, 6).unwrap());
         assert_eq!(receive(&mut consumer), Ok(1));
@@ -89,11 +93,7 @@ fn a_consumer_sleeps_behind_a_claim() {
 #[test]
 fn a_message_is_given_back() {
     model(0, || {
-        let ring = Ring::new(1, 2);
-        let mut producer = ring.producer(0);
-        let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
-        send(&mut producer, 1).unwrap();
-        one.take(1).unwrap();
+        let (_ring, _producer, [mut one, mut two]) = with_a_message_taken();
         let giving = thread::spawn(move || one.give_back());
         assert_eq!(receive(&mut two), Ok(1));
         giving.join().unwrap();
