@@ -30,15 +30,20 @@ pub(crate) fn measure(case: Case, kills: u64, zygote: &mut Zygote) -> Result<Tim
             consumers_follow_each_other(&mut scene, &mut sender, kills, &mut times)?;
         }
         (victim, _) => {
-            let (mut sender, mut receiver) = (sender(&ring, case)?, receiver(&ring, case)?);
-            let of_many = match victim {
-                Victim::Claim => one_of_many_producers,
-                Victim::Hold => one_of_many_consumers,
-                Victim::Socket => the_other_end_of_a_socket,
-                _ => the_holder_of_the_lock,
+            let mut survivors = Survivors {
+                scene: &mut scene,
+                sender: sender(&ring, case)?,
+                receiver: receiver(&ring, case)?,
+                times: &mut times,
+            };
+            let survive = match victim {
+                Victim::Claim => Survivors::one_of_many_producers,
+                Victim::Hold => Survivors::one_of_many_consumers,
+                Victim::Socket => Survivors::the_other_end_of_a_socket,
+                _ => Survivors::the_holder_of_the_lock,
             };
             for index in 0..kills {
-                of_many(&mut scene, &mut sender, &mut receiver, index, &mut times)?;
+                survive(&mut survivors, index)?;
             }
         }
     }
@@ -123,105 +128,94 @@ fn send_to(receiver: &Dying, sender: &mut Sender) -> Result<(), String> {
     sender.send_deadline(&number(0), deadline()).map_err(text)
 }
 
-/// A consumer waits for a message behind the victim's claim.
-fn one_of_many_producers(
-    scene: &mut Scene<'_>,
-    sender: &mut Sender,
-    receiver: &mut Receiver,
-    index: u64,
-    times: &mut Times,
-) -> Result<(), String> {
-    let victim = scene.start_at(index)?;
-    sender.try_send(&number(index)).map_err(text)?;
-    let death = scene.survive(&victim, &[], |deadline| receiver.recv_deadline(deadline))?;
-    times.record(0, death.time())?;
-    check(death.value, index)?;
-    scene.bury()
+/// Those who are at a ring together, where one among them dies.
+struct Survivors<'a, 'z> {
+    scene: &'a mut Scene<'z>,
+    sender: Sender,
+    receiver: Receiver,
+    times: &'a mut Times,
 }
 
-/// A consumer gets the victim's message again, and so a producer the room that it waits for.
-fn one_of_many_consumers(
-    scene: &mut Scene<'_>,
-    sender: &mut Sender,
-    receiver: &mut Receiver,
-    index: u64,
-    times: &mut Times,
-) -> Result<(), String> {
-    let held = index << 32;
-    sender.try_send(&number(held)).map_err(text)?;
-    let victim = scene.start_at(index)?;
-    // The ring is empty but for the message at its head, and so full.
-    let last = fill(sender, held + 1)?;
-    for between in held + 1..last {
-        check(receiver.try_recv(), between)?;
+impl Survivors<'_, '_> {
+    /// A consumer waits for a message behind the victim's claim.
+    fn one_of_many_producers(&mut self, index: u64) -> Result<(), String> {
+        let victim = self.scene.start_at(index)?;
+        self.sender.try_send(&number(index)).map_err(text)?;
+        let death = self.scene.survive(&victim, &[], |deadline| {
+            self.receiver.recv_deadline(deadline)
+        })?;
+        self.times.record(0, death.time())?;
+        check(death.value, index)?;
+        self.scene.bury()
     }
-    let sending = AtomicI32::new(0);
-    let (death, sent) = std::thread::scope(|scope| {
-        let producer = scope.spawn(|| {
-            enrol(&sending);
-            let sent = sender.send_deadline(&number(last), deadline());
-            (sent, Instant::now())
-        });
-        let death = scene.survive(&victim, &[&sending], |deadline| {
-            receiver.recv_deadline(deadline)
-        });
-        (death, producer.join())
-    });
-    let death = death?;
-    let (sent, at) = sent.map_err(|_| "the producer panicked".to_owned())?;
-    sent.map_err(text)?;
-    times.record(0, death.time())?;
-    times.record(1, at.saturating_duration_since(death.killed))?;
-    check(death.value, held)?;
-    check(receiver.recv_deadline(deadline()), last)?;
-    scene.bury()
-}
 
-/// A producer waits for the lock, whose holder is stopped and then killed.
-fn the_holder_of_the_lock(
-    scene: &mut Scene<'_>,
-    sender: &mut Sender,
-    receiver: &mut Receiver,
-    index: u64,
-    times: &mut Times,
-) -> Result<(), String> {
-    let victim = scene.start_at(index)?;
-    for _ in 0..SEARCHES {
-        scene.stop_somewhere(&victim)?;
-        match sender.send_deadline(&number(0), Instant::now()) {
-            // There is room: it is the lock that cannot be had.
-            Err(SendError::TimedOut) => {
-                let death = scene.survive(&victim, &[], |deadline| {
-                    sender.send_deadline(&number(index), deadline)
-                })?;
-                death.value.map_err(text)?;
-                times.record(0, death.time())?;
-                check(receiver.recv_deadline(deadline()), index)?;
-                return scene.bury();
-            }
-            Ok(()) => {
-                victim.signal(Signal::SIGCONT)?;
-                check(receiver.recv_deadline(deadline()), 0)?;
-            }
-            Err(error) => return Err(error.to_string()),
+    /// A consumer gets the victim's message again, and so a producer the room that it waits for.
+    fn one_of_many_consumers(&mut self, index: u64) -> Result<(), String> {
+        let held = index << 32;
+        self.sender.try_send(&number(held)).map_err(text)?;
+        let victim = self.scene.start_at(index)?;
+        // The ring is empty but for the message at its head, and so full.
+        let last = fill(&mut self.sender, held + 1)?;
+        for between in held + 1..last {
+            check(self.receiver.try_recv(), between)?;
         }
+        let sending = AtomicI32::new(0);
+        let (death, sent) = std::thread::scope(|scope| {
+            let producer = scope.spawn(|| {
+                enrol(&sending);
+                let sent = self.sender.send_deadline(&number(last), deadline());
+                (sent, Instant::now())
+            });
+            let death = self.scene.survive(&victim, &[&sending], |deadline| {
+                self.receiver.recv_deadline(deadline)
+            });
+            (death, producer.join())
+        });
+        let death = death?;
+        let (sent, at) = sent.map_err(|_| "the producer panicked".to_owned())?;
+        sent.map_err(text)?;
+        self.times.record(0, death.time())?;
+        self.times
+            .record(1, at.saturating_duration_since(death.killed))?;
+        check(death.value, held)?;
+        check(self.receiver.recv_deadline(deadline()), last)?;
+        self.scene.bury()
     }
-    Err("the victim never has the lock".to_owned())
-}
 
-/// What it takes without ringway: a process that waits for what another one's death does by itself.
-fn the_other_end_of_a_socket(
-    scene: &mut Scene<'_>,
-    _: &mut Sender,
-    _: &mut Receiver,
-    index: u64,
-    times: &mut Times,
-) -> Result<(), String> {
-    let victim = scene.start_at(index)?;
-    let death = scene.survive(&victim, &[], |_| victim.await_end())?;
-    times.record(0, death.time())?;
-    death.value?;
-    scene.bury()
+    /// A producer waits for the lock, whose holder is stopped and then killed.
+    fn the_holder_of_the_lock(&mut self, index: u64) -> Result<(), String> {
+        let victim = self.scene.start_at(index)?;
+        for _ in 0..SEARCHES {
+            self.scene.stop_somewhere(&victim)?;
+            match self.sender.send_deadline(&number(0), Instant::now()) {
+                // There is room: it is the lock that cannot be had.
+                Err(SendError::TimedOut) => {
+                    let death = self.scene.survive(&victim, &[], |deadline| {
+                        self.sender.send_deadline(&number(index), deadline)
+                    })?;
+                    death.value.map_err(text)?;
+                    self.times.record(0, death.time())?;
+                    check(self.receiver.recv_deadline(deadline()), index)?;
+                    return self.scene.bury();
+                }
+                Ok(()) => {
+                    victim.signal(Signal::SIGCONT)?;
+                    check(self.receiver.recv_deadline(deadline()), 0)?;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Err("the victim never has the lock".to_owned())
+    }
+
+    /// What it takes without ringway: a process that waits for what another one's death does by itself.
+    fn the_other_end_of_a_socket(&mut self, index: u64) -> Result<(), String> {
+        let victim = self.scene.start_at(index)?;
+        let death = self.scene.survive(&victim, &[], |_| victim.await_end())?;
+        self.times.record(0, death.time())?;
+        death.value?;
+        self.scene.bury()
+    }
 }
 
 /// Sends messages with numbers from `next` on until the ring is full; returns the next number.
