@@ -66,11 +66,8 @@ fn a_set_that_is_removed_in_use_is_broken_and_no_hang() {
     let fixture = Fixture::shm(Sync::SysvSem);
     let handle = Handle::attach(&fixture.address);
     assert_eq!(handle.lock().acquire(None), Ok(Acquired::Clean));
-    let mut contender = Process::start("acquire and release", &fixture);
-    let mut sleeper = Process::start("sleep for ever", &fixture);
-    assert_eq!(contender.says(), "\"waits\"");
-    assert_eq!(sleeper.says(), "\"waits\"");
-    sleeper.falls_asleep();
+    let mut contender = Process::waiting("acquire and release", &fixture);
+    let mut sleeper = Process::asleep("sleep for ever", &fixture);
     segment::remove(&fixture.address).unwrap();
     assert_eq!(contender.says(), "Err(Broken)");
     assert_eq!(sleeper.says(), "\"broken\"");

@@ -13,8 +13,7 @@ fn under_another_boot_locks_are_free_and_bells_ring() {
     for sync in Sync::ALL {
         let fixture = Fixture::file(sync);
         if LOCKS.contains(&sync) {
-            let mut holder = Process::start("acquire", &fixture);
-            assert_eq!(holder.says(), "\"waits\"");
+            let mut holder = Process::waiting("acquire", &fixture);
             assert_eq!(holder.says(), "Ok(Clean)");
             holder.kill();
         }

@@ -49,8 +49,7 @@ fn a_death_is_told_until_somebody_has_repaired_it() {
         let fixture = Fixture::shm(sync);
         // The first dies in the midst of its work, the others in that of repairing it.
         for said in ["Ok(Clean)", "Ok(AfterDeath)", "Ok(AfterDeath)"] {
-            let mut holder = Process::start("acquire", &fixture);
-            assert_eq!(holder.says(), "\"waits\"");
+            let mut holder = Process::waiting("acquire", &fixture);
             assert_eq!(holder.says(), said, "{sync:?}");
             holder.kill();
         }
@@ -75,14 +74,9 @@ fn a_death_is_told_until_somebody_has_repaired_it() {
 fn those_asleep_are_woken_when_the_holder_is_killed() {
     for sync in LOCKS {
         let fixture = Fixture::shm(sync);
-        let mut holder = Process::start("acquire", &fixture);
-        assert_eq!(holder.says(), "\"waits\"");
+        let mut holder = Process::waiting("acquire", &fixture);
         assert_eq!(holder.says(), "Ok(Clean)", "{sync:?}");
-        let mut others = [(); 3].map(|()| Process::start("acquire and release", &fixture));
-        for other in &mut others {
-            assert_eq!(other.says(), "\"waits\"");
-            other.falls_asleep();
-        }
+        let mut others = [(); 3].map(|()| Process::asleep("acquire and release", &fixture));
         holder.kill();
         let mut said = others.each_mut().map(Process::says);
         said.sort();
@@ -99,12 +93,7 @@ fn those_asleep_follow_one_another() {
         let fixture = Fixture::shm(sync);
         let handle = Handle::attach(&fixture.address);
         assert_eq!(handle.lock().acquire(None), Ok(Acquired::Clean));
-        let mut others = [(); 3].map(|()| {
-            let mut other = Process::start("acquire, release and stay", &fixture);
-            assert_eq!(other.says(), "\"waits\"");
-            other.falls_asleep();
-            other
-        });
+        let mut others = [(); 3].map(|()| Process::asleep("acquire, release and stay", &fixture));
         handle.lock().release();
         for other in &mut others {
             assert_eq!(other.says(), "Ok(Clean)", "{sync:?}");
@@ -118,12 +107,8 @@ fn a_death_among_those_asleep_keeps_nobody_from_the_lock() {
         let fixture = Fixture::shm(sync);
         let handle = Handle::attach(&fixture.address);
         assert_eq!(handle.lock().acquire(None), Ok(Acquired::Clean));
-        let [first, mut second] = [(); 2].map(|()| {
-            let mut process = Process::start("acquire and release", &fixture);
-            assert_eq!(process.says(), "\"waits\"");
-            process.falls_asleep();
-            process
-        });
+        let [first, mut second] =
+            [(); 2].map(|()| Process::asleep("acquire and release", &fixture));
         first.kill();
         handle.lock().release();
         assert_eq!(second.says(), "Ok(Clean)", "{sync:?}");
@@ -135,8 +120,7 @@ fn a_death_among_those_asleep_keeps_nobody_from_the_lock() {
 fn a_stopped_holder_is_alive_and_the_deadline_counts() {
     for sync in LOCKS {
         let fixture = Fixture::shm(sync);
-        let mut holder = Process::start("acquire", &fixture);
-        assert_eq!(holder.says(), "\"waits\"");
+        let mut holder = Process::waiting("acquire", &fixture);
         assert_eq!(holder.says(), "Ok(Clean)", "{sync:?}");
         holder.signal(Signal::SIGSTOP);
         let handle = Handle::attach(&fixture.address);
@@ -162,8 +146,7 @@ fn a_stopped_holder_is_alive_and_the_deadline_counts() {
 fn what_could_not_be_repaired_is_never_clean() {
     for sync in LOCKS {
         let fixture = Fixture::shm(sync);
-        let mut holder = Process::start("acquire", &fixture);
-        assert_eq!(holder.says(), "\"waits\"");
+        let mut holder = Process::waiting("acquire", &fixture);
         assert_eq!(holder.says(), "Ok(Clean)");
         holder.kill();
         let handle = Handle::attach(&fixture.address);

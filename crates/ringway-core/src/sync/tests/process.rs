@@ -35,6 +35,20 @@ impl Process {
         Self { child, said }
     }
 
+    /// One that is about to wait.
+    pub(super) fn waiting(play: &str, fixture: &Fixture) -> Self {
+        let mut process = Self::start(play, fixture);
+        assert_eq!(process.says(), "\"waits\"");
+        process
+    }
+
+    /// One that waits.
+    pub(super) fn asleep(play: &str, fixture: &Fixture) -> Self {
+        let process = Self::waiting(play, fixture);
+        process.falls_asleep();
+        process
+    }
+
     /// What it says next.
     pub(super) fn says(&mut self) -> String {
         let mut line = String::new();

@@ -17,11 +17,8 @@ fn a_death_wakes_all_that_sleep() {
         let fixture = Fixture::shm(sync);
         let mut victim = Process::start("be there", &fixture);
         assert_eq!(victim.says(), "\"there\"");
-        let mut sleepers = [(); 3].map(|()| {
-            let mut sleeper = Process::start("sleep until somebody dies", &fixture);
-            assert_eq!(sleeper.says(), "\"waits\"");
-            sleeper
-        });
+        let mut sleepers =
+            [(); 3].map(|()| Process::waiting("sleep until somebody dies", &fixture));
         sleepers[2].falls_asleep();
         victim.kill();
         for sleeper in &mut sleepers {
@@ -35,8 +32,7 @@ fn a_death_wakes_all_that_sleep() {
 fn of_many_deaths_at_once_each_is_told() {
     for sync in BELLS {
         let fixture = Fixture::shm(sync);
-        let mut sleeper = Process::start("sleep until three have died", &fixture);
-        assert_eq!(sleeper.says(), "\"waits\"");
+        let mut sleeper = Process::waiting("sleep until three have died", &fixture);
         let mut victims = [(); 3].map(|()| Process::start("be there", &fixture));
         for victim in &mut victims {
             assert_eq!(victim.says(), "\"there\"");
@@ -53,8 +49,7 @@ fn of_many_deaths_at_once_each_is_told() {
 fn the_death_of_one_that_was_never_announced_wakes_too() {
     for sync in BELLS {
         let fixture = Fixture::shm(sync);
-        let mut sleeper = Process::start("sleep until somebody dies", &fixture);
-        assert_eq!(sleeper.says(), "\"waits\"");
+        let mut sleeper = Process::waiting("sleep until somebody dies", &fixture);
         let mut victim = Process::start("die while attaching", &fixture);
         assert_eq!(victim.says(), "\"attached\"");
         sleeper.falls_asleep();
