@@ -4,17 +4,18 @@
 mod two_processes;
 
 use std::fmt::Debug;
-use std::fs::{OpenOptions, Permissions};
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use nix::sys::stat::Mode;
-use nix::unistd::{Uid, geteuid, mkfifo, setresuid};
+use nix::unistd::{geteuid, mkfifo};
 use ringway::{Address, Builder, Error, ErrorKind, RecvError, Ring, SendError, stat};
 use two_processes::messages::message;
 use two_processes::place::{Backing, Place};
+use two_processes::roles::become_nobody;
 use two_processes::{First, Second, bytes, play};
 
 #[test]
@@ -164,30 +165,7 @@ fn links_directories_and_pipes_are_refused() {
 
 #[test]
 fn addresses_that_say_nothing_are_refused_with_the_forms() {
-    let long = format!("shm:{}", "x".repeat(256));
-    for address in [
-        "",
-        "orders",
-        ":",
-        "shm:",
-        "shm:/",
-        "shm:..",
-        "shm:a/b",
-        "shm:a\0b",
-        &long,
-        "file:",
-        "sysv:",
-        "sysv:0",
-        "sysv:-1",
-        "sysv:0x123456789",
-        "sysv:#7",
-        "sysv:/x#0",
-        "sysv:/x#256",
-        "sysv:id=-1",
-        "memfd:x",
-        "SHM:x",
-        "tcp:1",
-    ] {
+    for address in ["", "orders", "shm:a/b", "sysv:/x#256", "tcp:1"] {
         let error = assert_fails(Builder::new(address), ErrorKind::InvalidAddress);
         assert!(error.next_step().contains("shm:NAME"), "{error}");
     }
@@ -316,10 +294,7 @@ fn what_belongs_to_another_user_is_opened_only_if_that_is_allowed() {
     }
     for backing in Backing::NAMED {
         let place = Place::new(backing);
-        if backing == Backing::File {
-            let directory = place.path().parent().unwrap().to_owned();
-            std::fs::set_permissions(directory, Permissions::from_mode(0o777)).unwrap();
-        }
+        place.open_to_others(0o777);
         let nobody = Second::start_at("make as nobody", &place.address);
         nobody.expect("made");
         let error = assert_fails(place.builder().open(), ErrorKind::ForeignOwner);
@@ -338,11 +313,6 @@ fn make_as_nobody(first: &First) {
     first.say("made");
     let message = ring.receiver().unwrap().recv().unwrap();
     first.say(String::from_utf8(message).unwrap());
-}
-
-fn become_nobody() {
-    let nobody = Uid::from_raw(65534);
-    setresuid(nobody, nobody, nobody).unwrap();
 }
 
 #[test]

@@ -5,11 +5,11 @@ mod two_processes;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::unistd::{Uid, geteuid, setresuid};
+use nix::unistd::geteuid;
 use ringway::{ErrorKind, Kind, RecvError, Role, Sync, list, remove, stat};
 use two_processes::messages::{number, number_in};
 use two_processes::place::{Backing, Place};
-use two_processes::roles::{consumer, producer, receive, send};
+use two_processes::roles::{become_nobody, consumer, producer, receive, send};
 use two_processes::{First, Second, bytes, play, watchdog};
 
 #[test]
@@ -141,11 +141,7 @@ fn who_may_only_read_may_observe() {
     }
     for backing in Backing::NAMED {
         let place = Place::new(backing);
-        if backing == Backing::File {
-            let directory = place.path().parent().unwrap().to_owned();
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            std::fs::set_permissions(directory, mode).unwrap();
-        }
+        place.open_to_others(0o755);
         let ring = place.builder().capacity(4096).mode(0o644).create().unwrap();
         ring.sender().unwrap().send(b"x").unwrap();
         let nobody = Second::start_at("look as nobody", &place.address);
@@ -155,8 +151,7 @@ fn who_may_only_read_may_observe() {
 }
 
 fn look_as_nobody(first: &First) {
-    let nobody = Uid::from_raw(65534);
-    setresuid(nobody, nobody, nobody).unwrap();
+    become_nobody();
     let error = ringway::Builder::at(first.address().clone())
         .open()
         .unwrap_err();

@@ -1,5 +1,6 @@
 //! Roles of second processes that several tests need.
 
+use nix::unistd::{Uid, setresuid};
 use ringway::{Ring, SendError, Sender};
 
 use super::messages::{number, number_in};
@@ -49,6 +50,12 @@ pub fn receive(first: &First) {
             _ => return,
         }
     }
+}
+
+/// Goes on as another user, which only root can.
+pub fn become_nobody() {
+    let nobody = Uid::from_raw(65534);
+    setresuid(nobody, nobody, nobody).unwrap();
 }
 
 /// Sends until the ring is full.

@@ -246,6 +246,7 @@ mod tests {
         for text in [
             "",
             "orders",
+            ":",
             "shm:",
             "shm:/",
             "shm:..",

@@ -1,5 +1,7 @@
 //! Where a test's ring lies. What lies there goes with the test, also with a failed one.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -51,7 +53,7 @@ impl Backing {
 pub struct Place {
     /// Where; of a ring without a name, only once it exists.
     pub address: Address,
-    _directory: Option<TempDir>,
+    directory: Option<TempDir>,
 }
 
 impl Place {
@@ -73,17 +75,14 @@ impl Place {
             Backing::SysvPrivate => Address::Sysv(SysvKey::Private),
             Backing::Memfd => Address::Memfd,
         };
-        Self {
-            address,
-            _directory: directory,
-        }
+        Self { address, directory }
     }
 
     /// What lies there already.
     pub fn at(address: Address) -> Self {
         Self {
             address,
-            _directory: None,
+            directory: None,
         }
     }
 
@@ -98,6 +97,13 @@ impl Place {
             Address::Shm(name) => PathBuf::from("/dev/shm").join(name),
             Address::File(path) => path.clone(),
             _ => panic!("{} has no path", self.address),
+        }
+    }
+
+    /// Lets other users at the directory of a [file](Backing::File).
+    pub fn open_to_others(&self, mode: u32) {
+        if let Some(directory) = &self.directory {
+            std::fs::set_permissions(directory, Permissions::from_mode(mode)).unwrap();
         }
     }
 
