@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ringway::{Address, Peer, RecvError, SendError, Wait};
 
-use super::place::{System, drain, fill, queue};
+use super::place::{System, drain, fill, queue, send_during};
 use super::two_processes::messages::{Random, number, number_in};
 use super::two_processes::procfs::while_blocked;
 use super::two_processes::{First, Second, in_time, watchdog};
@@ -118,11 +118,7 @@ fn senders_that_sleep_before_a_full_queue_learn_that_the_receiver_died() {
                 let ends = others.each_mut().map(|other| {
                     scope.spawn(|| in_time(|deadline| other.send_deadline(&[0; 8], deadline)))
                 });
-                let end = while_blocked(
-                    Wait::Park,
-                    || kill(&receiver),
-                    || in_time(|deadline| sender.send_deadline(&[0; 8], deadline)),
-                );
+                let end = send_during(&mut sender, || kill(&receiver));
                 assert_eq!(end, Err(SendError::PeerDied), "{system:?}");
                 for end in ends {
                     assert_eq!(end.join().unwrap(), Err(SendError::PeerDied), "{system:?}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ringway::mq::{QueueBuilder, list, remove, stat};
 use ringway::{ErrorKind, Peer, RecvError, SendError, Wait};
 
-use super::place::{System, again, drain, fill};
+use super::place::{System, again, drain, fill, receive_during, send_during};
 use super::two_processes::procfs::while_blocked;
 use super::two_processes::{Second, in_time, watchdog};
 
@@ -20,11 +20,7 @@ fn a_blocked_receiver_learns_that_the_last_sender_closed() {
         drop(one);
         assert_eq!(receiver.recv().unwrap(), b"x");
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{system:?}");
-        let end = while_blocked(
-            Wait::Park,
-            || other.close(),
-            || in_time(|deadline| receiver.recv_deadline(deadline)),
-        );
+        let end = receive_during(&mut receiver, || other.close());
         assert_eq!(end, Err(RecvError::Closed), "{system:?}");
         assert_eq!(receiver.peer(), Peer::Closed);
         assert_eq!(receiver.try_recv(), Err(RecvError::Closed));
@@ -75,11 +71,7 @@ fn a_blocked_sender_learns_that_the_receiver_closed() {
         let receiver = queue.receiver().unwrap();
         let mut sender = queue.sender().unwrap();
         fill(&mut sender);
-        let end = while_blocked(
-            Wait::Park,
-            || receiver.close(),
-            || in_time(|deadline| sender.send_deadline(&[0; 8], deadline)),
-        );
+        let end = send_during(&mut sender, || receiver.close());
         assert_eq!(end, Err(SendError::Closed), "{system:?}");
         assert_eq!(sender.peer(), Peer::Closed);
         // Messages wait for the next.
@@ -226,16 +218,12 @@ fn a_queue_in_use_is_removed_only_by_force() {
         let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
         let refused = remove(&place.address, false).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InUse { pid: 0 }, "{system:?}");
-        let end = while_blocked(
-            Wait::Park,
-            || {
-                remove(&place.address, true).unwrap();
-                if system == System::Posix {
-                    sender.send(b"x").unwrap();
-                }
-            },
-            || in_time(|deadline| receiver.recv_deadline(deadline)),
-        );
+        let end = receive_during(&mut receiver, || {
+            remove(&place.address, true).unwrap();
+            if system == System::Posix {
+                sender.send(b"x").unwrap();
+            }
+        });
         match system {
             System::Posix => assert_eq!(end.unwrap(), b"x"),
             System::Sysv | System::SysvInTurn => {

@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use ringway::mq::{QueueBuilder, stat};
-use ringway::{Channel, ErrorKind, RecvError, SendError, Wait};
+use ringway::{Channel, ErrorKind, RecvError, SendError};
 
 use super::deaths::sender_at;
 use super::hostile::put_notice;
-use super::place::{Place, System, drain, fill, queue};
+use super::place::{Place, System, drain, fill, queue, receive_during, send_during};
 use super::two_processes::messages::{Random, number};
-use super::two_processes::procfs::while_blocked;
 use super::two_processes::{First, Second, in_time};
 
 #[test]
@@ -169,22 +168,18 @@ fn a_receiver_that_sleeps_behind_notices_is_woken_twenty_times_in_a_row() {
             sender.send(b"x").unwrap();
             put_notice(&place, system);
             assert_eq!(receiver.recv().unwrap(), b"x", "{system:?} {round}");
-            let received = while_blocked(
-                Wait::Park,
-                || match round % 4 {
-                    // By its end.
-                    0 | 1 => drop(sender),
-                    // By its death.
-                    2 => {
-                        let victim = sender_at(queue.address(), 0);
-                        drop(sender);
-                        victim.kill();
-                    }
-                    // By a message.
-                    _ => sender.send(b"y").unwrap(),
-                },
-                || in_time(|deadline| receiver.recv_deadline(deadline)),
-            );
+            let received = receive_during(&mut receiver, || match round % 4 {
+                // By its end.
+                0 | 1 => drop(sender),
+                // By its death.
+                2 => {
+                    let victim = sender_at(queue.address(), 0);
+                    drop(sender);
+                    victim.kill();
+                }
+                // By a message.
+                _ => sender.send(b"y").unwrap(),
+            });
             let expected = match round % 4 {
                 0 | 1 => Err(RecvError::Closed),
                 2 => Err(RecvError::PeerDied),
@@ -205,11 +200,7 @@ fn a_sender_before_a_queue_full_of_messages_and_notices_goes_on_with_the_first_m
                 // Of those there is always room.
                 put_notice(&place, system);
             }
-            let sent = while_blocked(
-                Wait::Park,
-                || drop(receiver.try_recv().unwrap()),
-                || in_time(|deadline| sender.send_deadline(&[0; 8], deadline)),
-            );
+            let sent = send_during(&mut sender, || drop(receiver.try_recv().unwrap()));
             assert_eq!(sent, Ok(()), "{system:?} {round}");
         }
         drain(&mut receiver);
@@ -225,15 +216,11 @@ fn a_sender_that_sleeps_goes_on_with_the_first_message_a_newcomer_takes() {
         fill(&mut sender);
         for round in 0..20 {
             let mut newcomer = None;
-            let sent = while_blocked(
-                Wait::Park,
-                || {
-                    let mut receiver = queue.receiver().unwrap();
-                    receiver.try_recv().unwrap();
-                    newcomer = Some(receiver);
-                },
-                || in_time(|deadline| sender.send_deadline(&[0; 8], deadline)),
-            );
+            let sent = send_during(&mut sender, || {
+                let mut receiver = queue.receiver().unwrap();
+                receiver.try_recv().unwrap();
+                newcomer = Some(receiver);
+            });
             assert_eq!(sent, Ok(()), "{system:?} {round}");
             newcomer.unwrap().detach();
         }

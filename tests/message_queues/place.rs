@@ -4,9 +4,10 @@ use std::ffi::CString;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ringway::mq::{Queue, QueueBuilder, QueueReceiver, QueueSender};
-use ringway::{Address, QueueKey, SendError};
+use ringway::{Address, QueueKey, RecvError, SendError, Wait};
 
-use super::two_processes::First;
+use super::two_processes::procfs::while_blocked;
+use super::two_processes::{First, in_time};
 
 /// A system of queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +146,23 @@ pub fn fill(sender: &mut QueueSender) -> u64 {
         }
     }
     unreachable!()
+}
+
+/// What a sender gets that sleeps before a full queue when `deed` is done.
+pub fn send_during(sender: &mut QueueSender, deed: impl FnOnce() + Send) -> Result<(), SendError> {
+    while_blocked(Wait::Park, deed, || {
+        in_time(|deadline| sender.send_deadline(&[0; 8], deadline))
+    })
+}
+
+/// What a receiver gets that sleeps before an empty queue when `deed` is done.
+pub fn receive_during(
+    receiver: &mut QueueReceiver,
+    deed: impl FnOnce() + Send,
+) -> Result<Vec<u8>, RecvError> {
+    while_blocked(Wait::Park, deed, || {
+        in_time(|deadline| receiver.recv_deadline(deadline))
+    })
 }
 
 /// Receives all that is there; returns how many messages came.

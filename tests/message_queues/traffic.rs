@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ringway::mq::MAX_PRIORITY;
 use ringway::{MessageSink, MessageSource, ReceivedMessage, RecvError, SendError, Wait};
 
-use super::place::{Place, System, drain, fill, queue};
+use super::place::{Place, System, drain, fill, queue, send_during};
 use super::two_processes::messages::{message, number, signature, signed};
 use super::two_processes::procfs::while_blocked;
 use super::two_processes::{First, Second, in_time, watchdog};
@@ -228,11 +228,7 @@ fn a_blocked_sender_goes_on_with_the_first_message_that_is_taken() {
         let (mut sender, mut receiver, _place) = system.ends();
         fill(&mut sender);
         for _ in 0..5 {
-            let sent = while_blocked(
-                Wait::Park,
-                || drop(receiver.try_recv().unwrap()),
-                || in_time(|deadline| sender.send_deadline(&[0; 8], deadline)),
-            );
+            let sent = send_during(&mut sender, || drop(receiver.try_recv().unwrap()));
             assert_eq!(sent, Ok(()), "{system:?}");
         }
         drain(&mut receiver);
