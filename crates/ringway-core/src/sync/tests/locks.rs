@@ -43,6 +43,15 @@ fn threads_of_one_process_exclude_each_other() {
     }
 }
 
+/// Has the lock after a death, and gives it back consistent.
+#[track_caller]
+fn repair(handle: &Handle, sync: Sync) {
+    let acquired = handle.lock().acquire(late());
+    assert_eq!(acquired, Ok(Acquired::AfterDeath), "{sync:?}");
+    handle.lock().mark_consistent();
+    handle.lock().release();
+}
+
 #[test]
 fn a_death_is_told_until_somebody_has_repaired_it() {
     for sync in LOCKS {
@@ -54,13 +63,7 @@ fn a_death_is_told_until_somebody_has_repaired_it() {
             holder.kill();
         }
         let handle = Handle::attach(&fixture.address);
-        assert_eq!(
-            handle.lock().acquire(late()),
-            Ok(Acquired::AfterDeath),
-            "{sync:?}"
-        );
-        handle.lock().mark_consistent();
-        handle.lock().release();
+        repair(&handle, sync);
         assert_eq!(
             handle.lock().acquire(late()),
             Ok(Acquired::Clean),
@@ -132,13 +135,7 @@ fn a_stopped_holder_is_alive_and_the_deadline_counts() {
             );
         }
         holder.kill();
-        assert_eq!(
-            handle.lock().acquire(late()),
-            Ok(Acquired::AfterDeath),
-            "{sync:?}"
-        );
-        handle.lock().mark_consistent();
-        handle.lock().release();
+        repair(&handle, sync);
     }
 }
 
