@@ -30,6 +30,9 @@ fn a_full_ring_loses_its_oldest_lines_and_says_how_many() {
                 shown.contains(&format!("overwrite, {lost} messages so far")),
                 "{shown}"
             );
+            // What was overwritten is not waiting for anybody.
+            let behind = TOTAL - lost;
+            assert!(shown.contains(&format!(", {behind} behind")), "{shown}");
 
             let recv = run(["recv", address]);
             assert_status(&recv, 0);
