@@ -333,7 +333,8 @@ impl Builder {
         Segment::open(&self.request()).and_then(Ring::new)
     }
 
-    /// Opens the ring, or makes it if nothing is there.
+    /// Opens the ring, or makes it if nothing is there. As with [`open`](Self::open), a ring that is there is taken as
+    /// it is: look at its [`kind`](Ring::kind) and [`capacity`](Ring::capacity) if they matter.
     ///
     /// # Errors
     /// Those of [`create`](Self::create) and [`open`](Self::open).
@@ -422,7 +423,7 @@ impl Builder {
             .map(|geometry| geometry.with_slabs(slabs))
             .map(|geometry| geometry.with_slab_segments(self.slab_segments))
             .ok_or_else(|| {
-                let problem = format!("{} bytes are not representable", self.capacity);
+                let problem = format!("a ring cannot have a capacity of {} bytes", self.capacity);
                 invalid(problem, of_capacity)
             })
     }

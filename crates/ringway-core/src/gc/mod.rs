@@ -316,16 +316,24 @@ fn several(f: &mut std::fmt::Formatter<'_>, what: &str, names: &[String]) -> std
     }
 }
 
+fn living(count: u32) -> String {
+    match count {
+        1 => "1 live participant".to_owned(),
+        many => format!("{many} live participants"),
+    }
+}
+
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Undelivered { messages: 1 } => f.write_str("1 undelivered message"),
             Self::Undelivered { messages } => write!(f, "{messages} undelivered messages"),
             Self::Damaged => f.write_str("its contents contradict themselves"),
-            Self::InUse { alive, dead: 0 } => write!(f, "in use by {alive}"),
+            Self::InUse { alive, dead: 0 } => write!(f, "in use by {}", living(*alive)),
             Self::InUse { alive, dead } => write!(
                 f,
-                "in use by {alive}; the next that attaches or is blocked repairs what {dead} left"
+                "in use by {}; the next that attaches or is blocked repairs what {dead} dead left there",
+                living(*alive)
             ),
             Self::Open => f.write_str("a live process has it open"),
             Self::InOrder => f.write_str("nobody died holding it"),

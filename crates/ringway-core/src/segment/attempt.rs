@@ -26,7 +26,11 @@ impl<'a> Attempt<'a> {
     /// The only producer that the ring has place for has closed it.
     pub(crate) fn closed_for_good(self) -> Error {
         self.error(ErrorKind::Closed, "its producer has closed it for good")
-            .remedy("remove the ring and create it again, or use another address")
+            .remedy(format!(
+                "remove the ring (ringway rm {}) and create it again, or use another address; a producer that \
+                 leaves by detach leaves the ring open",
+                self.address
+            ))
     }
 
     /// A collector found the ring abandoned, before this process attached.
