@@ -86,6 +86,31 @@ fn what_only_rings_can_is_refused_for_queues() {
 }
 
 #[test]
+fn no_queue_is_made_that_is_not_what_was_asked_for() {
+    for scheme in QUEUES {
+        let place = Place::new(scheme);
+        let address = place.address.as_str();
+        for options in [
+            &["--kind", "mpmc"][..],
+            &["--sync", "futex"],
+            &["--overwrite"],
+            &["--slabs", "1Mx8"],
+        ] {
+            for command in [&["create", address][..], &["recv", address, "--create"]] {
+                let output = run(command.iter().chain(options).copied());
+                assert_status(&output, 2);
+                let said = text(&output.stderr);
+                assert!(
+                    said.contains("queue") && said.contains(options[0]),
+                    "{said}"
+                );
+                assert!(!place.exists());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_demo_and_a_bench_run_over_queues() {
     for scheme in QUEUES {
         let place = Place::new(scheme);

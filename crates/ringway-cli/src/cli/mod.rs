@@ -29,7 +29,7 @@ Addresses:
   shm:NAME          POSIX shared memory, /dev/shm/NAME
   file:PATH         a memory-mapped file; outlives every process and a reboot
   sysv:0xKEY        a System V segment; also sysv:PATH#ID (ftok), sysv:id=SHMID
-  memfd:            anonymous memory (for demo only: it has no name to find it by)
+  memfd:            anonymous memory (for demo and bench only: it has no name to find it by)
   mq:/NAME          a POSIX message queue: short messages, many senders, one receiver
   sysvmq:0xKEY      a System V message queue; also sysvmq:PATH#ID (ftok)
   auto:NAME         shm:NAME where shared memory can be had, else mq:/NAME
@@ -165,6 +165,10 @@ pub(crate) struct RingArgs {
     /// Wait so long for it to appear
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) wait: Option<Duration>,
+
+    /// Use it even if it belongs to another user, who could truncate it under this process
+    #[arg(long)]
+    pub(crate) any_owner: bool,
 
     /// Show no progress
     #[arg(short, long)]
