@@ -10,13 +10,14 @@ use nix::errno::Errno;
 /// the next action. Its `Debug` text is the kind and then the same: that is what a failed `main` or `unwrap` shows.
 ///
 /// ```
-/// use ringway_core::{Builder, ErrorKind};
+/// # use ringway_core as ringway;
+/// use ringway::{Builder, ErrorKind};
 ///
 /// let error = Builder::new("shm:ringway-no-such-ring")?.open().unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::NotFound);
 /// assert!(!error.next_step().is_empty());
 /// assert_eq!(format!("{error:?}"), format!("NotFound: {error}"));
-/// # Ok::<(), ringway_core::Error>(())
+/// # Ok::<(), ringway::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error {
@@ -90,7 +91,8 @@ impl Error {
     /// For transports beside rings. `action` is a verb ("open"), `problem` a clause without a full stop.
     ///
     /// ```
-    /// use ringway_core::{Error, ErrorKind};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Error, ErrorKind};
     ///
     /// let error = Error::new(ErrorKind::NotFound, "open", "mq:/orders", "there is no such queue")
     ///     .remedy("create it");

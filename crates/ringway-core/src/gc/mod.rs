@@ -39,7 +39,8 @@ use crate::segment::{self, drafts};
 /// what others made, and what this process's user may not remove stays.
 ///
 /// ```no_run
-/// use ringway_core::{Fate, Gc};
+/// # use ringway_core as ringway;
+/// use ringway::{Fate, Gc};
 ///
 /// let report = Gc::new().dry_run(true).run();
 /// for found in &report.found {
@@ -198,7 +199,8 @@ impl Gc {
     /// Collects.
     ///
     /// ```
-    /// use ringway_core::{Builder, Fate, Gc, Leftover, Why};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, Fate, Gc, Leftover, Why};
     ///
     /// # let name = format!("shm:ringway-doc-gc-{}", std::process::id());
     /// let ring = Builder::new(&name)?.create()?;
@@ -208,8 +210,8 @@ impl Gc {
     /// assert_eq!(report.found[0].what, Leftover::Ring(ring.address().clone()));
     /// assert_eq!(report.found[0].fate, Fate::Kept(in_use));
     /// # drop(sender);
-    /// # ringway_core::remove(ring.address(), true)?;
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # ringway::remove(ring.address(), true)?;
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn run(&self) -> GcReport {
         let mut report = GcReport::default();

@@ -99,7 +99,8 @@ impl WaitsFor {
     /// As the CLI says it.
     ///
     /// ```
-    /// assert_eq!(ringway_core::WaitsFor::Message.name(), "a message");
+    /// # use ringway_core as ringway;
+    /// assert_eq!(ringway::WaitsFor::Message.name(), "a message");
     /// ```
     pub fn name(self) -> &'static str {
         match self {
@@ -115,9 +116,10 @@ impl WaitsFor {
 /// Those of [`Builder::open`](crate::Builder::open).
 ///
 /// ```no_run
-/// let stat = ringway_core::stat(&"shm:orders".parse()?)?;
+/// # use ringway_core as ringway;
+/// let stat = ringway::stat(&"shm:orders".parse()?)?;
 /// println!("{} of {} bytes used", stat.used_bytes, stat.capacity_bytes);
-/// # Ok::<(), ringway_core::Error>(())
+/// # Ok::<(), ringway::Error>(())
 /// ```
 pub fn stat(address: &Address) -> Result<Stat, Error> {
     let view = View::open(address)?;
@@ -132,7 +134,8 @@ pub fn stat(address: &Address) -> Result<Stat, Error> {
 /// and that this user may read, in order.
 ///
 /// ```
-/// for address in ringway_core::list() {
+/// # use ringway_core as ringway;
+/// for address in ringway::list() {
 ///     println!("{address}");
 /// }
 /// ```
@@ -147,7 +150,8 @@ pub fn list() -> Vec<Address> {
 /// If the directory cannot be listed.
 ///
 /// ```
-/// for address in ringway_core::list_in("/dev/shm".as_ref())? {
+/// # use ringway_core as ringway;
+/// for address in ringway::list_in("/dev/shm".as_ref())? {
 ///     println!("{address}");
 /// }
 /// # Ok::<(), std::io::Error>(())
@@ -165,8 +169,9 @@ pub fn list_in(directory: &Path) -> std::io::Result<Vec<Address>> {
 /// [`ErrorKind::NotARing`] (foreign objects are never removed), [`ErrorKind::PermissionDenied`].
 ///
 /// ```no_run
-/// ringway_core::remove(&"shm:orders".parse()?, false)?;
-/// # Ok::<(), ringway_core::Error>(())
+/// # use ringway_core as ringway;
+/// ringway::remove(&"shm:orders".parse()?, false)?;
+/// # Ok::<(), ringway::Error>(())
 /// ```
 pub fn remove(address: &Address, force: bool) -> Result<(), Error> {
     if !force {

@@ -19,7 +19,8 @@ use crate::sys::futex::{MonotonicTime, Wake};
 /// system call while both are awake.
 ///
 /// ```
-/// use ringway_core::Wait;
+/// # use ringway_core as ringway;
+/// use ringway::Wait;
 /// use std::time::Duration;
 ///
 /// assert_eq!(Wait::default(), Wait::Adaptive(Duration::from_micros(50)));
