@@ -128,6 +128,7 @@ fn a_demo_and_a_bench_run_over_queues() {
             (&demo["verified"], &demo["kind"]),
             (&Value::Bool(true), &"queue".into())
         );
+        assert_eq!(demo["transports"][0]["name"], "queue");
         let bench = [
             "bench",
             "--address",

@@ -30,7 +30,9 @@ pub enum Wait {
     /// Never sleeps: the lowest latency, at the price of a whole processor. When nothing has come for a
     /// while (on a machine with one processor: at once) it yields to whoever else wants to run.
     Spin,
-    /// Spins for so long, then sleeps. On a machine with one processor it sleeps at once.
+    /// Spins for so long, then sleeps. On a machine with one processor it sleeps at once. Where more processes wait
+    /// than there are processors, those that spin are in the way of those that work: there, measure
+    /// [`Park`](Self::Park) beside it.
     Adaptive(Duration),
     /// Sleeps at once.
     Park,
