@@ -78,8 +78,7 @@ pub struct ParticipantStat {
     pub epoch: u64,
     /// When it attached, nanoseconds since 1970.
     pub attached_ns: u64,
-    /// Messages that holders of this slot ever sent or released; 0 in a stream ring, where it is what
-    /// the whole ring carried.
+    /// Messages that holders of this slot ever sent or released.
     pub messages: u64,
     /// What it sleeps for, if it sleeps; not known in a stream ring.
     pub waits_for: Option<WaitsFor>,
@@ -201,11 +200,21 @@ fn refuse_if_in_use(stat: &Stat) -> Result<(), Error> {
 
 fn look(view: &View) -> Stat {
     let header = view.header();
-    let slots: Vec<_> = (0..header.geometry.participants())
+    let mut slots: Vec<_> = (0..header.geometry.participants())
         .map(|index| look_at_slot(view, slot_offset(index)))
         .collect();
     let traffic = match header.geometry.shape() {
-        Shape::Stream => stream::traffic(view, &slots),
+        Shape::Stream => {
+            let traffic = stream::traffic(view, &slots);
+            // Each role has one slot, which need not count what the ring counts.
+            for participant in slots.iter_mut().flatten() {
+                participant.messages = match participant.role {
+                    Role::Producer => traffic.sent,
+                    Role::Consumer => traffic.received,
+                };
+            }
+            traffic
+        }
         Shape::Cells(cell_len) => cells::traffic(view, cell_len, &slots),
     };
     let epoch = |slot| view.load64(slot_offset(slot) + EPOCH).unwrap_or(0);
