@@ -111,6 +111,21 @@ fn no_queue_is_made_that_is_not_what_was_asked_for() {
 }
 
 #[test]
+fn a_queue_that_is_removed_under_its_receiver_has_not_come_to_its_end() {
+    let place = Place::new("sysvmq");
+    let address = place.address.as_str();
+    assert_status(&run(["create", address]), 0);
+    let recv = Running::start(["recv", address]);
+    eventually("the receiver", || place.stat()["receivers"] == 1);
+    assert_status(&run(["rm", address]), 2);
+    assert_status(&run(["rm", "--force", address]), 0);
+    let output = recv.finish();
+    assert_status(&output, 1);
+    let said = text(&output.stderr);
+    assert!(said.contains("was removed"), "{said}");
+}
+
+#[test]
 fn a_demo_and_a_bench_run_over_queues() {
     for scheme in QUEUES {
         let place = Place::new(scheme);

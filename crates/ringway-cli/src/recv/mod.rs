@@ -38,7 +38,7 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
             outcome
         }
         ChannelReceiver::Ring(ring) => ring::receive(ring, &channel, args, &mut output),
-        ChannelReceiver::Queue(queue) => queue::receive(queue, args, &mut output),
+        ChannelReceiver::Queue(queue) => queue::receive(queue, &channel, args, &mut output),
         _ => Err(Failure::error("this is neither a ring nor a queue")),
     };
     match outcome {

@@ -47,9 +47,13 @@ impl<'a> Attempt<'a> {
     /// `what` the kernel refused, for an errno that has no better explanation at the call.
     pub(crate) fn os(self, what: &str, errno: Errno) -> Error {
         let (kind, remedy) = match errno {
-            Errno::EACCES | Errno::EPERM | Errno::EROFS => (
+            Errno::EACCES | Errno::EPERM => (
                 ErrorKind::PermissionDenied,
                 "run as the user who owns it, or have it made with a wider mode",
+            ),
+            Errno::EROFS => (
+                ErrorKind::PermissionDenied,
+                "mount it writable, or use another kind of address: memfd: or sysv:",
             ),
             Errno::EMFILE => (
                 ErrorKind::NoSpace,
