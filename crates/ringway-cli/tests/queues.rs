@@ -209,6 +209,40 @@ fn hide_shared_memory() -> Result<(), nix::Error> {
     mount(Some("tmpfs"), "/dev/shm", Some("tmpfs"), flags, NOTHING)
 }
 
+/// What a user may not do who is not root, where `/dev/mqueue` is not mounted: list POSIX queues.
+fn hide_queues() -> Result<(), nix::Error> {
+    use nix::libc;
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    const NOTHING: Option<&str> = None;
+    const CAP_SYS_ADMIN: libc::c_ulong = 21;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(NOTHING, "/", NOTHING, flags, NOTHING)?;
+    // It need not be mounted.
+    let _ = umount2("/dev/mqueue", MntFlags::MNT_DETACH);
+    // SAFETY: a number each, of this process.
+    let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0) };
+    nix::errno::Errno::result(dropped).map(drop)
+}
+
+#[test]
+fn ls_says_that_it_cannot_see_queues() {
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not root: /dev/mqueue cannot be hidden here");
+        return;
+    }
+    let mut command = command(["ls"]);
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe {
+        command.pre_exec(|| Ok(hide_queues()?));
+    }
+    let output = Running::feed_command(command, b"").finish();
+    assert_status(&output, 0);
+    let said = text(&output.stderr);
+    assert!(said.contains("message queues cannot be listed"), "{said}");
+}
+
 #[test]
 fn auto_falls_back_to_a_queue_and_says_why() {
     if !nix::unistd::geteuid().is_root() {

@@ -7,13 +7,15 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ringway::{
-    Address, Channel, Error, ErrorKind, ParticipantStat, Role, SlabStat, Stat, WaitsFor, mq,
+    Address, BlindSpot, Channel, Error, ErrorKind, ParticipantStat, Role, SlabStat, Stat, WaitsFor,
+    mq, os,
 };
 use serde::Serialize;
 
 use self::queues::QueueJson;
 use crate::cli::{LsArgs, StatArgs};
 use crate::failure::Failure;
+use crate::gc::words_of;
 use crate::output;
 use crate::units::human_size;
 
@@ -281,6 +283,9 @@ pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
             "\n"
         };
         output::print(&format!("{rings}{between}{queues}"))?;
+        if os::message_queues().is_err() {
+            eprintln!("ringway: {}", words_of(BlindSpot::MessageQueues).1);
+        }
     }
     Failure::all(failures)
 }
