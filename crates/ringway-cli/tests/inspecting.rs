@@ -203,10 +203,10 @@ fn rm_refuses_while_a_process_is_attached() {
         let refused = run(["rm", &place.address]);
         assert_status(&refused, 2);
         let pid = send.id().to_string();
+        let said = text(&refused.stderr);
         assert!(
-            text(&refused.stderr).contains(&pid),
-            "{pid}: {}",
-            text(&refused.stderr)
+            said.contains(&pid) && said.contains("--force"),
+            "{pid}: {said}"
         );
         assert!(place.exists());
         assert_status(&run(["rm", &place.address, "--force"]), 0);

@@ -29,6 +29,18 @@ fn an_input_of_any_size_arrives_as_it_was() {
 }
 
 #[test]
+fn who_receives_pieces_is_told_to_put_them_together() {
+    let place = Place::new("shm");
+    let words = ["send", &place.address, "--create", "--whole"];
+    assert_status(&run_with(words, &binary(100_000)), 0);
+    let recv = run(["recv", &place.address, "--raw"]);
+    assert_status(&recv, 0);
+    let said = text(&recv.stderr);
+    assert_eq!(said.matches("with --whole").count(), 2, "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
 fn several_files_are_one_message() {
     let place = Place::new("file");
     let (first, second) = (place.directory().join("1"), place.directory().join("2"));

@@ -257,8 +257,8 @@ pub(crate) struct SendArgs {
 const SEND_HELP: &str = "\
 Exit status:
   0  all is sent, and the ring is closed (with --unlink: drained and removed)
-  1  nothing is there, or the receiver (the last of several) died, or closed; the ring keeps what was
-     sent
+  1  nothing is there, or the receiver (the last of several) died, or closed; the ring keeps what
+     was sent
   2  an error: the input could not be read, a message is too large, another process sends where one
      can, the ring is of another kind than asked for
 

@@ -6,9 +6,10 @@ mod whole;
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use ringway::chunk::ChunkReceiver;
+use ringway::chunk::{ChunkReceiver, Header};
 use ringway::{ChannelReceiver, RecvError};
 
 use crate::attach;
@@ -108,10 +109,21 @@ fn append(
     let start = bytes.len();
     bytes.resize(start + len, 0);
     copy(&mut bytes[start..]);
+    hint(&bytes[start..]);
     if framing == Framing::Lines {
         bytes.push(b'\n');
     }
     Ok(())
+}
+
+/// Says, once, that what comes was sent in pieces: it is received as it is, but hardly on purpose.
+fn hint(message: &[u8]) {
+    static SAID: Once = Once::new();
+    if Header::decode(message, message.len()).is_ok_and(|piece| piece.is_first()) {
+        SAID.call_once(|| {
+            eprintln!("ringway: these are pieces of a message that was sent with --whole: receive it with --whole");
+        });
+    }
 }
 
 fn explain(error: RecvError) -> Failure {
