@@ -7,6 +7,7 @@
 
 use std::error::Error;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use ringway::{Builder, Kind, RecvError, Ring};
 
@@ -77,7 +78,11 @@ fn work(ring: &Ring, name: &str) -> Result<(), Box<dyn Error>> {
     let mut done = 0;
     loop {
         match receiver.recv() {
-            Ok(_) => done += 1,
+            Ok(_) => {
+                // What a job takes. Without it, the worker that comes first would have done all of them.
+                std::thread::sleep(Duration::from_micros(50));
+                done += 1;
+            }
             // The last producer has gone, and all is done.
             Err(RecvError::Closed) => break,
             Err(error) => return Err(error.into()),

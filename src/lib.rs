@@ -1,6 +1,6 @@
 //! Message transport between processes on one Linux machine through shared memory.
 //!
-//! One process sends, another receives, and the kernel is asked for nothing while both are awake.
+//! One process sends, another receives, or many do, and the kernel is asked for nothing while they are awake.
 //!
 //! ```
 //! use ringway::RecvError;
@@ -36,8 +36,9 @@
 //! # The parts
 //!
 //! [`at`] names an address and gives a [`Builder`]; that makes or opens a [`Ring`]; the ring gives a
-//! [`Sender`] or a [`Receiver`], one of each at a time. [`stat`], [`list`], [`remove`] and [`Gc`]
-//! look after rings from outside.
+//! [`Sender`] or a [`Receiver`]: one of each at a time, or as many as its [`Kind`] allows. [`stat`], [`list`],
+//! [`remove`] and [`Gc`] look after rings from outside. [`chunk`] carries messages of any length, [`mq`] has the
+//! kernel's queues.
 //!
 //! # When a process dies
 //!

@@ -50,6 +50,8 @@ fn the_counters_are_exact() {
         }
         let half = look();
         assert_eq!((half.sent, half.received, half.used_bytes), (5, 2, 3 * 16));
+        let of_each = half.participants.iter().map(|one| (one.role, one.messages));
+        assert!(of_each.eq([(Role::Producer, 5), (Role::Consumer, 2)]));
 
         producer.say("close");
         producer.finish();

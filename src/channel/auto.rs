@@ -82,7 +82,10 @@ pub(super) fn create(builder: &Builder, name: &str) -> Result<Chosen, Error> {
             builder.address(),
             format!("{} is there already", carrier.address()),
         )
-        .remedy("open it, or remove it first")),
+        .remedy(format!(
+            "open it, or remove it first: ringway rm {}",
+            builder.address()
+        ))),
         None => make(builder, name),
     }
 }
@@ -203,5 +206,10 @@ fn is_in_shared_memory(name: &str) -> bool {
 
 fn nothing(action: &'static str, address: &Address, kind: ErrorKind) -> Error {
     let problem = "there is neither shared memory nor a queue of that name";
-    Error::new(kind, action, address, problem).remedy("create it, or let the open wait for it")
+    let remedy = match (kind, action) {
+        (ErrorKind::TimedOut, _) => "see whether the creator runs, or wait longer",
+        (_, "open") => "create it, or let the open wait for it",
+        _ => "see what there is: ringway ls",
+    };
+    Error::new(kind, action, address, problem).remedy(remedy)
 }

@@ -55,7 +55,8 @@ pub enum Place {
 /// A header, decoded: it does not contradict itself.
 ///
 /// ```
-/// use ringway_chunk::{Header, Place};
+/// # mod ringway { pub use ringway_chunk as chunk; }
+/// use ringway::chunk::{Header, Place};
 ///
 /// let header = Header {
 ///     sender: 7,

@@ -6,8 +6,9 @@
 //! do between two calls of the transport is done by [`Splitter`] and [`Reassembler`], which know no I/O.
 //!
 //! ```
-//! use ringway_chunk::{ChunkReceiver, ChunkSender};
-//! use ringway_core::Builder;
+//! # mod ringway { pub use ringway_core::*; pub use ringway_chunk as chunk; }
+//! use ringway::chunk::{ChunkReceiver, ChunkSender};
+//! use ringway::Builder;
 //!
 //! let ring = Builder::new("memfd:")?.capacity(64 << 10).create()?;
 //! let mut sender = ChunkSender::new(ring.sender()?);

@@ -28,9 +28,10 @@ const STALLED: u64 = 4096;
 /// received, also while this handle waits, if the transport knows who lives.
 ///
 /// ```
-/// use ringway_chunk::{ChunkReceiver, ChunkSender};
+/// # mod ringway { pub use ringway_core::*; pub use ringway_chunk as chunk; }
+/// use ringway::chunk::{ChunkReceiver, ChunkSender};
 ///
-/// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+/// let ring = ringway::Builder::new("memfd:")?.create()?;
 /// ChunkSender::new(ring.sender()?).send(b"hello", None)?;
 /// let mut receiver = ChunkReceiver::new(ring.receiver()?);
 /// assert_eq!(receiver.recv(None)?, b"hello");
@@ -169,9 +170,10 @@ impl<R: MessageSource> ChunkReceiver<R> {
     /// [`ChunkRecvError`]. A part of the message may have been written.
     ///
     /// ```
-    /// use ringway_chunk::{ChunkReceiver, ChunkSender};
+    /// # mod ringway { pub use ringway_core::*; pub use ringway_chunk as chunk; }
+    /// use ringway::chunk::{ChunkReceiver, ChunkSender};
     ///
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// ChunkSender::new(ring.sender()?).send(b"hello", None)?;
     /// let mut file = Vec::new();
     /// let mut receiver = ChunkReceiver::new(ring.receiver()?);

@@ -26,9 +26,10 @@ const RECORD: usize = 64;
 /// that says so, if there is room for it; otherwise the sender's next message or its leaving says it.
 ///
 /// ```
-/// use ringway_chunk::ChunkSender;
+/// # mod ringway { pub use ringway_core::*; pub use ringway_chunk as chunk; }
+/// use ringway::chunk::ChunkSender;
 ///
-/// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+/// let ring = ringway::Builder::new("memfd:")?.create()?;
 /// let mut sender = ChunkSender::new(ring.sender()?);
 /// sender.send(b"short or long", None)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -179,9 +180,10 @@ impl<S: MessageSink> ChunkSender<S> {
     /// [`ChunkSendError`].
     ///
     /// ```
-    /// use ringway_chunk::{ChunkReceiver, ChunkSender};
+    /// # mod ringway { pub use ringway_core::*; pub use ringway_chunk as chunk; }
+    /// use ringway::chunk::{ChunkReceiver, ChunkSender};
     ///
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let mut sender = ChunkSender::new(ring.sender()?);
     /// let file = &b"what is in a file"[..];
     /// assert_eq!(sender.send_from(file, None, None, |progress| println!("{progress:?}"))?, 17);

@@ -5,7 +5,8 @@ use crate::frame::{Header, Place};
 /// A message on its way out.
 ///
 /// ```
-/// use ringway_chunk::{HEADER_LEN, Limits, Reassembler, Splitter};
+/// # mod ringway { pub use ringway_chunk as chunk; }
+/// use ringway::chunk::{HEADER_LEN, Limits, Reassembler, Splitter};
 ///
 /// let mut splitter = Splitter::new(7, 1, Some(10));
 /// let mut reassembler = Reassembler::new(Limits::default());
@@ -16,7 +17,7 @@ use crate::frame::{Header, Place};
 ///     splitter.advance(&header);
 /// }
 /// assert!(splitter.is_done());
-/// # Ok::<(), ringway_chunk::FrameError>(())
+/// # Ok::<(), ringway::chunk::FrameError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Splitter {

@@ -9,21 +9,37 @@ use crate::failure::Failure;
 
 /// Opens the ring or the queue, or makes it if that was asked for. Says what `auto:` is.
 pub(crate) fn open(args: &RingArgs) -> Result<Channel, Failure> {
-    args.make.kind.refuse_at_queue(&args.address)?;
-    let mut builder = at(&args.address)?;
+    args.make.refuse_at_queue(&args.address)?;
+    let mut builder = at(&args.address)?.any_owner(args.any_owner);
     if let Some(wait) = args.wait {
         builder = builder.wait(wait);
     }
-    let channel = if args.create {
-        Channel::open_or_create(args.make.apply(builder))?
+    let opened = if args.create {
+        Channel::open_or_create(args.make.apply(builder))
     } else {
-        Channel::open(builder)?
+        Channel::open(builder)
     };
+    let channel = opened.map_err(|error| advise(error, args))?;
     args.make.kind.refuse_other(&channel)?;
     if channel.reason().is_some() && !args.quiet {
         eprintln!("ringway: {channel}");
     }
     Ok(channel)
+}
+
+/// The next step, as the command line has it.
+fn advise(error: Error, args: &RingArgs) -> Failure {
+    match error.kind() {
+        // Where it would have been made: something else is missing.
+        ErrorKind::NotFound if args.create => Failure::error(error),
+        ErrorKind::NotFound => {
+            Failure::from(error.remedy("make it with --create, or wait for it with --wait 5s"))
+        }
+        ErrorKind::ForeignOwner => {
+            Failure::from(error.remedy("if that user is to be trusted, add --any-owner"))
+        }
+        _ => Failure::from(error),
+    }
 }
 
 /// What other commands can find.

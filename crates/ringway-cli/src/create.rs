@@ -9,8 +9,10 @@ use crate::output;
 
 /// Makes it, and says where it is.
 pub(crate) fn run(args: &CreateArgs) -> Result<(), Failure> {
-    args.make.kind.refuse_at_queue(&args.address)?;
-    let channel = Channel::create(args.make.apply(attach::at(&args.address)?))?;
+    args.make.refuse_at_queue(&args.address)?;
+    let builder = args.make.apply(attach::at(&args.address)?);
+    // Never a negative answer: what is not found is where it was to be made.
+    let channel = Channel::create(builder).map_err(Failure::error)?;
     if channel.reason().is_some() {
         eprintln!("ringway: {channel}");
     }

@@ -230,8 +230,8 @@ fn fill(input: &mut impl BufRead) -> Result<&[u8], Failure> {
 
 fn too_large(what: impl std::fmt::Display, max: usize) -> Failure {
     Failure::error(format_args!(
-        "{what} is too large: this ring carries up to {max} bytes a message; create it with a larger \
-         --capacity or --slabs, or send --raw or --whole"
+        "{what} is too large: up to {max} bytes a message go through here; send --raw or --whole, or create \
+         a ring with a larger --capacity or --slabs"
     ))
 }
 

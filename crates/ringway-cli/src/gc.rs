@@ -288,7 +288,8 @@ fn common_next_step(name: &str, why: &Why) -> Option<String> {
     }
 }
 
-fn words_of(blind_spot: BlindSpot) -> (&'static str, &'static str) {
+/// A word for scripts, and a sentence for people.
+pub(crate) fn words_of(blind_spot: BlindSpot) -> (&'static str, &'static str) {
     match blind_spot {
         BlindSpot::MessageQueues => (
             "message-queues",

@@ -92,3 +92,52 @@ fn what_shapes_a_new_ring_is_refused_where_none_is_made() {
         assert!(!place.exists());
     }
 }
+
+#[test]
+fn a_missing_directory_is_an_error_and_a_missing_ring_an_answer() {
+    let place = Place::new("file");
+    let missing = format!("{}/not/there", place.address);
+    for words in [
+        ["create", &missing].as_slice(),
+        &["send", &missing, "--create"],
+    ] {
+        let output = run(words.iter().copied());
+        assert_status(&output, 2);
+        let said = text(&output.stderr);
+        assert!(said.contains("make the directory"), "{said}");
+    }
+    for command in ["send", "recv"] {
+        let output = run([command, place.address.as_str()]);
+        assert_status(&output, 1);
+        let said = text(&output.stderr);
+        assert!(
+            said.contains("--create") && said.contains("--wait"),
+            "{said}"
+        );
+    }
+    // That directory is there, and takes no files.
+    let output = run(["create", "file:/proc/ringway-cli-test"]);
+    assert_status(&output, 2);
+    let said = text(&output.stderr);
+    assert!(!said.contains("there is no directory"), "{said}");
+}
+
+#[test]
+fn a_ring_of_another_user_is_used_when_that_is_said() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not root: nothing here belongs to another user");
+        return;
+    }
+    let place = Place::new("file");
+    let address = place.address.as_str();
+    assert_status(&run(["create", address]), 0);
+    let path = place.directory().join("ring");
+    nix::unistd::chown(&path, Some(65534.into()), None).unwrap();
+    let refused = run_with(["send", address], b"line\n");
+    assert_status(&refused, 2);
+    let said = text(&refused.stderr);
+    assert!(said.contains("--any-owner"), "{said}");
+    assert_status(&run_with(["send", address, "--any-owner"], b"line\n"), 0);
+    let received = run(["recv", address, "--any-owner"]);
+    assert_eq!(received.stdout, b"line\n");
+}

@@ -174,3 +174,21 @@ fn a_demo_whose_worker_dies_says_so_and_leaves_nothing() {
         assert!(!place.exists());
     }
 }
+
+#[test]
+fn a_demo_whose_messages_do_not_fit_says_what_to_change() {
+    for kind in ["spsc", "mpmc"] {
+        let place = Place::new("shm");
+        let words = ["--size", "3M", "--messages", "10", "--kind", kind];
+        let demo = run(["demo", "--address", &place.address]
+            .into_iter()
+            .chain(words));
+        assert_status(&demo, 2);
+        let said = text(&demo.stderr);
+        assert!(
+            said.contains("--size") && said.contains("--slabs"),
+            "{said}"
+        );
+        assert!(!place.exists());
+    }
+}

@@ -232,6 +232,22 @@ fn an_input_that_cannot_be_read_is_an_error_and_no_orderly_end() {
 }
 
 #[test]
+fn who_sends_to_a_ring_that_is_closed_for_good_is_told_what_to_do() {
+    let place = Place::new("shm");
+    let words = ["send", &place.address, "--create"];
+    assert_status(&run_with(words, b"first\n"), 0);
+    let second = run_with(words, b"second\n");
+    assert_status(&second, 2);
+    let said = text(&second.stderr);
+    assert!(
+        said.contains("ringway rm") && said.contains("--unlink"),
+        "{said}"
+    );
+    assert_eq!(run(["recv", &place.address, "--unlink"]).stdout, b"first\n");
+    assert_status(&run_with(words, b"second\n"), 0);
+}
+
+#[test]
 fn a_second_sender_is_told_who_is_the_first() {
     for scheme in SCHEMES {
         let place = Place::new(scheme);

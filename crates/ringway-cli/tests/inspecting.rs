@@ -191,7 +191,7 @@ fn rm_refuses_while_a_process_is_attached() {
         let refused = run(["rm", &place.address]);
         assert_status(&refused, 2);
         let pid = send.id().to_string();
-        assert_says(&refused.stderr, &[&pid]);
+        assert_says(&refused.stderr, &[&pid, "--force"]);
         assert!(place.exists());
         assert_status(&run(["rm", &place.address, "--force"]), 0);
         assert!(!place.exists());

@@ -84,6 +84,46 @@ fn what_only_rings_can_is_refused_for_queues() {
 }
 
 #[test]
+fn no_queue_is_made_that_is_not_what_was_asked_for() {
+    for scheme in QUEUES {
+        let place = Place::new(scheme);
+        let address = place.address.as_str();
+        for options in [
+            &["--kind", "mpmc"][..],
+            &["--sync", "futex"],
+            &["--overwrite"],
+            &["--slabs", "1Mx8"],
+        ] {
+            for command in [&["create", address][..], &["recv", address, "--create"]] {
+                let output = run(command.iter().chain(options).copied());
+                assert_status(&output, 2);
+                let said = text(&output.stderr);
+                assert!(
+                    said.contains("queue") && said.contains(options[0]),
+                    "{said}"
+                );
+                assert!(!place.exists());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_queue_that_is_removed_under_its_receiver_has_not_come_to_its_end() {
+    let place = Place::new("sysvmq");
+    let address = place.address.as_str();
+    assert_status(&run(["create", address]), 0);
+    let recv = Running::start(["recv", address]);
+    eventually("the receiver", || place.stat()["receivers"] == 1);
+    assert_status(&run(["rm", address]), 2);
+    assert_status(&run(["rm", "--force", address]), 0);
+    let output = recv.finish();
+    assert_status(&output, 1);
+    let said = text(&output.stderr);
+    assert!(said.contains("was removed"), "{said}");
+}
+
+#[test]
 fn a_demo_and_a_bench_run_over_queues() {
     for scheme in QUEUES {
         let place = Place::new(scheme);
@@ -99,6 +139,7 @@ fn a_demo_and_a_bench_run_over_queues() {
             (&demo["verified"], &demo["kind"]),
             (&Value::Bool(true), &"queue".into())
         );
+        assert_eq!(demo["transports"][0]["name"], "queue");
         let bench = [
             "bench",
             "--address",
@@ -162,6 +203,40 @@ fn hide_shared_memory() -> Result<(), nix::Error> {
     )?;
     let flags = MsFlags::MS_RDONLY;
     mount(Some("tmpfs"), "/dev/shm", Some("tmpfs"), flags, NOTHING)
+}
+
+/// What a user may not do who is not root, where `/dev/mqueue` is not mounted: list POSIX queues.
+fn hide_queues() -> Result<(), nix::Error> {
+    use nix::libc;
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    const NOTHING: Option<&str> = None;
+    const CAP_SYS_ADMIN: libc::c_ulong = 21;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(NOTHING, "/", NOTHING, flags, NOTHING)?;
+    // It need not be mounted.
+    let _ = umount2("/dev/mqueue", MntFlags::MNT_DETACH);
+    // SAFETY: a number each, of this process.
+    let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0) };
+    nix::errno::Errno::result(dropped).map(drop)
+}
+
+#[test]
+fn ls_says_that_it_cannot_see_queues() {
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not root: /dev/mqueue cannot be hidden here");
+        return;
+    }
+    let mut command = command(["ls"]);
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe {
+        command.pre_exec(|| Ok(hide_queues()?));
+    }
+    let output = Running::feed_command(command, b"").finish();
+    assert_status(&output, 0);
+    let said = text(&output.stderr);
+    assert!(said.contains("message queues cannot be listed"), "{said}");
 }
 
 #[test]

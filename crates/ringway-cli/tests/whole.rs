@@ -5,7 +5,7 @@ mod common;
 use std::process::Stdio;
 
 use common::{
-    Place, Running, assert_says, assert_status, binary, command, eventually, run, run_with,
+    Place, Running, assert_says, assert_status, binary, command, eventually, run, run_with, text,
 };
 use nix::sys::signal::Signal;
 
@@ -28,6 +28,18 @@ fn an_input_of_any_size_arrives_as_it_was() {
             assert!(!place.exists(), "--unlink leaves {address}");
         }
     }
+}
+
+#[test]
+fn who_receives_pieces_is_told_to_put_them_together() {
+    let place = Place::new("shm");
+    let words = ["send", &place.address, "--create", "--whole"];
+    assert_status(&run_with(words, &binary(100_000)), 0);
+    let recv = run(["recv", &place.address, "--raw"]);
+    assert_status(&recv, 0);
+    let said = text(&recv.stderr);
+    assert_eq!(said.matches("with --whole").count(), 2, "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]

@@ -18,12 +18,13 @@ const FORMS: &str = "shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID (ftok), sysv:
 /// Parsed strictly from a string; [`Display`](fmt::Display) gives the same string back.
 ///
 /// ```
-/// use ringway_core::Address;
+/// # use ringway_core as ringway;
+/// use ringway::Address;
 ///
 /// let address: Address = "shm:orders".parse()?;
 /// assert_eq!(address.to_string(), "shm:orders");
 /// assert!("orders".parse::<Address>().is_err()); // the error lists the accepted forms
-/// # Ok::<(), ringway_core::Error>(())
+/// # Ok::<(), ringway::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -82,7 +83,8 @@ impl Address {
     /// The scheme before the colon: `shm`, `file`, `sysv`, `memfd`, `mq`, `sysvmq` or `auto`.
     ///
     /// ```
-    /// assert_eq!(ringway_core::Address::Memfd.scheme(), "memfd");
+    /// # use ringway_core as ringway;
+    /// assert_eq!(ringway::Address::Memfd.scheme(), "memfd");
     /// ```
     pub fn scheme(&self) -> &'static str {
         match self {

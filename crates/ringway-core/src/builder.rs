@@ -45,11 +45,12 @@ pub struct CommonOptions {
 /// Says where a ring lives and what it is like, then makes or opens it.
 ///
 /// ```
-/// use ringway_core::Builder;
+/// # use ringway_core as ringway;
+/// use ringway::Builder;
 ///
 /// let ring = Builder::new("memfd:")?.capacity(1 << 20).create()?;
 /// assert_eq!(ring.capacity(), 1 << 20);
-/// # Ok::<(), ringway_core::Error>(())
+/// # Ok::<(), ringway::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -77,8 +78,9 @@ impl Builder {
     /// [`ErrorKind::InvalidAddress`] if the address does not parse.
     ///
     /// ```
-    /// let builder = ringway_core::Builder::new("shm:orders")?;
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # use ringway_core as ringway;
+    /// let builder = ringway::Builder::new("shm:orders")?;
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn new(address: &str) -> Result<Self, Error> {
         address.parse().map(Self::at)
@@ -87,7 +89,8 @@ impl Builder {
     /// A ring at a parsed address.
     ///
     /// ```
-    /// use ringway_core::{Address, Builder};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Address, Builder};
     ///
     /// let builder = Builder::at(Address::Memfd);
     /// ```
@@ -114,9 +117,10 @@ impl Builder {
     /// Where the ring is, or will be.
     ///
     /// ```
-    /// let builder = ringway_core::Builder::new("memfd:")?;
+    /// # use ringway_core as ringway;
+    /// let builder = ringway::Builder::new("memfd:")?;
     /// assert_eq!(builder.address().scheme(), "memfd");
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn address(&self) -> &Address {
         &self.address
@@ -152,7 +156,8 @@ impl Builder {
     /// Who may take part in a new ring. The default is [`Kind::Spsc`].
     ///
     /// ```
-    /// use ringway_core::{Builder, Kind};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, Kind};
     ///
     /// let ring = Builder::new("memfd:")?.kind(Kind::Mpmc).create()?;
     /// let (mut one, mut other) = (ring.sender()?, ring.sender()?);
@@ -213,9 +218,10 @@ impl Builder {
     /// the two together are faster. One that only tries never waits.
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.capacity(4096).slabs(1 << 20, 8).create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.capacity(4096).slabs(1 << 20, 8).create()?;
     /// assert_eq!(ring.max_message_len(), 1 << 20);
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     #[must_use]
     pub fn slabs(mut self, len: u64, count: u32) -> Self {
@@ -232,12 +238,13 @@ impl Builder {
     /// ring's name may have 200 bytes.
     ///
     /// ```
+    /// # use ringway_core as ringway;
     /// # let name = format!("shm:ringway-doc-slabs-{}", std::process::id());
-    /// let builder = ringway_core::Builder::new(&name)?.slabs(1 << 20, 4).slab_segments(true);
+    /// let builder = ringway::Builder::new(&name)?.slabs(1 << 20, 4).slab_segments(true);
     /// let ring = builder.create()?;
     /// ring.sender()?.send(&[7; 1 << 20])?;
     /// assert_eq!(ring.receiver()?.recv()?.len(), 1 << 20);
-    /// # ringway_core::remove(ring.address(), true)?;
+    /// # ringway::remove(ring.address(), true)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -305,8 +312,9 @@ impl Builder {
     /// [`ErrorKind::NoSpace`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Unsupported`].
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn create(self) -> Result<Ring, Error> {
         let plan = self.plan()?;
@@ -323,24 +331,27 @@ impl Builder {
     /// [`ErrorKind::PermissionDenied`].
     ///
     /// ```
-    /// use ringway_core::{Builder, ErrorKind};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, ErrorKind};
     ///
     /// let error = Builder::new("shm:ringway-not-there")?.open().unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::NotFound);
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn open(self) -> Result<Ring, Error> {
         Segment::open(&self.request()).and_then(Ring::new)
     }
 
-    /// Opens the ring, or makes it if nothing is there.
+    /// Opens the ring, or makes it if nothing is there. As with [`open`](Self::open), a ring that is there is taken as
+    /// it is: look at its [`kind`](Ring::kind) and [`capacity`](Ring::capacity) if they matter.
     ///
     /// # Errors
     /// Those of [`create`](Self::create) and [`open`](Self::open).
     ///
     /// ```no_run
-    /// let ring = ringway_core::Builder::new("shm:orders")?.open_or_create()?;
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("shm:orders")?.open_or_create()?;
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn open_or_create(self) -> Result<Ring, Error> {
         let plan = self.plan()?;
@@ -422,7 +433,7 @@ impl Builder {
             .map(|geometry| geometry.with_slabs(slabs))
             .map(|geometry| geometry.with_slab_segments(self.slab_segments))
             .ok_or_else(|| {
-                let problem = format!("{} bytes are not representable", self.capacity);
+                let problem = format!("a ring cannot have a capacity of {} bytes", self.capacity);
                 invalid(problem, of_capacity)
             })
     }

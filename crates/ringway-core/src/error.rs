@@ -7,23 +7,25 @@ use nix::errno::Errno;
 /// Why a ring could not be created, opened, attached, removed or inspected.
 ///
 /// Its text says what was attempted, on which address, what went wrong (with the errno by name) and
-/// the next action.
+/// the next action. Its `Debug` text is the kind and then the same: that is what a failed `main` or `unwrap` shows.
 ///
 /// ```
-/// use ringway_core::{Builder, ErrorKind};
+/// # use ringway_core as ringway;
+/// use ringway::{Builder, ErrorKind};
 ///
 /// let error = Builder::new("shm:ringway-no-such-ring")?.open().unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::NotFound);
 /// assert!(!error.next_step().is_empty());
-/// # Ok::<(), ringway_core::Error>(())
+/// assert_eq!(format!("{error:?}"), format!("NotFound: {error}"));
+/// # Ok::<(), ringway::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     // Boxed so that a `Result<Ring, Error>` stays small.
     inner: Box<Inner>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Inner {
     kind: ErrorKind,
     action: &'static str,
@@ -39,7 +41,8 @@ struct Inner {
 pub enum ErrorKind {
     /// The address does not parse.
     InvalidAddress,
-    /// The capacity is zero, not representable, or beyond what the machine has.
+    /// The capacity, or another number that shapes a ring, is none that a ring can have, or beyond what
+    /// the machine has.
     InvalidCapacity,
     /// Exclusive creation, and the name is taken.
     AlreadyExists,
@@ -65,7 +68,8 @@ pub enum ErrorKind {
         /// The process id of one that is attached, as its own pid namespace counts it.
         pid: u32,
     },
-    /// The producer has closed this ring for good.
+    /// The only producer that the ring has place for has closed it for good, by
+    /// [`close`](crate::Sender::close) or by dropping its handle.
     Closed,
     /// This process may not do that.
     PermissionDenied,
@@ -87,7 +91,8 @@ impl Error {
     /// For transports beside rings. `action` is a verb ("open"), `problem` a clause without a full stop.
     ///
     /// ```
-    /// use ringway_core::{Error, ErrorKind};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Error, ErrorKind};
     ///
     /// let error = Error::new(ErrorKind::NotFound, "open", "mq:/orders", "there is no such queue")
     ///     .remedy("create it");
@@ -171,6 +176,12 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.inner.kind)
+    }
+}
+
 impl std::error::Error for Error {}
 
 /// Why a message was not sent. The message is still the caller's; nothing of it is in the ring.
@@ -181,9 +192,10 @@ pub enum SendError {
     Full,
     /// The deadline passed before there was room.
     TimedOut,
-    /// The consumer closed the ring; nobody will receive.
+    /// The consumer, or the last of several, closed the ring; nobody will receive.
     Closed,
-    /// There is no room, and the consumer died without closing. A new one may attach and go on.
+    /// There is no room, and the consumer, or one of several that have all gone, died without closing. A new one
+    /// may attach and go on.
     PeerDied,
     /// The message cannot ever fit.
     TooLarge {
@@ -240,9 +252,12 @@ pub enum RecvError {
     Empty,
     /// The deadline passed before there was a message.
     TimedOut,
-    /// All is drained, and the producer closed the ring.
+    /// All is drained, and the producer closed the ring. In a ring that has many, the last one that was attached
+    /// did, and others may come: [`wait_for_producers`](crate::Receiver::wait_for_producers) goes on with them.
+    /// A service that shall not end between its clients can hold a [`Sender`](crate::Sender) of its own.
     Closed,
-    /// All is drained, and the producer died without closing. A new one may attach and go on.
+    /// All is drained, and the producer died without closing; in a ring that has many, all have gone and one of
+    /// them died. A new one may attach and go on.
     PeerDied,
     /// The message is longer than the buffer; it stays the next one.
     BufferTooSmall {

@@ -91,7 +91,8 @@ impl<'a> Message<'a> {
     /// [`RecvError::Corrupt`], [`RecvError::Forked`].
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
     /// ring.sender()?.send(&[7; 1 << 20])?;
     /// let mut receiver = ring.receiver()?;
     /// let image = receiver.recv_in_place()?.detach()?;

@@ -20,9 +20,10 @@ const BLOCK: usize = 2048;
 /// No call fails, and [`Read::read`] into 2 KiB or more goes there at once.
 ///
 /// ```
+/// # use ringway_core as ringway;
 /// use std::io::BufRead;
 ///
-/// let ring = ringway_core::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
+/// let ring = ringway::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
 /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
 /// sender.send(&[1; 1 << 20])?;
 ///

@@ -49,10 +49,11 @@ impl Receiver {
     /// How blocked calls of this handle wait.
     ///
     /// ```
-    /// use ringway_core::{Builder, Wait};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, Wait};
     ///
     /// let receiver = Builder::new("memfd:")?.create()?.receiver()?.with_wait(Wait::Park);
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     #[must_use]
     pub fn with_wait(mut self, wait: Wait) -> Self {
@@ -67,11 +68,12 @@ impl Receiver {
     /// [`RecvError::Corrupt`], [`RecvError::Forked`].
     ///
     /// ```
-    /// use ringway_core::{Builder, RecvError};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, RecvError};
     ///
     /// let mut receiver = Builder::new("memfd:")?.create()?.receiver()?;
     /// assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn try_recv(&mut self) -> Result<Vec<u8>, RecvError> {
         self.try_recv_in_place().map(Message::into_vec)
@@ -108,7 +110,8 @@ impl Receiver {
     /// As [`try_recv_into`](Self::try_recv_into), but for `Empty`.
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// ring.sender()?.send(b"hello")?;
     /// let mut buffer = [0; 64];
     /// let len = ring.receiver()?.recv_into(&mut buffer)?;
@@ -151,7 +154,8 @@ impl Receiver {
     /// As [`recv`](Self::recv).
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// ring.sender()?.send(b"hello")?;
     /// let mut receiver = ring.receiver()?;
     /// let message = receiver.recv_in_place()?;
@@ -184,7 +188,8 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv), if there is no message.
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
     /// sender.send(b"one")?;
     /// sender.send(b"three")?;
@@ -223,7 +228,8 @@ impl Receiver {
     /// are done with: written to a file, say.
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
     /// sender.send(b"one")?;
     /// sender.send(b"two")?;
@@ -268,13 +274,14 @@ impl Receiver {
     /// kernel. If not, nothing can come of it but what lies in the ring already.
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let (sender, receiver) = (ring.sender()?, ring.receiver()?);
     /// let id = sender.id();
     /// assert!(receiver.is_attached(id));
     /// sender.detach();
     /// assert!(!receiver.is_attached(id));
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn is_attached(&self, id: u64) -> bool {
         self.ring.is_attached(id)
@@ -285,14 +292,15 @@ impl Receiver {
     /// message. It may return early, and does not tell why it does.
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let (sender, mut receiver) = (ring.sender()?, ring.receiver()?);
     /// let id = sender.id();
     /// std::thread::spawn(|| sender.detach());
     /// while receiver.try_recv().is_err() && receiver.is_attached(id) {
     ///     receiver.wait_while_attached(&[id], None);
     /// }
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn wait_while_attached(&mut self, ids: &[u64], deadline: Option<Instant>) {
         if self.receiving.region().is_forked() {
@@ -323,7 +331,8 @@ impl Receiver {
     /// [`RecvError::TimedOut`], [`RecvError::Forked`].
     ///
     /// ```
-    /// use ringway_core::{Builder, Kind, RecvError};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, Kind, RecvError};
     ///
     /// let ring = Builder::new("memfd:")?.kind(Kind::Mpsc).create()?;
     /// let mut receiver = ring.receiver()?;
@@ -390,10 +399,11 @@ impl Drop for Receiver {
 /// [`WaitError`].
 ///
 /// ```
-/// let rings = [ringway_core::Builder::new("memfd:")?.create()?, ringway_core::Builder::new("memfd:")?.create()?];
+/// # use ringway_core as ringway;
+/// let rings = [ringway::Builder::new("memfd:")?.create()?, ringway::Builder::new("memfd:")?.create()?];
 /// let (mut first, mut second) = (rings[0].receiver()?, rings[1].receiver()?);
 /// rings[1].sender()?.send(b"hello")?;
-/// let ready = ringway_core::wait_any(&mut [&mut first, &mut second], None)?;
+/// let ready = ringway::wait_any(&mut [&mut first, &mut second], None)?;
 /// assert_eq!(ready, [1]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -37,7 +37,8 @@ use crate::wait::eventcount;
 /// nothing; see [`remove`](crate::remove).
 ///
 /// ```
-/// use ringway_core::Builder;
+/// # use ringway_core as ringway;
+/// use ringway::Builder;
 ///
 /// let ring = Builder::new("memfd:")?.create()?;
 /// let mut sender = ring.sender()?;

@@ -47,10 +47,11 @@ impl Sender {
     /// How blocked calls of this handle wait.
     ///
     /// ```
-    /// use ringway_core::{Builder, Wait};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, Wait};
     ///
     /// let sender = Builder::new("memfd:")?.create()?.sender()?.with_wait(Wait::Spin);
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     #[must_use]
     pub fn with_wait(mut self, wait: Wait) -> Self {
@@ -65,7 +66,8 @@ impl Sender {
     /// for a slab as for room.
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
     /// let mut sender = ring.sender()?.with_copy_limit(4096);
     /// sender.send(&[7; 1 << 20])?;
     /// assert_eq!(ring.receiver()?.recv()?, [7; 1 << 20]);
@@ -84,7 +86,8 @@ impl Sender {
     /// [`SendError::Unmapped`], [`SendError::Corrupt`], [`SendError::Forked`].
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// ring.sender()?.try_send(b"now or never")?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -129,9 +132,10 @@ impl Sender {
     /// As [`send_deadline`](Self::send_deadline).
     ///
     /// ```
+    /// # use ringway_core as ringway;
     /// use std::io::IoSlice;
     ///
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let parts = [IoSlice::new(b"head "), IoSlice::new(b"and tail")];
     /// ring.sender()?.send_vectored(&parts, None)?;
     /// assert_eq!(ring.receiver()?.recv()?, b"head and tail");
@@ -166,7 +170,8 @@ impl Sender {
     /// As [`send_deadline`](Self::send_deadline).
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let mut sender = ring.sender()?;
     /// let mut claim = sender.claim(5, None)?;
     /// claim.write_at(0, b"hello");
@@ -182,7 +187,8 @@ impl Sender {
     /// Begins a batch: messages that become visible together, with one wake-up.
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let mut sender = ring.sender()?;
     /// let mut batch = sender.batch();
     /// batch.push(b"one")?;

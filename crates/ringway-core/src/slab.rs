@@ -104,7 +104,8 @@ impl Slab {
     /// Whether this is a copy in memory of this process, because the message lay in the ring.
     ///
     /// ```
-    /// let ring = ringway_core::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
     /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
     /// sender.send(b"short")?;
     /// assert!(receiver.recv_in_place()?.detach()?.is_copy());

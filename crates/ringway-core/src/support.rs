@@ -17,7 +17,8 @@ impl Support {
     /// Tries.
     ///
     /// ```
-    /// assert!(ringway_core::Support::probe().futex_waitv);
+    /// # use ringway_core as ringway;
+    /// assert!(ringway::Support::probe().futex_waitv);
     /// ```
     #[must_use]
     pub fn probe() -> Self {

@@ -11,11 +11,12 @@ use crate::sender::{Claim, Sender};
 /// Where whole messages go in: a ring's [`Sender`], or a message queue's.
 ///
 /// ```
+/// # use ringway_core as ringway;
 /// use std::io::IoSlice;
 ///
-/// use ringway_core::{Builder, MessageSink, MessageSource, ReceivedMessage};
+/// use ringway::{Builder, MessageSink, MessageSource, ReceivedMessage};
 ///
-/// fn greet(sink: &mut impl MessageSink) -> Result<(), ringway_core::SendError> {
+/// fn greet(sink: &mut impl MessageSink) -> Result<(), ringway::SendError> {
 ///     sink.send_parts(&[IoSlice::new(b"hello, "), IoSlice::new(b"world")], None)
 /// }
 ///
@@ -64,7 +65,8 @@ pub trait MessageSink {
     /// As [`send_parts`](Self::send_parts).
     ///
     /// ```
-    /// use ringway_core::{Builder, MessageSink, MessageSource, ReceivedMessage};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, MessageSink, MessageSource, ReceivedMessage};
     ///
     /// let ring = Builder::new("memfd:")?.create()?;
     /// ring.sender()?.send_with(5, None, &mut |room| {

@@ -18,14 +18,21 @@ impl Attempt<'_> {
     }
 
     pub(crate) fn not_found(self, errno: Errno) -> Error {
+        let remedy = match self.action {
+            "open" => "create it, or let the open wait for it",
+            _ => "see which queues there are: ringway ls",
+        };
         self.error(ErrorKind::NotFound, "there is no such queue")
-            .remedy("create it, or let the open wait for it")
+            .remedy(remedy)
             .with_errno(errno as i32)
     }
 
     pub(crate) fn already_exists(self, errno: Errno) -> Error {
         self.error(ErrorKind::AlreadyExists, "the address is taken")
-            .remedy("open it, or remove it first")
+            .remedy(format!(
+                "open it, or remove it first: ringway rm {}",
+                self.address
+            ))
             .with_errno(errno as i32)
     }
 

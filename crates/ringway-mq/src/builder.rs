@@ -15,13 +15,14 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Says where a message queue lives and what it is like, then makes or opens it.
 ///
 /// ```
-/// use ringway_mq::QueueBuilder;
+/// # mod ringway { pub use ringway_core::*; pub use ringway_mq as mq; }
+/// use ringway::mq::QueueBuilder;
 ///
 /// # let address = format!("mq:/ringway-doc-builder-{}", std::process::id());
 /// let queue = QueueBuilder::new(&address)?.messages(4).message_len(100).create()?;
 /// assert_eq!(queue.max_message_len(), 100);
-/// ringway_mq::remove(queue.address(), false)?;
-/// # Ok::<(), ringway_core::Error>(())
+/// ringway::mq::remove(queue.address(), false)?;
+/// # Ok::<(), ringway::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct QueueBuilder {
@@ -92,8 +93,9 @@ impl QueueBuilder {
     /// most urgent message, the kernel looks at every one in the queue.
     ///
     /// ```
-    /// use ringway_core::SendError;
-    /// use ringway_mq::QueueBuilder;
+    /// # mod ringway { pub use ringway_core::*; pub use ringway_mq as mq; }
+    /// use ringway::SendError;
+    /// use ringway::mq::QueueBuilder;
     ///
     /// # let address = format!("sysvmq:{:#x}", std::process::id() << 10 | 0x3fe);
     /// let queue = QueueBuilder::new(&address)?.priorities(false).create()?;
@@ -102,7 +104,7 @@ impl QueueBuilder {
     /// let urgent = sender.try_send_with_priority(b"urgent", 5);
     /// assert_eq!(urgent, Err(SendError::NoPriorities));
     /// # drop(sender);
-    /// # ringway_mq::remove(queue.address(), true)?;
+    /// # ringway::mq::remove(queue.address(), true)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

@@ -20,8 +20,9 @@ use crate::{posix, sysv};
 /// [`Why::Unproven`](ringway_core::Why::Unproven), for somebody who knows better to [`remove`](crate::remove).
 ///
 /// ```
-/// use ringway_core::{Fate, Why};
-/// use ringway_mq::{Gc, QueueBuilder};
+/// # mod ringway { pub use ringway_core::*; pub use ringway_mq as mq; }
+/// use ringway::{Fate, Why};
+/// use ringway::mq::{Gc, QueueBuilder};
 ///
 /// # let address = format!("mq:/ringway-doc-gc-{}", std::process::id());
 /// let queue = QueueBuilder::new(&address)?.create()?;
@@ -29,8 +30,8 @@ use crate::{posix, sysv};
 /// let fate = Gc::new().collect(queue.address())?;
 /// assert_eq!(fate, Some(Fate::Kept(Why::InUse { alive: 1, dead: 0 })));
 /// # drop(receiver);
-/// # ringway_mq::remove(queue.address(), true)?;
-/// # Ok::<(), ringway_core::Error>(())
+/// # ringway::mq::remove(queue.address(), true)?;
+/// # Ok::<(), ringway::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gc {

@@ -1,8 +1,9 @@
 //! POSIX (`mq:/NAME`) and System V (`sysvmq:KEY`) message queues as transports of ringway.
 //!
 //! ```
-//! use ringway_core::RecvError;
-//! use ringway_mq::QueueBuilder;
+//! # mod ringway { pub use ringway_core::*; pub use ringway_mq as mq; }
+//! use ringway::RecvError;
+//! use ringway::mq::QueueBuilder;
 //!
 //! # let address = format!("mq:/ringway-doc-{}", std::process::id());
 //! let queue = QueueBuilder::new(&address)?.messages(4).message_len(100).create()?;
@@ -16,7 +17,7 @@
 //! assert_eq!(receiver.recv()?, b"urgent");
 //! assert_eq!(receiver.recv()?, b"hello");
 //! assert_eq!(receiver.recv(), Err(RecvError::Closed));
-//! ringway_mq::remove(queue.address(), true)?;
+//! ringway::mq::remove(queue.address(), true)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -39,9 +39,10 @@ pub struct QueueStat {
 /// Those of [`QueueBuilder::open`](crate::QueueBuilder::open).
 ///
 /// ```no_run
-/// let stat = ringway_mq::stat(&"mq:/orders".parse()?)?;
+/// # mod ringway { pub use ringway_core::*; pub use ringway_mq as mq; }
+/// let stat = ringway::mq::stat(&"mq:/orders".parse()?)?;
 /// println!("{} messages, {} senders", stat.messages, stat.senders);
-/// # Ok::<(), ringway_core::Error>(())
+/// # Ok::<(), ringway::Error>(())
 /// ```
 pub fn stat(address: &Address) -> Result<QueueStat, Error> {
     let attempt = Attempt {
@@ -59,7 +60,8 @@ pub fn stat(address: &Address) -> Result<QueueStat, Error> {
 /// `/dev/mqueue` is mounted.
 ///
 /// ```
-/// for address in ringway_mq::list() {
+/// # mod ringway { pub use ringway_mq as mq; }
+/// for address in ringway::mq::list() {
 ///     println!("{address}");
 /// }
 /// ```
@@ -78,8 +80,9 @@ pub fn list() -> Vec<Address> {
 /// [`ErrorKind::ForeignOwner`], [`ErrorKind::PermissionDenied`].
 ///
 /// ```no_run
-/// ringway_mq::remove(&"mq:/orders".parse()?, false)?;
-/// # Ok::<(), ringway_core::Error>(())
+/// # mod ringway { pub use ringway_core::*; pub use ringway_mq as mq; }
+/// ringway::mq::remove(&"mq:/orders".parse()?, false)?;
+/// # Ok::<(), ringway::Error>(())
 /// ```
 pub fn remove(address: &Address, force: bool) -> Result<(), Error> {
     let attempt = Attempt {

@@ -14,11 +14,12 @@ use crate::reassemble::Piece;
 /// Dropping it before the end drops the rest of the message.
 ///
 /// ```
+/// # mod ringway { pub use ringway_core::*; pub use ringway_chunk as chunk; }
 /// use std::io::Read;
 ///
-/// use ringway_chunk::{ChunkReceiver, ChunkSender};
+/// use ringway::chunk::{ChunkReceiver, ChunkSender};
 ///
-/// let ring = ringway_core::Builder::new("memfd:")?.create()?;
+/// let ring = ringway::Builder::new("memfd:")?.create()?;
 /// ChunkSender::new(ring.sender()?).send(b"hello", None)?;
 /// let mut receiver = ChunkReceiver::new(ring.receiver()?);
 /// let mut text = String::new();

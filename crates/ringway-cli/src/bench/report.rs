@@ -138,7 +138,7 @@ fn describe(text: &mut String, bench: &BenchJson) -> std::fmt::Result {
     };
     writeln!(
         text,
-        "Two processes {place}, waiting by {}; {} rounds in turn, every message checked.",
+        "Two processes {place}, waiting by {}; rounds in turn: {}; every message checked.",
         bench.wait_strategy, bench.rounds
     )?;
     match bench.sync {
@@ -149,8 +149,13 @@ fn describe(text: &mut String, bench: &BenchJson) -> std::fmt::Result {
             human_size(bench.capacity_bytes),
             slabs::and_all(&bench.slabs)
         ),
-        None => writeln!(text, "The rings are message queues."),
+        None => writeln!(text, "Two message queues, one each way."),
     }?;
+    let ours = if bench.sync.is_some() {
+        "ring"
+    } else {
+        "queue"
+    };
     writeln!(
         text,
         "Ratios are of neighbouring bursts: median (10 % - 90 % of the rounds).\n"
@@ -159,8 +164,10 @@ fn describe(text: &mut String, bench: &BenchJson) -> std::fmt::Result {
     writeln!(text, "ONE WAY (ratio: more is better)")?;
     writeln!(
         text,
-        "  {:>9}{:>16}{:>16}    ring / raw",
-        "size", "ring msg/s", "raw msg/s"
+        "  {:>9}{:>16}{:>16}    {ours} / raw",
+        "size",
+        format!("{ours} msg/s"),
+        "raw msg/s"
     )?;
     for size in &bench.sizes {
         let one_way = &size.one_way;
@@ -177,7 +184,7 @@ fn describe(text: &mut String, bench: &BenchJson) -> std::fmt::Result {
     writeln!(text, "\nROUND TRIP (ratio: less is better)")?;
     writeln!(
         text,
-        "  {:>9}      {:>10}{:>10}{:>10}{:>10}{:>10}    ring / raw",
+        "  {:>9}       {:>10}{:>10}{:>10}{:>10}{:>10}    {ours} / raw",
         "size", "p50", "p90", "p99", "p99.9", "max"
     )?;
     for size in &bench.sizes {
@@ -185,10 +192,10 @@ fn describe(text: &mut String, bench: &BenchJson) -> std::fmt::Result {
         let name = human_size(size.size_bytes as u64);
         let ratio = format!("    {}", trip.ratio);
         for (name, via, ns, ratio) in [
-            (name.as_str(), "ring", &trip.ring_ns, ratio.as_str()),
+            (name.as_str(), ours, &trip.ring_ns, ratio.as_str()),
             ("", "raw", &trip.raw_ns, ""),
         ] {
-            write!(text, "  {name:>9}  {via:<4}")?;
+            write!(text, "  {name:>9}  {via:<5}")?;
             for value in [ns.p50, ns.p90, ns.p99, ns.p999, ns.max] {
                 write!(text, "{:>10}", human_ns(value))?;
             }

@@ -28,7 +28,7 @@ Addresses:
   shm:NAME          POSIX shared memory, /dev/shm/NAME
   file:PATH         a memory-mapped file; outlives every process and a reboot
   sysv:0xKEY        a System V segment; also sysv:PATH#ID (ftok), sysv:id=SHMID
-  memfd:            anonymous memory (for demo only: it has no name to find it by)
+  memfd:            anonymous memory (for demo and bench only: it has no name to find it by)
   mq:/NAME          a POSIX message queue: short messages, many senders, one receiver
   sysvmq:0xKEY      a System V message queue; also sysvmq:PATH#ID (ftok)
   auto:NAME         shm:NAME where shared memory can be had, else mq:/NAME

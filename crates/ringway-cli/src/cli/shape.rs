@@ -47,7 +47,8 @@ pub(crate) struct MakeArgs {
     #[command(flatten)]
     pub(crate) kind: KindArgs,
 
-    /// Bytes for messages, such as 64K or 16MiB; a message takes up to half [default: 4MiB]
+    /// Bytes for messages, such as 64K or 16MiB, rounded up to a power of two; a message takes up to half
+    /// [default: 4MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = A_NEW_RING)]
     pub(crate) capacity: Option<u64>,
 
@@ -123,22 +124,23 @@ impl KindArgs {
 
     /// Refuses what a queue can never have, before one is made or looked for.
     pub(crate) fn refuse_at_queue(&self, address: &Address) -> Result<(), Failure> {
-        match address {
-            Address::Mq(_) | Address::Sysvmq(_) if !self.slabs.is_empty() => {
-                Err(Failure::error(format_args!(
-                    "{address} is a queue, which copies every message and has no slabs: leave out --slabs \
-                     (send and recv --whole take a message of any length), or use an address of shared memory"
-                )))
-            }
-            _ => Ok(()),
+        if !matches!(address, Address::Mq(_) | Address::Sysvmq(_)) {
+            return Ok(());
         }
+        if !self.slabs.is_empty() {
+            return Err(Failure::error(format_args!(
+                "{address} is a queue, which copies every message and has no slabs: leave out --slabs \
+                 (send and recv --whole take a message of any length), or use an address of shared memory"
+            )));
+        }
+        self.refuse_kind_of_queue(address)
     }
 
     /// Refuses what is there and is not what was asked for.
     pub(crate) fn refuse_other(&self, channel: &Channel) -> Result<(), Failure> {
         let ring = match channel.carrier() {
             Carrier::Ring(ring) => ring,
-            _ => return self.refuse_queue(channel),
+            _ => return self.refuse_kind_of_queue(channel.address()),
         };
         let refuse = |option: &str, is: &str, asked: &str| {
             let address = ring.address();
@@ -159,20 +161,31 @@ impl KindArgs {
     }
 
     /// A queue has many senders and one receiver, who use the kernel's locks.
-    fn refuse_queue(&self, channel: &Channel) -> Result<(), Failure> {
-        let problem = match (self.kind, self.sync) {
-            (Some(Kind::Spmc | Kind::Mpmc), _) => "one receiver at a time: leave out --kind",
-            (_, Some(_)) => "no --sync: leave it out",
-            _ => return Ok(()),
-        };
-        let address = channel.address();
-        Err(Failure::error(format_args!(
-            "{address} is a queue, which has {problem}, or use an address of shared memory"
-        )))
+    fn refuse_kind_of_queue(&self, address: &Address) -> Result<(), Failure> {
+        match (self.kind, self.sync) {
+            (Some(Kind::Spmc | Kind::Mpmc), _) => {
+                Err(no_queue(address, "one receiver at a time", "--kind"))
+            }
+            (_, Some(_)) => Err(no_queue(address, "the kernel's locks", "--sync")),
+            _ => Ok(()),
+        }
     }
 }
 
 impl MakeArgs {
+    /// Refuses what a queue can never have, before one is made or looked for. What only says how large a ring is, is
+    /// let pass: there the kernel decides.
+    pub(crate) fn refuse_at_queue(&self, address: &Address) -> Result<(), Failure> {
+        self.kind.refuse_at_queue(address)?;
+        match address {
+            Address::Mq(_) | Address::Sysvmq(_) if self.overwrite => {
+                let has = "senders that wait when it is full";
+                Err(no_queue(address, has, "--overwrite"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Shapes a new ring.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         let mut builder = self.kind.apply(builder).overwrite_oldest(self.overwrite);
@@ -187,6 +200,13 @@ impl MakeArgs {
         }
         builder
     }
+}
+
+/// A queue has something else than what `option` asks for.
+fn no_queue(address: &Address, has: &str, option: &str) -> Failure {
+    Failure::error(format_args!(
+        "{address} is a queue, which has {has}: leave out {option}, or use an address of shared memory"
+    ))
 }
 
 fn kind() -> impl TypedValueParser<Value = Kind> {

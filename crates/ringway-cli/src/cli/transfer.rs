@@ -28,6 +28,10 @@ pub(crate) struct RingArgs {
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) wait: Option<Duration>,
 
+    /// Use it even if it belongs to another user, who could truncate it under this process
+    #[arg(long)]
+    pub(crate) any_owner: bool,
+
     /// Show no progress
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -115,8 +119,8 @@ pub(crate) struct SendArgs {
 const SEND_HELP: &str = "\
 Exit status:
   0  all is sent, and the ring is closed (with --unlink: drained and removed)
-  1  nothing is there, or the receiver (the last of several) died, or closed; the ring keeps what was
-     sent
+  1  nothing is there, or the receiver (the last of several) died, or closed; the ring keeps what
+     was sent
   2  an error: the input could not be read, a message is too large, another process sends where one
      can, the ring is of another kind than asked for
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::report::{human_rate, thousands};
 use super::share::Share;
 use super::worker::{self, WorkerReport, WorkerRole};
-use super::{LEAD_NS, ROUNDS, workers};
+use super::{LEAD_NS, ROUNDS, refuse_too_long, workers};
 use crate::cleanup::Cleanup;
 use crate::cli::DemoArgs;
 use crate::cli::slabs::{self, SlabClass};
@@ -57,6 +57,7 @@ pub(super) fn run(
     let each = args.messages.div_ceil(ROUNDS * u64::from(senders));
     let per_round = each * u64::from(senders);
     let cleanup = Cleanup::new()?;
+    let address = cleanup.choose(args.trial.kind.apply(Builder::at(address)))?;
     let bar = progress::bar(args.trial.quiet, ROUNDS);
     let mut rates = Vec::new();
     let mut shares = vec![0; receivers as usize];
@@ -109,6 +110,7 @@ fn round(
     cleanup: &Cleanup,
 ) -> Result<Vec<WorkerReport>, Failure> {
     let channels = [cleanup.create(builder)?];
+    refuse_too_long(&channels[0], args.size)?;
     let start_ns = worker::now_ns()? + LEAD_NS;
     let mut children = Vec::new();
     for _ in 0..receivers {

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use hdrhistogram::Histogram;
-use ringway::{Address, Builder, QueueKey, Role, SysvKey};
+use ringway::{Address, Builder, Channel, QueueKey, Role, SysvKey};
 
 use self::worker::{WorkerReport, WorkerRole};
 use crate::cleanup::Cleanup;
@@ -118,6 +118,18 @@ fn processes(args: &DemoArgs) -> Result<[u32; 2], Failure> {
     ])
 }
 
+/// Here it can be said what to do; a worker could not.
+fn refuse_too_long(channel: &Channel, size: usize) -> Result<(), Failure> {
+    let max = channel.max_message_len();
+    if size as u64 <= max {
+        return Ok(());
+    }
+    Err(Failure::error(format_args!(
+        "{} carries messages of up to {max} bytes: choose a shorter --size, or --slabs",
+        channel.address()
+    )))
+}
+
 impl Via {
     fn name(self) -> &'static str {
         match self {
@@ -163,7 +175,9 @@ fn pair_up(
     let children = match via {
         Via::Ring => {
             let create = |address| cleanup.create(work.kind.apply(Builder::at(address)));
-            channels.push(create(work.address.clone())?);
+            let there = create(work.address.clone())?;
+            refuse_too_long(&there, work.size)?;
+            channels.push(there);
             if matches!(roles[0], WorkerRole::Caller) {
                 channels.push(create(reply_address(&work.address))?);
             }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::{ROUNDS, Results, Work};
+use super::{ROUNDS, Results, Via, Work};
 use crate::cli::slabs::{self, SlabClass};
 use crate::failure::Failure;
 use crate::latency::{Percentiles, bar, human_ns, steps};
@@ -73,7 +73,10 @@ pub(super) fn show(work: &Work, results: &[Results], json: bool) -> Result<(), F
         transports: results
             .iter()
             .map(|result| TransportJson {
-                name: result.via.name(),
+                name: match (result.via, sync) {
+                    (Via::Ring, None) => "queue",
+                    (via, _) => via.name(),
+                },
                 one_way: OneWayJson::of(result, work.size),
                 round_trip_ns: Percentiles::of(&result.round_trips),
             })

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, SysconfVar, access, sysconf};
 
@@ -26,11 +27,12 @@ fn shm_permissions() -> Check {
     };
     let mode = metadata.mode() & 0o7777;
     let value = format!("mode {mode:04o}, owner {}", metadata.uid());
-    if access(SHM, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
-        return Check::ok(name, value).but(
-            Verdict::Problem,
-            "this user can make no shm: rings: chmod 1777 /dev/shm",
-        );
+    if let Err(errno) = access(SHM, AccessFlags::W_OK | AccessFlags::X_OK) {
+        let what_to_do = match errno {
+            Errno::EROFS => "there are no new shm: rings: mount -o remount,rw /dev/shm",
+            _ => "this user can make no shm: rings: chmod 1777 /dev/shm",
+        };
+        return Check::ok(name, value).but(Verdict::Problem, what_to_do);
     }
     let others_may_rename = mode & 0o022 != 0 && mode & 0o1000 == 0;
     Check::ok(name, value).unless(

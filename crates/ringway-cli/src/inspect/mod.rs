@@ -7,13 +7,15 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ringway::{
-    Address, Channel, Error, ErrorKind, ParticipantStat, Role, SlabStat, Stat, WaitsFor, mq,
+    Address, BlindSpot, Channel, Error, ErrorKind, ParticipantStat, Role, SlabStat, Stat, WaitsFor,
+    mq, os,
 };
 use serde::Serialize;
 
 use self::queues::QueueJson;
 use crate::cli::{LsArgs, StatArgs};
 use crate::failure::Failure;
+use crate::gc::words_of;
 use crate::output;
 use crate::units::human_size;
 
@@ -153,14 +155,17 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
         "when full",
         match stat.overwritten {
             0 => policy,
-            lost => format!("{policy}, {lost} messages so far"),
+            lost => format!("{policy}, {} so far", messages(lost)),
         },
     );
-    field("sent", format!("{} messages", stat.sent));
-    let behind = stat.sent - stat.received.min(stat.sent);
+    field("sent", messages(stat.sent));
+    // The three are read one after the other.
+    let behind = (stat.sent)
+        .saturating_sub(stat.received)
+        .saturating_sub(stat.overwritten);
     field(
         "received",
-        format!("{} messages, {behind} behind", stat.received),
+        format!("{}, {behind} behind", messages(stat.received)),
     );
     for role in [Role::Producer, Role::Consumer] {
         field(role.name(), state(&stat, role));
@@ -168,13 +173,26 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
     for slabs in &stat.slabs {
         field("slabs", slab_class(slabs, stat.slab_segments));
     }
-    field("ever", format!("{} producers", stat.producers_ever));
-    field("repaired", format!("{} records of the dead", stat.repaired));
+    let ever = counted(stat.producers_ever, "producer");
+    field("joined", format!("{ever} so far"));
+    let repaired = counted(stat.repaired, "record");
+    field("repaired", format!("{repaired} of the dead"));
     if !stat.participants.is_empty() {
         text.push('\n');
         text.push_str(&participants(&stat.participants));
     }
     output::print(&text)
+}
+
+fn messages(count: u64) -> String {
+    counted(count, "message")
+}
+
+fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
 }
 
 /// What a sender to a full ring does.
@@ -265,6 +283,9 @@ pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
             "\n"
         };
         output::print(&format!("{rings}{between}{queues}"))?;
+        if os::message_queues().is_err() {
+            eprintln!("ringway: {}", words_of(BlindSpot::MessageQueues).1);
+        }
     }
     Failure::all(failures)
 }

@@ -6,9 +6,10 @@ mod whole;
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use ringway::chunk::ChunkReceiver;
+use ringway::chunk::{ChunkReceiver, Header};
 use ringway::{ChannelReceiver, RecvError};
 
 use crate::attach;
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
             outcome
         }
         ChannelReceiver::Ring(ring) => ring::receive(ring, &channel, args, &mut output),
-        ChannelReceiver::Queue(queue) => queue::receive(queue, args, &mut output),
+        ChannelReceiver::Queue(queue) => queue::receive(queue, &channel, args, &mut output),
         _ => Err(Failure::error("this is neither a ring nor a queue")),
     };
     match outcome {
@@ -108,10 +109,21 @@ fn append(
     let start = bytes.len();
     bytes.resize(start + len, 0);
     copy(&mut bytes[start..]);
+    hint(&bytes[start..]);
     if framing == Framing::Lines {
         bytes.push(b'\n');
     }
     Ok(())
+}
+
+/// Says, once, that what comes was sent in pieces: it is received as it is, but hardly on purpose.
+fn hint(message: &[u8]) {
+    static SAID: Once = Once::new();
+    if Header::decode(message, message.len()).is_ok_and(|piece| piece.is_first()) {
+        SAID.call_once(|| {
+            eprintln!("ringway: these are pieces of a message that was sent with --whole: receive it with --whole");
+        });
+    }
 }
 
 fn explain(error: RecvError) -> Failure {

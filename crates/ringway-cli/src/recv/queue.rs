@@ -1,8 +1,8 @@
 //! From a message queue. What is taken out of one cannot be put back: a receiver that is killed has lost what it
 //! had not written.
 
-use ringway::RecvError;
-use ringway::mq::QueueReceiver;
+use ringway::mq::{self, QueueReceiver};
+use ringway::{Address, Channel, ErrorKind, RecvError};
 
 use super::{BLOCK, Output, append, deadline, explain};
 use crate::cli::RecvArgs;
@@ -11,6 +11,7 @@ use crate::failure::Failure;
 /// Writes messages until the senders close.
 pub(super) fn receive(
     receiver: &mut QueueReceiver,
+    channel: &Channel,
     args: &RecvArgs,
     output: &mut Output,
 ) -> Result<(), Failure> {
@@ -53,7 +54,7 @@ pub(super) fn receive(
             None | Some(RecvError::Empty) => {}
             // It shows again when it is waited for.
             Some(_) if count > 0 => {}
-            Some(RecvError::Closed) => return Ok(()),
+            Some(RecvError::Closed) => return refuse_removal(channel),
             Some(RecvError::PeerDied) if args.follow => {
                 receiver
                     .wait_for_peer(deadline(args.timeout))
@@ -63,4 +64,20 @@ pub(super) fn receive(
         }
     }
     Ok(())
+}
+
+/// A System V queue that is removed under its receiver says the same as one that is closed, and loses what is in it.
+fn refuse_removal(channel: &Channel) -> Result<(), Failure> {
+    let address = channel.address();
+    match address {
+        Address::Sysvmq(_) => match mq::stat(address) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(Failure::negative(format_args!(
+                    "{address} was removed by somebody; what was not received yet is lost"
+                )))
+            }
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
 }

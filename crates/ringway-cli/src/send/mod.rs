@@ -5,7 +5,7 @@ mod outlet;
 use std::io::{self, Read};
 
 use ringway::chunk::ChunkSendError;
-use ringway::{Carrier, Channel, ChannelSender, Role};
+use ringway::{Carrier, Channel, ChannelSender, Error, ErrorKind, Role};
 
 use self::outlet::Outlet;
 use crate::attach;
@@ -25,7 +25,8 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         ));
     }
     args.copy.refuse_without_slabs(&channel)?;
-    let mut outlet = Outlet::new(args.copy.apply(channel.sender()?));
+    let sender = channel.sender().map_err(advise)?;
+    let mut outlet = Outlet::new(args.copy.apply(sender));
     let mut progress = Progress::new(args.ring.quiet, &io::stdin());
     let sent = match args.ring.framing() {
         Framing::Whole => send_whole(args, input, &mut outlet, &mut progress),
@@ -56,6 +57,17 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
             Err(failure)
         }
     }
+}
+
+/// The next step, as the command line has it.
+fn advise(error: Error) -> Failure {
+    Failure::from(match error.kind() {
+        ErrorKind::Closed => error.remedy(
+            "remove it (ringway rm) and send with --create, or use --kind mpsc, where another may follow; \
+             recv --unlink removes a ring at its end",
+        ),
+        _ => error,
+    })
 }
 
 /// Sends the input as one message, in pieces.

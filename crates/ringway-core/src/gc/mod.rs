@@ -39,7 +39,8 @@ use crate::segment::{self, drafts};
 /// what others made, and what this process's user may not remove stays.
 ///
 /// ```no_run
-/// use ringway_core::{Fate, Gc};
+/// # use ringway_core as ringway;
+/// use ringway::{Fate, Gc};
 ///
 /// let report = Gc::new().dry_run(true).run();
 /// for found in &report.found {
@@ -198,7 +199,8 @@ impl Gc {
     /// Collects.
     ///
     /// ```
-    /// use ringway_core::{Builder, Fate, Gc, Leftover, Why};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, Fate, Gc, Leftover, Why};
     ///
     /// # let name = format!("shm:ringway-doc-gc-{}", std::process::id());
     /// let ring = Builder::new(&name)?.create()?;
@@ -208,8 +210,8 @@ impl Gc {
     /// assert_eq!(report.found[0].what, Leftover::Ring(ring.address().clone()));
     /// assert_eq!(report.found[0].fate, Fate::Kept(in_use));
     /// # drop(sender);
-    /// # ringway_core::remove(ring.address(), true)?;
-    /// # Ok::<(), ringway_core::Error>(())
+    /// # ringway::remove(ring.address(), true)?;
+    /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn run(&self) -> GcReport {
         let mut report = GcReport::default();
@@ -316,16 +318,24 @@ fn several(f: &mut std::fmt::Formatter<'_>, what: &str, names: &[String]) -> std
     }
 }
 
+fn living(count: u32) -> String {
+    match count {
+        1 => "1 live participant".to_owned(),
+        many => format!("{many} live participants"),
+    }
+}
+
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Undelivered { messages: 1 } => f.write_str("1 undelivered message"),
             Self::Undelivered { messages } => write!(f, "{messages} undelivered messages"),
             Self::Damaged => f.write_str("its contents contradict themselves"),
-            Self::InUse { alive, dead: 0 } => write!(f, "in use by {alive}"),
+            Self::InUse { alive, dead: 0 } => write!(f, "in use by {}", living(*alive)),
             Self::InUse { alive, dead } => write!(
                 f,
-                "in use by {alive}; the next that attaches or is blocked repairs what {dead} left"
+                "in use by {}; the next that attaches or is blocked repairs what {dead} dead left there",
+                living(*alive)
             ),
             Self::Open => f.write_str("a live process has it open"),
             Self::InOrder => f.write_str("nobody died holding it"),

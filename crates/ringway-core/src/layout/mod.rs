@@ -67,7 +67,8 @@ impl Kind {
     /// The name that the CLI and `stat` use.
     ///
     /// ```
-    /// assert_eq!(ringway_core::Kind::Mpmc.name(), "mpmc");
+    /// # use ringway_core as ringway;
+    /// assert_eq!(ringway::Kind::Mpmc.name(), "mpmc");
     /// ```
     pub fn name(self) -> &'static str {
         match self {
@@ -81,7 +82,8 @@ impl Kind {
     /// Whether the kind has room for several processes in `role`.
     ///
     /// ```
-    /// use ringway_core::{Kind, Role};
+    /// # use ringway_core as ringway;
+    /// use ringway::{Kind, Role};
     ///
     /// assert!(Kind::Mpsc.allows_many(Role::Producer));
     /// assert!(!Kind::Mpsc.allows_many(Role::Consumer));
@@ -161,7 +163,8 @@ impl Sync {
     /// The name that the CLI and `stat` use.
     ///
     /// ```
-    /// assert_eq!(ringway_core::Sync::PosixSem.name(), "posix-sem");
+    /// # use ringway_core as ringway;
+    /// assert_eq!(ringway::Sync::PosixSem.name(), "posix-sem");
     /// ```
     pub fn name(self) -> &'static str {
         match self {

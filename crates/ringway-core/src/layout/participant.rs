@@ -76,7 +76,8 @@ impl Role {
     /// The name that the CLI and `stat` use.
     ///
     /// ```
-    /// assert_eq!(ringway_core::Role::Producer.name(), "producer");
+    /// # use ringway_core as ringway;
+    /// assert_eq!(ringway::Role::Producer.name(), "producer");
     /// ```
     pub fn name(self) -> &'static str {
         match self {

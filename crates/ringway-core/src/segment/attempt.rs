@@ -26,7 +26,11 @@ impl<'a> Attempt<'a> {
     /// The only producer that the ring has place for has closed it.
     pub(crate) fn closed_for_good(self) -> Error {
         self.error(ErrorKind::Closed, "its producer has closed it for good")
-            .remedy("remove the ring and create it again, or use another address")
+            .remedy(format!(
+                "remove the ring (ringway rm {}) and create it again, or use another address; a producer that \
+                 leaves by detach leaves the ring open",
+                self.address
+            ))
     }
 
     /// A collector found the ring abandoned, before this process attached.
@@ -43,9 +47,13 @@ impl<'a> Attempt<'a> {
     /// `what` the kernel refused, for an errno that has no better explanation at the call.
     pub(crate) fn os(self, what: &str, errno: Errno) -> Error {
         let (kind, remedy) = match errno {
-            Errno::EACCES | Errno::EPERM | Errno::EROFS => (
+            Errno::EACCES | Errno::EPERM => (
                 ErrorKind::PermissionDenied,
                 "run as the user who owns it, or have it made with a wider mode",
+            ),
+            Errno::EROFS => (
+                ErrorKind::PermissionDenied,
+                "mount it writable, or use another kind of address: memfd: or sysv:",
             ),
             Errno::EMFILE => (
                 ErrorKind::NoSpace,

@@ -265,6 +265,14 @@ fn proc_path(file: &OwnedFd) -> PathBuf {
 fn directory_error(attempt: Attempt<'_>, place: &Place, errno: Errno) -> Error {
     let directory = place.directory.display();
     match errno {
+        // As procfs says it.
+        Errno::ENOENT if place.directory.is_dir() => attempt
+            .error(
+                ErrorKind::Unsupported,
+                format!("no file can be made in {directory}"),
+            )
+            .remedy("choose another directory")
+            .because(errno),
         Errno::ENOENT | Errno::ENOTDIR => attempt
             .error(
                 ErrorKind::NotFound,

@@ -78,8 +78,7 @@ pub struct ParticipantStat {
     pub epoch: u64,
     /// When it attached, nanoseconds since 1970.
     pub attached_ns: u64,
-    /// Messages that holders of this slot ever sent or released; 0 in a stream ring, where it is what
-    /// the whole ring carried.
+    /// Messages that holders of this slot ever sent or released.
     pub messages: u64,
     /// What it sleeps for, if it sleeps; not known in a stream ring.
     pub waits_for: Option<WaitsFor>,
@@ -99,7 +98,8 @@ impl WaitsFor {
     /// As the CLI says it.
     ///
     /// ```
-    /// assert_eq!(ringway_core::WaitsFor::Message.name(), "a message");
+    /// # use ringway_core as ringway;
+    /// assert_eq!(ringway::WaitsFor::Message.name(), "a message");
     /// ```
     pub fn name(self) -> &'static str {
         match self {
@@ -115,9 +115,10 @@ impl WaitsFor {
 /// Those of [`Builder::open`](crate::Builder::open).
 ///
 /// ```no_run
-/// let stat = ringway_core::stat(&"shm:orders".parse()?)?;
+/// # use ringway_core as ringway;
+/// let stat = ringway::stat(&"shm:orders".parse()?)?;
 /// println!("{} of {} bytes used", stat.used_bytes, stat.capacity_bytes);
-/// # Ok::<(), ringway_core::Error>(())
+/// # Ok::<(), ringway::Error>(())
 /// ```
 pub fn stat(address: &Address) -> Result<Stat, Error> {
     let view = View::open(address)?;
@@ -132,7 +133,8 @@ pub fn stat(address: &Address) -> Result<Stat, Error> {
 /// and that this user may read, in order.
 ///
 /// ```
-/// for address in ringway_core::list() {
+/// # use ringway_core as ringway;
+/// for address in ringway::list() {
 ///     println!("{address}");
 /// }
 /// ```
@@ -147,7 +149,8 @@ pub fn list() -> Vec<Address> {
 /// If the directory cannot be listed.
 ///
 /// ```
-/// for address in ringway_core::list_in("/dev/shm".as_ref())? {
+/// # use ringway_core as ringway;
+/// for address in ringway::list_in("/dev/shm".as_ref())? {
 ///     println!("{address}");
 /// }
 /// # Ok::<(), std::io::Error>(())
@@ -165,8 +168,9 @@ pub fn list_in(directory: &Path) -> std::io::Result<Vec<Address>> {
 /// [`ErrorKind::NotARing`] (foreign objects are never removed), [`ErrorKind::PermissionDenied`].
 ///
 /// ```no_run
-/// ringway_core::remove(&"shm:orders".parse()?, false)?;
-/// # Ok::<(), ringway_core::Error>(())
+/// # use ringway_core as ringway;
+/// ringway::remove(&"shm:orders".parse()?, false)?;
+/// # Ok::<(), ringway::Error>(())
 /// ```
 pub fn remove(address: &Address, force: bool) -> Result<(), Error> {
     if !force {
@@ -196,11 +200,21 @@ fn refuse_if_in_use(stat: &Stat) -> Result<(), Error> {
 
 fn look(view: &View) -> Stat {
     let header = view.header();
-    let slots: Vec<_> = (0..header.geometry.participants())
+    let mut slots: Vec<_> = (0..header.geometry.participants())
         .map(|index| look_at_slot(view, slot_offset(index)))
         .collect();
     let traffic = match header.geometry.shape() {
-        Shape::Stream => stream::traffic(view, &slots),
+        Shape::Stream => {
+            let traffic = stream::traffic(view, &slots);
+            // Each role has one slot, which need not count what the ring counts.
+            for participant in slots.iter_mut().flatten() {
+                participant.messages = match participant.role {
+                    Role::Producer => traffic.sent,
+                    Role::Consumer => traffic.received,
+                };
+            }
+            traffic
+        }
         Shape::Cells(cell_len) => cells::traffic(view, cell_len, &slots),
     };
     let epoch = |slot| view.load64(slot_offset(slot) + EPOCH).unwrap_or(0);

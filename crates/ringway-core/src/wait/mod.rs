@@ -19,7 +19,8 @@ use crate::sys::futex::{MonotonicTime, Wake};
 /// system call while both are awake.
 ///
 /// ```
-/// use ringway_core::Wait;
+/// # use ringway_core as ringway;
+/// use ringway::Wait;
 /// use std::time::Duration;
 ///
 /// assert_eq!(Wait::default(), Wait::Adaptive(Duration::from_micros(50)));
@@ -29,7 +30,9 @@ pub enum Wait {
     /// Never sleeps: the lowest latency, at the price of a whole processor. When nothing has come for a
     /// while (on a machine with one processor: at once) it yields to whoever else wants to run.
     Spin,
-    /// Spins for so long, then sleeps. On a machine with one processor it sleeps at once.
+    /// Spins for so long, then sleeps. On a machine with one processor it sleeps at once. Where more processes wait
+    /// than there are processors, those that spin are in the way of those that work: there, measure
+    /// [`Park`](Self::Park) beside it.
     Adaptive(Duration),
     /// Sleeps at once.
     Park,
