@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ringway::mq::{QueueBuilder, stat};
-use ringway::{Channel, ErrorKind, RecvError, SendError};
+use ringway::{Channel, ErrorKind, Peer, RecvError, SendError};
 
 use super::deaths::sender_at;
 use super::hostile::put_notice;
@@ -168,15 +168,17 @@ fn a_receiver_that_sleeps_behind_notices_is_woken_twenty_times_in_a_row() {
             sender.send(b"x").unwrap();
             put_notice(&place, system);
             assert_eq!(receiver.recv().unwrap(), b"x", "{system:?} {round}");
-            let received = receive_during(&mut receiver, || match round % 4 {
-                // By its end.
-                0 | 1 => drop(sender),
+            let victim = (round % 4 == 2).then(|| sender_at(queue.address(), 0));
+            // Of a sender that it never saw, nothing may tell that it died.
+            assert_eq!(receiver.peer(), Peer::Alive, "{system:?} {round}");
+            let received = receive_during(&mut receiver, || match (round % 4, victim) {
                 // By its death.
-                2 => {
-                    let victim = sender_at(queue.address(), 0);
+                (_, Some(victim)) => {
                     drop(sender);
                     victim.kill();
                 }
+                // By its end.
+                (0 | 1, _) => drop(sender),
                 // By a message.
                 _ => sender.send(b"y").unwrap(),
             });

@@ -96,9 +96,9 @@ impl Outlet for Sender {
     }
 
     fn peer(&mut self, fresh: bool) -> Peer {
-        if fresh && self.watch.take() {
-            self.receiver_lives = false;
-        }
+        // A descriptor's closing is not reported before every child of fork that has it calls exec; locks are told of
+        // at once.
+        self.receiver_lives &= !fresh;
         let queue = self.queue.as_fd();
         // In doubt it lives; then the caller waits for what comes next.
         self.receiver_lives = self.receiver_lives || life::has_receiver(queue).unwrap_or(true);
