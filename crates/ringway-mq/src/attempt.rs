@@ -30,7 +30,7 @@ impl Attempt<'_> {
     pub(crate) fn already_exists(self, errno: Errno) -> Error {
         self.error(ErrorKind::AlreadyExists, "the address is taken")
             .remedy(format!(
-                "open it, or remove it first: ringway rm {}",
+                "open it, remove it (ringway rm {}), or choose another address",
                 self.address
             ))
             .with_errno(errno as i32)

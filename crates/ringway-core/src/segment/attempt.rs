@@ -92,7 +92,10 @@ impl<'a> Attempt<'a> {
 
     /// The address is taken.
     pub(super) fn already_exists(self, errno: Errno) -> Error {
-        let remedy = format!("open it, or remove it first: ringway rm {}", self.address);
+        let remedy = format!(
+            "open it, remove it (ringway rm {}), or choose another address",
+            self.address
+        );
         self.error(ErrorKind::AlreadyExists, "the address is taken")
             .remedy(remedy)
             .because(errno)
