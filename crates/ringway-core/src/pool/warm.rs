@@ -2,7 +2,7 @@
 //!
 //! A producer that is faster than its consumer would fill all slabs that there are, and each line would leave the caches
 //! of both processors before it is used again. As many long slabs as fill one second-level cache carry 1.05 to 1.2 times
-//! as much (benches/README.md). So a producer that may wait takes the first free slab of its class, and if the first
+//! as much (benches/TRIED.md). So a producer that may wait takes the first free slab of its class, and if the first
 //! few are all held, it first waits a moment for one of them.
 //!
 //! Others are free meanwhile, so this must not cost much where it gains nothing, because the consumer is slow or keeps what
