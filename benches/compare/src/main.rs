@@ -60,14 +60,18 @@ fn in_a_child(body: impl FnOnce(&str)) -> bool {
     // SAFETY: this process never has a second thread.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        process::pass_endings_to_nobody();
         process::die_with(own as libc::pid_t);
         body(&prefix);
         std::process::exit(0);
     }
+    // Who interrupts a run ends the child, and then this process cleans up behind it.
+    process::pass_endings_to(child);
     let mut status = 0;
     // SAFETY: waits for our own child and writes the status.
     let waited = unsafe { libc::waitpid(child, &mut status, 0) };
     contestants::clean_up(child as u32, &prefix);
+    process::pass_endings_to_nobody();
     child > 0 && waited == child && status == 0
 }
 

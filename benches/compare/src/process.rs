@@ -1,6 +1,6 @@
 //! What a process is told of itself: where it runs, and whose end ends it.
 
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 
 /// Restricts this process to one processor.
 pub fn pin(cpu: usize) {
@@ -107,5 +107,38 @@ fn give_up(message: &[u8]) -> ! {
         libc::write(2, NAME.load(Ordering::Relaxed).cast(), len);
         libc::write(2, message.as_ptr().cast(), message.len());
         libc::_exit(1)
+    }
+}
+
+/// What asks a process to end.
+const ENDINGS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// The child that is to end in this process's place.
+static CHILD: AtomicI32 = AtomicI32::new(0);
+
+/// From now on, what asks this process to end kills `child` instead, and with it its children.
+pub fn pass_endings_to(child: libc::pid_t) {
+    CHILD.store(child, Ordering::Relaxed);
+    set_endings(kill_child as *const () as libc::sighandler_t);
+}
+
+/// Takes that back.
+pub fn pass_endings_to_nobody() {
+    set_endings(libc::SIG_DFL);
+    CHILD.store(0, Ordering::Relaxed);
+}
+
+fn set_endings(handler: libc::sighandler_t) {
+    for signal in ENDINGS {
+        // SAFETY: the handler, if it is one, only calls what a handler may call. Calls that it interrupts go on.
+        unsafe { libc::signal(signal, handler) };
+    }
+}
+
+extern "C" fn kill_child(_: libc::c_int) {
+    let child = CHILD.load(Ordering::Relaxed);
+    if child > 0 {
+        // SAFETY: may be called in a handler, and has no effect on memory.
+        unsafe { libc::kill(child, libc::SIGKILL) };
     }
 }
