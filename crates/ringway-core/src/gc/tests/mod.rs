@@ -16,7 +16,11 @@ use process::{ends, kill, private, spawn, steps};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What there is in this process's namespaces.
+/// In the permissions of a System V segment: removed, and gone as soon as nobody has it mapped.
+const SHM_DEST: u32 = 0o1000;
+
+/// What there is in this process's namespaces. A segment that is removed counts no more: who was killed and has it
+/// mapped may still be dying, also when its parent knows of its end.
 fn listing() -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for entry in std::fs::read_dir("/dev/shm").unwrap() {
@@ -26,8 +30,12 @@ fn listing() -> BTreeSet<String> {
         let text = std::fs::read_to_string(format!("/proc/sysvipc/{table}")).unwrap();
         for line in text.lines().skip(1) {
             let mut fields = line.split_whitespace();
-            let (key, id) = (fields.next().unwrap(), fields.next().unwrap());
-            all.insert(format!("{table} {key} {id}"));
+            let mut field = || fields.next().unwrap();
+            let (key, id) = (field(), field());
+            let mode = u32::from_str_radix(field(), 8).unwrap();
+            if table == "sem" || mode & SHM_DEST == 0 {
+                all.insert(format!("{table} {key} {id}"));
+            }
         }
     }
     let queues = queues::names().unwrap();
