@@ -83,7 +83,7 @@ pub(super) fn create(builder: &Builder, name: &str) -> Result<Chosen, Error> {
             format!("{} is there already", carrier.address()),
         )
         .remedy(format!(
-            "open it, or remove it first: ringway rm {}",
+            "open it, remove it (ringway rm {}), or choose another address",
             builder.address()
         ))),
         None => make(builder, name),

@@ -25,6 +25,14 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
     }
 }
 
+/// So many of `what`, in words.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 /// Bytes for people: the largest unit of 1024 that leaves no long fraction.
 pub(crate) fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

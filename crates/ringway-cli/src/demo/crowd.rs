@@ -14,7 +14,7 @@ use crate::cli::DemoArgs;
 use crate::cli::slabs::{self, SlabClass};
 use crate::failure::Failure;
 use crate::latency::bar;
-use crate::units::human_size;
+use crate::units::{counted, human_size};
 use crate::{output, progress};
 
 /// Bytes that tell whose message it is and which.
@@ -149,15 +149,11 @@ fn account_for(received: &[WorkerReport], messages: u64) -> Result<(), Failure> 
 }
 
 fn describe(text: &mut String, crowd: &CrowdJson) -> std::fmt::Result {
-    let plural = |count: u32, what: &str| match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    };
     writeln!(
         text,
         "{}, {}, messages of {} bytes, {ROUNDS} rounds; {} ring with {}{} at {}.",
-        plural(crowd.senders, "producer"),
-        plural(crowd.receivers, "consumer"),
+        counted(crowd.senders.into(), "producer"),
+        counted(crowd.receivers.into(), "consumer"),
         crowd.size_bytes,
         crowd.kind,
         crowd.sync,

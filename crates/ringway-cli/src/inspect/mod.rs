@@ -17,7 +17,7 @@ use crate::cli::{LsArgs, StatArgs};
 use crate::failure::Failure;
 use crate::gc::words_of;
 use crate::output;
-use crate::units::human_size;
+use crate::units::{counted, human_size};
 
 /// A ring, as JSON shows it.
 #[derive(Serialize)]
@@ -186,13 +186,6 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
 
 fn messages(count: u64) -> String {
     counted(count, "message")
-}
-
-fn counted(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    }
 }
 
 /// What a sender to a full ring does.
