@@ -95,17 +95,21 @@ fn holes_are_filled_when_a_ring_is_opened() {
 
 #[test]
 fn another_version_is_incompatible() {
-    for fixture in files() {
-        altered(&fixture, 8, &9_u32.to_le_bytes());
-        let error = assert_refused(&fixture, ErrorKind::Incompatible);
-        let text = error.to_string();
-        assert!(
-            text.contains("version 9") && text.contains("version 1"),
-            "{text}"
-        );
-        // It is ours, and may go.
-        assert!(matches!(fixture.address, Address::File(_)) || list().contains(&fixture.address));
-        remove(&fixture.address).unwrap();
+    use crate::layout::header::LAYOUT_VERSION;
+    // Every earlier one, and one to come.
+    for version in (1..LAYOUT_VERSION).chain([99]) {
+        for fixture in files() {
+            altered(&fixture, 8, &version.to_le_bytes());
+            let text = assert_refused(&fixture, ErrorKind::Incompatible).to_string();
+            for said in [version, LAYOUT_VERSION] {
+                assert!(text.contains(&format!("version {said}")), "{text}");
+            }
+            // It is ours, and may go.
+            assert!(
+                matches!(fixture.address, Address::File(_)) || list().contains(&fixture.address)
+            );
+            remove(&fixture.address).unwrap();
+        }
     }
 }
 
