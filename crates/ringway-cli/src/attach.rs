@@ -10,7 +10,9 @@ use crate::failure::Failure;
 /// Opens the ring or the queue, or makes it if that was asked for. Says what `auto:` is.
 pub(crate) fn open(args: &RingArgs) -> Result<Channel, Failure> {
     args.make.refuse_at_queue(&args.address)?;
-    let mut builder = at(&args.address)?.any_owner(args.any_owner);
+    let mut builder = at(&args.address)?
+        .any_owner(args.any_owner)
+        .trust_peers(args.make.trust_peers);
     if let Some(wait) = args.wait {
         builder = builder.wait(wait);
     }
@@ -38,8 +40,16 @@ fn advise(error: Error, args: &RingArgs) -> Failure {
         ErrorKind::ForeignOwner => {
             Failure::from(error.remedy("if that user is to be trusted, add --any-owner"))
         }
+        ErrorKind::Untrusted => trust_it(error),
         _ => Failure::from(error),
     }
+}
+
+/// The next step where others could turn the ring's lock against this process.
+pub(crate) fn trust_it(error: Error) -> Failure {
+    let next = "make it with --sync futex, sysv-sem or mqueue; or, if all who can write in it are to be trusted, \
+                add --trust-peers";
+    Failure::error(error.remedy(next))
 }
 
 /// What other commands can find.
@@ -71,7 +81,11 @@ pub(crate) fn open_all(
     socket: &UnixStream,
 ) -> Result<Vec<Channel>, Failure> {
     let open = |address: &Address| match address {
-        Address::Memfd => Ok(Channel::from(Ring::take_over(socket)?.0)),
+        // From the process that started this one.
+        Address::Memfd => {
+            let builder = Builder::at(Address::Memfd).trust_peers(true);
+            Ok(Channel::from(builder.take_over(socket)?.0))
+        }
         named => Ok(Channel::open(Builder::at(named.clone()))?),
     };
     addresses.iter().map(open).collect()
@@ -99,7 +113,11 @@ pub(crate) fn unlink(channel: &Channel) -> Result<(), Failure> {
 }
 
 fn is_at_its_address(ring: &Ring) -> bool {
-    let found = Builder::at(ring.address().clone()).prefault(false).open();
+    // Only looked at: nobody attaches.
+    let found = Builder::at(ring.address().clone())
+        .prefault(false)
+        .trust_peers(true)
+        .open();
     found.is_ok_and(|found| found.nonce() == ring.nonce())
 }
 

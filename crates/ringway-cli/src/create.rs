@@ -1,6 +1,6 @@
 //! `ringway create`: making a ring or a queue and leaving it for others.
 
-use ringway::Channel;
+use ringway::{Channel, ErrorKind};
 
 use crate::attach;
 use crate::cli::CreateArgs;
@@ -12,7 +12,10 @@ pub(crate) fn run(args: &CreateArgs) -> Result<(), Failure> {
     args.make.refuse_at_queue(&args.address)?;
     let builder = args.make.apply(attach::at(&args.address)?);
     // Never a negative answer: what is not found is where it was to be made.
-    let channel = Channel::create(builder).map_err(Failure::error)?;
+    let channel = Channel::create(builder).map_err(|error| match error.kind() {
+        ErrorKind::Untrusted => attach::trust_it(error),
+        _ => Failure::error(error),
+    })?;
     if channel.reason().is_some() {
         eprintln!("ringway: {channel}");
     }

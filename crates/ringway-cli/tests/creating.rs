@@ -141,3 +141,26 @@ fn a_ring_of_another_user_is_used_when_that_is_said() {
     let received = run(["recv", address, "--any-owner"]);
     assert_eq!(received.stdout, b"line\n");
 }
+
+#[test]
+fn a_lock_that_others_can_write_is_used_when_that_is_said() {
+    for sync in ["pthread", "posix-sem"] {
+        let place = Place::new("file");
+        let address = place.address.as_str();
+        let make = ["create", address, "--sync", sync, "--mode", "660"];
+        let refused = run(make);
+        assert_status(&refused, 2);
+        let said = text(&refused.stderr);
+        assert!(said.contains("--trust-peers"), "{said}");
+        assert_status(&run(make.into_iter().chain(["--trust-peers"])), 0);
+        let refused = run_with(["send", address], b"line\n");
+        assert_status(&refused, 2);
+        let said = text(&refused.stderr);
+        assert!(said.contains("--trust-peers"), "{said}");
+        let sent = run_with(["send", address, "--trust-peers"], b"line\n");
+        assert_status(&sent, 0);
+        let received = run(["recv", address, "--trust-peers", "--unlink"]);
+        assert_eq!(received.stdout, b"line\n");
+        assert_status(&run(["stat", address]), 1);
+    }
+}

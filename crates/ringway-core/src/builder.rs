@@ -1,5 +1,6 @@
 //! How a ring is made or found.
 
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -11,7 +12,7 @@ use crate::layout::{Geometry, Kind, MAX_CAPACITY, MAX_PARTICIPANTS, Shape, Sync}
 use crate::liveness::keeper::{self, Refusal};
 use crate::ring::Ring;
 use crate::segment::attempt::Attempt;
-use crate::segment::{Plan, Request, Segment};
+use crate::segment::{PeerCredentials, Plan, Request, Segment};
 
 /// Bytes of the data region unless told otherwise. Larger than the private caches of two cores, so
 /// that a consumer which falls behind reads lines that the producer has long finished.
@@ -68,6 +69,7 @@ pub struct Builder {
     lock_memory: bool,
     huge_pages: bool,
     any_owner: bool,
+    trust_peers: bool,
     wait: Option<Duration>,
 }
 
@@ -110,6 +112,7 @@ impl Builder {
             lock_memory: false,
             huge_pages: false,
             any_owner: false,
+            trust_peers: false,
             wait: None,
         }
     }
@@ -173,7 +176,8 @@ impl Builder {
     }
 
     /// How the participants of a new ring exclude and wake each other. The default is
-    /// [`Sync::Futex`].
+    /// [`Sync::Futex`]. With [`Sync::Pthread`] and [`Sync::PosixSem`] they must
+    /// [trust](Self::trust_peers) each other.
     #[must_use]
     pub fn sync(mut self, sync: Sync) -> Self {
         self.sync = sync;
@@ -291,6 +295,33 @@ impl Builder {
         self
     }
 
+    /// Says that all who can write in the segment are trusted, as sync `pthread` and `posix-sem`
+    /// [need it](Sync::needs_trust). The default is no: a ring of such a kind is opened only if this process's user and
+    /// root alone can write in it, made only with a [`mode`](Self::mode) that lets nobody else, and neither
+    /// [handed](Ring::hand_over) nor [taken](Self::take_over) over. Other kinds need no trust, and then this says
+    /// nothing.
+    ///
+    /// Whoever can write in the memory of such a ring can crash this process, or make it write where they like in its
+    /// own memory. [`any_owner`](Self::any_owner) alone does not trust an owner so far.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, ErrorKind, Sync};
+    ///
+    /// # let name = format!("shm:ringway-doc-trust-{}", std::process::id());
+    /// let builder = Builder::new(&name)?.sync(Sync::Pthread).mode(0o660);
+    /// let refused = builder.clone().create().unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Untrusted);
+    /// let ring = builder.trust_peers(true).create()?;
+    /// # ringway::remove(ring.address(), true)?;
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trust_peers(mut self, yes: bool) -> Self {
+        self.trust_peers = yes;
+        self
+    }
+
     /// How long [`open`](Self::open) waits for the ring to appear. The default is not at all.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
@@ -309,7 +340,8 @@ impl Builder {
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`] if the address is taken, [`ErrorKind::InvalidCapacity`],
-    /// [`ErrorKind::NoSpace`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Unsupported`].
+    /// [`ErrorKind::NoSpace`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Unsupported`],
+    /// [`ErrorKind::Untrusted`].
     ///
     /// ```
     /// # use ringway_core as ringway;
@@ -318,7 +350,8 @@ impl Builder {
     /// ```
     pub fn create(self) -> Result<Ring, Error> {
         let plan = self.plan()?;
-        Segment::create(&self.request(), &plan).and_then(Ring::new)
+        let segment = Segment::create(&self.request(), &plan)?;
+        Ring::new(segment, self.trust_peers)
     }
 
     /// Opens an existing ring; options that shape a new one are ignored.
@@ -328,7 +361,7 @@ impl Builder {
     /// way in which something at the address is not a ring that this process can use:
     /// [`ErrorKind::NotARing`], [`ErrorKind::Incompatible`], [`ErrorKind::Truncated`],
     /// [`ErrorKind::Corrupt`], [`ErrorKind::HalfMade`], [`ErrorKind::ForeignOwner`],
-    /// [`ErrorKind::PermissionDenied`].
+    /// [`ErrorKind::Untrusted`], [`ErrorKind::PermissionDenied`].
     ///
     /// ```
     /// # use ringway_core as ringway;
@@ -339,7 +372,8 @@ impl Builder {
     /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn open(self) -> Result<Ring, Error> {
-        Segment::open(&self.request()).and_then(Ring::new)
+        let segment = Segment::open(&self.request())?;
+        Ring::new(segment, self.trust_peers)
     }
 
     /// Opens the ring, or makes it if nothing is there. As with [`open`](Self::open), a ring that is there is taken as
@@ -356,7 +390,33 @@ impl Builder {
     pub fn open_or_create(self) -> Result<Ring, Error> {
         let plan = self.plan()?;
         let (segment, _) = Segment::open_or_create(&self.request(), &plan)?;
-        Ring::new(segment)
+        Ring::new(segment, self.trust_peers)
+    }
+
+    /// Receives a `memfd:` ring that the process at the other end of `socket`
+    /// [hands over](Ring::hand_over), and tells who that is, as [`Ring::take_over`] does, with the options for opening:
+    /// [`trust_peers`](Self::trust_peers), [`prefault`](Self::prefault), [`lock_memory`](Self::lock_memory).
+    ///
+    /// # Errors
+    /// Those of [`Ring::take_over`].
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, ErrorKind, Sync};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let trusting = Builder::new("memfd:")?.trust_peers(true);
+    /// let ring = trusting.clone().sync(Sync::PosixSem).create()?;
+    /// let (here, there) = UnixStream::pair()?;
+    /// ring.hand_over(&here)?;
+    /// assert_eq!(ringway::Ring::take_over(&there).unwrap_err().kind(), ErrorKind::Untrusted);
+    /// ring.hand_over(&here)?;
+    /// let (again, _peer) = trusting.take_over(&there)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take_over(self, socket: &UnixStream) -> Result<(Ring, PeerCredentials), Error> {
+        let (segment, peer) = Segment::take_over(&self.request(), socket)?;
+        Ok((Ring::new(segment, self.trust_peers)?, peer))
     }
 
     fn request(&self) -> Request<'_> {
@@ -367,6 +427,7 @@ impl Builder {
             lock_memory: self.lock_memory,
             huge_pages: self.huge_pages,
             any_owner: self.any_owner,
+            trust_peers: self.trust_peers,
             wait: self.wait,
         }
     }

@@ -75,6 +75,9 @@ pub enum ErrorKind {
     PermissionDenied,
     /// The object belongs to somebody else.
     ForeignOwner,
+    /// Others can write in a ring whose kind of synchronisation needs
+    /// [trust](crate::Sync::needs_trust), and nobody said that they are trusted.
+    Untrusted,
     /// Memory, disk or a limit of the machine is exhausted.
     NoSpace,
     /// This kind of address or kernel cannot do what was asked.

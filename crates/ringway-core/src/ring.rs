@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::address::Address;
+use crate::builder::Builder;
 use crate::cell::member::{Member, Seat};
 use crate::cell::{self, Cells, Rivals};
 use crate::error::{Error, ErrorKind};
@@ -21,7 +22,7 @@ use crate::region::memory::Memory;
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::segment::slabs::SlabSegments;
-use crate::segment::{PeerCredentials, Segment};
+use crate::segment::{self, PeerCredentials, Segment, trust};
 use crate::sender::Sender;
 use crate::sending::Sending;
 use crate::slab::Tenancy;
@@ -56,12 +57,14 @@ pub struct Ring {
     slabs: Option<Arc<SlabSegments>>,
     /// A memfd's, by which it is handed over.
     file: Option<Arc<OwnedFd>>,
+    /// Whether all who can write in it are trusted, as its builder says.
+    trust_peers: bool,
 }
 
 impl Ring {
     /// A ring whose creator relies on other processes' `membarrier` can only be used by processes that
     /// it reaches.
-    pub(crate) fn new(segment: Segment) -> Result<Self, Error> {
+    pub(crate) fn new(segment: Segment, trust_peers: bool) -> Result<Self, Error> {
         let Segment {
             map,
             header,
@@ -91,6 +94,7 @@ impl Ring {
             address,
             slabs,
             file: file.map(Arc::new),
+            trust_peers,
         })
     }
 
@@ -285,20 +289,28 @@ impl Ring {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for other addresses, by which the other process can open the ring
-    /// itself; [`ErrorKind::Os`] if the socket fails.
+    /// itself; [`ErrorKind::Untrusted`] if its kind of synchronisation [needs trust](Sync::needs_trust) and
+    /// [`Builder::trust_peers`](crate::Builder::trust_peers) was not called; [`ErrorKind::Os`] if the socket fails.
     pub fn hand_over(&self, socket: &UnixStream) -> Result<PeerCredentials, Error> {
-        crate::segment::hand_over(&self.address, self.file.as_deref(), socket)
+        if self.file.is_some() {
+            let attempt = Attempt::to("hand over", &self.address);
+            trust::check_handover(attempt, self.header.sync, self.trust_peers)?;
+        }
+        segment::hand_over(&self.address, self.file.as_deref(), socket)
     }
 
     /// Receives a ring that the process at the other end of `socket` hands over, and tells who that
     /// is. The memory must be sealed against shrinking, so that a peer that is not trusted cannot
-    /// pull it away.
+    /// pull it away. Its creator chose its kind of synchronisation: one that [needs trust](Sync::needs_trust) is
+    /// refused here, and taken over with [`Builder::take_over`](crate::Builder::take_over) by who trusts the creator
+    /// and all who got it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotARing`] if what comes is no sealed ring, and those of
+    /// [`ErrorKind::NotARing`] if what comes is no sealed ring, [`ErrorKind::Untrusted`], and those of
     /// [`Builder::open`](crate::Builder::open).
     pub fn take_over(socket: &UnixStream) -> Result<(Self, PeerCredentials), Error> {
-        let (segment, peer) = Segment::take_over(socket)?;
-        Ok((Self::new(segment)?, peer))
+        Builder::at(Address::Memfd)
+            .prefault(false)
+            .take_over(socket)
     }
 }

@@ -115,6 +115,8 @@ impl Row {
             .capacity(CAPACITY)
             .cell_len(CELL_LEN)
             .participants(8)
+            // Memfds are handed over among the processes of a test.
+            .trust_peers(true)
     }
 
     /// A new ring, as small as rings are, so that it is full, empty and wraps often.

@@ -60,6 +60,11 @@ pub(crate) struct MakeArgs {
     #[arg(long, conflicts_with = "slabs", help_heading = A_NEW_RING)]
     pub(crate) overwrite: bool,
 
+    /// With --sync pthread or posix-sem: trust all who can write in the ring. Who does could crash this process or
+    /// make it do what they like; so without this only rings are used that no other user but root can write in
+    #[arg(long)]
+    pub(crate) trust_peers: bool,
+
     /// Permission bits [default: 600]
     #[arg(long, value_name = "OCTAL", value_parser = units::mode, help_heading = A_NEW_RING)]
     pub(crate) mode: Option<u32>,
@@ -189,6 +194,7 @@ impl MakeArgs {
     /// Shapes a new ring.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         let mut builder = self.kind.apply(builder).overwrite_oldest(self.overwrite);
+        builder = builder.trust_peers(self.trust_peers);
         if let Some(capacity) = self.capacity {
             builder = builder.capacity(capacity);
         }

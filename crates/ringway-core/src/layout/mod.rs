@@ -139,9 +139,13 @@ pub enum Sync {
     Futex,
     /// A robust `PTHREAD_PROCESS_SHARED` mutex in the segment, and a condition variable beside it.
     ///
-    /// For peers that trust each other: the C library keeps pointers in its mutex.
+    /// For peers that trust each other ([`needs_trust`](Self::needs_trust)): the C library follows pointers in its
+    /// mutex, so who writes there can make a peer write where it likes in its own memory.
     Pthread,
     /// POSIX semaphores in the segment: one to exclude, and one for each participant to sleep on.
+    ///
+    /// For peers that trust each other ([`needs_trust`](Self::needs_trust)): the C library ends a process whose
+    /// semaphore holds what it never writes there, so who writes there can end all peers.
     PosixSem,
     /// A System V semaphore set: one to exclude, which the kernel gives back for the dead (`SEM_UNDO`),
     /// and one for each participant to sleep on.
@@ -173,6 +177,27 @@ impl Sync {
             Self::PosixSem => "posix-sem",
             Self::SysvSem => "sysv-sem",
             Self::Mqueue => "mqueue",
+        }
+    }
+
+    /// Whether peers must trust each other: the C library works on objects of its own in memory that they write.
+    ///
+    /// A ring of such a kind is opened only if this process's user and root alone can write in it, by its owner and
+    /// its mode; it is made with no other mode, and a `memfd:` is neither handed nor taken over, unless
+    /// [`Builder::trust_peers`](crate::Builder::trust_peers) says that all who can are trusted.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::Sync;
+    ///
+    /// assert!(Sync::Pthread.needs_trust() && Sync::PosixSem.needs_trust());
+    /// assert!(!Sync::Futex.needs_trust());
+    /// ```
+    pub fn needs_trust(self) -> bool {
+        match self {
+            Self::Pthread | Self::PosixSem => true,
+            // The kernel's objects and futex words: whatever a peer makes of them, nothing is followed.
+            Self::Futex | Self::SysvSem | Self::Mqueue => false,
         }
     }
 

@@ -15,7 +15,9 @@ use crate::sync::semaphore_set::Home;
 
 use super::attempt::Attempt;
 use super::map::{Map, Source};
-use super::{Access, Plan, Request, check_owner, new_header, publish_magic, settle_pages, space};
+use super::{
+    Access, Plan, Request, check_owner, new_header, publish_magic, settle_pages, space, trust,
+};
 
 /// Builds a whole ring in the empty file `fd`, which nobody else can open yet.
 pub(super) fn build(
@@ -78,6 +80,7 @@ pub(super) fn open(
     let (stat, header) = inspect(attempt, fd, |stat| {
         check_owner(attempt, request, stat.st_uid)
     })?;
+    trust::check(attempt, request, header.sync, &[stat.st_uid], stat.st_mode)?;
     let len = header.geometry.total_len();
     fill_holes(attempt, fd, &stat, len)?;
     let map =

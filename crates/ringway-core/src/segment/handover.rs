@@ -14,7 +14,7 @@ use crate::layout::header::{HeaderError, MAGIC};
 use crate::sys::unix;
 
 use super::attempt::Attempt;
-use super::{Request, Segment, descriptor, memfd};
+use super::{Request, Segment, descriptor, memfd, trust};
 
 /// Who is at the other end of a Unix socket, as the kernel recorded it when the socket was connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ fn credentials(attempt: Attempt<'_>, socket: &UnixStream) -> Result<PeerCredenti
 }
 
 /// Sends the memfd `file` of the segment at `address` to the process at the other end of `socket`,
-/// and says who that is.
+/// and says who that is. From then on that process can write in it, and whoever it hands it on to.
 pub(crate) fn hand_over(
     address: &Address,
     file: Option<&OwnedFd>,
@@ -71,11 +71,16 @@ pub(crate) fn hand_over(
 }
 
 /// Receives a memfd from the process at the other end of `socket`, and says who that is. Whether to
-/// trust that user is for the caller to judge by it; nobody can cut the memory off.
-pub(super) fn take_over(socket: &UnixStream) -> Result<(Segment, PeerCredentials), Error> {
+/// trust that user is for the caller to judge by it; nobody can cut the memory off. But it tells only who
+/// handed it over, not who has it besides: a lock of the C library's in it takes an opt-in, whoever that is.
+pub(super) fn take_over(
+    request: &Request<'_>,
+    socket: &UnixStream,
+) -> Result<(Segment, PeerCredentials), Error> {
     let request = &Request {
+        address: &Address::Memfd,
         any_owner: true,
-        ..Request::new(&Address::Memfd)
+        ..*request
     };
     let attempt = Attempt {
         action: "take over",
@@ -120,6 +125,7 @@ pub(super) fn take_over(socket: &UnixStream) -> Result<(Segment, PeerCredentials
         return Err(attempt.not_a_ring("parts of its memory are not allocated"));
     }
     let (map, header) = descriptor::open(attempt, request, file.as_fd())?;
+    trust::check_handover(attempt, header.sync, request.trust_peers)?;
     if header.geometry.has_slab_segments() {
         return Err(attempt.header(HeaderError::Geometry, stat.st_size as u64));
     }

@@ -31,6 +31,7 @@ pub(crate) mod suspect;
 mod sysv;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trust;
 mod view;
 mod watch;
 
@@ -79,6 +80,9 @@ pub(crate) struct Request<'a> {
     pub(crate) huge_pages: bool,
     /// Otherwise a segment that is opened must belong to this process's user or to root.
     pub(crate) any_owner: bool,
+    /// Otherwise a lock of the C library's is used only where this process's user and root alone can write
+    /// ([`trust`]).
+    pub(crate) trust_peers: bool,
     /// When opening, how long to wait for the address to appear and be finished.
     pub(crate) wait: Option<Duration>,
 }
@@ -93,6 +97,7 @@ impl<'a> Request<'a> {
             lock_memory: false,
             huge_pages: false,
             any_owner: false,
+            trust_peers: false,
             wait: None,
         }
     }
@@ -158,6 +163,8 @@ const ROUNDS: usize = 1000;
 impl Segment {
     /// Makes a new segment.
     pub(crate) fn create(request: &Request<'_>, plan: &Plan) -> Result<Self, Error> {
+        let attempt = Attempt::to("create", request.address);
+        trust::check_new(attempt, request, plan.sync)?;
         match request.address {
             Address::Shm(_) | Address::File(_) => named::create(request, plan),
             Address::Sysv(key) => sysv::create(request, key, plan),
@@ -197,7 +204,11 @@ impl Segment {
             };
             let made = match (absent.kind(), request.address) {
                 (ErrorKind::NotFound, _) => Self::create(request, plan),
-                (ErrorKind::HalfMade, Address::Sysv(key)) => sysv::complete(request, key, plan),
+                (ErrorKind::HalfMade, Address::Sysv(key)) => {
+                    let attempt = Attempt::to("create", request.address);
+                    trust::check_new(attempt, request, plan.sync)
+                        .and_then(|()| sysv::complete(request, key, plan))
+                }
                 _ => return Err(absent),
             };
             match made {
@@ -225,8 +236,11 @@ impl Segment {
     }
 
     /// Receives a memfd from the process at the other end of `socket`, and says who that is.
-    pub(crate) fn take_over(socket: &UnixStream) -> Result<(Self, PeerCredentials), Error> {
-        handover::take_over(socket)
+    pub(crate) fn take_over(
+        request: &Request<'_>,
+        socket: &UnixStream,
+    ) -> Result<(Self, PeerCredentials), Error> {
+        handover::take_over(request, socket)
     }
 }
 

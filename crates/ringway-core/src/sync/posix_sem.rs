@@ -36,8 +36,11 @@
 //! |---|---|---|
 //! | ringing, after the token, before the wake-up | a sleeper who does not know of it | that sleeper's watcher rings too |
 //!
-//! A peer that writes garbage can keep others from the lock, as it could by keeping the lock, and can ring
-//! for nothing; no more.
+//! # Peers
+//! A peer that writes garbage into the lock's word can keep others from the lock, as it could by keeping the lock, and
+//! can ring for nothing. But the `sem_t`s are the C library's: glibc makes a system call of what stands in one, and
+//! ends the process when the kernel refuses that. So this kind is for peers that trust each other, as
+//! [`pthread`](super::pthread) is ([`Sync::needs_trust`](crate::Sync::needs_trust)).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

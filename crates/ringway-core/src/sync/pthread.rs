@@ -13,7 +13,7 @@
 //!
 //! The holder's thread keeps the mutex in a list of the C library's, by pointers in the mutex. A peer
 //! that writes to them can make this process write where it likes, so this kind is for peers that trust
-//! each other. Bug 14485 (a mutex that is unmapped right after it was unlocked) does not arise: the
+//! each other ([`Sync::needs_trust`](crate::Sync::needs_trust)). Bug 14485 (a mutex that is unmapped right after it was unlocked) does not arise: the
 //! mapping outlives the call, and no code of the user runs under the lock.
 //!
 //! The mutex says who holds it by a thread id, and ids of two pid namespaces may be equal. The kernel

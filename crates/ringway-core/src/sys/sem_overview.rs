@@ -18,8 +18,10 @@ unsafe extern "C" {
 
 /// A semaphore that lives at least for `'a`.
 ///
-/// It is two counts, of tokens and of sleepers; the C library follows nothing in it. So whatever bytes
-/// a peer writes there, the worst is a wait that ends too early or not at all.
+/// In glibc it is two counts, of tokens and of sleepers, and a word that says whether processes share it, which
+/// becomes a part of the system call's operation. Nothing in it is followed as a pointer. But a call that the kernel
+/// refuses ends the process ("The futex facility returned an unexpected error code"). So whoever can write there can
+/// end every process that uses it, at any time: only for peers that trust each other.
 pub(crate) struct Semaphore<'a> {
     at: NonNull<libc::sem_t>,
     lives: PhantomData<&'a ()>,

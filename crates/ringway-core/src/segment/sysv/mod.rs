@@ -31,7 +31,7 @@ use super::attempt::Attempt;
 use super::deadline::Deadline;
 use super::{
     Access, Plan, ROUNDS, Request, Segment, check_owner, header_bytes, removal, retire,
-    settle_pages, space, unsupported_by_name, watch,
+    settle_pages, space, trust, unsupported_by_name, watch,
 };
 
 #[cfg(test)]
@@ -201,6 +201,9 @@ fn open_now(
         HeaderError::Magic => foreign(attempt, "what is there is not a ringway segment"),
         error => attempt.header(error, len),
     })?;
+    let status = &attached.status;
+    let owners = [status.owner_uid, status.creator_uid];
+    trust::check(attempt, request, header.sync, &owners, status.mode)?;
     if retire::admit(&attached.map).is_err() {
         return Err(finish_removal(attempt, &attached));
     }

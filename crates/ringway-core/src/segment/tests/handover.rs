@@ -33,9 +33,9 @@ fn what_was_taken_over_can_be_handed_on() {
     let made = Segment::create(&Request::new(&Address::Memfd), &plan()).unwrap();
     let (here, there) = UnixStream::pair().unwrap();
     hand_over(&made.address, made.file.as_ref(), &here).unwrap();
-    let (second, _) = Segment::take_over(&there).unwrap();
+    let (second, _) = Segment::take_over(&Request::new(&Address::Memfd), &there).unwrap();
     hand_over(&second.address, second.file.as_ref(), &there).unwrap();
-    let (third, _) = Segment::take_over(&here).unwrap();
+    let (third, _) = Segment::take_over(&Request::new(&Address::Memfd), &here).unwrap();
     assert_eq!(third.header, made.header);
 }
 
@@ -56,7 +56,7 @@ fn sent(bytes: &[u8], file: Option<OwnedFd>) -> Result<(Segment, PeerCredentials
         None => std::io::Write::write_all(&mut &here, bytes).unwrap(),
     }
     drop(here);
-    Segment::take_over(&there)
+    Segment::take_over(&Request::new(&Address::Memfd), &there)
 }
 
 const ALL_SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
@@ -163,5 +163,8 @@ fn a_peer_that_sends_nothing_is_waited_for_as_long_as_the_socket_says() {
     there
         .set_read_timeout(Some(Duration::from_millis(20)))
         .unwrap();
-    assert_fails(Segment::take_over(&there), ErrorKind::TimedOut);
+    assert_fails(
+        Segment::take_over(&Request::new(&Address::Memfd), &there),
+        ErrorKind::TimedOut,
+    );
 }

@@ -99,7 +99,8 @@ fn entry() {
         "take over from stdin" => {
             // SAFETY: the parent has made descriptor 0 a socket, and nobody else here uses it.
             let socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) });
-            let (segment, peer) = Segment::take_over(&socket).unwrap();
+            let (segment, peer) =
+                Segment::take_over(&Request::new(&Address::Memfd), &socket).unwrap();
             assert_eq!(peer.pid, std::os::unix::process::parent_id() as i32);
             assert_eq!(data_word(&segment).load(Ordering::Acquire), 11);
             data_word(&segment).store(22, Ordering::Release);
