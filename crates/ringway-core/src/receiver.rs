@@ -7,7 +7,7 @@ use crate::error::{RecvError, WaitError};
 use crate::layout::participant::Role;
 use crate::message::{Backlog, Message, MessageView};
 use crate::receiving::Receiving;
-use crate::region::Region;
+use crate::region::{Load, Region};
 use crate::ring::Ring;
 use crate::slab::Tenancy;
 use crate::stream::Peer;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::error::SendError;
 use crate::liveness::participant::Participant;
-use crate::region::Region;
+use crate::region::{Load, Region};
 use crate::sending::{Claimed, Sending};
 use crate::stream::Peer;
 use crate::stream::producer::Pending;

@@ -3,15 +3,16 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::Cells;
 use super::member::{Member, Refused};
-use super::{Cells, Seen};
+use super::walk::{Step, Walk};
 use crate::layout::cell::{CELL_HEADER, LEN_AT, LOANED, State, Word};
 use crate::layout::participant::{EPOCH, slot_offset};
 use crate::layout::pool::{Holder, Ticket};
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
 use crate::pool::{Glances, Named, Pool, Reference};
-use crate::region::Region;
+use crate::region::{Load, Region};
 use crate::stream::Corrupt;
 use crate::wait::{Look, Terms, Wait, Waited};
 
@@ -27,7 +28,9 @@ impl<R: Region> Cells<R> {
         store(CELL_HEADER + 8, second);
         store(LEN_AT, LOANED);
     }
+}
 
+impl<R: Load> Cells<R> {
     /// The ticket in the record at `cell`, if its message is in a slab. The caller has acquired its word.
     pub(super) fn ticket(&self, cell: u64) -> Option<[u64; 2]> {
         let load = |at| {
@@ -105,23 +108,19 @@ impl<R: Region> Member<R> {
     /// Whether a record that is not released refers to a slab whose holder is gone.
     fn refers(&self, named: &Named) -> Result<Reference, Corrupt> {
         let cells = &self.cells;
-        let mut head = self.settled_head();
-        let mut cell = head;
         // Each step goes on by a cell at least, or the word that was seen has changed.
-        for _ in 0..4 * cells.count() {
-            let (word, stored) = match cells.look(cell, head)? {
-                Seen::Free | Seen::Beyond => return Ok(Reference::None),
-                Seen::Done => {
-                    cell += 1;
+        let mut walk = Walk::new(4 * cells.count()).start(self.settled_head());
+        loop {
+            let (word, stored) = match cells.step(&mut walk)? {
+                Step::Record(word, stored) => (word, stored),
+                Step::End => return Ok(Reference::None),
+                Step::Overtaken => {
+                    walk = walk.start(self.settled_head());
                     continue;
                 }
-                Seen::Stale => {
-                    head = self.settled_head();
-                    cell = head;
-                    continue;
-                }
-                Seen::Record(word, stored) => (word, stored),
+                Step::TooLong => return Ok(Reference::Unclear),
             };
+            let cell = walk.cell;
             let refers = match word.state {
                 State::Full | State::Returned => {
                     cells.ticket(cell).is_some_and(|words| named.is_in(words))
@@ -143,25 +142,19 @@ impl<R: Region> Member<R> {
             if refers {
                 return Ok(Reference::Some);
             }
-            cell += word.extent;
+            walk.pass(word);
         }
-        Ok(Reference::Unclear)
     }
 
     /// Whether one of the records that were taken together refers to a slab.
     fn run_refers(&self, cell: u64, run: Word, named: &Named) -> Result<bool, Corrupt> {
-        let (mut at, end) = (cell, cell + run.extent);
-        while at < end {
-            if self
-                .cells
-                .ticket(at)
-                .is_some_and(|words| named.is_in(words))
-            {
-                return Ok(true);
-            }
-            at += self.cells.extent_at(at, end - at)?;
-        }
-        Ok(false)
+        let mut refers = false;
+        self.cells.visit_run(cell, run, |at| {
+            let ticket = self.cells.ticket(at);
+            refers = ticket.is_some_and(|words| named.is_in(words));
+            refers
+        })?;
+        Ok(refers)
     }
 
     /// `HEAD`, where a cell is that is not done with: all records that are not released start within a lap

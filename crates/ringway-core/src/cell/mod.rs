@@ -80,6 +80,7 @@ pub(crate) mod queue;
 mod repair;
 #[cfg(test)]
 mod tests;
+pub(crate) mod walk;
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -87,7 +88,7 @@ use std::sync::atomic::Ordering;
 use crate::layout::cell::{CELL_HEADER, LEN_AT, State, Word, max_extent};
 use crate::layout::control::HEAD;
 use crate::planted::{self, Bug};
-use crate::region::Region;
+use crate::region::{Load, Region};
 use crate::stream::Corrupt;
 
 /// No honest `HEAD` comes so far.
@@ -139,7 +140,7 @@ struct Description {
     extent: u32,
 }
 
-impl<R: Region> Cells<R> {
+impl<R: Load> Cells<R> {
     /// The cells of a region, of `cell_len` bytes each.
     pub(crate) fn new(region: R, cell_len: u32, key: u64, rivals: Rivals) -> Self {
         let cell_bits = cell_len.trailing_zeros();
@@ -221,7 +222,9 @@ impl<R: Region> Cells<R> {
         self.region
             .load_word(self.position(cell), Ordering::Acquire)
     }
+}
 
+impl<R: Region> Cells<R> {
     /// Changes a cell's word if it is what was seen. Acquires and releases: what the last owner did is
     /// seen by the next.
     #[inline]
@@ -282,7 +285,9 @@ impl<R: Region> Cells<R> {
             self.change(cell, seen, to)
         }
     }
+}
 
+impl<R: Load> Cells<R> {
     /// Looks at a cell where a record starts. `head` is any value that `HEAD` has had.
     #[inline]
     fn look(&self, cell: u64, head: u64) -> Result<Seen, Corrupt> {
@@ -316,7 +321,9 @@ impl<R: Region> Cells<R> {
         Word::decode(self.load(cell), self.key)
             .is_some_and(|word| word.is_of_lap(self.lap(cell).wrapping_add(1)))
     }
+}
 
+impl<R: Region> Cells<R> {
     /// Advances `HEAD` over all cells that are done with, and returns where it is.
     fn advance_head(&self) -> u64 {
         self.advance_head_over(0..0)
@@ -364,7 +371,9 @@ impl<R: Region> Cells<R> {
         self.region
             .store_word(self.position(cell) + LEN_AT, description, Ordering::Relaxed);
     }
+}
 
+impl<R: Load> Cells<R> {
     /// What the record at `cell` is, which has at most `most` cells. The caller has acquired its word.
     #[inline]
     fn description(&self, cell: u64, most: u64) -> Result<Description, Corrupt> {

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::member::{Member, Refused};
+use super::walk::{Step, Walk};
 use super::{Cells, Seen};
 use crate::layout::cell::{State, Word};
 use crate::layout::participant::{REPAIRED, Role};
@@ -67,26 +68,25 @@ impl<R: Region> Member<R> {
     fn tend_until(&mut self, end: u64) -> Result<bool, Corrupt> {
         let (mut changed, mut waits) = (false, false);
         self.head = self.cells.advance_head();
-        let mut cell = self.head;
         // Each step goes on by a cell at least, or repairs one.
-        for _ in 0..2 * self.cells.count() {
-            if cell > end {
-                break;
-            }
-            match self.cells.look(cell, self.head)? {
-                Seen::Free | Seen::Beyond => break,
-                Seen::Stale => {
+        let mut walk = Walk::new(2 * self.cells.count()).start(self.head);
+        while walk.cell <= end {
+            match self.cells.step(&mut walk)? {
+                Step::End | Step::TooLong => break,
+                Step::Overtaken => {
                     self.head = self.cells.head(Ordering::Acquire);
-                    cell = self.head;
+                    walk = walk.start(self.head);
                 }
-                Seen::Done => cell += 1,
-                Seen::Record(word, stored) => {
-                    if self.repair(cell, word, stored)? {
+                // Done cells may have led beyond the end.
+                Step::Record(..) if walk.cell > end => break,
+                Step::Record(word, stored) => {
+                    if self.repair(walk.cell, word, stored)? {
                         changed = true;
                         continue;
                     }
-                    waits |= cell < end && matches!(word.state, State::Full | State::Returned);
-                    cell += word.extent;
+                    let is_there = matches!(word.state, State::Full | State::Returned);
+                    waits |= walk.cell < end && is_there;
+                    walk.pass(word);
                 }
             }
         }
@@ -96,18 +96,14 @@ impl<R: Region> Member<R> {
 
     /// Where the first message before `end` is that can be taken.
     pub(super) fn first_returned(&mut self, end: u64) -> Result<Option<u64>, Corrupt> {
-        let mut cell = self.head;
-        for _ in 0..self.cells.count() {
-            if cell >= end {
+        let mut walk = Walk::new(self.cells.count()).start(self.head);
+        while let Step::Record(word, _) = self.cells.step(&mut walk)? {
+            if walk.cell >= end {
                 break;
             }
-            match self.cells.look(cell, self.head)? {
-                Seen::Record(word, _) => match word.state {
-                    State::Full | State::Returned => return Ok(Some(cell)),
-                    _ => cell += word.extent,
-                },
-                Seen::Done => cell += 1,
-                Seen::Free | Seen::Beyond | Seen::Stale => break,
+            match word.state {
+                State::Full | State::Returned => return Ok(Some(walk.cell)),
+                _ => walk.pass(word),
             }
         }
         Ok(None)

@@ -79,11 +79,14 @@ impl Gc {
                 }
             }
             if !suspect.view().is_retired() {
-                let Some(doubt) = suspect.doubt() else {
+                let Some(hold) = suspect.hold()? else {
                     continue;
                 };
-                // Again, now that nobody can come unseen.
-                if suspect.is_open_elsewhere() {
+                let Some(doubt) = hold.doubt() else {
+                    continue;
+                };
+                // Now that nobody can come unseen.
+                if !hold.is_alone() {
                     continue;
                 }
                 if let Verdict::Stays(why) = self.judge(suspect.view()) {

@@ -181,6 +181,12 @@ impl Word {
     }
 }
 
+/// What nobody writes as a word of the ring with this key.
+pub(crate) fn no_word(key: u64) -> u64 {
+    // No state has this number.
+    key ^ 7
+}
+
 /// The ring's key, from its nonce.
 pub(crate) fn key(nonce: [u8; 16]) -> u64 {
     let number = u128::from_le_bytes(nonce);
@@ -220,7 +226,8 @@ mod tests {
 
     #[test]
     fn what_nobody_writes_is_no_word() {
-        assert_eq!(Word::decode(7, 0), None, "no such state");
+        assert_eq!(Word::decode(no_word(0), 0), None, "no such state");
+        assert_eq!(Word::decode(no_word(u64::MAX), u64::MAX), None);
         assert_eq!(Word::decode(1, 0), None, "a record without cells");
         assert_eq!(Word::decode(1 << 20, 0), None, "a free cell with an extent");
     }

@@ -228,6 +228,9 @@ pub(crate) struct Word {
     pub(crate) holder: Option<Holder>,
 }
 
+/// What nobody writes as a slab's word.
+pub(crate) const NO_WORD: u64 = u64::MAX >> 1;
+
 impl Word {
     /// Of a free slab.
     pub(crate) fn free(generation: u32) -> Self {

@@ -165,10 +165,11 @@ pub(crate) fn is_attached(map: &Map, slots: Range<u32>, id_asked: u64) -> bool {
 }
 
 fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {
-    let pid = holder_pid(|offset| {
-        map.word32(slot_offset(slots.start) + offset)
-            .map(|word| word.load(Ordering::Acquire))
-    });
+    let load32 = |offset| {
+        let word = map.word32(slot_offset(slots.start) + offset)?;
+        Some(word.load(Ordering::Acquire))
+    };
+    let pid = holder_pid(load32, &mut PATIENCE.clone());
     let name = role.name();
     let (problem, remedy) = if slots.len() == 1 {
         (
@@ -184,19 +185,24 @@ fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {
     Error::new(ErrorKind::RoleTaken { pid }, "attach to", address, problem).remedy(remedy)
 }
 
+/// How often to look for the process id of who has just come.
+pub(crate) const PATIENCE: u32 = 1000;
+
 /// The process id in a slot, 0 if its holder has not written it down yet. `load32` reads a word of the
-/// slot, with acquire.
-pub(crate) fn holder_pid(load32: impl Fn(usize) -> Option<u32>) -> u32 {
-    // The holder writes its pid a moment after it took the slot.
-    const LOOKS: usize = 1000;
-    for _ in 0..LOOKS {
+/// slot, with acquire; `patience` is how often it may look once more.
+pub(crate) fn holder_pid(load32: impl Fn(usize) -> Option<u32>, patience: &mut u32) -> u32 {
+    loop {
         let word = load32(LIVENESS);
         if word.is_some() && word == load32(FILLED_FOR) {
             return load32(PID).unwrap_or(0);
         }
+        // The holder writes its pid a moment after it took the slot.
+        let Some(rest) = patience.checked_sub(1) else {
+            return 0;
+        };
+        *patience = rest;
         std::thread::yield_now();
     }
-    0
 }
 
 fn has_closed(map: &Map, slot: usize) -> bool {

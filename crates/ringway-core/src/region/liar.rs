@@ -4,8 +4,8 @@
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
-use super::Region;
 use super::memory::Memory;
+use super::{Load, Region};
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// Lies at every read: mostly with values that look right.
@@ -62,13 +62,30 @@ impl Liar {
     }
 }
 
-impl Region for Liar {
+impl Load for Liar {
     fn capacity(&self) -> u64 {
         self.truth.capacity()
     }
     fn load32(&self, offset: usize, order: Ordering) -> u32 {
         self.lie(self.truth.load32(offset, order).into()) as u32
     }
+    fn load64(&self, offset: usize, order: Ordering) -> u64 {
+        self.lie(self.truth.load64(offset, order))
+    }
+    fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        if let Some((one, other)) = self.flicker.get() {
+            let reads = self.state.get();
+            self.state.set(reads + 1);
+            return if reads.is_multiple_of(2) { one } else { other };
+        }
+        self.lie(self.truth.load_word(position, order))
+    }
+    fn load_slab(&self, index: u32) -> u64 {
+        self.lie(self.truth.load_slab(index))
+    }
+}
+
+impl Region for Liar {
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.truth.store32(offset, value, order);
     }
@@ -84,9 +101,6 @@ impl Region for Liar {
     fn raise32(&self, offset: usize) {
         self.truth.raise32(offset);
     }
-    fn load64(&self, offset: usize, order: Ordering) -> u64 {
-        self.lie(self.truth.load64(offset, order))
-    }
     fn store64(&self, offset: usize, value: u64, order: Ordering) {
         self.truth.store64(offset, value, order);
     }
@@ -94,14 +108,6 @@ impl Region for Liar {
         self.truth
             .replace64(offset, current, new)
             .map_err(|found| self.lie(found))
-    }
-    fn load_word(&self, position: u64, order: Ordering) -> u64 {
-        if let Some((one, other)) = self.flicker.get() {
-            let reads = self.state.get();
-            self.state.set(reads + 1);
-            return if reads.is_multiple_of(2) { one } else { other };
-        }
-        self.lie(self.truth.load_word(position, order))
     }
     fn store_word(&self, position: u64, word: u64, order: Ordering) {
         self.truth.store_word(position, word, order);
@@ -123,9 +129,6 @@ impl Region for Liar {
     }
     fn pointer(&self, position: u64) -> *mut u8 {
         self.truth.pointer(position)
-    }
-    fn load_slab(&self, index: u32) -> u64 {
-        self.lie(self.truth.load_slab(index))
     }
     fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64> {
         self.truth

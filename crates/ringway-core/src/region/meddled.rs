@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use super::Region;
 use super::memory::Memory;
+use super::{Load, Region};
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// What the meddler does to the memory.
@@ -105,21 +105,30 @@ impl Meddled {
     }
 }
 
-impl Region for Meddled {
+impl Load for Meddled {
     fn capacity(&self) -> u64 {
         self.memory.capacity()
     }
     fn load32(&self, offset: usize, order: Ordering) -> u32 {
         self.truth().load32(offset, order)
     }
+    fn load64(&self, offset: usize, order: Ordering) -> u64 {
+        self.truth().load64(offset, order)
+    }
+    fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        self.truth().load_word(position, order)
+    }
+    fn load_slab(&self, index: u32) -> u64 {
+        self.truth().load_slab(index)
+    }
+}
+
+impl Region for Meddled {
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.truth().store32(offset, value, order);
     }
     fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
         self.truth().swap32(offset, value, order)
-    }
-    fn load64(&self, offset: usize, order: Ordering) -> u64 {
-        self.truth().load64(offset, order)
     }
     fn store64(&self, offset: usize, value: u64, order: Ordering) {
         self.truth().store64(offset, value, order);
@@ -136,9 +145,6 @@ impl Region for Meddled {
     fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
         self.truth().replace64(offset, current, new)
     }
-    fn load_word(&self, position: u64, order: Ordering) -> u64 {
-        self.truth().load_word(position, order)
-    }
     fn store_word(&self, position: u64, word: u64, order: Ordering) {
         self.truth().store_word(position, word, order);
     }
@@ -153,9 +159,6 @@ impl Region for Meddled {
     }
     fn pointer(&self, position: u64) -> *mut u8 {
         self.memory.pointer(position)
-    }
-    fn load_slab(&self, index: u32) -> u64 {
-        self.truth().load_slab(index)
     }
     fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64> {
         self.truth().replace_slab(index, current, new)

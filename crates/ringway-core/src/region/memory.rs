@@ -4,9 +4,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
-use super::{Region, Unreachable, copy};
+use super::{Load, Region, Unreachable, copy};
 use crate::layout::Geometry;
 use crate::layout::header::FenceMode;
+use crate::layout::pool::NO_WORD;
 use crate::liveness;
 use crate::segment::map::{ALIVE, Map};
 use crate::segment::slabs::SlabSegments;
@@ -188,7 +189,7 @@ impl Memory {
     }
 }
 
-impl Region for Memory {
+impl Load for Memory {
     #[inline]
     fn capacity(&self) -> u64 {
         self.mask + 1
@@ -200,6 +201,23 @@ impl Region for Memory {
     }
 
     #[inline]
+    fn load64(&self, offset: usize, order: Ordering) -> u64 {
+        self.word64(offset).load(order)
+    }
+
+    #[inline]
+    fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        self.data_word(position).load(order)
+    }
+
+    fn load_slab(&self, index: u32) -> u64 {
+        self.slab_word(index)
+            .map_or(NO_WORD, |word| word.load(Ordering::Acquire))
+    }
+}
+
+impl Region for Memory {
+    #[inline]
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.word32(offset).store(value, order);
     }
@@ -207,11 +225,6 @@ impl Region for Memory {
     #[inline]
     fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
         self.word32(offset).swap(value, order)
-    }
-
-    #[inline]
-    fn load64(&self, offset: usize, order: Ordering) -> u64 {
-        self.word64(offset).load(order)
     }
 
     #[inline]
@@ -238,11 +251,6 @@ impl Region for Memory {
         self.word64(offset)
             .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
-    }
-
-    #[inline]
-    fn load_word(&self, position: u64, order: Ordering) -> u64 {
-        self.data_word(position).load(order)
     }
 
     #[inline]
@@ -310,11 +318,6 @@ impl Region for Memory {
         }
         #[cfg(not(all(target_arch = "x86_64", not(miri))))]
         let _ = position;
-    }
-
-    fn load_slab(&self, index: u32) -> u64 {
-        self.slab_word(index)
-            .map_or(u64::MAX >> 1, |word| word.load(Ordering::Acquire))
     }
 
     fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64> {

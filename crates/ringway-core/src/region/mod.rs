@@ -28,23 +28,33 @@ pub(crate) enum Unreachable {
     Os(i32),
 }
 
-/// Memory with a ring in it: control words by their offset in the segment, and a data region of a
+/// Memory with a ring in it, to look at: control words by their offset in the segment, and a data region of a
 /// power of two bytes by position (positions grow for ever; the region wraps them).
 ///
 /// Every operation is safe for every argument: offsets are the constants of [`crate::layout`] and
-/// lie in every segment, positions wrap, and a copy that would leave the region is not made.
-pub(crate) trait Region {
+/// lie in every segment, and positions wrap. What walks over records is written over this half, so that those who
+/// only look ([`crate::segment::View`]) walk as those do who take part.
+pub(crate) trait Load {
     /// Bytes of the data region.
     fn capacity(&self) -> u64;
-
     /// Loads the 32-bit control word at `offset`.
     fn load32(&self, offset: usize, order: Ordering) -> u32;
+    /// Loads the 64-bit control word at `offset`.
+    fn load64(&self, offset: usize, order: Ordering) -> u64;
+    /// Loads the record word at `position`, a multiple of eight.
+    fn load_word(&self, position: u64, order: Ordering) -> u64;
+    /// Loads the word of slab `index` of the ring's pool, with acquire; of one that is not there, something
+    /// that nobody writes.
+    fn load_slab(&self, index: u32) -> u64;
+}
+
+/// Memory with a ring in it, to take part. What is said of [`Load`] holds here too, and a copy that would leave
+/// the region is not made.
+pub(crate) trait Region: Load {
     /// Stores the 32-bit control word at `offset`.
     fn store32(&self, offset: usize, value: u32, order: Ordering);
     /// Exchanges the 32-bit control word at `offset`.
     fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32;
-    /// Loads the 64-bit control word at `offset`.
-    fn load64(&self, offset: usize, order: Ordering) -> u64;
     /// Stores the 64-bit control word at `offset`.
     fn store64(&self, offset: usize, value: u64, order: Ordering);
     /// Sets bits of the 32-bit control word at `offset`, and returns what it held. Acquires and releases.
@@ -58,8 +68,6 @@ pub(crate) trait Region {
     /// Acquires and releases.
     fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64>;
 
-    /// Loads the record word at `position`, a multiple of eight.
-    fn load_word(&self, position: u64, order: Ordering) -> u64;
     /// Stores the record word at `position`, a multiple of eight.
     fn store_word(&self, position: u64, word: u64, order: Ordering);
     /// Replaces the record word at `position`, a multiple of eight, if it holds `current`; else returns
@@ -80,9 +88,6 @@ pub(crate) trait Region {
     /// A hint that the line of `position` will be written soon.
     fn prefetch_to_write(&self, position: u64);
 
-    /// Loads the word of slab `index` of the ring's pool, with acquire; of one that is not there, something
-    /// that nobody writes.
-    fn load_slab(&self, index: u32) -> u64;
     /// Replaces the word of slab `index` if it holds `current`; else returns what it holds. Acquires and
     /// releases.
     fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64>;

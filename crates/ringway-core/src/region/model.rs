@@ -10,7 +10,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 
-use super::Region;
+use super::{Load, Region};
 use crate::layout::control::{
     CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, PRODUCERS_CHANGED, RECEIVED, SENT,
     SPACE_EVENT, TAIL, TAKE_HINT,
@@ -276,7 +276,7 @@ impl Model {
     }
 }
 
-impl Region for Model {
+impl Load for Model {
     fn capacity(&self) -> u64 {
         self.words.data.len() as u64 * 8
     }
@@ -285,6 +285,23 @@ impl Region for Model {
         self.words.control32[&offset].load(order)
     }
 
+    fn load64(&self, offset: usize, order: Ordering) -> u64 {
+        match self.words.counters.get(&offset) {
+            Some(counter) => counter.load(order),
+            None => self.words.control64[&offset].load(order),
+        }
+    }
+
+    fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        self.data(position).load(order)
+    }
+
+    fn load_slab(&self, index: u32) -> u64 {
+        self.words.slabs[index as usize].0.load(Ordering::Acquire)
+    }
+}
+
+impl Region for Model {
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.live();
         self.words.control32[&offset].store(value, order);
@@ -293,13 +310,6 @@ impl Region for Model {
     fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
         self.live();
         self.words.control32[&offset].swap(value, order)
-    }
-
-    fn load64(&self, offset: usize, order: Ordering) -> u64 {
-        match self.words.counters.get(&offset) {
-            Some(counter) => counter.load(order),
-            None => self.words.control64[&offset].load(order),
-        }
     }
 
     fn store64(&self, offset: usize, value: u64, order: Ordering) {
@@ -337,10 +347,6 @@ impl Region for Model {
             .map(drop)
     }
 
-    fn load_word(&self, position: u64, order: Ordering) -> u64 {
-        self.data(position).load(order)
-    }
-
     fn store_word(&self, position: u64, word: u64, order: Ordering) {
         self.live();
         self.data(position).store(word, order);
@@ -374,10 +380,6 @@ impl Region for Model {
 
     fn pointer(&self, _: u64) -> *mut u8 {
         std::ptr::null_mut()
-    }
-
-    fn load_slab(&self, index: u32) -> u64 {
-        self.words.slabs[index as usize].0.load(Ordering::Acquire)
     }
 
     fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64> {

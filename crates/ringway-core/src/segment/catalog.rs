@@ -16,9 +16,9 @@ use crate::sys::shmget;
 use super::attempt::Attempt;
 use super::descriptor;
 use super::named::{self, Place, SHM_DIRECTORY};
+use super::peek::Peek;
 use super::slabs;
 use super::sysv;
-use super::view::Memory;
 
 /// Every finished ringway segment in /dev/shm and among the System V segments that this process may
 /// read, of this layout version or another. What others made is passed over.
@@ -66,11 +66,11 @@ fn is_ring_file(attempt: Attempt<'_>) -> Result<bool, Error> {
 
 fn sysv_segments() -> Vec<Address> {
     // What is sent in a slab may begin as a ring does.
-    let is_ring = |row: &Row, memory: &Memory| {
+    let is_ring = |row: &Row, memory: &Peek| {
         memory.magic() == MAGIC && !slabs::sysv::is_slab(memory, row.len)
     };
     let rings =
-        sysv_rows().filter(|row| Memory::of_sysv(row.id).is_ok_and(|memory| is_ring(row, &memory)));
+        sysv_rows().filter(|row| Peek::of_sysv(row.id).is_ok_and(|memory| is_ring(row, &memory)));
     rings
         .map(|row| {
             Address::Sysv(match row.key as u32 {
@@ -118,7 +118,7 @@ fn half(id: i32) -> Option<Half> {
     if !sysv::is_half_made(&status, 0) {
         return None;
     }
-    let memory = Memory::of_sysv(id).ok()?;
+    let memory = Peek::of_sysv(id).ok()?;
     let is_half = sysv::is_half_made(&status, memory.magic())
         && memory
             .header_bytes()
@@ -147,7 +147,7 @@ pub(crate) struct Names {
 pub(crate) fn names() -> Names {
     let mut names = Names::default();
     for row in sysv_rows() {
-        let bytes = Memory::of_sysv(row.id).ok();
+        let bytes = Peek::of_sysv(row.id).ok();
         let bytes = bytes.and_then(|memory| memory.header_bytes());
         names
             .sysv
@@ -198,4 +198,24 @@ pub(super) fn sysv_rows() -> impl Iterator<Item = Row> {
     };
     let rows: Vec<Row> = table.lines().skip(1).filter_map(parse).collect();
     rows.into_iter()
+}
+
+/// Bytes of the System V segment `id` that are there, in memory or swapped out.
+pub(super) fn present(id: i32) -> Option<u64> {
+    let table = std::fs::read_to_string("/proc/sysvipc/shm").ok()?;
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        if fields.get(1)?.parse() != Ok(id) {
+            return None;
+        }
+        let [.., memory, swap] = fields[..] else {
+            return None;
+        };
+        Some(
+            memory
+                .parse::<u64>()
+                .ok()?
+                .saturating_add(swap.parse().ok()?),
+        )
+    })
 }

@@ -25,13 +25,6 @@ enum By {
     Shmat,
 }
 
-/// What a mapping is for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Access {
-    Read,
-    ReadWrite,
-}
-
 // SAFETY: an address range that belongs to no thread; all access is by atomics or by copies that allow
 // for races.
 unsafe impl Send for Mapped {}
@@ -40,32 +33,30 @@ unsafe impl Sync for Mapped {}
 
 impl Mapped {
     /// Maps `len` bytes of a file that has so many. `page` is the file system's.
-    pub(super) fn file(
-        file: BorrowedFd<'_>,
-        len: u64,
-        page: usize,
-        access: Access,
-    ) -> Result<Self, Errno> {
+    pub(super) fn file(file: BorrowedFd<'_>, len: u64, page: usize) -> Result<Self, Errno> {
         let len = usize::try_from(len).map_err(|_| Errno::EOVERFLOW)?;
         // Huge pages are mapped and unmapped whole.
         let mapped = len.checked_next_multiple_of(page);
         let mapped = mapped.and_then(NonZeroUsize::new);
         let mapped = mapped.ok_or(Errno::EOVERFLOW)?;
-        let base = match access {
-            Access::Read => mmap::map_to_read(mapped, file),
-            Access::ReadWrite => mmap::map_shared(mapped, file),
-        }?;
+        let base = mmap::map_shared(mapped, file)?;
         let by = By::Mmap(mapped.get());
         Ok(Self { base, len, by })
     }
 
     /// Attaches the System V segment `id`, whatever it is, and says what that is.
-    pub(super) fn sysv(id: i32, access: Access) -> Result<(Self, shmget::Status), Errno> {
+    pub(super) fn sysv(id: i32) -> Result<(Self, shmget::Status), Errno> {
+        Self::attached(id, shmget::attach(id)?)
+    }
+
+    /// The same, but nothing may be written.
+    pub(super) fn sysv_to_read(id: i32) -> Result<(Self, shmget::Status), Errno> {
+        Self::attached(id, shmget::attach_to_read(id)?)
+    }
+
+    fn attached(id: i32, base: NonNull<c_void>) -> Result<(Self, shmget::Status), Errno> {
         let mut mapped = Self {
-            base: match access {
-                Access::Read => shmget::attach_to_read(id),
-                Access::ReadWrite => shmget::attach(id),
-            }?,
+            base,
             len: 0,
             by: By::Shmat,
         };

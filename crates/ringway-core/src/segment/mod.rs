@@ -23,6 +23,7 @@ mod mapped;
 mod memfd;
 mod memory;
 mod named;
+mod peek;
 mod removal;
 pub(crate) mod retire;
 pub(crate) mod slabs;

@@ -16,9 +16,9 @@ use super::attempt::Attempt;
 use super::catalog::Half;
 use super::lock::Sole;
 use super::named::{self, Place};
+use super::peek::Peek;
 use super::slabs;
 use super::sysv::{self, Attached};
-use super::view::Memory;
 use super::{descriptor, remove_beside, unsupported_by_name};
 
 /// Removes the name of a ringway segment, finished or half-made, that belongs to this process's user
@@ -98,7 +98,7 @@ fn unlink_file(attempt: Attempt<'_>, place: &Place, file: BorrowedFd<'_>) -> Res
 fn remove_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<(), Error> {
     let id = sysv::find(attempt, key)?;
     let status = sysv::status(attempt, id)?;
-    let memory = Memory::of_sysv(id).map_err(|errno| attempt.os("it cannot be attached", errno))?;
+    let memory = Peek::of_sysv(id).map_err(|errno| attempt.os("it cannot be attached", errno))?;
     let magic = memory.magic();
     let is_half_made = sysv::is_half_made(&status, magic);
     if magic != MAGIC && !is_half_made {
@@ -140,7 +140,7 @@ pub(crate) fn remove_half_made(half: &Half) -> Result<bool, Error> {
 
 /// Removes the System V segment `id` of `len` bytes, a finished ring, and what lies beside it.
 pub(super) fn remove_finished(attempt: Attempt<'_>, id: i32, len: usize) -> Result<(), Error> {
-    let memory = Memory::of_sysv(id).ok();
+    let memory = Peek::of_sysv(id).ok();
     if let Some((memory, bytes)) = memory.and_then(|memory| {
         let bytes = memory.header_bytes()?;
         Some((memory, bytes))

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | an opener | opens the file, or attaches the System V segment, which the kernel counts; fence; [`admit`]: OPEN is well, DOUBTED it sets to OPEN, RETIRED is as good as not there |
 //! | an attacher | takes its slot; fence; [`admit`] |
-//! | a collector | [`doubt`]; fence; makes sure that nobody has the ring open, looks at all slots and messages; [`commit`](Doubt::commit) or withdraws; then removes what lies beside, then the name |
+//! | a collector | takes the lease on the file, which makes openers wait, or attaches the System V segment ([`Hold`]); [`doubt`]; fence; makes sure that nobody has the ring open, looks at all slots and messages; [`commit`](Doubt::commit) or withdraws; then removes what lies beside, then the name |
 //!
 //! Of the two stores before the fences at least one is seen by the other side. If the collector sees the
 //! other, it withdraws. If the other sees the doubt, it lifts it, and the commit, which is a
@@ -41,6 +41,7 @@
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::map::Map;
+use super::suspect::Hold;
 use crate::layout::header::RETIREMENT_OFFSET;
 
 /// The ring is retired.
@@ -97,15 +98,25 @@ pub(crate) struct Doubt<'a> {
     word: &'a AtomicU64,
     /// What it holds by this doubt.
     word_is: u64,
+    /// Tells whether the word can be changed. Without it, it always can.
+    hold: Option<&'a Hold>,
 }
 
 /// Doubts that anybody uses the ring in `map`. `None` if it was retired before, or others keep changing
 /// their minds.
-pub(super) fn doubt(map: &Map) -> Option<Doubt<'_>> {
-    map.word64(RETIREMENT_OFFSET).and_then(doubt_by)
+pub(super) fn doubt<'a>(map: &'a Map, hold: &'a Hold) -> Option<Doubt<'a>> {
+    doubt_in(map.word64(RETIREMENT_OFFSET)?, Some(hold))
 }
 
+#[cfg(test)]
 fn doubt_by(word: &AtomicU64) -> Option<Doubt<'_>> {
+    doubt_in(word, None)
+}
+
+fn doubt_in<'a>(word: &'a AtomicU64, hold: Option<&'a Hold>) -> Option<Doubt<'a>> {
+    if !is_sound(hold) {
+        return None;
+    }
     let seen = word.load(Ordering::Acquire);
     if says_retired(seen) {
         return None;
@@ -115,12 +126,23 @@ fn doubt_by(word: &AtomicU64) -> Option<Doubt<'_>> {
         .ok()?;
     // Pairs with the fence in `admit`: whoever is not seen by what follows sees the doubt.
     fence(Ordering::SeqCst);
-    Some(Doubt { word, word_is })
+    Some(Doubt {
+        word,
+        word_is,
+        hold,
+    })
+}
+
+fn is_sound(hold: Option<&Hold>) -> bool {
+    hold.is_none_or(Hold::is_sound)
 }
 
 impl Doubt<'_> {
     /// Retires the ring, unless the doubt was lifted. Whether it is retired by this.
     pub(crate) fn commit(self) -> bool {
+        if !is_sound(self.hold) {
+            return false;
+        }
         // Acquire, so that what is removed now is not seen removed before; release for who sees it.
         self.word
             .compare_exchange(
@@ -135,6 +157,10 @@ impl Doubt<'_> {
 
 impl Drop for Doubt<'_> {
     fn drop(&mut self) {
+        // A doubt that stays keeps nobody out.
+        if !is_sound(self.hold) {
+            return;
+        }
         // Fails if somebody lifted it, doubts as well, or it is committed.
         let open = next(self.word_is, OPEN);
         let _ = self

@@ -1,80 +1,34 @@
 //! Looking at a segment without taking part in it.
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::cell::{Cell, RefCell};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use crate::address::{Address, SysvKey};
 use crate::error::Error;
-use crate::layout::header::{
-    BOOT_ID_OFFSET, CREATION_LOCK_OFFSET, HEADER_LEN, Header, HeaderError, MAGIC_OFFSET,
-    RETIREMENT_OFFSET,
-};
-use crate::liveness::Liveness;
+use crate::layout::control::HEAD;
+use crate::layout::header::{BOOT_ID_OFFSET, Header, HeaderError, RETIREMENT_OFFSET};
+use crate::layout::{self, Shape};
+use crate::region::Load;
 
 use super::attempt::Attempt;
-use super::mapped::{Access, Mapped};
 use super::named::{self, Place};
+use super::peek::Peek;
 use super::{boot_id, descriptor, retire, sysv, unsupported_by_name};
 
-/// A segment that is mapped to look at only.
+/// A segment that is looked at only: all that is known of it are copies ([`Peek`]).
 #[derive(Debug)]
 pub(crate) struct View {
-    memory: Memory,
+    memory: Peek,
     header: Header,
     address: Address,
 }
 
-/// A read-only mapping.
-#[derive(Debug)]
-pub(super) struct Memory(Mapped);
-
-impl Memory {
-    /// Attaches the System V segment `id`, whatever it is.
-    pub(super) fn of_sysv(id: i32) -> Result<Self, Errno> {
-        let (mapped, _) = Mapped::sysv(id, Access::Read)?;
-        Ok(Self(mapped))
-    }
-
-    /// The magic, or what is there instead.
-    pub(super) fn magic(&self) -> u64 {
-        self.load64(MAGIC_OFFSET).map_or(0, u64::from_le)
-    }
-
-    /// Who initialises the segment.
-    pub(super) fn creation_lock(&self) -> Liveness {
-        Liveness::of(self.load32(CREATION_LOCK_OFFSET).unwrap_or(0))
-    }
-
-    /// A private copy of the header's bytes; `None` if the segment is shorter.
-    pub(super) fn header_bytes(&self) -> Option<[u8; HEADER_LEN]> {
-        let mut bytes = [0; HEADER_LEN];
-        for (index, field) in bytes.chunks_exact_mut(8).enumerate() {
-            field.copy_from_slice(&self.load64(index * 8)?.to_ne_bytes());
-        }
-        Some(bytes)
-    }
-
-    fn load32(&self, offset: usize) -> Option<u32> {
-        let word = self.0.place(offset)?;
-        // SAFETY: in bounds and aligned, by `place`, and mapped while `self` lives. The memory is
-        // read-only here, and a load of 32 bits does not write.
-        let word = unsafe { AtomicU32::from_ptr(word.as_ptr()) };
-        Some(word.load(Ordering::Acquire))
-    }
-
-    pub(super) fn load64(&self, offset: usize) -> Option<u64> {
-        let word = self.0.place(offset)?;
-        // SAFETY: as for `load32`; a load of 64 bits does not write on a 64-bit machine.
-        let word = unsafe { AtomicU64::from_ptr(word.as_ptr()) };
-        Some(word.load(Ordering::Acquire))
-    }
-}
-
 impl View {
-    /// Maps a finished segment for reading, whoever owns it.
+    /// Opens a finished segment to look at it, whoever owns it.
     pub(crate) fn open(address: &Address) -> Result<Self, Error> {
         let attempt = Attempt {
             action: "inspect",
@@ -89,17 +43,14 @@ impl View {
 
     fn of_file(attempt: Attempt<'_>) -> Result<Self, Error> {
         let file = named::open_path(attempt, &Place::of(attempt)?, OFlag::O_RDONLY)?;
-        Self::of_descriptor(attempt, file.as_fd())
+        Self::of_descriptor(attempt, Arc::new(file))
     }
 
-    /// Maps the finished segment in `file`, which may be closed afterwards.
-    pub(super) fn of_descriptor(attempt: Attempt<'_>, file: BorrowedFd<'_>) -> Result<Self, Error> {
-        let (stat, header) = descriptor::inspect(attempt, file, |_| Ok(()))?;
-        let len = header.geometry.total_len();
-        let mapped = Mapped::file(file, len, descriptor::page_of(&stat), Access::Read)
-            .map_err(|errno| attempt.os("it cannot be mapped", errno))?;
+    /// Looks at the finished segment in `file`.
+    pub(super) fn of_descriptor(attempt: Attempt<'_>, file: Arc<OwnedFd>) -> Result<Self, Error> {
+        let (_, header) = descriptor::inspect(attempt, file.as_fd(), |_| Ok(()))?;
         Ok(Self {
-            memory: Memory(mapped),
+            memory: Peek::of_file(file),
             header,
             address: attempt.address.clone(),
         })
@@ -110,11 +61,11 @@ impl View {
         Self::of_sysv_id(attempt, id)
     }
 
-    /// Maps the finished System V segment `id`.
+    /// Looks at the finished System V segment `id`.
     pub(super) fn of_sysv_id(attempt: Attempt<'_>, id: i32) -> Result<Self, Error> {
         let status = sysv::status(attempt, id)?;
         let memory =
-            Memory::of_sysv(id).map_err(|errno| attempt.os("it cannot be attached", errno))?;
+            Peek::of_sysv(id).map_err(|errno| attempt.os("it cannot be attached", errno))?;
         let bytes = memory
             .header_bytes()
             .ok_or_else(|| sysv::foreign(attempt, "it is too short for a ring"))?;
@@ -176,5 +127,133 @@ impl View {
     /// The 64-bit word at `offset`, if it lies in the segment and is aligned.
     pub(crate) fn load64(&self, offset: usize) -> Option<u64> {
         self.memory.load64(offset)
+    }
+
+    /// The ring in it, for who walks over its records and slabs.
+    pub(crate) fn region(&self) -> Snapshot<'_> {
+        Snapshot {
+            view: self,
+            window: RefCell::default(),
+            is_short: Cell::new(false),
+        }
+    }
+}
+
+/// Parts of a ring, copied when they are asked for. What cannot be had reads as zero; of a ring with cells, whose
+/// words are never zero, as what nobody writes.
+///
+/// Words come from a copy of some size, and `HEAD` is loaded once behind each such copy. So it is at least as new as
+/// they are, which is what a walk asks for ([`crate::cell`]).
+#[derive(Debug)]
+pub(crate) struct Snapshot<'a> {
+    view: &'a View,
+    window: RefCell<Window>,
+    is_short: Cell<bool>,
+}
+
+/// A copy of a part of the segment.
+#[derive(Debug, Default)]
+struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+    /// [`HEAD`], loaded behind the copy.
+    head: Option<u64>,
+}
+
+impl Window {
+    /// Bytes of a copy where there is none in front of it: walks over long records hurry on.
+    const FIRST: u64 = 64;
+    /// The most bytes of a copy.
+    const MOST: u64 = 64 << 10;
+
+    /// The word at `offset`, a multiple of eight, if it is in this copy.
+    fn word(&self, offset: u64) -> Option<u64> {
+        let at = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        let bytes = self.bytes.get(at..at.checked_add(8)?)?;
+        bytes.try_into().map(u64::from_ne_bytes).ok()
+    }
+
+    /// Copies from `offset` on, more and more as long as that is near the end of the last copy.
+    fn fill(&mut self, memory: &Peek, offset: u64) {
+        let end = self.start + self.bytes.len() as u64;
+        let is_near = offset >= self.start && offset < end + Self::FIRST;
+        let len = match is_near {
+            true => (4 * self.bytes.len() as u64).clamp(Self::FIRST, Self::MOST),
+            false => Self::FIRST,
+        };
+        self.start = offset;
+        self.head = None;
+        self.bytes.resize(len as usize, 0);
+        let read = memory.read_at(&mut self.bytes, offset);
+        self.bytes.truncate(read.unwrap_or(0));
+    }
+}
+
+impl Snapshot<'_> {
+    /// Whether something was asked for that could not be had.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_short.get()
+    }
+
+    fn fetch(&self, offset: u64) -> Option<u64> {
+        let mut window = self.window.borrow_mut();
+        let found = window.word(offset).or_else(|| {
+            window.fill(&self.view.memory, offset);
+            window.word(offset)
+        });
+        if found.is_none() {
+            self.is_short.set(true);
+        }
+        found
+    }
+
+    fn noted<T: Default>(&self, loaded: Option<T>) -> T {
+        if loaded.is_none() {
+            self.is_short.set(true);
+        }
+        loaded.unwrap_or_default()
+    }
+}
+
+impl Load for Snapshot<'_> {
+    fn capacity(&self) -> u64 {
+        self.view.header.geometry.capacity()
+    }
+
+    fn load32(&self, offset: usize, _: Ordering) -> u32 {
+        self.noted(self.view.load32(offset))
+    }
+
+    fn load64(&self, offset: usize, _: Ordering) -> u64 {
+        if offset != HEAD {
+            return self.noted(self.view.load64(offset));
+        }
+        let mut window = self.window.borrow_mut();
+        match window.head {
+            Some(head) => head,
+            None => {
+                let head = self.noted(self.view.load64(HEAD));
+                window.head = Some(head);
+                head
+            }
+        }
+    }
+
+    fn load_word(&self, position: u64, _: Ordering) -> u64 {
+        let Header {
+            geometry, nonce, ..
+        } = &self.view.header;
+        let offset = geometry.data_offset() + (position & (geometry.capacity() - 1) & !7);
+        let word = self.fetch(offset).unwrap_or(0);
+        match geometry.shape() {
+            Shape::Cells(_) if word == 0 => layout::cell::no_word(layout::cell::key(*nonce)),
+            _ => word,
+        }
+    }
+
+    fn load_slab(&self, index: u32) -> u64 {
+        let (words, _) = self.view.header.geometry.slab_offsets();
+        let word = self.fetch(words + 8 * u64::from(index));
+        word.unwrap_or(layout::pool::NO_WORD)
     }
 }

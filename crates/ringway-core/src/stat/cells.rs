@@ -1,13 +1,11 @@
 //! What went through a cell ring.
 
-use super::{ParticipantStat, Traffic, is_there};
-use crate::layout::cell::{LEN_AT, State, Word, key};
-use crate::layout::control::HEAD;
+use super::{MOST_LOOKS, ParticipantStat, Traffic, is_there};
+use crate::cell::walk::{Tally, tally};
+use crate::layout::cell::key;
 use crate::layout::participant::{CLOSED, MESSAGES, OVERWRITTEN, Role, slot_offset};
 use crate::segment::View;
-
-/// Where the first cell of a record says how many it has.
-const EXTENT_AT: usize = LEN_AT as usize + 4;
+use crate::stream::Corrupt;
 
 pub(super) fn traffic(view: &View, cell_len: u32, slots: &[Option<ParticipantStat>]) -> Traffic {
     let geometry = view.header().geometry;
@@ -25,7 +23,7 @@ pub(super) fn traffic(view: &View, cell_len: u32, slots: &[Option<ParticipantSta
     let overwritten = sum(Role::Producer, OVERWRITTEN);
     let sent = sum(Role::Producer, MESSAGES).max(received.saturating_add(overwritten));
     Traffic {
-        used_bytes: used_cells(view, cell_len) * u64::from(cell_len),
+        used_bytes: count(view, cell_len).0.cells * u64::from(cell_len),
         sent,
         received,
         overwritten,
@@ -34,83 +32,16 @@ pub(super) fn traffic(view: &View, cell_len: u32, slots: &[Option<ParticipantSta
     }
 }
 
-/// Messages from the head to the first free cell, those that the dead had taken included.
+/// Messages from the head to the first free cell, those that the dead had taken included; of more records than an
+/// observer counts, those that it came to. `None` if it came to none, or to what contradicts itself.
 pub(super) fn undelivered(view: &View, cell_len: u32) -> Option<u64> {
-    let geometry = view.header().geometry;
-    let cells = geometry.capacity() / u64::from(cell_len);
-    let key = key(view.header().nonce);
-    let offset = |cell: u64| {
-        let at = geometry.data_offset() + (cell & (cells - 1)) * u64::from(cell_len);
-        at as usize
-    };
-    let word = |cell: u64| Word::decode(view.load64(offset(cell))?, key);
-    let mut head = view.load64(HEAD).filter(|&head| head <= u64::MAX / 2)?;
-    // `HEAD` lags, and what is done with may be in use in the next lap.
-    for _ in 0..cells {
-        if word(head)?.is_of_lap(head / cells) {
-            break;
-        }
-        head += 1;
+    match count(view, cell_len) {
+        (Tally { messages, .. }, Ok(is_all)) if is_all || messages > 0 => Some(messages),
+        _ => None,
     }
-    let (mut at, mut messages) = (head, 0);
-    while at < head + cells {
-        let found = word(at)?;
-        // Done with before its predecessors.
-        if !found.is_of_lap(at / cells) {
-            at += 1;
-            continue;
-        }
-        messages += match found.state {
-            State::Free => break,
-            State::Full | State::Returned => 1,
-            State::Taken => {
-                // The highest bit says where the payload is.
-                let first = view.load32(offset(at) + EXTENT_AT)? & u32::MAX >> 1;
-                let rest = run(&word, at + u64::from(first), at + found.extent);
-                1 + rest?
-            }
-            // Never committed, or acknowledged.
-            State::Claimed | State::Aborted | State::Freeing => 0,
-        };
-        at = at.checked_add(found.extent).filter(|&next| next > at)?;
-    }
-    Some(messages)
 }
 
-/// How many records there are from cell `at` to `end`, inside of what was taken together.
-fn run(word: &impl Fn(u64) -> Option<Word>, mut at: u64, end: u64) -> Option<u64> {
-    let mut records = 0;
-    while at < end {
-        let found = word(at).filter(|found| found.extent > 0)?;
-        records += 1;
-        at += found.extent;
-    }
-    (at == end).then_some(records)
-}
-
-/// Cells of the records that are not done with.
-fn used_cells(view: &View, cell_len: u32) -> u64 {
-    let geometry = view.header().geometry;
-    let cells = geometry.capacity() / u64::from(cell_len);
+fn count(view: &View, cell_len: u32) -> (Tally, Result<bool, Corrupt>) {
     let key = key(view.header().nonce);
-    let head = view.load64(HEAD).unwrap_or(0);
-    let (mut at, mut used) = (0, 0);
-    while at < cells {
-        let index = head.wrapping_add(at) & (cells - 1);
-        let offset = geometry.data_offset() + index * u64::from(cell_len);
-        let stored = view.load64(offset as usize).unwrap_or(0);
-        match Word::decode(stored, key) {
-            // Done with.
-            Some(word) if !word.is_of_lap(head.wrapping_add(at) / cells) => at += 1,
-            // Not claimed yet.
-            Some(word) if word.state == State::Free => break,
-            Some(word) => {
-                used += word.extent;
-                at += word.extent;
-            }
-            // Whoever uses the ring now was faster than we.
-            None => break,
-        }
-    }
-    used.min(cells)
+    tally(view.region(), cell_len, key, MOST_LOOKS)
 }

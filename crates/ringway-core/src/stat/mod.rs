@@ -16,7 +16,7 @@ use crate::layout::participant::{
 };
 use crate::layout::{Kind, Shape, Sync};
 use crate::liveness::Liveness;
-use crate::liveness::participant::holder_pid;
+use crate::liveness::participant::{PATIENCE, holder_pid};
 use crate::segment::attempt::Attempt;
 use crate::segment::{self, View};
 
@@ -109,7 +109,14 @@ impl WaitsFor {
     }
 }
 
-/// Looks at the ring at `address`, without taking part: its memory is mapped read-only.
+/// How many records and cells of a ring an observer looks at, whatever its header says: of a ring with more, it knows
+/// what its participants have counted, and not more.
+const MOST_LOOKS: u64 = 1 << 24;
+
+/// Looks at the ring at `address`, without taking part. Nothing of it is mapped, and nothing is written: what its owner
+/// does to it meanwhile harms nobody who looks, and what is not there (of a file, its holes) is not made by looking.
+///
+/// [`used_bytes`](Stat::used_bytes) of a ring with more than 2^24 cells or records is of the first of them.
 ///
 /// # Errors
 /// Those of [`Builder::open`](crate::Builder::open).
@@ -200,8 +207,10 @@ fn refuse_if_in_use(stat: &Stat) -> Result<(), Error> {
 
 fn look(view: &View) -> Stat {
     let header = view.header();
+    // For all slots together: what a header says of many newcomers must not add up.
+    let mut patience = PATIENCE;
     let mut slots: Vec<_> = (0..header.geometry.participants())
-        .map(|index| look_at_slot(view, slot_offset(index)))
+        .map(|index| look_at_slot(view, slot_offset(index), &mut patience))
         .collect();
     let traffic = match header.geometry.shape() {
         Shape::Stream => {
@@ -269,7 +278,7 @@ fn is_there(slots: &[Option<ParticipantStat>], role: Role) -> bool {
     held.any(|participant| participant.role == role && participant.alive)
 }
 
-fn look_at_slot(view: &View, slot: usize) -> Option<ParticipantStat> {
+fn look_at_slot(view: &View, slot: usize, patience: &mut u32) -> Option<ParticipantStat> {
     let load32 = |offset: usize| view.load32(slot + offset);
     let liveness = Liveness::of(load32(LIVENESS)?);
     if liveness == Liveness::Absent {
@@ -280,7 +289,7 @@ fn look_at_slot(view: &View, slot: usize) -> Option<ParticipantStat> {
         role: Role::from_code(load32(ROLE)?)?,
         // The kernel changed the word of the dead, so it no longer tells whether the fields are its.
         pid: if alive {
-            holder_pid(load32)
+            holder_pid(load32, patience)
         } else {
             load32(PID)?
         },

@@ -3,6 +3,7 @@
 use super::ParticipantStat;
 use crate::layout::participant::Role;
 use crate::layout::pool::{Holder, Word};
+use crate::region::Load;
 use crate::segment::View;
 
 /// The slabs of one length in a ring made with [`Builder::slabs`](crate::Builder::slabs).
@@ -34,7 +35,7 @@ pub struct SlabHolder {
 
 pub(super) fn look(view: &View, slots: &[Option<ParticipantStat>]) -> Vec<SlabStat> {
     let geometry = view.header().geometry;
-    let (words, _) = geometry.slab_offsets();
+    let region = view.region();
     let classes = geometry.slabs().ranges().map(|(range, class)| {
         let mut stat = SlabStat {
             slab_bytes: class.len,
@@ -43,8 +44,7 @@ pub(super) fn look(view: &View, slots: &[Option<ParticipantStat>]) -> Vec<SlabSt
             held: Vec::new(),
         };
         for slab in range {
-            let bits = view.load64(words as usize + 8 * slab as usize);
-            match bits.and_then(Word::decode).map(|word| word.holder) {
+            match Word::decode(region.load_slab(slab)).map(|word| word.holder) {
                 Some(Some(holder)) => {
                     let role = match geometry.slots(Role::Producer).contains(&holder.slot) {
                         true => Role::Producer,

@@ -5,7 +5,7 @@ mod loans;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Side, count_repaired};
+use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Side, count_repaired, walk};
 use crate::error::RecvError;
 use crate::layout::control::{HEAD, RECEIVED};
 use crate::layout::participant::Role;
@@ -90,20 +90,15 @@ impl<R: Region> Consumer<R> {
         let capacity = region.capacity();
         // Relaxed: the last consumer is gone, and taking its liveness word was an acquire.
         let head = region.load64(HEAD, Ordering::Relaxed);
-        let mut received = region.load64(RECEIVED, Ordering::Relaxed);
+        let counted = region.load64(RECEIVED, Ordering::Relaxed);
         // So positions stay below `IN_SLAB`.
-        if !head.is_multiple_of(WORD) || head > u64::MAX / 4 || received > u64::MAX / 2 {
+        if !head.is_multiple_of(WORD) || head > u64::MAX / 4 || counted > u64::MAX / 2 {
             return Err(Corrupt);
         }
-        // The last consumer may have counted what it did not come to release; the record knows.
-        match Record::decode(region.load_word(head, Ordering::Acquire)) {
-            Record::Invalid => return Err(Corrupt),
-            record => received = record.number(received).unwrap_or(received),
-        }
+        let received = walk::received(&region, head, counted)?;
         if received > u64::MAX / 2 {
             return Err(Corrupt);
         }
-        let counted = region.load64(RECEIVED, Ordering::Relaxed);
         count_repaired(&region, Role::Consumer, counted.saturating_sub(received));
         region.store64(RECEIVED, received, Ordering::Relaxed);
         Ok(Self {

@@ -47,6 +47,7 @@ pub(crate) mod consumer;
 pub(crate) mod producer;
 #[cfg(test)]
 mod tests;
+pub(crate) mod walk;
 
 use std::sync::atomic::Ordering;
 
@@ -55,7 +56,7 @@ use crate::layout::participant::{EPOCH, LIVENESS, PID, REPAIRED, Role, slot_offs
 use crate::layout::pool::Holder;
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
-use crate::region::Region;
+use crate::region::{Load, Region};
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::wait::watch::Watch;
 use crate::wait::{Blocked, eventcount};

@@ -5,12 +5,11 @@ mod loans;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Peer, Side, count_repaired};
+use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Peer, Side, count_repaired, walk};
 use crate::error::SendError;
 use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
 use crate::layout::participant::Role;
-use crate::layout::pool::TICKET_LEN;
-use crate::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint, max_payload};
+use crate::layout::record::{Record, VACANT, WORD, footprint, max_payload};
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
 use crate::pool::Pool;
@@ -86,29 +85,12 @@ impl<R: Region> Producer<R> {
     /// Takes up the work where the last producer left it: the tail is the first vacant word that the
     /// records from the head lead to. Reads at most every record once.
     pub(crate) fn resume(region: R) -> Result<Self, Corrupt> {
-        let capacity = region.capacity();
         // Acquire pairs with the release in `Consumer::release`: RECEIVED is at least as new as HEAD,
         // and the space before HEAD is free to write.
         let head = region.load64(HEAD, Ordering::Acquire);
-        if !head.is_multiple_of(WORD) || head > u64::MAX / 2 {
-            return Err(Corrupt);
-        }
-        let (mut tail, mut last) = (head, None);
-        while let Some((next, number)) = next_record(&region, tail)? {
-            if next - head > capacity - WORD {
-                return Err(Corrupt);
-            }
-            (tail, last) = (next, Some(number));
-        }
-        // SENT may lag by what was committed last; the records know their numbers. With none left,
-        // all that was sent is received.
-        let sent = match last {
-            Some(last) => {
-                let counted = region.load64(SENT, Ordering::Relaxed);
-                counted.wrapping_add((last + 1).wrapping_sub(counted) & SEQUENCE_MASK)
-            }
-            None => region.load64(RECEIVED, Ordering::Relaxed),
-        };
+        let reach = walk::reach(&region, head, u64::MAX)?;
+        let [counted, received] = [SENT, RECEIVED].map(|at| region.load64(at, Ordering::Relaxed));
+        let (tail, sent) = (reach.tail, reach.sent(counted, received));
         let (tail, sent) = if planted::is(Bug::StreamTailNotSought) {
             [TAIL, SENT]
                 .map(|counter| region.load64(counter, Ordering::Relaxed))
@@ -119,8 +101,8 @@ impl<R: Region> Producer<R> {
         if sent > u64::MAX / 2 {
             return Err(Corrupt);
         }
-        let counted = region.load64(SENT, Ordering::Relaxed);
         count_repaired(&region, Role::Producer, sent.saturating_sub(counted));
+        let capacity = region.capacity();
         let producer = Self {
             region,
             capacity,
@@ -464,40 +446,5 @@ impl<R: Region> Producer<R> {
         if !self.region.is_forked() {
             PRODUCER.close(CONSUMER, &self.region);
         }
-    }
-}
-
-/// The record at `position`: where the next one starts, and the number of this one's message, or of
-/// the one that follows padding. `None` at the stop word.
-fn next_record<R: Region>(region: &R, position: u64) -> Result<Option<(u64, u64)>, Corrupt> {
-    let to_end = region.capacity() - (position & (region.capacity() - 1));
-    // Acquire: if another producer died after committing this, its payload is seen by who reads it
-    // after us.
-    match Record::decode(region.load_word(position, Ordering::Acquire)) {
-        Record::Vacant => Ok(None),
-        Record::Message { len, sequence } if footprint(len.into()) <= to_end => {
-            Ok(Some((position + footprint(len.into()), sequence)))
-        }
-        Record::Loaned { sequence } if footprint(TICKET_LEN) <= to_end => {
-            Ok(Some((position + footprint(TICKET_LEN), sequence)))
-        }
-        Record::Padding { len, sequence } if u64::from(len) + WORD == to_end => {
-            // The message that the padding was committed with starts the region.
-            match Record::decode(region.load_word(position + to_end, Ordering::Acquire)) {
-                Record::Message {
-                    sequence: behind, ..
-                }
-                | Record::Loaned { sequence: behind }
-                    if behind == sequence =>
-                {
-                    Ok(Some((
-                        position + to_end,
-                        sequence.wrapping_sub(1) & SEQUENCE_MASK,
-                    )))
-                }
-                _ => Err(Corrupt),
-            }
-        }
-        _ => Err(Corrupt),
     }
 }

@@ -44,10 +44,14 @@ pub(crate) fn map_shared(len: NonZeroUsize, fd: BorrowedFd<'_>) -> Result<NonNul
     unsafe { mman::mmap(None, len, protection, MapFlags::MAP_SHARED, fd, 0) }
 }
 
-/// Maps `len` bytes of `fd` to look at only.
-pub(crate) fn map_to_read(len: NonZeroUsize, fd: BorrowedFd<'_>) -> Result<NonNull<c_void>, Errno> {
-    // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
-    unsafe { mman::mmap(None, len, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, fd, 0) }
+/// Whether the page at `address` is in memory. Of a page that is not, the caller cannot tell whether it is swapped out,
+/// or was never touched. EINVAL unless a page begins there, ENOMEM unless something is mapped there.
+pub(crate) fn is_resident(address: NonNull<c_void>) -> Result<bool, Errno> {
+    let mut pages = [0u8];
+    // SAFETY: mincore touches no page of the range, and writes one byte for each, of which there is one.
+    let result = unsafe { libc::mincore(address.as_ptr(), 1, pages.as_mut_ptr()) };
+    Errno::result(result)?;
+    Ok(pages[0] & 1 == 1)
 }
 
 /// Unmaps; a System V segment that is mapped there is detached.

@@ -10,6 +10,7 @@ pub(crate) mod membarrier;
 pub(crate) mod mmap;
 pub mod mq_overview;
 pub mod msgget;
+pub(crate) mod pipe;
 pub mod pthread_atfork;
 pub(crate) mod pthread_mutex;
 pub(crate) mod robust_list;

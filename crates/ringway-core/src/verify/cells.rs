@@ -14,9 +14,9 @@ use crate::layout::control::{CLAIM_HINT, DATA_EVENT, HEAD, SPACE_EVENT, TAKE_HIN
 use crate::layout::participant::{
     ASLEEP, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, Role, slot_offset,
 };
-use crate::region::Region;
 use crate::region::meddled::{Meddled, Meddler};
 use crate::region::memory::Memory;
+use crate::region::{Load, Region};
 
 /// What a hostile peer writes. Numbers of words, cells, slots and states wrap.
 #[derive(Clone, Copy, Debug)]

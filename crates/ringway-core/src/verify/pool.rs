@@ -12,8 +12,8 @@ use crate::layout::{Geometry, Shape};
 use crate::pool::heap::HeapPool;
 use crate::pool::{self, IN_SLAB, Loan};
 use crate::receiving::Receiving;
-use crate::region::Region;
 use crate::region::memory::Memory;
+use crate::region::{Load, Region};
 use crate::sending::Sending;
 use crate::stream::consumer::Found;
 

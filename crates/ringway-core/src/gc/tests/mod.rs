@@ -482,7 +482,7 @@ fn retired() {
         let address: Address = address.parse().unwrap();
         let retire = || {
             let suspect = crate::segment::suspect::Suspect::open(&address).unwrap();
-            assert!(suspect.doubt().unwrap().commit());
+            assert!(suspect.hold_anyhow().doubt().unwrap().commit());
         };
         retire();
         // Who had it open could do so only where the kernel does not tell.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::errno::Errno;
 
 use crate::layout::slab_segment::{CONDEMNED, IDENTITY_LEN, Identity, MAGIC};
-use crate::segment::mapped::{Access, Mapped};
+use crate::segment::mapped::Mapped;
 use crate::sys::{mmap, shmget};
 
 /// A mapping for reading and writing of a whole segment.
@@ -21,12 +21,12 @@ pub(super) struct Condemned;
 impl Mapping {
     /// Maps `len` bytes of a file that has so many. `page` is the file system's.
     pub(super) fn of_file(file: BorrowedFd<'_>, len: u64, page: usize) -> Result<Self, Errno> {
-        Mapped::file(file, len, page, Access::ReadWrite).map(Self)
+        Mapped::file(file, len, page).map(Self)
     }
 
     /// Attaches the System V segment `id`, whatever it is, and says what that is.
     pub(super) fn of_sysv(id: i32) -> Result<(Self, shmget::Status), Errno> {
-        let (mapped, status) = Mapped::sysv(id, Access::ReadWrite)?;
+        let (mapped, status) = Mapped::sysv(id)?;
         Ok((Self(mapped), status))
     }
 

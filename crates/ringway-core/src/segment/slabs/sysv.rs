@@ -18,7 +18,7 @@ use crate::layout::slab_segment::{IDENTITY_LEN, Identity, TRAILER_LEN, segment_l
 use crate::segment::attempt::Attempt;
 use crate::segment::catalog::{self, Row};
 use crate::segment::map::Map;
-use crate::segment::view::Memory;
+use crate::segment::peek::Peek;
 use crate::segment::{Request, header_bytes, populate, space, sysv};
 use crate::sys::shmget;
 
@@ -182,7 +182,7 @@ pub(in crate::segment) fn discard(ring: &Map, id: i32) {
 }
 
 /// Removes the slabs of the finished ring in segment `id`.
-pub(in crate::segment) fn remove(ring: &Memory, header: &Header, id: i32) {
+pub(in crate::segment) fn remove(ring: &Peek, header: &Header, id: i32) {
     remove_listed(header, id, |at| ring.load64(at));
 }
 
@@ -217,7 +217,7 @@ impl Found {
         if !len.is_power_of_two() {
             return None;
         }
-        let memory = Memory::of_sysv(id).ok()?;
+        let memory = Peek::of_sysv(id).ok()?;
         let words = trailer(&memory, len)?;
         let identity = Identity::decode(words).filter(|identity| identity.len == len);
         // As its creator left it: marked, empty, and with a part of the trailer at most.
@@ -229,7 +229,7 @@ impl Found {
 }
 
 /// Whether the segment is a slab.
-pub(in crate::segment) fn is_slab(memory: &Memory, segment_len: usize) -> bool {
+pub(in crate::segment) fn is_slab(memory: &Peek, segment_len: usize) -> bool {
     let Some(len) = (segment_len as u64).checked_sub(TRAILER_LEN) else {
         return false;
     };
@@ -238,7 +238,7 @@ pub(in crate::segment) fn is_slab(memory: &Memory, segment_len: usize) -> bool {
 }
 
 /// The first words behind `len` bytes.
-fn trailer(memory: &Memory, len: u64) -> Option<[u64; IDENTITY_LEN / 8]> {
+fn trailer(memory: &Peek, len: u64) -> Option<[u64; IDENTITY_LEN / 8]> {
     let mut words = [0; IDENTITY_LEN / 8];
     for (at, word) in (len as usize..).step_by(8).zip(&mut words) {
         *word = memory.load64(at)?;
@@ -292,7 +292,7 @@ fn is_there(id: i32, nonce: [u8; 16]) -> bool {
     match shmget::status(id) {
         Err(Errno::EINVAL | Errno::EIDRM) => false,
         Ok(status) if status.removed => false,
-        Ok(_) => Memory::of_sysv(id)
+        Ok(_) => Peek::of_sysv(id)
             .ok()
             .and_then(|memory| memory.header_bytes())
             .is_none_or(|bytes| Header::nonce_in(&bytes) == nonce),

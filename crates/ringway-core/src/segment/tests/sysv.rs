@@ -208,7 +208,7 @@ fn a_creator_that_comes_late_uses_no_segment_that_was_removed() {
 /// The id of the set beside a half-made ring.
 fn left_behind(fixture: &Fixture) -> i32 {
     run_to_death("die before the magic", &fixture.address);
-    let view = super::view::Memory::of_sysv(fixture.id()).unwrap();
+    let view = super::peek::Peek::of_sysv(fixture.id()).unwrap();
     let bytes = view.header_bytes().unwrap();
     let mut id = [0; 4];
     id.copy_from_slice(&bytes[SEMAPHORES_OFFSET..SEMAPHORES_OFFSET + 4]);

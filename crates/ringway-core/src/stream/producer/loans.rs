@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{Pending, Producer, Reservation, next_record};
+use super::{Pending, Producer, Reservation};
 use crate::error::SendError;
 use crate::layout::control::HEAD;
 use crate::layout::pool::TICKET_LEN;
@@ -11,7 +11,7 @@ use crate::layout::record::{Record, WORD, footprint};
 use crate::planted::{self, Bug};
 use crate::pool::{Glances, Named, Pool, Reference, warm};
 use crate::region::{Region, Unreachable};
-use crate::stream::is_gone;
+use crate::stream::{is_gone, walk};
 use crate::wait::{Look, Wait};
 
 impl<R: Region> Producer<R> {
@@ -220,8 +220,8 @@ impl<R: Region> Producer<R> {
                     return Reference::Some;
                 }
             }
-            at = match next_record(&self.region, at) {
-                Ok(Some((next, _))) => next,
+            at = match walk::step(&self.region, at) {
+                Ok(Some(step)) => step.end,
                 _ => return Reference::Unclear,
             };
         }

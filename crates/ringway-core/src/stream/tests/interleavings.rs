@@ -6,8 +6,8 @@ mod loans;
 use loom::thread;
 
 use crate::error::{RecvError, SendError};
-use crate::region::Region;
 use crate::region::model::{Model, at_every_change, lives};
+use crate::region::{Load, Region};
 use crate::stream::consumer::Consumer;
 use crate::stream::producer::Producer;
 use crate::stream::{CONSUMER, PRODUCER, Peer};

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use crate::error::{RecvError, SendError};
 use crate::layout::Geometry;
 use crate::layout::control::{HEAD, RECEIVED, SENT, TAIL};
-use crate::region::Region;
 use crate::region::memory::Heap;
+use crate::region::{Load, Region};
 use crate::stream::consumer::Consumer;
 use crate::stream::producer::Producer;
 
