@@ -30,15 +30,17 @@ mod support;
 mod sync;
 mod sys;
 mod transport;
+mod unwinding;
 #[cfg(feature = "verify")]
 pub mod verify;
 mod wait;
 
-/// Calls of the operating system that ringway's other crates need. Not part of the stable API.
+/// Calls of the operating system, and what else ringway's other crates need. Not part of the stable API.
 #[doc(hidden)]
 pub mod os {
     pub use crate::gc::message_queues;
     pub use crate::sys::{ftok, getrandom, mq_overview, msgget, pthread_atfork, semget};
+    pub use crate::unwinding::Unwinding;
 }
 
 pub use address::{Address, QueueKey, SysvKey};

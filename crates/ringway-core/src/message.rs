@@ -11,9 +11,10 @@ use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::slab::Slab;
 use crate::stream::consumer::Found;
+use crate::unwinding::Unwinding;
 
-/// A message in the ring or in a slab, borrowed. Dropping it releases it, unless by a panic: then it is not
-/// acknowledged, and the next consumer gets it again.
+/// A message in the ring or in a slab, borrowed. Dropping it releases it, unless by a panic that began while it was
+/// held: then it is given back, and whoever receives next gets it again.
 #[derive(Debug)]
 pub struct Message<'a> {
     receiver: &'a mut Receiver,
@@ -21,6 +22,7 @@ pub struct Message<'a> {
     keeps: bool,
     /// Released already.
     is_done: bool,
+    unwinding: Unwinding,
 }
 
 impl<'a> Message<'a> {
@@ -31,6 +33,7 @@ impl<'a> Message<'a> {
             found,
             keeps: false,
             is_done: false,
+            unwinding: Unwinding::new(),
         }
     }
 
@@ -73,7 +76,16 @@ impl<'a> Message<'a> {
     }
 
     /// Acknowledges the message and gives its room to the producer, as a drop does.
-    pub fn release(self) {}
+    #[inline]
+    pub fn release(mut self) {
+        self.acknowledge();
+    }
+
+    #[inline]
+    fn acknowledge(&mut self) {
+        self.is_done = true;
+        self.receiver.receiving.release(&self.found, 1);
+    }
 
     /// Leaves the message where it is; the next receive gets it again.
     pub fn keep(mut self) {
@@ -111,8 +123,10 @@ impl<'a> Message<'a> {
         }
     }
 
-    pub(crate) fn into_vec(self) -> Vec<u8> {
-        self.to_vec()
+    pub(crate) fn into_vec(mut self) -> Vec<u8> {
+        let bytes = self.to_vec();
+        self.acknowledge();
+        bytes
     }
 
     #[inline]
@@ -124,13 +138,13 @@ impl<'a> Message<'a> {
 impl Drop for Message<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.is_done || std::thread::panicking() {
+        if self.is_done {
             return;
         }
-        if self.keeps {
+        if self.keeps || self.unwinding.has_begun() {
             self.receiver.receiving.give_back();
         } else {
-            self.receiver.receiving.release(&self.found, 1);
+            self.acknowledge();
         }
     }
 }
@@ -205,7 +219,7 @@ impl<'a> Backlog<'a> {
 impl Drop for Backlog<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.last.is_some() && !std::thread::panicking() {
+        if self.last.is_some() {
             self.receiving.give_back();
         }
     }

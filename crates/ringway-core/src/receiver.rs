@@ -11,6 +11,7 @@ use crate::region::{Load, Region};
 use crate::ring::Ring;
 use crate::slab::Tenancy;
 use crate::stream::Peer;
+use crate::unwinding::Unwinding;
 use crate::wait::Wait;
 use crate::wait::several::wait_for_any;
 
@@ -21,8 +22,9 @@ use crate::wait::several::wait_for_any;
 /// [`recv_in_place`](Self::recv_in_place) when the caller is done. If the process dies before, the next
 /// consumer gets the message again.
 ///
-/// Dropping the handle leaves the ring; the next consumer goes on with the next message. To tell the
-/// sender that nobody will, [`close`](Self::close).
+/// Dropping the handle leaves the ring; the next consumer goes on with the next message. After a panic that began
+/// while the handle lived, its peers see a death. To tell the sender that nobody will go on,
+/// [`close`](Self::close).
 ///
 /// `try_recv_into` neither allocates nor locks, and may be called in a signal handler that did not
 /// interrupt another call on the same handle.
@@ -34,6 +36,7 @@ pub struct Receiver {
     /// For what is known of the participants.
     ring: Ring,
     wait: Wait,
+    unwinding: Unwinding,
 }
 
 impl Receiver {
@@ -43,6 +46,7 @@ impl Receiver {
             tenancy: Some(Arc::new(tenancy)),
             ring,
             wait: Wait::default(),
+            unwinding: Unwinding::new(),
         }
     }
 
@@ -380,10 +384,10 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.receiving.give_back();
+        self.receiving.give_back();
+        if let Some(tenancy) = self.tenancy.take() {
+            tenancy.end(self.unwinding.has_begun());
         }
-        self.tenancy = None;
     }
 }
 

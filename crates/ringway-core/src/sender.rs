@@ -9,12 +9,13 @@ use crate::region::{Load, Region};
 use crate::sending::{Claimed, Sending};
 use crate::stream::Peer;
 use crate::stream::producer::Pending;
+use crate::unwinding::Unwinding;
 use crate::wait::Wait;
 
 /// The producer's handle: messages go in here.
 ///
 /// Dropping it closes the ring: the receiver drains it and then gets
-/// [`RecvError::Closed`](crate::RecvError::Closed). A drop by a panic does not; the receiver gets
+/// [`RecvError::Closed`](crate::RecvError::Closed). A drop by a panic that began while the handle lived does not; the receiver gets
 /// [`RecvError::PeerDied`](crate::RecvError::PeerDied). To leave the ring open for a later producer,
 /// [`detach`](Self::detach).
 ///
@@ -30,6 +31,7 @@ pub struct Sender {
     shared_out: bool,
     wait: Wait,
     closes: bool,
+    unwinding: Unwinding,
 }
 
 impl Sender {
@@ -41,6 +43,7 @@ impl Sender {
             shared_out,
             wait: Wait::default(),
             closes: true,
+            unwinding: Unwinding::new(),
         }
     }
 
@@ -280,14 +283,15 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
+        self.sending.abort();
         // After a panic what was to be sent is not complete; the participant leaves as the dead do.
-        if !std::thread::panicking() {
-            self.sending.abort();
-            if self.closes {
-                self.sending.close();
-            }
+        let died = self.unwinding.has_begun();
+        if self.closes && !died {
+            self.sending.close();
         }
-        self.participant = None;
+        if let Some(participant) = self.participant.take() {
+            participant.leave(died);
+        }
         self.sending.announce_leave();
     }
 }

@@ -1,6 +1,7 @@
 //! Messages that outlive their place in the ring.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cell::crowd::Crowd;
 use crate::layout::control::SPACE_EVENT;
@@ -15,7 +16,15 @@ use crate::region::memory::Memory;
 use crate::wait::eventcount;
 
 /// A consumer's place among the participants: kept until its handle and all messages that it detached are
-/// gone, because a slab is its holder's only while that one lives.
+/// gone, because a slab is its holder's only while that one lives. How the handle ended decides how the place is left:
+///
+/// | the handle is dropped | a message that it holds | its place, if no detached message lives | else |
+/// |---|---|---|---|
+/// | in order, or by [`close`](crate::Receiver::close) | is given back | is left: absent, or closed | alive; absent or closed when the last one is dropped, be it by a panic |
+/// | by a panic | is given back | is left as the dead leave it | alive; dead when the last one is dropped |
+/// | not at all: the process dies | is the next one's, by repair | is marked dead by the kernel | the same, and a reclaimer frees the slabs |
+///
+/// While a detached message outlives its handle, the place stays taken and its peers see somebody alive.
 #[derive(Debug)]
 pub(crate) struct Tenancy {
     region: Memory,
@@ -23,6 +32,8 @@ pub(crate) struct Tenancy {
     me: Holder,
     /// Of a cell ring: whom to tell.
     crowd: Option<Crowd>,
+    /// Whether the handle ended by a panic.
+    died: AtomicBool,
 }
 
 impl Tenancy {
@@ -32,7 +43,14 @@ impl Tenancy {
             me: Holder::new(participant.slot, participant.epoch),
             participant: Some(participant),
             crowd,
+            died: AtomicBool::new(false),
         }
+    }
+
+    /// The handle's part of it ends, perhaps by a panic.
+    pub(crate) fn end(self: Arc<Self>, died: bool) {
+        // Relaxed: the count of references orders this before the last one's drop.
+        self.died.store(died, Ordering::Relaxed);
     }
 
     fn free(&self, loan: &Loan) {
@@ -49,7 +67,9 @@ impl Tenancy {
 
 impl Drop for Tenancy {
     fn drop(&mut self) {
-        self.participant = None;
+        if let Some(participant) = self.participant.take() {
+            participant.leave(*self.died.get_mut());
+        }
         if let Some(crowd) = &self.crowd
             && !self.region.is_forked()
         {

@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use ringway_core::os::pthread_atfork;
+use ringway_core::os::{Unwinding, pthread_atfork};
 use ringway_core::{MessageSource, Peer, ReceivedMessage, RecvError};
 
 use crate::frame::{Header, Kind};
@@ -25,6 +25,7 @@ pub struct QueueReceiver {
     foreign: u64,
     generation: u64,
     has_left: bool,
+    unwinding: Unwinding,
 }
 
 /// The message in the buffer.
@@ -54,6 +55,7 @@ impl QueueReceiver {
             foreign: 0,
             generation: pthread_atfork::generation(),
             has_left: false,
+            unwinding: Unwinding::new(),
         }
     }
 
@@ -273,7 +275,7 @@ impl QueueReceiver {
 
 impl Drop for QueueReceiver {
     fn drop(&mut self) {
-        self.leave(match std::thread::panicking() {
+        self.leave(match self.unwinding.has_begun() {
             true => Leave::Abandon,
             false => Leave::Close,
         });

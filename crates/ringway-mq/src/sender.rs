@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::time::Instant;
 
-use ringway_core::os::pthread_atfork;
+use ringway_core::os::{Unwinding, pthread_atfork};
 use ringway_core::{MessageRoom, MessageSink, Peer, SendError};
 
 use crate::frame::Header;
@@ -28,6 +28,7 @@ pub struct QueueSender {
     sent: u64,
     generation: u64,
     has_left: bool,
+    unwinding: Unwinding,
     /// Before a sleep.
     tries: u32,
 }
@@ -60,6 +61,7 @@ impl QueueSender {
             sent: 0,
             generation: pthread_atfork::generation(),
             has_left: false,
+            unwinding: Unwinding::new(),
             tries: lull::tries(),
         }
     }
@@ -296,7 +298,7 @@ impl QueueSender {
 
 impl Drop for QueueSender {
     fn drop(&mut self) {
-        let how = match std::thread::panicking() {
+        let how = match self.unwinding.has_begun() {
             true => Leave::Abandon,
             false => Leave::Close,
         };

@@ -23,6 +23,7 @@ use crate::planted::{self, Bug};
 use crate::segment::map::{FRONT, Map};
 use crate::sys::robust_list::{self, RobustList};
 use crate::sys::{futex, membarrier, mmap, page_size};
+use crate::unwinding::Unwinding;
 
 /// Why a word was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +36,17 @@ pub(crate) enum Refusal {
     Os(Errno),
 }
 
-/// A word that this process holds. Left in order when dropped; a panic that unwinds through its
-/// owner does not count as order.
+/// A word that this process holds. Left in order when dropped, unless a panic that began since unwinds through its
+/// owner, or [`leave`](Self::leave) decides it.
 #[derive(Debug)]
 pub(crate) struct Claim {
     map: Arc<Map>,
     offset: usize,
     pid: u32,
     hand: Hand,
+    /// Whether its end is a death, if that is decided.
+    died: Option<bool>,
+    unwinding: Unwinding,
 }
 
 /// A thread with a robust list, as others reach it. It ends when nobody does any more.
@@ -186,6 +190,8 @@ impl Hand {
             offset,
             pid: self.pid,
             hand: self.clone(),
+            died: None,
+            unwinding: Unwinding::new(),
         })
     }
 
@@ -201,6 +207,11 @@ impl Claim {
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
+
+    /// Leaves the word; as the dead do, if what its holder was about will not be completed.
+    pub(crate) fn leave(mut self, died: bool) {
+        self.died = Some(died);
+    }
 }
 
 impl Drop for Claim {
@@ -208,7 +219,7 @@ impl Drop for Claim {
         if self.map.is_forked() {
             return;
         }
-        let value = if std::thread::panicking() {
+        let value = if self.died.unwrap_or_else(|| self.unwinding.has_begun()) {
             // What this process was about is not complete; its peers shall see a death.
             futex::OWNER_DIED | futex::WAITERS
         } else {

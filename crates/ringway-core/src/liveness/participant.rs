@@ -36,10 +36,10 @@ pub(crate) struct Place {
     pub(crate) watches: bool,
 }
 
-/// A held slot. Dropping it leaves in order; a drop by a panic leaves as the dead do.
+/// A held slot. Dropping it leaves in order.
 #[derive(Debug)]
 pub(crate) struct Participant {
-    _claim: Claim,
+    claim: Claim,
     hand: Hand,
     /// Its index in the participants table.
     pub(crate) slot: u32,
@@ -103,7 +103,7 @@ impl Participant {
                     }
                     let epoch = fill(map, offset, role, claim.pid());
                     return Ok(Self {
-                        _claim: claim,
+                        claim,
                         hand,
                         slot,
                         epoch,
@@ -114,6 +114,11 @@ impl Participant {
             }
         }
         Err(taken(map, slots, role, address))
+    }
+
+    /// Leaves; as the dead do, if it is for a panic.
+    pub(crate) fn leave(self, died: bool) {
+        self.claim.leave(died);
     }
 
     /// A number that no other attachment to the ring ever has.
