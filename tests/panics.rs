@@ -117,11 +117,14 @@ fn a_destructor_that_receives_has_received() {
     });
 }
 
+/// One way to hold messages when a panic begins.
+type Fail = fn(&mut Receiver);
+
 /// What a panic found in somebody's hands is the next one's at once, although the handle lives on.
 #[test]
 fn a_message_that_a_panic_drops_is_given_back() {
     for_each(Row::on_shm(), |row| {
-        let ways: [(&str, fn(&mut Receiver)); 3] = [
+        let ways: [(&str, Fail); 3] = [
             ("in place", |receiver| {
                 let _message = receiver.recv_in_place().unwrap();
                 resume_unwind(Box::new("a panic"));

@@ -202,6 +202,72 @@ fn only_the_last_consumer_ends_the_sending() {
     });
 }
 
+/// Whoever closed before: the last to leave a role decides, by closing or by detaching.
+#[test]
+fn the_last_to_leave_decides_whether_that_was_all() {
+    for_each(rows_with_many(Role::Producer), |row| {
+        for closes in [[true, false], [false, true], [false, false], [true, true]] {
+            let (ring, _place) = row.ring();
+            let mut receiver = ring.receiver().unwrap();
+            let senders = [ring.sender().unwrap(), ring.sender().unwrap()];
+            for (mut sender, closes) in senders.into_iter().zip(closes) {
+                sender.send(&number(0)).unwrap();
+                match closes {
+                    true => sender.close(),
+                    false => sender.detach(),
+                }
+            }
+            let (end, peer) = match closes[1] {
+                true => (RecvError::Closed, Peer::Closed),
+                false => (RecvError::Empty, Peer::Absent),
+            };
+            assert_eq!(receiver.peer(), peer, "{row} {closes:?}");
+            assert_eq!(receiver.try_recv(), Ok(number(0).to_vec()));
+            assert_eq!(receiver.try_recv(), Ok(number(0).to_vec()));
+            assert_eq!(receiver.try_recv(), Err(end), "{row} {closes:?}");
+            if !closes[1] {
+                let past = std::time::Instant::now();
+                let waited = receiver.recv_deadline(past);
+                assert_eq!(waited, Err(RecvError::TimedOut), "{row} {closes:?}");
+            }
+        }
+    });
+    for_each(rows_with_many(Role::Consumer), |row| {
+        for closes in [[true, false], [false, true], [false, false], [true, true]] {
+            let (ring, _place) = row.ring();
+            let mut sender = ring.sender().unwrap();
+            let receivers = [ring.receiver().unwrap(), ring.receiver().unwrap()];
+            for (receiver, closes) in receivers.into_iter().zip(closes) {
+                match closes {
+                    true => receiver.close(),
+                    false => drop(receiver),
+                }
+            }
+            let (sent, peer) = match closes[1] {
+                true => (Err(SendError::Closed), Peer::Closed),
+                false => (Ok(()), Peer::Absent),
+            };
+            assert_eq!(sender.peer(), peer, "{row} {closes:?}");
+            assert_eq!(sender.try_send(b"x"), sent, "{row} {closes:?}");
+        }
+    });
+}
+
+/// The last one detaches while consumers sleep for a message: they sleep on, until one comes.
+#[test]
+fn sleeping_consumers_sleep_on_when_the_last_producer_detaches() {
+    for_each(rows_with_many(Role::Producer), |row| {
+        let (ring, _place) = row.ring();
+        let [first, last] = [ring.sender().unwrap(), ring.sender().unwrap()];
+        let sleeper = sleeper("sleep for one message", &ring);
+        first.close();
+        last.detach();
+        let mut next = ring.sender().unwrap();
+        next.send(&number(7)).unwrap();
+        sleeper.expect("7");
+    });
+}
+
 /// The kernel tells one sleeper of a death, and that one may be dying itself.
 #[test]
 fn who_sleeps_learns_of_one_death_among_several_at_the_same_moment() {

@@ -275,7 +275,8 @@ impl Sender {
     /// dropping the handle.
     pub fn close(self) {}
 
-    /// Leaves the ring without closing it; another producer may attach and go on.
+    /// Leaves the ring without closing it; another producer may attach and go on. If this is the last one to leave, the
+    /// stream has not ended, whatever those before it did: the receiver waits.
     pub fn detach(mut self) {
         self.closes = false;
     }
@@ -286,8 +287,10 @@ impl Drop for Sender {
         self.sending.abort();
         // After a panic what was to be sent is not complete; the participant leaves as the dead do.
         let died = self.unwinding.has_begun();
-        if self.closes && !died {
-            self.sending.close();
+        match self.closes {
+            true if died => {}
+            true => self.sending.close(),
+            false => self.sending.reopen(),
         }
         if let Some(participant) = self.participant.take() {
             participant.leave(died);

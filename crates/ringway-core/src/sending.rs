@@ -253,6 +253,15 @@ impl Sending {
         }
     }
 
+    /// Forgets that producers which have left closed, for one that detaches.
+    pub(crate) fn reopen(&self) {
+        if let Self::Cells(producer) = self
+            && !self.region().is_forked()
+        {
+            producer.member.reopen();
+        }
+    }
+
     /// Says, after this producer has left its slot, that it is gone.
     pub(crate) fn announce_leave(&self) {
         if let Self::Cells(producer) = self

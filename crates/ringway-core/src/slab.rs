@@ -67,6 +67,12 @@ impl Tenancy {
 
 impl Drop for Tenancy {
     fn drop(&mut self) {
+        // If it closed itself, that stands: its own place is held yet.
+        if let Some(crowd) = &self.crowd
+            && !self.region.is_forked()
+        {
+            crowd.reopen(&self.region);
+        }
         if let Some(participant) = self.participant.take() {
             participant.leave(*self.died.get_mut());
         }

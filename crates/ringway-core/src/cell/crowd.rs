@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, PRODUCERS_CHANGED, SPACE_EVENT};
-use crate::layout::participant::{ASLEEP, AWAKE, FOR_MESSAGE, FOR_ROOM, Role, slot_offset};
+use crate::layout::participant::{
+    ASLEEP, AWAKE, CLOSED, FOR_MESSAGE, FOR_ROOM, LIVENESS, Role, slot_offset,
+};
+use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::sync::Bell;
@@ -45,6 +48,20 @@ pub(super) fn change<R: Region>(region: &R, role: Role) {
     region.raise32(changed);
     // Watchers sleep on it.
     region.wake(changed);
+}
+
+/// Forgets that those who held one of `slots` and have left closed. The caller holds one itself. Who comes and closes in
+/// between leaves before the caller, and is not the last.
+pub(super) fn reopen<R: Region>(region: &R, slots: Range<u32>) {
+    for slot in slots {
+        let at = slot_offset(slot);
+        // Acquire pairs with the release of a leaving holder: its mark does not come behind this.
+        let liveness = Liveness::of(region.load32(at + LIVENESS, Ordering::Acquire));
+        if liveness == Liveness::Absent {
+            // Relaxed: made visible by the caller's own leaving.
+            region.store32(at + CLOSED, 0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Wakes those who play `role`, in `slots`. The caller has published something and made the fence.
@@ -88,6 +105,11 @@ impl Crowd {
             };
             wake(region, self.bell.as_deref(), slots, role);
         }
+    }
+
+    /// Forgets that consumers which have left closed, for one that is about to leave without closing.
+    pub(crate) fn reopen<R: Region>(&self, region: &R) {
+        reopen(region, self.consumers.clone());
     }
 
     /// Says that somebody who played `role` is gone.

@@ -291,15 +291,10 @@ impl<R: Region> Member<R> {
         self.region().store32(closed, 1, Ordering::Release);
     }
 
-    /// Forgets that others of this role closed: whether this one closes or leaves, decides from now on.
-    pub(super) fn reopen(&self) {
-        for slot in self.slots_of(self.seat.role) {
-            // Who closes in between does so while this participant is attached, and is not the last.
-            if self.liveness(slot) == Liveness::Absent {
-                let closed = slot_offset(slot) + CLOSED;
-                self.region().store32(closed, 0, Ordering::Relaxed);
-            }
-        }
+    /// Forgets that others of this role closed before: whether the last one closes or detaches, decides. To be called
+    /// when one has come, and when it is about to detach.
+    pub(crate) fn reopen(&self) {
+        crowd::reopen(self.region(), self.slots_of(self.seat.role));
     }
 
     /// Shows how many messages went through this slot. Relaxed: nobody concludes anything from it.
@@ -419,23 +414,26 @@ impl<R: Region> Blocked for Member<R> {
     }
 
     fn peer(&self) -> Peer {
-        let mut closed = false;
         let mut died = false;
         for slot in self.others() {
             match self.liveness(slot) {
                 Liveness::Alive => return Peer::Alive,
                 Liveness::Dead => died = true,
-                // Acquire pairs with the release in `mark_closed`.
-                Liveness::Absent => {
-                    let offset = slot_offset(slot) + CLOSED;
-                    closed |= self.region().load32(offset, Ordering::Acquire) != 0;
-                }
+                Liveness::Absent => {}
             }
         }
-        match (died, closed) {
-            (true, _) => Peer::Died,
-            (false, true) => Peer::Closed,
-            (false, false) => Peer::Absent,
+        if died {
+            return Peer::Died;
+        }
+        // Only now that all are seen to have left: the last one may have forgotten what those before it said
+        // (`reopen`), which its leaving made visible to the loads above. Acquire pairs with the release in `mark_closed`.
+        let closed = |slot| {
+            let offset = slot_offset(slot) + CLOSED;
+            self.region().load32(offset, Ordering::Acquire) != 0
+        };
+        match self.others().any(closed) {
+            true => Peer::Closed,
+            false => Peer::Absent,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use super::deaths::at_every_change;
 use super::*;
+use crate::stream::Peer;
+use crate::wait::Blocked;
 
 /// The last producer sends and closes while a consumer sleeps.
 #[test]
@@ -165,5 +167,24 @@ fn a_newcomer_dies_with_a_wake_up() {
         });
         assert_eq!(receive(&mut consumer), Ok(1));
         coming.join().unwrap()
+    });
+}
+
+/// One producer closes, and the last one detaches: at no moment is that the end.
+#[test]
+fn the_last_producer_detaches() {
+    model(0, || {
+        let ring = Ring::new(2, 1);
+        let (mut first, last) = (ring.producer(0), ring.producer(1));
+        let consumer = ring.consumer(0);
+        let leaving = thread::spawn(move || {
+            ring.close(&mut first);
+            last.member.reopen();
+            ring.detach(1);
+            last.member.announce(Role::Producer);
+        });
+        assert_ne!(consumer.member.peer(), Peer::Closed);
+        leaving.join().unwrap();
+        assert_eq!(consumer.member.peer(), Peer::Absent);
     });
 }
