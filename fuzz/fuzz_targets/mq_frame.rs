@@ -2,15 +2,16 @@
 
 #![no_main]
 
+use std::time::Duration;
+
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use ringway_mq::frame::{HEADER_LEN, Header, Kind, SLOTS};
+use ringway_mq::frame::{HEADER_LEN, Header, Kind, PLACES, SenderNumber};
 
 /// A frame that differs from a valid one, so that most inputs get past the first comparison.
 #[derive(Arbitrary, Debug)]
 struct Input {
     kind: u8,
-    slot: u16,
     sender: u64,
     edits: Vec<(u8, u8)>,
     payload: Vec<u8>,
@@ -21,8 +22,7 @@ struct Input {
 fuzz_target!(|input: Input| {
     let valid = Header {
         kind: [Kind::Data, Kind::Closed, Kind::Detached][usize::from(input.kind % 3)],
-        slot: input.slot,
-        sender: input.sender,
+        sender: SenderNumber::of(input.sender % (1 << 61)).unwrap_or(SenderNumber::new(0, Duration::ZERO)),
     };
     let mut frame = input
         .raw
@@ -35,7 +35,8 @@ fuzz_target!(|input: Input| {
     let Ok((header, payload)) = Header::decode(&frame) else {
         return;
     };
-    assert!(header.slot < SLOTS && header.sender != 0, "{header:?}");
+    assert!(header.sender.place() < PLACES, "{header:?}");
+    assert!((1..1 << 61).contains(&header.sender.get()), "{header:?}");
     assert!(
         header.kind == Kind::Data || payload.is_empty(),
         "{header:?}"

@@ -121,6 +121,13 @@ impl ReceivedMessage for ChannelMessage<'_> {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Ring(message) => message.is_empty(),
+            Self::Queue(message) => message.is_empty(),
+        }
+    }
+
     fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
         match self {
             Self::Ring(message) => message.read_at(offset, buffer),
@@ -150,6 +157,15 @@ impl MessageSource for ChannelReceiver {
         match self {
             Self::Ring(receiver) => MessageSource::is_attached(receiver, sender),
             Self::Queue(receiver) => receiver.is_attached(sender),
+        }
+    }
+
+    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        match self {
+            Self::Ring(receiver) => MessageSource::wait_while_attached(receiver, senders, deadline),
+            Self::Queue(receiver) => {
+                MessageSource::wait_while_attached(receiver, senders, deadline)
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod creation;
 mod deaths;
 mod ends;
 mod hostile;
+mod limits;
 mod order;
 mod place;
 mod traffic;

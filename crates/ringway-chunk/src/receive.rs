@@ -15,7 +15,7 @@ use crate::event::{Event, Gathered, Lost, Why};
 use crate::frame::{FrameError, HEADER_LEN};
 use crate::reassemble::{Limits, Reassembler};
 
-/// Where it cannot be known who lives, a message of which nothing came while so many fragments of others did
+/// Where it cannot be known who lives, or how much of the dead there is in the transport, a message of which nothing came while so many fragments of others did
 /// makes room for others when they need it.
 const STALLED: u64 = 4096;
 
@@ -324,7 +324,8 @@ impl<R: MessageSource> ChunkReceiver<R> {
         }
     }
 
-    /// Where it cannot be known who lives, makes room for others at the cost of who is likely dead.
+    /// Where it cannot be known who lives, or what of the dead is still in the transport, makes room for others at the
+    /// cost of who is likely dead.
     fn drop_stalled(&mut self) {
         if !self.reassembler.has_refused() {
             return;
@@ -332,7 +333,7 @@ impl<R: MessageSource> ChunkReceiver<R> {
         let idlest = self.reassembler.in_flight().max_by_key(|one| one.idle);
         if let Some(one) = idlest
             && one.idle >= STALLED
-            && self.source.is_attached(one.sender).is_none()
+            && self.source.is_attached(one.sender) != Some(true)
         {
             self.reassembler.lose(one.sender, Why::Stalled);
         }

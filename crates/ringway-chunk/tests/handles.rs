@@ -1,5 +1,6 @@
 //! The handles over rings: lengths around the borders of fragments, what fails half way, and what is refused.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,8 @@ use ringway_chunk::{
     Limits, Reassembler, Splitter, Why,
 };
 use ringway_core::{
-    Builder, Kind, MessageSink, Receiver, RecvError, Ring, SendError, Sender, Wait,
+    Builder, Kind, MessageSink, MessageSource, ReceivedMessage, Receiver, RecvError, Ring,
+    SendError, Sender, Wait,
 };
 
 fn ring_of(kind: Kind) -> Ring {
@@ -364,6 +366,84 @@ fn a_receiver_that_waits_learns_that_a_sender_left_in_the_midst_of_a_message() {
     }
 }
 
+/// A transport that cannot know who lives.
+struct Frames(VecDeque<Vec<u8>>);
+
+struct OneFrame(Vec<u8>);
+
+impl ReceivedMessage for OneFrame {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+    fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        let rest = &self.0[offset.min(self.0.len())..];
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        len
+    }
+}
+
+impl MessageSource for Frames {
+    type Message<'a> = OneFrame;
+    fn try_receive(&mut self) -> Result<OneFrame, RecvError> {
+        self.0.pop_front().map(OneFrame).ok_or(RecvError::Empty)
+    }
+    fn receive(&mut self, _: Option<Instant>) -> Result<OneFrame, RecvError> {
+        self.try_receive()
+    }
+    fn is_attached(&self, _: u64) -> Option<bool> {
+        None
+    }
+    fn wait_while_attached(&mut self, _: &[u64], _: Option<Instant>) -> bool {
+        false
+    }
+    fn is_drained(&mut self) -> bool {
+        true
+    }
+    fn capacity(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[test]
+fn where_nobody_knows_who_lives_only_long_silence_makes_room_for_others() {
+    const STALLED: usize = 4096;
+    let frame = |sender, message, total| {
+        let header = Splitter::new(sender, message, total).next(b"x", total == Some(1));
+        [&header.encode(b"x")[..], b"x"].concat()
+    };
+    // The first falls silent, the second is refused, the third goes on.
+    let mut frames = VecDeque::from([frame(1, 1, Some(10))]);
+    for message in 1..=2 * STALLED as u64 {
+        frames.push_back(frame(2, message, Some(10)));
+        frames.push_back(frame(3, message, Some(1)));
+    }
+    let limits = Limits {
+        max_in_flight: 10,
+        ..Limits::default()
+    };
+    let mut receiver = ChunkReceiver::with_limits(Frames(frames), limits);
+    let mut others = 0;
+    loop {
+        match receiver.try_recv() {
+            Ok(_) => others += 1,
+            Err(ChunkRecvError::Lost(lost)) if lost.sender == 2 => {
+                assert_eq!(lost.why, Why::NoRoom);
+            }
+            Err(ChunkRecvError::Lost(lost)) => {
+                assert_eq!((lost.sender, lost.why), (1, Why::Stalled));
+                break;
+            }
+            Err(error) => panic!("{error} after {others}"),
+        }
+    }
+    // Half of the frames that came since are theirs.
+    assert!(others >= STALLED / 2, "{others}");
+}
+
 /// A transport of which a message is written elsewhere, and then copied.
 #[test]
 fn a_transport_without_memory_of_its_own_carries_fragments() {
@@ -371,6 +451,9 @@ fn a_transport_without_memory_of_its_own_carries_fragments() {
     impl MessageSink for Plain {
         fn max_message_len(&self) -> usize {
             1000
+        }
+        fn is_shared_out(&self) -> bool {
+            false
         }
         fn sender_id(&self) -> u64 {
             1
@@ -411,6 +494,9 @@ fn a_transport_that_is_too_small_says_so() {
     impl MessageSink for Tiny {
         fn max_message_len(&self) -> usize {
             48
+        }
+        fn is_shared_out(&self) -> bool {
+            false
         }
         fn sender_id(&self) -> u64 {
             1

@@ -229,6 +229,76 @@ fn what_is_beyond_the_limits_is_refused_at_its_first_fragment() {
     assert_eq!(next, [lost(3, 1, 2, Why::Superseded)]);
 }
 
+/// The first fragment of a message, of which it says how long it is.
+fn announcement(sender: u64, total: u64) -> Vec<u8> {
+    let header = Header {
+        sender,
+        message: 1,
+        offset: 0,
+        total: Some(total),
+        len: 1,
+        place: Place::Part { last: false },
+    };
+    [&header.encode(b"x")[..], b"x"].concat()
+}
+
+#[test]
+fn who_announces_the_longest_message_takes_nobody_elses_room() {
+    let limits = Limits::default();
+    let mut reassembler = Reassembler::new(limits);
+    let longest = (1..4).map(|sender| announcement(sender, limits.max_message));
+    assert_eq!(told_by(&mut reassembler, longest), []);
+    let frames = [0, 2, 4, 6].map(|at| fragment(9, 1, at));
+    assert_eq!(told_by(&mut reassembler, frames), [whole(9, 1)]);
+}
+
+#[test]
+fn messages_that_wait_to_be_fetched_count_as_those_in_flight_do() {
+    let mut reassembler = Reassembler::new(Limits {
+        max_in_flight: 1000,
+        ..limits()
+    });
+    for sender in 1..4 {
+        reassembler
+            .push(&open_fragment(sender, 0, MESSAGE, true))
+            .unwrap();
+    }
+    // Three wait, as many as there may be.
+    reassembler.push(&fragment(4, 1, 0)).unwrap();
+    let told: Vec<_> = std::iter::from_fn(|| reassembler.poll()).collect();
+    assert_eq!(told.len(), 4);
+    assert_eq!(told[3], lost(4, 1, 0, Why::NoRoom));
+}
+
+#[test]
+fn a_message_of_unknown_length_is_lost_when_it_outgrows_the_room() {
+    let mut reassembler = Reassembler::new(Limits {
+        max_message: 1000,
+        ..limits()
+    });
+    let frames = (0..3).map(|at| open_fragment(1, at * 8, MESSAGE, false));
+    assert_eq!(told_by(&mut reassembler, frames), []);
+    assert_eq!(reassembler.accounted(), 24);
+    let more = told_by(&mut reassembler, [open_fragment(1, 24, MESSAGE, false)]);
+    assert_eq!(more, [lost(1, 1, 24, Why::NoRoom)]);
+}
+
+#[test]
+fn the_senders_that_were_heard_last_are_those_that_are_remembered() {
+    let mut reassembler = Reassembler::new(limits());
+    let message = |sender| open_fragment(sender, 0, b"x", true);
+    // As many as are remembered, and one more.
+    for sender in 0..=1024 {
+        assert_eq!(told_by(&mut reassembler, [message(sender)]).len(), 1);
+    }
+    // A message that comes again is told from a new one, of the last as of those shortly before.
+    for sender in [1024, 1023, 900] {
+        assert_eq!(told_by(&mut reassembler, [message(sender)]), [], "{sender}");
+    }
+    assert_eq!(reassembler.counts().stale, 3);
+    assert_eq!(told_by(&mut reassembler, [message(0)]).len(), 1);
+}
+
 #[test]
 fn all_memory_comes_back() {
     let mut reassembler = Reassembler::new(limits());

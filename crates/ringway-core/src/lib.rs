@@ -39,7 +39,9 @@ mod wait;
 #[doc(hidden)]
 pub mod os {
     pub use crate::gc::message_queues;
-    pub use crate::sys::{ftok, getrandom, mq_overview, msgget, pthread_atfork, semget};
+    pub use crate::sys::{
+        ftok, getrandom, mq_overview, msgget, pthread_atfork, pthread_sigmask, semget,
+    };
     pub use crate::unwinding::Unwinding;
 }
 

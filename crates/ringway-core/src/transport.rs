@@ -10,6 +10,8 @@ use crate::sender::{Claim, Sender};
 
 /// Where whole messages go in: a ring's [`Sender`], or a message queue's.
 ///
+/// No method that answers something has a default, so that who wraps a sink cannot forget to pass it on.
+///
 /// ```
 /// # use ringway_core as ringway;
 /// use std::io::IoSlice;
@@ -34,9 +36,7 @@ pub trait MessageSink {
 
     /// Whether several receivers share the messages out among them, so that two messages of one sender may
     /// go to different ones.
-    fn is_shared_out(&self) -> bool {
-        false
-    }
+    fn is_shared_out(&self) -> bool;
 
     /// Sends the concatenation of `parts` as one message if there is room now.
     ///
@@ -114,6 +114,8 @@ impl MessageRoom for Claim<'_> {
 }
 
 /// Where whole messages come out: a ring's [`Receiver`], or a message queue's.
+///
+/// No method has a default, so that who wraps a source cannot forget to pass one on.
 pub trait MessageSource {
     /// A message that is lent until it is dropped.
     type Message<'a>: ReceivedMessage
@@ -134,29 +136,20 @@ pub trait MessageSource {
 
     /// Whether the sender with that [id](MessageSink::sender_id) may still send; `None` if this transport
     /// cannot know. Once it may not, it never will again.
-    fn is_attached(&self, sender: u64) -> Option<bool> {
-        let _ = sender;
-        None
-    }
+    fn is_attached(&self, sender: u64) -> Option<bool>;
 
     /// Asked after [`RecvError::Empty`]: waits until it is worth trying again, or one of those senders is not
     /// attached any more; until `deadline` if there is one. Returns at once with `false` if this transport
     /// cannot wait for that.
-    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
-        let _ = (senders, deadline);
-        false
-    }
+    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool;
 
     /// Asked after [`RecvError::Empty`]: whether all that was sent before this call is received. Not so
     /// where a message may lie behind one that is still being written.
-    fn is_drained(&mut self) -> bool {
-        true
-    }
+    fn is_drained(&mut self) -> bool;
 
-    /// The most bytes of messages that can lie in the transport; `None` if it cannot know.
-    fn capacity(&self) -> Option<u64> {
-        None
-    }
+    /// The most bytes of messages that can lie in the transport, if it gives the oldest message first: then so many bytes
+    /// later all is received that was sent before. `None` if it cannot know.
+    fn capacity(&self) -> Option<u64>;
 }
 
 /// A message that a [`MessageSource`] lends. Dropping it acknowledges it, where the transport knows
@@ -166,9 +159,7 @@ pub trait ReceivedMessage {
     fn len(&self) -> usize;
 
     /// Whether the message has no bytes.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+    fn is_empty(&self) -> bool;
 
     /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
     fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize;
@@ -247,6 +238,10 @@ impl MessageSource for Receiver {
 impl ReceivedMessage for Message<'_> {
     fn len(&self) -> usize {
         Message::len(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        Message::len(self) == 0
     }
 
     fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {

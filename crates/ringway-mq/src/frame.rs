@@ -2,11 +2,10 @@
 //!
 //! | offset | width | field |
 //! |---|---|---|
-//! | 0 | 4 | magic and version: `RWQ` and 1 |
+//! | 0 | 4 | magic and version: `RWQ` and 2 |
 //! | 4 | 1 | kind: 1 data, 2 the sender has closed, 3 the sender has detached |
-//! | 5 | 1 | 0 |
-//! | 6 | 2 | the sender's slot, below 1024; System V: 0 |
-//! | 8 | 8 | the sender's number, random, never 0 |
+//! | 5 | 3 | 0 |
+//! | 8 | 8 | the sender's number: its place in the low 10 bits, and above them when it attached, in 2048 ns since the machine was started; never 0, below 2^61 |
 //! | 16 | | payload; only of kind 1 |
 //!
 //! All numbers are little-endian. In a System V queue the message's type is 2 + 31 - priority, so that the lowest
@@ -16,13 +15,23 @@
 //!
 //! Whoever may write to a queue may put anything into it. What does not decode is skipped and counted.
 
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::time::{ClockId, clock_gettime};
+
 /// Bytes in front of the payload.
 pub const HEADER_LEN: usize = 16;
 
-/// Slots that senders of one POSIX queue may have.
-pub const SLOTS: u16 = 1024;
+/// Places that senders of one queue may have.
+pub const PLACES: u16 = 1 << PLACE_BITS;
 
-const MAGIC: [u8; 4] = *b"RWQ\x01";
+const PLACE_BITS: u32 = 10;
+
+/// Senders have numbers below this.
+const MOST_NUMBERS: u64 = 1 << 61;
+
+const MAGIC: [u8; 4] = *b"RWQ\x02";
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +49,49 @@ pub enum Kind {
 pub struct Header {
     /// What the frame is for.
     pub kind: Kind,
-    /// Which of the senders' places it came from.
-    pub slot: u16,
-    /// Which sender it came from: a random number that is not 0.
-    pub sender: u64,
+    /// Which sender it came from.
+    pub sender: SenderNumber,
+}
+
+/// The number of a sender. No other sender of the queue ever has it, and of those that hold one place after the other,
+/// the later ones have the higher numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SenderNumber(u64);
+
+impl SenderNumber {
+    /// Of one that attaches in `place`, which is below [`PLACES`], so long after the machine was started.
+    pub fn new(place: u16, since_start: Duration) -> Self {
+        let time = (since_start.as_nanos() >> 11) as u64;
+        let number = time << PLACE_BITS | u64::from(place % PLACES);
+        // It suffices for a century, and is never 0.
+        Self((number % MOST_NUMBERS).max(1 << PLACE_BITS))
+    }
+
+    /// What [`get`](Self::get) gave; `None` of a number that no sender has.
+    pub fn of(number: u64) -> Option<Self> {
+        (1..MOST_NUMBERS).contains(&number).then_some(Self(number))
+    }
+
+    /// As it is sent: above 0, and below 2^61.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The place of the sender, below [`PLACES`].
+    pub fn place(self) -> u16 {
+        (self.0 % u64::from(PLACES)) as u16
+    }
+
+    /// The number without the place.
+    pub(crate) fn time(self) -> u64 {
+        self.0 >> PLACE_BITS
+    }
+}
+
+/// How long ago the machine was started: nobody sets this clock, and no queue outlives it. (Processes of different time
+/// namespaces may disagree; who is taken for an earlier holder of its place then is not missed when it dies.)
+pub(crate) fn since_start() -> Result<Duration, Errno> {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from)
 }
 
 /// Not a frame of ringway's.
@@ -60,8 +108,7 @@ impl Header {
             Kind::Closed => 2,
             Kind::Detached => 3,
         };
-        bytes[6..8].copy_from_slice(&self.slot.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.sender.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.sender.get().to_le_bytes());
         bytes
     }
 
@@ -71,23 +118,18 @@ impl Header {
     /// [`Foreign`]: no peer of ringway's sends that.
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), Foreign> {
         let (bytes, payload) = frame.split_first_chunk::<HEADER_LEN>().ok_or(Foreign)?;
-        let [m0, m1, m2, m3, kind, zero, s0, s1, sender @ ..] = *bytes;
+        let [m0, m1, m2, m3, kind, z0, z1, z2, sender @ ..] = *bytes;
         let kind = match kind {
             1 => Kind::Data,
             2 => Kind::Closed,
             3 => Kind::Detached,
             _ => return Err(Foreign),
         };
-        let header = Self {
-            kind,
-            slot: u16::from_le_bytes([s0, s1]),
-            sender: u64::from_le_bytes(sender),
-        };
-        let is_ours = [m0, m1, m2, m3] == MAGIC && zero == 0;
-        let is_sound = header.slot < SLOTS && header.sender != 0;
+        let sender = SenderNumber::of(u64::from_le_bytes(sender)).ok_or(Foreign)?;
+        let is_ours = [m0, m1, m2, m3] == MAGIC && [z0, z1, z2] == [0; 3];
         let is_whole = kind == Kind::Data || payload.is_empty();
-        match is_ours && is_sound && is_whole {
-            true => Ok((header, payload)),
+        match is_ours && is_whole {
+            true => Ok((Self { kind, sender }, payload)),
             false => Err(Foreign),
         }
     }
@@ -99,8 +141,7 @@ mod tests {
 
     const HEADER: Header = Header {
         kind: Kind::Data,
-        slot: 0x0102,
-        sender: 0x1122_3344_5566_7788,
+        sender: SenderNumber(0x1122_3344_5566_7788),
     };
 
     #[test]
@@ -108,7 +149,7 @@ mod tests {
         assert_eq!(
             HEADER.encode(),
             [
-                b'R', b'W', b'Q', 1, 1, 0, 2, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11
+                b'R', b'W', b'Q', 2, 1, 0, 0, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11
             ]
         );
     }
@@ -124,18 +165,40 @@ mod tests {
     }
 
     #[test]
+    fn a_number_says_the_place_and_a_later_holder_of_it_has_a_higher_one() {
+        let at = |micros| Duration::from_secs(86_400) + Duration::from_micros(micros);
+        let numbers = [0, 3, 6].map(|micros| SenderNumber::new(1023, at(micros)));
+        assert!(numbers.is_sorted() && numbers[0] < numbers[1] && numbers[1] < numbers[2]);
+        for number in numbers {
+            assert_eq!(number.place(), 1023);
+            assert_eq!(SenderNumber::of(number.get()), Some(number));
+        }
+        let first = SenderNumber::new(0, Duration::ZERO);
+        assert_eq!(SenderNumber::of(first.get()), Some(first));
+        assert_eq!(SenderNumber::of(1 << 61), None);
+    }
+
+    #[test]
     fn what_no_peer_sends_is_foreign() {
         let whole = HEADER.encode();
         for len in 0..HEADER_LEN {
             assert_eq!(Header::decode(&whole[..len]), Err(Foreign));
         }
-        for (at, byte) in [(0, b'X'), (3, 2), (4, 0), (4, 4), (5, 1), (7, 4)] {
+        for (at, byte) in [
+            (0, b'X'),
+            (3, 1),
+            (4, 0),
+            (4, 4),
+            (5, 1),
+            (7, 4),
+            (15, 0x20),
+        ] {
             let mut bytes = whole;
             bytes[at] = byte;
             assert_eq!(Header::decode(&bytes), Err(Foreign), "{at}");
         }
         let nobody = Header {
-            sender: 0,
+            sender: SenderNumber(0),
             ..HEADER
         };
         assert_eq!(Header::decode(&nobody.encode()), Err(Foreign));

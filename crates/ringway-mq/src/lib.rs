@@ -38,6 +38,8 @@
 //! | `Closed` of senders | is kept in the ring | is known to the receiver that was attached then or got the farewell | is kept beside the queue |
 //! | `Closed` of a receiver that belongs to another user than the queue | the same | senders are told `PeerDied` | the same |
 //! | closing, when there is no room | at once | waits for room while a receiver is attached elsewhere | at once |
+//! | `chmod` with a number (`chmod 660`; `chmod g+rw` keeps what is there) | no difference | takes ringway's mark: the queue is known while somebody is attached, and then not without `chmod +t` | the semaphore set knows it |
+//! | who lives, of more than so many senders | each | 1024, and more are refused | 64; of the others it is not known which one died |
 //! | a sender that died before it sent anything | `PeerDied` | `PeerDied` if the receiver looked meanwhile; else as if it had not been | `PeerDied` |
 //! | removal under those attached | they go on | they go on | `Closed` for all |
 //! | attaching to what was removed since it was opened | goes on | [`NotFound`](ringway_core::ErrorKind::NotFound) | `NotFound` |
@@ -70,6 +72,9 @@ mod sender;
 mod side;
 mod stat;
 mod sysv;
+#[cfg(any(test, feature = "verify"))]
+#[doc(hidden)]
+pub mod verify;
 mod watcher;
 
 pub use builder::QueueBuilder;

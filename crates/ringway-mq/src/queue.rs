@@ -1,6 +1,6 @@
 //! A queue that is open.
 
-use ringway_core::os::{getrandom, pthread_atfork};
+use ringway_core::os::pthread_atfork;
 use ringway_core::{Address, Error};
 
 use crate::attempt::Attempt;
@@ -51,12 +51,9 @@ impl Queue {
     /// [`ErrorKind::NotFound`](ringway_core::ErrorKind::NotFound) if it was removed (System V).
     pub fn sender(&self) -> Result<QueueSender, Error> {
         let attempt = self.attach("send to")?;
-        let nonce = getrandom::nonce()
-            .map_err(|errno| attempt.os("the kernel has no random number", errno))?;
-        let number = (u128::from_le_bytes(nonce) as u64).max(1);
         let (outlet, header) = match &self.system {
-            System::Posix(queue) => queue.sender(attempt, number)?,
-            System::Sysv(queue) => queue.sender(attempt, number)?,
+            System::Posix(queue) => queue.sender(attempt)?,
+            System::Sysv(queue) => queue.sender(attempt)?,
         };
         let max_len = self.max_message_len();
         Ok(QueueSender::new(

@@ -6,8 +6,11 @@ use std::time::Instant;
 use ringway_core::os::{Unwinding, pthread_atfork};
 use ringway_core::{MessageSource, Peer, ReceivedMessage, RecvError};
 
-use crate::frame::{Header, Kind};
-use crate::side::{Broken, FRAME, Inlet, Leave, PAYLOAD, Taken, is_over};
+use crate::frame::{Header, Kind, SenderNumber};
+use crate::side::{Broken, FRAME, Got, Inlet, Leave, PAYLOAD, Taken, is_over};
+
+/// How many things that are no messages a call passes over before it looks at the clock, or a try gives up.
+const MOST_SKIPPED: u32 = 1024;
 
 /// The receiver's handle: messages come out here.
 ///
@@ -40,7 +43,7 @@ impl From<Broken> for RecvError {
     fn from(broken: Broken) -> Self {
         match broken {
             Broken::Removed => Self::Closed,
-            Broken::Refused => Self::Corrupt,
+            Broken::Refused | Broken::TooLong { .. } => Self::Corrupt,
         }
     }
 }
@@ -148,11 +151,13 @@ impl QueueReceiver {
         if let Some(current) = self.pending.take() {
             return Ok(current);
         }
-        let taken = self.inlet.get(&mut self.buffer)?;
-        match taken.and_then(|taken| self.accept(taken)) {
-            Some(current) => Ok(current),
-            None => self.wait_and_take(until, taken.is_none()),
+        let got = self.inlet.get(&mut self.buffer)?;
+        if let Got::Frame(taken) = got
+            && let Some(current) = self.accept(taken)
+        {
+            return Ok(current);
         }
+        self.wait_and_take(until, matches!(got, Got::Nothing))
     }
 
     /// `was_empty`: nothing was there just now.
@@ -165,30 +170,65 @@ impl QueueReceiver {
         // Whether a look since the last frame has found an end: what was sent before that look is received when
         // there is nothing now.
         let mut has_ended = false;
+        // Whoever may write to the queue can put in without end what is no message.
+        let mut skipped = 0;
         loop {
-            let mut taken = match std::mem::take(&mut was_empty) {
-                true => None,
+            let mut got = match std::mem::take(&mut was_empty) {
+                true => Got::Nothing,
                 false => self.inlet.get(&mut self.buffer)?,
             };
-            if taken.is_none() {
+            if matches!(got, Got::Nothing) {
                 let is_over = until.is_none_or(is_over);
                 match (self.inlet.peer(is_over), until) {
                     (Peer::Closed, _) if has_ended => return Err(RecvError::Closed),
                     (Peer::Died, _) if has_ended => return Err(RecvError::PeerDied),
-                    (Peer::Closed | Peer::Died, _) => has_ended = true,
+                    (Peer::Closed | Peer::Died, _) => {
+                        has_ended = true;
+                        continue;
+                    }
                     (_, None) => return Err(RecvError::Empty),
                     (_, Some(_)) if is_over => return Err(RecvError::TimedOut),
                     (_, Some(deadline)) => {
                         has_ended = false;
-                        taken = self.inlet.sleep(&mut self.buffer, deadline)?;
+                        got = self.inlet.sleep(&mut self.buffer, deadline)?;
                     }
                 }
             }
-            if let Some(taken) = taken {
-                has_ended = false;
-                if let Some(current) = self.accept(taken) {
-                    return Ok(current);
+            match got {
+                Got::Frame(taken) => {
+                    has_ended = false;
+                    if let Some(current) = self.accept(taken) {
+                        return Ok(current);
+                    }
                 }
+                Got::Notice => {}
+                Got::Nothing => continue,
+            }
+            skipped += 1;
+            if skipped >= MOST_SKIPPED {
+                match until {
+                    None => return Err(RecvError::Empty),
+                    Some(deadline) if is_over(deadline) => return Err(RecvError::TimedOut),
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Waits until there is a message, which it keeps for the next receive, or one of those senders is gone; until
+    /// `deadline` if there is one. Errors are left to the next receive.
+    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) {
+        while self.pending.is_none() && !is_over(deadline) {
+            // Before the sleep: what happens after this look ends it.
+            let has_ended = matches!(self.inlet.peer(false), Peer::Closed | Peer::Died);
+            let lives = |sender: &u64| MessageSource::is_attached(self, *sender) != Some(false);
+            if has_ended || !senders.iter().all(lives) {
+                return;
+            }
+            match self.inlet.sleep(&mut self.buffer, deadline) {
+                Ok(Got::Frame(taken)) => self.pending = self.accept(taken),
+                Ok(Got::Notice | Got::Nothing) => {}
+                Err(_) => return,
             }
         }
     }
@@ -208,7 +248,7 @@ impl QueueReceiver {
             Current {
                 len,
                 priority: taken.priority,
-                sender: header.sender,
+                sender: header.sender.get(),
             }
         })
     }
@@ -317,6 +357,10 @@ impl ReceivedMessage for QueueMessage<'_> {
         self.payload.len()
     }
 
+    fn is_empty(&self) -> bool {
+        self.payload.is_empty()
+    }
+
     fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
         let rest = self.payload.get(offset..).unwrap_or_default();
         let len = rest.len().min(buffer.len());
@@ -334,5 +378,79 @@ impl MessageSource for QueueReceiver {
 
     fn receive(&mut self, deadline: Option<Instant>) -> Result<QueueMessage<'_>, RecvError> {
         self.recv_in_place(deadline)
+    }
+
+    fn is_attached(&self, sender: u64) -> Option<bool> {
+        if self.generation != pthread_atfork::generation() {
+            return Some(false);
+        }
+        match SenderNumber::of(sender) {
+            Some(sender) => self.inlet.is_attached(sender),
+            None => Some(false),
+        }
+    }
+
+    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        Self::wait_while_attached(self, senders, deadline);
+        true
+    }
+
+    fn is_drained(&mut self) -> bool {
+        // Nothing lies behind a message that is being written: a message enters a queue whole.
+        self.pending.is_none()
+    }
+
+    fn capacity(&self) -> Option<u64> {
+        self.inlet.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A queue into which somebody puts, without end, what is no message.
+    #[derive(Debug)]
+    struct Flood(Got);
+
+    impl Inlet for Flood {
+        fn get(&mut self, _: &mut Vec<u8>) -> Result<Got, Broken> {
+            Ok(self.0)
+        }
+        fn sleep(&mut self, _: &mut Vec<u8>, _: Option<Instant>) -> Result<Got, Broken> {
+            Ok(self.0)
+        }
+        fn note(&mut self, _: &Header) {}
+        fn peer(&mut self, _: bool) -> Peer {
+            Peer::Alive
+        }
+        fn is_attached(&self, _: SenderNumber) -> Option<bool> {
+            None
+        }
+        fn capacity(&self) -> Option<u64> {
+            None
+        }
+        fn sleep_for_peer(&mut self, _: Option<Instant>) -> Result<(), Broken> {
+            Ok(())
+        }
+        fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+            None
+        }
+        fn leave(&mut self, _: Leave) {}
+    }
+
+    #[test]
+    fn a_flood_of_what_is_no_message_keeps_nobody_beyond_the_deadline() {
+        let foreign = Taken {
+            len: 4,
+            priority: 0,
+        };
+        for got in [Got::Frame(foreign), Got::Notice] {
+            let mut receiver = QueueReceiver::new(Box::new(Flood(got)), 64);
+            assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
+            let soon = Instant::now() + std::time::Duration::from_millis(1);
+            assert_eq!(receiver.recv_deadline(soon), Err(RecvError::TimedOut));
+            assert!(Instant::now() >= soon);
+        }
     }
 }

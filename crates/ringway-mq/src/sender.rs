@@ -6,7 +6,7 @@ use std::time::Instant;
 use ringway_core::os::{Unwinding, pthread_atfork};
 use ringway_core::{MessageRoom, MessageSink, Peer, SendError};
 
-use crate::frame::Header;
+use crate::frame::{HEADER_LEN, Header};
 use crate::lull;
 use crate::side::{Broken, FRAME, Leave, Outlet, PAYLOAD, is_over};
 
@@ -37,7 +37,7 @@ impl From<Broken> for SendError {
     fn from(broken: Broken) -> Self {
         match broken {
             Broken::Removed => Self::Closed,
-            Broken::Refused => Self::Corrupt,
+            Broken::Refused | Broken::TooLong { .. } => Self::Corrupt,
         }
     }
 }
@@ -219,9 +219,17 @@ impl QueueSender {
     #[inline]
     fn is_put(&mut self, priority: u32) -> Result<bool, SendError> {
         let priority = priority.min(MAX_PRIORITY);
-        let is_put = self.outlet.put(&mut self.buffer, priority)?;
-        self.sent += u64::from(is_put);
-        Ok(is_put)
+        match self.outlet.put(&mut self.buffer, priority) {
+            Ok(is_put) => {
+                self.sent += u64::from(is_put);
+                Ok(is_put)
+            }
+            Err(Broken::TooLong { most }) => Err(SendError::TooLarge {
+                len: self.buffer.len().saturating_sub(PAYLOAD),
+                max: most.saturating_sub(HEADER_LEN),
+            }),
+            Err(broken) => Err(broken.into()),
+        }
     }
 
     /// What is known of the receiver.
@@ -252,9 +260,9 @@ impl QueueSender {
         self.sent
     }
 
-    /// The number by which receivers know this sender: random, not 0.
+    /// The number by which receivers know this sender: not 0, and no other's before the machine is started again.
     pub fn id(&self) -> u64 {
-        self.header.sender
+        self.header.sender.get()
     }
 
     /// Closes: the receiver gets all that was sent, and then, when no other sender lives,
@@ -313,6 +321,10 @@ impl MessageSink for QueueSender {
 
     fn sender_id(&self) -> u64 {
         self.id()
+    }
+
+    fn is_shared_out(&self) -> bool {
+        false
     }
 
     fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ringway_core::Peer;
 use ringway_core::os::msgget::TYPE_LEN;
 
-use crate::frame::{HEADER_LEN, Header};
+use crate::frame::{HEADER_LEN, Header, SenderNumber};
 
 /// Where a frame begins in the buffer of a handle. What stands before it is the type of a System V message.
 pub(crate) const FRAME: usize = TYPE_LEN;
@@ -22,6 +22,11 @@ pub(crate) enum Broken {
     Removed,
     /// The kernel refuses for a reason that it has no business to have.
     Refused,
+    /// The message is longer than the kernel takes by now: so many bytes, with what stands before the payload.
+    TooLong {
+        /// The most that it takes.
+        most: usize,
+    },
 }
 
 /// How a handle ends.
@@ -73,25 +78,39 @@ pub(crate) struct Taken {
     pub(crate) priority: u32,
 }
 
+/// What is taken out of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Got {
+    /// It is empty.
+    Nothing,
+    /// There was something that is no message; there may be more.
+    Notice,
+    /// A message, if it decodes.
+    Frame(Taken),
+}
+
 /// A receiver's side. To wait for a message: in turn [`get`](Self::get), [`peer`](Self::peer) and
 /// [`sleep`](Self::sleep).
 pub(crate) trait Inlet: Debug + Send {
     /// Takes the next message, if there is one.
-    fn get(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Taken>, Broken>;
+    fn get(&mut self, buffer: &mut Vec<u8>) -> Result<Got, Broken>;
 
     /// Sleeps until something may have happened, or until the deadline; not at all if there is a message, which it
-    /// takes.
-    fn sleep(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        deadline: Option<Instant>,
-    ) -> Result<Option<Taken>, Broken>;
+    /// takes. What it returns, unless it is a frame, says nothing about the queue.
+    fn sleep(&mut self, buffer: &mut Vec<u8>, deadline: Option<Instant>) -> Result<Got, Broken>;
 
     /// A frame was received.
     fn note(&mut self, header: &Header);
 
     /// What is known of the senders, as with [`Outlet::peer`].
     fn peer(&mut self, fresh: bool) -> Peer;
+
+    /// Whether that sender lives; `None` if nobody can say.
+    fn is_attached(&self, sender: SenderNumber) -> Option<bool>;
+
+    /// Bytes of messages that the queue can hold, if the oldest message is always received first: then so many bytes
+    /// received later nothing is left that was in the queue before.
+    fn capacity(&self) -> Option<u64>;
 
     /// Sleeps until a sender may have attached, or until the deadline.
     fn sleep_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), Broken>;

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use ringway_core::os::pthread_atfork;
+use ringway_core::os::{pthread_atfork, pthread_sigmask};
 
 use crate::side::{Broken, remaining};
 
@@ -130,7 +130,7 @@ impl Watcher {
         });
         let thread = std::thread::Builder::new().name("ringway-mq".into());
         let watched = Arc::clone(&shared);
-        let thread = thread.spawn(move || watched.watch())?;
+        let thread = pthread_sigmask::spawn(thread, move || watched.watch())?;
         Ok(Self {
             shared,
             has_ordered: false,
@@ -228,5 +228,96 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Waits as it is told, and tells what it does.
+    #[derive(Debug)]
+    struct Scripted {
+        rings: Mutex<Receiver<()>>,
+        hand: Sender<()>,
+        does: Sender<Done>,
+    }
+
+    #[derive(Debug, PartialEq)]
+    enum Done {
+        Wait(bool),
+        Notice,
+    }
+
+    impl Bell for Scripted {
+        fn wait(&self, timeout: Option<Duration>) -> Result<(), Errno> {
+            let _ = self.does.send(Done::Wait(timeout.is_some()));
+            let rings = self.rings.lock().unwrap();
+            let rung = match timeout {
+                Some(timeout) => rings.recv_timeout(timeout).map_err(|_| Errno::EAGAIN),
+                None => rings.recv().map_err(|_| Errno::EIO),
+            };
+            rung
+        }
+        fn ring(&self) {
+            let _ = self.hand.send(());
+        }
+        fn give_notice(&self) {
+            let _ = self.does.send(Done::Notice);
+        }
+    }
+
+    #[test]
+    fn a_deadline_before_the_one_that_is_awaited_is_kept() {
+        let (hand, rings) = channel();
+        let (does, done) = channel();
+        let rings = Mutex::new(rings);
+        let mut watcher = Watcher::start(Scripted { rings, hand, does }).unwrap();
+        assert_eq!(done.recv(), Ok(Done::Wait(false)));
+        let far = Instant::now() + Duration::from_secs(600);
+        assert!(watcher.begin_sleep(Some(far)).unwrap());
+        assert_eq!(done.recv(), Ok(Done::Wait(true)));
+        watcher.end_sleep();
+        // The watcher waits for the later one, and is told of the earlier one.
+        assert!(watcher.begin_sleep(Some(Instant::now())).unwrap());
+        let patience = Duration::from_secs(60);
+        assert_eq!(done.recv_timeout(patience), Ok(Done::Wait(true)));
+        assert_eq!(done.recv_timeout(patience), Ok(Done::Notice));
+        watcher.end_sleep();
+        // A later one than the one that is awaited needs no telling.
+        assert!(watcher.begin_sleep(Some(far)).unwrap());
+        watcher.end_sleep();
+        watcher.stop();
+    }
+
+    #[test]
+    fn no_signal_handler_runs_on_the_thread() {
+        let (hand, rings) = channel();
+        let (does, done) = channel();
+        let rings = Mutex::new(rings);
+        let _watcher = Watcher::start(Scripted { rings, hand, does }).unwrap();
+        done.recv().unwrap();
+        let mut seen = 0;
+        for task in std::fs::read_dir("/proc/self/task").unwrap() {
+            let path = task.unwrap().path();
+            let name = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
+            if name.trim() != "ringway-mq" {
+                continue;
+            }
+            let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
+            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+            let Some(blocked) = blocked else { continue };
+            let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
+            // All but SIGKILL, SIGSTOP and the two signals that the C library keeps for itself.
+            let kept = [libc::SIGKILL, libc::SIGSTOP, 32, 33];
+            let all = kept
+                .iter()
+                .fold(u64::MAX, |all, signal| all & !(1 << (signal - 1)));
+            assert_eq!(blocked & all, all, "{blocked:x}");
+            seen += 1;
+        }
+        assert!(seen > 0);
     }
 }

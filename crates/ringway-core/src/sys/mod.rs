@@ -13,6 +13,7 @@ pub mod msgget;
 pub(crate) mod pipe;
 pub mod pthread_atfork;
 pub(crate) mod pthread_mutex;
+pub mod pthread_sigmask;
 pub(crate) mod robust_list;
 pub(crate) mod sem_overview;
 pub mod semget;

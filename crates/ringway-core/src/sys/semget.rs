@@ -127,9 +127,9 @@ impl Operation {
     }
 
     /// Lowers a semaphore by so much, at most 32767, once that can be.
-    pub fn lower_by(index: u16, by: u16) -> Self {
+    pub fn lower_by(index: u16, by: u16, at_exit: AtExit) -> Self {
         let by = i16::try_from(by).unwrap_or(i16::MAX);
-        Self::new(index, -by, AtExit::Keep)
+        Self::new(index, -by, at_exit)
     }
 
     /// Instead of waiting, fails with EAGAIN.

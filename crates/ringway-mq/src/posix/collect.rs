@@ -26,17 +26,20 @@ pub(crate) fn collect(attempt: Attempt<'_>, name: &str, gc: &Gc) -> Result<Optio
         Everybody::take(queue.as_fd())
             .map_err(|errno| attempt.os("its locks cannot be taken", errno))
     };
-    let remove = |_: &Everybody| {
-        // What has that name now is another queue.
-        if has_no_name(queue.as_fd()) {
-            return Ok(false);
-        }
-        match unlink(attempt, name) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            result => result.map(|()| true),
-        }
-    };
+    let remove = |_: &Everybody| remove(attempt, name, queue.as_fd());
     gc.run(|| look(queue.as_fd()).map_err(failed), close, remove)
+}
+
+/// Removes the name of the queue that was judged; whether it had it still.
+fn remove(attempt: Attempt<'_>, name: &str, queue: BorrowedFd<'_>) -> Result<bool, Error> {
+    // What has that name now is another queue.
+    if has_no_name(queue) {
+        return Ok(false);
+    }
+    match unlink(attempt, name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        result => result.map(|()| true),
+    }
 }
 
 fn look(queue: BorrowedFd<'_>) -> Result<State, Errno> {
@@ -57,4 +60,34 @@ fn look(queue: BorrowedFd<'_>) -> Result<State, Errno> {
         dead: (was_attached && !has_receiver).then_some(1),
         messages,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_core::Address;
+
+    use super::*;
+    use crate::posix::create;
+
+    #[test]
+    fn only_the_queue_that_was_judged_loses_the_name() {
+        let name = format!("ringway-test-collect-{}", std::process::id());
+        let address = Address::Mq(name.clone());
+        let attempt = Attempt {
+            action: "collect",
+            address: &address,
+        };
+        let options = Options {
+            messages: Some(1),
+            message_len: Some(1),
+            ..Options::default()
+        };
+        let judged = create(attempt, &name, &options).unwrap();
+        unlink(attempt, &name).unwrap();
+        assert!(!remove(attempt, &name, judged.queue.as_fd()).unwrap());
+        let next = create(attempt, &name, &options).unwrap();
+        assert!(!remove(attempt, &name, judged.queue.as_fd()).unwrap());
+        assert!(remove(attempt, &name, next.queue.as_fd()).unwrap());
+        assert!(has_no_name(next.queue.as_fd()));
+    }
 }

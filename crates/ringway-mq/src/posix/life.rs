@@ -1,8 +1,9 @@
 //! Who lives: open-file-description locks on the queue's inode.
 //!
 //! Each participant has two descriptors of the queue that are used for nothing else, and each of them holds a
-//! write lock on one byte: the receiver's on bytes 0 and 1, those of the sender in slot n on bytes 2 + 2n and
-//! 3 + 2n. The bytes need not exist. A participant lives if both of its bytes are locked.
+//! write lock on one byte: the receiver's on bytes 0 and 1, those of the sender with number n on bytes 2n and 2n + 1. The
+//! bytes need not exist. A participant lives if both of its bytes are locked. Numbers never come again, so a lock is
+//! nobody else's. The first descriptor of a sender holds another lock, on byte 2 + p, which keeps its place p its own.
 //!
 //! # Why two
 //!
@@ -11,8 +12,8 @@
 //! after the report could find the lock still there, and nothing would follow. Of two, whichever is closed
 //! second is reported after the first one's lock is gone: a look from then on finds one byte free.
 //!
-//! Slots keep one participant's two bytes together. If all senders shared two bytes, one that dies in one order
-//! and another one in the other order could each leave one byte locked at the last report.
+//! Each sender has two bytes of its own. If all senders shared two bytes, one that dies in one order and another one in
+//! the other order could each leave one byte locked at the last report.
 //!
 //! Who leaves in order unlocks both bytes before it closes the descriptors, so that the first report finds it gone.
 //!
@@ -23,6 +24,9 @@
 //! the queue has its name still.
 //!
 //! # Limits
+//!
+//! Others may lock what they like. A lock of more than one byte is no sender's; if there are more locks than all senders
+//! together have, nobody can say who lives.
 //!
 //! The locks belong to the open file, which a child of `fork` shares: until it calls exec or ends, its parent
 //! seems to live.
@@ -35,16 +39,23 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use ringway_core::os::pthread_atfork;
 
-use crate::frame::SLOTS;
+use crate::frame::{PLACES, SenderNumber, since_start};
 
 /// How long one who dies may keep one of its bytes.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 const RECEIVER: i64 = 0;
-const SENDERS: i64 = 2;
-const END: i64 = SENDERS + 2 * SLOTS as i64;
+/// Their places.
+const FIRST_PLACE: i64 = 2;
+/// What lies between is the senders': their numbers have more bits than their places.
+const FIRST_SENDER: i64 = 2 * PLACES as i64;
+const END: i64 = 1 << 62;
 /// Locked, with all others, by who removes a queue that nobody holds.
 const GATE: i64 = END;
+const _: () = assert!(FIRST_PLACE + (PLACES as i64) < FIRST_SENDER);
+
+/// How many locks are looked at.
+const MOST_LOCKS: usize = 4 * PLACES as usize;
 
 /// A participant's place, until dropped.
 #[derive(Debug)]
@@ -70,15 +81,20 @@ impl Life {
         }
     }
 
-    /// Takes the first free slot of a sender; `None` if there is none.
-    pub(super) fn sender(queue: BorrowedFd<'_>) -> Result<Option<(Self, u16)>, Errno> {
+    /// Takes the first free place of a sender; `None` if there is none.
+    pub(super) fn sender(queue: BorrowedFd<'_>) -> Result<Option<(Self, SenderNumber)>, Errno> {
         let life = Self::nobody(queue)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let mut is_held_up = false;
-            for slot in 0..SLOTS {
-                if life.take(SENDERS + 2 * i64::from(slot))? {
-                    return Ok(Some((life, slot)));
+            for place in 0..PLACES {
+                if lock(&life.files[0], FIRST_PLACE + i64::from(place), 1)? {
+                    // While it holds the place: so it is later than the one before.
+                    let sender = SenderNumber::new(place, since_start()?);
+                    if life.take(first_byte(sender))? {
+                        return Ok(Some((life, sender)));
+                    }
+                    // Its byte is locked by somebody who is no sender. (The place is free again.)
                 }
                 is_held_up = is_gated(queue)?;
                 if is_held_up {
@@ -105,6 +121,7 @@ impl Life {
         match lock(&self.files[1], byte + 1, 1)? {
             true => Ok(true),
             false => {
+                // All that it has, the place too.
                 unlock(&self.files[0]);
                 Ok(false)
             }
@@ -172,27 +189,55 @@ pub(super) fn has_receiver(queue: BorrowedFd<'_>) -> Result<bool, Errno> {
     is_alive(queue, RECEIVER)
 }
 
-/// The slots of those senders that live.
-pub(super) fn senders(queue: BorrowedFd<'_>) -> Result<Vec<u16>, Errno> {
+/// Whether anybody is attached, by locks that nobody but ringway takes.
+pub(super) fn is_used(queue: BorrowedFd<'_>) -> Result<bool, Errno> {
+    if is_gated(queue)? {
+        return Ok(true);
+    }
+    Ok(has_receiver(queue)? || !senders(queue)?.is_empty())
+}
+
+/// Whether that sender lives.
+pub(super) fn is_attached(queue: BorrowedFd<'_>, sender: SenderNumber) -> Result<bool, Errno> {
+    lives(queue, first_byte(sender))
+}
+
+/// The senders that live, in order.
+///
+/// # Errors
+/// EOVERFLOW if there are more locks than senders have.
+pub(super) fn senders(queue: BorrowedFd<'_>) -> Result<Vec<SenderNumber>, Errno> {
     let mut locked = Vec::new();
-    let mut ranges = vec![(SENDERS, END)];
+    let mut seen = 0;
+    let mut ranges = vec![(FIRST_SENDER, END)];
     // The kernel names one lock in a range, any one.
     while let Some((from, to)) = ranges.pop() {
         if from < to
             && let Some((start, end)) = locked_in(queue, from, to)?
         {
-            locked.extend(start..end);
+            seen += 1;
+            if seen > MOST_LOCKS {
+                return Err(Errno::EOVERFLOW);
+            }
+            if end == start + 1 {
+                locked.push(start);
+            }
             ranges.extend([(from, start), (end, to)]);
         }
     }
     locked.sort_unstable();
     let pairs = locked.windows(2).filter_map(|pair| match *pair {
-        [one, other] if one % 2 == 0 && other == one + 1 => Some(one),
+        [one, other] if one % 2 == 0 && other == one + 1 => Some(one / 2),
         _ => None,
     });
     Ok(pairs
-        .filter_map(|byte| u16::try_from((byte - SENDERS) / 2).ok())
+        .filter_map(|number| SenderNumber::of(number as u64))
         .collect())
+}
+
+fn first_byte(sender: SenderNumber) -> i64 {
+    // Below 2^61, so this is below END.
+    2 * sender.get() as i64
 }
 
 /// As `is_alive`, also while somebody removes the queue.

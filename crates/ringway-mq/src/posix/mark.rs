@@ -7,6 +7,10 @@
 //! | 0o010 | the last receiver has closed |
 //! | 0o001 | its creator asked for no priorities |
 //!
+//! `chmod` with a number takes them away. A queue that somebody is attached to is known by its locks all the same, and
+//! gets the first one back from whoever attaches and may do that; the others come back when a receiver attaches. One that
+//! nobody is attached to cannot be told from a foreign one.
+//!
 //! Only the owner of a queue and root may change them. For other receivers' sake senders remember what they saw. The
 //! umask may take 0o001 until the creator restores it; to whoever opens the queue before that, or if the creator dies
 //! before that, it is one with priorities, which the kernel keeps for all.
@@ -52,6 +56,16 @@ pub(super) fn is_ours(stat: &FileStat) -> bool {
     stat.st_mode & OURS != 0
 }
 
+/// Gives the mark back that a `chmod` took, if this process may.
+pub(super) fn restore(queue: BorrowedFd<'_>) {
+    if let Ok(stat) = fstat(queue)
+        && !is_ours(&stat)
+    {
+        let wanted = stat.st_mode & 0o7777 | OURS;
+        let _ = fchmod(queue, Mode::from_bits_truncate(wanted));
+    }
+}
+
 pub(super) fn has_priorities(stat: &FileStat) -> bool {
     stat.st_mode & IN_TURN == 0
 }
@@ -77,7 +91,7 @@ pub(super) fn receiver(queue: BorrowedFd<'_>) -> Receiver {
 pub(super) fn set_receiver(queue: BorrowedFd<'_>, receiver: Receiver) {
     let Ok(stat) = fstat(queue) else { return };
     let now = stat.st_mode & 0o7777;
-    let others = now & !(ATTACHED | CLOSED);
+    let others = now & !(ATTACHED | CLOSED) | OURS;
     let wanted = match receiver {
         Receiver::Absent => others,
         Receiver::Attached => others | ATTACHED,

@@ -27,7 +27,7 @@
 //! | a sender | before `mq_send` | nothing | |
 //! | | after it | the message | |
 //! | | closing, before its farewell | as if it had not closed | |
-//! | | closing, after it | as if it had closed; its slot goes free with the process | |
+//! | | closing, after it | as if it had closed; its place goes free with the process | |
 //! | the receiver | before `mq_receive` | nothing, or a notice | the next receiver skips it |
 //! | | in or after it | the message is gone: queues know no acknowledgement | nobody |
 //! | | closing, before its mark | as if it had not closed | |
@@ -40,7 +40,7 @@ mod local;
 mod mark;
 mod receiver;
 mod sender;
-mod senders;
+pub(crate) mod senders;
 mod watch;
 
 use std::ffi::CString;
@@ -54,7 +54,7 @@ use ringway_core::{Address, Error, ErrorKind};
 
 use crate::attempt::Attempt;
 use crate::builder::Options;
-use crate::frame::{HEADER_LEN, Header, Kind, SLOTS};
+use crate::frame::{HEADER_LEN, Header, Kind, PLACES};
 use crate::limits;
 use crate::side::{Inlet, Outlet};
 use crate::stat::QueueStat;
@@ -104,9 +104,24 @@ pub(crate) fn open(attempt: Attempt<'_>, name: &str, options: &Options) -> Resul
     let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
     attempt.check_owner(&[stat.st_uid], options.any_owner)?;
     if !mark::is_ours(&stat) {
-        return Err(attempt.foreign("what is there is a queue that ringway did not make"));
+        let is_used = life::is_used(queue.as_fd())
+            .map_err(|errno| attempt.os("its locks cannot be inspected", errno))?;
+        if !is_used {
+            return Err(unmarked(attempt, name));
+        }
     }
     Queue::new(attempt, queue, mark::has_priorities(&stat))
+}
+
+/// It has not the mode bit by which ringway knows its queues.
+fn unmarked(attempt: Attempt<'_>, name: &str) -> Error {
+    let problem = "what is there is a queue that ringway did not make, or whose mode was set as a number \
+                   (chmod 660), which takes ringway's mark from it";
+    // A name of a queue can have any character but a slash.
+    let quoted = name.replace('\'', r"'\''");
+    attempt.foreign(problem).remedy(format!(
+        "use another address; or, if it is ringway's, give it its mark back: chmod +t '/dev/mqueue/{quoted}'"
+    ))
 }
 
 pub(crate) fn remove(attempt: Attempt<'_>, name: &str, force: bool) -> Result<(), Error> {
@@ -216,26 +231,22 @@ impl Queue {
         })
     }
 
-    pub(crate) fn sender(
-        &self,
-        attempt: Attempt<'_>,
-        sender: u64,
-    ) -> Result<(Box<dyn Outlet>, Header), Error> {
+    pub(crate) fn sender(&self, attempt: Attempt<'_>) -> Result<(Box<dyn Outlet>, Header), Error> {
         let (queue, watch) = self.join(attempt)?;
         let failed = |errno| attempt.os("its locks cannot be taken", errno);
-        let (life, slot) = Life::sender(queue.as_fd())
+        let (life, sender) = Life::sender(queue.as_fd())
             .map_err(failed)?
             .ok_or_else(|| {
                 attempt
                     .error(
                         ErrorKind::NoSpace,
-                        format!("it has its {SLOTS} senders, and more are not told apart"),
+                        format!("it has its {PLACES} senders, and more are not told apart"),
                     )
                     .remedy("close some")
             })?;
         self.refuse_removed(attempt)?;
         let kind = Kind::Data;
-        let header = Header { kind, slot, sender };
+        let header = Header { kind, sender };
         self.announce(attempt)?;
         let sender = sender::Sender::new(queue, watch, life, header);
         Ok((Box::new(sender), header))
@@ -254,7 +265,10 @@ impl Queue {
         let bell = Bell::new(Arc::clone(&queue), watch).map_err(again)?;
         let watcher = Watcher::start(bell).map_err(|error| attempt.no_watcher(&error))?;
         let farewells = local::enter((stat.st_dev, stat.st_ino));
-        let receiver = receiver::Receiver::new(queue, blocking, watcher, life, farewells);
+        // With priorities, what was put in first may come last.
+        let capacity = self.messages.saturating_mul(self.frame_len as u64);
+        let capacity = (!self.has_priorities).then_some(capacity);
+        let receiver = receiver::Receiver::new(queue, blocking, watcher, life, farewells, capacity);
         self.announce(attempt)?;
         Ok(Box::new(receiver))
     }
@@ -262,6 +276,7 @@ impl Queue {
     fn join(&self, attempt: Attempt<'_>) -> Result<(OwnedFd, Watch), Error> {
         let queue = life::reopen(self.queue.as_fd())
             .map_err(|errno| attempt.os("it cannot be opened once more", errno))?;
+        mark::restore(queue.as_fd());
         let watch = Watch::new(queue.as_fd()).map_err(|errno| match errno {
             Errno::EMFILE | Errno::ENOSPC => attempt
                 .error(

@@ -13,8 +13,8 @@ use super::life::{self, Life};
 use super::local::{self, Farewells};
 use super::mark;
 use super::senders::Senders;
-use crate::frame::Header;
-use crate::side::{Broken, FRAME, Inlet, Leave, Taken};
+use crate::frame::{Header, SenderNumber};
+use crate::side::{Broken, FRAME, Got, Inlet, Leave, Taken};
 use crate::watcher::Watcher;
 
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub(super) struct Receiver {
     life: Option<Life>,
     senders: Senders,
     farewells: Arc<Farewells>,
+    capacity: Option<u64>,
     /// A look has found one, and every death from then on is noted by the watcher.
     sender_lives: bool,
 }
@@ -38,6 +39,7 @@ impl Receiver {
         watcher: Watcher,
         life: Life,
         farewells: Arc<Farewells>,
+        capacity: Option<u64>,
     ) -> Self {
         mark::set_receiver(queue.as_fd(), mark::Receiver::Attached);
         Self {
@@ -47,55 +49,51 @@ impl Receiver {
             life: Some(life),
             senders: Senders::default(),
             farewells,
+            capacity,
             sender_lives: false,
         }
     }
 }
 
-/// Receives, but for notices. `None`: a notice.
-fn receive(queue: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Option<Taken>, Errno> {
+fn receive(queue: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Got, Errno> {
     let room = buffer.get_mut(FRAME..).ok_or(Errno::EMSGSIZE)?;
     let (len, priority) = mq::receive_message(queue, room)?;
     if (len, priority) == (0, NOTICE) {
-        return Ok(None);
+        return Ok(Got::Notice);
     }
     // Farewells, and what is foreign, have no priority of ringway's.
     let priority = priority.saturating_sub(1);
-    Ok(Some(Taken { len, priority }))
+    Ok(Got::Frame(Taken { len, priority }))
 }
 
 impl Inlet for Receiver {
-    fn get(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Taken>, Broken> {
+    fn get(&mut self, buffer: &mut Vec<u8>) -> Result<Got, Broken> {
         loop {
             match receive(self.queue.as_fd(), buffer) {
-                Ok(None) | Err(Errno::EINTR) => {}
-                Ok(taken) => return Ok(taken),
+                Err(Errno::EINTR) => {}
+                Ok(got) => return Ok(got),
                 Err(Errno::EAGAIN) => {
                     let farewells = self.farewells.take();
                     farewells.iter().for_each(|header| self.note(header));
-                    return Ok(None);
+                    return Ok(Got::Nothing);
                 }
                 Err(_) => return Err(Broken::Refused),
             }
         }
     }
 
-    fn sleep(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        deadline: Option<Instant>,
-    ) -> Result<Option<Taken>, Broken> {
-        let taken = match self.watcher.begin_sleep(deadline) {
+    fn sleep(&mut self, buffer: &mut Vec<u8>, deadline: Option<Instant>) -> Result<Got, Broken> {
+        let got = match self.watcher.begin_sleep(deadline) {
             Ok(true) => match receive(self.blocking.as_fd(), buffer) {
-                Ok(taken) => Ok(taken),
-                Err(Errno::EINTR) => Ok(None),
+                Ok(got) => Ok(got),
+                Err(Errno::EINTR) => Ok(Got::Nothing),
                 Err(_) => Err(Broken::Refused),
             },
-            Ok(false) => Ok(None),
+            Ok(false) => Ok(Got::Nothing),
             Err(broken) => Err(broken),
         };
         self.watcher.end_sleep();
-        taken
+        got
     }
 
     fn note(&mut self, header: &Header) {
@@ -119,6 +117,14 @@ impl Inlet for Receiver {
             true => Peer::Alive,
             false => self.senders.end(),
         }
+    }
+
+    fn is_attached(&self, sender: SenderNumber) -> Option<bool> {
+        life::is_attached(self.queue.as_fd(), sender).ok()
+    }
+
+    fn capacity(&self) -> Option<u64> {
+        self.capacity
     }
 
     fn sleep_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), Broken> {

@@ -1,115 +1,112 @@
 //! What a receiver knows of the senders, to tell an orderly end from a death.
 //!
-//! A slot is known by the frames that came from it and by looks at the locks:
+//! Senders hold places, one after the other, and a later holder of a place has a higher number ([`SenderNumber`]). Of each
+//! place the receiver remembers the latest holder that it has heard of, by a frame or by a look at the locks:
 //!
 //! | state | means |
 //! |---|---|
-//! | unknown | nobody was seen in it, or who was there detached, or was dead and somebody took its place |
-//! | open | its sender was seen alive, or sent something; no farewell yet |
-//! | lost | the same, and nobody lives in the slot. Its farewell may still be in the queue |
-//! | closed | its last sender said farewell |
+//! | open | it was seen alive, or sent something; no farewell yet |
+//! | lost | the same, and a look has found it gone. Its farewell may still be in the queue |
+//! | left | it said farewell. It may be seen alive for a moment yet |
 //!
-//! Farewells have the lowest priority, so a farewell is received when nothing else of its sender is in the queue. A
-//! sender says farewell *before* it unlocks its bytes. So when a look finds nobody alive, and the queue is empty
-//! *after* that look, every farewell has been received that will ever come: a slot that is lost then belonged to one that died.
+//! | what happens | to the place |
+//! |---|---|
+//! | data of the latest holder, or of an earlier one | nothing: priorities let messages overtake each other |
+//! | data of a later holder, or a look finds one | it is open. Whoever was there before is gone, and if it died, this one has taken its place |
+//! | a farewell of the latest holder, or of a later one | its sender has left |
+//! | a farewell of an earlier one | nothing; it counts as the last farewell all the same |
+//! | a look does not find an open holder | it is lost |
 //!
-//! A sender that appears takes the place of one that was lost: in its own slot, or else in any.
+//! Farewells have the lowest priority, so a farewell is received when nothing else of its sender is in the queue, and
+//! farewells come in the order in which senders left. A sender says farewell *before* it unlocks its bytes. So when a look
+//! finds nobody alive, and the queue is empty *after* that look, every farewell has been received that will ever come: a
+//! holder that is lost then has died. If none is, the last farewell decides: who closed has ended the stream, who detached
+//! has not.
+//!
+//! A sender that appears in a place whose last holder left, or of which nothing is known, takes the place of one that was
+//! lost, if there is one.
 
 use std::collections::BTreeMap;
 
 use ringway_core::Peer;
 
-use crate::frame::{Header, Kind};
-
-/// A sender of which only its life is known.
-const UNNAMED: u64 = 0;
+use crate::frame::{Header, Kind, SenderNumber};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Open(u64),
-    Lost(u64),
-    Closed,
+    Open,
+    Lost,
+    Left,
 }
 
-/// The slots that are not unknown; at most as many as there are slots.
+/// What is known of each place's latest holder; at most as many as there are places.
 #[derive(Debug, Default)]
-pub(super) struct Senders {
-    slots: BTreeMap<u16, State>,
+pub struct Senders {
+    places: BTreeMap<u16, (SenderNumber, State)>,
     /// Whose data came last: nothing is to be noted of the next.
-    last: Option<(u16, u64)>,
+    last: Option<SenderNumber>,
+    /// The last farewell was a closing.
+    has_closed: bool,
 }
 
 impl Senders {
     /// A frame was received.
-    pub(super) fn note(&mut self, header: &Header) {
-        let (slot, sender) = (header.slot, header.sender);
-        match header.kind {
-            Kind::Data if self.last == Some((slot, sender)) => {}
+    pub fn note(&mut self, header: &Header) {
+        let Header { kind, sender } = *header;
+        match kind {
+            Kind::Data if self.last == Some(sender) => {}
             Kind::Data => {
-                self.last = Some((slot, sender));
-                match self.slots.get(&slot) {
-                    Some(State::Open(known)) if [UNNAMED, sender].contains(known) => {
-                        self.slots.insert(slot, State::Open(sender));
-                    }
-                    // What was sent by one that a look has found gone.
-                    Some(State::Lost(known)) if [UNNAMED, sender].contains(known) => {
-                        self.slots.insert(slot, State::Lost(sender));
-                    }
-                    _ => self.appeared(slot, sender),
-                }
+                self.last = Some(sender);
+                self.heard_of(sender);
             }
             Kind::Closed | Kind::Detached => {
                 self.last = None;
-                let is_of_another = match self.slots.get(&slot) {
-                    Some(State::Open(known) | State::Lost(known)) => {
-                        ![UNNAMED, sender].contains(known)
-                    }
-                    Some(State::Closed) | None => false,
-                };
-                match header.kind {
-                    _ if is_of_another => {}
-                    Kind::Closed => drop(self.slots.insert(slot, State::Closed)),
-                    _ => drop(self.slots.remove(&slot)),
+                self.has_closed = kind == Kind::Closed;
+                let latest = self.places.entry(sender.place());
+                let latest = latest.or_insert((sender, State::Left));
+                if latest.0 <= sender {
+                    *latest = (sender, State::Left);
                 }
             }
         }
     }
 
-    /// A look has found these slots alive, and no others.
-    pub(super) fn looked(&mut self, alive: &[u16]) {
-        for (slot, state) in &mut self.slots {
-            if let State::Open(sender) = *state
-                && !alive.contains(slot)
-            {
-                *state = State::Lost(sender);
-                self.last = None;
+    /// A look has found these alive, and no others. They are in order.
+    pub fn looked(&mut self, alive: &[SenderNumber]) {
+        self.last = None;
+        for (sender, state) in self.places.values_mut() {
+            let lives = alive.binary_search(sender).is_ok();
+            match state {
+                State::Open if !lives => *state = State::Lost,
+                State::Lost if lives => *state = State::Open,
+                _ => {}
             }
         }
-        for &slot in alive {
-            // One that is closed may be on its way out still.
-            if let None | Some(State::Lost(_)) = self.slots.get(&slot) {
-                self.appeared(slot, UNNAMED);
-            }
-        }
+        alive.iter().for_each(|sender| self.heard_of(*sender));
     }
 
-    fn appeared(&mut self, slot: u16, sender: u64) {
-        if !matches!(self.slots.get(&slot), Some(State::Lost(_))) {
-            let mut lost = self.slots.iter();
-            let lost = lost.find(|(_, state)| matches!(state, State::Lost(_)));
-            if let Some((&lost, _)) = lost {
-                self.slots.remove(&lost);
+    fn heard_of(&mut self, sender: SenderNumber) {
+        let place = sender.place();
+        match self.places.get(&place) {
+            Some((latest, _)) if *latest >= sender => return,
+            Some((_, State::Open | State::Lost)) => {}
+            Some((_, State::Left)) | None => {
+                let mut places = self.places.iter();
+                let lost = places.find(|(_, (_, state))| *state == State::Lost);
+                if let Some((&lost, _)) = lost {
+                    self.places.remove(&lost);
+                }
             }
         }
-        self.slots.insert(slot, State::Open(sender));
+        self.places.insert(place, (sender, State::Open));
     }
 
     /// What they are together, when nobody lives.
-    pub(super) fn end(&self) -> Peer {
-        let has = |wanted: fn(&State) -> bool| self.slots.values().any(wanted);
-        if has(|state| matches!(state, State::Lost(_))) {
+    pub fn end(&self) -> Peer {
+        let mut states = self.places.values();
+        if states.any(|(_, state)| *state != State::Left) {
             Peer::Died
-        } else if has(|state| *state == State::Closed) {
+        } else if self.has_closed {
             Peer::Closed
         } else {
             Peer::Absent
@@ -119,68 +116,110 @@ impl Senders {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn frame(kind: Kind, slot: u16, sender: u64) -> Header {
-        Header { kind, slot, sender }
+    /// The `nth` holder of a place.
+    fn holder(place: u16, nth: u32) -> SenderNumber {
+        SenderNumber::new(place, Duration::from_millis(1) * nth)
     }
 
-    /// What a receiver knows after frames and looks, in this order.
+    /// What a receiver knows after frames and looks, in this order. Senders are places, and which holder of it.
     #[derive(Clone)]
     enum Step {
-        Data(u16, u64),
-        Closed(u16, u64),
-        Detached(u16, u64),
-        Look(Vec<u16>),
+        Data(u16, u32),
+        Closed(u16, u32),
+        Detached(u16, u32),
+        Look(Vec<(u16, u32)>),
     }
 
     #[track_caller]
     fn check(steps: &[Step], end: Peer) {
         let mut senders = Senders::default();
         for step in steps {
-            match step.clone() {
-                Step::Data(slot, sender) => senders.note(&frame(Kind::Data, slot, sender)),
-                Step::Closed(slot, sender) => senders.note(&frame(Kind::Closed, slot, sender)),
-                Step::Detached(slot, sender) => senders.note(&frame(Kind::Detached, slot, sender)),
-                Step::Look(alive) => senders.looked(&alive),
-            }
+            let (kind, place, nth) = match step.clone() {
+                Step::Data(place, nth) => (Kind::Data, place, nth),
+                Step::Closed(place, nth) => (Kind::Closed, place, nth),
+                Step::Detached(place, nth) => (Kind::Detached, place, nth),
+                Step::Look(alive) => {
+                    let alive = alive.into_iter().map(|(place, nth)| holder(place, nth));
+                    let mut alive: Vec<_> = alive.collect();
+                    alive.sort_unstable();
+                    senders.looked(&alive);
+                    continue;
+                }
+            };
+            let sender = holder(place, nth);
+            senders.note(&Header { kind, sender });
         }
         assert_eq!(senders.end(), end);
     }
 
     use Step::{Closed, Data, Detached, Look};
 
+    fn gone() -> Step {
+        Look(vec![])
+    }
+
     #[test]
     fn one_sender_ends_as_it_ended() {
-        let gone = || Look(vec![]);
         check(&[gone()], Peer::Absent);
         check(&[Data(0, 1), gone()], Peer::Died);
-        check(&[Look(vec![0]), gone()], Peer::Died);
+        check(&[Look(vec![(0, 1)]), gone()], Peer::Died);
         check(&[Data(0, 1), Closed(0, 1), gone()], Peer::Closed);
         check(&[Data(0, 1), gone(), Closed(0, 1)], Peer::Closed);
-        check(&[Look(vec![0]), gone(), Closed(0, 1)], Peer::Closed);
+        check(&[Look(vec![(0, 1)]), gone(), Closed(0, 1)], Peer::Closed);
         check(&[gone(), Data(0, 1), gone()], Peer::Died);
         check(&[Data(0, 1), Detached(0, 1), gone()], Peer::Absent);
     }
 
     #[test]
-    fn a_farewell_that_comes_after_the_successors_data_is_the_predecessors() {
-        let steps = [Data(0, 1), Data(0, 2), Closed(0, 1), Look(vec![])];
-        check(&steps, Peer::Died);
+    fn one_on_its_way_out_is_not_taken_for_another() {
+        let way_out = Look(vec![(0, 1)]);
+        for (farewell, end) in [(Closed(0, 1), Peer::Closed), (Detached(0, 1), Peer::Absent)] {
+            let steps = [Data(0, 1), farewell.clone(), way_out.clone(), gone()];
+            check(&steps, end);
+            let steps = [way_out.clone(), farewell, way_out.clone(), gone()];
+            check(&steps, end);
+        }
     }
 
     #[test]
-    fn one_on_its_way_out_is_not_taken_for_another() {
-        let steps = [Data(0, 1), Closed(0, 1), Look(vec![0]), Look(vec![])];
-        check(&steps, Peer::Closed);
+    fn a_farewell_is_its_senders_whatever_overtook_it() {
+        // The second holder's message overtakes the first one's, or its farewell.
+        check(&[Data(0, 1), Data(0, 2), Closed(0, 1), gone()], Peer::Died);
+        let overtaken = [Data(0, 2), Data(0, 1), Closed(0, 1), gone()];
+        check(&overtaken, Peer::Died);
+        // It was seen alive, and died before it sent anything.
+        let silent = [Data(0, 1), Closed(0, 1), Look(vec![(0, 2)]), gone()];
+        check(&silent, Peer::Died);
+        let silent = [Data(0, 1), Look(vec![(0, 2)]), Closed(0, 1), gone()];
+        check(&silent, Peer::Died);
+        // The first one died, the second one closed.
+        let closed = [Data(0, 2), Data(0, 1), Closed(0, 2), gone()];
+        check(&closed, Peer::Closed);
+    }
+
+    #[test]
+    fn the_last_to_leave_says_whether_the_stream_has_ended() {
+        let both = [Data(0, 1), Data(1, 1)];
+        let check_after = |farewells: [Step; 2], end| {
+            check(&[&both[..], &farewells, &[gone()]].concat(), end);
+        };
+        check_after([Closed(0, 1), Detached(1, 1)], Peer::Absent);
+        check_after([Detached(0, 1), Closed(1, 1)], Peer::Closed);
     }
 
     #[test]
     fn a_newcomer_takes_the_place_of_the_dead() {
-        let dead = [Data(0, 1), Closed(0, 1), Data(1, 2), Look(vec![])];
+        let dead = [Data(0, 1), Closed(0, 1), Data(1, 2), gone()];
         check(&dead, Peer::Died);
-        let replaced = [&dead[..], &[Data(0, 3), Closed(0, 3), Look(vec![])]].concat();
-        check(&replaced, Peer::Closed);
+        // Its very place, one whose holder left, or one of which nothing is known.
+        for place in [0, 1, 2] {
+            let newcomer = [Data(place, 3), Closed(place, 3), gone()];
+            check(&[&dead[..], &newcomer].concat(), Peer::Closed);
+        }
     }
 
     #[test]
@@ -188,10 +227,10 @@ mod tests {
         let steps = [
             Data(0, 1),
             Data(1, 2),
-            Look(vec![0, 1]),
-            Look(vec![0]),
+            Look(vec![(0, 1), (1, 2)]),
+            Look(vec![(0, 1)]),
             Closed(0, 1),
-            Look(vec![]),
+            gone(),
         ];
         check(&steps, Peer::Died);
     }

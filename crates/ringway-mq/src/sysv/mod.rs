@@ -60,7 +60,7 @@ mod bell;
 mod collect;
 mod receiver;
 mod sender;
-mod set;
+pub(crate) mod set;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -121,8 +121,15 @@ fn is_gone(errno: Errno) -> bool {
     matches!(errno, Errno::EIDRM | Errno::EINVAL)
 }
 
-fn broken(errno: Errno) -> Broken {
-    match is_gone(errno) {
+/// What an error of an operation on the set beside the queue, or on the queue, means. EINVAL has several causes, so the
+/// kernel is asked whether the queue is there.
+fn broken(queue: i32, errno: Errno) -> Broken {
+    let is_removed = match errno {
+        Errno::EIDRM => true,
+        Errno::EINVAL => msgget::status(queue).err().is_some_and(is_gone),
+        _ => false,
+    };
+    match is_removed {
         true => Broken::Removed,
         false => Broken::Refused,
     }
@@ -148,13 +155,12 @@ pub(crate) fn create(
 ) -> Result<Queue, Error> {
     let bytes = shape(attempt, options)?;
     let number = number(attempt, key)?;
-    let has_priorities = options.priorities;
-    let mode = permissions(options.mode);
-    let marks = match has_priorities {
+    let marks = match options.priorities {
         true => MARK | PRIORITIES,
         false => MARK,
     };
-    let id = msgget::create(number, mode | marks).map_err(|errno| {
+    let mode = permissions(options.mode) | marks;
+    let id = msgget::create(number, mode).map_err(|errno| {
         if errno != Errno::EEXIST {
             return explain(attempt, errno);
         }
@@ -170,7 +176,7 @@ pub(crate) fn create(
         Ok(set) => Ok(Queue {
             id,
             set,
-            has_priorities,
+            has_priorities: options.priorities,
         }),
         Err(error) => {
             let _ = msgget::remove(id);
@@ -188,15 +194,19 @@ pub(crate) fn open(
     let (id, status) = look(attempt, number)?;
     attempt.check_owner(&[status.owner_uid, status.creator_uid], options.any_owner)?;
     let set = Set::of(attempt, number, id, status.mode, options.any_owner)?;
+    let values = set
+        .values()
+        .map_err(|errno| attempt.os("its semaphores cannot be used", errno))?;
     Ok(Queue {
         id,
         set,
-        has_priorities: has_priorities(&status),
+        has_priorities: values.has_priorities(),
     })
 }
 
-fn has_priorities(status: &msgget::Status) -> bool {
-    status.mode & PRIORITIES != 0
+/// What the mode of a queue says that nobody has changed since it was made.
+fn has_priorities(mode: u32) -> bool {
+    mode & PRIORITIES != 0
 }
 
 /// The queue of ringway's under a key.
@@ -207,7 +217,9 @@ fn look(attempt: Attempt<'_>, key: u32) -> Result<(i32, msgget::Status), Error> 
     };
     let id = find(key).map_err(failed)?;
     let status = msgget::status(id).map_err(failed)?;
-    match status.mode & MARK == MARK {
+    // Whoever changes the mode takes the mark from it; the set is bound to the queue all the same.
+    let is_ours = status.mode & MARK == MARK || Set::find(attempt, key, Some(id)).is_some();
+    match is_ours {
         true => Ok((id, status)),
         false => Err(attempt.foreign("what is there is a queue that ringway did not make")),
     }
@@ -262,7 +274,11 @@ pub(crate) fn stat(attempt: Attempt<'_>, key: &QueueKey) -> Result<QueueStat, Er
         max_messages: None,
         max_bytes: Some(status.max_bytes),
         max_message_len: frame_len.saturating_sub(HEADER_LEN),
-        priorities: has_priorities(&status),
+        priorities: values
+            .as_ref()
+            .map_or(has_priorities(status.mode), |values| {
+                values.has_priorities()
+            }),
         senders: values.as_ref().map_or(0, |values| values.senders().into()),
         receivers: values
             .as_ref()
@@ -293,20 +309,14 @@ pub(crate) fn list() -> Vec<Address> {
 }
 
 impl Queue {
-    pub(crate) fn sender(
-        &self,
-        attempt: Attempt<'_>,
-        sender: u64,
-    ) -> Result<(Box<dyn Outlet>, Header), Error> {
-        self.set
+    pub(crate) fn sender(&self, attempt: Attempt<'_>) -> Result<(Box<dyn Outlet>, Header), Error> {
+        let sender = self
+            .set
             .enter_sender()
             .map_err(|errno| self.not_entered(attempt, errno))?;
-        let header = Header {
-            kind: Kind::Data,
-            slot: 0,
-            sender,
-        };
-        Ok((Box::new(sender::Sender::new(self.id, self.set)), header))
+        let kind = Kind::Data;
+        let outlet = sender::Sender::new(self.id, self.set, sender);
+        Ok((Box::new(outlet), Header { kind, sender }))
     }
 
     pub(crate) fn receiver(&self, attempt: Attempt<'_>) -> Result<Box<dyn Inlet>, Error> {

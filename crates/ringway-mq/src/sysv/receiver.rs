@@ -11,8 +11,8 @@ use ringway_core::os::msgget::{self, Next, TYPE_LEN, Wait};
 
 use super::set::{PRODUCERS, Set};
 use super::{NOTICE, broken, priority_of};
-use crate::frame::Header;
-use crate::side::{Broken, FRAME, Inlet, Leave, Taken, remaining};
+use crate::frame::{Header, SenderNumber};
+use crate::side::{Broken, FRAME, Got, Inlet, Leave, Taken, remaining};
 use crate::watcher::Watcher;
 
 #[derive(Debug)]
@@ -45,28 +45,27 @@ impl Receiver {
         }
     }
 
-    /// Receives, but for notices. `None`: there is nothing; having waited, it may also have been a notice or a
-    /// signal.
-    fn receive(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<Option<Taken>, Broken> {
+    /// Receives. `Nothing` after a wait: a signal came.
+    fn receive(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<Got, Broken> {
         loop {
             match msgget::receive(self.queue, buffer, self.next, wait) {
                 Ok(len) => match type_in(buffer) {
-                    NOTICE if len == 0 && wait == Wait::Yes => return Ok(None),
-                    NOTICE if len == 0 => {}
+                    NOTICE if len == 0 => return Ok(Got::Notice),
                     kind => {
                         if self.is_pressed.load(Ordering::SeqCst) {
-                            self.tell_senders().map_err(broken)?;
+                            self.tell_senders()
+                                .map_err(|errno| broken(self.queue, errno))?;
                         }
                         let priority = priority_of(kind);
-                        return Ok(Some(Taken { len, priority }));
+                        return Ok(Got::Frame(Taken { len, priority }));
                     }
                 },
-                Err(Errno::ENOMSG) => return Ok(None),
-                Err(Errno::EINTR) if wait == Wait::Yes => return Ok(None),
+                Err(Errno::ENOMSG) => return Ok(Got::Nothing),
+                Err(Errno::EINTR) if wait == Wait::Yes => return Ok(Got::Nothing),
                 Err(Errno::EINTR) => {}
                 // Somebody has raised the limits.
                 Err(Errno::E2BIG) => self.grow(buffer)?,
-                Err(errno) => return Err(broken(errno)),
+                Err(errno) => return Err(broken(self.queue, errno)),
             }
         }
     }
@@ -83,7 +82,7 @@ impl Receiver {
     }
 
     fn grow(&self, buffer: &mut Vec<u8>) -> Result<(), Broken> {
-        let status = msgget::status(self.queue).map_err(broken)?;
+        let status = msgget::status(self.queue).map_err(|errno| broken(self.queue, errno))?;
         let len = usize::try_from(status.max_bytes).unwrap_or(usize::MAX);
         let len = len.saturating_add(FRAME);
         let more = len.checked_sub(buffer.len()).filter(|more| *more > 0);
@@ -100,22 +99,18 @@ fn type_in(buffer: &[u8]) -> libc::c_long {
 }
 
 impl Inlet for Receiver {
-    fn get(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Taken>, Broken> {
+    fn get(&mut self, buffer: &mut Vec<u8>) -> Result<Got, Broken> {
         self.receive(buffer, Wait::No)
     }
 
-    fn sleep(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        deadline: Option<Instant>,
-    ) -> Result<Option<Taken>, Broken> {
-        let taken = match self.watcher.begin_sleep(deadline) {
+    fn sleep(&mut self, buffer: &mut Vec<u8>, deadline: Option<Instant>) -> Result<Got, Broken> {
+        let got = match self.watcher.begin_sleep(deadline) {
             Ok(true) => self.receive(buffer, Wait::Yes),
-            Ok(false) => Ok(None),
+            Ok(false) => Ok(Got::Nothing),
             Err(broken) => Err(broken),
         };
         self.watcher.end_sleep();
-        taken
+        got
     }
 
     fn note(&mut self, _: &Header) {}
@@ -134,9 +129,22 @@ impl Inlet for Receiver {
         peer
     }
 
+    fn is_attached(&self, sender: SenderNumber) -> Option<bool> {
+        self.set.is_attached(sender)
+    }
+
+    fn capacity(&self) -> Option<u64> {
+        match self.next {
+            Next::Oldest => msgget::status(self.queue)
+                .ok()
+                .map(|status| status.max_bytes),
+            Next::LowestType => None,
+        }
+    }
+
     fn sleep_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), Broken> {
         let woken = self.set.wait_for(PRODUCERS, remaining(deadline));
-        woken.map_err(broken)
+        woken.map_err(|errno| broken(self.queue, errno))
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

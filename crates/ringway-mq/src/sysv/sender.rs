@@ -7,21 +7,42 @@ use ringway_core::Peer;
 use ringway_core::os::msgget::{self, TYPE_LEN};
 
 use super::set::{CONSUMER, Set};
-use super::{broken, type_of};
+use super::{broken, longest, type_of};
+use crate::frame::SenderNumber;
 use crate::side::{Broken, Leave, Outlet, remaining};
 
 #[derive(Debug)]
 pub(super) struct Sender {
     queue: i32,
     set: Set,
+    number: SenderNumber,
     /// The count of `ROOM` before the last try.
     seen: u16,
 }
 
 impl Sender {
-    pub(super) fn new(queue: i32, set: Set) -> Self {
-        let seen = 0;
-        Self { queue, set, seen }
+    pub(super) fn new(queue: i32, set: Set, number: SenderNumber) -> Self {
+        Self {
+            queue,
+            set,
+            number,
+            seen: 0,
+        }
+    }
+
+    /// Why the kernel did not take a frame of `len` bytes.
+    #[cold]
+    fn refused(&self, errno: Errno, len: usize) -> Broken {
+        // EINVAL: the queue is gone, or the frame is longer than a limit that was lowered since this side attached.
+        if errno == Errno::EINVAL
+            && let Ok(status) = msgget::status(self.queue)
+        {
+            let most = longest(&status);
+            if len > most {
+                return Broken::TooLong { most };
+            }
+        }
+        broken(self.queue, errno)
     }
 }
 
@@ -34,14 +55,16 @@ impl Outlet for Sender {
                 Ok(()) => return Ok(true),
                 Err(Errno::EAGAIN) => return Ok(false),
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(broken(errno)),
+                Err(errno) => return Err(self.refused(errno, buffer.len() - TYPE_LEN)),
             }
         }
     }
 
     fn begin_wait(&mut self) -> Result<(), Broken> {
-        self.set.begin_wait().map_err(broken)?;
-        self.seen = self.set.room().map_err(broken)?;
+        self.set
+            .begin_wait()
+            .map_err(|errno| broken(self.queue, errno))?;
+        self.seen = self.set.room().map_err(|errno| broken(self.queue, errno))?;
         Ok(())
     }
 
@@ -51,8 +74,8 @@ impl Outlet for Sender {
 
     fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Broken> {
         let woken = self.set.wait_for_room(self.seen, remaining(deadline));
-        woken.map_err(broken)?;
-        self.seen = self.set.room().map_err(broken)?;
+        woken.map_err(|errno| broken(self.queue, errno))?;
+        self.seen = self.set.room().map_err(|errno| broken(self.queue, errno))?;
         Ok(())
     }
 
@@ -64,11 +87,12 @@ impl Outlet for Sender {
 
     fn sleep_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), Broken> {
         let woken = self.set.wait_for(CONSUMER, remaining(deadline));
-        woken.map_err(broken)
+        woken.map_err(|errno| broken(self.queue, errno))
     }
 
     fn leave(&mut self, how: Leave, _: Option<Instant>) -> Result<bool, Broken> {
-        let left = self.set.leave_sender(how);
-        left.map(|()| true).map_err(broken)
+        let left = self.set.leave_sender(self.number, how);
+        left.map(|()| true)
+            .map_err(|errno| broken(self.queue, errno))
     }
 }

@@ -5,20 +5,29 @@
 //! | [`PRODUCERS`] | senders that live (`SEM_UNDO`) |
 //! | [`CONSUMER`] | 1 while a receiver lives (`SEM_UNDO`) |
 //! | [`UNCLEAN`] | senders that did not leave in order: those that live, and those that died and in whose place nobody has come |
-//! | [`CLOSED`] | 1 when a sender has closed |
+//! | [`CLOSED`] | 1 when the last sender to leave in order has closed, 0 when it has detached |
 //! | [`RECEIVER`] | what the last receiver did: 0 nothing or detached, 1 attached, 2 closed |
 //! | [`WAITING`] | senders that wait for room (`SEM_UNDO`) |
 //! | [`ROOM`] | changes when there is room for a sender that waits, and when the receiver leaves or dies: an eventcount |
 //! | [`NEWS`] | senders that left, died or began to wait since the receiver's watcher took note |
 //! | [`NEVER`] | 0; 1 while somebody removes the queue, which nobody holds (`SEM_UNDO`) |
 //! | 9, 10, 11 | the queue's id: bits 0 to 14, 15 to 29, 30 |
-//! | 12 | 0x5251 |
+//! | 12 | 0x5252 |
+//! | 13 | 1 if the queue has no priorities, 2 if it has |
+//! | 14 to 77 | the places of senders: 0, or a mark from the number of the sender that lives there (`SEM_UNDO`) |
 //!
 //! All of it zero is the state of a new set, and a set is made by whoever misses it, so creators cannot race. The
 //! queue carries the permission bits 0o110 and the set 0o111, which mean nothing, from their first moment: what has them and
-//! is of this shape is ringway's, and nothing else is ever touched (keys of `ftok` collide). What whoever makes the set cannot
-//! know, whether the queue has priorities, is in the queue's own bit 0o001. The id binds a set to one
+//! is of this shape is ringway's, and nothing else is ever touched (keys of `ftok` collide). Whether the queue has
+//! priorities its maker says by the queue's own bit 0o001; whoever binds the set to the queue copies that, so that it outlives
+//! a change of the queue's mode. The id binds a set to one
 //! queue: one that a dying remover left behind is not taken for the set of the next queue under that key.
+//!
+//! # Places
+//!
+//! A sender that attaches takes a place that is 0, in the same operations. Its number says which, and from the number
+//! follows the mark in it, so that everybody can ask whether the sender of that number lives. Senders beyond the sixty-fourth have
+//! no place: of them it cannot be known.
 //!
 //! # Removal
 //!
@@ -46,28 +55,39 @@ use nix::errno::Errno;
 use ringway_core::os::semget::{self, AtExit, Operation};
 use ringway_core::{Error, Peer};
 
-use super::permissions;
+use super::{has_priorities, permissions};
 use crate::attempt::Attempt;
+use crate::frame::{PLACES, SenderNumber, since_start};
 use crate::side::Leave;
 
-pub(super) const PRODUCERS: u16 = 0;
-pub(super) const CONSUMER: u16 = 1;
+pub(crate) const PRODUCERS: u16 = 0;
+pub(crate) const CONSUMER: u16 = 1;
 const UNCLEAN: u16 = 2;
 const CLOSED: u16 = 3;
 const RECEIVER: u16 = 4;
 const WAITING: u16 = 5;
 const ROOM: u16 = 6;
-pub(super) const NEWS: u16 = 7;
+pub(crate) const NEWS: u16 = 7;
 const NEVER: u16 = 8;
 const ID: u16 = 9;
 const TAG: u16 = 12;
-const LEN: u16 = 13;
+const ORDER: u16 = 13;
+const FIRST_PLACE: u16 = 14;
+const SENDER_PLACES: u16 = 64;
+const LEN: u16 = FIRST_PLACE + SENDER_PLACES;
+/// In the number of a sender that has none.
+const NO_PLACE: u16 = PLACES - 1;
+const _: () = assert!(SENDER_PLACES <= NO_PLACE);
+
+/// What [`ORDER`] says.
+const IN_TURN: u16 = 1;
+const BY_PRIORITY: u16 = 2;
 
 /// The permission bits that say that ringway made it.
 const MARK: u32 = 0o111;
 
-/// "RQ".
-const TAG_VALUE: u16 = 0x5251;
+/// "RR".
+const TAG_VALUE: u16 = 0x5252;
 
 /// A count is taken down by that much when it gets there. The kernel knows numbers up to 32767.
 const FOLD: u16 = 30_000;
@@ -80,31 +100,43 @@ const ATTEMPTS: usize = 1000;
 
 /// The set of one queue.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Set {
+pub(crate) struct Set {
     id: i32,
 }
 
 /// What all semaphores said at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Values(Vec<u16>);
+pub(crate) struct Values(pub(crate) Vec<u16>);
 
 impl Values {
     fn get(&self, index: u16) -> u16 {
         self.0.get(usize::from(index)).copied().unwrap_or(0)
     }
 
-    pub(super) fn senders(&self) -> u16 {
+    pub(crate) fn senders(&self) -> u16 {
         self.get(PRODUCERS)
     }
 
-    pub(super) fn receivers(&self) -> u16 {
+    pub(crate) fn receivers(&self) -> u16 {
         self.get(CONSUMER)
     }
 
     /// How many died in whose place nobody has come.
-    pub(super) fn dead(&self) -> u16 {
+    pub(crate) fn dead(&self) -> u16 {
         let senders = self.get(UNCLEAN).saturating_sub(self.senders());
         senders + u16::from(self.receiving_side() == Peer::Died)
+    }
+
+    /// Whether the queue has priorities.
+    pub(crate) fn has_priorities(&self) -> bool {
+        self.get(ORDER) == BY_PRIORITY
+    }
+
+    /// The place for a sender that is to attach.
+    fn free_place(&self) -> u16 {
+        let mut places = 0..SENDER_PLACES;
+        let free = places.find(|place| self.get(FIRST_PLACE + place) == 0);
+        free.unwrap_or(NO_PLACE)
     }
 
     fn is_closing(&self) -> bool {
@@ -112,7 +144,7 @@ impl Values {
     }
 
     /// What the senders are together.
-    pub(super) fn sending_side(&self) -> Peer {
+    pub(crate) fn sending_side(&self) -> Peer {
         match (self.senders(), self.get(UNCLEAN), self.get(CLOSED)) {
             (1.., _, _) => Peer::Alive,
             (0, 1.., _) => Peer::Died,
@@ -121,7 +153,7 @@ impl Values {
         }
     }
 
-    pub(super) fn receiving_side(&self) -> Peer {
+    pub(crate) fn receiving_side(&self) -> Peer {
         match (self.receivers(), self.get(RECEIVER)) {
             (1.., _) => Peer::Alive,
             (0, 0) => Peer::Absent,
@@ -145,11 +177,17 @@ fn pieces(queue: i32) -> [(u16, u16); 3] {
 fn compare(index: u16, value: u16) -> impl Iterator<Item = Operation> {
     let is_zero = Operation::is_zero(index).at_once();
     let around = (value > 0).then(|| {
-        let down = Operation::lower_by(index, value).at_once();
+        let down = Operation::lower_by(index, value, AtExit::Keep).at_once();
         (down, Operation::raise(index, value, AtExit::Keep))
     });
     let (down, up) = around.unzip();
     down.into_iter().chain([is_zero]).chain(up)
+}
+
+/// The semaphore of a sender's place, if it has one, and what it says while the sender lives.
+fn place_of(sender: SenderNumber) -> Option<(u16, u16)> {
+    let mark = 1 + (sender.time() % 0x7fff) as u16;
+    (sender.place() < SENDER_PLACES).then_some((FIRST_PLACE + sender.place(), mark))
 }
 
 /// Has a death raise a semaphore; now, it stays as it is.
@@ -166,8 +204,8 @@ fn ring_now(index: u16) -> Operation {
 }
 
 impl Set {
-    /// The set of `queue`, made if there is none. `mode`: permissions of a new one.
-    pub(super) fn of(
+    /// The set of `queue`, made if there is none. `mode`: that of the queue, for a new one.
+    pub(crate) fn of(
         attempt: Attempt<'_>,
         key: u32,
         queue: i32,
@@ -180,7 +218,7 @@ impl Set {
             let id = id.map_err(|errno| explain(attempt, errno))?;
             let result = Self::check(attempt, id, any_owner).and_then(|()| {
                 let set = Self { id };
-                set.bind(queue).map_err(failed)
+                set.bind(queue, has_priorities(mode)).map_err(failed)
             });
             match result {
                 Ok(true) => return Ok(Self { id }),
@@ -195,7 +233,7 @@ impl Set {
     }
 
     /// The set of `queue`, if there is one; or one that was left behind, if there is no queue.
-    pub(super) fn find(attempt: Attempt<'_>, key: u32, queue: Option<i32>) -> Option<Self> {
+    pub(crate) fn find(attempt: Attempt<'_>, key: u32, queue: Option<i32>) -> Option<Self> {
         let id = semget::of_key(key, LEN, None).ok()?;
         Self::check(attempt, id, true).ok()?;
         let set = Self { id };
@@ -212,11 +250,16 @@ impl Set {
     }
 
     /// Binds a new set to `queue`. `false`: it is another one's.
-    fn bind(self, queue: i32) -> Result<bool, Errno> {
+    fn bind(self, queue: i32, by_priority: bool) -> Result<bool, Errno> {
         let pieces = pieces(queue).into_iter().filter(|(_, value)| *value > 0);
         let mut operations = vec![
             Operation::is_zero(TAG).at_once(),
             Operation::raise(TAG, TAG_VALUE, AtExit::Keep),
+            Operation::raise(
+                ORDER,
+                if by_priority { BY_PRIORITY } else { IN_TURN },
+                AtExit::Keep,
+            ),
         ];
         operations
             .extend(pieces.map(|(index, value)| Operation::raise(index, value, AtExit::Keep)));
@@ -235,16 +278,24 @@ impl Set {
         })
     }
 
-    pub(super) fn values(self) -> Result<Values, Errno> {
+    pub(crate) fn values(self) -> Result<Values, Errno> {
         semget::values(self.id).map(Values)
     }
 
-    pub(super) fn remove(self) {
+    pub(crate) fn remove(self) {
         let _ = semget::remove(self.id);
     }
 
+    /// Whether that sender lives; `None` if it has no place, or nobody can say.
+    pub(crate) fn is_attached(self, sender: SenderNumber) -> Option<bool> {
+        let (index, mark) = place_of(sender)?;
+        semget::value(self.id, index)
+            .ok()
+            .map(|value| value == mark)
+    }
+
     /// Attaches this process as a sender, in the place of a dead one if there is one.
-    pub(super) fn enter_sender(self) -> Result<(), Errno> {
+    pub(crate) fn enter_sender(self) -> Result<SenderNumber, Errno> {
         for _ in 0..ATTEMPTS {
             self.fold(NEWS)?;
             let values = self.values()?;
@@ -259,39 +310,54 @@ impl Set {
             }
             operations.push(Operation::raise(PRODUCERS, 1, AtExit::Undo));
             operations.extend(ring_at_death(NEWS));
+            let sender = SenderNumber::new(values.free_place(), since_start()?);
+            if let Some((index, mark)) = place_of(sender) {
+                operations.push(Operation::is_zero(index).at_once());
+                operations.push(Operation::raise(index, mark, AtExit::Undo));
+            }
             match self.operate(&operations) {
                 Err(Errno::EAGAIN) if values.is_closing() => std::thread::sleep(REMOVAL),
                 Err(Errno::EAGAIN) => {}
-                result => return result,
+                result => return result.map(|()| sender),
             }
         }
         Err(Errno::EBUSY)
     }
 
-    pub(super) fn leave_sender(self, how: Leave) -> Result<(), Errno> {
+    pub(crate) fn leave_sender(self, sender: SenderNumber, how: Leave) -> Result<(), Errno> {
         self.fold(NEWS)?;
         let mut operations = vec![
             Operation::lower(PRODUCERS, AtExit::Undo).at_once(),
             ring_now(NEWS),
         ];
-        if how != Leave::Abandon {
-            operations.push(Operation::lower(UNCLEAN, AtExit::Keep).at_once());
+        if let Some((index, mark)) = place_of(sender) {
+            operations.push(Operation::lower_by(index, mark, AtExit::Undo).at_once());
         }
-        if how == Leave::Close {
-            let first = [
-                Operation::is_zero(CLOSED).at_once(),
-                Operation::raise(CLOSED, 1, AtExit::Keep),
-            ];
-            match self.operate(&[&operations[..], &first].concat()) {
-                Err(Errno::EAGAIN) => {}
-                result => return result,
+        if how == Leave::Abandon {
+            return self.operate(&operations);
+        }
+        operations.push(Operation::lower(UNCLEAN, AtExit::Keep).at_once());
+        // The last to leave says whether the stream has ended.
+        let is_closed = Operation::lower(CLOSED, AtExit::Keep).at_once();
+        let raise = Operation::raise(CLOSED, 1, AtExit::Keep);
+        let not_closed = Operation::is_zero(CLOSED).at_once();
+        let (it_says_so, it_is_to_say) = match how {
+            Leave::Close => ([is_closed, raise], [not_closed, raise]),
+            _ => ([not_closed; 2], [is_closed, not_closed]),
+        };
+        for _ in 0..ATTEMPTS {
+            for last in [it_says_so, it_is_to_say] {
+                match self.operate(&[&operations[..], &last].concat()) {
+                    Err(Errno::EAGAIN) => {}
+                    result => return result,
+                }
             }
         }
         self.operate(&operations)
     }
 
     /// Attaches this process as the receiver. `false`: there is one.
-    pub(super) fn enter_receiver(self) -> Result<bool, Errno> {
+    pub(crate) fn enter_receiver(self) -> Result<bool, Errno> {
         self.fold(ROOM)?;
         let [up, down] = ring_at_death(ROOM);
         let operations = [
@@ -322,7 +388,7 @@ impl Set {
     }
 
     /// Keeps everybody out, if nobody is in; `None` if somebody is. For as long as the gate lives.
-    pub(super) fn close(self) -> Result<Option<Gate>, Errno> {
+    pub(crate) fn close(self) -> Result<Option<Gate>, Errno> {
         let operations = [
             Operation::is_zero(PRODUCERS).at_once(),
             Operation::is_zero(CONSUMER).at_once(),
@@ -336,7 +402,7 @@ impl Set {
         }
     }
 
-    pub(super) fn leave_receiver(self, how: Leave) -> Result<(), Errno> {
+    pub(crate) fn leave_receiver(self, how: Leave) -> Result<(), Errno> {
         match how {
             Leave::Close => semget::set_value(self.id, RECEIVER, 2)?,
             Leave::Detach => semget::set_value(self.id, RECEIVER, 0)?,
@@ -348,7 +414,7 @@ impl Set {
     }
 
     /// Tells the receiver that a sender waits.
-    pub(super) fn begin_wait(self) -> Result<(), Errno> {
+    pub(crate) fn begin_wait(self) -> Result<(), Errno> {
         self.operate(&[Operation::raise(WAITING, 1, AtExit::Undo)])?;
         self.fold(NEWS)?;
         // One that is not there yet looks when it comes, and has no watcher to take the bells down.
@@ -363,25 +429,25 @@ impl Set {
         }
     }
 
-    pub(super) fn end_wait(self) {
+    pub(crate) fn end_wait(self) {
         // Fails if the set was removed.
         let _ = self.operate(&[Operation::lower(WAITING, AtExit::Undo).at_once()]);
     }
 
     /// The count of the eventcount.
-    pub(super) fn room(self) -> Result<u16, Errno> {
+    pub(crate) fn room(self) -> Result<u16, Errno> {
         semget::value(self.id, ROOM)
     }
 
     /// Sleeps while the count is `seen`, for `timeout` at most, or until a signal comes.
-    pub(super) fn wait_for_room(self, seen: u16, timeout: Option<Duration>) -> Result<(), Errno> {
+    pub(crate) fn wait_for_room(self, seen: u16, timeout: Option<Duration>) -> Result<(), Errno> {
         let mut operations: Vec<_> = compare(ROOM, seen).collect();
         operations.push(Operation::lower(NEVER, AtExit::Keep));
         wait(self.id, &operations, timeout)
     }
 
     /// Wakes the senders that wait, if there are any. Returns whether there are.
-    pub(super) fn ring_room(self) -> Result<bool, Errno> {
+    pub(crate) fn ring_room(self) -> Result<bool, Errno> {
         if semget::value(self.id, WAITING)? == 0 {
             return Ok(false);
         }
@@ -391,7 +457,7 @@ impl Set {
     }
 
     /// Sleeps until somebody is attached in a role, for `timeout` at most, or until a signal comes.
-    pub(super) fn wait_for(self, role: u16, timeout: Option<Duration>) -> Result<(), Errno> {
+    pub(crate) fn wait_for(self, role: u16, timeout: Option<Duration>) -> Result<(), Errno> {
         let operations = [
             Operation::lower(role, AtExit::Keep),
             Operation::raise(role, 1, AtExit::Keep),
@@ -400,12 +466,12 @@ impl Set {
     }
 
     /// Sleeps until a sender leaves, dies or begins to wait, or the bell is rung, for `timeout` at most. EAGAIN when that is over.
-    pub(super) fn wait_for_news(self, timeout: Option<Duration>) -> Result<(), Errno> {
+    pub(crate) fn wait_for_news(self, timeout: Option<Duration>) -> Result<(), Errno> {
         semget::lower(self.id, NEWS, AtExit::Keep, timeout)
     }
 
     /// Rings the bell of news.
-    pub(super) fn ring_news(self) {
+    pub(crate) fn ring_news(self) {
         // Fails if it is rung that often, or if the set was removed: then nobody sleeps on it.
         let _ = self.operate(&[Operation::raise(NEWS, 1, AtExit::Keep)]);
     }
@@ -416,7 +482,7 @@ impl Set {
         if semget::value(self.id, index)? <= FOLD {
             return Ok(());
         }
-        match self.operate(&[Operation::lower_by(index, FOLD).at_once()]) {
+        match self.operate(&[Operation::lower_by(index, FOLD, AtExit::Keep).at_once()]) {
             // Somebody else did.
             Err(Errno::EAGAIN) => Ok(()),
             result => result,
@@ -436,7 +502,7 @@ impl Set {
 
 /// Nobody can attach.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     set: Set,
 }
 
@@ -485,5 +551,175 @@ fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
                 .with_errno(errno as i32)
         }
         errno => attempt.os("its semaphore set cannot be opened or made", errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_core::Address;
+    use ringway_core::QueueKey;
+
+    use super::*;
+
+    /// A set that goes with the test.
+    struct Own(Set);
+
+    impl Drop for Own {
+        fn drop(&mut self) {
+            self.0.remove();
+        }
+    }
+
+    fn own(number: u32) -> Own {
+        let key = std::process::id() << 10 | 0x3f0 | number;
+        let address = Address::Sysvmq(QueueKey::Key(key));
+        let attempt = Attempt {
+            action: "test",
+            address: &address,
+        };
+        Own(Set::of(attempt, key, 7, 0o600, false).unwrap())
+    }
+
+    /// How high a count may be after something that raises it.
+    fn assert_folded(set: Set, index: u16, deed: impl Fn()) {
+        // Before the kernel's largest number, at which every further operation would fail.
+        semget::set_value(set.id, index, 32_760).unwrap();
+        for _ in 0..20 {
+            deed();
+        }
+        let value = semget::value(set.id, index).unwrap();
+        assert!((1..FOLD).contains(&value), "semaphore {index} is {value}");
+    }
+
+    #[test]
+    fn counts_do_not_reach_the_largest_number() {
+        let own = own(0);
+        let set = own.0;
+        let attend = |how| {
+            let sender = set.enter_sender().unwrap();
+            set.leave_sender(sender, how).unwrap();
+        };
+        assert_folded(set, NEWS, || attend(Leave::Close));
+        assert_folded(set, ROOM, || {
+            assert!(set.enter_receiver().unwrap());
+            set.leave_receiver(Leave::Detach).unwrap();
+        });
+        assert!(set.enter_receiver().unwrap());
+        assert_folded(set, NEWS, || {
+            set.begin_wait().unwrap();
+            set.end_wait();
+        });
+        set.begin_wait().unwrap();
+        assert_folded(set, ROOM, || assert!(set.ring_room().unwrap()));
+        set.end_wait();
+        set.leave_receiver(Leave::Close).unwrap();
+    }
+
+    #[test]
+    fn a_sender_is_known_by_its_place() {
+        let own = own(1);
+        let set = own.0;
+        let one = set.enter_sender().unwrap();
+        let other = set.enter_sender().unwrap();
+        assert_ne!(one.place(), other.place());
+        assert_eq!(set.is_attached(one), Some(true));
+        set.leave_sender(one, Leave::Abandon).unwrap();
+        assert_eq!(set.is_attached(one), Some(false));
+        assert_eq!(set.is_attached(other), Some(true));
+        // The next one in that place is another one.
+        let next = set.enter_sender().unwrap();
+        assert_eq!(next.place(), one.place());
+        assert_eq!(set.is_attached(one), Some(false));
+        assert_eq!(set.is_attached(next), Some(true));
+        // Of those beyond the places nothing is known.
+        let many: Vec<_> = (0..SENDER_PLACES)
+            .map(|_| set.enter_sender().unwrap())
+            .collect();
+        let without: Vec<_> = many
+            .iter()
+            .filter(|sender| set.is_attached(**sender).is_none())
+            .collect();
+        assert_eq!(without.len(), 2);
+        for sender in many.into_iter().chain([other, next]) {
+            set.leave_sender(sender, Leave::Close).unwrap();
+        }
+        assert_eq!(set.values().unwrap().senders(), 0);
+    }
+
+    /// What a set must say, step by step.
+    #[derive(Default)]
+    struct Model {
+        alive: Vec<SenderNumber>,
+        dead: usize,
+        has_closed: bool,
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+        #[test]
+        fn a_set_says_what_became_of_the_senders(
+            steps in proptest::collection::vec(proptest::prelude::any::<[u8; 2]>(), 0..40)
+        ) {
+            let own = own(3);
+            let set = own.0;
+            let mut model = Model::default();
+            for [what, which] in steps {
+                let leaves = |model: &mut Model| {
+                    let at = usize::from(which) % model.alive.len().max(1);
+                    (at < model.alive.len()).then(|| model.alive.swap_remove(at))
+                };
+                match what % 4 {
+                    0 => {
+                        model.alive.push(set.enter_sender().unwrap());
+                        // It takes the place of a dead one.
+                        model.dead = model.dead.saturating_sub(1);
+                    }
+                    how => {
+                        let Some(sender) = leaves(&mut model) else { continue };
+                        let how = [Leave::Abandon, Leave::Close, Leave::Detach][usize::from(how) - 1];
+                        set.leave_sender(sender, how).unwrap();
+                        match how {
+                            Leave::Abandon => model.dead += 1,
+                            how => model.has_closed = how == Leave::Close,
+                        }
+                        assert_eq!(set.is_attached(sender), Some(false));
+                    }
+                }
+                let expected = match (model.alive.len(), model.dead, model.has_closed) {
+                    (1.., _, _) => Peer::Alive,
+                    (_, 1.., _) => Peer::Died,
+                    (_, _, true) => Peer::Closed,
+                    _ => Peer::Absent,
+                };
+                let values = set.values().unwrap();
+                assert_eq!(values.sending_side(), expected);
+                assert_eq!(usize::from(values.senders()), model.alive.len());
+                assert_eq!(usize::from(values.dead()), model.dead);
+                let all = model.alive.iter();
+                assert!(all.copied().all(|sender| set.is_attached(sender) == Some(true)));
+            }
+            for sender in model.alive {
+                set.leave_sender(sender, Leave::Close).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_to_leave_says_whether_the_stream_has_ended() {
+        let own = own(2);
+        let set = own.0;
+        let ends = [
+            (Leave::Close, Leave::Detach, Peer::Absent),
+            (Leave::Detach, Leave::Close, Peer::Closed),
+            (Leave::Close, Leave::Close, Peer::Closed),
+            (Leave::Detach, Leave::Detach, Peer::Absent),
+        ];
+        for (first, last, end) in ends {
+            let senders = [set.enter_sender().unwrap(), set.enter_sender().unwrap()];
+            set.leave_sender(senders[0], first).unwrap();
+            assert_eq!(set.values().unwrap().sending_side(), Peer::Alive);
+            set.leave_sender(senders[1], last).unwrap();
+            assert_eq!(set.values().unwrap().sending_side(), end);
+        }
     }
 }

@@ -1,0 +1,109 @@
+//! The kernel's limits and a queue's mode, changed by others while it is in use.
+
+use nix::sched::{CloneFlags, unshare};
+use ringway::mq::{list, remove};
+use ringway::{ErrorKind, RecvError, SendError};
+
+use super::place::System;
+
+/// Runs a test in a thread that has System V limits of its own, if this process may make such a thread.
+fn with_own_limits(test: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| match unshare(CloneFlags::CLONE_NEWIPC) {
+            Ok(()) => test(),
+            Err(errno) => eprintln!("not tried: no IPC namespace of one's own ({errno})"),
+        });
+        thread.join().unwrap();
+    });
+}
+
+fn set_limit(name: &str, value: u64) {
+    std::fs::write(format!("/proc/sys/kernel/{name}"), value.to_string()).unwrap();
+}
+
+#[test]
+fn a_message_that_is_longer_than_a_limit_by_now_is_too_large_and_the_queue_goes_on() {
+    for system in [System::Sysv, System::SysvInTurn] {
+        with_own_limits(|| {
+            let (queue, _place) = system.queue();
+            let mut sender = queue.sender().unwrap();
+            let mut receiver = queue.receiver().unwrap();
+            set_limit("msgmax", 64);
+            let refused = Err(SendError::TooLarge { len: 49, max: 48 });
+            assert_eq!(sender.try_send(&[7; 49]), refused, "{system:?}");
+            assert_eq!(sender.send(&[7; 49]), refused, "{system:?}");
+            sender.send(&[7; 48]).unwrap();
+            assert_eq!(receiver.recv().unwrap(), [7; 48]);
+            set_limit("msgmax", 8192);
+            sender.send(&[7; 49]).unwrap();
+            assert_eq!(receiver.recv().unwrap(), [7; 49], "{system:?}");
+        });
+    }
+}
+
+#[test]
+fn a_message_longer_than_the_receiver_knew_that_there_could_be_arrives() {
+    with_own_limits(|| {
+        let (queue, _place) = System::Sysv.queue();
+        set_limit("msgmax", 64);
+        let mut receiver = queue.receiver().unwrap();
+        set_limit("msgmax", 8192);
+        let long = [7; 200];
+        queue.sender().unwrap().send(&long).unwrap();
+        assert_eq!(receiver.recv().unwrap(), long);
+        assert_eq!(receiver.recv(), Err(RecvError::Closed));
+    });
+}
+
+#[test]
+fn a_queue_whose_mode_was_set_as_a_number_is_ringways_while_somebody_is_attached() {
+    let (queue, place) = System::Posix.queue();
+    let chmod = |mode| {
+        // SAFETY: a C string and flags that ask for no more arguments; then numbers.
+        unsafe {
+            let queue = libc::mq_open(place.name().as_ptr(), libc::O_RDWR);
+            assert!(queue >= 0 && libc::fchmod(queue, mode) == 0);
+            libc::close(queue);
+        }
+    };
+    let mut sender = queue.sender().unwrap();
+    chmod(0o660);
+    assert!(list().contains(&place.address));
+    let again = place.builder().open().unwrap();
+    let mut receiver = again.receiver().unwrap();
+    sender.send(b"x").unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"x");
+    drop((sender, receiver));
+    // Who attached has given it its mark back.
+    place.builder().open().unwrap();
+    chmod(0o660);
+    for error in [
+        place.builder().open().unwrap_err(),
+        remove(&place.address, true).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::NotARing, "{error}");
+        assert!(error.to_string().contains("chmod +t"), "{error}");
+    }
+    chmod(0o1660);
+    remove(&place.address, false).unwrap();
+}
+
+#[test]
+fn a_system_v_queue_is_known_by_its_set_when_its_mode_was_changed() {
+    for (system, priorities) in [(System::Sysv, true), (System::SysvInTurn, false)] {
+        let (queue, place) = system.queue();
+        let id = place.ids().0.unwrap();
+        let mut status = std::mem::MaybeUninit::<libc::msqid_ds>::uninit();
+        // SAFETY: the kernel fills the record, and reads it again.
+        unsafe {
+            assert_eq!(libc::msgctl(id, libc::IPC_STAT, status.as_mut_ptr()), 0);
+            (*status.as_mut_ptr()).msg_perm.mode = 0o660;
+            assert_eq!(libc::msgctl(id, libc::IPC_SET, status.as_mut_ptr()), 0);
+        }
+        let again = place.builder().open().unwrap();
+        assert_eq!(again.has_priorities(), priorities);
+        again.sender().unwrap().send(b"x").unwrap();
+        assert_eq!(queue.receiver().unwrap().recv().unwrap(), b"x");
+        remove(&place.address, false).unwrap();
+    }
+}
