@@ -255,11 +255,10 @@ mod tests {
         fn wait(&self, timeout: Option<Duration>) -> Result<(), Errno> {
             let _ = self.does.send(Done::Wait(timeout.is_some()));
             let rings = self.rings.lock().unwrap();
-            let rung = match timeout {
+            match timeout {
                 Some(timeout) => rings.recv_timeout(timeout).map_err(|_| Errno::EAGAIN),
                 None => rings.recv().map_err(|_| Errno::EIO),
-            };
-            rung
+            }
         }
         fn ring(&self) {
             let _ = self.hand.send(());
