@@ -17,8 +17,11 @@ struct Input {
 }
 
 fuzz_target!(|input: Input| {
-    let lap = if input.late { (1 << 20) - 2 } else { 0 };
-    let setup = input.ring.setup(lap);
+    let first = input.ring.setup(0);
+    let setup = match input.late {
+        true => input.ring.setup((1 << 45) / first.cells - 2),
+        false => first,
+    };
     let mut queue = Queue::new(setup).expect("memory");
     for (who, act) in &input.acts {
         queue.act((*who).into(), &act.step(&setup));

@@ -83,7 +83,8 @@ fuzz_target!(|input: Input| {
     let first = input.ring.setup(0);
     let setup = input.ring.setup(match input.lap {
         Lap::First => 0,
-        Lap::Late => (1 << 20) - 2,
+        // Where the laps of words that have an owner begin anew.
+        Lap::Late => (1 << 45) / first.cells - 2,
         Lap::Last => (u64::MAX >> 8) / first.cells - 1,
     });
     let mut ring = HostileRing::new(setup).expect("memory");

@@ -26,6 +26,7 @@ impl Ring {
             cells: 4 << (self.cells_log2 % 4),
             cell_len: 64 << (self.cell_len_log2 % 2),
             lap,
+            late: lap > 0,
             overwrite: self.overwrite,
             lock: self.lock,
             bell: self.bell,

@@ -65,6 +65,8 @@ bugs! {
     /// Cell ring: who waits for others' last messages is not told of their release.
     EndNotTold,
 
+    /// Cell ring: the words of cells have so few bits of lap that they come again.
+    ShortLaps,
     /// Cell ring: what an owner did is not ordered before its change of the word.
     CellCommitWithoutRelease,
     /// Cell ring: the reading of the payload is not ordered before freeing several cells.

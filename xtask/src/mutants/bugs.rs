@@ -127,6 +127,10 @@ pub(super) const BUGS: &[(&str, Check)] = &[
     // freeze: send, asleep
     ("NotifyBeforeCommit", Cell("sleep::a_consumer_sleeps")),
     ("EndNotTold", Cell("ends::the_last_message_is_released")),
+    (
+        "ShortLaps",
+        Processes("counters", "a_sender_that_was_idle_sends_where_others_do"),
+    ),
     ("CellCommitWithoutRelease", Cell("sleep::a_consumer_sleeps")),
     (
         "CellsFreedWithoutRelease",

@@ -7,8 +7,10 @@ use super::consumer::Consumer;
 use super::member::{Member, Refused, Seat};
 use super::producer::Producer;
 use super::{Cells, Rivals};
-use crate::layout::cell::Word;
-use crate::layout::control::{CLAIM_HINT, HEAD, TAKE_HINT};
+use crate::layout::cell::{Code, Word};
+use crate::layout::control::{
+    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, PRODUCERS_CHANGED, SPACE_EVENT, TAKE_HINT,
+};
 use crate::layout::participant::{ASLEEP, AWAKE, CLOSED, EPOCH, LIVENESS, Role, slot_offset};
 #[cfg(test)]
 use crate::layout::pool::Slabs;
@@ -28,6 +30,9 @@ pub(crate) const HELD: u32 = WAITERS | 1;
 /// What that of one that died is.
 pub(crate) const DEAD: u32 = WAITERS | OWNER_DIED;
 
+/// The epochs of a slot that words and slabs tell begin anew soon after.
+const LATE_EPOCH: u64 = (1 << 24) - 2;
+
 /// What a ring is like.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
@@ -41,6 +46,8 @@ pub struct Setup {
     pub cell_len: u32,
     /// How often the ring has been used up before.
     pub lap: u64,
+    /// Whether its other counters are about to begin anew: epochs, wake-ups, comings and goings.
+    pub late: bool,
     /// Whether the oldest message makes room for a new one.
     pub overwrite: bool,
     /// Whether a lock excludes the participants from each other.
@@ -90,23 +97,46 @@ impl HeapCells {
 
     /// An empty ring that lies like this.
     pub(crate) fn with_geometry(setup: Setup, geometry: Geometry) -> Option<Self> {
-        let Setup { cells, lap, .. } = setup;
         let heap = Heap::new(geometry)?;
         let region = heap.region();
-        for cell in 0..cells {
-            let position = cell * u64::from(setup.cell_len);
-            let word = Word::free(lap).encode(KEY);
-            region.store_word(position, word, Ordering::Relaxed);
-        }
-        for place in [HEAD, CLAIM_HINT, TAKE_HINT] {
-            region.store64(place, lap.checked_mul(cells)?, Ordering::Relaxed);
-        }
-        Some(Self {
+        let ring = Self {
             heap,
             geometry,
             setup,
             script: Arc::default(),
-        })
+        };
+        ring.use_up(setup.lap)?;
+        if setup.late {
+            for word in [
+                DATA_EVENT,
+                SPACE_EVENT,
+                CONSUMERS_CHANGED,
+                PRODUCERS_CHANGED,
+            ] {
+                region.store32(word, u32::MAX - 3, Ordering::Relaxed);
+            }
+            for slot in 0..geometry.participants() {
+                let epoch = slot_offset(slot) + EPOCH;
+                region.store64(epoch, LATE_EPOCH, Ordering::Relaxed);
+            }
+        }
+        Some(ring)
+    }
+
+    /// Makes an empty ring one that has been used up so often. `None` if that is too often.
+    pub(crate) fn use_up(&self, laps: u64) -> Option<()> {
+        let Setup {
+            cells, cell_len, ..
+        } = self.setup;
+        let region = self.region();
+        let word = Code::new(KEY, cells).encode(Word::free(laps));
+        for cell in 0..cells {
+            region.store_word(cell * u64::from(cell_len), word, Ordering::Relaxed);
+        }
+        for place in [HEAD, CLAIM_HINT, TAKE_HINT] {
+            region.store64(place, laps.checked_mul(cells)?, Ordering::Relaxed);
+        }
+        Some(())
     }
 
     /// An empty ring of sync futex.
@@ -118,6 +148,7 @@ impl HeapCells {
             cells,
             cell_len,
             lap: 0,
+            late: false,
             overwrite: false,
             lock: false,
             bell: false,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::crowd::{self, Crowd, Party};
 use super::{Cells, MOST_HEAD};
-use crate::layout::cell::{Owner, State, Word};
+use crate::layout::cell::Owner;
 use crate::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD};
 use crate::layout::participant::{
     ASLEEP, AWAKE, CLOSED, EPOCH, LIVENESS, MESSAGES, PID, Role, slot_offset,
@@ -365,11 +365,14 @@ impl<R: Region> Member<R> {
     pub(super) fn is_blocked_by_the_dead(&self) -> bool {
         let head = self.cells.head(Ordering::Acquire);
         [head, self.obstacle.0].into_iter().any(|cell| {
-            Word::decode(self.cells.load(cell), self.cells.key).is_some_and(|word| {
-                matches!(word.state, State::Claimed | State::Taken | State::Freeing)
-                    && word.is_of_lap(self.cells.lap(cell))
-                    && self.is_dead(word.owner)
-            })
+            self.cells
+                .code
+                .decode(self.cells.load(cell))
+                .is_some_and(|word| {
+                    word.state.is_owned()
+                        && self.cells.is_of_lap(word, cell)
+                        && self.is_dead(word.owner)
+                })
         })
     }
 }

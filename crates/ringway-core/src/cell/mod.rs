@@ -85,7 +85,7 @@ pub(crate) mod walk;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use crate::layout::cell::{CELL_HEADER, LEN_AT, State, Word, max_extent};
+use crate::layout::cell::{CELL_HEADER, Code, LEN_AT, MIN_CELLS, State, Word, max_extent};
 use crate::layout::control::HEAD;
 use crate::planted::{self, Bug};
 use crate::region::{Load, Region};
@@ -102,7 +102,7 @@ pub(crate) struct Cells<R> {
     cell_bits: u32,
     /// Log2 of the number of cells.
     lap_bits: u32,
-    key: u64,
+    code: Code,
     rivals: Rivals,
 }
 
@@ -144,11 +144,12 @@ impl<R: Load> Cells<R> {
     /// The cells of a region, of `cell_len` bytes each.
     pub(crate) fn new(region: R, cell_len: u32, key: u64, rivals: Rivals) -> Self {
         let cell_bits = cell_len.trailing_zeros();
+        let lap_bits = region.capacity().trailing_zeros() - cell_bits;
         Self {
             cell_bits,
-            lap_bits: region.capacity().trailing_zeros() - cell_bits,
+            lap_bits,
             region,
-            key,
+            code: Code::new(key, 1 << lap_bits),
             rivals,
         }
     }
@@ -204,10 +205,28 @@ impl<R: Load> Cells<R> {
         Word::free(self.lap(cell))
     }
 
+    /// The same as it is stored.
+    #[inline]
+    fn free_word(&self, cell: u64) -> u64 {
+        self.code.encode(self.free(cell))
+    }
+
     /// The word of a cell that is done with, and free for the next lap.
     #[inline]
     fn freed(&self, cell: u64) -> Word {
         Word::free(self.lap(cell).wrapping_add(1))
+    }
+
+    /// Whether a word that was found at `cell` is of its lap.
+    #[inline]
+    fn is_of_lap(&self, word: Word, cell: u64) -> bool {
+        self.code.is_of_lap(word, self.lap(cell))
+    }
+
+    /// Whether a word that was found at `cell` is of the next lap.
+    #[inline]
+    fn is_done_with(&self, word: Word, cell: u64) -> bool {
+        self.code.is_of_lap(word, self.lap(cell).wrapping_add(1))
     }
 
     /// The word `HEAD`. Whatever a peer makes of it, positions stay far from overflowing.
@@ -232,7 +251,7 @@ impl<R: Region> Cells<R> {
         if self.rivals.locked {
             self.change_alone(cell, seen, to)
         } else {
-            let to = to.encode(self.key);
+            let to = self.code.encode(to);
             self.region
                 .replace_word(self.position(cell), seen, to)
                 .is_ok()
@@ -244,7 +263,7 @@ impl<R: Region> Cells<R> {
     fn change_alone(&self, cell: u64, seen: u64, to: Word) -> bool {
         let unchanged = self.load(cell) == seen;
         if unchanged {
-            let to = to.encode(self.key);
+            let to = self.code.encode(to);
             self.region
                 .store_word(self.position(cell), to, Ordering::Release);
         }
@@ -276,7 +295,7 @@ impl<R: Region> Cells<R> {
     #[inline]
     fn change_own(&self, cell: u64, seen: u64, to: Word) -> bool {
         if self.region.settles() {
-            let to = to.encode(self.key);
+            let to = self.code.encode(to);
             // Release pairs with the acquire in `load`.
             let order = planted::order(Bug::CellCommitWithoutRelease, Ordering::Release);
             self.region.store_word(self.position(cell), to, order);
@@ -300,16 +319,16 @@ impl<R: Load> Cells<R> {
         if self.head(Ordering::Relaxed) > cell && !planted::is(Bug::StaleWordBelieved) {
             return Ok(Seen::Stale);
         }
-        let word = Word::decode(stored, self.key).ok_or(Corrupt)?;
-        if word.is_of_lap(self.lap(cell)) {
+        let word = self.code.decode(stored).ok_or(Corrupt)?;
+        if self.is_of_lap(word, cell) {
             if word.state == State::Free {
                 Ok(Seen::Free)
             } else if word.extent <= self.to_end(cell) {
-                Ok(Seen::Record(word, stored))
+                Ok(Seen::Record(word.in_lap(self.lap(cell)), stored))
             } else {
                 Err(Corrupt)
             }
-        } else if word.is_of_lap(self.lap(cell).wrapping_add(1)) {
+        } else if self.is_done_with(word, cell) {
             Ok(Seen::Done)
         } else {
             Err(Corrupt)
@@ -318,8 +337,9 @@ impl<R: Load> Cells<R> {
 
     /// Whether a cell from `HEAD` on is done with.
     fn is_done(&self, cell: u64) -> bool {
-        Word::decode(self.load(cell), self.key)
-            .is_some_and(|word| word.is_of_lap(self.lap(cell).wrapping_add(1)))
+        self.code
+            .decode(self.load(cell))
+            .is_some_and(|word| self.is_done_with(word, cell))
     }
 }
 
@@ -358,7 +378,7 @@ impl<R: Region> Cells<R> {
             };
             // Release pairs with the acquire in `advance_head` and of the next claim: the payload has
             // been read.
-            let freed = self.freed(cell).encode(self.key);
+            let freed = self.code.encode(self.freed(cell));
             let order = planted::order(Bug::CellsFreedWithoutRelease, Ordering::Release);
             self.region.store_word(self.position(cell), freed, order);
         }
@@ -393,5 +413,6 @@ impl<R: Load> Cells<R> {
 
 /// The stored word of `cell` in a ring that is new.
 pub(crate) fn new_word(key: u64) -> u64 {
-    Word::free(0).encode(key)
+    // The same in every ring, however many cells it has.
+    Code::new(key, MIN_CELLS).encode(Word::free(0))
 }

@@ -190,8 +190,8 @@ impl<R: Region> Cells<R> {
     pub(super) fn return_records(&self, mut cell: u64, end: u64) -> Result<(), Corrupt> {
         while cell < end {
             let stored = self.load(cell);
-            let word = Word::decode(stored, self.key).ok_or(Corrupt)?;
-            let fits = word.extent <= end - cell && word.is_of_lap(self.lap(cell));
+            let word = self.code.decode(stored).ok_or(Corrupt)?;
+            let fits = word.extent <= end - cell && self.is_of_lap(word, cell);
             match word.state {
                 State::Full if fits => {
                     self.change(cell, stored, word.become_nobodys(State::Returned));

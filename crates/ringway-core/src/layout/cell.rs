@@ -10,18 +10,27 @@
 //! A record takes one cell or several adjacent ones, its *extent*. Only the first cell of a record has a
 //! control word while the record lives; the payload runs on through the others.
 //!
-//! | bits of the control word | field |
-//! |---|---|
-//! | 0 - 2 | state |
-//! | 3 - 9 | owner: slot in the participants table |
-//! | 10 - 19 | owner: low bits of the slot's epoch |
-//! | 20 - 43 | extent in cells |
-//! | 44 - 63 | lap: low bits of how often the ring has been used up to here |
+//! Which field of the control word lies where depends on the state: what a state does not need is left to the lap.
+//! A word is compared and swapped by participants that may have been stopped for long since they saw it, so the
+//! same word must not come again.
+//!
+//! | bits | of a record that has an owner: claimed, taken, freeing | of any other |
+//! |---|---|---|
+//! | 0 - 2 | state | state |
+//! | the next 7 | owner: slot in the participants table | |
+//! | the next 10 | owner: low bits of the slot's epoch | |
+//! | the next log2(cells) - 1 | extent in cells, less 1 | the same |
+//! | all others | lap: low bits of how often the ring has been used up to here | the same |
+//!
+//! So the word of a cell without an owner comes again after 2^62 cells, and none has been used so often
+//! (`HEAD` ends at 2^56). One with an owner comes again after 2^45 cells, and only if the slot's epoch has come
+//! round as well.
 //!
 //! The key comes from the ring's nonce. It is there so that no payload is ever taken for a control word:
 //! one who looks at a cell at the wrong time may find payload there, and payload is anybody's.
 
 use super::pool::TICKET_LEN;
+use crate::planted::{self, Bug};
 
 /// Bytes of a cell that are not payload.
 pub(crate) const CELL_HEADER: u64 = 16;
@@ -36,16 +45,28 @@ pub(crate) const MAX_CELL_LEN: u32 = 1 << 20;
 /// The fewest cells of a ring.
 pub(crate) const MIN_CELLS: u64 = 4;
 
-/// The longest extent that a control word can say.
-const MAX_EXTENT: u64 = (1 << 24) - 1;
-const LAP_MASK: u64 = (1 << 20) - 1;
-const EPOCH_MASK: u64 = (1 << 10) - 1;
-const SLOT_MASK: u64 = (1 << 7) - 1;
+/// The longest extent of a record, or of several taken together.
+const MAX_EXTENT: u64 = 1 << 24;
+const STATE_BITS: u32 = 3;
+const SLOT_BITS: u32 = 7;
+const EPOCH_BITS: u32 = 10;
+/// What an owner takes.
+const OWNER_BITS: u32 = SLOT_BITS + EPOCH_BITS;
+const STATE_MASK: u64 = (1 << STATE_BITS) - 1;
+const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
+const EPOCH_MASK: u64 = (1 << EPOCH_BITS) - 1;
+/// After so many cells of any ring, the lap in the word of a record with an owner begins anew.
+#[cfg(test)]
+pub(crate) const LAPS_END: u64 = 1 << (u64::BITS - STATE_BITS - OWNER_BITS + 1);
 
+/// Log2 of the most cells of a ring.
+const MAX_CELL_BITS: u32 = (super::MAX_CAPACITY / MIN_CELL_LEN as u64).ilog2();
+// Three laps that follow one another can be told apart.
+const _: () = assert!(STATE_BITS + OWNER_BITS + MAX_CELL_BITS - 1 + 2 <= u64::BITS);
 const _: () = assert!(super::MAX_PARTICIPANTS as u64 <= SLOT_MASK);
 const _: () = assert!(CELL_HEADER + TICKET_LEN <= MIN_CELL_LEN as u64);
 
-/// What a record is going through.
+/// What a record is going through. The odd ones have an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Nobody's, for the lap in the word.
@@ -74,6 +95,12 @@ impl State {
         Self::Freeing,
         Self::Aborted,
     ];
+
+    /// Whether somebody owns a record in this state.
+    #[inline]
+    pub(crate) fn is_owned(self) -> bool {
+        self as u64 & 1 == 1
+    }
 }
 
 /// One holder of one slot: what a control word says of an owner.
@@ -102,14 +129,14 @@ impl Owner {
     }
 }
 
-/// A decoded control word.
+/// A control word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) state: State,
     pub(crate) owner: Owner,
-    /// In cells; 0 in a free cell, at least 1 in others.
+    /// In cells, at least 1.
     pub(crate) extent: u64,
-    /// Low bits.
+    /// As much of it as the word has room for, in one that was decoded: [`in_lap`](Self::in_lap) gives it all.
     pub(crate) lap: u64,
 }
 
@@ -119,8 +146,8 @@ impl Word {
         Self {
             state: State::Free,
             owner: Owner::NONE,
-            extent: 0,
-            lap: lap & LAP_MASK,
+            extent: 1,
+            lap,
         }
     }
 
@@ -147,44 +174,96 @@ impl Word {
         Self { extent, ..self }
     }
 
-    /// Whether it belongs to this lap.
+    /// The same record, of which the whole lap is known. (A word with an owner has less room for it than the words
+    /// that follow it.)
+    pub(crate) fn in_lap(self, lap: u64) -> Self {
+        Self { lap, ..self }
+    }
+}
+
+/// How the words of a ring are stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Code {
+    key: u64,
+    /// Log2 of the ring's cells, at least 2.
+    lap_bits: u32,
+}
+
+impl Code {
+    /// The code of a ring of so many cells, under this key.
+    pub(crate) fn new(key: u64, cells: u64) -> Self {
+        Self {
+            key,
+            lap_bits: cells.trailing_zeros(),
+        }
+    }
+
+    /// Bits before the extent.
     #[inline]
-    pub(crate) fn is_of_lap(self, lap: u64) -> bool {
-        self.lap == lap & LAP_MASK
+    fn below_extent(state: State) -> u32 {
+        STATE_BITS + if state.is_owned() { OWNER_BITS } else { 0 }
+    }
+
+    /// Bits before the lap.
+    #[inline]
+    fn below_lap(self, state: State) -> u32 {
+        Self::below_extent(state) + self.lap_bits - 1
     }
 
     /// The bits as they are stored.
     #[inline]
-    pub(crate) fn encode(self, key: u64) -> u64 {
-        let bits = self.state as u64
-            | u64::from(self.owner.slot) << 3
-            | u64::from(self.owner.epoch) << 10
-            | self.extent << 20
-            | self.lap << 44;
-        bits ^ key
+    pub(crate) fn encode(self, word: Word) -> u64 {
+        debug_assert!((1..=1 << (self.lap_bits - 1)).contains(&word.extent));
+        let bits = word.state as u64
+            | u64::from(word.owner.slot) << STATE_BITS
+            | u64::from(word.owner.epoch) << (STATE_BITS + SLOT_BITS)
+            | (word.extent - 1) << Self::below_extent(word.state)
+            | Self::lap(word.lap) << self.below_lap(word.state);
+        bits ^ self.key
     }
 
     /// Decodes bits that were fetched once; `None` if nobody writes such.
     #[inline]
-    pub(crate) fn decode(stored: u64, key: u64) -> Option<Self> {
-        let bits = stored ^ key;
-        let word = Self {
-            state: *State::ALL.get((bits & 7) as usize)?,
-            owner: Owner {
-                slot: (bits >> 3 & SLOT_MASK) as u32,
-                epoch: (bits >> 10 & EPOCH_MASK) as u32,
-            },
-            extent: bits >> 20 & MAX_EXTENT,
-            lap: bits >> 44,
+    pub(crate) fn decode(self, stored: u64) -> Option<Word> {
+        let bits = stored ^ self.key;
+        let state = *State::ALL.get((bits & STATE_MASK) as usize)?;
+        let extent = bits >> Self::below_extent(state) & ((1 << (self.lap_bits - 1)) - 1);
+        let owner = if state.is_owned() {
+            Owner {
+                slot: (bits >> STATE_BITS & SLOT_MASK) as u32,
+                epoch: (bits >> (STATE_BITS + SLOT_BITS) & EPOCH_MASK) as u32,
+            }
+        } else {
+            Owner::NONE
         };
-        ((word.state == State::Free) == (word.extent == 0)).then_some(word)
+        let word = Word {
+            state,
+            owner,
+            extent: extent + 1,
+            lap: bits >> self.below_lap(state),
+        };
+        (state != State::Free || extent == 0).then_some(word)
+    }
+
+    /// Whether a word belongs to this lap.
+    #[inline]
+    pub(crate) fn is_of_lap(self, word: Word, lap: u64) -> bool {
+        Self::lap(word.lap ^ lap) << self.below_lap(word.state) == 0
+    }
+
+    #[inline]
+    fn lap(lap: u64) -> u64 {
+        if planted::is(Bug::ShortLaps) {
+            return lap & ((1 << 20) - 1);
+        }
+        lap
     }
 }
 
 /// What nobody writes as a word of the ring with this key.
 pub(crate) fn no_word(key: u64) -> u64 {
-    // No state has this number.
-    key ^ 7
+    // A free cell whose extent is not one.
+    key ^ 1 << STATE_BITS
 }
 
 /// The ring's key, from its nonce.
@@ -209,26 +288,63 @@ pub(crate) fn max_payload(capacity: u64, cell_len: u32) -> u64 {
 mod tests {
     use super::*;
 
+    const CELLS: u64 = 1 << 10;
+
     #[test]
     fn a_word_is_what_it_was_encoded_from() {
-        let word = Word {
-            state: State::Freeing,
-            owner: Owner::new(119, 1023),
-            extent: MAX_EXTENT,
-            lap: LAP_MASK,
-        };
-        assert_eq!(Word::decode(word.encode(42), 42), Some(word));
-        assert_eq!(
-            Word::decode(Word::free(7).encode(3), 3),
-            Some(Word::free(7))
-        );
+        let code = Code::new(42, CELLS);
+        for state in State::ALL {
+            let lap = u64::MAX >> code.below_lap(state);
+            let extent = if state == State::Free { 1 } else { CELLS / 2 };
+            let word = Word::free(lap).with_extent(extent);
+            let word = match state.is_owned() {
+                true => word.become_owned(state, Owner::new(119, 1023)),
+                false => word.become_nobodys(state),
+            };
+            assert_eq!(code.decode(code.encode(word)), Some(word));
+            assert!(code.is_of_lap(word, lap));
+            assert!(!code.is_of_lap(word, lap.wrapping_add(1)));
+            assert!(!code.is_of_lap(word, lap - 1));
+        }
     }
 
     #[test]
     fn what_nobody_writes_is_no_word() {
-        assert_eq!(Word::decode(no_word(0), 0), None, "no such state");
-        assert_eq!(Word::decode(no_word(u64::MAX), u64::MAX), None);
-        assert_eq!(Word::decode(1, 0), None, "a record without cells");
-        assert_eq!(Word::decode(1 << 20, 0), None, "a free cell with an extent");
+        let code = Code::new(0, CELLS);
+        assert_eq!(code.decode(7), None, "no such state");
+        for cells in [MIN_CELLS, CELLS] {
+            for key in [0, u64::MAX] {
+                assert_eq!(Code::new(key, cells).decode(no_word(key)), None);
+            }
+        }
+    }
+
+    /// What is stopped for any time that a process can live finds another word, in the smallest ring and in the
+    /// largest.
+    #[test]
+    fn how_long_until_a_word_comes_again() {
+        for lap_bits in [2, 10, MAX_CELL_BITS] {
+            let code = Code::new(7, 1 << lap_bits);
+            let of_lap = |state, lap| {
+                let word = Word::free(lap).become_nobodys(state);
+                code.encode(word)
+            };
+            for state in [State::Free, State::Full, State::Returned, State::Aborted] {
+                // As often as `HEAD` can count.
+                let last = u64::MAX >> 8 >> lap_bits;
+                for lap in (0..56 - lap_bits).map(|bit| 1 << bit) {
+                    assert_ne!(of_lap(state, 0), of_lap(state, lap));
+                    assert_ne!(of_lap(state, last), of_lap(state, last - lap));
+                }
+            }
+            let claimed = |lap, epoch| {
+                let owner = Owner::new(1, epoch);
+                code.encode(Word::free(lap).become_owned(State::Claimed, owner))
+            };
+            let again = LAPS_END >> lap_bits;
+            assert_eq!(claimed(0, 0), claimed(again, 1024));
+            assert_ne!(claimed(0, 0), claimed(again, 1));
+            assert_ne!(claimed(0, 0), claimed(again / 2, 1024));
+        }
     }
 }

@@ -26,6 +26,7 @@ const SETUP: Setup = Setup {
     cells: 8,
     cell_len: 64,
     lap: 0,
+    late: false,
     overwrite: false,
     lock: false,
     bell: false,

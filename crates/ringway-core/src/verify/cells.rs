@@ -9,7 +9,7 @@ use crate::cell::heap::{DEAD, HELD, HeapCells, KEY, Leaving, Setup};
 use crate::cell::producer::Producer;
 use crate::cell::queue::{HOW, Step};
 use crate::error::RecvError;
-use crate::layout::cell::{LEN_AT, Owner, State, Word};
+use crate::layout::cell::{Code, LEN_AT, Owner, State, Word};
 use crate::layout::control::{CLAIM_HINT, DATA_EVENT, HEAD, SPACE_EVENT, TAKE_HINT};
 use crate::layout::participant::{
     ASLEEP, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, Role, slot_offset,
@@ -111,13 +111,14 @@ impl Write {
             } => {
                 let lap = (memory.load64(HEAD, order) / cells).wrapping_add(laps);
                 let epoch = memory.load64(epoch(slot), order).wrapping_add(epochs);
-                let word = Word::free(lap)
-                    .become_owned(
-                        STATES[state % STATES.len()],
-                        Owner::new(slot % slots, epoch),
-                    )
-                    .with_extent(extent % (1 << 24));
-                memory.store_word(position(cell), word.encode(KEY), order);
+                let state = STATES[state % STATES.len()];
+                let word = Word::free(lap);
+                let word = match state.is_owned() {
+                    true => word.become_owned(state, Owner::new(slot % slots, epoch)),
+                    false => word.become_nobodys(state),
+                };
+                let word = word.with_extent(1 + extent % (cells / 2));
+                memory.store_word(position(cell), Code::new(KEY, cells).encode(word), order);
             }
             Self::Describe(cell, len, extent) => {
                 let description = u64::from(len) | u64::from(extent) << 32;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Header;
-use crate::layout::cell::{CELL_HEADER, LEN_AT, LOANED, Owner, State, Word as CellWord};
+use crate::layout::cell::{CELL_HEADER, Code, LEN_AT, LOANED, State, Word as CellWord};
 use crate::layout::control::HEAD;
 use crate::layout::participant::Role;
 use crate::layout::pool::{Holder, TICKET_LEN, Ticket, Word};
@@ -162,10 +162,8 @@ impl PoolRing {
                 }
                 store(at.wrapping_add(LEN_AT), LOANED);
                 let cells = self.geometry().capacity() / u64::from(cell_len);
-                let word = CellWord::free(cell / cells)
-                    .become_owned(State::Full, Owner::new(0, 0))
-                    .with_extent(1);
-                store(at, word.encode(crate::cell::heap::KEY));
+                let word = CellWord::free(cell / cells).become_nobodys(State::Full);
+                store(at, Code::new(crate::cell::heap::KEY, cells).encode(word));
             }
         }
     }

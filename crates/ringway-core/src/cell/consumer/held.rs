@@ -125,8 +125,8 @@ impl<R: Region> Consumer<R> {
     /// The extent of this consumer's run at `cell`, which ends at `end` or before.
     pub(super) fn own_run(&self, cell: u64, end: u64) -> Result<u64, Corrupt> {
         let stored = self.cells().load(cell);
-        let word = Word::decode(stored, self.cells().key).ok_or(Corrupt)?;
-        let is_own = word == self.taken_word(cell, word.extent);
+        let word = self.cells().code.decode(stored).ok_or(Corrupt)?;
+        let is_own = stored == self.cells().code.encode(self.taken_word(cell, word.extent));
         (is_own && word.extent <= end - cell)
             .then_some(word.extent)
             .ok_or(Corrupt)
@@ -137,7 +137,7 @@ impl<R: Region> Consumer<R> {
     pub(super) fn free_run(&self, cell: u64, extent: u64) -> Result<(), Corrupt> {
         let cells = self.cells();
         let taken = self.taken_word(cell, extent);
-        let seen = taken.encode(cells.key);
+        let seen = cells.code.encode(taken);
         // The acknowledgement. Where there is one cell, freeing it is.
         let next = if extent == 1 {
             cells.freed(cell)
@@ -180,7 +180,7 @@ impl<R: Region> Consumer<R> {
         while cell < end {
             let run = self.own_run(cell, end)?;
             let taken = self.taken_word(cell, run);
-            let seen = taken.encode(self.cells().key);
+            let seen = self.cells().code.encode(taken);
             self.cells().give_back(cell, taken, seen)?;
             cell += run;
         }

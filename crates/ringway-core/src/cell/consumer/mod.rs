@@ -118,10 +118,10 @@ impl<R: Region> Consumer<R> {
         }
         let cell = self.member.cursor;
         let full = cells.free(cell).become_nobodys(State::Full).with_extent(1);
-        let Ok(Seen::Record(word, stored)) = cells.look(cell, self.member.head) else {
+        let Ok(Seen::Record(_, stored)) = cells.look(cell, self.member.head) else {
             return None;
         };
-        if word != full {
+        if stored != cells.code.encode(full) {
             return None;
         }
         let len = cells.description(cell, 1).ok()?.len as usize;
@@ -291,7 +291,7 @@ impl<R: Region> Consumer<R> {
     fn sees_nothing(&mut self) -> bool {
         let cell = self.member.cursor;
         match self.cells().look(cell, self.member.head) {
-            Ok(Seen::Free) => self.stand(cell, self.cells().free(cell).encode(self.cells().key)),
+            Ok(Seen::Free) => self.stand(cell, self.cells().free_word(cell)),
             Ok(Seen::Record(word, stored)) if word.state == State::Claimed => {
                 self.stand(cell, stored);
             }
@@ -330,7 +330,7 @@ impl<R: Region> Consumer<R> {
                 },
                 Seen::Done => cell = self.pass(cell, 1),
                 Seen::Free => {
-                    self.stand(cell, self.cells().free(cell).encode(self.cells().key));
+                    self.stand(cell, self.cells().free_word(cell));
                     return Ok(None);
                 }
                 Seen::Beyond => {
@@ -439,10 +439,10 @@ impl<R: Region> Consumer<R> {
                 extent += first;
                 continue;
             }
-            match Word::decode(found, self.cells().key) {
+            match self.cells().code.decode(found) {
                 Some(word)
                     if word.state == State::Full
-                        && word.is_of_lap(self.cells().lap(next))
+                        && self.cells().is_of_lap(word, next)
                         && extent + word.extent <= room =>
                 {
                     extent += word.extent;

@@ -155,7 +155,7 @@ impl<R: Region> Producer<R> {
             .become_nobodys(state)
             .with_extent(extent);
         let position = self.cells().position(cell);
-        let stored = word.encode(self.cells().key);
+        let stored = self.cells().code.encode(word);
         // Relaxed: see above.
         self.member
             .region()

@@ -150,7 +150,7 @@ impl<R: Region> Producer<R> {
             .with_extent(1);
         if !self
             .cells()
-            .claim(cell, free.encode(self.cells().key), claimed)
+            .claim(cell, self.cells().code.encode(free), claimed)
         {
             return false;
         }
@@ -345,7 +345,7 @@ impl<R: Region> Producer<R> {
                     free.become_nobodys(State::Aborted)
                 }
             };
-            let free = free.encode(self.cells().key);
+            let free = self.cells().code.encode(free);
             if self.cells().claim(cell, free, word) {
                 self.member.cursor = cell + wanted;
                 // Relaxed: a hint.
@@ -378,9 +378,10 @@ impl<R: Region> Producer<R> {
             return false;
         };
         let stored = self.cells().load(before);
-        let is_full = Word::decode(stored, self.cells().key).is_some_and(|word| {
-            word.state == State::Full && word.is_of_lap(self.cells().lap(before))
-        });
+        let is_full =
+            self.cells().code.decode(stored).is_some_and(|word| {
+                word.state == State::Full && self.cells().is_of_lap(word, before)
+            });
         if is_full && !self.overwrite {
             self.member.obstacle = (before, stored);
         }
@@ -496,7 +497,7 @@ impl<R: Region> Producer<R> {
         }
         // Its release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are
         // seen by who sees this word. It fails only if somebody took us for dead.
-        let seen = claimed.encode(self.cells().key);
+        let seen = self.cells().code.encode(claimed);
         if !self.cells().change_own(cell, seen, full) {
             self.member.corrupt = true;
             return;
@@ -530,7 +531,7 @@ impl<R: Region> Producer<R> {
         }
         let claimed = self.claimed_word(&run);
         let aborted = claimed.become_nobodys(State::Aborted);
-        let seen = claimed.encode(self.cells().key);
+        let seen = self.cells().code.encode(claimed);
         self.cells().change_own(run.cell, seen, aborted);
         // What others have committed behind it can be taken now.
         self.member.notify(Role::Consumer);

@@ -10,7 +10,7 @@ use crate::cell::heap::{HeapCells, KEY};
 use crate::cell::producer::Producer;
 use crate::error::{RecvError, SendError};
 use crate::layout::Kind;
-use crate::layout::cell::{Owner, State, Word};
+use crate::layout::cell::{Code, Owner, State, Word};
 use crate::layout::participant::Role;
 use crate::region::Region;
 use crate::region::liar::Liar;
@@ -39,18 +39,18 @@ fn forge(random: u64, truth: u64) -> u64 {
         return bits(10, 10) | bits(20, 4) << 32;
     }
     let state = STATES[bits(10, 3) as usize];
-    let lap = (truth ^ KEY) >> 44;
-    let word = Word {
-        state,
-        owner: Owner::new(bits(13, 2) as u32, bits(15, 1)),
-        extent: if state == State::Free {
-            0
-        } else {
-            bits(16, 3) + 1
-        },
-        lap: lap + bits(20, 2),
+    let code = code();
+    let lap = code.decode(truth).map_or(0, |truth| truth.lap);
+    let word = Word::free(lap + bits(20, 2)).with_extent(bits(16, 2) + 1);
+    let word = match state.is_owned() {
+        true => word.become_owned(state, Owner::new(bits(13, 2) as u32, bits(15, 1))),
+        false => word.become_nobodys(state),
     };
-    word.encode(KEY)
+    code.encode(word)
+}
+
+fn code() -> Code {
+    Code::new(KEY, CELLS)
 }
 
 fn ring(overwrite: bool, kind: Kind) -> HeapCells {
@@ -104,17 +104,10 @@ fn read(consumer: &Consumer<Liar>, found: Found) {
 /// deadline.
 #[test]
 fn a_flickering_word_cannot_hold_us_up() {
-    let free = Word::free(0).encode(KEY);
-    let claimed = Word {
-        state: State::Claimed,
-        owner: Owner::new(1, 1),
-        extent: 1,
-        lap: 0,
-    };
-    let in_use = Word {
-        state: State::Taken,
-        ..claimed
-    };
+    let of = |state| Word::free(0).become_owned(state, Owner::new(1, 1));
+    let free = code().encode(Word::free(0));
+    let claimed = code().encode(of(State::Claimed));
+    let in_use = code().encode(of(State::Taken));
     for how in [Wait::Spin, Wait::default(), Wait::Park] {
         let deadline = || Some(Instant::now() + Duration::from_millis(5));
         let ring = ring(false, Kind::Mpmc);
@@ -129,17 +122,13 @@ fn a_flickering_word_cannot_hold_us_up() {
         };
         let mut other = ring.producer(1).unwrap();
         let mut consumer = Consumer::join(ring.attach(liar(), Role::Consumer, 0)).unwrap();
-        flicker(consumer.member.region(), free, claimed.encode(KEY));
+        flicker(consumer.member.region(), free, claimed);
         let taken = consumer.take_until(1, how, deadline());
         assert_eq!(taken, Err(RecvError::TimedOut));
 
         while other.try_send(&[]).is_ok() {}
         let mut producer = Producer::join(ring.attach(liar(), Role::Producer, 0), false).unwrap();
-        flicker(
-            producer.member.region(),
-            claimed.encode(KEY),
-            in_use.encode(KEY),
-        );
+        flicker(producer.member.region(), claimed, in_use);
         let sent = producer.claim_until(200, how, deadline());
         assert!(matches!(sent, Err(SendError::TimedOut)), "{sent:?}");
     }

@@ -3,6 +3,8 @@
 #[cfg(not(loom))]
 mod batches;
 #[cfg(not(loom))]
+mod counters;
+#[cfg(not(loom))]
 mod hostile;
 #[cfg(loom)]
 mod interleavings;

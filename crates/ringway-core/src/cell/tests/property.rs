@@ -2,10 +2,14 @@
 
 use proptest::prelude::*;
 
+use crate::cell::MOST_HEAD;
 use crate::cell::heap::{Leaving, Setup};
 use crate::cell::queue::{LENS, Queue, Step};
 use crate::layout::Kind;
+use crate::layout::cell::LAPS_END;
 use crate::layout::participant::Role;
+
+const CELLS: u64 = 8;
 
 fn step() -> impl Strategy<Value = Step> {
     let len = 2_usize..=250;
@@ -35,9 +39,10 @@ fn plain(kind: Kind) -> Setup {
     Setup {
         kind,
         each: 3,
-        cells: 8,
+        cells: CELLS,
         cell_len: 64,
         lap: 0,
+        late: false,
         overwrite: false,
         lock: false,
         bell: false,
@@ -47,18 +52,19 @@ fn plain(kind: Kind) -> Setup {
 
 fn setup() -> impl Strategy<Value = Setup> {
     let kind = prop::sample::select(Kind::ALL.to_vec());
-    // In the second one the laps that words tell begin anew.
-    let lap = prop::sample::select(vec![0, (1 << 20) - 2]);
-    (kind, lap, any::<[bool; 4]>()).prop_map(|(kind, lap, [overwrite, lock, bell, settles])| {
-        Setup {
+    // In the second one the laps that words tell begin anew; in the third, positions come to their end.
+    let lap = prop::sample::select(vec![0, LAPS_END / CELLS - 2, MOST_HEAD / CELLS - 10_000]);
+    (kind, lap, any::<[bool; 5]>()).prop_map(
+        |(kind, lap, [overwrite, lock, bell, settles, late])| Setup {
             lap,
+            late,
             overwrite,
             lock,
             bell,
             settles,
             ..plain(kind)
-        }
-    })
+        },
+    )
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::slabs;
 use crate::cell;
 use crate::cell::heap::{HeapCells, KEY};
-use crate::layout::cell::{LOANED, Owner, State, Word as CellWord};
+use crate::layout::cell::{Code, LOANED, State, Word as CellWord};
 use crate::layout::pool::{Holder, Ticket, Word};
 use crate::layout::record::Record;
 use crate::layout::{Geometry, Kind};
@@ -16,6 +16,8 @@ use crate::region::liar::Liar;
 use crate::region::memory::Heap;
 use crate::stream::consumer::{Consumer, Found};
 use crate::stream::producer::Producer;
+
+const CELLS: u64 = 8;
 
 /// A word of a slab, half a ticket, or a record of a message in a slab.
 fn forge(random: u64, truth: u64) -> u64 {
@@ -35,10 +37,11 @@ fn forge(random: u64, truth: u64) -> u64 {
         4 => bits(10, 14),
         5 => Record::loaned(truth >> 32),
         6 => LOANED,
-        _ => CellWord::free((truth ^ KEY) >> 44)
-            .become_owned(State::Full, Owner::new(0, 1))
-            .with_extent(1)
-            .encode(KEY),
+        _ => {
+            let code = Code::new(KEY, CELLS);
+            let lap = code.decode(truth).map_or(0, |truth| truth.lap);
+            code.encode(CellWord::free(lap).become_nobodys(State::Full))
+        }
     }
 }
 
@@ -54,7 +57,7 @@ fn stream(seed: u64) -> (Liar, Option<Box<Pool>>) {
 }
 
 fn cells() -> HeapCells {
-    let ring = HeapCells::new(Kind::Mpmc, 2, 8, 64).unwrap();
+    let ring = HeapCells::new(Kind::Mpmc, 2, CELLS, 64).unwrap();
     ring.with_slabs(slabs()).unwrap()
 }
 
