@@ -201,7 +201,7 @@ pub(super) fn sysv_rows() -> impl Iterator<Item = Row> {
 }
 
 /// Bytes of the System V segment `id` that are there, in memory or swapped out.
-pub(super) fn present(id: i32) -> Option<u64> {
+pub(crate) fn present(id: i32) -> Option<u64> {
     let table = std::fs::read_to_string("/proc/sysvipc/shm").ok()?;
     table.lines().skip(1).find_map(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();

@@ -59,6 +59,8 @@ use attempt::Attempt;
 use map::Map;
 use slabs::SlabSegments;
 
+#[cfg(test)]
+pub(crate) use catalog::present;
 pub(crate) use catalog::{Half, Names, half_made, half_made_at, list, list_in, names};
 pub use handover::PeerCredentials;
 pub(crate) use handover::hand_over;

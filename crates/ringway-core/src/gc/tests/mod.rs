@@ -1,6 +1,7 @@
 //! Crashes of every sort, then a collection of everything there is, in namespaces of their own, so that no
 //! other test's rings are there. Where this process may not have them, these tests are skipped and say so.
 
+mod hostile;
 mod process;
 mod slabs;
 
@@ -522,6 +523,8 @@ fn play(name: &str) {
         "beside a file" => beside_a_file(),
         "coming and going" => coming_and_going(),
         "retired" => retired(),
+        "giants" => hostile::giants_without_memory(),
+        "truncation" => hostile::truncation(),
         "slabs" => slabs::without_rings(),
         "slabs of a file" => slabs::of_a_file(),
         _ => steps(name),

@@ -121,7 +121,7 @@ fn enter_a_world_of_its_own() -> Result<(), String> {
     mount(&["-t", "tmpfs", "none", "/dev/shm"])
 }
 
-fn say_there() {
+pub(super) fn say_there() {
     println!("there");
 }
 
@@ -211,6 +211,7 @@ pub(super) fn steps(step: &str) {
                 std::mem::forget(receiver);
             }
         }
+        ["tease", how] => super::hostile::tease(how),
         ["collect"] => {
             say_there();
             loop {
