@@ -2,7 +2,11 @@
 
 mod common;
 
-use common::{KINDS, Place, SCHEMES, SYNCS, assert_says, assert_status, run, run_with, text};
+use std::process::{Command, Stdio};
+
+use common::{
+    KINDS, Place, Running, SCHEMES, SYNCS, assert_says, assert_status, command, run, run_with, text,
+};
 
 #[test]
 fn create_makes_a_ring_of_the_kind_that_was_asked_for_and_rm_removes_it() {
@@ -120,6 +124,40 @@ fn a_missing_directory_is_an_error_and_a_missing_ring_an_answer() {
     assert_status(&output, 2);
     let said = text(&output.stderr);
     assert!(!said.contains("there is no directory"), "{said}");
+}
+
+/// In a user namespace all who have no number there seem to be one user, whom a process without a number seems to be too.
+#[test]
+fn who_has_no_number_in_a_user_namespace_is_not_taken_for_oneself() {
+    // No number for anybody; one number, which is the one of all others as well.
+    let nobody = ["unshare", "--user"];
+    let one = ["unshare", "--user", "--map-user=65534"];
+    for namespace in [&nobody[..], &one] {
+        let mut probe = Command::new(namespace[0]);
+        let probe = probe.args(&namespace[1..]).arg("true").status();
+        if !probe.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: no user namespaces here");
+            return;
+        }
+        for scheme in ["shm", "file", "sysv", "mq", "sysvmq"] {
+            let place = Place::new(scheme);
+            let address = place.address.as_str();
+            assert_status(&run(["create", address, "--mode", "666"]), 0);
+            let there = |args: &[&str]| {
+                let ringway = command(args.iter().copied());
+                let mut inside = Command::new(namespace[0]);
+                inside.args(&namespace[1..]).arg(ringway.get_program());
+                inside.args(ringway.get_args());
+                inside.stdout(Stdio::piped()).stderr(Stdio::piped());
+                Running::feed_command(inside, b"line\n").finish()
+            };
+            let refused = there(&["send", address]);
+            assert_status(&refused, 2);
+            let said = text(&refused.stderr);
+            assert!(said.contains("everybody without a number"), "{said}");
+            assert_status(&there(&["send", address, "--any-owner"]), 0);
+        }
+    }
 }
 
 #[test]

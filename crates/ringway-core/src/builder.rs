@@ -289,6 +289,9 @@ impl Builder {
 
     /// Whether to open a segment that belongs to another user. The default is no: only one's own
     /// segments and root's are opened, because the owner of a segment can truncate it.
+    ///
+    /// In a user namespace that gives not everybody a number, whoever has none there seems to be user 65534 (the
+    /// overflow uid), as this process seems to be if it has none. There nothing of that user's is one's own.
     #[must_use]
     pub fn any_owner(mut self, yes: bool) -> Self {
         self.any_owner = yes;

@@ -13,6 +13,7 @@ mod gc;
 mod layout;
 mod liveness;
 mod message;
+mod owner;
 mod planted;
 mod pool;
 mod reader;
@@ -39,6 +40,7 @@ mod wait;
 #[doc(hidden)]
 pub mod os {
     pub use crate::gc::message_queues;
+    pub use crate::owner::{difference, is_own, is_trusted, may_remove};
     pub use crate::sys::{
         ftok, getrandom, mq_overview, msgget, pthread_atfork, pthread_sigmask, semget,
     };

@@ -1,8 +1,7 @@
 //! The texts of errors at set-up.
 
 use nix::errno::Errno;
-use nix::unistd::geteuid;
-use ringway_core::{Address, Error, ErrorKind};
+use ringway_core::{Address, Error, ErrorKind, os};
 
 /// An action on an address, which may fail.
 #[derive(Clone, Copy)]
@@ -68,8 +67,7 @@ impl Attempt<'_> {
 
     /// Only one's own objects and root's are used, unless others' are allowed.
     pub(crate) fn check_owner(self, owners: &[u32], any_owner: bool) -> Result<(), Error> {
-        let euid = geteuid().as_raw();
-        match owners.iter().find(|owner| ![0, euid].contains(owner)) {
+        match owners.iter().find(|owner| !os::is_trusted(**owner)) {
             Some(owner) if !any_owner => Err(self
                 .foreign_owner(*owner)
                 .remedy("if that user is to be trusted, allow any owner when opening")),
@@ -79,8 +77,7 @@ impl Attempt<'_> {
 
     /// For removal: one's own, and for root all.
     pub(crate) fn check_is_ours(self, owners: &[u32]) -> Result<(), Error> {
-        let euid = geteuid().as_raw();
-        if euid == 0 || owners.contains(&euid) {
+        if os::may_remove(owners) {
             return Ok(());
         }
         let owner = owners.first().copied().unwrap_or(0);
@@ -89,9 +86,7 @@ impl Attempt<'_> {
     }
 
     fn foreign_owner(self, owner: u32) -> Error {
-        let euid = geteuid().as_raw();
-        let problem = format!("it belongs to user {owner}, and this process runs as user {euid}");
-        self.error(ErrorKind::ForeignOwner, problem)
+        self.error(ErrorKind::ForeignOwner, os::difference(owner))
     }
 
     /// `what` the kernel refused, for an errno that has no better explanation at the call.

@@ -122,7 +122,7 @@ impl QueueBuilder {
     }
 
     /// Whether to open a queue that belongs to another user. The default is no: only one's own and root's are
-    /// opened.
+    /// opened. In a user namespace that gives not everybody a number, nothing of the overflow uid's (65534) is one's own.
     #[must_use]
     pub fn any_owner(mut self, yes: bool) -> Self {
         self.options.any_owner = yes;

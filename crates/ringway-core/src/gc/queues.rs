@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{FsType, statfs};
-use nix::unistd::geteuid;
 
 use super::{BlindSpot, Fate, Found, Gc, GcReport, Leftover, not_removed};
 use crate::error::Error;
+use crate::owner;
 use crate::segment;
 use crate::sync::mqueue::{self, GATE};
 use crate::sys::{flock, fsopen, mq_overview as mq};
@@ -104,9 +104,8 @@ fn gate(name: &CStr, dry_run: bool) -> Result<Option<OwnedFd>, Errno> {
 
 /// Whether it is a queue as ringway makes them, and this process's user's.
 fn is_ours(queue: BorrowedFd<'_>) -> bool {
-    let euid = geteuid().as_raw();
     mq::capacity(queue) == Ok((1, 1))
-        && fstat(queue).is_ok_and(|stat| euid == 0 || stat.st_uid == euid)
+        && fstat(queue).is_ok_and(|stat| owner::may_remove(&[stat.st_uid]))
 }
 
 fn text(name: Option<CString>) -> String {

@@ -1,9 +1,9 @@
 //! Semaphore sets without a ring.
 
 use nix::errno::Errno;
-use nix::unistd::geteuid;
 
 use super::{Fate, Found, Gc, GcReport, Leftover, Why, not_removed};
+use crate::owner;
 use crate::segment::{self, Names};
 use crate::sync::semaphore_set::{self, Found as Set, Home};
 use crate::sys::shmget;
@@ -34,9 +34,8 @@ impl Gc {
     }
 
     fn set(&self, set: &Set, names: &Names) -> Result<Option<Found>, crate::error::Error> {
-        let euid = geteuid().as_raw();
         // In use: no more is to be known.
-        if set.is_used() || (euid != 0 && !set.owners.contains(&euid)) {
+        if set.is_used() || !owner::may_remove(&set.owners) {
             return Ok(None);
         }
         let fate = match ring_of(set, names) {

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind};
 
 use crate::layout::header::{HeaderError, LAYOUT_VERSION, abi_fingerprint};
 use crate::liveness::keeper::Refusal;
+use crate::owner;
 
 use super::space::Bytes;
 
@@ -107,8 +108,8 @@ impl<'a> Attempt<'a> {
             .remedy("choose another address; ringway leaves alone what it did not make")
     }
 
-    pub(super) fn foreign_owner(self, owner: u32, euid: u32) -> Error {
-        let problem = format!("it belongs to user {owner}, and this process runs as user {euid}");
+    pub(super) fn foreign_owner(self, owner: u32) -> Error {
+        let problem = owner::difference(owner);
         self.error(ErrorKind::ForeignOwner, problem)
             .remedy("if that user is to be trusted, allow any owner when opening")
     }

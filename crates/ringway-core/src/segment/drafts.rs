@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, lstat};
-use nix::unistd::{geteuid, unlink};
+use nix::unistd::unlink;
 
 use crate::layout::header::{HEADER_LEN, Header, MAGIC, MAGIC_OFFSET};
+use crate::owner;
 use crate::sys::lease;
 
 use super::named::SHM_DIRECTORY;
@@ -68,8 +69,7 @@ impl Draft {
         let file = open(path, flags, Mode::empty()).ok()?;
         let stat = fstat(file.as_fd()).ok()?;
         let is_file = stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits();
-        let euid = geteuid().as_raw();
-        if !is_file || euid != 0 && stat.st_uid != euid {
+        if !is_file || !owner::may_remove(&[stat.st_uid]) {
             return None;
         }
         // It stays so: who else opens it is a collector.

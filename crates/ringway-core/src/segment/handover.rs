@@ -21,7 +21,7 @@ use super::{Request, Segment, descriptor, memfd, trust};
 pub struct PeerCredentials {
     /// Process id, in this process's pid namespace; 0 when it has none there.
     pub pid: i32,
-    /// Effective user id.
+    /// Effective user id. In a user namespace all who have no number there have one and the same, usually 65534.
     pub uid: u32,
     /// Effective group id.
     pub gid: u32,

@@ -44,7 +44,6 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::stat::FileStat;
-use nix::unistd::geteuid;
 
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
@@ -53,6 +52,7 @@ use crate::layout::header::{
     SLABS,
 };
 use crate::layout::{self, Geometry, Kind, Shape, Sync};
+use crate::owner;
 use crate::sys::{getrandom, now_ns};
 
 use attempt::Attempt;
@@ -148,6 +148,14 @@ impl Access {
             uid: stat.st_uid,
             gid: stat.st_gid,
         }
+    }
+
+    /// The same for what lies beside the segment: nothing for a group that only seems to be the segment's.
+    pub(crate) fn beside(mut self) -> Self {
+        if !owner::is_known_group(self.gid) {
+            self.mode &= !0o070;
+        }
+        self
     }
 }
 
@@ -418,11 +426,8 @@ fn locking_failed(attempt: Attempt<'_>, len: u64, errno: Errno) -> Error {
 
 /// Refuses what belongs to neither this process's user nor root, unless the request allows it.
 fn check_owner(attempt: Attempt<'_>, request: &Request<'_>, owner: u32) -> Result<(), Error> {
-    if owner == 0 || request.any_owner {
-        return Ok(());
-    }
-    match geteuid().as_raw() {
-        euid if euid == owner => Ok(()),
-        euid => Err(attempt.foreign_owner(owner, euid)),
+    match request.any_owner || owner::is_trusted(owner) {
+        true => Ok(()),
+        false => Err(attempt.foreign_owner(owner)),
     }
 }

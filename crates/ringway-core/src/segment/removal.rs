@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, fstat, lstat};
-use nix::unistd::{geteuid, unlink};
+use nix::unistd::unlink;
 
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::{Header, MAGIC};
+use crate::owner;
 use crate::sys::shmget;
 
 use super::attempt::Attempt;
@@ -158,12 +159,11 @@ pub(super) fn remove_finished(attempt: Attempt<'_>, id: i32, len: usize) -> Resu
 
 /// `owners`: any of them may remove it.
 pub(super) fn check_is_ours(attempt: Attempt<'_>, owners: &[u32]) -> Result<(), Error> {
-    let euid = geteuid().as_raw();
-    if euid == 0 || owners.contains(&euid) {
+    if owner::may_remove(owners) {
         return Ok(());
     }
     let owner = owners.first().copied().unwrap_or(0);
     Err(attempt
-        .foreign_owner(owner, euid)
+        .foreign_owner(owner)
         .remedy("remove it as that user, or as root"))
 }

@@ -15,12 +15,11 @@
 //! (An access control list lets others write only as far as the group's bits say, so the mode covers it.) The owner
 //! decides for itself when it makes the ring writable for others, or hands it over: that takes the same opt-in.
 
-use nix::unistd::geteuid;
-
 use super::Request;
 use super::attempt::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::layout::Sync;
+use crate::owner;
 
 /// The bits of a mode by which others than the owner may write.
 const OTHERS_WRITE: u32 = 0o022;
@@ -67,11 +66,10 @@ pub(crate) fn check_handover(
 
 /// One of `owners` that is neither this process's user nor root.
 fn stranger(owners: &[u32]) -> Option<u32> {
-    let euid = geteuid().as_raw();
     owners
         .iter()
         .copied()
-        .find(|&owner| owner != 0 && owner != euid)
+        .find(|owner| !owner::is_trusted(*owner))
 }
 
 fn writable(attempt: Attempt<'_>, sync: Sync, mode: u32) -> Error {

@@ -155,6 +155,7 @@ impl super::Bell for Queues {
 /// Lets all who may use the ring use the queue. The umask has cut the mode, and the group is this process's;
 /// a queue that another user made has been seen to already.
 fn admit(queue: &OwnedFd, access: Access) {
+    let access = access.beside();
     let mode = Mode::from_bits_truncate(access.mode);
     let _ = fchown(queue.as_fd(), None, Some(Gid::from_raw(access.gid)));
     let _ = fchmod(queue.as_fd(), mode);

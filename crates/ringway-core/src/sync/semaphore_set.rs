@@ -285,6 +285,7 @@ pub(super) fn create(
     home: Home,
 ) -> Result<(), Error> {
     let failed = |errno| attempt.os("its semaphore set cannot be set up", errno);
+    let access = access.beside();
     let word = map.word32(SEMAPHORES_OFFSET);
     let word = word.ok_or_else(|| failed(Errno::EFAULT))?;
     let participants = u16::try_from(header.geometry.participants());

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open as open_file};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat};
-use nix::unistd::{geteuid, unlink};
+use nix::unistd::unlink;
 
 use super::mapping::{Condemned, Mapping};
 use super::{Terms, not_the_slab};
@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::layout::Geometry;
 use crate::layout::header::Header;
 use crate::layout::slab_segment::{IDENTITY_LEN, Identity, TRAILER_LEN};
+use crate::owner;
 use crate::segment::attempt::Attempt;
 use crate::segment::named::{self, Draft, Place};
 use crate::segment::{Request, descriptor, space};
@@ -306,8 +307,7 @@ fn open(path: &Path, access: OFlag) -> Result<Option<(OwnedFd, FileStat)>, Errno
     let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = open_file(path, flags, Mode::empty())?;
     let stat = fstat(file.as_fd())?;
-    let euid = geteuid().as_raw();
-    let is_ours = is_regular(&stat) && (euid == 0 || stat.st_uid == euid);
+    let is_ours = is_regular(&stat) && owner::may_remove(&[stat.st_uid]);
     Ok(is_ours.then_some((file, stat)))
 }
 

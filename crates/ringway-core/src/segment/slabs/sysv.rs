@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
-use nix::unistd::geteuid;
 
 use super::mapping::{Condemned, Mapping};
 use super::{Terms, not_the_slab};
@@ -15,6 +14,7 @@ use crate::address::{Address, SysvKey};
 use crate::error::Error;
 use crate::layout::header::{Header, MAGIC, MAGIC_OFFSET};
 use crate::layout::slab_segment::{IDENTITY_LEN, Identity, TRAILER_LEN, segment_len};
+use crate::owner;
 use crate::segment::attempt::Attempt;
 use crate::segment::catalog::{self, Row};
 use crate::segment::map::Map;
@@ -282,9 +282,8 @@ pub(crate) fn orphans() -> Vec<Orphans> {
 }
 
 fn may_remove(id: i32) -> bool {
-    let euid = geteuid().as_raw();
     shmget::status(id)
-        .is_ok_and(|status| euid == 0 || [status.owner_uid, status.creator_uid].contains(&euid))
+        .is_ok_and(|status| owner::may_remove(&[status.owner_uid, status.creator_uid]))
 }
 
 /// Whether segment `id` is, or may be, the ring with this nonce. Its creator writes that before it makes a slab.
