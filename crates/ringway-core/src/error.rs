@@ -267,8 +267,8 @@ pub enum RecvError {
         /// The message's length in bytes.
         len: usize,
     },
-    /// The segment of the slab ([`Builder::slab_segments`](crate::Builder::slab_segments)) that the message lies in cannot be mapped. The message stays the next one, and
-    /// what was looked at together with it comes again.
+    /// The segment of the slab ([`Builder::slab_segments`](crate::Builder::slab_segments)) that the message lies in cannot be mapped. The message stays the next one;
+    /// [`skip_unreadable`](crate::Receiver::skip_unreadable) passes it over. What was looked at before it is the caller's to release.
     Unmapped {
         /// The kernel's error number: `ENOENT` or `EINVAL` if somebody removed the segment, else a limit.
         errno: i32,

@@ -100,7 +100,7 @@ impl<'a> Message<'a> {
     /// behind it, so it is copied to memory of this process's own; [`Slab::is_copy`] tells.
     ///
     /// # Errors
-    /// [`RecvError::Corrupt`], [`RecvError::Forked`].
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`]; then it is not acknowledged.
     ///
     /// ```
     /// # use ringway_core as ringway;
@@ -150,7 +150,8 @@ impl Drop for Message<'_> {
 }
 
 /// Messages that are looked at in order and released together. Dropping it without
-/// [`release`](Self::release) leaves all of them; the next receive gets them again.
+/// [`release`](Self::release) leaves all of them; the next receive gets them again. So it is after an error, too:
+/// what was looked at before can be released, or comes again.
 #[derive(Debug)]
 pub struct Backlog<'a> {
     receiving: &'a mut Receiving,
@@ -187,14 +188,7 @@ impl<'a> Backlog<'a> {
         let next = match &self.last {
             Some(last) => {
                 let most = self.most.map_or(1, |most| most.saturating_sub(self.count));
-                match self.receiving.take_behind(last, self.count, most) {
-                    Err(error @ RecvError::Unmapped { .. }) => {
-                        // All comes again, from the first on.
-                        (self.last, self.count) = (None, 0);
-                        return Err(error);
-                    }
-                    next => next?,
-                }
+                self.receiving.take_behind(last, self.count, most)?
             }
             None => match self.receiving.try_take(self.most.unwrap_or(1)) {
                 Err(RecvError::Empty) => None,
@@ -202,17 +196,15 @@ impl<'a> Backlog<'a> {
             },
         };
         let Some(found) = next else { return Ok(None) };
-        self.last = next;
-        self.count += 1;
+        (self.last, self.count) = (next, self.count + 1);
         Ok(Some(MessageView::of(self.receiving, &found)))
     }
 
-    /// Acknowledges all that were looked at, and returns how many messages that were.
+    /// Acknowledges all that were looked at, and returns how many messages that were. Fewer were if the ring turns out
+    /// to be corrupt, none in a child of `fork`; the next call then says so.
     pub fn release(mut self) -> u64 {
-        if let Some(last) = self.last.take() {
-            self.receiving.release(&last, self.count);
-        }
-        self.count
+        let last = self.last.take();
+        last.map_or(0, |last| self.receiving.release(&last, self.count))
     }
 }
 

@@ -186,10 +186,15 @@ impl Receiver {
     }
 
     /// Shows up to `most` messages that are there now to `each`, in order, and releases them together
-    /// at the end. Returns how many. If `each` panics, none is released.
+    /// at the end. Returns how many, which are acknowledged. If `each` panics, none is released.
+    ///
+    /// A message that cannot be received ends it: those before it are shown and acknowledged, and the next call fails,
+    /// as it then is the first one ([`skip_unreadable`](Self::skip_unreadable) passes it over).
     ///
     /// # Errors
-    /// As [`try_recv`](Self::try_recv), if there is no message.
+    /// As [`try_recv`](Self::try_recv), if there is no message, or the first one cannot be received: none was shown. Only
+    /// of a segment that turns out to be [corrupt](RecvError::Corrupt) when they are released can messages have been
+    /// shown that are not acknowledged.
     ///
     /// ```
     /// # use ringway_core as ringway;
@@ -213,19 +218,36 @@ impl Receiver {
         }
         let mut backlog = Backlog::new(&mut self.receiving, Some(most as u64));
         each(backlog.next_message()?.ok_or(RecvError::Empty)?);
-        let outcome = loop {
-            if backlog.count() == most as u64 {
-                break Ok(());
-            }
-            match backlog.next_message() {
-                Ok(Some(message)) => each(message),
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        // What was shown was whole, whatever comes behind it.
-        let count = backlog.release();
-        outcome.map(|()| count as usize)
+        while backlog.count() < most as u64
+            && let Ok(Some(message)) = backlog.next_message()
+        {
+            each(message);
+        }
+        // What was shown was whole, whatever comes behind it: what that is, the next call tells.
+        match backlog.release() {
+            0 => Err(RecvError::Corrupt),
+            count => Ok(count as usize),
+        }
+    }
+
+    /// Acknowledges the next message unread if it lies in a slab that this process cannot map
+    /// ([`RecvError::Unmapped`]), and returns whether that was so: it is lost, and its slab is free again. A message
+    /// that can be read stays the next one. So who shares the messages with others loses none that it did not mean.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), if there is no message.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.send(b"readable")?;
+    /// let mut receiver = ring.receiver()?;
+    /// assert!(!receiver.skip_unreadable()?);
+    /// assert_eq!(receiver.recv()?, b"readable");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn skip_unreadable(&mut self) -> Result<bool, RecvError> {
+        self.receiving.skip_unreadable()
     }
 
     /// Begins to look at messages that are there now, in order, and to release them together when they

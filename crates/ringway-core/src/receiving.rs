@@ -122,12 +122,25 @@ impl Receiving {
         }
     }
 
-    /// Acknowledges the `count` messages that were taken, `last` being the last of them.
+    /// Acknowledges the `count` messages that were taken, `last` being the last of them, and returns how many were
+    /// acknowledged: fewer if the ring turns out to be corrupt, none in a child of `fork`.
     #[inline]
-    pub(crate) fn release(&mut self, last: &Found, count: u64) {
+    pub(crate) fn release(&mut self, last: &Found, count: u64) -> u64 {
         match self {
-            Self::Stream(consumer) => consumer.release(last, count),
+            Self::Stream(consumer) => {
+                let before = consumer.received();
+                consumer.release(last, count);
+                consumer.received() - before
+            }
             Self::Cells(consumer) => consumer.release(),
+        }
+    }
+
+    /// Acknowledges the next message if it cannot be read here; whether that was so.
+    pub(crate) fn skip_unreadable(&mut self) -> Result<bool, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.skip_unreadable(),
+            Self::Cells(consumer) => consumer.skip_unreadable(),
         }
     }
 
@@ -152,7 +165,10 @@ impl Receiving {
     /// Whether nothing that was committed lies in the ring, not even behind a claim.
     pub(crate) fn is_drained(&mut self) -> bool {
         match self {
-            Self::Stream(consumer) => consumer.peek().is_err(),
+            Self::Stream(consumer) => matches!(
+                consumer.peek(),
+                Err(RecvError::Empty | RecvError::Closed | RecvError::PeerDied)
+            ),
             Self::Cells(consumer) => consumer.is_drained(),
         }
     }

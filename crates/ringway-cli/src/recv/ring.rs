@@ -77,9 +77,13 @@ impl Inlet<'_> {
         let (written, error) = {
             let mut backlog = self.receiver.backlog();
             while (ends.len() as u64) < most && bytes.len() < BLOCK {
-                // An error shows again, in `wait`, when what came before it is out.
-                let Ok(Some(message)) = backlog.next_message() else {
-                    break;
+                let message = match backlog.next_message() {
+                    Ok(Some(message)) => message,
+                    // An error shows again, when what came before it is out.
+                    Err(error) if ends.is_empty() && error != RecvError::Empty => {
+                        return Err(explain(error));
+                    }
+                    Ok(None) | Err(_) => break,
                 };
                 append(bytes, self.output.framing, message.len(), |room| {
                     message.read_at(0, room);

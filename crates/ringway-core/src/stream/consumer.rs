@@ -38,6 +38,8 @@ pub(crate) struct Consumer<R> {
     loaned: u64,
     /// Whether a message in a slab may have been shown since the last release.
     has_loans: bool,
+    /// Whether a message in a slab is found though it cannot be read here.
+    skips: bool,
     /// The slabs, if the ring has some.
     pool: Option<Box<Pool>>,
 }
@@ -110,6 +112,7 @@ impl<R: Region> Consumer<R> {
             corrupt: false,
             loaned: 0,
             has_loans: false,
+            skips: false,
             pool: None,
         })
     }

@@ -91,12 +91,14 @@ impl<R: Region> Consumer<R> {
     }
 
     /// Releases all that was taken, and shown: acknowledges it, frees its cells, and wakes producers that
-    /// sleep.
+    /// sleep. Returns how many messages that were; fewer than were shown if the ring turns out to be corrupt.
     #[inline]
-    pub(crate) fn release(&mut self) {
-        let Some(held) = self.held.take() else { return };
+    pub(crate) fn release(&mut self) -> u64 {
+        let Some(held) = self.held.take() else {
+            return 0;
+        };
         if self.member.region().is_forked() {
-            return;
+            return 0;
         }
         let end = held.cell + held.extent;
         // All is shown that was taken, unless a run has more cells than its records.
@@ -107,8 +109,14 @@ impl<R: Region> Consumer<R> {
             self.free_runs(held.start, end)
         };
         match freed {
-            Ok(()) => self.freed(held.shown, held.start..end),
-            Err(Corrupt) => self.member.corrupt = true,
+            Ok(()) => {
+                self.freed(held.shown, held.start..end);
+                held.shown
+            }
+            Err(Corrupt) => {
+                self.member.corrupt = true;
+                0
+            }
         }
     }
 
@@ -172,6 +180,49 @@ impl<R: Region> Consumer<R> {
             self.member.corrupt = true;
         }
         self.member.cursor = self.member.cursor.min(held.start);
+        self.member.announce(Role::Consumer);
+    }
+
+    /// Leaves the message that was shown last, and what lies behind it in its run, to whoever comes next. What was
+    /// shown before it stays taken: the run is cut in front of it.
+    ///
+    /// The records behind the cut are marked first, when nobody looks inside the run. Who repairs after a death in
+    /// between gives the whole run back, and leaves those alone.
+    #[cold]
+    pub(super) fn give_back_shown_last(&mut self) {
+        let Some(mut held) = self.held else { return };
+        // A message in a slab has one cell.
+        let last = held.next - 1;
+        if held.shown <= 1 {
+            return self.give_back();
+        }
+        let end = held.cell + held.extent;
+        let run = if last == held.cell {
+            self.own_run(last, end).and_then(|run| {
+                let taken = self.taken_word(last, run);
+                let seen = taken.encode(self.cells().key);
+                self.cells().give_back(last, taken, seen).map(drop)
+            })
+        } else {
+            self.own_run(held.cell, end).and_then(|run| {
+                self.cells().return_records(last, end)?;
+                let seen = self.taken_word(held.cell, run).encode(self.cells().key);
+                let cut = self.taken_word(held.cell, last - held.cell);
+                let changed = self.cells().change_own(held.cell, seen, cut);
+                changed.then_some(()).ok_or(Corrupt)
+            })
+        };
+        if let Err(Corrupt) = run {
+            self.member.corrupt = true;
+            return;
+        }
+        held.extent = last - held.cell;
+        held.next = last;
+        held.shown -= 1;
+        // It is there to be taken.
+        held.cut = true;
+        self.held = Some(held);
+        self.member.cursor = self.member.cursor.min(last);
         self.member.announce(Role::Consumer);
     }
 

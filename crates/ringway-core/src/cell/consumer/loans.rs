@@ -42,19 +42,39 @@ impl<R: Region> Consumer<R> {
         })
     }
 
-    /// The message that is shown, which lies in a slab, if that can be read here; else all is given back.
+    /// The message that is shown, which lies in a slab, if that can be read here; else it is given back, and what was
+    /// shown before it is still held.
     #[cold]
     #[inline(never)]
     pub(super) fn reach_loan(&mut self, found: Found) -> Result<Found, RecvError> {
+        if self.skips {
+            return Ok(found);
+        }
         let at = self.shown().map_or(0, |loan| loan.at);
         match self.member.region().reach_slab(at) {
             Ok(()) => Ok(found),
             Err(Unreachable::Os(errno)) => {
-                self.give_back();
+                self.give_back_shown_last();
                 Err(RecvError::Unmapped { errno })
             }
             Err(Unreachable::Corrupt) => Err(self.corrupted()),
         }
+    }
+
+    /// Acknowledges the next message if it lies in a slab that cannot be read here; whether that was so.
+    #[cold]
+    pub(crate) fn skip_unreadable(&mut self) -> Result<bool, RecvError> {
+        self.skips = true;
+        let found = self.take(1);
+        self.skips = false;
+        let at = self.shown().map_or(0, |loan| loan.at);
+        let is_unreadable = found?.is_loaned() && self.member.region().reach_slab(at).is_err();
+        match is_unreadable {
+            // The slab's word is the ring's, and is all that this needs.
+            true => drop(self.release()),
+            false => self.give_back(),
+        }
+        Ok(is_unreadable)
     }
 
     /// The slab of the message that was shown last, if it lies in one.

@@ -32,6 +32,8 @@ pub(crate) struct Consumer<R> {
     lull: Lull,
     /// Whether a message in a slab may have been shown since the last release.
     has_loans: bool,
+    /// Whether a message in a slab is taken though it cannot be read here.
+    skips: bool,
 }
 
 /// Messages that a consumer takes at once, at most: what it has taken, others cannot have.
@@ -56,6 +58,7 @@ impl<R: Region> Consumer<R> {
             held: None,
             lull: Lull::new(0, 0),
             has_loans: false,
+            skips: false,
             member,
         })
     }

@@ -163,7 +163,7 @@ proptest! {
                 read(consumer.member.region(), &next, consumer.shown().map(|loan| loan.at));
             }
             match nth % 3 {
-                0 => consumer.release(),
+                0 => drop(consumer.release()),
                 1 => drop(consumer.detach(&found)),
                 _ => consumer.give_back(),
             }

@@ -32,10 +32,12 @@ impl<R: Region> Consumer<R> {
         let Ok(loan) = pool.accept(&self.region, words) else {
             return Err(self.corrupted());
         };
-        match self.region.reach_slab(loan.at) {
-            Ok(()) => {}
-            Err(Unreachable::Os(errno)) => return Err(RecvError::Unmapped { errno }),
-            Err(Unreachable::Corrupt) => return Err(self.corrupted()),
+        if !self.skips {
+            match self.region.reach_slab(loan.at) {
+                Ok(()) => {}
+                Err(Unreachable::Os(errno)) => return Err(RecvError::Unmapped { errno }),
+                Err(Unreachable::Corrupt) => return Err(self.corrupted()),
+            }
         }
         pool.shown = Some(loan);
         self.loaned = self.loaned.saturating_add(loan.len);
@@ -44,6 +46,24 @@ impl<R: Region> Consumer<R> {
             payload: position | IN_SLAB,
             len: loan.len as usize,
         })
+    }
+
+    /// Acknowledges the first message if it lies in a slab that cannot be read here; whether that was so.
+    #[cold]
+    pub(crate) fn skip_unreadable(&mut self) -> Result<bool, RecvError> {
+        self.skips = true;
+        let found = self.peek();
+        let at = self.shown().map_or(0, |loan| loan.at);
+        let skipped = found.map(|found| {
+            let is_unreadable = found.is_loaned() && self.region.reach_slab(at).is_err();
+            if is_unreadable {
+                // The slab's word is the ring's, and is all that this needs.
+                self.release(&found, 1);
+            }
+            is_unreadable
+        });
+        self.skips = false;
+        skipped
     }
 
     /// The slab of the message that was shown last, if it lies in one.
