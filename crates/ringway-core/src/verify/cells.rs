@@ -259,7 +259,7 @@ impl HostileRing {
                     found = consumer.next_held(left).ok().flatten();
                 }
             }
-            Step::Release => consumer.release(),
+            Step::Release => drop(consumer.release()),
             _ => consumer.give_back(),
         }
     }
