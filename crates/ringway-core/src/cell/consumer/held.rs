@@ -200,13 +200,13 @@ impl<R: Region> Consumer<R> {
         let run = if last == held.cell {
             self.own_run(last, end).and_then(|run| {
                 let taken = self.taken_word(last, run);
-                let seen = taken.encode(self.cells().key);
+                let seen = self.cells().code.encode(taken);
                 self.cells().give_back(last, taken, seen).map(drop)
             })
         } else {
             self.own_run(held.cell, end).and_then(|run| {
                 self.cells().return_records(last, end)?;
-                let seen = self.taken_word(held.cell, run).encode(self.cells().key);
+                let seen = self.cells().code.encode(self.taken_word(held.cell, run));
                 let cut = self.taken_word(held.cell, last - held.cell);
                 let changed = self.cells().change_own(held.cell, seen, cut);
                 changed.then_some(()).ok_or(Corrupt)
