@@ -9,6 +9,7 @@ mod loom;
 mod miri;
 mod mutants;
 mod process;
+mod survivors;
 
 const USAGE: &str = "\
 Checks of ringway that take their time. Defaults are for an unhurried run; CI takes less.
@@ -31,6 +32,11 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         hangs with it for 30 seconds, and for 10 times as long as the check takes without, has failed.
         Interleavings have up to N preemptions (default 3).
 
+    cargo xtask survivors [PART...] [--shard K/N]
+        Makes each small change that cargo-mutants knows to parts of the code (chunk, mq, segment, gc, stat,
+        pool; default: all), one at a time, and runs the tests of that part. Prints the changes that no test
+        noticed. Hours; a shard tries the K-th of N shares, K from 0.
+
     cargo xtask kill-matrix [--only PART,...] [--fast] [--modes kill,freeze,recover] [--every N] [--jobs N]
         A process is stepped through each operation of each ring, in each state, and killed or frozen at
         each instruction; survivors and successors work on, and an oracle judges. Hours; --fast takes a few
@@ -48,7 +54,7 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         60). Every message is accounted for, every ring audited, and nobody may stand still for longer
         than that (default 60 s). With a FILE, the state is kept in it, also at Ctrl-C, and gone on from.
 
-What is missing (Miri, cargo-fuzz) is installed. The nightly toolchain must be there for both.";
+What is missing (Miri, cargo-fuzz, cargo-mutants) is installed. The nightly toolchain must be there for both.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -58,6 +64,7 @@ fn main() -> ExitCode {
             "miri" => miri::run(rest),
             "fuzz" => fuzz::run(rest),
             "mutants" => mutants::run(rest),
+            "survivors" => survivors::run(rest),
             "kill-matrix" => crashtest::run("matrix", rest),
             "death-latency" => crashtest::run("latency", rest),
             "soak" => crashtest::run("soak", rest),
