@@ -2,6 +2,7 @@
 
 mod hostile;
 mod property;
+mod words;
 
 use crate::layout::pool::{Class, Slabs};
 

@@ -32,6 +32,28 @@ fn where_files_need_names_a_temporary_one_is_used_and_goes() {
 }
 
 #[test]
+fn who_opens_a_ring_waits_for_a_collector_that_looks_whether_it_is_open() {
+    use crate::sys::lease::Lease;
+    for fixture in [Fixture::shm(), Fixture::file()] {
+        let request = fixture.request();
+        drop(Segment::create(&request, &plan()).unwrap());
+        let path = fixture.path();
+        let file = std::fs::File::options().read(true).write(true).open(path);
+        let lease = Lease::take(file.unwrap()).unwrap().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // It ends when somebody waits for it.
+                while lease.lasts() {
+                    std::thread::yield_now();
+                }
+                drop(lease);
+            });
+            Segment::open(&request).unwrap();
+        });
+    }
+}
+
+#[test]
 fn the_longest_name_leaves_room_for_a_temporary_one() {
     let name = format!("{:x<255}", format!("ringway-test-{}-", std::process::id()));
     let fixture = Fixture::at(Address::Shm(name));
