@@ -238,8 +238,8 @@ impl Builder {
     ///
     /// All are made with the ring, but a process maps only those that it uses, each when it first is lent it or
     /// receives a message in it. None needs to be as long as all together; each is an object that `ls /dev/shm` or
-    /// `ipcs -m` shows, and takes a page beyond the slab. They are removed with the ring, and must not be renamed. The
-    /// ring's name may have 200 bytes.
+    /// `ipcs -m` shows, and takes a page beyond the slab. They are removed with the ring, and must not be renamed; the
+    /// ring may be, within its directory. The ring's name may have 200 bytes.
     ///
     /// ```
     /// # use ringway_core as ringway;

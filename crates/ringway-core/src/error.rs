@@ -56,6 +56,9 @@ pub enum ErrorKind {
     Truncated,
     /// The header contradicts itself.
     Corrupt,
+    /// What the ring needs beside its segment, a semaphore set, was removed, and other processes still have the
+    /// ring open. The next one to open it when they have gone makes another set.
+    CompanionLost,
     /// The segment was never finished: its creator died or is stopped.
     HalfMade,
     /// The role is taken: a live process holds it.
@@ -211,7 +214,15 @@ pub enum SendError {
     NoPriorities,
     /// The segment of a slab ([`Builder::slab_segments`](crate::Builder::slab_segments)) cannot be mapped. The slab is given back.
     Unmapped {
-        /// The kernel's error number: `ENOENT` or `EINVAL` if somebody removed the segment, else a limit.
+        /// The kernel's error number: `ENOENT` or `EINVAL` if somebody removed the segment, `EACCES` if this process may
+        /// not open it, else a limit.
+        errno: i32,
+    },
+    /// What lies beside the segment of a ring of sync `sysv-sem`, its semaphore set, cannot be used any more. The handle
+    /// refuses further work; the messages are still in the ring.
+    Companion {
+        /// The kernel's error number: `EIDRM` or `EINVAL` if somebody removed the set, `EACCES` if this process may not
+        /// use it (any more), as after `setuid`.
         errno: i32,
     },
     /// What the peer wrote into the segment contradicts itself. The handle refuses further work.
@@ -239,6 +250,7 @@ impl fmt::Display for SendError {
                 "the queue was created without priorities: send without one, or create it with them",
             ),
             Self::Unmapped { errno } => unmapped(f, *errno),
+            Self::Companion { errno } => companion(f, *errno),
             Self::Corrupt => f.write_str(CORRUPT),
             Self::Forked => f.write_str(FORKED),
         }
@@ -270,7 +282,15 @@ pub enum RecvError {
     /// The segment of the slab ([`Builder::slab_segments`](crate::Builder::slab_segments)) that the message lies in cannot be mapped. The message stays the next one;
     /// [`skip_unreadable`](crate::Receiver::skip_unreadable) passes it over. What was looked at before it is the caller's to release.
     Unmapped {
-        /// The kernel's error number: `ENOENT` or `EINVAL` if somebody removed the segment, else a limit.
+        /// The kernel's error number: `ENOENT` or `EINVAL` if somebody removed the segment, `EACCES` if this process may
+        /// not open it, else a limit.
+        errno: i32,
+    },
+    /// What lies beside the segment of a ring of sync `sysv-sem`, its semaphore set, cannot be used any more. The handle
+    /// refuses further work; the messages are still in the ring.
+    Companion {
+        /// The kernel's error number: `EIDRM` or `EINVAL` if somebody removed the set, `EACCES` if this process may not
+        /// use it (any more), as after `setuid`.
         errno: i32,
     },
     /// What the peer wrote into the segment contradicts itself. The handle refuses further work.
@@ -296,6 +316,7 @@ impl fmt::Display for RecvError {
                 )
             }
             Self::Unmapped { errno } => unmapped(f, *errno),
+            Self::Companion { errno } => companion(f, *errno),
             Self::Corrupt => f.write_str(CORRUPT),
             Self::Forked => f.write_str(FORKED),
         }
@@ -351,7 +372,10 @@ fn unmapped(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
     let errno = Errno::from_raw(errno);
     let next = match errno {
         Errno::ENOENT | Errno::EINVAL | Errno::EIDRM => {
-            "somebody has removed it: create the ring again"
+            "somebody has removed or renamed it: create the ring again"
+        }
+        Errno::EACCES | Errno::EPERM => {
+            "this process may not open it (any more): use the ring before giving up the user that may"
         }
         _ => "free descriptors, address space or memory and try again",
     };
@@ -360,6 +384,22 @@ fn unmapped(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
         f,
         "the segment of a slab cannot be mapped ({errno:?}: {text}); {next}"
     )
+}
+
+fn companion(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
+    let errno = Errno::from_raw(errno);
+    let problem = match errno {
+        Errno::EIDRM | Errno::EINVAL => {
+            "the ring's semaphore set was removed: end all processes that have the ring open, and open it again; its \
+             messages are still there"
+        }
+        Errno::EACCES | Errno::EPERM => {
+            "this process may not use the ring's semaphore set (any more): run as a user who may"
+        }
+        _ => "the kernel refuses the ring's semaphore set: open the ring again",
+    };
+    let text = errno.desc();
+    write!(f, "{problem} ({errno:?}: {text})")
 }
 
 const CORRUPT: &str = "the segment holds what no ringway peer writes: a peer is broken or hostile; \

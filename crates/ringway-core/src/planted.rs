@@ -129,6 +129,13 @@ bugs! {
     SysvSemNotUndone,
     /// sysv-sem: the lock is released before its holder's name is erased.
     SysvSemRaisedBeforeErased,
+    /// mqueue: whatever has the name of a slot's queue is taken for its holder's.
+    QueueKnownByName,
+
+    /// Opening: a ring is renewed that others have open.
+    RenewedInUse,
+    /// Opening: a copy is taken for the original.
+    CopyNotTold,
 }
 
 /// Whether this bug is here.

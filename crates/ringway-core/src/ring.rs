@@ -22,7 +22,7 @@ use crate::region::memory::Memory;
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::segment::slabs::SlabSegments;
-use crate::segment::{self, PeerCredentials, Segment, trust};
+use crate::segment::{self, Access, PeerCredentials, Segment, trust};
 use crate::sender::Sender;
 use crate::sending::Sending;
 use crate::slab::Tenancy;
@@ -59,6 +59,8 @@ pub struct Ring {
     file: Option<Arc<OwnedFd>>,
     /// Whether all who can write in it are trusted, as its builder says.
     trust_peers: bool,
+    /// Who could use it when it was opened.
+    access: Access,
 }
 
 impl Ring {
@@ -71,6 +73,7 @@ impl Ring {
             address,
             slabs,
             file,
+            access,
         } = segment;
         if header.fence.needs_membarrier() {
             let action = "open";
@@ -95,6 +98,7 @@ impl Ring {
             slabs,
             file: file.map(Arc::new),
             trust_peers,
+            access,
         })
     }
 
@@ -214,6 +218,7 @@ impl Ring {
             participant.slot,
             participant.epoch,
             &self.address,
+            self.access,
         )?;
         participant.watch(&self.map, header.geometry.participants(), alarm);
         let key = layout::cell::key(header.nonce);
@@ -279,7 +284,7 @@ impl Ring {
         self.header.sync
     }
 
-    /// A random number that tells this ring from any other that had its address.
+    /// A random number that tells this ring from any other that had its address. A copy of the ring's file has the same.
     pub fn nonce(&self) -> u128 {
         u128::from_le_bytes(self.header.nonce)
     }

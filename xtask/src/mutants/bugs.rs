@@ -254,6 +254,27 @@ pub(super) const BUGS: &[(&str, Check)] = &[
         Sync("locks::four_processes_exclude_each_other"),
     ),
     (
+        "QueueKnownByName",
+        Processes(
+            "copies_and_names",
+            "who_comes_after_the_names_of_the_queues_are_gone_is_woken_like_others",
+        ),
+    ),
+    (
+        "RenewedInUse",
+        Processes(
+            "copies_and_names",
+            "a_stopped_process_keeps_its_ring_from_being_renewed",
+        ),
+    ),
+    (
+        "CopyNotTold",
+        Processes(
+            "copies_and_names",
+            "a_copy_of_a_ring_in_use_is_a_ring_of_its_own",
+        ),
+    ),
+    (
         "StreamCommitBeforePayload",
         Matrix("spsc/futex/Shm/send/empty"),
     ),

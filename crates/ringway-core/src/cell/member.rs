@@ -38,7 +38,7 @@ pub(crate) struct Seat {
 pub(crate) enum Refused {
     /// The lock was not free before the deadline.
     TimedOut,
-    /// The segment contradicts itself.
+    /// The segment contradicts itself, or what lies beside it cannot be used.
     Corrupt,
 }
 
@@ -62,7 +62,10 @@ pub(crate) struct Member<R> {
     witness: u32,
     /// Messages ever sent or released in this slot.
     pub(super) messages: u64,
+    /// The handle refuses further work.
     pub(crate) corrupt: bool,
+    /// Because the kernel refuses what lies beside the segment, with that errno; else the segment contradicts itself.
+    pub(super) beside: Option<i32>,
     /// Until when the present wait may last, its getting of the lock included.
     deadline: Option<Instant>,
     /// The slabs, if the ring has some.
@@ -87,6 +90,7 @@ impl<R: Region> Member<R> {
             change: 0,
             messages,
             corrupt: head > MOST_HEAD,
+            beside: None,
             deadline: None,
             pool: None,
         };
@@ -110,7 +114,17 @@ impl<R: Region> Member<R> {
     pub(super) fn drain_bell(&mut self) {
         if let Some(bell) = &self.primitives.bell {
             let at_once = MonotonicTime::at(Instant::now());
-            self.corrupt |= bell.sleep(at_once).is_err();
+            if let Err(broken) = bell.sleep(at_once) {
+                self.break_by(broken);
+            }
+        }
+    }
+
+    /// The lock or the bell is of no use any more, and so is this handle.
+    fn break_by(&mut self, broken: Broken) {
+        self.corrupt = true;
+        if let Broken::Beside(errno) = broken {
+            self.beside = Some(errno as i32);
         }
     }
 
@@ -165,7 +179,10 @@ impl<R: Region> Member<R> {
             Ok(Acquired::Clean) => return Ok(()),
             Ok(Acquired::TimedOut) => return Err(Refused::TimedOut),
             Ok(Acquired::AfterDeath) => {}
-            Err(Broken) => return Err(Refused::Corrupt),
+            Err(broken) => {
+                self.break_by(broken);
+                return Err(Refused::Corrupt);
+            }
         }
         let repaired = self.repair_all();
         if let Some(lock) = &self.primitives.lock {
@@ -397,8 +414,9 @@ impl<R: Region> Blocked for Member<R> {
 
     fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake {
         if let Some(bell) = &self.primitives.bell {
-            return bell.sleep(deadline).unwrap_or_else(|Broken| {
-                self.corrupt = true;
+            let slept = bell.sleep(deadline);
+            return slept.unwrap_or_else(|broken| {
+                self.break_by(broken);
                 Wake::Check
             });
         }

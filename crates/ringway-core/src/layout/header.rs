@@ -28,7 +28,10 @@
 //! | 152 | 32 | classes of slabs, the shortest first: log2 of the length and the count, of 4 bytes each; else zero |
 //! | 184 | 8 | offset of the slabs' words; zero in a ring without slabs |
 //! | 192 | 8 | offset of the slabs; if each is a segment of its own, the bytes of all, plus 1; zero if there are none |
-//! | 200 | 56 | zero |
+//! | 200 | 16 | device and inode of the segment's file; else zero. A file that is another one is a copy |
+//! | 216 | 16 | nonce of what lies beside the segment: at first the ring's; a copy gets another one |
+//! | 232 | 8 | inode of the IPC namespace that this lies in; zero if it is not known |
+//! | 240 | 16 | zero |
 
 use super::control::CONTROL_OFFSET;
 use super::participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
@@ -50,7 +53,17 @@ pub(crate) const RETIREMENT_OFFSET: usize = 144;
 /// Where the slabs are described; nobody writes these bytes but the creator.
 pub(crate) const SLABS: std::ops::Range<usize> = 152..200;
 
+/// Offset of device and inode of the segment's file, two 64-bit words.
+pub(crate) const FILE_OFFSET: usize = 200;
+/// Offset of the nonce of what lies beside the segment, 16 bytes.
+pub(crate) const COMPANIONS_OFFSET: usize = 216;
+/// Offset of the inode of the IPC namespace that this lies in, a 64-bit word.
+pub(crate) const IPC_NAMESPACE_OFFSET: usize = 232;
+/// Whose the segment is; the creator writes these bytes, and whoever renews the ring.
+pub(crate) const IDENTITY: std::ops::Range<usize> = FILE_OFFSET..240;
+
 const _: () = assert!(SLABS.end - SLABS.start == CLASSES_LEN + 16);
+const _: () = assert!(SLABS.end == IDENTITY.start && IDENTITY.end <= HEADER_LEN);
 
 /// What the first eight bytes of a finished segment hold.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"RINGWAY\n");
@@ -103,6 +116,13 @@ impl FenceMode {
     }
 }
 
+/// A file, as the kernel tells it from others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
 /// The decoded header, a private copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -115,6 +135,12 @@ pub(crate) struct Header {
     /// Whether producers overwrite the oldest message when the ring is full.
     pub(crate) overwrite: bool,
     pub(crate) boot_id: [u8; 16],
+    /// The file that the ring was made or renewed in; zero of segments that are no files by name.
+    pub(crate) file: FileId,
+    /// The nonce of what lies beside the segment.
+    pub(crate) companions: [u8; 16],
+    /// The IPC namespace that this lies in, 0 if it is not known.
+    pub(crate) ipc_namespace: u64,
 }
 
 /// Why bytes are not a header that this process can work with.
@@ -158,6 +184,10 @@ impl Header {
         }
         put(108, &u32::from(self.overwrite).to_le_bytes());
         put(BOOT_ID_OFFSET, &self.boot_id);
+        put(FILE_OFFSET, &self.file.device.to_le_bytes());
+        put(FILE_OFFSET + 8, &self.file.inode.to_le_bytes());
+        put(COMPANIONS_OFFSET, &self.companions);
+        put(IPC_NAMESPACE_OFFSET, &self.ipc_namespace.to_le_bytes());
         let slabs = self.geometry.slabs();
         put(SLABS.start, &slabs.encode());
         if !slabs.is_empty() {
@@ -235,6 +265,12 @@ impl Header {
             geometry,
             overwrite,
             boot_id: array(bytes, BOOT_ID_OFFSET),
+            file: FileId {
+                device: u64_at(FILE_OFFSET),
+                inode: u64_at(FILE_OFFSET + 8),
+            },
+            companions: array(bytes, COMPANIONS_OFFSET),
+            ipc_namespace: u64_at(IPC_NAMESPACE_OFFSET),
         })
     }
 }
@@ -243,6 +279,11 @@ impl Header {
     /// The nonce in the bytes of a header, finished or not.
     pub(crate) fn nonce_in(bytes: &[u8; HEADER_LEN]) -> [u8; 16] {
         array(bytes, 32)
+    }
+
+    /// The nonce of what lies beside the segment, in the bytes of a header, finished or not.
+    pub(crate) fn companions_in(bytes: &[u8; HEADER_LEN]) -> [u8; 16] {
+        array(bytes, COMPANIONS_OFFSET)
     }
 
     /// Whether `bytes`, in a segment of `segment_len` bytes, can be what a creator of this version that has
@@ -300,6 +341,12 @@ mod tests {
             geometry: Geometry::stream(1 << 20).unwrap(),
             overwrite: false,
             boot_id: [9; 16],
+            file: FileId {
+                device: 3,
+                inode: 4,
+            },
+            companions: [5; 16],
+            ipc_namespace: 6,
         }
     }
 

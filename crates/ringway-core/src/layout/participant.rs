@@ -17,7 +17,8 @@
 //! | 96 | 4 | deaths of holders that watchers have noted |
 //! | 100 | 4 | zero |
 //! | 104 | 8 | records of the dead that holders of this slot put in order |
-//! | 112 | 16 | zero |
+//! | 112 | 8 | mqueue: the queue that the holder sleeps on: its device above the low 32 bits of its inode; 0 before it is made |
+//! | 120 | 8 | zero |
 //!
 //! Slots belong to roles: first come the producers' slots, then the consumers'. So taking a role and
 //! being seen to live is one compare-and-swap. The fields from 40 to 100 are those of cell rings; a
@@ -51,6 +52,9 @@ pub(crate) const DEATHS: usize = SEMAPHORE + SEMAPHORE_LEN;
 
 /// Also in stream rings.
 pub(crate) const REPAIRED: usize = 104;
+
+/// Which queue the holder sleeps on, see [`crate::sync::mqueue`].
+pub(crate) const QUEUE: usize = 112;
 
 /// What [`ASLEEP`] says.
 pub(crate) const AWAKE: u32 = 0;

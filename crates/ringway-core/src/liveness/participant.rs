@@ -12,8 +12,8 @@ use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::participant::{
-    ASLEEP, ATTACHED_NS, AWAKE, CLOSED, EPOCH, FILLED_FOR, LIVENESS, PID, PID_NAMESPACE, ROLE,
-    Role, slot_offset,
+    ASLEEP, ATTACHED_NS, AWAKE, CLOSED, EPOCH, FILLED_FOR, LIVENESS, PID, PID_NAMESPACE, QUEUE,
+    ROLE, Role, slot_offset,
 };
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
@@ -233,6 +233,7 @@ fn fill(map: &Map, slot: usize, role: Role, pid: u32) -> u64 {
     store64(ATTACHED_NS, now_ns());
     store32(ASLEEP, AWAKE, Ordering::Relaxed);
     store32(CLOSED, 0, Ordering::Relaxed);
+    store64(QUEUE, 0);
     // Release: who sees the new epoch sees a slot that is awake and open. What the last holder owned
     // is the dead's from here on.
     let epoch = map

@@ -132,7 +132,7 @@ fn half(id: i32) -> Option<Half> {
     })
 }
 
-/// The nonces of all rings that have a name here, finished or not; among them what only looks like one.
+/// The nonces of what lies beside all rings that have a name here, finished or not; among them what only looks like one.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     /// Of the files in /dev/shm.
@@ -151,7 +151,7 @@ pub(crate) fn names() -> Names {
         let bytes = bytes.and_then(|memory| memory.header_bytes());
         names
             .sysv
-            .extend(bytes.map(|bytes| Header::nonce_in(&bytes)));
+            .extend(bytes.map(|bytes| Header::companions_in(&bytes)));
     }
     let Ok(entries) = std::fs::read_dir(SHM_DIRECTORY) else {
         return names;
@@ -167,7 +167,7 @@ pub(crate) fn names() -> Names {
         let bytes = nix::fcntl::open(&entry.path(), flags, Mode::empty())
             .and_then(|file| descriptor::header_bytes(file.as_fd()));
         match (bytes, lstat(&entry.path())) {
-            (Ok(bytes), _) => drop(names.shm.insert(Header::nonce_in(&bytes))),
+            (Ok(bytes), _) => drop(names.shm.insert(Header::companions_in(&bytes))),
             // Gone, or no file.
             (Err(_), Err(_)) => {}
             (Err(_), Ok(stat)) if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() => {}

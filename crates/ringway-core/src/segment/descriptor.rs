@@ -8,8 +8,9 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat};
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use nix::sys::uio::pread;
 
+use crate::address::Address;
 use crate::error::Error;
-use crate::layout::header::{HEADER_LEN, Header, MAGIC};
+use crate::layout::header::{FileId, HEADER_LEN, Header, MAGIC};
 use crate::sync;
 use crate::sync::semaphore_set::Home;
 
@@ -26,7 +27,7 @@ pub(super) fn build(
     plan: &Plan,
     fd: BorrowedFd<'_>,
     boot_id: [u8; 16],
-) -> Result<(Arc<Map>, Header), Error> {
+) -> Result<(Arc<Map>, Header, Access), Error> {
     let os = |what| move |errno| attempt.os(what, errno);
     fchmod(fd, Mode::from_bits_truncate(request.mode & 0o666))
         .map_err(os("its mode cannot be set"))?;
@@ -52,13 +53,21 @@ pub(super) fn build(
         Errno::ENOMEM if is_huge => no_huge_pages(error),
         errno => attempt.os("it cannot be mapped", errno),
     })?;
-    let header = new_header(attempt, plan, boot_id)?;
+    let header = Header {
+        // A memfd has no name, and is no copy.
+        file: match attempt.address {
+            Address::Memfd => FileId::default(),
+            _ => FileId::of(&stat),
+        },
+        ..new_header(attempt, plan, boot_id)?
+    };
     super::write_header(&map, &header).map_err(os("its header is not mapped"))?;
     settle_pages(attempt, request, &map)?;
     let home = Home::of_file(attempt.address);
-    sync::create(attempt, &map, &header, Access::of_file(&stat), home)?;
+    let access = Access::of_file(&stat);
+    sync::create(attempt, &map, &header, access, home)?;
     publish_magic(&map).map_err(os("its header is not mapped"))?;
-    Ok((Arc::new(map), header))
+    Ok((Arc::new(map), header, access))
 }
 
 /// Whether the file consists of huge pages.

@@ -14,7 +14,7 @@ use crate::layout::header::{HeaderError, MAGIC};
 use crate::sys::unix;
 
 use super::attempt::Attempt;
-use super::{Request, Segment, descriptor, memfd, trust};
+use super::{Access, Request, Segment, descriptor, memfd, trust};
 
 /// Who is at the other end of a Unix socket, as the kernel recorded it when the socket was connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,6 +135,7 @@ pub(super) fn take_over(
         address: Address::Memfd,
         slabs: None,
         file: Some(file),
+        access: Access::of_file(&stat),
     };
     Ok((segment, peer))
 }

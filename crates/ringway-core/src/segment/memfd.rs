@@ -36,7 +36,8 @@ pub(super) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Erro
         }
         errno => attempt.os("no memfd can be made", errno),
     })?;
-    let (map, header) = descriptor::build(attempt, request, plan, file.as_fd(), boot_id::NONE)?;
+    let (map, header, access) =
+        descriptor::build(attempt, request, plan, file.as_fd(), boot_id::NONE)?;
     fcntl(file.as_fd(), FcntlArg::F_ADD_SEALS(SEALS))
         .map_err(|errno| attempt.os("the memfd cannot be sealed", errno))?;
     Ok(Segment {
@@ -45,6 +46,7 @@ pub(super) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Erro
         address: request.address.clone(),
         slabs: None,
         file: Some(file),
+        access,
     })
 }
 

@@ -23,8 +23,10 @@ mod mapped;
 mod memfd;
 mod memory;
 mod named;
+mod namespace;
 mod peek;
 mod removal;
+mod renewal;
 pub(crate) mod retire;
 pub(crate) mod slabs;
 mod space;
@@ -48,12 +50,12 @@ use nix::sys::stat::FileStat;
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::{
-    CREATION_LOCK_OFFSET, FenceMode, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET, SEMAPHORES_OFFSET,
-    SLABS,
+    CREATION_LOCK_OFFSET, FenceMode, FileId, HEADER_LEN, Header, IDENTITY, MAGIC, MAGIC_OFFSET,
+    SEMAPHORES_OFFSET, SLABS,
 };
 use crate::layout::{self, Geometry, Kind, Shape, Sync};
 use crate::owner;
-use crate::sys::{getrandom, now_ns};
+use crate::sys::{getrandom, now_ns, shmget};
 
 use attempt::Attempt;
 use map::Map;
@@ -128,6 +130,8 @@ pub(crate) struct Segment {
     pub(crate) slabs: Option<Arc<SlabSegments>>,
     /// A memfd's descriptor, to hand it over. The others are closed once they are mapped.
     pub(crate) file: Option<OwnedFd>,
+    /// Who could use it when it was opened.
+    pub(crate) access: Access,
 }
 
 /// Who may use a segment.
@@ -142,6 +146,14 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    fn of_sysv(status: &shmget::Status) -> Self {
+        Self {
+            mode: status.mode & 0o666,
+            uid: status.owner_uid,
+            gid: status.owner_gid,
+        }
+    }
+
     fn of_file(stat: &FileStat) -> Self {
         Self {
             mode: stat.st_mode & 0o666,
@@ -159,13 +171,18 @@ impl Access {
     }
 }
 
-/// Who may use the segment at `attempt.address`.
-pub(crate) fn access(attempt: Attempt<'_>) -> Result<Access, Error> {
-    match attempt.address {
-        Address::Shm(_) | Address::File(_) => named::access(attempt),
-        Address::Sysv(key) => sysv::access(attempt, key),
-        _ => Err(unsupported_by_name(attempt.action, attempt.address)),
-    }
+/// Who may use the segment of `header` now, which was opened at `attempt.address`; `then` if that does not lead there any
+/// more.
+pub(crate) fn access_now(attempt: Attempt<'_>, header: &Header, then: Access) -> Access {
+    let now = match attempt.address {
+        Address::Shm(_) | Address::File(_) => named::access(attempt)
+            .ok()
+            .filter(|(_, file)| *file == header.file)
+            .map(|(access, _)| access),
+        Address::Sysv(key) => sysv::access(attempt, key).ok(),
+        _ => None,
+    };
+    now.unwrap_or(then)
 }
 
 /// How often an address may vanish and come back between a look and a try.
@@ -289,6 +306,9 @@ fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<He
         created_ns: now_ns(),
         geometry: plan.geometry,
         boot_id,
+        file: FileId::default(),
+        companions: nonce,
+        ipc_namespace: namespace::ipc(),
     })
 }
 
@@ -296,7 +316,7 @@ fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<He
 /// the words of others behind it are left alone. (The words of free slabs are zero, as new memory is.)
 fn write_header(map: &Map, header: &Header) -> Result<(), Errno> {
     let bytes = header.encode();
-    let fields = (MAGIC_OFFSET + 8..CREATION_LOCK_OFFSET).chain(SLABS);
+    let fields = (MAGIC_OFFSET + 8..CREATION_LOCK_OFFSET).chain(SLABS.start..IDENTITY.end);
     for at in fields.step_by(8) {
         let mut word = [0; 8];
         word.copy_from_slice(&bytes[at..at + 8]);

@@ -15,12 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open as open_file, renameat2};
-use nix::sys::stat::{Mode, lstat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open as open_file, openat, renameat2};
+use nix::sys::stat::{Mode, fstat, lstat};
 use nix::unistd::{self, AccessFlags, linkat, unlink};
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
+use crate::layout::header::FileId;
+use crate::sync;
 use crate::sys::getrandom;
 
 use super::attempt::Attempt;
@@ -29,7 +31,8 @@ use super::slabs::named::Unfinished;
 use super::slabs::{self, SlabSegments};
 use super::watch::Watch;
 use super::{
-    Access, Plan, Request, Segment, boot_id, descriptor, discard, drafts, removal, retire,
+    Access, Plan, Request, Segment, boot_id, descriptor, discard, drafts, lock, removal, renewal,
+    retire,
 };
 
 /// Where the C library keeps POSIX shared memory.
@@ -113,6 +116,10 @@ impl Place {
         }
     }
 
+    pub(super) fn survives_boot(&self) -> bool {
+        self.survives_boot
+    }
+
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -156,7 +163,9 @@ fn create_from(
     if plan.geometry.has_slab_segments() {
         slabs::named::check(attempt, place, &plan.geometry, draft.file())?;
     }
-    let (map, header) = descriptor::build(attempt, request, plan, draft.file(), boot_id)?;
+    let (map, header, access) = descriptor::build(attempt, request, plan, draft.file(), boot_id)?;
+    // Nobody else can open it yet.
+    lock::Open::hold(attempt, draft.file())?;
     let slabs =
         Unfinished::make(attempt, request, &header, place).inspect_err(|_| discard(&map))?;
     draft.publish(place).map_err(|errno| {
@@ -173,16 +182,17 @@ fn create_from(
         header,
         address: request.address.clone(),
         file: None,
+        access,
     })
 }
 
-/// Who may use the segment.
-pub(super) fn access(attempt: Attempt<'_>) -> Result<Access, Error> {
+/// Who may use the segment, and which file the name leads to.
+pub(super) fn access(attempt: Attempt<'_>) -> Result<(Access, FileId), Error> {
     let stat = lstat(&Place::of(attempt)?.path).map_err(|errno| match errno {
         Errno::ENOENT | Errno::ENOTDIR => attempt.not_found(errno),
         errno => attempt.os("it cannot be inspected", errno),
     })?;
-    Ok(Access::of_file(&stat))
+    Ok((Access::of_file(&stat), FileId::of(&stat)))
 }
 
 /// A file on its way to a name.
@@ -338,15 +348,17 @@ fn open_now(attempt: Attempt<'_>, request: &Request<'_>, place: &Place) -> Resul
     if retire::admit(&map).is_err() {
         return Err(finish_removal(attempt, place, file));
     }
-    if place.survives_boot {
-        boot_id::renew(attempt, file.as_fd(), &map, &mut header)?;
-    }
+    renewal::admit(attempt, place, file.as_fd(), &map, &mut header)?;
+    let stat = fstat(file.as_fd()).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+    let access = Access::of_file(&stat);
+    sync::follow(&map, &header, access);
     Ok(Segment {
         slabs: SlabSegments::beside(request, &header, place),
         map: Arc::new(map),
         header,
         address: request.address.clone(),
         file: None,
+        access,
     })
 }
 
@@ -369,10 +381,20 @@ pub(super) fn open_path(
     place: &Place,
     access: OFlag,
 ) -> Result<OwnedFd, Error> {
+    open_in(attempt, AT_FDCWD, &place.path, access)
+}
+
+/// The same of a name in an open directory.
+pub(super) fn open_in(
+    attempt: Attempt<'_>,
+    directory: BorrowedFd<'_>,
+    name: impl AsRef<Path>,
+    access: OFlag,
+) -> Result<OwnedFd, Error> {
     let flags = access | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let deadline = Deadline::after(PATIENCE);
     loop {
-        return match open_file(&place.path, flags, Mode::empty()) {
+        return match openat(directory, name.as_ref(), flags, Mode::empty()) {
             Ok(file) => Ok(file),
             Err(Errno::EINTR) => continue,
             // A collector has a lease on it, for a moment (`Suspect::is_open_elsewhere`).

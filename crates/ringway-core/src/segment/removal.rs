@@ -9,7 +9,7 @@ use nix::unistd::unlink;
 
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
-use crate::layout::header::{Header, MAGIC};
+use crate::layout::header::{FileId, Header, MAGIC};
 use crate::owner;
 use crate::sys::shmget;
 
@@ -82,13 +82,17 @@ fn unlink_file(attempt: Attempt<'_>, place: &Place, file: BorrowedFd<'_>) -> Res
     if (named.st_dev, named.st_ino) != (stat.st_dev, stat.st_ino) {
         return Err(attempt.not_found(Errno::ENOENT));
     }
-    // First, so that who dies here leaves a ring that can be removed again.
-    if let Ok(bytes) = descriptor::header_bytes(file) {
+    // First, so that who dies here leaves a ring that can be removed again. What has another name goes on.
+    if let (1, Ok(bytes)) = (stat.st_nlink, descriptor::header_bytes(file)) {
         let len = stat.st_size as u64;
         if let Ok(header) = Header::decode(&bytes, len) {
-            slabs::named::remove(place, &header);
+            let is_copy = header.file != FileId::of(&stat);
+            slabs::named::remove(place, &header, is_copy);
+            if !is_copy {
+                // A copy's is the original's.
+                remove_beside(&bytes, len);
+            }
         }
-        remove_beside(&bytes, len);
     }
     unlink(&place.path).map_err(|errno| match errno {
         Errno::ENOENT => attempt.not_found(errno),

@@ -204,6 +204,22 @@ pub(super) fn allocate(
     Ok(())
 }
 
+/// Has a copy that shares its blocks with its original (`cp --reflink`) get blocks of its own: the next write to a
+/// shared one needs a new block, and a full disk would be a signal then.
+pub(super) fn unshare(attempt: Attempt<'_>, file: BorrowedFd<'_>, len: u64) -> Result<(), Error> {
+    let len = i64::try_from(len).map_err(|_| attempt.os("the file is too long", Errno::EFBIG))?;
+    loop {
+        return match fallocate(file, FallocateFlags::FALLOC_FL_UNSHARE_RANGE, 0, len) {
+            Err(Errno::EINTR) => continue,
+            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => {
+                Err(attempt.os("there is no room for blocks of its own", errno))
+            }
+            // A file system that shares no blocks, or cannot say so.
+            Ok(()) | Err(_) => Ok(()),
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,7 @@ use super::named::{self, Place};
 use super::retire::{self, Doubt};
 use super::sysv::{self, Attached};
 use super::view::View;
-use super::{descriptor, removal, unsupported_by_name};
+use super::{descriptor, lock, removal, unsupported_by_name};
 
 /// A finished ring, whatever its address leads to by now.
 #[derive(Debug)]
@@ -109,7 +109,11 @@ impl Suspect {
     /// tells.
     pub(crate) fn is_open_elsewhere(&self) -> bool {
         match &self.name {
-            Name::File { file, .. } => lease::is_only_opener(file.as_fd()) == Ok(false),
+            // Where there are no leases, there may be locks.
+            Name::File { file, .. } => {
+                lease::is_only_opener(file.as_fd()) == Ok(false)
+                    || lock::Open::is_held(file.as_fd())
+            }
             // This one's view.
             Name::Sysv { id } => shmget::status(*id).is_ok_and(|status| status.attached > 1),
         }

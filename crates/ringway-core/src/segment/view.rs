@@ -10,14 +10,16 @@ use nix::fcntl::OFlag;
 use crate::address::{Address, SysvKey};
 use crate::error::Error;
 use crate::layout::control::HEAD;
-use crate::layout::header::{BOOT_ID_OFFSET, Header, HeaderError, RETIREMENT_OFFSET};
+use crate::layout::header::{
+    BOOT_ID_OFFSET, FILE_OFFSET, FileId, Header, HeaderError, RETIREMENT_OFFSET,
+};
 use crate::layout::{self, Shape};
 use crate::region::Load;
 
 use super::attempt::Attempt;
 use super::named::{self, Place};
 use super::peek::Peek;
-use super::{boot_id, descriptor, retire, sysv, unsupported_by_name};
+use super::{boot_id, descriptor, lock, retire, sysv, unsupported_by_name};
 
 /// A segment that is looked at only: all that is known of it are copies ([`Peek`]).
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct View {
     memory: Peek,
     header: Header,
     address: Address,
+    /// The file that it was read from, if it is one by name, and whether some process has the ring open.
+    file: Option<(FileId, bool)>,
 }
 
 impl View {
@@ -48,11 +52,13 @@ impl View {
 
     /// Looks at the finished segment in `file`.
     pub(super) fn of_descriptor(attempt: Attempt<'_>, file: Arc<OwnedFd>) -> Result<Self, Error> {
-        let (_, header) = descriptor::inspect(attempt, file.as_fd(), |_| Ok(()))?;
+        let (stat, header) = descriptor::inspect(attempt, file.as_fd(), |_| Ok(()))?;
+        let is_held = lock::Open::is_held(file.as_fd());
         Ok(Self {
             memory: Peek::of_file(file),
             header,
             address: attempt.address.clone(),
+            file: Some((FileId::of(&stat), is_held)),
         })
     }
 
@@ -81,6 +87,7 @@ impl View {
             memory,
             header,
             address: attempt.address.clone(),
+            file: None,
         })
     }
 
@@ -100,10 +107,29 @@ impl View {
             .is_some_and(retire::says_retired)
     }
 
+    /// Whether this is a copy of a ring that nobody has opened yet.
+    pub(crate) fn is_copy(&self) -> bool {
+        let word = |at| self.load64(FILE_OFFSET + at).unwrap_or(0);
+        self.file.is_some_and(|(file, held)| {
+            let written = FileId {
+                device: word(0),
+                inode: word(8),
+            };
+            !held && ![file, FileId::default()].contains(&written)
+        })
+    }
+
     /// Whether liveness words that were loaded before count. In a file they outlive the boot whose
-    /// kernel kept them true, until the next opener clears them and then writes its boot id; so who
-    /// sees a word of this boot sees the id of this boot.
+    /// kernel kept them true, and go with every copy, until the next opener clears them and then writes boot id and
+    /// inode; so who sees a word of this boot sees the id of this boot. If anybody has the ring open, they count:
+    /// that one has found them in order, whatever boot id this process is shown.
     pub(crate) fn is_of_this_boot(&self) -> bool {
+        if self.file.is_some_and(|(_, held)| held) {
+            return true;
+        }
+        if self.is_copy() {
+            return false;
+        }
         let attempt = Attempt {
             action: "inspect",
             address: &self.address,

@@ -62,10 +62,15 @@ pub(crate) enum Acquired {
     TimedOut,
 }
 
-/// A lock or a bell is not what ringway made any more: its semaphores were removed, or a peer wrote
-/// what none writes. It stays so.
+/// A lock or a bell cannot be used any more. It stays so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken;
+pub(crate) enum Broken {
+    /// A peer wrote what none writes.
+    Written,
+    /// The kernel refuses what lies beside the segment: it was removed (EIDRM, EINVAL), or this process may not use it
+    /// any more (EACCES).
+    Beside(Errno),
+}
 
 /// A lock in or beside the segment, that survives its holder's death at any instruction.
 pub(crate) trait Lock: Debug + Send {
@@ -132,19 +137,53 @@ pub(crate) fn create(
     initialise(attempt, map, header, access, home)
 }
 
-/// Makes it again after a reboot, under the lock on the file and before anybody attaches: semaphore
-/// sets are gone, and what the segment says is of processes of another boot.
+/// Makes it again for a ring that nobody else has open and that nobody opens meanwhile: what the segment says is of
+/// processes that are gone, and what lay beside it too, or is another ring's.
 pub(crate) fn renew(
     attempt: Attempt<'_>,
     map: &Map,
     header: &Header,
     access: Access,
+    home: Home,
 ) -> Result<(), Error> {
-    // Whoever died half way through this left a set of this boot.
-    if let Some(id) = map.word32(SEMAPHORES_OFFSET) {
-        remove(header, id.load(Ordering::Relaxed));
+    initialise(attempt, map, header, access, home)
+}
+
+/// What became of that which lies beside a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// It is there, or will be made by those who attach; or there is none.
+    Fine,
+    /// It was removed, or its place was taken.
+    Lost,
+    /// It lies in another IPC namespace.
+    Elsewhere,
+}
+
+/// What became of that which lies beside the ring in `map`, as a process in the IPC namespace of this inode finds it
+/// (0: not known). What cannot be read is there: attaching says why.
+pub(crate) fn beside(map: &Map, header: &Header, namespace: u64) -> Beside {
+    let is_elsewhere =
+        ![header.ipc_namespace, namespace].contains(&0) && header.ipc_namespace != namespace;
+    match header.sync {
+        Sync::SysvSem => match Set::look(map, header) {
+            Ok(_) => Beside::Fine,
+            Err(Errno::EINVAL | Errno::EIDRM | Errno::ERANGE) if is_elsewhere => Beside::Elsewhere,
+            Err(Errno::EINVAL | Errno::EIDRM | Errno::ERANGE) => Beside::Lost,
+            Err(_) => Beside::Fine,
+        },
+        Sync::Mqueue if is_elsewhere => Beside::Elsewhere,
+        _ => Beside::Fine,
     }
-    initialise(attempt, map, header, access, Home::File)
+}
+
+/// Has what lies beside the ring follow a change of the segment's owner, group and mode, as far as this process may.
+pub(crate) fn follow(map: &Map, header: &Header, access: Access) {
+    if header.sync == Sync::SysvSem
+        && let Ok(set) = Set::look(map, header)
+    {
+        set.follow(access);
+    }
 }
 
 fn initialise(
@@ -195,7 +234,7 @@ pub(crate) fn is_initialised_early(offset: usize) -> bool {
 /// `epoch`; and what its watcher is to do.
 ///
 /// # Errors
-/// [`ErrorKind::Corrupt`] if the semaphores in the header are not this ring's (any more),
+/// [`ErrorKind::CompanionLost`] if the semaphores in the header are not this ring's (any more),
 /// [`ErrorKind::NoSpace`] for the limits on queues, threads and descriptors, [`ErrorKind::Unsupported`]
 /// where the kind does not work between this process and its peers, [`ErrorKind::PermissionDenied`].
 pub(crate) fn open(
@@ -204,6 +243,7 @@ pub(crate) fn open(
     slot: u32,
     epoch: u64,
     address: &Address,
+    access: Access,
 ) -> Result<(Primitives, Alarm), Error> {
     let attempt = Attempt {
         action: "attach to",
@@ -242,6 +282,7 @@ pub(crate) fn open(
         }
         Sync::SysvSem => {
             let set = Set::open(attempt, map, header)?;
+            set.follow(segment::access_now(attempt, header, access));
             let user = User::of(attempt, set)?;
             let bell = Arc::new(sysv_sem::Bells::new(set, slot, user));
             let own = Arc::clone(&bell);
@@ -252,7 +293,7 @@ pub(crate) fn open(
             Ok((primitives, Box::new(move |_| own.ring(slot))))
         }
         Sync::Mqueue => {
-            let access = segment::access(attempt)?;
+            let access = segment::access_now(attempt, header, access);
             let bell = Arc::new(mqueue::Queues::open(attempt, map, header, slot, access)?);
             let own = Arc::clone(&bell);
             let primitives = Primitives {

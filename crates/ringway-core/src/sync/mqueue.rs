@@ -24,12 +24,19 @@
 //! meanwhile opens it anew. If the ring exists after all where the collector could not see it, nothing is
 //! lost: the next participant makes the queues again.
 //!
-//! Who cannot open a queue to ring it, because it has no descriptor left or a forced removal took the
-//! name, raises the membership counter instead: every watcher then rings its own.
+//! Who cannot open a queue to ring it, because it has no descriptor left or somebody removed the
+//! name, raises the membership counter instead: every watcher then rings its own. So does who finds another queue under the
+//! name than the one that the slot's holder wrote down in its slot (device and inode): the holders of one slot may have
+//! had different ones, if the name was removed in between.
+//!
+//! Queues belong to an IPC namespace. A ring whose queues lie in another one is refused when it is opened
+//! ([`renewal`](crate::segment)), and, where /proc does not tell namespaces apart, here: queues of two namespaces
+//! are of different devices.
 
 use std::ffi::CString;
 use std::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -43,7 +50,9 @@ use super::{Broken, membership_changed};
 use crate::error::{Error, ErrorKind};
 use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::header::Header;
-use crate::layout::participant::Role;
+use crate::layout::participant::{LIVENESS, PID, QUEUE, Role, slot_offset};
+use crate::liveness::Liveness;
+use crate::planted::{self, Bug};
 use crate::segment::Access;
 use crate::segment::attempt::Attempt;
 use crate::segment::deadline::Deadline;
@@ -62,7 +71,7 @@ pub(super) struct Queues {
     /// Locked while this lives; `None` if it is `own`.
     _gate: Option<OwnedFd>,
     /// Those that were rung from here, by slot.
-    others: Box<[OnceLock<OwnedFd>]>,
+    others: Box<[OnceLock<(u64, OwnedFd)>]>,
 }
 
 impl Queues {
@@ -74,11 +83,11 @@ impl Queues {
         access: Access,
     ) -> Result<Self, Error> {
         let failed = |errno| explain(attempt, errno);
-        let gate = pass_gate(attempt, header.nonce, access.mode)?;
+        let gate = pass_gate(attempt, header.companions, access.mode)?;
         let (own, gate) = match slot {
             GATE => (gate, None),
             _ => {
-                let name = name(header.nonce, slot).ok_or_else(|| failed(Errno::EINVAL))?;
+                let name = name(header.companions, slot).ok_or_else(|| failed(Errno::EINVAL))?;
                 let own = mq::open_or_create(&name, access.mode).map_err(failed)?;
                 admit(&gate, access);
                 (own, Some(gate))
@@ -93,9 +102,25 @@ impl Queues {
                 .remedy("remove the ring and create it again"));
         }
         admit(&own, access);
+        let id = id(&own).map_err(failed)?;
+        let word = map.word64(slot_offset(slot) + QUEUE);
+        // Release pairs with the acquire in `queue_of`. Who is rung has said that it sleeps after this.
+        word.ok_or_else(|| failed(Errno::EFAULT))?
+            .store(id, Ordering::Release);
+        if let Some(pid) = stranger(map, header.geometry.participants(), id) {
+            return Err(attempt
+                .error(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "process {pid} is attached, and its message queue lies in another IPC namespace, where this \
+                         process cannot wake it"
+                    ),
+                )
+                .remedy("let the processes share an IPC namespace, or choose sync futex"));
+        }
         Ok(Self {
             map: Arc::clone(map),
-            nonce: header.nonce,
+            nonce: header.companions,
             slot,
             own,
             _gate: gate,
@@ -110,16 +135,52 @@ impl Queues {
             return mq::send(self.own.as_fd());
         }
         let cell = self.others.get(slot as usize).ok_or(Errno::EINVAL)?;
-        let queue = match cell.get() {
-            Some(queue) => queue,
-            None => {
-                let name = name(self.nonce, slot).ok_or(Errno::EINVAL)?;
-                let queue = mq::open_to_send(&name)?;
-                cell.get_or_init(|| queue)
-            }
-        };
-        mq::send(queue.as_fd())
+        let wanted = queue_of(&self.map, slot);
+        if let Some((id, queue)) = cell.get()
+            && (*id == wanted || planted::is(Bug::QueueKnownByName))
+        {
+            return mq::send(queue.as_fd());
+        }
+        let name = name(self.nonce, slot).ok_or(Errno::EINVAL)?;
+        let queue = mq::open_to_send(&name)?;
+        // A name is no identity: somebody may have removed it, and a later holder of another slot or in another
+        // namespace have made a queue of that name.
+        if id(&queue)? != wanted {
+            return Err(Errno::ENOENT);
+        }
+        mq::send(queue.as_fd())?;
+        // Taken already if the slot's queue was another one before: then it is opened each time.
+        let _ = cell.set((wanted, queue));
+        Ok(())
     }
+}
+
+/// What the kernel tells the queue from all others by.
+fn id(queue: &OwnedFd) -> Result<u64, Errno> {
+    let stat = fstat(queue.as_fd())?;
+    Ok(stat.st_dev << 32 | stat.st_ino & 0xffff_ffff)
+}
+
+/// The queue that the holder of `slot` sleeps on, 0 if it has none yet.
+fn queue_of(map: &Map, slot: u32) -> u64 {
+    map.word64(slot_offset(slot) + QUEUE)
+        .map_or(0, |word| word.load(Ordering::Acquire))
+}
+
+/// A live participant whose queue lies in another file system of queues than the queue `own`, by its process id.
+fn stranger(map: &Map, participants: u32, own: u64) -> Option<u32> {
+    // Everybody writes down its queue, passes this fence, and then looks at the others. Of two that come at
+    // once, at least one sees the other.
+    fence(Ordering::SeqCst);
+    let is_strange = |slot: &u32| {
+        let word = map.word32(slot_offset(*slot) + LIVENESS);
+        let life = word.map_or(0, |word| word.load(Ordering::Acquire));
+        let queue = queue_of(map, *slot);
+        Liveness::of(life) == Liveness::Alive && queue != 0 && queue >> 32 != own >> 32
+    };
+    let slot = (0..participants).find(is_strange)?;
+    map.word32(slot_offset(slot) + PID)
+        .map(|pid| pid.load(Ordering::Relaxed))
 }
 
 impl super::Bell for Queues {
@@ -130,11 +191,11 @@ impl super::Bell for Queues {
             Ok(0) => return Ok(Wake::TimedOut),
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(Wake::Check),
-            Err(_) => return Err(Broken),
+            Err(errno) => return Err(Broken::Beside(errno)),
         }
         match mq::receive(self.own.as_fd()) {
             Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(Wake::Check),
-            Err(_) => Err(Broken),
+            Err(errno) => Err(Broken::Beside(errno)),
         }
     }
 
@@ -243,7 +304,7 @@ fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
 /// Removes the queues of a ring, the gate last. Those that another user made may stay.
 pub(super) fn remove(header: &Header) {
     for slot in (0..header.geometry.participants()).rev() {
-        if let Some(name) = name(header.nonce, slot) {
+        if let Some(name) = name(header.companions, slot) {
             let _ = mq::unlink(&name);
         }
     }

@@ -125,18 +125,18 @@ impl Lock {
             return if word & HOLDER == 0 {
                 Ok(false)
             } else {
-                Err(Broken)
+                Err(Broken::Written)
             };
         };
-        let slot = u32::try_from(slot).map_err(|_| Broken)?;
+        let slot = u32::try_from(slot).map_err(|_| Broken::Written)?;
         if slot >= self.participants || word & HOLDER == self.own {
-            return Err(Broken);
+            return Err(Broken::Written);
         }
         let at = slot_offset(slot);
         let (Some(life), Some(epoch)) =
             (self.map.word32(at + LIVENESS), self.map.word64(at + EPOCH))
         else {
-            return Err(Broken);
+            return Err(Broken::Written);
         };
         // Epoch after life: who takes a slot from a holder that died raises the epoch after it took the
         // word. Seen between the two it passes for the holder; it announces itself when it is done, and
@@ -153,8 +153,11 @@ impl Lock {
 
 impl super::Lock for Lock {
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
-        let (holder, tokens) = (self.word().ok_or(Broken)?, semaphore(&self.map, LOCK));
-        let tokens = tokens.ok_or(Broken)?;
+        let (holder, tokens) = (
+            self.word().ok_or(Broken::Written)?,
+            semaphore(&self.map, LOCK),
+        );
+        let tokens = tokens.ok_or(Broken::Written)?;
         let mut slept = 0;
         loop {
             // Acquire pairs with the release of who took the lock: its slot is then seen as it is.
@@ -244,12 +247,12 @@ const TOKENS: usize = 64;
 
 impl Bell for Bells {
     fn sleep(&self, deadline: Option<MonotonicTime>) -> Result<Wake, Broken> {
-        let bell = semaphore(&self.map, bell_offset(self.slot)).ok_or(Broken)?;
+        let bell = semaphore(&self.map, bell_offset(self.slot)).ok_or(Broken::Written)?;
         match bell.wait(deadline) {
             Ok(()) => {}
             Err(Errno::ETIMEDOUT) => return Ok(Wake::TimedOut),
             Err(Errno::EINTR) => return Ok(Wake::Check),
-            Err(_) => return Err(Broken),
+            Err(_) => return Err(Broken::Written),
         }
         let _ = (0..TOKENS).take_while(|_| bell.try_wait()).count();
         Ok(Wake::Check)

@@ -108,12 +108,12 @@ fn stranger(map: &Map, participants: u32, slot: u32) -> Option<u32> {
 
 impl super::Lock for Mutex {
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
-        match mutex(&self.map).ok_or(Broken)?.lock(deadline) {
+        match mutex(&self.map).ok_or(Broken::Written)?.lock(deadline) {
             Ok(()) => Ok(Acquired::Clean),
             Err(Errno::EOWNERDEAD) => Ok(Acquired::AfterDeath),
             Err(Errno::ETIMEDOUT) => Ok(Acquired::TimedOut),
             // ENOTRECOVERABLE: somebody could not repair what it guards.
-            Err(_) => Err(Broken),
+            Err(_) => Err(Broken::Written),
         }
     }
 

@@ -39,7 +39,7 @@ impl Script {
 
     fn works(&self) -> Result<(), Broken> {
         match self.broken.load(Ordering::Relaxed) {
-            true => Err(Broken),
+            true => Err(Broken::Written),
             false => Ok(()),
         }
     }

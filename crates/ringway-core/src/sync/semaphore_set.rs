@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | the lock: 1 when it is free |
 //! | 1 to n | the bells of the n slots: 1 when rung |
-//! | the next 9 | the ring's nonce, 15 bits each |
+//! | the next 9 | the nonce of what lies beside the ring, 15 bits each |
 //! | 1 | where its segment is found: 1 `shm:`, 2 `file:`, 3 `sysv:` |
 //! | 9 | that place, 15 bits each: of `shm:` the directory's inode, and above 64 bits its device; of `sysv:` the segment's id |
 //! | 2 | a checksum of nonce and place (FNV-1a), 15 bits each |
@@ -134,7 +134,7 @@ impl Set {
             id: i32::try_from(id).map_err(|_| Errno::EINVAL)?,
             participants: u16::try_from(participants).map_err(|_| Errno::EINVAL)?,
         };
-        let nonce = pieces(u128::from_le_bytes(header.nonce), NONCE_LEN);
+        let nonce = pieces(u128::from_le_bytes(header.companions), NONCE_LEN);
         let at = set.tail()..;
         for (index, expected) in at.zip(nonce).chain([(set.tag(), TAG)]) {
             if semget::value(set.id, index)? != expected {
@@ -144,14 +144,29 @@ impl Set {
         Ok(set)
     }
 
-    pub(super) fn open(attempt: Attempt<'_>, map: &Map, header: &Header) -> Result<Self, Error> {
+    /// The set of the ring in `map`. EINVAL or EIDRM if it is gone or another one's.
+    pub(super) fn look(map: &Map, header: &Header) -> Result<Self, Errno> {
         let semaphores = map
             .word32(SEMAPHORES_OFFSET)
             .map_or(0, |id| id.load(Ordering::Relaxed));
-        Self::find(header, semaphores).map_err(|errno| match errno {
-            Errno::EINVAL | Errno::EIDRM => gone(attempt, errno),
-            errno => attempt.os("its semaphore set cannot be read", errno),
-        })
+        Self::find(header, semaphores)
+    }
+
+    pub(super) fn open(attempt: Attempt<'_>, map: &Map, header: &Header) -> Result<Self, Error> {
+        Self::look(map, header).map_err(|errno| not_usable(attempt, errno))
+    }
+
+    /// Gives the set owner, group and mode of the ring's segment, if this process may and they are others.
+    pub(super) fn follow(self, access: Access) {
+        let Ok(status) = semget::status(self.id) else {
+            return;
+        };
+        let is_as_it_was = (status.owner_uid, status.owner_gid, status.mode)
+            == (access.uid, access.gid, access.mode);
+        // A set in the making is its creator's.
+        if !is_as_it_was && status.mode & EXECUTE_BITS == 0 {
+            let _ = semget::set_access(self.id, access.uid, access.gid, access.mode);
+        }
     }
 
     /// The first semaphore behind the bells.
@@ -213,10 +228,7 @@ pub(super) struct User {
 
 impl User {
     pub(super) fn of(attempt: Attempt<'_>, set: Set) -> Result<Self, Error> {
-        set.enter().map_err(|errno| match errno {
-            Errno::EINVAL | Errno::EIDRM => gone(attempt, errno),
-            errno => attempt.os("its semaphore set cannot be used", errno),
-        })?;
+        set.enter().map_err(|errno| not_usable(attempt, errno))?;
         let pid = std::process::id();
         Ok(Self { set, pid })
     }
@@ -231,14 +243,30 @@ impl Drop for User {
     }
 }
 
-fn gone(attempt: Attempt<'_>, errno: Errno) -> Error {
-    attempt
-        .error(
-            ErrorKind::Corrupt,
-            "its semaphore set is gone or another one's: somebody removed it",
-        )
-        .remedy("remove the ring and create it again")
-        .because(errno)
+fn not_usable(attempt: Attempt<'_>, errno: Errno) -> Error {
+    match errno {
+        Errno::EINVAL | Errno::EIDRM | Errno::ERANGE => attempt
+            .error(
+                ErrorKind::CompanionLost,
+                "its semaphore set was removed, or is another ring's",
+            )
+            .remedy(
+                "end the processes that have the ring open: the next to open it makes another set, and its \
+                 messages are still there",
+            )
+            .because(errno),
+        Errno::EACCES => attempt
+            .error(
+                ErrorKind::PermissionDenied,
+                "this process may not use its semaphore set",
+            )
+            .remedy(
+                "run as a user who may; or, if the ring's owner, group or mode was changed, have its owner open it \
+                 once: its set follows then",
+            )
+            .because(errno),
+        errno => attempt.os("its semaphore set cannot be used", errno),
+    }
 }
 
 /// The least significant bits first.
@@ -298,7 +326,9 @@ pub(super) fn create(
         let id = semget::create(set.len(), access.mode | 0o600 | IN_THE_MAKING)
             .map_err(|errno| explain(attempt, set.len(), errno))?;
         let set = Set { id, ..set };
-        let values = (set.tail()..).zip(tail(header.nonce, home)).chain([(0, 1)]);
+        let values = (set.tail()..)
+            .zip(tail(header.companions, home))
+            .chain([(0, 1)]);
         let values = values.filter(|(_, value)| *value > 0);
         let operations: Vec<Operation> = set
             .entry()

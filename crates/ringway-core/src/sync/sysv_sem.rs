@@ -18,7 +18,8 @@
 //! does not give it back at `exec`: a program that calls it in one thread while another is sending or
 //! receiving keeps the lock until its successor ends.
 //!
-//! A set that is removed under its users is [`Broken`] at once, for sleepers too.
+//! A set that is removed under its users is [`Broken`] at once, for sleepers too. When none of them has the ring open any
+//! more, the next opener makes another ([`renewal`](crate::segment)).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,7 +66,7 @@ impl Lock {
 
 impl super::Lock for Lock {
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
-        let holder = self.holder().ok_or(Broken)?;
+        let holder = self.holder().ok_or(Broken::Written)?;
         if lower(self.set.id, LOCK, at_exit(), deadline)? == Wake::TimedOut {
             return Ok(Acquired::TimedOut);
         }
@@ -139,7 +140,7 @@ impl Bells {
 
 impl Bell for Bells {
     fn sleep(&self, deadline: Option<MonotonicTime>) -> Result<Wake, Broken> {
-        let bell = self.set.bell(self.slot).ok_or(Broken)?;
+        let bell = self.set.bell(self.slot).ok_or(Broken::Written)?;
         lower(self.set.id, bell, AtExit::Keep, deadline)
     }
 
@@ -170,8 +171,7 @@ fn lower(
                     return Ok(Wake::TimedOut);
                 }
             }
-            // EIDRM, EINVAL: the set was removed.
-            Err(_) => return Err(Broken),
+            Err(errno) => return Err(Broken::Beside(errno)),
         }
     }
 }

@@ -75,6 +75,8 @@ pub struct Status {
     pub creator_uid: libc::uid_t,
     /// Effective user id of the owner.
     pub owner_uid: libc::uid_t,
+    /// Its owning group.
+    pub owner_gid: libc::gid_t,
 }
 
 /// IPC_STAT.
@@ -88,6 +90,7 @@ pub fn status(id: i32) -> Result<Status, Errno> {
         mode: u32::from(ds.sem_perm.mode) & 0o777,
         creator_uid: ds.sem_perm.cuid,
         owner_uid: ds.sem_perm.uid,
+        owner_gid: ds.sem_perm.gid,
     })
 }
 

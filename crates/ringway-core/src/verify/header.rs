@@ -29,6 +29,9 @@ impl Header {
             created_ns: 0,
             geometry: Geometry::stream(capacity)?,
             boot_id: [0; 16],
+            file: header::FileId::default(),
+            companions: [0; 16],
+            ipc_namespace: 0,
         }))
     }
 

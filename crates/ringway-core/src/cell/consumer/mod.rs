@@ -252,7 +252,7 @@ impl<R: Region> Consumer<R> {
             return Err(RecvError::Forked);
         }
         if self.member.corrupt {
-            return Err(RecvError::Corrupt);
+            return Err(self.corrupted());
         }
         if self.held.is_some() {
             // The caller forgot a message without running its destructor.
@@ -460,7 +460,10 @@ impl<R: Region> Consumer<R> {
     #[cold]
     fn corrupted(&mut self) -> RecvError {
         self.member.corrupt = true;
-        RecvError::Corrupt
+        match self.member.beside {
+            Some(errno) => RecvError::Companion { errno },
+            None => RecvError::Corrupt,
+        }
     }
 
     /// Nothing was there. Puts in order what the dead have left, and if nothing will come, looks once
@@ -531,7 +534,9 @@ impl<R: Region> Consumer<R> {
             // Sets the obstacle; whether it is one, the last look tells.
             match self.is_ready() {
                 Ok(true) => return Ok(()),
-                Err(error @ (RecvError::Corrupt | RecvError::Forked)) => return Err(error),
+                Err(
+                    error @ (RecvError::Corrupt | RecvError::Companion { .. } | RecvError::Forked),
+                ) => return Err(error),
                 _ => {}
             }
             if let Some(arrived) = arrived(&self.member) {

@@ -249,7 +249,7 @@ impl<R: Region> Producer<R> {
             return Err(SendError::Forked);
         }
         if self.member.corrupt {
-            return Err(SendError::Corrupt);
+            return Err(self.corrupted());
         }
         if self.claimed.is_some() {
             // The caller forgot a claim without running its destructor.
@@ -453,7 +453,10 @@ impl<R: Region> Producer<R> {
     #[cold]
     fn corrupted(&mut self) -> SendError {
         self.member.corrupt = true;
-        SendError::Corrupt
+        match self.member.beside {
+            Some(errno) => SendError::Companion { errno },
+            None => SendError::Corrupt,
+        }
     }
 
     #[cold]

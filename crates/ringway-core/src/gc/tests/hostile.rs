@@ -11,7 +11,7 @@ use super::process::{kill, private, say_there, spawn};
 use crate::address::Address;
 use crate::gc::{Fate, Gc, Leftover};
 use crate::layout::control::{HEAD, TAIL};
-use crate::layout::header::{FenceMode, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET};
+use crate::layout::header::{FenceMode, FileId, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET};
 use crate::layout::participant::{LIVENESS, ROLE, slot_offset};
 use crate::layout::pool::{Class, Slabs};
 use crate::layout::{Geometry, Kind, Shape, Sync};
@@ -36,6 +36,9 @@ fn header(shape: Shape, capacity: u64, nonce: [u8; 16]) -> Header {
         created_ns: 1,
         geometry: Geometry::new(kind, shape, participants, capacity).unwrap(),
         boot_id: [0; 16],
+        file: FileId::default(),
+        companions: nonce,
+        ipc_namespace: 0,
     }
 }
 

@@ -29,6 +29,13 @@
 //! Slabs go before the ring's name and slab 0 last, so that who dies in the middle leaves a ring that can be removed again. Removed
 //! is only what has the trailer of this ring. Where somebody removed the ring's name alone, the slabs are garbage.
 //!
+//! A ring that is renamed within its directory, or has several names there, keeps its slabs under the name that it was
+//! made by; they are found by the nonce. They stay as long as any name leads to the ring. A *copy* has slabs only if they were
+//! copied with it, under the copy's name: the original's are never taken.
+//!
+//! The directory is opened together with the ring, so that its slabs are found whatever the process does to its root.
+//! Permission is asked for when a slab is mapped.
+//!
 //! A process that has the ring open when it is removed goes on with the slabs that it has mapped; others it
 //! does not find any more, and says so ([`SendError::Unmapped`](crate::SendError::Unmapped)).
 
@@ -36,9 +43,12 @@ mod mapping;
 pub(crate) mod named;
 pub(crate) mod sysv;
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::Header;
@@ -67,7 +77,10 @@ pub(crate) struct SlabSegments {
 #[derive(Debug)]
 enum Home {
     /// Beside the ring's file.
-    Beside(Place),
+    Beside {
+        place: Place,
+        directory: Option<OwnedFd>,
+    },
     /// By the table at that offset of the ring's segment, which has that id.
     Listed {
         ring: Arc<Map>,
@@ -92,7 +105,13 @@ impl SlabSegments {
         ring: &Place,
     ) -> Option<Arc<Self>> {
         // The working directory may be another one when they are looked for.
-        Self::of(request, header, || Home::Beside(ring.absolute()))
+        Self::of(request, header, || {
+            let place = named::place_of(ring, header.nonce).absolute();
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            // Opened now: another root directory may not lead there any more.
+            let directory = open(place.directory(), flags, Mode::empty()).ok();
+            Home::Beside { place, directory }
+        })
     }
 
     /// Those of the ring in the System V segment `id`, if it has such.
@@ -155,7 +174,7 @@ impl SlabSegments {
     #[cold]
     fn map(&self, index: u32) -> Result<Mapping, Error> {
         let address = match &self.home {
-            Home::Beside(ring) => ring.address(),
+            Home::Beside { place, .. } => place.address(),
             Home::Listed { id, .. } => sysv::address(*id),
         };
         let attempt = Attempt {
@@ -168,12 +187,15 @@ impl SlabSegments {
             index,
             len: place.map_or(0, |place| place.len),
             ring: match &self.home {
-                Home::Beside(_) => None,
+                Home::Beside { .. } => None,
                 Home::Listed { id, .. } => Some(*id),
             },
         };
         let mapping = match &self.home {
-            Home::Beside(ring) => named::map(attempt, ring, &wanted, self.terms),
+            Home::Beside { place, directory } => {
+                let directory = directory.as_ref().map(|directory| directory.as_fd());
+                named::map(attempt, place, directory, &wanted, self.terms)
+            }
             Home::Listed { ring, table, .. } => {
                 sysv::map(attempt, ring, *table, &wanted, self.terms)
             }

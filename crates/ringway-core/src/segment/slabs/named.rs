@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open as open_file};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, lstat};
 use nix::unistd::unlink;
 
 use super::mapping::{Condemned, Mapping};
@@ -180,12 +180,16 @@ fn build(
 pub(super) fn map(
     attempt: Attempt<'_>,
     ring: &Place,
+    directory: Option<BorrowedFd<'_>>,
     wanted: &Identity,
     terms: Terms,
 ) -> Result<Mapping, Error> {
     let os = |what| move |errno| attempt.os(what, errno);
     let place = ring.beside(name(ring.name(), wanted.nonce, wanted.index));
-    let file = named::open_path(attempt, &place, OFlag::O_RDWR)?;
+    let file = match directory {
+        Some(directory) => named::open_in(attempt, directory, place.name(), OFlag::O_RDWR),
+        None => named::open_path(attempt, &place, OFlag::O_RDWR),
+    }?;
     let stat = fstat(file.as_fd()).map_err(os("a slab cannot be inspected"))?;
     if !is_regular(&stat) {
         return Err(not_the_slab(attempt, "a slab is no regular file"));
@@ -219,11 +223,79 @@ fn identity_in(file: BorrowedFd<'_>, len: u64) -> Option<Identity> {
     Identity::decode(identity)
 }
 
-/// Removes the slabs of a ring, whatever its file has become.
-pub(in crate::segment) fn remove(ring: &Place, header: &Header) {
+/// Removes the slabs of a ring, whatever its file has become; of a copy only those that were copied with it.
+pub(in crate::segment) fn remove(ring: &Place, header: &Header, is_copy: bool) {
     if header.geometry.has_slab_segments() {
-        remove_first(ring, header.nonce, header.geometry.slabs().count());
+        let place = match is_copy {
+            true => ring.clone(),
+            false => place_of(ring, header.nonce),
+        };
+        remove_first(&place, header.nonce, header.geometry.slabs().count());
     }
+}
+
+/// Refuses a copy of a ring without its slabs: where those of the original are, another ring uses them.
+pub(in crate::segment) fn check_copy(
+    attempt: Attempt<'_>,
+    ring: &Place,
+    header: &Header,
+) -> Result<(), Error> {
+    if !header.geometry.has_slab_segments() {
+        return Ok(());
+    }
+    let path = |index| ring.beside(name(ring.name(), header.nonce, index)).path;
+    let absent = (0..header.geometry.slabs().count()).find(|index| lstat(&path(*index)).is_err());
+    match absent {
+        None => Ok(()),
+        Some(index) => Err(attempt
+            .error(
+                ErrorKind::Unsupported,
+                format!(
+                    "it is a copy of a ring whose slabs are files of their own, and slab {index} was not copied with it"
+                ),
+            )
+            .remedy(format!("copy it to {}, or remove this copy", path(index).display()))),
+    }
+}
+
+/// Under whose name the slabs of a ring lie: the name that the ring was made by, in the same directory. It may have been
+/// renamed since, or have several names.
+pub(super) fn place_of(ring: &Place, nonce: [u8; 16]) -> Place {
+    let first = |name: &OsStr| self::name(name, nonce, 0);
+    if lstat(&ring.beside(first(ring.name())).path).is_ok() {
+        return ring.clone();
+    }
+    let own = lstat(&ring.path).ok();
+    let entries = std::fs::read_dir(ring.directory()).into_iter().flatten();
+    let former = entries.filter_map(|entry| match parse(&entry.ok()?.file_name())? {
+        (name, found, 0) if found == nonce => Some(ring.beside(name)),
+        _ => None,
+    });
+    let mut former = former.filter(|former| {
+        // The ring of that name, if there is one, has these slabs, unless it is this very file.
+        let named = lstat(&former.path).ok();
+        let is_same = |one: &FileStat, other: &FileStat| {
+            (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+        };
+        match (&named, &own) {
+            (None, _) => true,
+            (Some(named), Some(own)) if is_same(named, own) => true,
+            _ => nonce_of(former) != Some(nonce),
+        }
+    });
+    match (former.next(), former.next()) {
+        (Some(former), None) => former,
+        // Several copies: nobody can tell which.
+        _ => ring.clone(),
+    }
+}
+
+/// The nonce of the ring with this name, if one can be read.
+fn nonce_of(ring: &Place) -> Option<[u8; 16]> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = open_file(&ring.path, flags, Mode::empty()).ok()?;
+    let bytes = descriptor::header_bytes(file.as_fd()).ok()?;
+    Some(Header::nonce_in(&bytes))
 }
 
 /// Removes the first `count` slabs of a ring, slab 0 last.
@@ -324,14 +396,20 @@ impl Orphans {
             .path
     }
 
-    /// Whether the name leads to their ring, or may.
+    /// Whether the name leads to their ring, or may; or any other name in the directory does, since the ring may
+    /// have been renamed.
     fn has_ring(&self) -> bool {
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        match open_file(&self.ring.path, flags, Mode::empty()) {
-            Ok(file) => descriptor::header_bytes(file.as_fd())
-                .map_or(true, |bytes| Header::nonce_in(&bytes) == self.nonce),
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => false,
-            Err(_) => true,
+        leads_to(&self.ring.path, self.nonce) || {
+            let entries = std::fs::read_dir(self.ring.directory())
+                .into_iter()
+                .flatten();
+            let names = entries.filter_map(|entry| entry.ok());
+            // Slabs are no rings, whatever was sent in them.
+            let mut others = names.filter(|entry| {
+                entry.file_type().is_ok_and(|kind| kind.is_file())
+                    && parse(&entry.file_name()).is_none()
+            });
+            others.any(|entry| nonce_of(&self.ring.beside(entry.file_name())) == Some(self.nonce))
         }
     }
 
@@ -358,6 +436,17 @@ impl Orphans {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a name leads to the ring with this nonce, or may.
+fn leads_to(path: &Path, nonce: [u8; 16]) -> bool {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    match open_file(path, flags, Mode::empty()) {
+        Ok(file) => descriptor::header_bytes(file.as_fd())
+            .map_or(true, |bytes| Header::nonce_in(&bytes) == nonce),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => false,
+        Err(_) => true,
     }
 }
 

@@ -285,6 +285,7 @@ impl Attached {
             header,
             address,
             file: None,
+            access: Access::of_sysv(&self.status),
         }
     }
 }

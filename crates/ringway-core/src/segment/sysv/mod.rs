@@ -25,12 +25,13 @@ use crate::error::{Error, ErrorKind};
 use crate::layout::header::{Header, HeaderError};
 use crate::liveness::Liveness;
 use crate::liveness::keeper::{self, Refusal};
+use crate::sync;
 use crate::sys::{ftok, page_size, shmget};
 
 use super::attempt::Attempt;
 use super::deadline::Deadline;
 use super::{
-    Access, Plan, ROUNDS, Request, Segment, check_owner, header_bytes, removal, retire,
+    Access, Plan, ROUNDS, Request, Segment, check_owner, header_bytes, removal, renewal, retire,
     settle_pages, space, trust, unsupported_by_name, watch,
 };
 
@@ -189,6 +190,22 @@ fn open_now(
     key: &SysvKey,
     deadline: Option<Deadline>,
 ) -> Result<Segment, Error> {
+    for look in 0..renewal::LOOKS {
+        renewal::pause(look);
+        if let Some(segment) = try_open(attempt, request, key, deadline)? {
+            return Ok(segment);
+        }
+    }
+    Err(renewal::lost(attempt))
+}
+
+/// Opens it; `None` if its semaphore set is gone and others have it attached.
+fn try_open(
+    attempt: Attempt<'_>,
+    request: &Request<'_>,
+    key: &SysvKey,
+    deadline: Option<Deadline>,
+) -> Result<Option<Segment>, Error> {
     let attached = find_attached(attempt, request, key)?;
     if attached.is_half_made() {
         let left = deadline.map(|deadline| deadline.remaining().unwrap_or_default());
@@ -197,7 +214,7 @@ fn open_now(
     let len = attached.map.len() as u64;
     let bytes = header_bytes(&attached.map)
         .ok_or_else(|| foreign(attempt, "it is too short for a ring"))?;
-    let header = Header::decode(&bytes, len).map_err(|error| match error {
+    let mut header = Header::decode(&bytes, len).map_err(|error| match error {
         HeaderError::Magic => foreign(attempt, "what is there is not a ringway segment"),
         error => attempt.header(error, len),
     })?;
@@ -207,8 +224,12 @@ fn open_now(
     if retire::admit(&attached.map).is_err() {
         return Err(finish_removal(attempt, &attached));
     }
+    if !renewal::admit_to_sysv(attempt, &attached.map, &mut header, attached.id)? {
+        return Ok(None);
+    }
+    sync::follow(&attached.map, &header, Access::of_sysv(&attached.status));
     settle_pages(attempt, request, &attached.map)?;
-    Ok(attached.segment(request, header))
+    Ok(Some(attached.segment(request, header)))
 }
 
 /// Removes a retired ring, which its collector did not come to; the error is what there is to open then.
@@ -282,11 +303,7 @@ pub(super) fn find(attempt: Attempt<'_>, key: &SysvKey) -> Result<i32, Error> {
 /// Who may use the segment.
 pub(super) fn access(attempt: Attempt<'_>, key: &SysvKey) -> Result<Access, Error> {
     let status = status(attempt, find(attempt, key)?)?;
-    Ok(Access {
-        mode: status.mode & 0o666,
-        uid: status.owner_uid,
-        gid: status.owner_gid,
-    })
+    Ok(Access::of_sysv(&status))
 }
 
 fn ftok_key(attempt: Attempt<'_>, path: &Path, id: u8) -> Result<libc::key_t, Error> {

@@ -85,7 +85,7 @@ fn entry() {
             };
             let header = new_header(attempt, &plan, boot_id::NONE).unwrap();
             write_header(&attached.map, &header).unwrap();
-            let access = access(attempt).unwrap();
+            let access = Access::of_sysv(&attached.status);
             let home = Home::Sysv { id: attached.id };
             crate::sync::create(attempt, &attached.map, &header, access, home).unwrap();
             die();

@@ -154,7 +154,7 @@ fn what_could_not_be_repaired_is_never_clean() {
         );
         handle.lock().release();
         let expected = match sync {
-            Sync::Pthread => Err(Broken),
+            Sync::Pthread => Err(Broken::Written),
             _ => Ok(Acquired::AfterDeath),
         };
         assert_eq!(handle.lock().acquire(late()), expected, "{sync:?}");
@@ -191,7 +191,7 @@ fn a_name_that_nobody_has_is_broken_and_no_endless_wait() {
     let holder = handle.segment.map.word64(LOCK_HOLDER).unwrap();
     for garbage in [200 << 8, 5 << 16] {
         holder.store(garbage, Ordering::Relaxed);
-        assert_eq!(handle.lock().acquire(late()), Err(Broken));
+        assert_eq!(handle.lock().acquire(late()), Err(Broken::Written));
     }
 }
 

@@ -120,7 +120,14 @@ impl Handle {
         };
         let participant = Participant::attach(&segment.map, place, address)?;
         let (slot, epoch) = (participant.slot, participant.epoch);
-        let (primitives, alarm) = open(&segment.map, &segment.header, slot, epoch, address)?;
+        let (primitives, alarm) = open(
+            &segment.map,
+            &segment.header,
+            slot,
+            epoch,
+            address,
+            segment.access,
+        )?;
         let handle = Self {
             primitives,
             participant,

@@ -49,7 +49,7 @@ impl Lock for Key {
             state = self.lock.freed.wait(state).unwrap();
         }
         if state.broken {
-            return Err(Broken);
+            return Err(Broken::Written);
         }
         state.holder = Some(self.slot);
         Ok(match state.dirty {
