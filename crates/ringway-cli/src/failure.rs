@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use ringway::ErrorKind;
+use ringway::os::Line;
 
 /// Why a command ended early: a status for scripts, and words for people.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl Failure {
     pub(crate) fn negative(message: impl fmt::Display) -> Self {
         Self {
             status: Status::Negative,
-            message: message.to_string(),
+            message: Line(message).to_string(),
         }
     }
 
@@ -34,14 +35,14 @@ impl Failure {
     pub(crate) fn error(message: impl fmt::Display) -> Self {
         Self {
             status: Status::Error,
-            message: message.to_string(),
+            message: Line(message).to_string(),
         }
     }
 
     /// The same, with what went before it.
     pub(crate) fn after(self, what: impl fmt::Display) -> Self {
         Self {
-            message: format!("{what}: {}", self.message),
+            message: format!("{}: {}", Line(what), self.message),
             ..self
         }
     }

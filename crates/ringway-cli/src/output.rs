@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
+use ringway::os::Line;
+
 use crate::failure::Failure;
 
 /// Standard output without the line buffer that `std` puts before it.
@@ -27,14 +29,14 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&(text + "\n"))
 }
 
-/// Columns under their heads; those of numbers to the right.
+/// Columns under their heads; those of numbers to the right. A row is a line, whatever is in it.
 pub(crate) fn table<const N: usize>(
     head: [&str; N],
     numbers: &[usize],
     rows: impl Iterator<Item = [String; N]>,
 ) -> String {
     let rows: Vec<_> = std::iter::once(head.map(str::to_owned))
-        .chain(rows)
+        .chain(rows.map(|row| row.map(|cell| Line(cell).to_string())))
         .collect();
     let widths: Vec<usize> = (0..N)
         .map(|column| {

@@ -1,10 +1,14 @@
 //! One string names a transport everywhere: `shm:orders`, `file:/var/lib/x.ring`, `sysv:0x52494e47`.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
+use crate::escape::{self, Name};
+use crate::segment::SHM_DIRECTORY;
 
 /// The longest name of a `shm:`, `mq:` or `auto:` address, in bytes: what one directory entry can hold.
 const MAX_NAME: usize = 255;
@@ -15,7 +19,9 @@ const FORMS: &str = "shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID (ftok), sysv:
 
 /// Where a ring or a message queue lives.
 ///
-/// Parsed strictly from a string; [`Display`](fmt::Display) gives the same string back.
+/// Parsed strictly from a string; [`Display`](fmt::Display) gives the same string back. In names and paths `%` and two
+/// hexadecimal digits are one byte. What a shell would take for more than a letter of a word, what a terminal would not
+/// show, and what is no UTF-8 is shown so; it may be written so or, if it can be, as it is. Only `%` has to be: `%25`.
 ///
 /// ```
 /// # use ringway_core as ringway;
@@ -24,12 +30,16 @@ const FORMS: &str = "shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID (ftok), sysv:
 /// let address: Address = "shm:orders".parse()?;
 /// assert_eq!(address.to_string(), "shm:orders");
 /// assert!("orders".parse::<Address>().is_err()); // the error lists the accepted forms
+/// let spaced: Address = "shm:my orders".parse()?;
+/// assert_eq!(spaced.to_string(), "shm:my%20orders");
+/// assert_eq!(spaced, spaced.to_string().parse()?);
 /// # Ok::<(), ringway::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
-    /// `shm:NAME`: POSIX shared memory (`shm_open`), seen as `/dev/shm/NAME`.
+    /// `shm:NAME`: POSIX shared memory (`shm_open`), seen as `/dev/shm/NAME`. (A name that is no UTF-8 is a
+    /// [`File`](Self::File) in `/dev/shm`.)
     Shm(String),
     /// `file:PATH`: a memory-mapped file; it outlives every process and a reboot.
     File(PathBuf),
@@ -102,19 +112,19 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Shm(name) => write!(f, "shm:{name}"),
-            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Shm(name) => write!(f, "shm:{}", Name::of(name)),
+            Self::File(path) => write!(f, "file:{}", Name::of(path)),
             Self::Sysv(SysvKey::Key(key)) => write!(f, "sysv:{key:#010x}"),
-            Self::Sysv(SysvKey::Ftok { path, id }) => write!(f, "sysv:{}#{id}", path.display()),
+            Self::Sysv(SysvKey::Ftok { path, id }) => write!(f, "sysv:{}#{id}", Name::of(path)),
             Self::Sysv(SysvKey::Id(id)) => write!(f, "sysv:id={id}"),
             Self::Sysv(SysvKey::Private) => write!(f, "sysv:private"),
             Self::Memfd => write!(f, "memfd:"),
-            Self::Mq(name) => write!(f, "mq:/{name}"),
+            Self::Mq(name) => write!(f, "mq:/{}", Name::of(name)),
             Self::Sysvmq(QueueKey::Key(key)) => write!(f, "sysvmq:{key:#010x}"),
             Self::Sysvmq(QueueKey::Ftok { path, id }) => {
-                write!(f, "sysvmq:{}#{id}", path.display())
+                write!(f, "sysvmq:{}#{id}", Name::of(path))
             }
-            Self::Auto(name) => write!(f, "auto:{name}"),
+            Self::Auto(name) => write!(f, "auto:{}", Name::of(name)),
         }
     }
 }
@@ -134,9 +144,9 @@ impl FromStr for Address {
             .split_once(':')
             .ok_or_else(|| invalid("it has no scheme before a colon"))?;
         match scheme {
-            "shm" => parse_name(rest).map(Self::Shm).map_err(invalid),
+            "shm" => parse_shm(rest).map_err(invalid),
             "file" if rest.is_empty() => Err(invalid("the path is empty")),
-            "file" => Ok(Self::File(PathBuf::from(rest))),
+            "file" => parse_path(rest).map(Self::File).map_err(invalid),
             "sysv" => parse_sysv(rest).map(Self::Sysv).map_err(invalid),
             "memfd" if rest.is_empty() => Ok(Self::Memfd),
             "memfd" => Err(invalid("memfd: takes no name (the segment is anonymous)")),
@@ -148,15 +158,42 @@ impl FromStr for Address {
     }
 }
 
+/// What a name or path was before it was shown.
+fn decode(text: &str) -> Result<OsString, &'static str> {
+    let bytes = escape::decode(text)
+        .ok_or("a % is not followed by two hexadecimal digits (the sign itself is %25)")?;
+    match bytes.contains(&0) {
+        true => Err("an address cannot contain a NUL byte"),
+        false => Ok(OsString::from_vec(bytes)),
+    }
+}
+
+fn parse_path(path: &str) -> Result<PathBuf, &'static str> {
+    decode(path).map(PathBuf::from)
+}
+
+fn parse_shm(name: &str) -> Result<Address, &'static str> {
+    let name = parse_os_name(name)?;
+    Ok(match name.into_string() {
+        Ok(name) => Address::Shm(name),
+        Err(name) => Address::File(Path::new(SHM_DIRECTORY).join(name)),
+    })
+}
+
 fn parse_name(name: &str) -> Result<String, &'static str> {
+    let name = parse_os_name(name)?;
+    name.into_string().map_err(|_| "the name is not UTF-8")
+}
+
+fn parse_os_name(name: &str) -> Result<OsString, &'static str> {
     // The leading slash that shm_open(3) and mq_open(3) ask for may be written, and means nothing.
-    let name = name.strip_prefix('/').unwrap_or(name);
-    match name {
-        "" => Err("the name is empty"),
-        "." | ".." => Err("the name is a directory"),
-        _ if name.contains('/') => Err("the name contains a slash"),
-        _ if name.len() > MAX_NAME => Err("the name is longer than 255 bytes"),
-        _ => Ok(name.to_owned()),
+    let name = decode(name.strip_prefix('/').unwrap_or(name))?;
+    match name.as_bytes() {
+        b"" => Err("the name is empty"),
+        b"." | b".." => Err("the name is a directory"),
+        bytes if bytes.contains(&b'/') => Err("the name contains a slash"),
+        bytes if bytes.len() > MAX_NAME => Err("the name is longer than 255 bytes"),
+        _ => Ok(name),
     }
 }
 
@@ -190,7 +227,7 @@ fn parse_key(rest: &str) -> Result<QueueKey, &'static str> {
         return match id {
             _ if path.is_empty() => Err("the path before # is empty"),
             Some(id) => Ok(QueueKey::Ftok {
-                path: Path::new(path).to_owned(),
+                path: parse_path(path)?,
                 id,
             }),
             None => Err("the number after # is not from 1 to 255"),
@@ -228,6 +265,11 @@ mod tests {
             "sysvmq:0x52494e47",
             "sysvmq:/etc/hostname#7",
             "auto:orders",
+            "shm:a%20%22b%25",
+            "file:/a%1bb/%ff",
+            "sysv:/a%23b#7",
+            "mq:/%e2%80%ae",
+            "auto:%0a",
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), text);
@@ -240,6 +282,13 @@ mod tests {
             "sysv:119".parse::<Address>().unwrap().to_string(),
             "sysv:0x00000077"
         );
+    }
+
+    #[test]
+    fn a_name_in_shared_memory_that_is_no_utf_8_is_a_file_there() {
+        let address: Address = "shm:a%ff".parse().unwrap();
+        assert_eq!(address.to_string(), "file:/dev/shm/a%ff");
+        assert_eq!(address, address.to_string().parse().unwrap());
     }
 
     #[test]
@@ -277,6 +326,12 @@ mod tests {
             "auto:",
             "auto:..",
             "SHM:x",
+            "shm:a%2fb",
+            "shm:%00",
+            "shm:%2e",
+            "shm:50%",
+            "file:/%0g",
+            "mq:/%ff",
             "tcp:1",
         ] {
             let error = text.parse::<Address>().unwrap_err();

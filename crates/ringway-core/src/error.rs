@@ -4,6 +4,8 @@ use std::fmt;
 
 use nix::errno::Errno;
 
+use crate::escape::Line;
+
 /// Why a ring could not be created, opened, attached, removed or inspected.
 ///
 /// Its text says what was attempted, on which address, what went wrong (with the errno by name) and
@@ -171,12 +173,13 @@ impl fmt::Display for Error {
             remedy,
             ..
         } = &*self.inner;
-        write!(f, "cannot {action} {address}: {problem}")?;
+        // The words of others, of which an address that does not parse is one, stay in the line.
+        write!(f, "cannot {action} {}: {}", Line(address), Line(problem))?;
         if let Some(errno) = errno {
             write!(f, " ({errno:?}: {})", errno.desc())?;
         }
         if !remedy.is_empty() {
-            write!(f, "; {remedy}")?;
+            write!(f, "; {}", Line(remedy))?;
         }
         Ok(())
     }

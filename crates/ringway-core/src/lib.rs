@@ -9,6 +9,7 @@ mod address;
 mod builder;
 mod cell;
 mod error;
+mod escape;
 mod gc;
 mod layout;
 mod liveness;
@@ -39,6 +40,7 @@ mod wait;
 /// Calls of the operating system, and what else ringway's other crates need. Not part of the stable API.
 #[doc(hidden)]
 pub mod os {
+    pub use crate::escape::{Line, Name};
     pub use crate::gc::message_queues;
     pub use crate::owner::{difference, is_own, is_trusted, may_remove};
     pub use crate::sys::{

@@ -286,16 +286,20 @@ pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
 /// The file's ring, or those of the directory's files that are rings.
 fn look_in(path: &Path) -> Result<Vec<Stat>, Failure> {
     let unreadable = |error: std::io::Error| {
-        let message = format!("cannot list {}: {error}", path.display());
+        let message = format!("cannot list {}: {error}", os::Name::of(path));
         match error.kind() {
             std::io::ErrorKind::NotFound => Failure::negative(message),
             _ => Failure::error(message),
         }
     };
     // An address is taken as well: it is what the other commands want.
-    let path = match path.to_str().and_then(|text| text.strip_prefix("file:")) {
-        Some(rest) => Path::new(rest),
-        None => path,
+    let parsed = match path.to_str().filter(|text| text.starts_with("file:")) {
+        Some(text) => Some(text.parse::<Address>()?),
+        None => None,
+    };
+    let path = match &parsed {
+        Some(Address::File(path)) => path,
+        _ => path,
     };
     if !path.metadata().map_err(unreadable)?.is_dir() {
         return Ok(vec![ringway::stat(&Address::File(path.to_owned()))?]);

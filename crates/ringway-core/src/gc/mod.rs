@@ -32,6 +32,7 @@ use std::path::PathBuf;
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
+use crate::escape::Name;
 use crate::segment::{self, drafts};
 
 /// A collector of what dead processes left behind: rings that only they held, half-made segments, and
@@ -250,7 +251,7 @@ impl Gc {
             false => match draft.remove() {
                 Ok(true) => Fate::Removed,
                 Ok(false) => return Ok(None),
-                Err(errno) => return Err(not_removed(path.display(), errno)),
+                Err(errno) => return Err(not_removed(Name::of(&path), errno)),
             },
         };
         let what = Leftover::Draft(path);
@@ -302,7 +303,7 @@ impl std::fmt::Display for Leftover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Ring(address) | Self::HalfMade(address) => address.fmt(f),
-            Self::Draft(path) => path.display().fmt(f),
+            Self::Draft(path) => Name::of(path).fmt(f),
             Self::Semaphores { id } => write!(f, "semaphore set {id}"),
             Self::Slabs { segments } => several(f, "slab", segments),
             Self::Queues { names } => several(f, "message queue", names),

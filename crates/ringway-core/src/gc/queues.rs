@@ -1,8 +1,9 @@
 //! Message queues without a ring.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
@@ -10,6 +11,7 @@ use nix::sys::statfs::{FsType, statfs};
 
 use super::{BlindSpot, Fate, Found, Gc, GcReport, Leftover, not_removed};
 use crate::error::Error;
+use crate::escape::Name;
 use crate::owner;
 use crate::segment;
 use crate::sync::mqueue::{self, GATE};
@@ -65,7 +67,7 @@ impl Gc {
             for name in names.iter().rev() {
                 match mq::unlink(name) {
                     Ok(()) | Err(Errno::ENOENT) => {}
-                    Err(errno) => return Err(not_removed(name.to_string_lossy(), errno)),
+                    Err(errno) => return Err(not_removed(text(Some(name.clone())), errno)),
                 }
             }
         }
@@ -109,7 +111,8 @@ fn is_ours(queue: BorrowedFd<'_>) -> bool {
 }
 
 fn text(name: Option<CString>) -> String {
-    name.unwrap_or_default().to_string_lossy().into_owned()
+    let name = name.unwrap_or_default();
+    Name::of(OsStr::from_bytes(name.to_bytes())).to_string()
 }
 
 /// The slots whose queues there are, by the nonces of their rings.

@@ -1,6 +1,7 @@
 //! All segments of this machine.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,10 @@ use super::sysv;
 /// Every finished ringway segment in /dev/shm and among the System V segments that this process may
 /// read, of this layout version or another. What others made is passed over.
 pub(crate) fn list() -> Vec<Address> {
-    let shm = |path: PathBuf| Some(Address::Shm(path.file_name()?.to_str()?.to_owned()));
+    let shm = |path: PathBuf| match path.file_name().and_then(OsStr::to_str) {
+        Some(name) => Address::Shm(name.to_owned()),
+        None => Address::File(path),
+    };
     let mut found = rings_in(Path::new(SHM_DIRECTORY), shm).unwrap_or_default();
     found.extend(sysv_segments());
     found
@@ -31,19 +35,19 @@ pub(crate) fn list() -> Vec<Address> {
 
 /// The same among the files of a directory.
 pub(crate) fn list_in(directory: &Path) -> std::io::Result<Vec<Address>> {
-    rings_in(directory, |path| Some(Address::File(path)))
+    rings_in(directory, Address::File)
 }
 
 fn rings_in(
     directory: &Path,
-    address: impl Fn(PathBuf) -> Option<Address>,
+    address: impl Fn(PathBuf) -> Address,
 ) -> std::io::Result<Vec<Address>> {
     let entries = std::fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
     let mut found: Vec<_> = entries
         .iter()
         // Opening a FIFO or a device may have effects.
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-        .filter_map(|entry| address(entry.path()))
+        .map(|entry| address(entry.path()))
         .filter(|address| {
             let attempt = Attempt {
                 action: "inspect",

@@ -21,6 +21,7 @@ use nix::unistd::{self, AccessFlags, linkat, unlink};
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
+use crate::escape::Name;
 use crate::layout::header::FileId;
 use crate::sync;
 use crate::sys::getrandom;
@@ -273,7 +274,7 @@ fn proc_path(file: &OwnedFd) -> PathBuf {
 }
 
 fn directory_error(attempt: Attempt<'_>, place: &Place, errno: Errno) -> Error {
-    let directory = place.directory.display();
+    let directory = Name::of(&place.directory);
     match errno {
         // As procfs says it.
         Errno::ENOENT if place.directory.is_dir() => attempt

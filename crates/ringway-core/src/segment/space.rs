@@ -11,6 +11,7 @@ use nix::sys::statfs::{HUGETLBFS_MAGIC, TMPFS_MAGIC, fstatfs};
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
+use crate::escape::Name;
 
 use super::attempt::Attempt;
 use super::memory::{self, Memory, Room};
@@ -110,7 +111,7 @@ pub(super) fn check_file(
         };
         let place = match attempt.address {
             Address::Shm(_) => SHM_DIRECTORY.to_owned(),
-            Address::File(path) => format!("the file system of {}", path.display()),
+            Address::File(path) => format!("the file system of {}", Name::of(path)),
             _ => "its file system".to_owned(),
         };
         compare(attempt, needed, &place, room)?;

@@ -16,6 +16,7 @@ use super::mapping::{Condemned, Mapping};
 use super::{Terms, not_the_slab};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
+use crate::escape::Name;
 use crate::layout::Geometry;
 use crate::layout::header::Header;
 use crate::layout::slab_segment::{IDENTITY_LEN, Identity, TRAILER_LEN};
@@ -386,7 +387,7 @@ fn open(path: &Path, access: OFlag) -> Result<Option<(OwnedFd, FileStat)>, Errno
 impl Orphans {
     /// Their paths.
     pub(crate) fn names(&self) -> Vec<String> {
-        let path = |index: &u32| self.path(*index).display().to_string();
+        let path = |index: &u32| Name::of(&self.path(*index)).to_string();
         self.indices.iter().map(path).collect()
     }
 

@@ -22,6 +22,7 @@ use nix::errno::Errno;
 
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
+use crate::escape::Name;
 use crate::layout::header::{Header, HeaderError};
 use crate::liveness::Liveness;
 use crate::liveness::keeper::{self, Refusal};
@@ -308,7 +309,7 @@ pub(super) fn access(attempt: Attempt<'_>, key: &SysvKey) -> Result<Access, Erro
 
 fn ftok_key(attempt: Attempt<'_>, path: &Path, id: u8) -> Result<libc::key_t, Error> {
     let key = ftok::key(path, id).map_err(|errno| {
-        let problem = format!("ftok finds no file {} to make the key of", path.display());
+        let problem = format!("ftok finds no file {} to make the key of", Name::of(path));
         attempt
             .error(ErrorKind::InvalidAddress, problem)
             .remedy("name a file that exists and stays, or write sysv:0xKEY")
