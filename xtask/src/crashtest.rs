@@ -1,10 +1,20 @@
-//! Deaths and stops of processes, by crates/ringway-crashtest.
+//! Deaths and stops of processes, and garbage in their rings, by crates/ringway-crashtest.
 
 use crate::process;
 
 /// Builds in release, since debug code has other instructions and is slow, and passes `arguments` on.
 pub(crate) fn run(check: &str, arguments: &[String]) -> Result<(), String> {
-    let mut run = process::command(&["cargo", "run", "--release", "--locked"]);
+    run_built(&["--release"], check, arguments)
+}
+
+/// Builds with the checks of arithmetic and all assertions, which release builds lack.
+pub(crate) fn run_checked(check: &str, arguments: &[String]) -> Result<(), String> {
+    run_built(&[], check, arguments)
+}
+
+fn run_built(profile: &[&str], check: &str, arguments: &[String]) -> Result<(), String> {
+    let mut run = process::command(&["cargo", "run", "--locked"]);
+    run.args(profile);
     run.args(["--package=ringway-crashtest", "--", check]);
     run.args(arguments);
     // The check is to see a Ctrl-C by itself.

@@ -54,6 +54,10 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         60). Every message is accounted for, every ring audited, and nobody may stand still for longer
         than that (default 60 s). With a FILE, the state is kept in it, also at Ctrl-C, and gone on from.
 
+    cargo xtask scribble [--minutes N] [--seed S] [--rows PART,...]
+        Garbage is written all over rings of every kind while processes work on them, for N minutes (default
+        10): nobody may panic, be ended by a signal, take much memory, or come to no end.
+
 What is missing (Miri, cargo-fuzz, cargo-mutants) is installed. The nightly toolchain must be there for both.";
 
 fn main() -> ExitCode {
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
             "kill-matrix" => crashtest::run("matrix", rest),
             "death-latency" => crashtest::run("latency", rest),
             "soak" => crashtest::run("soak", rest),
+            "scribble" => crashtest::run_checked("scribble", rest),
             "help" | "--help" | "-h" => {
                 println!("{USAGE}");
                 return ExitCode::SUCCESS;

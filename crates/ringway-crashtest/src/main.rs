@@ -1,5 +1,6 @@
-//! What SIGKILL and SIGSTOP do to the users of a ring, at every instruction and for hours. Run by
-//! `cargo xtask kill-matrix`, `cargo xtask death-latency` and `cargo xtask soak`, in a release build.
+//! What SIGKILL and SIGSTOP do to the users of a ring, at every instruction and for hours, and what a peer does that
+//! writes garbage. Run by `cargo xtask kill-matrix`, `cargo xtask death-latency`, `cargo xtask soak` and
+//! `cargo xtask scribble`.
 
 use std::process::ExitCode;
 
@@ -7,6 +8,7 @@ use clap::Parser;
 
 mod latency;
 mod matrix;
+mod scribble;
 mod soak;
 mod trace;
 
@@ -19,6 +21,8 @@ enum Command {
     Latency(latency::Options),
     /// Many processes under random SIGKILL and SIGSTOP, audited at the end
     Soak(soak::Options),
+    /// A peer writes garbage all over rings that others work on
+    Scribble(scribble::Options),
     /// One of the processes that the others start
     #[command(hide = true, subcommand)]
     Play(Part),
@@ -33,6 +37,8 @@ enum Part {
     Dying(latency::DyingOptions),
     /// A producer or a consumer of `soak`
     Worker(soak::WorkerOptions),
+    /// Who works in `scribble`
+    Scribbled(scribble::WorkerOptions),
 }
 
 fn main() -> ExitCode {
@@ -40,9 +46,11 @@ fn main() -> ExitCode {
         Command::Matrix(options) => matrix::run(options),
         Command::Latency(options) => latency::run(options),
         Command::Soak(options) => soak::run(options),
+        Command::Scribble(options) => scribble::run(options),
         Command::Play(Part::Victim(options)) => matrix::play_victim(options),
         Command::Play(Part::Dying(options)) => latency::play_dying(options),
         Command::Play(Part::Worker(options)) => soak::play_worker(options),
+        Command::Play(Part::Scribbled(options)) => scribble::play_worker(options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
