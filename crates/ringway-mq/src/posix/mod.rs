@@ -107,21 +107,19 @@ pub(crate) fn open(attempt: Attempt<'_>, name: &str, options: &Options) -> Resul
         let is_used = life::is_used(queue.as_fd())
             .map_err(|errno| attempt.os("its locks cannot be inspected", errno))?;
         if !is_used {
-            return Err(unmarked(attempt, name));
+            return Err(unmarked(attempt));
         }
     }
     Queue::new(attempt, queue, mark::has_priorities(&stat))
 }
 
 /// It has not the mode bit by which ringway knows its queues.
-fn unmarked(attempt: Attempt<'_>, name: &str) -> Error {
+fn unmarked(attempt: Attempt<'_>) -> Error {
     let problem = "what is there is a queue that ringway did not make, or whose mode was set as a number \
                    (chmod 660), which takes ringway's mark from it";
-    // A name of a queue can have any character but a slash.
-    let quoted = name.replace('\'', r"'\''");
-    attempt.foreign(problem).remedy(format!(
-        "use another address; or, if it is ringway's, give it its mark back: chmod +t '/dev/mqueue/{quoted}'"
-    ))
+    attempt.foreign(problem).remedy(
+        "use another address; or, if it is ringway's, give its file in /dev/mqueue the mark back (chmod +t)",
+    )
 }
 
 pub(crate) fn remove(attempt: Attempt<'_>, name: &str, force: bool) -> Result<(), Error> {
