@@ -101,6 +101,12 @@ bugs! {
     SlabsNotReclaimed,
     /// Slabs: those of the dead are freed, whatever refers to them.
     SlabReferencesNotSought,
+    /// Claims: pointers to room in the ring are lent, to which the kernel may write when others go on there.
+    RoomInRingLentByPointer,
+    /// Slabs: what was lent by pointer is freed though the kernel may still write to it.
+    MemoryOfTheDeadNotAwaited,
+    /// Slabs: what was lent by pointer keeps its pages, to which a device may still write.
+    LentPagesKept,
     /// Slabs: a message is released before its slab is seized.
     SlabSeizedAfterRelease,
 

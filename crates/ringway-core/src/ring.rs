@@ -12,10 +12,12 @@ use crate::cell::{self, Cells, Rivals};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::Header;
 use crate::layout::participant::{EPOCH, Role, slot_offset};
+use crate::layout::pool::Holder;
 use crate::layout::{self, Kind, Shape, Sync};
 use crate::liveness::keeper::{self, Refusal};
+use crate::liveness::memory::Memories;
 use crate::liveness::participant::{self, Participant, Place};
-use crate::pool::Pool;
+use crate::pool::{Lender, Pool};
 use crate::receiver::Receiver;
 use crate::receiving::Receiving;
 use crate::region::memory::Memory;
@@ -61,6 +63,8 @@ pub struct Ring {
     trust_peers: bool,
     /// Who could use it when it was opened.
     access: Access,
+    /// By what to ask for the memory of who lends slabs by pointer.
+    memories: Option<Arc<Memories>>,
 }
 
 impl Ring {
@@ -74,6 +78,7 @@ impl Ring {
             slabs,
             file,
             access,
+            memories,
         } = segment;
         if header.fence.needs_membarrier() {
             let action = "open";
@@ -99,6 +104,7 @@ impl Ring {
             file: file.map(Arc::new),
             trust_peers,
             access,
+            memories,
         })
     }
 
@@ -119,13 +125,19 @@ impl Ring {
                     return Err(Attempt::to("send to", &self.address).closed_for_good());
                 }
                 let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
-                let producer = producer.with_pool(pool);
+                let own = self.region()?;
+                let wake = move || eventcount::notify(&own, Side::of(Role::Producer).event);
+                let lender = self.lender(&participant, wake);
+                let producer = producer.with_pool(pool.map(|pool| pool.with_lender(lender)));
                 eventcount::notify(&producer.region, Side::of(Role::Consumer).event);
                 Sending::Stream(producer)
             }
             Shape::Cells(cell_len) => {
                 let member = self.member(region, cell_len, &participant, Role::Producer)?;
-                let member = member.with_pool(pool);
+                let (crowd, own) = (member.crowd(), self.region()?);
+                let wake = move || crowd.notify(&own, Role::Producer);
+                let lender = self.lender(&participant, wake);
+                let member = member.with_pool(pool.map(|pool| pool.with_lender(lender)));
                 let producer = cell::producer::Producer::join(member, self.header.overwrite);
                 Sending::Cells(producer.map_err(|_| self.corrupt())?)
             }
@@ -174,6 +186,18 @@ impl Ring {
     fn pool(&self, participant: &Participant) -> Option<Box<Pool>> {
         let slabs = self.header.geometry.slabs();
         Pool::new(slabs, participant.slot, participant.epoch)
+    }
+
+    /// What a producer needs to lend slabs by pointer, if that can be had; `wake` wakes the producers.
+    fn lender(
+        &self,
+        participant: &Participant,
+        wake: impl Fn() + Send + std::marker::Sync + 'static,
+    ) -> Option<Lender> {
+        let memories = self.memories.as_ref()?;
+        let me = Holder::new(participant.slot, participant.epoch);
+        let proof = memories.prove(&self.map, me)?;
+        Some(Lender::new(Arc::clone(memories), proof, Arc::new(wake)))
     }
 
     fn attach(&self, role: Role) -> Result<(Memory, Participant), Error> {

@@ -32,6 +32,7 @@ pub struct Sender {
     wait: Wait,
     closes: bool,
     unwinding: Unwinding,
+    scratch: Scratch,
 }
 
 impl Sender {
@@ -44,6 +45,7 @@ impl Sender {
             wait: Wait::default(),
             closes: true,
             unwinding: Unwinding::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -164,7 +166,7 @@ impl Sender {
     #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
         let claimed = self.sending.try_claim(len)?;
-        Ok(Claim::new(&mut self.sending, claimed, len))
+        Ok(Claim::new(self, claimed, len))
     }
 
     /// Claims room for a message of `len` bytes, waiting for it; until `deadline` if there is one.
@@ -184,7 +186,7 @@ impl Sender {
     #[inline]
     pub fn claim(&mut self, len: usize, deadline: Option<Instant>) -> Result<Claim<'_>, SendError> {
         let claimed = self.sending.claim_until(len, self.wait, deadline)?;
-        Ok(Claim::new(&mut self.sending, claimed, len))
+        Ok(Claim::new(self, claimed, len))
     }
 
     /// Begins a batch: messages that become visible together, with one wake-up.
@@ -305,6 +307,35 @@ fn total_len(parts: &[IoSlice<'_>]) -> usize {
         .fold(0, |sum, part| sum.saturating_add(part.len()))
 }
 
+/// Private memory for claims, as long as the longest that was needed.
+#[derive(Default)]
+struct Scratch(Vec<u8>);
+
+impl Scratch {
+    /// It starts where a page does, as what is read from a disk directly has to.
+    const ALIGN: usize = 4096;
+
+    /// Sees to it that there are `len` bytes.
+    fn reserve(&mut self, len: usize) {
+        let needed = len.saturating_add(Self::ALIGN);
+        if self.0.len() < needed {
+            self.0 = vec![0; needed];
+        }
+    }
+
+    /// The first `len` bytes, for which there is room.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        let start = self.0.as_ptr().align_offset(Self::ALIGN);
+        &mut self.0[start..start + len]
+    }
+}
+
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scratch({} bytes)", self.0.len())
+    }
+}
+
 /// Room for one message, in the ring or in a slab, to be written in place. Nothing of it is seen by anybody before
 /// [`commit`](Self::commit); dropping it aborts.
 ///
@@ -315,16 +346,24 @@ pub struct Claim<'a> {
     claimed: Claimed,
     len: usize,
     committed: bool,
+    scratch: &'a mut Scratch,
+    /// How far [`write_at`](Self::write_at) has written.
+    written: usize,
+    /// Whether the message is in `scratch` until it is committed.
+    is_apart: bool,
 }
 
 impl<'a> Claim<'a> {
     #[inline]
-    fn new(sending: &'a mut Sending, claimed: Claimed, len: usize) -> Self {
+    fn new(sender: &'a mut Sender, claimed: Claimed, len: usize) -> Self {
         Self {
-            sending,
+            sending: &mut sender.sending,
             claimed,
             len,
             committed: false,
+            scratch: &mut sender.scratch,
+            written: 0,
+            is_apart: false,
         }
     }
 
@@ -341,21 +380,58 @@ impl<'a> Claim<'a> {
     #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.len.saturating_sub(offset));
+        if self.is_apart {
+            self.scratch.room(self.len)[offset..offset + len].copy_from_slice(&bytes[..len]);
+            return len;
+        }
         self.sending.write_at(&self.claimed, offset, &bytes[..len]);
+        self.written = self.written.max(offset + len);
         len
     }
 
-    /// The message's memory, to be written directly.
+    /// The message's memory, to be written directly, also by system calls such as `read`.
+    ///
+    /// A message in a slab is written where it lies. One in the ring is written to private memory of this handle, and
+    /// copied when it is committed: a system call may go on after this process was killed, and the ring cannot
+    /// wait for it. (Where the message is at hand already, [`write_at`](Self::write_at) is the one copy that is needed.) The
+    /// slab of a process that was killed in such a call is lent again when the kernel has freed the process's
+    /// memory, and has new pages then. So it is for requests of Linux AIO and io_uring, also with registered buffers
+    /// and `O_DIRECT`.
+    ///
+    /// Slabs as well are written by way of private memory in `sysv:` rings, with huge pages, without /proc, and
+    /// where the file system has no locks or cannot punch holes, as the end of such calls cannot be waited for
+    /// there.
     ///
     /// # Safety
     /// No other process may touch these bytes while the slice lives. ringway's own peers do not; a
     /// hostile one with access to the segment could, and that would be undefined behaviour here.
-    #[inline]
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use std::io::Read;
+    ///
+    /// let ring = ringway::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
+    /// let mut sender = ring.sender()?;
+    /// let mut claim = sender.claim(1 << 20, None)?;
+    /// let mut zeroes = std::fs::File::open("/dev/zero")?;
+    /// // SAFETY: all who have this ring are ringway's own peers.
+    /// zeroes.read_exact(unsafe { claim.as_mut_slice() })?;
+    /// claim.commit();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
-        let pointer = self.sending.pointer(&self.claimed);
-        // SAFETY: `len` bytes of the data region or of a slab are this claim's and stay mapped while it
-        // borrows the handle; that nobody else touches them is the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(pointer, self.len) }
+        if !self.is_apart {
+            if let Some(pointer) = self.sending.lend_pointer(&self.claimed) {
+                // SAFETY: `len` bytes of a slab are this claim's and stay mapped while it borrows the handle;
+                // that nobody else touches them is the caller's promise.
+                return unsafe { std::slice::from_raw_parts_mut(pointer, self.len) };
+            }
+            self.scratch.reserve(self.len);
+            let written = self.scratch.room(self.written);
+            self.sending.read_back(&self.claimed, written);
+            self.is_apart = true;
+        }
+        self.scratch.room(self.len)
     }
 
     /// Sends the message.
@@ -368,8 +444,12 @@ impl<'a> Claim<'a> {
     /// Sends the first `len` bytes of the message, or all if it is shorter.
     #[inline]
     pub fn commit_len(mut self, len: usize) {
-        let len = len.min(self.len) as u64;
-        self.sending.commit(self.claimed, len);
+        let len = len.min(self.len);
+        if self.is_apart {
+            let message = self.scratch.room(len);
+            self.sending.write_at(&self.claimed, 0, message);
+        }
+        self.sending.commit(self.claimed, len as u64);
         self.committed = true;
     }
 

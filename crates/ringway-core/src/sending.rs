@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::cell;
 use crate::error::SendError;
 use crate::layout::participant::Role;
+use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::region::memory::Memory;
 use crate::stream::producer::{Pending, Producer, Reservation};
@@ -130,14 +131,30 @@ impl Sending {
         self.region().write(payload + offset as u64, bytes);
     }
 
-    /// Where what is claimed lies in memory.
-    #[inline]
-    pub(crate) fn pointer(&self, claimed: &Claimed) -> *mut u8 {
+    /// Copies from the start of what is claimed.
+    #[cold]
+    pub(crate) fn read_back(&self, claimed: &Claimed, bytes: &mut [u8]) {
         match claimed {
-            Claimed::Stream(reservation) => self.region().pointer(reservation.payload()),
-            Claimed::Cells(payload) => self.region().pointer(*payload),
-            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.loan_pointer(),
+            Claimed::Stream(reservation) => self.region().read(reservation.payload(), bytes),
+            Claimed::Cells(payload) => self.region().read(*payload, bytes),
+            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.read_loan(bytes),
         }
+    }
+
+    /// Where what is claimed lies in memory, if that may be written by system calls, which may go on when this process
+    /// is dead. Room in the ring may not: others could not go on there before they have ended, and of some calls
+    /// nobody knows when.
+    #[inline]
+    pub(crate) fn lend_pointer(&mut self, claimed: &Claimed) -> Option<*mut u8> {
+        match claimed {
+            Claimed::Stream(reservation) => self.room(reservation.payload()),
+            Claimed::Cells(payload) => self.room(*payload),
+            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.lend_loan_pointer(),
+        }
+    }
+
+    fn room(&self, payload: u64) -> Option<*mut u8> {
+        planted::is(Bug::RoomInRingLentByPointer).then(|| self.region().pointer(payload))
     }
 
     #[inline]

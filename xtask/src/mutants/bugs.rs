@@ -195,6 +195,27 @@ pub(super) const BUGS: &[(&str, Check)] = &[
         "SlabReferencesNotSought",
         Stream("loans::a_lender_dies_and_another_reclaims"),
     ),
+    (
+        "RoomInRingLentByPointer",
+        Processes(
+            "kernel_copies",
+            "room_in_a_ring_is_had_at_once_while_the_memory_of_a_dead_one_lives_and_stays_as_it_is",
+        ),
+    ),
+    (
+        "MemoryOfTheDeadNotAwaited",
+        Processes(
+            "kernel_copies",
+            "a_slab_is_withheld_as_long_as_the_memory_of_a_dead_one_lives_and_then_wakes_who_needs_it",
+        ),
+    ),
+    (
+        "LentPagesKept",
+        Processes(
+            "kernel_copies",
+            "a_slab_that_a_killed_one_had_read_into_is_nobody_elses_before_the_kernel_is_done",
+        ),
+    ),
     // kill: take-loan
     (
         "SlabSeizedAfterRelease",

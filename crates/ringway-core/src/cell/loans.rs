@@ -7,7 +7,7 @@ use super::Cells;
 use super::member::{Member, Refused};
 use super::walk::{Step, Walk};
 use crate::layout::cell::{CELL_HEADER, LEN_AT, LOANED, State, Word};
-use crate::layout::participant::{EPOCH, slot_offset};
+use crate::layout::participant::{EPOCH, Role, slot_offset};
 use crate::layout::pool::{Holder, Ticket};
 use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
@@ -78,6 +78,7 @@ impl<R: Region> Member<R> {
         };
         if !self.is_blocked_by_the_dead()
             && !pool.is_held_by_the_gone(self.region(), |holder| self.is_gone(holder))
+            && !pool.has_to_renew(self.region())
         {
             return Ok(());
         }
@@ -102,6 +103,8 @@ impl<R: Region> Member<R> {
                 }
                 self.refers(named).unwrap_or(Reference::Unclear)
             });
+            // What took a while to be freed, others may sleep for who looked in between.
+            self.notify(Role::Producer);
         }
     }
 
@@ -188,8 +191,16 @@ impl<R: Region> Member<R> {
                 || member.consumers_changed()
                 || member.corrupt
                 || glances.sharpen(look) == Look::Last
-                    && (member.reclaim(deadline).is_err() || member.has_slab(len))
+                    && (!member.awaits_withheld()
+                        || member.reclaim(deadline).is_err()
+                        || member.has_slab(len))
         })
+    }
+
+    /// Makes sure that this participant is woken when there is something to reclaim that is withheld now.
+    fn awaits_withheld(&self) -> bool {
+        let pool = self.pool.as_ref();
+        pool.is_none_or(|pool| pool.await_withheld(self.region(), |holder| self.is_gone(holder)))
     }
 
     fn has_slab(&self, len: u64) -> bool {

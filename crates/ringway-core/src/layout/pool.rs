@@ -5,7 +5,8 @@
 //! |---|---|
 //! | 0 - 31 | generation: how often the slab has been freed |
 //! | 32 - 38 | holder: slot in the participants table |
-//! | 39 - 62 | holder: low bits of the slot's epoch |
+//! | 39 - 61 | holder: low bits of the slot's epoch |
+//! | 62 | 1 while the holder has lent a pointer to the slab's memory, and may have it written by system calls |
 //! | 63 | 1 while somebody holds the slab |
 //!
 //! A free slab has no holder, so the words of a new pool are 0.
@@ -32,8 +33,10 @@ pub(crate) const CLASSES_LEN: usize = 8 * MAX_CLASSES;
 /// Words and slabs start on multiples of this.
 const ALIGN: u64 = 4096;
 
-const EPOCH_MASK: u64 = (1 << 24) - 1;
+const EPOCH_BITS: u32 = 23;
+const EPOCH_MASK: u64 = (1 << EPOCH_BITS) - 1;
 const SLOT_MASK: u64 = (1 << 7) - 1;
+const LENT: u64 = 1 << 62;
 const HELD: u64 = 1 << 63;
 
 const _: () = assert!(super::MAX_PARTICIPANTS as u64 <= SLOT_MASK);
@@ -197,6 +200,9 @@ impl Slabs {
     }
 }
 
+/// How many holders a slab's word can tell apart.
+pub(crate) const HOLDERS: u64 = (SLOT_MASK + 1) << EPOCH_BITS;
+
 /// One holder of one slot, as a slab's word says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
@@ -214,6 +220,11 @@ impl Holder {
         }
     }
 
+    /// A number below [`HOLDERS`] that no other holder has at the same time.
+    pub(crate) fn number(self) -> u64 {
+        u64::from(self.slot) << EPOCH_BITS | u64::from(self.epoch)
+    }
+
     /// Whether it was in this epoch of its slot.
     pub(crate) fn is_of(self, epoch: u64) -> bool {
         u64::from(self.epoch) == epoch & EPOCH_MASK
@@ -226,6 +237,8 @@ pub(crate) struct Word {
     pub(crate) generation: u32,
     /// `None`: the slab is free.
     pub(crate) holder: Option<Holder>,
+    /// Whether the holder has lent a pointer to its memory.
+    pub(crate) lent: bool,
 }
 
 /// What nobody writes as a slab's word.
@@ -237,6 +250,7 @@ impl Word {
         Self {
             generation,
             holder: None,
+            lent: false,
         }
     }
 
@@ -245,6 +259,15 @@ impl Word {
         Self {
             generation,
             holder: Some(holder),
+            lent: false,
+        }
+    }
+
+    /// Of a slab to whose memory its holder has lent a pointer.
+    pub(crate) fn lent(holder: Holder, generation: u32) -> Self {
+        Self {
+            lent: true,
+            ..Self::held(holder, generation)
         }
     }
 
@@ -253,7 +276,8 @@ impl Word {
         let holder = self.holder.map_or(0, |holder| {
             HELD | u64::from(holder.epoch) << 39 | u64::from(holder.slot) << 32
         });
-        holder | u64::from(self.generation)
+        let lent = if self.lent { LENT } else { 0 };
+        holder | lent | u64::from(self.generation)
     }
 
     /// Decodes bits that were fetched once; `None` if nobody writes such.
@@ -265,8 +289,9 @@ impl Word {
         let word = Self {
             generation: bits as u32,
             holder: (bits & HELD != 0).then_some(holder),
+            lent: bits & LENT != 0,
         };
-        (word.encode() == bits).then_some(word)
+        (word.encode() == bits && (word.holder.is_some() || !word.lent)).then_some(word)
     }
 }
 
@@ -306,8 +331,11 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes() {
-        let word = Word::held(Holder::new(119, (1 << 24) - 1), u32::MAX);
-        assert_eq!(Word::decode(word.encode()), Some(word));
+        let last = Holder::new(119, EPOCH_MASK);
+        for word in [Word::held(last, u32::MAX), Word::lent(last, u32::MAX)] {
+            assert_eq!(Word::decode(word.encode()), Some(word));
+        }
+        assert_eq!(Word::decode(LENT), None, "a free slab that is lent");
         assert_eq!(Word::decode(0), Some(Word::free(0)));
         assert_eq!(Word::decode(1 << 40), None, "a free slab with a holder");
         let ticket = Ticket {

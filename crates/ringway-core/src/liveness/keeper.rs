@@ -279,8 +279,7 @@ fn start() -> Result<Keeper, Errno> {
     })
 }
 
-/// Starts a thread on a small stack, and with all signals blocked, so that no handler of the program ever
-/// runs on it.
+/// Starts a thread with a robust list.
 fn start_thread(name: &str) -> Result<Hand, Errno> {
     let (jobs, queue) = mpsc::channel();
     let (reply, answer) = mpsc::channel();
@@ -290,6 +289,14 @@ fn start_thread(name: &str) -> Result<Hand, Errno> {
         stop: Arc::clone(&stop),
         pid: std::process::id(),
     };
+    spawn(name, move || keep(queue, reply, &stop))?;
+    answer.recv().map_err(|_| Errno::ESRCH)??;
+    Ok(hand)
+}
+
+/// Starts a thread on a small stack, and with all signals blocked, so that no handler of the program ever
+/// runs on it.
+pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
     // The thread inherits the mask.
     let mut before = SigSet::empty();
     pthread_sigmask(
@@ -300,11 +307,11 @@ fn start_thread(name: &str) -> Result<Hand, Errno> {
     let spawned = std::thread::Builder::new()
         .name(name.to_owned())
         .stack_size(64 << 10)
-        .spawn(move || keep(queue, reply, &stop));
+        .spawn(body);
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-    spawned.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
-    answer.recv().map_err(|_| Errno::ESRCH)??;
-    Ok(hand)
+    spawned
+        .map(drop)
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))
 }
 
 fn keep(queue: mpsc::Receiver<Job>, ready: mpsc::Sender<Result<(), Errno>>, stop: &AtomicU32) {

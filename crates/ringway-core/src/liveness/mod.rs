@@ -26,9 +26,10 @@
 //! SIGKILL pending by then, but one that runs on another processor may execute a few more instructions
 //! before the interrupt arrives. [`settle`] rules that out: `membarrier` interrupts every processor
 //! that runs a registered process, and no thread with a pending SIGKILL returns from an interrupt to
-//! user space.
+//! user space. What a system call still does for the dead, it does not rule out: [`memory`] does.
 
 pub(crate) mod keeper;
+pub(crate) mod memory;
 pub(crate) mod participant;
 pub(crate) mod watcher;
 

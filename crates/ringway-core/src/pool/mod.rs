@@ -55,6 +55,7 @@
 
 #[cfg(any(all(test, not(loom)), feature = "verify"))]
 pub(crate) mod heap;
+mod lent;
 #[cfg(all(test, not(loom)))]
 mod tests;
 pub(crate) mod warm;
@@ -63,6 +64,7 @@ use crate::layout::pool::{Holder, Slabs, Ticket, Word};
 use crate::region::Region;
 use crate::stream::Corrupt;
 use crate::wait::Look;
+pub(crate) use lent::Lender;
 use warm::Restraint;
 
 /// Messages up to so many bytes are copied through the ring, unless the sender says otherwise. Written and read in
@@ -86,6 +88,8 @@ pub(crate) struct Loan {
     pub(crate) at: u64,
     /// Bytes of the message, or of the slab.
     pub(crate) len: u64,
+    /// Whether a pointer to its memory was lent.
+    lent: bool,
 }
 
 impl Loan {
@@ -96,6 +100,15 @@ impl Loan {
             generation: self.generation,
             len: len.min(self.len),
         }
+    }
+
+    /// Its word, while `holder` has it.
+    fn held(&self, holder: Holder) -> u64 {
+        let word = match self.lent {
+            true => Word::lent(holder, self.generation),
+            false => Word::held(holder, self.generation),
+        };
+        word.encode()
     }
 }
 
@@ -155,6 +168,8 @@ pub(crate) struct Pool {
     /// The producer's: longer messages go into a slab.
     pub(crate) copy_limit: usize,
     pub(crate) restraint: Restraint,
+    /// By what pointers to slabs are lent, and slabs are given new pages of which somebody had one.
+    lender: Option<Lender>,
 }
 
 impl Pool {
@@ -169,6 +184,7 @@ impl Pool {
                 shown: None,
                 copy_limit: COPY_LIMIT,
                 restraint: Restraint::default(),
+                lender: None,
             })
         })
     }
@@ -204,6 +220,7 @@ impl Pool {
                         generation: word.generation,
                         at: place.at,
                         len: place.len,
+                        lent: false,
                     });
                 }
             }
@@ -250,6 +267,7 @@ impl Pool {
                 generation: ticket.generation,
                 at: place.at,
                 len: ticket.len,
+                lent: false,
             })
             .ok_or(Corrupt)
     }
@@ -288,14 +306,23 @@ impl Pool {
         for slab in 0..self.slabs.count() {
             // Fetched first: whatever happens to the slab from here on makes the change below fail.
             let seen = region.load_slab(slab);
-            let Some(Word {
-                generation,
-                holder: Some(holder),
-            }) = Word::decode(seen)
+            let Some(
+                word @ Word {
+                    generation,
+                    holder: Some(holder),
+                    lent,
+                },
+            ) = Word::decode(seen)
             else {
                 continue;
             };
-            if holder == self.me || !is_gone(holder) {
+            if holder == self.me {
+                if self.is_to_be_renewed(slab, &word) {
+                    self.renew(region, slab, seen, generation);
+                }
+                continue;
+            }
+            if !is_gone(holder) {
                 continue;
             }
             if settled != Some(holder) {
@@ -303,6 +330,10 @@ impl Pool {
                 settled = Some(holder);
             }
             let next = match refers(&Named { slab, generation }) {
+                Reference::None if lent => {
+                    self.take_back(region, slab, seen, &word);
+                    continue;
+                }
                 Reference::None => Word::free(generation.wrapping_add(1)),
                 Reference::Some => Word::held(self.me, generation),
                 Reference::Unclear => continue,
@@ -311,16 +342,19 @@ impl Pool {
         }
     }
 
-    /// Whether somebody that is gone holds a slab.
+    /// Whether somebody that is gone holds a slab, which can be had.
     pub(crate) fn is_held_by_the_gone<R: Region>(
         &self,
         region: &R,
         is_gone: impl Fn(Holder) -> bool,
     ) -> bool {
         (0..self.slabs.count()).any(|slab| {
-            Word::decode(region.load_slab(slab))
-                .and_then(|word| word.holder)
-                .is_some_and(|holder| holder != self.me && is_gone(holder))
+            let Some(word) = Word::decode(region.load_slab(slab)) else {
+                return false;
+            };
+            word.holder.is_some_and(|holder| {
+                holder != self.me && is_gone(holder) && (!word.lent || self.is_memory_gone(holder))
+            })
         })
     }
 }
@@ -331,8 +365,7 @@ fn is_free<R: Region>(region: &R, slab: u32) -> bool {
 
 /// Frees a slab that is `holder`'s. If it is not any more, somebody took `holder` for dead.
 pub(crate) fn free<R: Region>(region: &R, holder: Holder, loan: &Loan) {
-    let held = Word::held(holder, loan.generation).encode();
     let free = Word::free(loan.generation.wrapping_add(1)).encode();
     // Its release pairs with the acquire in `take`: the message has been read.
-    let _ = region.replace_slab(loan.slab, held, free);
+    let _ = region.replace_slab(loan.slab, loan.held(holder), free);
 }

@@ -12,7 +12,7 @@ use crate::liveness;
 use crate::segment::map::{ALIVE, Map};
 use crate::segment::slabs::SlabSegments;
 use crate::sys::futex::{self, MonotonicTime, Wake};
-use crate::sys::membarrier;
+use crate::sys::{membarrier, mmap};
 
 /// A region in memory that stays mapped as long as this lives.
 ///
@@ -353,6 +353,21 @@ impl Region for Memory {
 
     fn slab_pointer(&self, at: u64) -> *mut u8 {
         self.slab_bytes(at, 0).unwrap_or(std::ptr::null_mut())
+    }
+
+    fn renew_slab(&self, at: u64, len: u64) -> bool {
+        let Ok(len) = usize::try_from(len) else {
+            return false;
+        };
+        if self.reach_slab(at).is_err() {
+            return false;
+        }
+        let Some(start) = self.slab_bytes(at, len).and_then(NonNull::new) else {
+            return false;
+        };
+        // SAFETY: so many bytes from here are a slab's: whole pages of a shared mapping. The caller holds it for no
+        // message.
+        unsafe { mmap::renew(start.cast(), len) }.unwrap_or(false)
     }
 
     #[inline]

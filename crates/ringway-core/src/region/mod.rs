@@ -105,6 +105,15 @@ pub(crate) trait Region: Load {
     /// Where `at` bytes from the start of the first slab is in memory, for who takes a pointer at own risk.
     fn slab_pointer(&self, at: u64) -> *mut u8;
 
+    /// Gives the slab of so many bytes that starts `at` bytes from the start of the first other memory, so that
+    /// whoever still writes to its old one changes nothing that anybody sees. What was in it is lost. `false` if
+    /// that did not work.
+    fn renew_slab(&self, at: u64, len: u64) -> bool {
+        // Nobody but the program writes to what is no mapping.
+        let _ = (at, len);
+        true
+    }
+
     /// Orders what was read before it ahead of payload that is written after it, for who reads that
     /// payload with acquire.
     fn claim_fence(&self);

@@ -14,7 +14,7 @@ use crate::layout::header::{HeaderError, MAGIC};
 use crate::sys::unix;
 
 use super::attempt::Attempt;
-use super::{Access, Request, Segment, descriptor, memfd, trust};
+use super::{Access, Request, Segment, descriptor, memfd, memories, trust};
 
 /// Who is at the other end of a Unix socket, as the kernel recorded it when the socket was connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,11 +131,12 @@ pub(super) fn take_over(
     }
     let segment = Segment {
         map: Arc::new(map),
-        header,
         address: Address::Memfd,
         slabs: None,
+        memories: memories(&header, file.as_fd()),
         file: Some(file),
         access: Access::of_file(&stat),
+        header,
     };
     Ok((segment, peer))
 }

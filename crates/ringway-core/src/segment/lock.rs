@@ -1,11 +1,12 @@
-//! Two locks on a ring's file. The kernel takes both back from the dead, and from who unmaps the ring.
+//! Locks on a ring's file. The kernel takes them back from the dead, and from who unmaps the ring.
 //!
 //! | bytes of the file | who has it |
 //! |---|---|
-//! | all but the last | [`Sole`]: whoever renews the ring, or removes its name |
+//! | before [`FIRST_LOCK`] | [`Sole`]: whoever renews the ring, or removes its name |
+//! | from there on, one for each holder of a slot | who lends pointers to slabs ([`memory`](crate::liveness::memory)) |
 //! | the last that a file can have | [`Open`]: all who have the ring open, together; alone, who renews it |
 //!
-//! They belong to the open file, which a mapping keeps open when its descriptor is closed. So as long as any
+//! [`Sole`] and [`Open`] belong to the open file, which a mapping keeps open when its descriptor is closed. So as long as any
 //! process has the ring mapped, be it a child of `fork` that only inherited it, nobody has [`Open`] alone, in
 //! whatever namespace. Who may read the file can take it too, and so can only make others believe that the ring is in use.
 
@@ -16,6 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::error::Error;
+use crate::liveness::memory::FIRST_LOCK;
 
 use super::attempt::Attempt;
 use super::deadline::Deadline;
@@ -34,14 +36,14 @@ impl<'a> Sole<'a> {
     /// Takes the lock on a file that is open for writing, or gives up: whoever may write the file could hold
     /// it for ever.
     pub(super) fn take(attempt: Attempt<'_>, file: BorrowedFd<'a>) -> Result<Self, Error> {
-        wait_for(attempt, file, &all_but_last(libc::F_WRLCK)).map(|()| Self(file))
+        wait_for(attempt, file, &contents(libc::F_WRLCK)).map(|()| Self(file))
     }
 }
 
 impl Drop for Sole<'_> {
     /// Here and not by closing: a mapping or a child of `fork` may share the open file.
     fn drop(&mut self) {
-        let _ = set(self.0, &all_but_last(libc::F_UNLCK));
+        let _ = set(self.0, &contents(libc::F_UNLCK));
     }
 }
 
@@ -110,8 +112,9 @@ fn wait_for(attempt: Attempt<'_>, file: BorrowedFd<'_>, lock: &libc::flock) -> R
     }
 }
 
-fn all_but_last(kind: libc::c_int) -> libc::flock {
-    lock(kind, 0, LAST)
+/// More bytes than a ring can have.
+fn contents(kind: libc::c_int) -> libc::flock {
+    lock(kind, 0, FIRST_LOCK)
 }
 
 fn last(kind: libc::c_int) -> libc::flock {

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::sync;
 
 use super::attempt::Attempt;
-use super::{Plan, Request, Segment, boot_id, descriptor, space};
+use super::{Plan, Request, Segment, boot_id, descriptor, memories, space};
 
 /// Its length is fixed, and so are its seals.
 const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
@@ -42,11 +42,12 @@ pub(super) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Erro
         .map_err(|errno| attempt.os("the memfd cannot be sealed", errno))?;
     Ok(Segment {
         map,
-        header,
         address: request.address.clone(),
         slabs: None,
+        memories: memories(&header, file.as_fd()),
         file: Some(file),
         access,
+        header,
     })
 }
 

@@ -38,7 +38,7 @@ pub(crate) mod trust;
 mod view;
 mod watch;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,6 +54,7 @@ use crate::layout::header::{
     SEMAPHORES_OFFSET, SLABS,
 };
 use crate::layout::{self, Geometry, Kind, Shape, Sync};
+use crate::liveness::memory::Memories;
 use crate::owner;
 use crate::sys::{getrandom, now_ns, shmget};
 
@@ -128,10 +129,13 @@ pub(crate) struct Segment {
     pub(crate) address: Address,
     /// The slabs, if they are segments of their own.
     pub(crate) slabs: Option<Arc<SlabSegments>>,
-    /// A memfd's descriptor, to hand it over. The others are closed once they are mapped.
+    /// A memfd's descriptor, to hand it over.
     pub(crate) file: Option<OwnedFd>,
     /// Who could use it when it was opened.
     pub(crate) access: Access,
+    /// By what to ask for the memory of participants, in a ring with slabs. Of others, files are closed once they are
+    /// mapped.
+    pub(crate) memories: Option<Arc<Memories>>,
 }
 
 /// Who may use a segment.
@@ -386,6 +390,15 @@ fn header_bytes(map: &Map) -> Option<[u8; HEADER_LEN]> {
         field.copy_from_slice(&word.to_ne_bytes());
     }
     Some(bytes)
+}
+
+/// By what to ask for the memory of the participants of the ring in `file`, if it may be lent by pointer.
+fn memories(header: &Header, file: BorrowedFd<'_>) -> Option<Arc<Memories>> {
+    match header.geometry.slabs().is_empty() {
+        true => None,
+        // Without one more descriptor, pointers to private memory are lent.
+        false => Memories::of(file.try_clone_to_owned().ok()?),
+    }
 }
 
 /// What the request wants of the pages of a mapping.

@@ -32,8 +32,8 @@ use super::slabs::named::Unfinished;
 use super::slabs::{self, SlabSegments};
 use super::watch::Watch;
 use super::{
-    Access, Plan, Request, Segment, boot_id, descriptor, discard, drafts, lock, removal, renewal,
-    retire,
+    Access, Plan, Request, Segment, boot_id, descriptor, discard, drafts, lock, memories, removal,
+    renewal, retire,
 };
 
 /// Where the C library keeps POSIX shared memory.
@@ -179,6 +179,7 @@ fn create_from(
     slabs.keep();
     Ok(Segment {
         slabs: SlabSegments::beside(request, &header, place),
+        memories: memories(&header, draft.file()),
         map,
         header,
         address: request.address.clone(),
@@ -355,6 +356,7 @@ fn open_now(attempt: Attempt<'_>, request: &Request<'_>, place: &Place) -> Resul
     sync::follow(&map, &header, access);
     Ok(Segment {
         slabs: SlabSegments::beside(request, &header, place),
+        memories: memories(&header, file.as_fd()),
         map: Arc::new(map),
         header,
         address: request.address.clone(),

@@ -175,8 +175,25 @@ impl Sending {
     }
 
     #[cold]
-    pub(super) fn loan_pointer(&self) -> *mut u8 {
-        let lent = self.pool().and_then(|pool| pool.lent);
-        self.region().slab_pointer(lent.map_or(0, |loan| loan.at))
+    pub(super) fn read_loan(&self, bytes: &mut [u8]) {
+        if let Some(loan) = self.pool().and_then(|pool| pool.lent) {
+            self.region().read_slab(loan.at, bytes);
+        }
+    }
+
+    #[cold]
+    pub(super) fn lend_loan_pointer(&mut self) -> Option<*mut u8> {
+        let may = match self {
+            Self::Stream(producer) => {
+                let pool = producer.pool.as_mut()?;
+                pool.lend_pointer(&producer.region)
+            }
+            Self::Cells(producer) => {
+                let member = &mut producer.member;
+                member.pool.as_mut()?.lend_pointer(&member.cells.region)
+            }
+        };
+        let loan = self.pool()?.lent.filter(|_| may)?;
+        Some(self.region().slab_pointer(loan.at))
     }
 }

@@ -16,6 +16,9 @@ pub struct SlabStat {
     pub count: u32,
     /// How many nobody holds.
     pub free: u32,
+    /// How many of the others nobody can have for now: one that died had lent a pointer to their memory
+    /// ([`Claim::as_mut_slice`](crate::Claim::as_mut_slice)), and the kernel may not have ended all that it does there.
+    pub withheld: u32,
     /// Who holds the others. A message that nobody has received yet is its sender's.
     pub held: Vec<SlabHolder>,
 }
@@ -41,11 +44,17 @@ pub(super) fn look(view: &View, slots: &[Option<ParticipantStat>]) -> Vec<SlabSt
             slab_bytes: class.len,
             count: class.count,
             free: 0,
+            withheld: 0,
             held: Vec::new(),
         };
         for slab in range {
-            match Word::decode(region.load_slab(slab)).map(|word| word.holder) {
+            let word = Word::decode(region.load_slab(slab));
+            match word.map(|word| word.holder) {
                 Some(Some(holder)) => {
+                    let is_lent = word.is_some_and(|word| word.lent);
+                    if is_lent && pid_of(holder, slots).is_none() {
+                        stat.withheld += 1;
+                    }
                     let role = match geometry.slots(Role::Producer).contains(&holder.slot) {
                         true => Role::Producer,
                         false => Role::Consumer,

@@ -1,4 +1,4 @@
-//! mmap(2), madvise(2) and mlock(2) at addresses of our choice.
+//! mmap(2), madvise(2), mincore(2) and mlock(2) at addresses of our choice.
 
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
@@ -54,6 +54,23 @@ pub(crate) fn is_resident(address: NonNull<c_void>) -> Result<bool, Errno> {
     Ok(pages[0] & 1 == 1)
 }
 
+/// Maps `len` bytes of `fd`, of which none can be accessed, where the kernel likes: only to keep the open file. A child
+/// of `fork` has no such mapping.
+pub(crate) fn map_for_its_file(
+    len: NonZeroUsize,
+    fd: BorrowedFd<'_>,
+) -> Result<NonNull<c_void>, Errno> {
+    let protection = ProtFlags::PROT_NONE;
+    // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
+    let page = unsafe { mman::mmap(None, len, protection, MapFlags::MAP_SHARED, fd, 0) }?;
+    // SAFETY: the range was just mapped, and nobody knows of it.
+    let kept_from_children = unsafe { mman::madvise(page, len.get(), MmapAdvise::MADV_DONTFORK) };
+    kept_from_children
+        .map(|()| page)
+        // SAFETY: as above.
+        .inspect_err(|_| unsafe { unmap(page, len.get()) })
+}
+
 /// Unmaps; a System V segment that is mapped there is detached.
 ///
 /// # Safety
@@ -92,4 +109,59 @@ pub(crate) unsafe fn populate(address: NonNull<c_void>, len: usize) -> Result<()
 pub(crate) unsafe fn lock(address: NonNull<c_void>, len: usize) -> Result<(), Errno> {
     // SAFETY: mlock changes where pages may be, not what is in them.
     unsafe { mman::mlock(address, len) }
+}
+
+/// Gives the range other pages, whose bytes are zero, for all who have it mapped. Whoever still writes to the old pages
+/// themselves, as a device does, writes to what is nobody's. `false` if some of the old ones may still be there.
+///
+/// # Safety
+/// The range must be whole pages of a shared mapping for writing, and its contents must matter to nobody.
+pub(crate) unsafe fn renew(address: NonNull<c_void>, len: usize) -> Result<bool, Errno> {
+    // SAFETY: the caller has given up the contents.
+    let remove = || unsafe { mman::madvise(address, len, MmapAdvise::MADV_REMOVE) };
+    let (removed, was_locked) = match remove() {
+        // The kernel's word for pages that this process keeps in memory.
+        Err(Errno::EINVAL) => {
+            // SAFETY: munlock changes where pages may be, not what is in them.
+            unsafe { mman::munlock(address, len)? };
+            (remove(), true)
+        }
+        result => (result, false),
+    };
+    // SAFETY: the same range.
+    let is_new = removed.and_then(|()| unsafe { is_absent(address, len) });
+    // SAFETY: the same range.
+    let there = is_new.and_then(|_| unsafe { populate(address, len) });
+    if was_locked {
+        // SAFETY: the same range.
+        unsafe { lock(address, len)? };
+    }
+    there.and(is_new)
+}
+
+/// Whether the file has none of the range's pages in memory.
+///
+/// # Safety
+/// The range must be whole pages of a mapping.
+unsafe fn is_absent(address: NonNull<c_void>, len: usize) -> Result<bool, Errno> {
+    /// Pages that are asked for at once.
+    const MOST: usize = 1024;
+    let page = super::page_size();
+    let mut found = [0; MOST];
+    for at in (0..len).step_by(MOST * page) {
+        let part = (len - at).min(MOST * page);
+        // SAFETY: within the range; of each page a byte is written, and there is place for so many.
+        let result = unsafe {
+            let address = address.byte_add(at).as_ptr();
+            libc::mincore(address, part, found.as_mut_ptr())
+        };
+        Errno::result(result)?;
+        if found[..part.div_ceil(page)]
+            .iter()
+            .any(|page| page & 1 != 0)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

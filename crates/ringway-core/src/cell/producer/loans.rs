@@ -123,10 +123,12 @@ impl<R: Region> Producer<R> {
     /// Sends the first `len` bytes of the slab that was lent: commits its ticket, for which a cell is
     /// claimed.
     pub(crate) fn commit_loan(&mut self, len: u64) {
-        let pool = self.member.pool.as_mut();
-        let Some(loan) = pool.and_then(|pool| pool.lent.take()) else {
+        let member = &mut self.member;
+        let Some(pool) = &mut member.pool else { return };
+        let Some(mut loan) = pool.lent.take() else {
             return;
         };
+        pool.end_lending(&member.cells.region, &mut loan);
         if let Some(run) = &mut self.claimed {
             let cells = &self.member.cells;
             cells.describe_loan(run.cell, loan.ticket(len));

@@ -286,6 +286,7 @@ impl Attached {
             address,
             file: None,
             access: Access::of_sysv(&self.status),
+            memories: None,
         }
     }
 }

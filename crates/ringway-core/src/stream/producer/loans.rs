@@ -146,8 +146,11 @@ impl<R: Region> Producer<R> {
         };
         // Another consumer may have followed one that died, so that nothing else tells of the death.
         pool.has_free(&self.region, len as u64)
-            || look == Look::Last
-                && pool.is_held_by_the_gone(&self.region, |holder| is_gone(&self.region, holder))
+            || look == Look::Last && {
+                let is_gone = |holder| is_gone(&self.region, holder);
+                !pool.await_withheld(&self.region, is_gone)
+                    || pool.is_held_by_the_gone(&self.region, is_gone)
+            }
     }
 
     /// Gives up the slab that was lent and not sent.
@@ -162,9 +165,11 @@ impl<R: Region> Producer<R> {
 
     /// Sends the first `len` bytes of the slab that was lent: commits its ticket.
     pub(crate) fn commit_loan(&mut self, reservation: Reservation, len: u64) {
-        let Some(loan) = self.pool.as_mut().and_then(|pool| pool.lent.take()) else {
+        let Some(pool) = &mut self.pool else { return };
+        let Some(mut loan) = pool.lent.take() else {
             return;
         };
+        pool.end_lending(&self.region, &mut loan);
         // Relaxed: made visible by the release of the record's word, and so is the slab.
         for (at, word) in (reservation.payload()..)
             .step_by(8)
