@@ -359,6 +359,17 @@ fn what_was_written_by_pieces_and_by_pointer_is_one_message() {
                 assert_eq!(receiver.try_recv().unwrap(), b"first second third");
                 let mut claim = sender.try_claim(len).unwrap();
                 // SAFETY: nobody else writes it.
+                unsafe { claim.as_mut_ptr().write_bytes(OURS, len) };
+                // SAFETY: as above.
+                let whole = unsafe { claim.as_mut_slice() };
+                whole[0] = FOREIGN;
+                claim.commit();
+                let message = receiver.try_recv().unwrap();
+                assert_eq!(message[0], FOREIGN);
+                assert!(is_ours(&message[1..], len - 1));
+                // Of one that is given up nothing is left.
+                let mut claim = sender.try_claim(len).unwrap();
+                // SAFETY: nobody else writes it.
                 unsafe { claim.as_mut_slice() }.fill(FOREIGN);
                 claim.abort();
             }

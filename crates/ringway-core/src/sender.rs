@@ -393,8 +393,8 @@ impl<'a> Claim<'a> {
     ///
     /// A message in a slab is written where it lies. One in the ring is written to private memory of this handle, and
     /// copied when it is committed: a system call may go on after this process was killed, and the ring cannot
-    /// wait for it. (Where the message is at hand already, [`write_at`](Self::write_at) is the one copy that is needed.) The
-    /// slab of a process that was killed in such a call is lent again when the kernel has freed the process's
+    /// wait for it. ([`write_at`](Self::write_at) copies once, and [`as_mut_ptr`](Self::as_mut_ptr) is for programs that make
+    /// the message in place.) The slab of a process that was killed in such a call is lent again when the kernel has freed the process's
     /// memory, and has new pages then. So it is for requests of Linux AIO and io_uring, also with registered buffers
     /// and `O_DIRECT`.
     ///
@@ -432,6 +432,21 @@ impl<'a> Claim<'a> {
             self.is_apart = true;
         }
         self.scratch.room(self.len)
+    }
+
+    /// Where the message's [`len`](Self::len) bytes lie, in the ring or in a slab, to be written there by *this program's
+    /// own instructions* until the claim is committed, dropped or written otherwise.
+    ///
+    /// Not for system calls: one that goes on when this process was killed would write over messages that others
+    /// have sent since. [`as_mut_slice`](Self::as_mut_slice) is for them. Otherwise, what is said there of safety is
+    /// true of this pointer as well.
+    #[inline]
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        if self.is_apart {
+            return self.scratch.room(self.len).as_mut_ptr();
+        }
+        self.written = self.len;
+        self.sending.pointer(&self.claimed)
     }
 
     /// Sends the message.

@@ -147,14 +147,21 @@ impl Sending {
     #[inline]
     pub(crate) fn lend_pointer(&mut self, claimed: &Claimed) -> Option<*mut u8> {
         match claimed {
-            Claimed::Stream(reservation) => self.room(reservation.payload()),
-            Claimed::Cells(payload) => self.room(*payload),
+            Claimed::Stream(_) | Claimed::Cells(_) => {
+                planted::is(Bug::RoomInRingLentByPointer).then(|| self.pointer(claimed))
+            }
             Claimed::StreamLoan(_) | Claimed::CellsLoan => self.lend_loan_pointer(),
         }
     }
 
-    fn room(&self, payload: u64) -> Option<*mut u8> {
-        planted::is(Bug::RoomInRingLentByPointer).then(|| self.region().pointer(payload))
+    /// Where what is claimed lies in memory, for who writes there by instructions of its own only.
+    #[inline]
+    pub(crate) fn pointer(&self, claimed: &Claimed) -> *mut u8 {
+        match claimed {
+            Claimed::Stream(reservation) => self.region().pointer(reservation.payload()),
+            Claimed::Cells(payload) => self.region().pointer(*payload),
+            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.loan_pointer(),
+        }
     }
 
     #[inline]

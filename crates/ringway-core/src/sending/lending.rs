@@ -193,7 +193,12 @@ impl Sending {
                 member.pool.as_mut()?.lend_pointer(&member.cells.region)
             }
         };
-        let loan = self.pool()?.lent.filter(|_| may)?;
-        Some(self.region().slab_pointer(loan.at))
+        may.then(|| self.loan_pointer())
+    }
+
+    #[cold]
+    pub(super) fn loan_pointer(&self) -> *mut u8 {
+        let lent = self.pool().and_then(|pool| pool.lent);
+        self.region().slab_pointer(lent.map_or(0, |loan| loan.at))
     }
 }

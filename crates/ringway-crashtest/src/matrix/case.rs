@@ -20,6 +20,8 @@ pub(super) enum Op {
     SendLong,
     /// Commits a message that was claimed and written before.
     Commit,
+    /// A message that a system call writes where a claim says.
+    SendByPointer,
     /// Claims, writes, and gives up.
     Abort,
     /// Three messages that become visible together.
@@ -44,6 +46,8 @@ pub(super) enum Op {
     DropReceiver,
     /// A message that is written into a slab.
     Lend,
+    /// A message that a system call writes into a slab.
+    LendPointer,
     /// Receives a copy of a message that lies in a slab.
     TakeLoan,
     /// Borrows a message that lies in a slab, reads it, detaches it, and gives the slab back.
@@ -95,7 +99,9 @@ impl Op {
             | Self::Overwrite
             | Self::CloseSender
             | Self::DetachSender
+            | Self::SendByPointer
             | Self::Lend
+            | Self::LendPointer
             | Self::LendSegment => Some(Role::Producer),
             Self::AttachReceiver
             | Self::Receive
@@ -114,10 +120,12 @@ impl Op {
     /// Whether it sends messages, when it is done: how many, each of how many bytes.
     pub(super) fn sends(self) -> (u32, usize) {
         match self {
-            Self::Send | Self::Commit | Self::SleepSend | Self::Overwrite => {
+            Self::Send | Self::Commit | Self::SendByPointer | Self::SleepSend | Self::Overwrite => {
                 (1, super::message::SHORT)
             }
-            Self::SendLong | Self::Lend | Self::LendSegment => (1, super::message::LONG),
+            Self::SendLong | Self::Lend | Self::LendPointer | Self::LendSegment => {
+                (1, super::message::LONG)
+            }
             Self::Batch => (3, super::message::SHORT),
             _ => (0, 0),
         }
@@ -158,7 +166,10 @@ impl Op {
 
     /// Whether the ring has slabs, into which long messages go.
     pub(super) fn has_slabs(self) -> bool {
-        matches!(self, Self::Lend | Self::TakeLoan | Self::Detach) || self.has_slab_segments()
+        matches!(
+            self,
+            Self::Lend | Self::LendPointer | Self::TakeLoan | Self::Detach
+        ) || self.has_slab_segments()
     }
 
     fn has_slab_segments(self) -> bool {
@@ -191,6 +202,7 @@ impl Op {
             Self::AttachSender | Self::AttachReceiver => &[Empty, One, Full],
             Self::Send | Self::SendLong => &[Empty, One, Full, Wrapped, Asleep],
             Self::Commit | Self::Abort | Self::Batch => &[Empty, Wrapped, Asleep],
+            Self::SendByPointer | Self::LendPointer => &[Empty, Wrapped],
             Self::SleepSend | Self::Overwrite => &[Full],
             Self::CloseSender | Self::DetachSender => &[One, Asleep],
             Self::Receive | Self::Borrow => &[Empty, One, Full, Wrapped, Long, Asleep],
@@ -243,7 +255,7 @@ impl Case {
             Op::Send => &[Op::Receive],
             Op::Drain if many => &[Op::Receive, Op::AttachReceiver],
             Op::Drain => &[Op::AttachReceiver],
-            Op::Lend => &[Op::TakeLoan, Op::AttachSender],
+            Op::Lend | Op::LendPointer => &[Op::TakeLoan, Op::AttachSender],
             Op::LendSegment => &[Op::TakeSegment],
             Op::TakeLoan | Op::Detach if many => &[Op::TakeLoan, Op::AttachSender],
             Op::TakeLoan | Op::Detach => &[Op::AttachReceiver, Op::AttachSender],

@@ -5,6 +5,9 @@ use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::uio::pread;
+use nix::unistd::write;
 use ringway::{Builder, ErrorKind, RecvError, Ring, SendError, Wait};
 use ringway_testing::table::Row;
 
@@ -96,6 +99,18 @@ fn produce(op: Op, ring: &Ring, who: u32) -> Result<()> {
             act(|| {
                 claim.commit();
                 Outcome::Done
+            })
+        }
+        Op::SendByPointer | Op::LendPointer => {
+            let source = memfd_create("message", MFdFlags::MFD_CLOEXEC)?;
+            write(&source, first)?;
+            act(|| {
+                let claim = sender.try_claim(first.len());
+                sent(claim.map(|mut claim| {
+                    // SAFETY: nobody else writes it.
+                    let _ = pread(&source, unsafe { claim.as_mut_slice() }, 0);
+                    claim.commit();
+                }))
             })
         }
         Op::Abort => act(|| {
