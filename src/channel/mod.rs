@@ -180,6 +180,14 @@ impl Channel {
         self.carrier.address()
     }
 
+    /// Whether this handle made what is there, and did not find it.
+    pub fn is_new(&self) -> bool {
+        match &self.carrier {
+            Carrier::Ring(ring) => ring.is_new(),
+            Carrier::Queue(queue) => queue.is_new(),
+        }
+    }
+
     /// Why `auto:` is what it is; `None` at other addresses.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()

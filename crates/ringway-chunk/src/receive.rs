@@ -46,8 +46,8 @@ pub struct ChunkReceiver<R: MessageSource> {
     next_look: u64,
     /// Senders that did not live any more at the last look.
     gone: Vec<u64>,
-    /// The last that came while a message was streamed, and was not told yet.
-    not_a_frame: Option<FrameError>,
+    /// The last that came while a message was streamed, and was not told yet; and the bytes of all such.
+    not_a_frame: Option<(FrameError, u64)>,
 }
 
 /// Why there is no message.
@@ -226,7 +226,7 @@ impl<R: MessageSource> ChunkReceiver<R> {
 
     /// A whole message, or a loss, that waits to be told.
     fn waiting(&mut self) -> Result<Option<Gathered>, ChunkRecvError> {
-        if let Some(error) = self.not_a_frame.take() {
+        if let Some((error, _)) = self.not_a_frame.take() {
             return Err(ChunkRecvError::Frame(error));
         }
         match self.reassembler.poll() {
@@ -342,6 +342,13 @@ impl<R: MessageSource> ChunkReceiver<R> {
     /// What is in flight, and what it takes.
     pub fn reassembler(&self) -> &Reassembler {
         &self.reassembler
+    }
+
+    /// Bytes that were taken out of the transport and not handed on: of other messages than the last, which came in
+    /// between. They are lost with this receiver.
+    pub fn undelivered(&self) -> u64 {
+        let no_frames = self.not_a_frame.as_ref().map_or(0, |(_, bytes)| *bytes);
+        self.reassembler.held() + no_frames
     }
 
     /// The transport.

@@ -6,9 +6,45 @@ use ringway::{Address, Builder, Carrier, Channel, Error, ErrorKind, ParticipantS
 
 use crate::cli::RingArgs;
 use crate::failure::Failure;
+use crate::say::say;
+
+/// What a command has opened, or made.
+pub(crate) struct Opened {
+    pub(crate) channel: Channel,
+}
+
+impl Opened {
+    /// Undoes the making if the command failed, and nothing was sent and nobody else has come meanwhile.
+    pub(crate) fn settle<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        if outcome.as_ref().is_err_and(Failure::is_error) {
+            undo(&self.channel);
+        }
+        outcome
+    }
+}
+
+/// Bytes of a frame without a message.
+const FAREWELL: u64 = 16;
+
+/// Removes what a command that failed has made, unless it is in use or something was sent.
+pub(crate) fn undo(channel: &Channel) {
+    let address = channel.address();
+    let is_unused = match channel.carrier() {
+        Carrier::Ring(ring) => {
+            is_at_its_address(ring) && ringway::stat(address).is_ok_and(|stat| stat.sent == 0)
+        }
+        // The farewell of this process may lie in it.
+        _ => ringway::mq::stat(address)
+            .is_ok_and(|stat| stat.messages <= 1 && stat.bytes <= FAREWELL),
+    };
+    if channel.is_new() && is_unused {
+        // Somebody may have come in this moment; then it stays.
+        let _ = Channel::remove(address, false);
+    }
+}
 
 /// Opens the ring or the queue, or makes it if that was asked for. Says what `auto:` is.
-pub(crate) fn open(args: &RingArgs) -> Result<Channel, Failure> {
+pub(crate) fn open(args: &RingArgs) -> Result<Opened, Failure> {
     args.make.refuse_at_queue(&args.address)?;
     let mut builder = at(&args.address)?
         .any_owner(args.any_owner)
@@ -22,11 +58,12 @@ pub(crate) fn open(args: &RingArgs) -> Result<Channel, Failure> {
         Channel::open(builder)
     };
     let channel = opened.map_err(|error| advise(error, args))?;
-    args.make.kind.refuse_other(&channel)?;
-    if channel.reason().is_some() && !args.quiet {
-        eprintln!("ringway: {channel}");
+    let opened = Opened { channel };
+    opened.settle(args.make.refuse_other(&opened.channel))?;
+    if opened.channel.reason().is_some() && !args.quiet {
+        say(&opened.channel);
     }
-    Ok(channel)
+    Ok(opened)
 }
 
 /// The next step, as the command line has it.

@@ -1,14 +1,12 @@
 //! Leaving no ring and no queue behind, however a demo or a bench ends.
 
-use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringway::{Address, Builder, Channel};
 
 use crate::failure::Failure;
-
-/// The status that a shell shows for a command that Ctrl-C ended.
-const INTERRUPTED: i32 = 130;
+use crate::say::say;
+use crate::signals;
 
 /// Addresses that are removed when this is dropped, and when the process is told to end.
 pub(crate) struct Cleanup {
@@ -20,11 +18,12 @@ impl Cleanup {
     pub(crate) fn new() -> Result<Self, Failure> {
         let addresses = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&addresses);
-        let end = move || {
-            remove_all(&mut lock(&shared));
-            process::exit(INTERRUPTED);
-        };
-        ctrlc::set_handler(end).map_err(Failure::error)?;
+        signals::take_over(move || {
+            let mut addresses = lock(&shared);
+            remove_all(&mut addresses);
+            // Held until the end: nothing is made meanwhile.
+            std::mem::forget(addresses);
+        })?;
         Ok(Self { addresses })
     }
 
@@ -44,7 +43,7 @@ impl Cleanup {
             return Ok(builder.address().clone());
         };
         let channel = self.create(builder)?;
-        eprintln!("ringway: {channel}");
+        say(&channel);
         self.remove(channel.address());
         Ok(channel.address().clone())
     }
@@ -77,6 +76,6 @@ fn remove(address: &Address) {
         return;
     }
     if let Err(error) = Channel::remove(address, true) {
-        eprintln!("ringway: {error}");
+        say(error);
     }
 }

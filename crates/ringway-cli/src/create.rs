@@ -6,6 +6,7 @@ use crate::attach;
 use crate::cli::CreateArgs;
 use crate::failure::Failure;
 use crate::output;
+use crate::say::say;
 
 /// Makes it, and says where it is.
 pub(crate) fn run(args: &CreateArgs) -> Result<(), Failure> {
@@ -17,7 +18,8 @@ pub(crate) fn run(args: &CreateArgs) -> Result<(), Failure> {
         _ => Failure::error(error),
     })?;
     if channel.reason().is_some() {
-        eprintln!("ringway: {channel}");
+        say(&channel);
     }
-    output::print(&format!("{}\n", channel.address()))
+    // Of what has no name of its own nobody would learn.
+    output::print(&format!("{}\n", channel.address())).inspect_err(|_| attach::undo(&channel))
 }

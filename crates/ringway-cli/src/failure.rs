@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use ringway::ErrorKind;
 use ringway::os::Line;
 
+use crate::say::say;
+
 /// Why a command ended early: a status for scripts, and words for people.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -66,7 +68,7 @@ impl Failure {
     /// Says what is to be said, and gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
-            eprintln!("ringway: {}", self.message);
+            say(&self.message);
         }
         ExitCode::from(self.status as u8)
     }

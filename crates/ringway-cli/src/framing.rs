@@ -5,7 +5,11 @@ use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use nix::poll::PollFlags;
+
+use crate::descriptors;
 use crate::failure::Failure;
+use crate::output;
 
 /// What is a message in a stream of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,9 @@ impl Input {
         if waiting.is_empty() {
             waiting.push_back("-".into());
         }
+        for path in &waiting {
+            check(path)?;
+        }
         let mut input = Self {
             waiting,
             current: None,
@@ -44,8 +51,8 @@ impl Input {
         Ok(input)
     }
 
-    /// Bytes of all files together, if all are such that they know.
-    pub(crate) fn len(&self) -> Option<u64> {
+    /// Bytes that all files together say they have, if all do. They may be wrong.
+    pub(crate) fn expected_len(&self) -> Option<u64> {
         let path_len = |path: &PathBuf| path.metadata().ok().filter(Metadata::is_file);
         let waiting = self.waiting.iter().map(path_len);
         let (_, file) = self.current.as_ref()?;
@@ -55,7 +62,7 @@ impl Input {
             .chain([current])
             .map(|metadata| metadata.map(|metadata| metadata.len()))
             .sum();
-        all?.checked_sub(position)
+        all?.checked_sub(position).filter(|len| *len > 0)
     }
 
     fn open_next(&mut self) -> io::Result<()> {
@@ -68,6 +75,16 @@ impl Input {
         };
         Ok(())
     }
+}
+
+/// Fails if it is known before anything is sent that a file cannot be.
+fn check(path: &Path) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return descriptors::require_input();
+    }
+    path.metadata()
+        .map(drop)
+        .map_err(|error| Failure::error(name(path, &error)))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -93,6 +110,10 @@ impl Read for Input {
         while let Some((path, file)) = &mut self.current {
             match file.read(buffer) {
                 Ok(0) if !buffer.is_empty() => self.open_next()?,
+                // Whoever shares the descriptor has made it non-blocking.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    output::wait(file, PollFlags::POLLIN);
+                }
                 // The readers above try again after an interruption.
                 Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
                 Err(error) => return Err(name(path, &error)),

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::cli::GcArgs;
 use crate::failure::Failure;
 use crate::output;
+use crate::say::say;
 use crate::units::human_size;
 
 /// A collection, as JSON shows it.
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &GcArgs) -> Result<(), Failure> {
     } else {
         output::print(&text(&report))?;
         for blind_spot in &report.blind_spots {
-            eprintln!("ringway: {}", words_of(*blind_spot).1);
+            say(words_of(*blind_spot).1);
         }
     }
     Failure::all(report.failures.into_iter().map(Failure::from))

@@ -1,5 +1,8 @@
 //! The command `ringway`: rings from the shell.
 
+// What these macros do when nobody listens is to panic.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod attach;
 mod bench;
 mod cleanup;
@@ -7,6 +10,7 @@ mod cli;
 mod cores;
 mod create;
 mod demo;
+mod descriptors;
 mod doctor;
 mod failure;
 mod framing;
@@ -18,18 +22,52 @@ mod payload;
 mod progress;
 mod recv;
 mod rm;
+mod say;
 mod send;
+mod signals;
 mod transport;
 mod units;
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
+use crate::failure::Failure;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    match Cli::try_parse() {
+        Ok(cli) => report(run(cli.command)),
+        Err(text) if text.use_stderr() => {
+            say::write(&rendered(&text, io::stderr().is_terminal()));
+            ExitCode::from(2)
+        }
+        Err(text) => report(output::print(&rendered(&text, io::stdout().is_terminal()))),
+    }
+}
+
+fn report(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Help, or what is wrong with the words.
+fn rendered(text: &clap::Error, in_colour: bool) -> String {
+    match in_colour {
+        true => text.render().ansi().to_string(),
+        false => text.render().to_string(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    if writes(&command) {
+        // Before anything is made, received or removed of which nobody would learn.
+        descriptors::require_output()?;
+    }
+    match command {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Create(args) => create::run(&args),
@@ -42,9 +80,13 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::BenchWorker(args) => bench::worker::run(&args),
         Command::DemoWorker(args) => demo::worker::run(&args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
     }
+}
+
+/// Whether a command has something for standard output.
+fn writes(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Send(_) | Command::Rm(_) | Command::BenchWorker(_) | Command::DemoWorker(_)
+    )
 }

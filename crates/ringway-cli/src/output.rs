@@ -2,15 +2,19 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ringway::os::Line;
 
+use crate::descriptors;
 use crate::failure::Failure;
+use crate::signals;
 
 /// Standard output without the line buffer that `std` puts before it.
 pub(crate) fn data() -> Result<File, Failure> {
+    descriptors::require_output()?;
     io::stdout()
         .as_fd()
         .try_clone_to_owned()
@@ -18,9 +22,35 @@ pub(crate) fn data() -> Result<File, Failure> {
         .map_err(Failure::output)
 }
 
+/// Writes everything, or says how much was written before the error; [`ErrorKind::Interrupted`] if this process is
+/// told to end.
+pub(crate) fn write_all(mut file: &File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    let mut written = 0;
+    while written < bytes.len() {
+        let result = match signals::is_urged() {
+            true => return Err((written, ErrorKind::Interrupted.into())),
+            false => file.write(&bytes[written..]),
+        };
+        match result {
+            Ok(0) => return Err((written, ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Whoever shares the descriptor has made it non-blocking.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait(file, PollFlags::POLLOUT),
+            Err(error) => return Err((written, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Waits until `file` can be read or written, or says that it cannot, or a signal comes.
+pub(crate) fn wait(file: &impl AsFd, what: PollFlags) {
+    let _ = poll(&mut [PollFd::new(file.as_fd(), what)], PollTimeout::NONE);
+}
+
 /// Writes a whole listing.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    data()?.write_all(text.as_bytes()).map_err(Failure::output)
+    write_all(&data()?, text.as_bytes()).map_err(|(_, error)| Failure::output(error))
 }
 
 /// Writes a value as JSON and a newline.

@@ -57,6 +57,11 @@ impl Progress {
         self.add(0, bytes);
     }
 
+    /// Whether anything was counted.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.messages > 0 || self.bytes > 0
+    }
+
     /// Messages so far.
     pub(crate) fn messages(&self) -> u64 {
         self.messages

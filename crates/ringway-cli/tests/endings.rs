@@ -5,8 +5,8 @@ mod common;
 use std::fs::{self, File};
 
 use common::{
-    Place, Running, SCHEMES, assert_says, assert_status, command, eventually, lines, run, run_with,
-    text, waiting_sender,
+    KINDS, Place, Running, SCHEMES, assert_says, assert_status, command, eventually, lines, run,
+    run_with, text, waiting_sender,
 };
 
 #[test]
@@ -288,4 +288,46 @@ fn an_output_that_closes_in_the_middle_splits_the_stream_between_two_messages() 
     let received = place.stat()["received"].as_u64().unwrap();
     assert!((1..TOTAL).contains(&received), "{received}");
     assert!(run(["recv", &place.address]).stdout == lines(received, TOTAL));
+}
+
+#[test]
+fn a_receiver_that_will_not_come_back_says_so_to_who_waits_for_room() {
+    for kind in KINDS {
+        let place = Place::new("shm");
+        let words = ["--create", "--capacity", "4K", "--kind", kind];
+        let words = ["send", &place.address].into_iter().chain(words);
+        let send = Running::feed(words, &lines(0, 10_000));
+        let recv = run([
+            "recv",
+            &place.address,
+            "--wait",
+            "60s",
+            "--count",
+            "5",
+            "--unlink",
+        ]);
+        assert_status(&recv, 0);
+        assert_eq!(recv.stdout, lines(0, 5));
+        let send = send.finish();
+        assert_status(&send, 1);
+        assert_says(&send.stderr, &["closed"]);
+        assert!(!place.exists());
+    }
+}
+
+#[test]
+fn who_gets_fewer_than_it_asked_for_says_so() {
+    for (kind, options, status) in [
+        ("spsc", ["--count", "11"], 1),
+        ("spsc", ["--count", "10"], 0),
+        ("mpsc", ["--count", "11"], 1),
+        ("mpsc", ["--producers", "1"], 0),
+    ] {
+        let place = Place::new("shm");
+        let words = ["send", &place.address, "--create", "--kind", kind];
+        assert_status(&run_with(words, &lines(0, 10)), 0);
+        let recv = run(["recv", &place.address].into_iter().chain(options));
+        assert_status(&recv, status);
+        assert_eq!(recv.stdout, lines(0, 10));
+    }
 }

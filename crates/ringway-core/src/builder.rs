@@ -354,7 +354,7 @@ impl Builder {
     pub fn create(self) -> Result<Ring, Error> {
         let plan = self.plan()?;
         let segment = Segment::create(&self.request(), &plan)?;
-        Ring::new(segment, self.trust_peers)
+        Ring::new(segment, self.trust_peers).map(|ring| ring.made_here(true))
     }
 
     /// Opens an existing ring; options that shape a new one are ignored.
@@ -392,8 +392,8 @@ impl Builder {
     /// ```
     pub fn open_or_create(self) -> Result<Ring, Error> {
         let plan = self.plan()?;
-        let (segment, _) = Segment::open_or_create(&self.request(), &plan)?;
-        Ring::new(segment, self.trust_peers)
+        let (segment, is_new) = Segment::open_or_create(&self.request(), &plan)?;
+        Ring::new(segment, self.trust_peers).map(|ring| ring.made_here(is_new))
     }
 
     /// Receives a `memfd:` ring that the process at the other end of `socket`

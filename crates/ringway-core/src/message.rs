@@ -206,6 +206,16 @@ impl<'a> Backlog<'a> {
         let last = self.last.take();
         last.map_or(0, |last| self.receiving.release(&last, self.count))
     }
+
+    /// Acknowledges the first `count` of those that were looked at. The next receive gets the others again, and
+    /// where consumers share the work, perhaps another one does.
+    pub fn release_first(mut self, count: u64) {
+        if count >= self.count {
+            self.release();
+        } else if self.last.take().is_some() {
+            self.receiving.release_first(count);
+        }
+    }
 }
 
 impl Drop for Backlog<'_> {

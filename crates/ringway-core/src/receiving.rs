@@ -144,6 +144,30 @@ impl Receiving {
         }
     }
 
+    /// Acknowledges the first `count` of the messages that were taken one by one, and leaves the others to the next
+    /// receive.
+    pub(crate) fn release_first(&mut self, count: u64) {
+        let consumer = match self {
+            Self::Stream(consumer) => consumer,
+            Self::Cells(consumer) => return consumer.release_first(count),
+        };
+        // Nothing is taken in a stream: the same messages again, from the first.
+        let mut last = None;
+        for nth in 0..count {
+            let found = match &last {
+                None => consumer.peek().map(Some),
+                Some(last) => consumer.peek_behind(last, nth),
+            };
+            match found {
+                Ok(Some(found)) => last = Some(found),
+                Ok(None) | Err(_) => return,
+            }
+        }
+        if let Some(last) = last {
+            consumer.release(&last, count);
+        }
+    }
+
     /// Leaves what was taken and not released to the next receive.
     pub(crate) fn give_back(&mut self) {
         if let Self::Cells(consumer) = self {

@@ -65,6 +65,7 @@ pub struct Ring {
     access: Access,
     /// By what to ask for the memory of who lends slabs by pointer.
     memories: Option<Arc<Memories>>,
+    is_new: bool,
 }
 
 impl Ring {
@@ -105,6 +106,7 @@ impl Ring {
             trust_peers,
             access,
             memories,
+            is_new: false,
         })
     }
 
@@ -296,6 +298,23 @@ impl Ring {
     /// The longest message, in bytes: almost half of the capacity, or the longest slab if that has more.
     pub fn max_message_len(&self) -> u64 {
         self.header.geometry.max_message_len()
+    }
+
+    /// Whether this handle made the ring, and did not find it.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// assert!(ringway::Builder::new("memfd:")?.create()?.is_new());
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The same ring, if `yes` known to have been made here.
+    pub(crate) fn made_here(mut self, yes: bool) -> Self {
+        self.is_new = yes;
+        self
     }
 
     /// The shape of the ring.

@@ -200,9 +200,9 @@ impl QueueBuilder {
         let attempt = self.attempt("create");
         match &self.address {
             Address::Mq(name) => posix::create(attempt, name, &self.options)
-                .map(|queue| Queue::posix(&self.address, queue)),
+                .map(|queue| Queue::posix(&self.address, queue).made_here()),
             Address::Sysvmq(key) => sysv::create(attempt, key, &self.options)
-                .map(|queue| Queue::sysv(&self.address, queue)),
+                .map(|queue| Queue::sysv(&self.address, queue).made_here()),
             _ => Err(attempt.wrong_address()),
         }
     }

@@ -16,6 +16,7 @@ pub struct Queue {
     address: Address,
     system: System,
     generation: u64,
+    is_new: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +41,19 @@ impl Queue {
             address: address.clone(),
             system,
             generation: pthread_atfork::generation(),
+            is_new: false,
         }
+    }
+
+    /// The same queue, known to have been made here.
+    pub(crate) fn made_here(mut self) -> Self {
+        self.is_new = true;
+        self
+    }
+
+    /// Whether this handle made the queue, and did not find it.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Attaches this process as a sender; there may be many.

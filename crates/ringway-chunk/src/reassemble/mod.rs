@@ -509,6 +509,17 @@ impl Reassembler {
         self.in_flight == 0
     }
 
+    /// Bytes that have arrived and are not fetched: of messages in flight, of whole ones, and of lost ones that are
+    /// not told yet.
+    pub fn held(&self) -> u64 {
+        let in_flight = self.in_flight().map(|one| one.received);
+        let events = self.events.iter().map(|event| match event {
+            Event::Message(message) => message.bytes.len() as u64,
+            Event::Lost(lost) => lost.received,
+        });
+        in_flight.chain(events).sum()
+    }
+
     /// Bytes that count against `max_in_flight`.
     pub fn accounted(&self) -> u64 {
         self.bytes

@@ -94,9 +94,14 @@ impl<'a, R: MessageSource> MessageStream<'a, R> {
 
     /// Takes a frame in.
     fn wait(&mut self) -> Result<(), ChunkRecvError> {
+        let before = self.receiver.received;
         match self.receiver.take_frame(Patience::Until(self.deadline)) {
             // Somebody else's: it is told when this message is done with.
-            Err(ChunkRecvError::Frame(error)) => self.receiver.not_a_frame = Some(error),
+            Err(ChunkRecvError::Frame(error)) => {
+                let others = self.receiver.not_a_frame.take();
+                let bytes = others.map_or(0, |(_, bytes)| bytes) + self.receiver.received - before;
+                self.receiver.not_a_frame = Some((error, bytes));
+            }
             done => done?,
         }
         if self.receiver.reassembler.has_piece() {

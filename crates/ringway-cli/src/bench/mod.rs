@@ -22,10 +22,14 @@ use self::worker::Ends;
 use crate::attach;
 use crate::cleanup::Cleanup;
 use crate::cli::BenchArgs;
+use crate::cli::shape::refuse_capacity_of_queue;
 use crate::demo::reply_address;
 use crate::failure::Failure;
 use crate::transport::{call, receive_all};
 use crate::{cores, latency, progress};
+
+/// Bytes for messages in a ring, if nothing else is asked for.
+const CAPACITY: u64 = 4 << 20;
 
 /// What was measured with messages of one size.
 struct Measured {
@@ -59,6 +63,9 @@ enum Via {
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let there = address(args);
     args.trial.kind.refuse_at_queue(&there)?;
+    if args.capacity.is_some() {
+        refuse_capacity_of_queue(&there)?;
+    }
     let cores = cores::pair();
     if let Some([first, _]) = cores {
         cores::pin(first);
@@ -148,9 +155,8 @@ fn address(args: &BenchArgs) -> Address {
 
 /// A ring as it was asked for.
 fn builder(args: &BenchArgs, address: Address) -> Builder {
-    args.trial
-        .kind
-        .apply(Builder::at(address).capacity(args.capacity))
+    let builder = Builder::at(address).capacity(args.capacity.unwrap_or(CAPACITY));
+    args.trial.kind.apply(builder)
 }
 
 /// This process and the other, with everything open between them.

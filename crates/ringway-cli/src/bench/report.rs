@@ -100,7 +100,7 @@ pub(super) fn show(
         wait_strategy: args.wait_strategy.name(),
         rounds: args.rounds,
         cores,
-        capacity_bytes: args.capacity,
+        capacity_bytes: args.capacity.unwrap_or(super::CAPACITY),
         slabs: args.trial.kind.slabs(address),
         verified: true,
         sizes: results.iter().map(summary).collect(),

@@ -35,8 +35,9 @@ Addresses:
 
 Exit status:
   0  done
-  1  a negative answer: nothing there, timed out, the peer died before it closed
-  2  an error
+  1  a negative answer: nothing there, timed out, too few, the peer died before it closed
+  2  an error; standard output that is closed or full is one
+  128 and more, as a shell shows it: a signal ended it
 
 Try it:
   ringway demo

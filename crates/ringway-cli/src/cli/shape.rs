@@ -8,6 +8,9 @@ use super::slabs::SlabClass;
 use crate::failure::Failure;
 use crate::units;
 
+/// A ring that was asked to be smaller may have so many bytes.
+const LEAST_CAPACITY: u64 = 64 << 10;
+
 /// What heads the options that shape a new ring.
 const A_NEW_RING: &str = "A new ring";
 
@@ -132,6 +135,9 @@ impl KindArgs {
         if !matches!(address, Address::Mq(_) | Address::Sysvmq(_)) {
             return Ok(());
         }
+        if self.cell.is_some() {
+            return Err(no_queue(address, "no cells", "--cell"));
+        }
         if !self.slabs.is_empty() {
             return Err(Failure::error(format_args!(
                 "{address} is a queue, which copies every message and has no slabs: leave out --slabs \
@@ -178,14 +184,57 @@ impl KindArgs {
 }
 
 impl MakeArgs {
-    /// Refuses what a queue can never have, before one is made or looked for. What only says how large a ring is, is
-    /// let pass: there the kernel decides.
+    /// Refuses what a queue can never have, before one is made or looked for. Where `auto:` becomes a queue, what only
+    /// says how large a ring is, is let pass: there the kernel decides.
     pub(crate) fn refuse_at_queue(&self, address: &Address) -> Result<(), Failure> {
         self.kind.refuse_at_queue(address)?;
         match address {
             Address::Mq(_) | Address::Sysvmq(_) if self.overwrite => {
                 let has = "senders that wait when it is full";
                 Err(no_queue(address, has, "--overwrite"))
+            }
+            Address::Mq(_) | Address::Sysvmq(_) if self.participants.is_some() => Err(no_queue(
+                address,
+                "as many senders as come",
+                "--participants",
+            )),
+            _ if self.capacity.is_some() => refuse_capacity_of_queue(address),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what is there and is not what was asked for.
+    pub(crate) fn refuse_other(&self, channel: &Channel) -> Result<(), Failure> {
+        self.kind.refuse_other(channel)?;
+        let Carrier::Ring(ring) = channel.carrier() else {
+            return Ok(());
+        };
+        let shapes = self.overwrite || self.capacity.is_some() || !self.kind.slabs.is_empty();
+        if channel.is_new() || !shapes {
+            return Ok(());
+        }
+        let there = ringway::stat(ring.address())?;
+        let refuse = |option: &str, is: &str| {
+            let address = ring.address();
+            Err(Failure::error(format_args!(
+                "{address} is there already, {is}: leave out --{option} to use it as it is, choose another \
+                 address, or remove it (ringway rm {address})"
+            )))
+        };
+        if self.overwrite && !there.overwrites_oldest {
+            return refuse("overwrite", "and its senders wait when it is full");
+        }
+        if !self.kind.slabs.is_empty() && there.slabs.is_empty() {
+            return refuse("slabs", "without slabs");
+        }
+        match self.capacity {
+            // It may have been rounded up.
+            Some(asked)
+                if !(asked..=asked.saturating_mul(2)).contains(&there.capacity_bytes)
+                    && there.capacity_bytes > LEAST_CAPACITY =>
+            {
+                let is = units::human_size(there.capacity_bytes);
+                refuse("capacity", &format!("with a capacity of {is}"))
             }
             _ => Ok(()),
         }
@@ -205,6 +254,18 @@ impl MakeArgs {
             builder = builder.mode(mode);
         }
         builder
+    }
+}
+
+/// Refuses a capacity where the kernel decides.
+pub(crate) fn refuse_capacity_of_queue(address: &Address) -> Result<(), Failure> {
+    match address {
+        Address::Mq(_) | Address::Sysvmq(_) => Err(no_queue(
+            address,
+            "the size that the kernel gives it",
+            "--capacity",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -135,7 +135,8 @@ Examples:
 ///
 /// Ends when the sender (the last of several) has closed the ring and all is received. A message is
 /// released only when its bytes are written: what a killed receiver did not write, another one gets.
-/// Several receivers (--kind spmc, mpmc) share the messages: each goes to one of them.
+/// Several receivers (--kind spmc, mpmc) share the messages: each goes to one of them. With --unlink it closes at its
+/// end, also at the end of a --count: senders learn that nobody will receive any more.
 #[derive(Args, Debug)]
 #[command(after_help = RECV_HELP)]
 pub(crate) struct RecvArgs {
@@ -147,7 +148,7 @@ pub(crate) struct RecvArgs {
     pub(crate) unlink: bool,
 
     /// End after so many messages; the rest stays in the ring
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "whole")]
     pub(crate) count: Option<u64>,
 
     /// End with status 1 if no message comes for so long
@@ -155,20 +156,21 @@ pub(crate) struct RecvArgs {
     pub(crate) timeout: Option<Duration>,
 
     /// End only when so many senders have ever joined the ring, and all have left
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "whole")]
     pub(crate) producers: Option<u64>,
 
     /// If a sender dies before it closes, wait for its successor: the next one that joins
-    #[arg(long)]
+    #[arg(long, conflicts_with = "whole")]
     pub(crate) follow: bool,
 }
 
 const RECV_HELP: &str = "\
 Exit status:
   0  the ring is closed and drained, or --count is reached, or nobody reads the output any more
-  1  nothing is there, --timeout passed, or a sender died before it closed (all that it sent is
-     written, by one receiver or another)
-  2  an error
+  1  nothing is there, --timeout passed, the ring is closed before --count or --producers is reached,
+     or a sender died before it closed (all that it sent is written, by one receiver or another)
+  2  an error; also if something was taken out of a queue, or with --whole, and could not be written
+  SIGTERM, SIGINT and SIGHUP end it by that signal: what is written is acknowledged, the rest comes again
 
 Examples:
   ringway recv shm:log --wait 10s | grep -i error

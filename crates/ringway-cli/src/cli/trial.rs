@@ -109,9 +109,9 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = units::duration)]
     pub(crate) burst: Duration,
 
-    /// Bytes for messages in the ring
-    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = units::size)]
-    pub(crate) capacity: u64,
+    /// Bytes for messages in the ring [default: 4M]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) capacity: Option<u64>,
 
     #[command(flatten)]
     pub(crate) trial: TrialArgs,

@@ -17,6 +17,7 @@ use crate::cli::{LsArgs, StatArgs};
 use crate::failure::Failure;
 use crate::gc::words_of;
 use crate::output;
+use crate::say::say;
 use crate::units::{counted, human_size};
 
 /// A ring, as JSON shows it.
@@ -277,7 +278,7 @@ pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
         };
         output::print(&format!("{rings}{between}{queues}"))?;
         if os::message_queues().is_err() {
-            eprintln!("ringway: {}", words_of(BlindSpot::MessageQueues).1);
+            say(words_of(BlindSpot::MessageQueues).1);
         }
     }
     Failure::all(failures)

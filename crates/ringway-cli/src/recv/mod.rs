@@ -5,12 +5,12 @@ mod ring;
 mod whole;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use ringway::chunk::{ChunkReceiver, Header};
-use ringway::{ChannelReceiver, RecvError};
+use ringway::{Address, Carrier, Channel, ChannelReceiver, Peer, RecvError, Role};
 
 use crate::attach;
 use crate::cli::RecvArgs;
@@ -18,41 +18,99 @@ use crate::failure::Failure;
 use crate::framing::Framing;
 use crate::output;
 use crate::progress::Progress;
+use crate::say::say;
+use crate::signals;
+use crate::units::counted;
 
 /// Bytes that are gathered before they are written, if there are so many.
 const BLOCK: usize = 256 << 10;
 
 /// Writes messages until the senders close.
 pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
-    let channel = attach::open(&args.ring)?;
-    let mut receiver = channel.receiver()?;
+    refuse_at_queue(args)?;
+    signals::take_over(|| ())?;
     let mut output = Output {
         file: output::data()?,
         framing: args.ring.framing(),
         progress: Progress::new(args.ring.quiet, &io::stdout()),
     };
+    let opened = attach::open(&args.ring)?;
+    let channel = &opened.channel;
+    let outcome = check(args, channel)
+        .and_then(|()| Ok(channel.receiver()?))
+        .and_then(|receiver| receive(receiver, channel, args, &mut output));
+    drop(output);
+    let receiver = opened.settle(outcome)?;
+    if args.unlink {
+        // First: until it is closed, nobody begins anew at this address.
+        let unlinked = attach::unlink(channel);
+        // Nobody will receive any more: who sends, or waits for room, shall not wait for it.
+        receiver.close();
+        return unlinked;
+    }
+    Ok(())
+}
+
+/// Refuses what cannot be had of what is there.
+fn check(args: &RecvArgs, channel: &Channel) -> Result<(), Failure> {
+    let Some(producers) = args.producers else {
+        return Ok(());
+    };
+    match channel.carrier() {
+        Carrier::Queue(_) => Err(uncounted()),
+        _ if producers > 1 && !channel.allows_many(Role::Producer) => {
+            Err(Failure::error(format_args!(
+                "{} is a ring of kind {}, which its one sender closes for good: leave out --producers, or use a ring \
+             of kind mpsc or mpmc",
+                channel.address(),
+                match channel.carrier() {
+                    Carrier::Ring(ring) => ring.kind().name(),
+                    _ => "",
+                }
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what a queue can never have, before one is made or looked for.
+fn refuse_at_queue(args: &RecvArgs) -> Result<(), Failure> {
+    match args.ring.address {
+        Address::Mq(_) | Address::Sysvmq(_) if args.producers.is_some() => Err(uncounted()),
+        _ => Ok(()),
+    }
+}
+
+fn uncounted() -> Failure {
+    Failure::error(
+        "a queue does not count its senders: leave out --producers, or use a ring of kind mpsc",
+    )
+}
+
+/// Receives, and gives the receiver back when all went well.
+fn receive(
+    mut receiver: ChannelReceiver,
+    channel: &Channel,
+    args: &RecvArgs,
+    output: &mut Output,
+) -> Result<ChannelReceiver, Failure> {
     let outcome = match &mut receiver {
         _ if output.framing == Framing::Whole => {
             let mut chunks = ChunkReceiver::new(receiver);
-            let outcome = whole::receive(&mut chunks, args, &mut output);
+            let outcome = whole::receive(&mut chunks, args, output);
             receiver = chunks.into_inner();
             outcome
         }
-        ChannelReceiver::Ring(ring) => ring::receive(ring, &channel, args, &mut output),
-        ChannelReceiver::Queue(queue) => queue::receive(queue, &channel, args, &mut output),
+        ChannelReceiver::Ring(ring) => ring::receive(ring, channel, args, output),
+        ChannelReceiver::Queue(queue) => queue::receive(queue, channel, args, output),
         _ => Err(Failure::error("this is neither a ring nor a queue")),
     };
     match outcome {
-        Ok(()) => {
-            drop(receiver);
-            if args.unlink {
-                attach::unlink(&channel)
-            } else {
-                Ok(())
-            }
-        }
+        Ok(()) => Ok(receiver),
         Err(failure) => {
-            if failure.is_error() {
+            let is_alone =
+                channel.is_new() && !output.progress.has_begun() && receiver.peer() == Peer::Absent;
+            if failure.is_error() && !is_alone {
                 // Held until this process ends, which is at once: the sender shall learn that something
                 // went wrong here, as if this process had died.
                 std::mem::forget(receiver);
@@ -71,17 +129,19 @@ struct Output {
 
 impl Output {
     /// Writes everything, or says how much was written before the error.
-    fn write_all(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
-        let mut written = 0;
-        while written < bytes.len() {
-            match self.file.write(&bytes[written..]) {
-                Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err((written, error)),
-            }
-        }
-        Ok(())
+    fn write_all(&self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        output::write_all(&self.file, bytes)
+    }
+}
+
+/// Fails if not all that were asked for came before the end.
+fn all_came(came: u64, asked: Option<u64>) -> Result<(), Failure> {
+    match asked {
+        Some(asked) if came < asked => Err(Failure::negative(format_args!(
+            "all is received, and it was only {} of {asked}",
+            counted(came, "message")
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -121,7 +181,9 @@ fn hint(message: &[u8]) {
     static SAID: Once = Once::new();
     if Header::decode(message, message.len()).is_ok_and(|piece| piece.is_first()) {
         SAID.call_once(|| {
-            eprintln!("ringway: these are pieces of a message that was sent with --whole: receive it with --whole");
+            say(
+                "these are pieces of a message that was sent with --whole: receive it with --whole",
+            );
         });
     }
 }

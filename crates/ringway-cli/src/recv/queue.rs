@@ -1,12 +1,17 @@
 //! From a message queue. What is taken out of one cannot be put back: a receiver that is killed has lost what it
 //! had not written.
 
+use std::io;
+
 use ringway::mq::{self, QueueReceiver};
 use ringway::{Address, Channel, ErrorKind, RecvError};
 
-use super::{BLOCK, Output, append, deadline, explain};
+use super::{BLOCK, Output, all_came, append, deadline, explain};
 use crate::cli::RecvArgs;
 use crate::failure::Failure;
+use crate::say::say;
+use crate::signals::Busy;
+use crate::units::counted;
 
 /// Writes messages until the senders close.
 pub(super) fn receive(
@@ -15,16 +20,13 @@ pub(super) fn receive(
     args: &RecvArgs,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    if args.producers.is_some() {
-        return Err(Failure::error(
-            "a queue does not count its senders: leave out --producers, or use a ring of kind mpsc",
-        ));
-    }
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     while left > 0 {
         bytes.clear();
         let mut count = 0;
+        // What is taken is in hand until it is written.
+        let mut busy = None;
         let end = loop {
             // Only the first is waited for.
             let message = match count {
@@ -33,6 +35,7 @@ pub(super) fn receive(
             };
             match message {
                 Ok(message) => {
+                    busy.get_or_insert_with(Busy::begin);
                     let message = message.bytes();
                     append(&mut bytes, output.framing, message.len(), |room| {
                         room.copy_from_slice(message);
@@ -45,16 +48,23 @@ pub(super) fn receive(
                 break None;
             }
         };
-        output
-            .write_all(&bytes)
-            .map_err(|(_, error)| Failure::output(error))?;
+        let written = output.write_all(&bytes);
+        if let Err((written, error)) = written {
+            return Err(lost(&bytes[written..], count, error, busy));
+        }
+        if let Some(busy) = busy {
+            busy.end_if_urged();
+        }
         output.progress.add(count, bytes.len());
         left -= count;
         match end {
             None | Some(RecvError::Empty) => {}
             // It shows again when it is waited for.
             Some(_) if count > 0 => {}
-            Some(RecvError::Closed) => return refuse_removal(channel),
+            Some(RecvError::Closed) => {
+                refuse_removal(channel)?;
+                return all_came(output.progress.messages(), args.count);
+            }
             Some(RecvError::PeerDied) if args.follow => {
                 receiver
                     .wait_for_peer(deadline(args.timeout))
@@ -64,6 +74,24 @@ pub(super) fn receive(
         }
     }
     Ok(())
+}
+
+/// Says what was taken out of the queue and reached nobody. `count` messages were to be written.
+fn lost(rest: &[u8], count: u64, error: io::Error, busy: Option<Busy>) -> Failure {
+    let loss = format!(
+        "{} of the last {} that were taken out of the queue are not written, and lost",
+        counted(rest.len() as u64, "byte"),
+        counted(count, "message")
+    );
+    if error.kind() == io::ErrorKind::Interrupted {
+        say(&loss);
+    }
+    if let Some(busy) = busy {
+        busy.end_if_urged();
+    }
+    Failure::error(format_args!(
+        "cannot write to standard output: {error}; {loss}"
+    ))
 }
 
 /// A System V queue that is removed under its receiver says the same as one that is closed, and loses what is in it.

@@ -2,9 +2,11 @@
 
 use ringway::{Channel, Receiver, RecvError, Role};
 
-use super::{BLOCK, Output, append, deadline, explain};
+use super::{BLOCK, Output, all_came, append, deadline, explain};
 use crate::cli::RecvArgs;
 use crate::failure::Failure;
+use crate::signals::Busy;
+use crate::units::counted;
 
 /// Writes messages until the senders close.
 pub(super) fn receive(
@@ -16,7 +18,6 @@ pub(super) fn receive(
     let mut inlet = Inlet {
         receiver,
         many_senders: channel.allows_many(Role::Producer),
-        shared: channel.allows_many(Role::Consumer),
         output,
         bytes: Vec::new(),
         ends: Vec::new(),
@@ -29,8 +30,6 @@ struct Inlet<'a> {
     receiver: &'a mut Receiver,
     /// Whether another sender may come when all have closed.
     many_senders: bool,
-    /// Whether other receivers get messages too.
-    shared: bool,
     output: &'a mut Output,
     /// Messages that are on their way out, framed.
     bytes: Vec<u8>,
@@ -53,11 +52,26 @@ impl Inlet<'_> {
                         .wait_for_producers(ever + 1, deadline(args.timeout))
                         .map_err(explain)?;
                 }
-                Err(RecvError::Closed) => return Ok(()),
+                Err(RecvError::Closed) => return self.closed(args),
                 Err(error) => return Err(explain(error)),
             }
         }
         Ok(())
+    }
+
+    /// All is received, and nobody will send more.
+    fn closed(&self, args: &RecvArgs) -> Result<(), Failure> {
+        let (ever, came) = (
+            self.receiver.producers_ever(),
+            self.output.progress.messages(),
+        );
+        match args.producers {
+            Some(asked) if ever < asked => Err(Failure::negative(format_args!(
+                "the ring is closed for good, and only {} of {asked} came",
+                counted(ever, "sender")
+            ))),
+            _ => all_came(came, args.count),
+        }
     }
 
     /// Whether to wait for another sender when all of `ever` have left.
@@ -74,37 +88,36 @@ impl Inlet<'_> {
         let (bytes, ends) = (&mut self.bytes, &mut self.ends);
         bytes.clear();
         ends.clear();
-        let (written, error) = {
-            let mut backlog = self.receiver.backlog();
-            while (ends.len() as u64) < most && bytes.len() < BLOCK {
-                let message = match backlog.next_message() {
-                    Ok(Some(message)) => message,
-                    // An error shows again, when what came before it is out.
-                    Err(error) if ends.is_empty() && error != RecvError::Empty => {
-                        return Err(explain(error));
-                    }
-                    Ok(None) | Err(_) => break,
-                };
-                append(bytes, self.output.framing, message.len(), |room| {
-                    message.read_at(0, room);
-                })?;
-                ends.push(bytes.len());
-            }
-            match self.output.write_all(bytes) {
-                Ok(()) => {
-                    let count = backlog.release();
-                    self.output.progress.add(count, bytes.len());
-                    return Ok(count);
+        let mut backlog = self.receiver.backlog();
+        while (ends.len() as u64) < most && bytes.len() < BLOCK {
+            let message = match backlog.next_message() {
+                Ok(Some(message)) => message,
+                // An error shows again, when what came before it is out.
+                Err(error) if ends.is_empty() && error != RecvError::Empty => {
+                    return Err(explain(error));
                 }
-                Err(error) => error,
-            }
-        };
-        if !self.shared {
-            // The same messages again, from the first: those that are out are released. Other receivers
-            // could have come in between; where there are any, all goes to them.
-            let whole = ends.partition_point(|end| *end <= written);
-            let _ = self.receiver.drain(whole, |_| ());
+                Ok(None) | Err(_) => break,
+            };
+            append(bytes, self.output.framing, message.len(), |room| {
+                message.read_at(0, room);
+            })?;
+            ends.push(bytes.len());
         }
-        Err(Failure::output(error))
+        // What is out and not released yet would come again.
+        let busy = Busy::begin();
+        match self.output.write_all(bytes) {
+            Ok(()) => {
+                let count = backlog.release();
+                busy.end_if_urged();
+                self.output.progress.add(count, bytes.len());
+                Ok(count)
+            }
+            Err((written, error)) => {
+                let whole = ends.partition_point(|end| *end <= written);
+                backlog.release_first(whole as u64);
+                busy.end_if_urged();
+                Err(Failure::output(error))
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! One message of any size, in pieces.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use ringway::chunk::{ChunkReceiver, ChunkRecvError, Why};
 use ringway::{ChannelReceiver, RecvError};
@@ -8,10 +8,28 @@ use ringway::{ChannelReceiver, RecvError};
 use super::{BLOCK, Output, deadline};
 use crate::cli::RecvArgs;
 use crate::failure::Failure;
+use crate::say::say;
+use crate::signals::Busy;
 use crate::units::human_size;
 
-/// Writes the next message out as it comes.
+/// Writes the next message out as it comes. What came of other messages meanwhile is lost with this receiver.
 pub(super) fn receive(
+    receiver: &mut ChunkReceiver<ChannelReceiver>,
+    args: &RecvArgs,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    write_out(receiver, args, output)?;
+    match receiver.undelivered() {
+        0 => Ok(()),
+        lost => Err(Failure::error(format_args!(
+            "the message is written, but {} of other messages, which came in between and were taken out with it, \
+             are lost: --whole receives one message, of one sender at a time",
+            human_size(lost)
+        ))),
+    }
+}
+
+fn write_out(
     receiver: &mut ChunkReceiver<ChannelReceiver>,
     args: &RecvArgs,
     output: &mut Output,
@@ -45,9 +63,22 @@ pub(super) fn receive(
         if done > most {
             return Err(too_large(most));
         }
-        output
-            .write_all(&bytes[..len])
-            .map_err(|(_, error)| Failure::output(error))?;
+        let busy = Busy::begin();
+        if let Err((written, error)) = output.write_all(&bytes[..len]) {
+            let done = done - (len - written) as u64;
+            let loss = format!(
+                "only {} of the message are written, and the rest is lost",
+                human_size(done)
+            );
+            if error.kind() == ErrorKind::Interrupted {
+                say(&loss);
+            }
+            busy.end_if_urged();
+            return Err(Failure::error(format_args!(
+                "cannot write to standard output: {error}; {loss}"
+            )));
+        }
+        busy.end_if_urged();
         output.progress.advance(len, total);
     }
 }

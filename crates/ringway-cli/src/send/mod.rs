@@ -5,7 +5,7 @@ mod outlet;
 use std::io::{self, Read};
 
 use ringway::chunk::ChunkSendError;
-use ringway::{Carrier, Channel, ChannelSender, Error, ErrorKind, Role};
+use ringway::{Address, Carrier, Channel, ChannelSender, Error, ErrorKind, Role};
 
 use self::outlet::Outlet;
 use crate::attach;
@@ -17,19 +17,44 @@ use crate::units::human_size;
 
 /// Sends the whole input, then closes.
 pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
-    let input = Input::open(&args.files)?;
-    let channel = attach::open(&args.ring)?;
-    if args.unlink && matches!(channel.carrier(), Carrier::Queue(_)) {
-        return Err(Failure::error(
-            "a queue does not tell when all is received: have the receiver remove it (recv --unlink)",
-        ));
+    if args.unlink && matches!(args.ring.address, Address::Mq(_) | Address::Sysvmq(_)) {
+        return Err(unlinked_queue());
     }
-    args.copy.refuse_without_slabs(&channel)?;
-    let sender = channel.sender().map_err(advise)?;
-    let mut outlet = Outlet::new(args.copy.apply(sender));
+    let input = Input::open(&args.files)?;
+    let opened = attach::open(&args.ring)?;
+    let attached = attach(args, &opened.channel);
+    let outlet = opened.settle(attached)?;
     let mut progress = Progress::new(args.ring.quiet, &io::stdin());
+    let outcome = send(args, input, outlet, &opened.channel, &mut progress);
+    drop(progress);
+    opened.settle(outcome)
+}
+
+/// Refuses what cannot be had of what is there, and attaches.
+fn attach(args: &SendArgs, channel: &Channel) -> Result<Outlet, Failure> {
+    if args.unlink && matches!(channel.carrier(), Carrier::Queue(_)) {
+        return Err(unlinked_queue());
+    }
+    args.copy.refuse_without_slabs(channel)?;
+    let sender = channel.sender().map_err(advise)?;
+    Ok(Outlet::new(args.copy.apply(sender)))
+}
+
+fn unlinked_queue() -> Failure {
+    Failure::error(
+        "a queue does not tell when all is received: have the receiver remove it (recv --unlink)",
+    )
+}
+
+fn send(
+    args: &SendArgs,
+    input: Input,
+    mut outlet: Outlet,
+    channel: &Channel,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
     let sent = match args.ring.framing() {
-        Framing::Whole => send_whole(args, input, &mut outlet, &mut progress),
+        Framing::Whole => send_whole(args, input, &mut outlet, progress),
         framing => {
             let max = usize::try_from(channel.max_message_len()).unwrap_or(usize::MAX);
             framing::cut(input, framing, max, |message| {
@@ -39,21 +64,17 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
             })
         }
     };
-    let done = sent.and_then(|()| {
-        if args.unlink {
-            outlet.wait_until_drained(progress.messages())
-        } else {
-            Ok(())
-        }
+    let done = sent.and_then(|()| match args.unlink {
+        true => outlet.wait_until_drained(progress.messages()),
+        false => Ok(()),
     });
-    drop(progress);
     match done {
         Ok(()) => {
             outlet.report_losses();
-            close(outlet.sender.into_inner(), &channel, args.unlink)
+            close(outlet.sender.into_inner(), channel, args.unlink)
         }
         Err(failure) => {
-            outlet.leave();
+            outlet.leave(channel.is_new() && !progress.has_begun());
             Err(failure)
         }
     }
@@ -84,15 +105,16 @@ fn send_whole(
             human_size(most)
         ))
     };
-    let len = input.len();
-    if len.is_some_and(|len| len > most) {
+    // What a file says of its length is a hint: it may grow, and files of the kernel's say 0.
+    let expected = input.expected_len();
+    if expected.is_some_and(|len| len > most) {
         return Err(too_large());
     }
     outlet.wait_for_successor()?;
     let input = AtMost { input, left: most };
     let mut before = 0;
-    let sent = outlet.sender.send_from(input, len, None, |so_far| {
-        progress.advance((so_far.done - before) as usize, len);
+    let sent = outlet.sender.send_from(input, None, None, |so_far| {
+        progress.advance((so_far.done - before) as usize, expected);
         before = so_far.done;
     });
     match sent {

@@ -4,6 +4,7 @@ use ringway::chunk::{ChunkSendError, ChunkSender};
 use ringway::{ChannelSender, Peer, SendError};
 
 use crate::failure::Failure;
+use crate::say::say;
 
 /// A sender, and what is known of the receivers.
 pub(super) struct Outlet {
@@ -104,7 +105,9 @@ impl Outlet {
         match ring.overwritten() {
             0 => {}
             lost => {
-                eprintln!("ringway: {lost} messages were overwritten before they were received")
+                say(format_args!(
+                    "{lost} messages were overwritten before they were received"
+                ));
             }
         }
     }
@@ -134,9 +137,9 @@ impl Outlet {
     }
 
     /// Leaves without closing. If it was not the receiver that ended first, it shall learn that the
-    /// stream is not complete.
-    pub(super) fn leave(self) {
-        if self.peer_ended {
+    /// stream is not complete. Who has `begun_nothing` leaves nothing behind, if nobody has come.
+    pub(super) fn leave(mut self, begun_nothing: bool) {
+        if self.peer_ended || begun_nothing && self.plain().peer() == Peer::Absent {
             self.sender.into_inner().detach();
         } else {
             // Held until this process ends, which is at once: that is a death to the receiver.

@@ -120,6 +120,46 @@ impl<R: Region> Consumer<R> {
         }
     }
 
+    /// Releases the first `messages` of those that were shown, each of which was taken by itself, and gives the
+    /// others back. Who dies in between leaves taken runs, as ever.
+    #[cold]
+    pub(crate) fn release_first(&mut self, messages: u64) {
+        if self.member.region().is_forked() {
+            self.held = None;
+            return;
+        }
+        match self.free_first(messages) {
+            Ok(()) => self.give_back(),
+            Err(Corrupt) => {
+                self.held = None;
+                self.member.corrupt = true;
+            }
+        }
+    }
+
+    fn free_first(&mut self, messages: u64) -> Result<(), Corrupt> {
+        let Some(held) = self.held else { return Ok(()) };
+        let (start, end) = (held.start, held.cell + held.extent);
+        let mut cell = start;
+        for _ in 0..messages.min(held.shown) {
+            cell += self.own_run(cell, end)?;
+        }
+        if cell == start {
+            return Ok(());
+        }
+        if self.has_loans {
+            self.free_loans(start, cell)?;
+        } else {
+            self.free_runs(start, cell)?;
+        }
+        self.held = Some(Held {
+            start: cell,
+            ..held
+        });
+        self.freed(messages, start..cell);
+        Ok(())
+    }
+
     /// Frees the runs from `cell` to `end`.
     fn free_runs(&mut self, mut cell: u64, end: u64) -> Result<(), Corrupt> {
         while cell < end {
