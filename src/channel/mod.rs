@@ -89,7 +89,9 @@ impl Channel {
     ///
     /// `auto:NAME` is `shm:NAME` or `mq:/NAME`, whichever is there. If neither is, it becomes shared memory; where that
     /// cannot be had (no `/dev/shm`, no permission, too little of it), a queue. Of several that come at once, one
-    /// makes it and the others find it.
+    /// makes it and the others find it. What only a ring has ([`Builder::only_of_rings`]) is refused where it would
+    /// become a queue. A name that became a queue stays one until it is [removed](Self::remove): a symbolic link in `/dev/shm`
+    /// says so.
     ///
     /// # Errors
     /// Those of [`create`](Self::create) and [`open`](Self::open).
@@ -122,7 +124,8 @@ impl Channel {
     pub fn remove(address: &Address, force: bool) -> Result<(), Error> {
         match address {
             Address::Auto(name) => auto::remove(address, name, force),
-            Address::Mq(_) | Address::Sysvmq(_) => ringway_mq::remove(address, force),
+            Address::Mq(name) => auto::remove_queue(name, force),
+            Address::Sysvmq(_) => ringway_mq::remove(address, force),
             _ => ringway_core::remove(address, force),
         }
     }

@@ -249,12 +249,17 @@ fn auto_falls_back_to_a_queue_and_says_why() {
     let address = place.address.as_str();
     let name = address.strip_prefix("auto:").unwrap();
     let input: Vec<u8> = lines(0, 100_000);
-    // Slabs are for shared memory, if it can be had.
-    let slabs = ["--slabs", "1Mx8", "--copy-limit", "1K"];
-    let send = ["send", address, "--create", "--whole"]
-        .into_iter()
-        .chain(slabs);
-    let send = without_shared_memory(send, &input);
+    // What a queue has not is refused, and nothing is made.
+    for wish in [["--slabs", "1Mx8"], ["--kind", "spsc"]] {
+        let send = ["send", address, "--create", "--whole"];
+        let send = without_shared_memory(send.into_iter().chain(wish), &input).finish();
+        assert_status(&send, 2);
+        assert_says(
+            &send.stderr,
+            &["a queue has not what was asked for", "/dev/shm"],
+        );
+    }
+    let send = without_shared_memory(["send", address, "--create", "--whole"], &input);
     let recv = without_shared_memory(["recv", address, "--create", "--whole", "--unlink"], b"");
     let (recv, send) = (recv.finish(), send.finish());
     assert_status(&send, 0);

@@ -58,6 +58,8 @@ pub struct Builder {
     address: Address,
     capacity: u64,
     kind: Kind,
+    /// Whether kind and synchronisation were asked for.
+    chosen: (bool, bool),
     sync: Sync,
     participants: u32,
     cell_len: u32,
@@ -101,6 +103,7 @@ impl Builder {
             address,
             capacity: DEFAULT_CAPACITY,
             kind: Kind::Spsc,
+            chosen: (false, false),
             sync: Sync::Futex,
             participants: DEFAULT_PARTICIPANTS,
             cell_len: DEFAULT_CELL_LEN,
@@ -147,6 +150,29 @@ impl Builder {
         }
     }
 
+    /// What was asked for that a message queue does not have, and only a ring can: for who would otherwise make a
+    /// queue instead.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, Kind};
+    ///
+    /// assert_eq!(Builder::new("auto:orders")?.only_of_rings(), None);
+    /// let builder = Builder::new("auto:orders")?.kind(Kind::Spsc);
+    /// assert_eq!(builder.only_of_rings(), Some("a single sender (Kind::Spsc)"));
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn only_of_rings(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Spmc | Kind::Mpmc => Some("several receivers"),
+            Kind::Spsc if self.chosen.0 => Some("a single sender (Kind::Spsc)"),
+            _ if self.overwrite => Some("overwriting the oldest message"),
+            _ if !self.slabs.is_empty() => Some("slabs"),
+            _ if self.chosen.1 => Some("a kind of synchronisation of one's choice"),
+            _ => None,
+        }
+    }
+
     /// Bytes for messages in a new ring, rounded up to a power of two of at least 4096. Each message
     /// takes its length, rounded up to eight, and eight bytes; none may take more than half of the
     /// ring. The default is 4 MiB.
@@ -172,6 +198,7 @@ impl Builder {
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
+        self.chosen.0 = true;
         self
     }
 
@@ -181,6 +208,7 @@ impl Builder {
     #[must_use]
     pub fn sync(mut self, sync: Sync) -> Self {
         self.sync = sync;
+        self.chosen.1 = true;
         self
     }
 

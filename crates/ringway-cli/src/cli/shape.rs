@@ -121,7 +121,13 @@ impl KindArgs {
 
     /// Shapes a new ring.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
-        let mut builder = builder.kind(self.kind()).sync(self.sync());
+        let mut builder = builder;
+        if let Some(kind) = self.kind {
+            builder = builder.kind(kind);
+        }
+        if let Some(sync) = self.sync {
+            builder = builder.sync(sync);
+        }
         if let Some(len) = self.cell {
             builder = builder.cell_len(len);
         }
