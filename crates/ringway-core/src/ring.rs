@@ -353,8 +353,14 @@ impl Ring {
     /// refused here, and taken over with [`Builder::take_over`](crate::Builder::take_over) by who trusts the creator
     /// and all who got it.
     ///
+    /// All of the ring's memory must be there, and belongs to its creator's account. But no seal keeps who has the memfd
+    /// from giving pages back (`FALLOC_FL_PUNCH_HOLE`): the only ones that would also keep everybody from mapping it for
+    /// writing. What this process touches after that is empty, which is an error and no signal, and counts as its own: in
+    /// the worst case as much as the ring has in all, its [`capacity`](Self::capacity) and its slabs. So who does not trust
+    /// the peer uses a ring only if it can afford that much memory; attaching to it touches some pages of it.
+    ///
     /// # Errors
-    /// [`ErrorKind::NotARing`] if what comes is no sealed ring, [`ErrorKind::Untrusted`], and those of
+    /// [`ErrorKind::NotARing`] if what comes is no sealed ring or not all of its memory is there, [`ErrorKind::Untrusted`], and those of
     /// [`Builder::open`](crate::Builder::open).
     pub fn take_over(socket: &UnixStream) -> Result<(Self, PeerCredentials), Error> {
         Builder::at(Address::Memfd)

@@ -1,5 +1,11 @@
 //! `memfd:`: anonymous memory, sealed against a change of its length. The backing for peers that are
 //! not trusted: none of them can truncate it.
+//!
+//! They can punch holes into it, though. Of the seals, only those against writing keep from that (`F_SEAL_WRITE`, and
+//! `F_SEAL_FUTURE_WRITE`, which leaves the mappings that exist): with either, who takes the memfd over cannot map it for
+//! writing. (The test `no_seal_keeps_from_punching_holes_but_those_that_keep_from_writing` asks the kernel.) A hole
+//! reads as zeroes, and whoever touches it first pays for the page. So a peer can move the ring's memory from its creator's account
+//! to its victim's, once, and no more than the ring has; for that it is refused if it has holes when it comes.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -168,3 +168,66 @@ fn a_peer_that_sends_nothing_is_waited_for_as_long_as_the_socket_says() {
         ErrorKind::TimedOut,
     );
 }
+
+/// Whether all of a memfd with these seals can be given back, and whether it can be mapped for writing.
+fn punch_and_map(seals: SealFlag) -> (bool, bool) {
+    use nix::fcntl::{FallocateFlags, fallocate};
+    let file = memfd_create("ringway-test", MFdFlags::MFD_ALLOW_SEALING).unwrap();
+    fallocate(&file, FallocateFlags::empty(), 0, 1 << 20).unwrap();
+    fcntl(file.as_fd(), FcntlArg::F_ADD_SEALS(seals)).unwrap();
+    let punches = punch(file.as_fd(), 1 << 20).is_ok();
+    let maps =
+        crate::sys::mmap::map_shared(std::num::NonZeroUsize::new(4096).unwrap(), file.as_fd());
+    if let Ok(address) = maps {
+        // SAFETY: nobody uses it.
+        unsafe { crate::sys::mmap::unmap(address, 4096) };
+    }
+    (punches, maps.is_ok())
+}
+
+fn punch(file: std::os::fd::BorrowedFd<'_>, len: i64) -> nix::Result<()> {
+    use nix::fcntl::{FallocateFlags, fallocate};
+    let punch = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    fallocate(file, punch, 0, len)
+}
+
+#[test]
+fn no_seal_keeps_from_punching_holes_but_those_that_keep_from_writing() {
+    let length = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+    assert_eq!(punch_and_map(length), (true, true));
+    assert_eq!(punch_and_map(SealFlag::F_SEAL_WRITE), (false, false));
+    assert_eq!(punch_and_map(SealFlag::F_SEAL_FUTURE_WRITE), (false, false));
+}
+
+#[test]
+fn who_has_taken_over_what_is_given_back_then_has_errors_and_pays_for_no_more_than_there_was() {
+    use crate::builder::Builder;
+    for kind in [Kind::Spsc, Kind::Mpmc] {
+        let made = Builder::at(Address::Memfd).kind(kind).capacity(1 << 20);
+        let made = made.create().unwrap();
+        let (here, there) = UnixStream::pair().unwrap();
+        made.hand_over(&here).unwrap();
+        let (taken, _) = crate::Ring::take_over(&there).unwrap();
+        let (mut sender, mut receiver) = (taken.sender().unwrap(), taken.receiver().unwrap());
+        // Another one has it too.
+        made.hand_over(&here).unwrap();
+        let file = unix::receive(&there, &mut [0; 8]).unwrap().files;
+        let file = file.into_iter().next().unwrap();
+        let stat = || nix::sys::stat::fstat(&file).unwrap();
+        let before = descriptor::allocated(&stat());
+        for _ in 0..3 {
+            let _ = sender.try_send(&[1; 1000]);
+            punch(file.as_fd(), stat().st_size).unwrap();
+            assert_eq!(descriptor::allocated(&stat()), 0);
+            for _ in 0..2000 {
+                let _ = sender.try_send(&[1; 1000]);
+                let _ = receiver.try_recv();
+            }
+            assert!(descriptor::allocated(&stat()) <= before);
+        }
+        // Who comes after that takes no such ring over.
+        made.hand_over(&here).unwrap();
+        let error = crate::Ring::take_over(&there).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotARing, "{error}");
+    }
+}
