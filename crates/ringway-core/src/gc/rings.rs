@@ -64,7 +64,7 @@ impl Gc {
         Ok(Some(Found { what, bytes, fate }))
     }
 
-    fn remove(&self, address: &Address) -> Result<Fate, Error> {
+    pub(super) fn remove(&self, address: &Address) -> Result<Fate, Error> {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 // Others that only look have it open too, each for a moment of its own.

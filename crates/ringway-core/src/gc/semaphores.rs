@@ -33,7 +33,11 @@ impl Gc {
         report
     }
 
-    fn set(&self, set: &Set, names: &Names) -> Result<Option<Found>, crate::error::Error> {
+    pub(super) fn set(
+        &self,
+        set: &Set,
+        names: &Names,
+    ) -> Result<Option<Found>, crate::error::Error> {
         // In use: no more is to be known.
         if set.is_used() || !owner::may_remove(&set.owners) {
             return Ok(None);

@@ -88,3 +88,29 @@ fn count(held: &mut Vec<SlabHolder>, role: Role, pid: Option<u32>) {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_is_who_has_the_slot_now_and_lives() {
+        let participant = |alive, epoch| {
+            Some(ParticipantStat {
+                role: Role::Producer,
+                pid: 7,
+                alive,
+                epoch,
+                attached_ns: 0,
+                messages: 0,
+                waits_for: None,
+            })
+        };
+        let pid = |slots: &[_]| pid_of(Holder::new(1, 3), slots);
+        assert_eq!(pid(&[None, participant(true, 3)]), Some(7));
+        assert_eq!(pid(&[None, participant(false, 3)]), None, "it died");
+        assert_eq!(pid(&[None, participant(true, 4)]), None, "another one came");
+        assert_eq!(pid(&[participant(true, 3), None]), None, "it left");
+        assert_eq!(pid(&[participant(true, 3)]), None, "no such slot");
+    }
+}

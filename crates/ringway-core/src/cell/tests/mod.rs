@@ -12,3 +12,5 @@ mod interleavings;
 mod property;
 #[cfg(not(loom))]
 mod threads;
+#[cfg(not(loom))]
+mod walk;

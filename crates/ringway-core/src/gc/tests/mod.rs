@@ -2,6 +2,7 @@
 //! other test's rings are there. Where this process may not have them, these tests are skipped and say so.
 
 mod hostile;
+mod late;
 mod process;
 mod slabs;
 
@@ -523,6 +524,8 @@ fn play(name: &str) {
         "beside a file" => beside_a_file(),
         "coming and going" => coming_and_going(),
         "retired" => retired(),
+        "late rings" => late::rings(),
+        "late names" => late::names(),
         "giants" => hostile::giants_without_memory(),
         "truncation" => hostile::truncation(),
         "slabs" => slabs::without_rings(),
