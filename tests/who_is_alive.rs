@@ -391,6 +391,9 @@ fn in_a_pid_namespace(first: &First, role: &str) {
 /// Another one on the test's ring dies, and one on another ring gets its pid.
 fn reuse_a_pid(first: &First) {
     let ring = first.ring();
+    // Before a number is chosen: each attachment has a thread, which takes one.
+    let (elsewhere, _place) = Backing::Memfd.ring(4096);
+    let _receiver = elsewhere.receiver().unwrap();
     let victim = producer(&ring, 2);
     victim.kill();
     // As the namespace of who writes it counts.
@@ -401,8 +404,6 @@ fn reuse_a_pid(first: &First) {
     if last.is_err() {
         return first.say("not permitted");
     }
-    let (elsewhere, _place) = Backing::Memfd.ring(4096);
-    let _receiver = elsewhere.receiver().unwrap();
     let other = producer(&elsewhere, 2);
     assert_eq!(other.pid(), victim.pid());
     first.say("another has its pid");

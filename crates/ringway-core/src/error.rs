@@ -336,7 +336,7 @@ pub enum WaitError {
     TimedOut,
     /// There was no ring to wait for.
     Nothing,
-    /// Together the rings have more events and participants than the kernel can wait for.
+    /// Together the rings have more events than the kernel can wait for.
     TooMany {
         /// How many they have.
         words: usize,
@@ -354,7 +354,7 @@ impl fmt::Display for WaitError {
             Self::Nothing => f.write_str("there is no ring to wait for"),
             Self::TooMany { words } => write!(
                 f,
-                "the rings have {words} events and participants, and the kernel waits for 128 at \
+                "the rings have {words} events, and the kernel waits for 128 at \
                  once: wait for fewer rings in one thread",
             ),
             Self::Semaphore => f.write_str(

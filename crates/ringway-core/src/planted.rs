@@ -45,8 +45,6 @@ bugs! {
     StreamCountAfterHead,
     /// Stream ring: a death is believed without a last look for what was committed before it.
     StreamNoLookAfterDeath,
-    /// Stream ring: who sleeps does not sleep on the peer's liveness word.
-    StreamPeerNotWatched,
 
     /// Eventcount: no fence between publishing and looking for sleepers.
     NoPublishFence,
@@ -116,8 +114,14 @@ bugs! {
     LivenessByPid,
     /// Liveness: the kernel is told of a word after it was taken.
     NodeLinkedLate,
-    /// Liveness: a watcher keeps the news of a death to itself.
-    DeathNotPassedOn,
+    /// Liveness: the kernel marks the word by which a slot is taken before all who watch it are told.
+    LivenessMarkedFirst,
+    /// Liveness: watchers do not sleep on what tells them of deaths.
+    PeersNotWatched,
+    /// Liveness: a watcher that saw a death takes the next one in that slot for the same.
+    DeathNotNoted,
+    /// Liveness: who comes or leaves does not say so to those who are about to sleep.
+    MovementNotCounted,
 
     /// Locks: the lock is released before what it was taken for is done.
     UnlockBeforeClaim,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::error::{RecvError, WaitError};
 use crate::layout::participant::Role;
+use crate::liveness::Outlook;
 use crate::message::{Backlog, Message, MessageView};
 use crate::receiving::Receiving;
 use crate::region::{Load, Region};
@@ -35,6 +36,8 @@ pub struct Receiver {
     pub(crate) tenancy: Option<Arc<Tenancy>>,
     /// For what is known of the participants.
     ring: Ring,
+    /// How this one sees them.
+    outlook: Outlook,
     wait: Wait,
     unwinding: Unwinding,
 }
@@ -43,6 +46,7 @@ impl Receiver {
     pub(crate) fn new(receiving: Receiving, tenancy: Tenancy, ring: Ring) -> Self {
         Self {
             receiving,
+            outlook: tenancy.outlook(),
             tenancy: Some(Arc::new(tenancy)),
             ring,
             wait: Wait::default(),
@@ -310,7 +314,7 @@ impl Receiver {
     /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn is_attached(&self, id: u64) -> bool {
-        self.ring.is_attached(id)
+        self.ring.is_attached(self.outlook, id)
     }
 
     /// Waits until it is worth trying to receive again, or one of those producers' attachments does not
@@ -332,9 +336,9 @@ impl Receiver {
         if self.receiving.region().is_forked() {
             return;
         }
-        let ring = &self.ring;
+        let (ring, me) = (&self.ring, self.outlook);
         self.receiving.look_again_when(self.wait, deadline, || {
-            ids.iter().any(|id| !ring.is_attached(*id))
+            ids.iter().any(|id| !ring.is_attached(me, *id))
         });
     }
 
@@ -418,8 +422,7 @@ impl Drop for Receiver {
 /// be faster, there may be nothing left when it is asked.
 ///
 /// One thread can wait for rings of sync `futex` and `pthread`, or for those of sync `mqueue`, which it
-/// polls. It sleeps on an event of each ring and on what tells the life of each participant, at most 128
-/// in all.
+/// polls. It sleeps on an event of each ring, at most 128 in all.
 ///
 /// # Errors
 /// [`WaitError`].

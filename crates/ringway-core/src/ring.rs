@@ -14,6 +14,7 @@ use crate::layout::header::Header;
 use crate::layout::participant::{EPOCH, Role, slot_offset};
 use crate::layout::pool::Holder;
 use crate::layout::{self, Kind, Shape, Sync};
+use crate::liveness::Outlook;
 use crate::liveness::keeper::{self, Refusal};
 use crate::liveness::memory::Memories;
 use crate::liveness::participant::{self, Participant, Place};
@@ -30,7 +31,7 @@ use crate::sending::Sending;
 use crate::slab::Tenancy;
 use crate::stream::consumer::Consumer;
 use crate::stream::producer::Producer;
-use crate::stream::{Corrupt, PRODUCER, Side};
+use crate::stream::{CONSUMER, Corrupt, PRODUCER, Side};
 use crate::sync;
 use crate::wait::eventcount;
 
@@ -126,6 +127,7 @@ impl Ring {
                 if PRODUCER.is_closed(&region) {
                     return Err(Attempt::to("send to", &self.address).closed_for_good());
                 }
+                participant.watch(sync::wake_side(&self.map, PRODUCER.event));
                 let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
                 let own = self.region()?;
                 let wake = move || eventcount::notify(&own, Side::of(Role::Producer).event);
@@ -161,6 +163,7 @@ impl Ring {
         let pool = self.pool(&participant);
         let (receiving, crowd) = match self.header.geometry.shape() {
             Shape::Stream => {
+                participant.watch(sync::wake_side(&self.map, CONSUMER.event));
                 let consumer = Consumer::resume(region).map_err(|Corrupt| self.corrupt())?;
                 eventcount::notify(&consumer.region, Side::of(Role::Producer).event);
                 (Receiving::Stream(consumer.with_pool(pool)), None)
@@ -216,7 +219,7 @@ impl Ring {
             role,
             slots: header.geometry.slots(role),
             closing_is_final: !header.kind.allows_many(role),
-            watches: header.geometry.shape() != Shape::Stream,
+            participants: header.geometry.participants(),
         };
         let participant = Participant::attach(&self.map, place, &self.address)?;
         Ok((region, participant))
@@ -246,7 +249,7 @@ impl Ring {
             &self.address,
             self.access,
         )?;
-        participant.watch(&self.map, header.geometry.participants(), alarm);
+        participant.watch(alarm);
         let key = layout::cell::key(header.nonce);
         let rivals = Rivals {
             claim: header.kind.allows_many(Role::Producer),
@@ -268,10 +271,10 @@ impl Ring {
         slots.fold(0, |sum, slot| sum.saturating_add(epoch(slot)))
     }
 
-    /// Whether a producer's attachment still lives.
-    pub(crate) fn is_attached(&self, id: u64) -> bool {
+    /// Whether a producer's attachment still lives, as `me` sees it.
+    pub(crate) fn is_attached(&self, me: Outlook, id: u64) -> bool {
         let slots = self.header.geometry.slots(Role::Producer);
-        participant::is_attached(&self.map, slots, id)
+        participant::is_attached(&self.map, me, slots, id)
     }
 
     fn corrupt(&self) -> Error {

@@ -7,6 +7,7 @@ use crate::cell::crowd::Crowd;
 use crate::layout::control::SPACE_EVENT;
 use crate::layout::participant::Role;
 use crate::layout::pool::Holder;
+use crate::liveness::Outlook;
 use crate::liveness::participant::Participant;
 use crate::message::MessageView;
 use crate::pool::{self, Loan};
@@ -30,6 +31,7 @@ pub(crate) struct Tenancy {
     region: Memory,
     participant: Option<Participant>,
     me: Holder,
+    outlook: Outlook,
     /// Of a cell ring: whom to tell.
     crowd: Option<Crowd>,
     /// Whether the handle ended by a panic.
@@ -41,6 +43,7 @@ impl Tenancy {
         Self {
             region,
             me: Holder::new(participant.slot, participant.epoch),
+            outlook: participant.outlook,
             participant: Some(participant),
             crowd,
             died: AtomicBool::new(false),
@@ -51,6 +54,11 @@ impl Tenancy {
     pub(crate) fn end(self: Arc<Self>, died: bool) {
         // Relaxed: the count of references orders this before the last one's drop.
         self.died.store(died, Ordering::Relaxed);
+    }
+
+    /// How the consumer sees the other participants.
+    pub(crate) fn outlook(&self) -> Outlook {
+        self.outlook
     }
 
     fn free(&self, loan: &Loan) {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ringway_core::os::fork::Origin;
 use ringway_core::{Address, Error, ErrorKind};
 
 use crate::attempt::Attempt;
@@ -198,23 +199,30 @@ impl QueueBuilder {
 
     fn make(&self) -> Result<Queue, Error> {
         let attempt = self.attempt("create");
+        let origin = origin(attempt)?;
         match &self.address {
             Address::Mq(name) => posix::create(attempt, name, &self.options)
-                .map(|queue| Queue::posix(&self.address, queue).made_here()),
+                .map(|queue| Queue::posix(&self.address, queue, origin).made_here()),
             Address::Sysvmq(key) => sysv::create(attempt, key, &self.options)
-                .map(|queue| Queue::sysv(&self.address, queue).made_here()),
+                .map(|queue| Queue::sysv(&self.address, queue, origin).made_here()),
             _ => Err(attempt.wrong_address()),
         }
     }
 
     fn find(&self) -> Result<Queue, Error> {
         let attempt = self.attempt("open");
+        let origin = origin(attempt)?;
         match &self.address {
             Address::Mq(name) => posix::open(attempt, name, &self.options)
-                .map(|queue| Queue::posix(&self.address, queue)),
+                .map(|queue| Queue::posix(&self.address, queue, origin)),
             Address::Sysvmq(key) => sysv::open(attempt, key, &self.options)
-                .map(|queue| Queue::sysv(&self.address, queue)),
+                .map(|queue| Queue::sysv(&self.address, queue, origin)),
             _ => Err(attempt.wrong_address()),
         }
     }
+}
+
+/// This process, known before anything is made: without it, children of fork would not be told apart.
+fn origin(attempt: Attempt<'_>) -> Result<Origin, Error> {
+    Origin::here().map_err(|errno| attempt.os("this process cannot be marked", errno))
 }

@@ -1,6 +1,6 @@
 //! A queue that is open.
 
-use ringway_core::os::pthread_atfork;
+use ringway_core::os::fork::Origin;
 use ringway_core::{Address, Error};
 
 use crate::attempt::Attempt;
@@ -15,7 +15,7 @@ use crate::{posix, sysv};
 pub struct Queue {
     address: Address,
     system: System,
-    generation: u64,
+    origin: Origin,
     is_new: bool,
 }
 
@@ -26,21 +26,20 @@ enum System {
 }
 
 impl Queue {
-    pub(crate) fn posix(address: &Address, queue: posix::Queue) -> Self {
-        Self::new(address, System::Posix(queue))
-    }
-
-    pub(crate) fn sysv(address: &Address, queue: sysv::Queue) -> Self {
-        Self::new(address, System::Sysv(queue))
-    }
-
-    fn new(address: &Address, system: System) -> Self {
-        // In doubt, children of fork are not told apart.
-        let _ = pthread_atfork::count_forks();
+    pub(crate) fn posix(address: &Address, queue: posix::Queue, origin: Origin) -> Self {
         Self {
             address: address.clone(),
-            system,
-            generation: pthread_atfork::generation(),
+            system: System::Posix(queue),
+            origin,
+            is_new: false,
+        }
+    }
+
+    pub(crate) fn sysv(address: &Address, queue: sysv::Queue, origin: Origin) -> Self {
+        Self {
+            address: address.clone(),
+            system: System::Sysv(queue),
+            origin,
             is_new: false,
         }
     }
@@ -74,6 +73,7 @@ impl Queue {
             header,
             max_len,
             self.has_priorities(),
+            self.origin,
         ))
     }
 
@@ -88,7 +88,7 @@ impl Queue {
             System::Posix(queue) => (queue.receiver(attempt)?, queue.frame_len),
             System::Sysv(queue) => (queue.receiver(attempt)?, queue.frame_len(attempt)?),
         };
-        Ok(QueueReceiver::new(inlet, frame_len))
+        Ok(QueueReceiver::new(inlet, frame_len, self.origin))
     }
 
     fn attach(&self, action: &'static str) -> Result<Attempt<'_>, Error> {
@@ -96,7 +96,7 @@ impl Queue {
             action,
             address: &self.address,
         };
-        match self.generation == pthread_atfork::generation() {
+        match !self.origin.is_forked() {
             true => Ok(attempt),
             false => Err(attempt.forked()),
         }

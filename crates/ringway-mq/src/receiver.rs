@@ -3,7 +3,8 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use ringway_core::os::{Unwinding, pthread_atfork};
+use ringway_core::os::Unwinding;
+use ringway_core::os::fork::Origin;
 use ringway_core::{MessageSource, Peer, ReceivedMessage, RecvError};
 
 use crate::frame::{Header, Kind, SenderNumber};
@@ -26,7 +27,7 @@ pub struct QueueReceiver {
     pending: Option<Current>,
     received: u64,
     foreign: u64,
-    generation: u64,
+    origin: Origin,
     has_left: bool,
     unwinding: Unwinding,
 }
@@ -49,14 +50,14 @@ impl From<Broken> for RecvError {
 }
 
 impl QueueReceiver {
-    pub(crate) fn new(inlet: Box<dyn Inlet>, frame_len: usize) -> Self {
+    pub(crate) fn new(inlet: Box<dyn Inlet>, frame_len: usize, origin: Origin) -> Self {
         Self {
             inlet,
             buffer: vec![0; FRAME + frame_len],
             pending: None,
             received: 0,
             foreign: 0,
-            generation: pthread_atfork::generation(),
+            origin,
             has_left: false,
             unwinding: Unwinding::new(),
         }
@@ -145,7 +146,7 @@ impl QueueReceiver {
     /// The next message, into the buffer. `until`: to wait, and how long.
     #[inline]
     fn take(&mut self, until: Option<Option<Instant>>) -> Result<Current, RecvError> {
-        if self.generation != pthread_atfork::generation() {
+        if self.origin.is_forked() {
             return Err(RecvError::Forked);
         }
         if let Some(current) = self.pending.take() {
@@ -264,7 +265,7 @@ impl QueueReceiver {
     /// # Errors
     /// [`RecvError::TimedOut`], [`RecvError::Corrupt`], [`RecvError::Forked`].
     pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
-        if self.generation != pthread_atfork::generation() {
+        if self.origin.is_forked() {
             return Err(RecvError::Forked);
         }
         loop {
@@ -306,7 +307,7 @@ impl QueueReceiver {
     }
 
     fn leave(&mut self, how: Leave) {
-        if !self.has_left && self.generation == pthread_atfork::generation() {
+        if !self.has_left && !self.origin.is_forked() {
             self.has_left = true;
             self.inlet.leave(how);
         }
@@ -381,7 +382,7 @@ impl MessageSource for QueueReceiver {
     }
 
     fn is_attached(&self, sender: u64) -> Option<bool> {
-        if self.generation != pthread_atfork::generation() {
+        if self.origin.is_forked() {
             return Some(false);
         }
         match SenderNumber::of(sender) {
@@ -446,7 +447,8 @@ mod tests {
             priority: 0,
         };
         for got in [Got::Frame(foreign), Got::Notice] {
-            let mut receiver = QueueReceiver::new(Box::new(Flood(got)), 64);
+            let mut receiver =
+                QueueReceiver::new(Box::new(Flood(got)), 64, Origin::here().unwrap());
             assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
             let soon = Instant::now() + std::time::Duration::from_millis(1);
             assert_eq!(receiver.recv_deadline(soon), Err(RecvError::TimedOut));

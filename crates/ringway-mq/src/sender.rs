@@ -3,7 +3,8 @@
 use std::io::IoSlice;
 use std::time::Instant;
 
-use ringway_core::os::{Unwinding, pthread_atfork};
+use ringway_core::os::Unwinding;
+use ringway_core::os::fork::Origin;
 use ringway_core::{MessageRoom, MessageSink, Peer, SendError};
 
 use crate::frame::{HEADER_LEN, Header};
@@ -26,7 +27,7 @@ pub struct QueueSender {
     max_len: usize,
     has_priorities: bool,
     sent: u64,
-    generation: u64,
+    origin: Origin,
     has_left: bool,
     unwinding: Unwinding,
     /// Before a sleep.
@@ -48,6 +49,7 @@ impl QueueSender {
         header: Header,
         max_len: usize,
         has_priorities: bool,
+        origin: Origin,
     ) -> Self {
         let mut buffer = Vec::with_capacity(PAYLOAD + max_len);
         buffer.resize(FRAME, 0);
@@ -59,7 +61,7 @@ impl QueueSender {
             max_len,
             has_priorities,
             sent: 0,
-            generation: pthread_atfork::generation(),
+            origin,
             has_left: false,
             unwinding: Unwinding::new(),
             tries: lull::tries(),
@@ -300,7 +302,7 @@ impl QueueSender {
 
     #[inline]
     fn is_forked(&self) -> bool {
-        self.generation != pthread_atfork::generation()
+        self.origin.is_forked()
     }
 }
 

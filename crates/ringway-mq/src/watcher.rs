@@ -12,7 +12,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use ringway_core::os::{pthread_atfork, pthread_sigmask};
+use ringway_core::os::fork::Origin;
+use ringway_core::os::pthread_sigmask;
 
 use crate::side::{Broken, remaining};
 
@@ -115,11 +116,12 @@ pub(crate) struct Watcher {
     /// The last sleep had a deadline.
     has_ordered: bool,
     thread: Option<JoinHandle<()>>,
-    generation: u64,
+    origin: Origin,
 }
 
 impl Watcher {
     pub(crate) fn start(bell: impl Bell) -> std::io::Result<Self> {
+        let origin = Origin::here()?;
         let shared = Arc::new(Shared {
             bell: Box::new(bell),
             sleeps: AtomicBool::new(false),
@@ -135,7 +137,7 @@ impl Watcher {
             shared,
             has_ordered: false,
             thread: Some(thread),
-            generation: pthread_atfork::generation(),
+            origin,
         })
     }
 
@@ -214,7 +216,7 @@ impl Watcher {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        if self.generation != pthread_atfork::generation() {
+        if self.origin.is_forked() {
             // A child of fork has the handle, not the thread.
             return std::mem::forget(thread);
         }

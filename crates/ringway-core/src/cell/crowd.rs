@@ -44,10 +44,7 @@ impl Party {
 
 /// Raises what says that somebody who plays `role` came or went.
 pub(super) fn change<R: Region>(region: &R, role: Role) {
-    let changed = Party::of(role).changed;
-    region.raise32(changed);
-    // Watchers sleep on it.
-    region.wake(changed);
+    region.raise32(Party::of(role).changed);
 }
 
 /// Forgets that those who held one of `slots` and have left closed. The caller holds one itself. Who comes and closes in

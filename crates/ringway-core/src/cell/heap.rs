@@ -9,9 +9,12 @@ use super::producer::Producer;
 use super::{Cells, Rivals};
 use crate::layout::cell::{Code, Word};
 use crate::layout::control::{
-    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, PRODUCERS_CHANGED, SPACE_EVENT, TAKE_HINT,
+    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, MOVEMENTS, PRODUCERS_CHANGED, SPACE_EVENT,
+    TAKE_HINT,
 };
-use crate::layout::participant::{ASLEEP, AWAKE, CLOSED, EPOCH, LIVENESS, Role, slot_offset};
+use crate::layout::participant::{
+    ASLEEP, AWAKE, CLOSED, EPOCH, LIVENESS, Role, sight_offset, slot_offset,
+};
 #[cfg(test)]
 use crate::layout::pool::Slabs;
 use crate::layout::{Geometry, Kind, Shape};
@@ -112,6 +115,7 @@ impl HeapCells {
                 SPACE_EVENT,
                 CONSUMERS_CHANGED,
                 PRODUCERS_CHANGED,
+                MOVEMENTS,
             ] {
                 region.store32(word, u32::MAX - 3, Ordering::Relaxed);
             }
@@ -181,11 +185,11 @@ impl HeapCells {
     pub(crate) fn attach<R: Region>(&self, region: R, role: Role, nth: u32) -> Member<R> {
         let slot = self.slot(role, nth);
         let at = slot_offset(slot);
-        region.store32(at + LIVENESS, HELD, Ordering::Release);
         region.store32(at + ASLEEP, AWAKE, Ordering::Relaxed);
-        region.store32(at + CLOSED, 0, Ordering::Relaxed);
         let epoch = region.load64(at + EPOCH, Ordering::Relaxed).wrapping_add(1);
         region.store64(at + EPOCH, epoch, Ordering::Release);
+        say_of(&region, &self.geometry, slot, HELD);
+        region.store32(at + CLOSED, 0, Ordering::Relaxed);
         let seat = Seat {
             role,
             slot,
@@ -281,7 +285,16 @@ impl HeapCells {
     }
 
     fn leave(&self, role: Role, nth: u32, word: u32) {
-        let offset = slot_offset(self.slot(role, nth)) + LIVENESS;
-        self.region().store32(offset, word, Ordering::Release);
+        say_of(&self.region(), &self.geometry, self.slot(role, nth), word);
+    }
+}
+
+/// Writes into all words that say whether the holder of `slot` lives.
+pub(crate) fn say_of<R: Region>(region: &R, geometry: &Geometry, slot: u32, word: u32) {
+    let participants = geometry.participants();
+    region.store32(slot_offset(slot) + LIVENESS, word, Ordering::Release);
+    for watcher in 0..participants {
+        let sight = sight_offset(participants, slot, watcher);
+        region.store32(sight, word, Ordering::Release);
     }
 }

@@ -7,9 +7,8 @@ use super::Cells;
 use super::member::{Member, Refused};
 use super::walk::{Step, Walk};
 use crate::layout::cell::{CELL_HEADER, LEN_AT, LOANED, State, Word};
-use crate::layout::participant::{EPOCH, Role, slot_offset};
+use crate::layout::participant::Role;
 use crate::layout::pool::{Holder, Ticket};
-use crate::liveness::Liveness;
 use crate::planted::{self, Bug};
 use crate::pool::{Glances, Named, Pool, Reference};
 use crate::region::{Load, Region};
@@ -60,15 +59,7 @@ impl<R: Region> Member<R> {
 
     /// Whether the holder of a slab is not there any more.
     fn is_gone(&self, holder: Holder) -> bool {
-        if holder.slot >= self.slots() {
-            return false;
-        }
-        if self.liveness(holder.slot) != Liveness::Alive {
-            return true;
-        }
-        // Acquire pairs with the release of a new holder's: it is there before its epoch.
-        let epoch = slot_offset(holder.slot) + EPOCH;
-        !holder.is_of(self.region().load64(epoch, Ordering::Acquire))
+        self.is_gone_from(holder.slot, |epoch| holder.is_of(epoch))
     }
 
     /// Puts in order what the dead left, and frees slabs that only they held.

@@ -8,10 +8,8 @@ use super::crowd::{self, Crowd, Party};
 use super::{Cells, MOST_HEAD};
 use crate::layout::cell::Owner;
 use crate::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD};
-use crate::layout::participant::{
-    ASLEEP, AWAKE, CLOSED, EPOCH, LIVENESS, MESSAGES, PID, Role, slot_offset,
-};
-use crate::liveness::Liveness;
+use crate::layout::participant::{ASLEEP, AWAKE, CLOSED, MESSAGES, Role, slot_offset};
+use crate::liveness::{Liveness, Outlook};
 use crate::planted::{self, Bug};
 use crate::pool::Pool;
 use crate::region::Region;
@@ -201,31 +199,23 @@ impl<R: Region> Member<R> {
     }
 
     pub(super) fn liveness(&self, slot: u32) -> Liveness {
-        if planted::is(Bug::LivenessByPid) {
-            let pid = self
-                .region()
-                .load32(slot_offset(slot) + PID, Ordering::Acquire);
-            return planted::liveness_by_pid(pid);
-        }
-        let offset = slot_offset(slot) + LIVENESS;
-        // Acquire pairs with the release of a leaving holder.
-        Liveness::of(self.region().load32(offset, Ordering::Acquire))
+        self.outlook().liveness(self.region(), slot)
+    }
+
+    /// How this participant sees the others.
+    fn outlook(&self) -> Outlook {
+        Outlook::new(self.slots(), self.seat.slot)
+    }
+
+    /// Whether one that had a slot is there no more, known by its epoch; what is in no slot of this ring is nobody's.
+    pub(super) fn is_gone_from(&self, slot: u32, is_its: impl FnOnce(u64) -> bool) -> bool {
+        slot < self.slots() && self.outlook().is_gone(self.region(), slot, is_its)
     }
 
     /// Whether the owner in a control word is gone: what it owned may be repaired, after
     /// [`settle`](Region::settle).
     pub(super) fn is_dead(&self, owner: Owner) -> bool {
-        if owner == self.me || owner.slot >= self.slots() {
-            return false;
-        }
-        if self.liveness(owner.slot) != Liveness::Alive {
-            return true;
-        }
-        // Acquire pairs with the release of a new holder's: it is there before its epoch.
-        let epoch = self
-            .region()
-            .load64(slot_offset(owner.slot) + EPOCH, Ordering::Acquire);
-        !owner.is_of(epoch) && !planted::is(Bug::EpochNotChecked)
+        owner != self.me && self.is_gone_from(owner.slot, |epoch| owner.is_of(epoch))
     }
 
     /// Whether none of the others lives any more, or not yet.

@@ -1,5 +1,11 @@
 //! The control lines.
 //!
+//! # Both shapes
+//!
+//! | offset | width | field | written by |
+//! |---|---|---|---|
+//! | 1016 | 4 | movements: raised by who comes, before it is seen, and by who leaves, before that is seen | all |
+//!
 //! # Stream ring
 //! Each line has one writer, but for the wake words, which the
 //! sleeper sets and the waker clears.
@@ -25,9 +31,9 @@
 //! | 256 | 8 | claim hint: a cell where claiming may go on | producers |
 //! | 384 | 8 | head: cells before it are free for the next lap | all |
 //! | 512 | 4 | data event: bit 0 is set while a consumer may be asleep; the others count wake-ups | all |
-//! | 516 | 4 | raised when a consumer comes or goes | consumers |
+//! | 516 | 4 | raised when a consumer comes or goes, or a message is given back | all |
 //! | 640 | 4 | space event: the same for producers | all |
-//! | 644 | 4 | raised when a producer comes or goes | producers |
+//! | 644 | 4 | raised when a producer comes or goes | all |
 //! | 768 | 8 | take hint: a cell where taking may go on | consumers |
 //! | 896 | 64 | the lock: `pthread_mutex_t`, or `sem_t` | lock-based kinds |
 //! | 960 | 8 | the lock's holder, where the lock does not tell | lock-based kinds |
@@ -75,5 +81,8 @@ pub(crate) const LOCK_LEN: usize = 64;
 /// Cell ring: a 64-bit word for who holds the lock.
 pub(crate) const LOCK_HOLDER: usize = LOCK + LOCK_LEN;
 
-const _: () = assert!(LOCK_HOLDER + 8 <= CONTROL_OFFSET + CONTROL_LEN);
+/// What turns watchers away that are about to sleep, see [`crate::liveness::watcher`].
+pub(crate) const MOVEMENTS: usize = CONTROL_OFFSET + CONTROL_LEN - 8;
+
+const _: () = assert!(LOCK_HOLDER + 8 <= MOVEMENTS);
 const _: () = assert!(SPACE_EVENT + LINE <= CONTROL_OFFSET + CONTROL_LEN);

@@ -5,6 +5,7 @@
 //! | 0 | 256 | [`header`]: identity and geometry, written once by the creator |
 //! | 256 | 1024 | [`control`]: indices, counters and wake words, each writer on lines of its own |
 //! | 1024 | 1024 + 128 n | [`participant`]: one slot per attached process |
+//! | 1024 + 128 n | 1024 + 128 n + 8 n² | the same: how each sees each |
 //! | data | data + capacity | the messages: [`record`]s, or [`cell`]s |
 //! | words | slabs | if the ring has slabs: a word for each ([`pool`]) |
 //! | slabs | | the slabs; or their segments' ids, if they have segments of their own ([`slab_segment`]) |
@@ -20,7 +21,7 @@ pub(crate) mod record;
 pub(crate) mod slab_segment;
 
 use control::CONTROL_OFFSET;
-use participant::{PARTICIPANTS_OFFSET, Role, SLOT_LEN};
+use participant::{PARTICIPANTS_OFFSET, Role, table_end};
 use pool::Slabs;
 
 /// The distance that keeps two writers off each other's cache lines: two lines, because the
@@ -36,8 +37,8 @@ pub(crate) const MIN_CAPACITY: u64 = 64;
 /// The largest capacity, in bytes: a quarter of what 48 address bits can map.
 pub(crate) const MAX_CAPACITY: u64 = 1 << 46;
 
-/// The most participants: a sleeper waits on the liveness words of all others and on a word of its own
-/// with one system call, which takes 128 words.
+/// The most participants: a watcher sleeps on its sights of all others and on two words more with one system call,
+/// which takes 128 words.
 pub(crate) const MAX_PARTICIPANTS: u32 = 120;
 
 const _: () = assert!(CONTROL_OFFSET >= header::HEADER_LEN);
@@ -266,13 +267,12 @@ impl Geometry {
                 return None;
             }
         }
-        let table_end = PARTICIPANTS_OFFSET as u64 + u64::from(participants) * SLOT_LEN as u64;
         Some(Self {
             shape,
             capacity,
             producers: kind.producers(participants)?,
             participants,
-            data_offset: table_end.next_multiple_of(DATA_ALIGN),
+            data_offset: (table_end(participants) as u64).next_multiple_of(DATA_ALIGN),
             slabs: Slabs::NONE,
             slab_segments: false,
         })
@@ -385,7 +385,7 @@ pub(crate) fn is_length_of_a_ring(len: u64) -> bool {
     if len.is_multiple_of(DATA_ALIGN) && len >= 4 * DATA_ALIGN {
         return true;
     }
-    let last = participant::slot_offset(MAX_PARTICIPANTS) as u64;
+    let last = table_end(MAX_PARTICIPANTS) as u64;
     (1..=last.div_ceil(DATA_ALIGN))
         .filter_map(|pages| len.checked_sub(pages * DATA_ALIGN))
         .any(|rest| rest.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&rest))

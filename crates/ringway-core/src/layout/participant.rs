@@ -14,15 +14,17 @@
 //! | 48 | 8 | messages that the slot's holders ever sent or released |
 //! | 56 | 8 | messages that they ever overwrote |
 //! | 64 | 32 | posix-sem: the semaphore (`sem_t`) that the holder sleeps on |
-//! | 96 | 4 | deaths of holders that watchers have noted |
-//! | 100 | 4 | zero |
+//! | 96 | 8 | zero |
 //! | 104 | 8 | records of the dead that holders of this slot put in order |
 //! | 112 | 8 | mqueue: the queue that the holder sleeps on: its device above the low 32 bits of its inode; 0 before it is made |
 //! | 120 | 8 | zero |
 //!
 //! Slots belong to roles: first come the producers' slots, then the consumers'. So taking a role and
-//! being seen to live is one compare-and-swap. The fields from 40 to 100 are those of cell rings; a
+//! being seen to live is one compare-and-swap. The fields from 40 to 96 are those of cell rings; a
 //! stream ring leaves them zero.
+//!
+//! Behind the n slots lie the *sights*, n rows of n: a row for each slot, with a liveness word of 4 bytes and 4 of zero
+//! for each slot from which that one is watched.
 
 use super::LINE;
 
@@ -47,9 +49,6 @@ pub(crate) const OVERWRITTEN: usize = 56;
 pub(crate) const SEMAPHORE: usize = 64;
 /// Bytes kept for the semaphore.
 pub(crate) const SEMAPHORE_LEN: usize = 32;
-/// How many deaths watchers have noted, see [`crate::liveness::watcher`].
-pub(crate) const DEATHS: usize = SEMAPHORE + SEMAPHORE_LEN;
-
 /// Also in stream rings.
 pub(crate) const REPAIRED: usize = 104;
 
@@ -64,6 +63,26 @@ pub(crate) const FOR_ROOM: u32 = 2;
 /// Offset of slot `index` in the segment.
 pub(crate) const fn slot_offset(index: u32) -> usize {
     PARTICIPANTS_OFFSET + index as usize * SLOT_LEN
+}
+
+/// Bytes of a sight. (A robust list has a node of eight bytes for each.)
+pub(crate) const SIGHT_LEN: usize = 8;
+
+/// Where the holder of slot `watcher` sees whether that of slot `watched` lives, in a ring with so many slots.
+pub(crate) const fn sight_offset(participants: u32, watched: u32, watcher: u32) -> usize {
+    let nth = watched as usize * participants as usize + watcher as usize;
+    slot_offset(participants) + nth * SIGHT_LEN
+}
+
+/// The end of the participants table and the sights of a ring with so many slots.
+pub(crate) const fn table_end(participants: u32) -> usize {
+    sight_offset(participants, participants, 0)
+}
+
+/// All words of a ring with so many slots that say who lives.
+pub(crate) fn liveness_words(participants: u32) -> impl Iterator<Item = usize> {
+    let slots = (0..participants).map(|slot| slot_offset(slot) + LIVENESS);
+    slots.chain((slot_offset(participants)..table_end(participants)).step_by(SIGHT_LEN))
 }
 
 /// What a participant does on a ring.

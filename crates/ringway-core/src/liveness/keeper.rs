@@ -1,28 +1,35 @@
-//! The keeper: one sleeping thread per process, whose robust list stands for all of the process's
-//! liveness words.
+//! The keeper: a sleeping thread for each word that this process holds in a segment, with a robust list that stands for
+//! that word and, of a participant, for its sights.
 //!
-//! Only the keeper takes words and links nodes. A word is then written by the very thread whose death
+//! Only the keeper takes words, writes sights and links nodes. A word is then written by the very thread whose death
 //! the kernel reports, so there is no instant at which the process could die and leave a word that
 //! nobody marks: the node is linked first, the compare-and-swap follows, and before it the kernel
 //! finds a word that does not carry the keeper's thread id and leaves it alone.
 //!
-//! The keeper blocks all signals, holds no lock, and sleeps until the process attaches or leaves. A
-//! child of `fork` has no keeper; it gets one of its own when it attaches somewhere itself.
+//! Each has a thread and a list of its own, because the kernel ends its walk over a list at the first page that is not
+//! there: what becomes of one ring's file does not concern the process's other rings.
+//!
+//! The keeper blocks all signals, holds no lock, needs nothing of the dynamic loader ([`pthread_create`]), and
+//! [watches](super::watcher) between its orders. A child of `fork` has no keeper; it gets one of its own when it
+//! attaches somewhere itself.
 
 use std::ffi::c_void;
-use std::num::NonZeroUsize;
-use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::mem::ManuallyDrop;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
+use super::outlook::Outlook;
+use super::watcher::{self, Alarm, Lookout};
+use crate::layout::header::CREATION_LOCK_OFFSET;
+use crate::layout::participant::{LIVENESS, PARTICIPANTS_OFFSET, slot_offset, table_end};
 use crate::planted::{self, Bug};
-use crate::segment::map::{FRONT, Map};
-use crate::sys::robust_list::{self, RobustList};
-use crate::sys::{futex, membarrier, mmap, page_size};
+use crate::segment::map::Map;
+use crate::sys::pthread_create::{self, Thread};
+use crate::sys::robust_list::RobustList;
+use crate::sys::{futex, membarrier};
 use crate::unwinding::Unwinding;
 
 /// Why a word was not taken.
@@ -30,383 +37,339 @@ use crate::unwinding::Unwinding;
 pub(crate) enum Refusal {
     /// It did not hold the expected value but this one.
     Changed(u32),
-    /// This process holds as many words as the kernel follows.
-    TooMany,
     /// The keeper could not be started.
     Os(Errno),
 }
 
-/// A word that this process holds. Left in order when dropped, unless a panic that began since unwinds through its
-/// owner, or [`leave`](Self::leave) decides it.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    map: Arc<Map>,
-    offset: usize,
-    pid: u32,
-    hand: Hand,
-    /// Whether its end is a death, if that is decided.
-    died: Option<bool>,
-    unwinding: Unwinding,
-}
-
-/// A thread with a robust list, as others reach it. It ends when nobody does any more.
-#[derive(Clone, Debug)]
-pub(crate) struct Hand {
-    jobs: mpsc::Sender<Job>,
-    /// 1 when the thread shall do its jobs instead of watching.
-    stop: Arc<AtomicU32>,
-    /// The process.
-    pid: u32,
-}
-
-/// Watches until the word is 1, and sleeps on no other condition without sleeping on that.
-pub(crate) type Watch = Box<dyn FnOnce(&AtomicU32) + Send>;
-
-/// Whether this kernel has what ringway needs, and `membarrier` besides. Found out once per process.
+/// What this kernel can do, for this process, besides what ringway needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Abilities {
     /// Other processes' barriers reach this one.
     pub(crate) membarrier: bool,
 }
 
-struct Keeper {
-    mark: Mark,
-    hand: Hand,
-    abilities: Abilities,
-}
-
-enum Job {
-    Take {
-        map: Arc<Map>,
-        offset: usize,
-        expected: u32,
-        reply: mpsc::Sender<Result<(), Refusal>>,
-    },
-    Leave {
-        map: Arc<Map>,
-        offset: usize,
-        value: u32,
-        reply: mpsc::Sender<()>,
-    },
-    Watch(Watch),
-}
-
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Take { .. } => "Take",
-            Self::Leave { .. } => "Leave",
-            Self::Watch(_) => "Watch",
-        })
-    }
-}
-
-/// A word that the kernel clears in a child of `fork`, so that telling whose the keeper is takes no
-/// system call.
-struct Mark {
-    page: NonNull<c_void>,
-    len: NonZeroUsize,
-}
-
-impl Mark {
-    const PARENT: u32 = 1;
-
-    fn new() -> Result<Self, Errno> {
-        let len = NonZeroUsize::new(page_size()).ok_or(Errno::EINVAL)?;
-        let mark = Self {
-            page: mmap::reserve(len)?,
-            len,
-        };
-        // SAFETY: the page was just reserved: private, anonymous, and only ours.
-        unsafe { mmap::wipe_on_fork(mark.page, len.get())? };
-        mark.word().store(Self::PARENT, Ordering::Relaxed);
-        Ok(mark)
-    }
-
-    fn is_forked(&self) -> bool {
-        self.word().load(Ordering::Relaxed) != Self::PARENT
-    }
-
-    fn word(&self) -> &AtomicU32 {
-        // SAFETY: the start of a page that is mapped while `self` lives, only ever used as this word.
-        unsafe { AtomicU32::from_ptr(self.page.as_ptr().cast()) }
-    }
-}
-
-impl Drop for Mark {
-    fn drop(&mut self) {
-        // SAFETY: the page is this value's alone.
-        unsafe { mmap::unmap(self.page, self.len.get()) };
-    }
-}
-
-/// The keeper of the process that started it; leaked, as threads of the process may be using it. A
-/// child of `fork` sees that it is not its own and starts another.
-static KEEPER: AtomicPtr<Keeper> = AtomicPtr::new(std::ptr::null_mut());
-
-/// The kernel's abilities; starts the keeper if need be.
+/// Finds out what the kernel can do. Asked each time: a child of `fork` is another process, and a filter may come later.
 pub(crate) fn abilities() -> Result<Abilities, Errno> {
-    keeper().map(|keeper| keeper.abilities)
+    if !futex::can_wait_on_two() {
+        return Err(Errno::ENOSYS);
+    }
+    Ok(Abilities {
+        membarrier: membarrier::register(),
+    })
 }
 
-/// Takes the liveness word at `offset` if it holds `expected`.
-pub(crate) fn take(map: &Arc<Map>, offset: usize, expected: u32) -> Result<Claim, Refusal> {
-    shared().map_err(Refusal::Os)?.take(map, offset, expected)
+/// A thread with a robust list. Dropped, it leaves what it holds in order, unless a panic that began since unwinds
+/// through its owner, or [`leave`](Self::leave) decides it.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    /// Freed when the thread has ended.
+    station: ManuallyDrop<Box<Station>>,
+    thread: Thread,
+    /// Whether its end is a death, if that is decided.
+    died: Option<bool>,
+    unwinding: Unwinding,
 }
 
-/// The thread that keeps all words of this process which it does not keep by a thread of their own.
-pub(crate) fn shared() -> Result<Hand, Errno> {
-    keeper().map(|keeper| keeper.hand.clone())
+/// The creation lock of a segment, held.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    _keeper: Keeper,
 }
 
-/// A thread for one word, which can watch the words of others meanwhile. Its own word is marked after it
-/// has left their queues: see [`watcher`](super::watcher).
-pub(crate) fn own() -> Result<Hand, Errno> {
-    // What the kernel has to have for it, the first keeper finds out.
-    keeper()?;
-    start_thread("ringway-watcher")
+/// What the thread and its owner share.
+struct Station {
+    map: Arc<Map>,
+    list: RobustList,
+    /// What the thread is to do: one of the constants below. The owner writes it, and the thread makes it `IDLE`
+    /// when it has done what is done once.
+    order: AtomicU32,
+    /// What to take.
+    word: AtomicU32,
+    expected: AtomicU32,
+    /// The slots of the ring, and which one is taken: [`NO_SLOT`] for a word that is no slot's.
+    participants: AtomicU32,
+    slot: AtomicU32,
+    /// What came of it: an errno, or [`TAKEN`], or [`CHANGED`] and what was found.
+    outcome: AtomicU32,
+    found: AtomicU32,
+    alarm: OnceLock<Alarm>,
 }
 
-impl Hand {
-    /// Takes the liveness word at `offset` if it holds `expected`.
-    pub(crate) fn take(
-        &self,
-        map: &Arc<Map>,
-        offset: usize,
-        expected: u32,
-    ) -> Result<Claim, Refusal> {
-        let gone = Refusal::Os(Errno::ESRCH);
-        let (reply, answer) = mpsc::channel();
-        let job = Job::Take {
+impl std::fmt::Debug for Station {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Station")
+            .field("order", &self.order)
+            .field("word", &self.word)
+            .finish_non_exhaustive()
+    }
+}
+
+const IDLE: u32 = 0;
+const TAKE: u32 = 1;
+const SHOW: u32 = 2;
+const WATCH: u32 = 3;
+const LEAVE: u32 = 4;
+/// As the dead leave.
+const ABANDON: u32 = 5;
+
+const NO_SLOT: u32 = u32::MAX;
+
+const TAKEN: u32 = 0;
+const CHANGED: u32 = u32::MAX;
+
+/// Takes the creation lock if it holds `expected`.
+pub(crate) fn take_creation_lock(map: &Arc<Map>, expected: u32) -> Result<Claim, Refusal> {
+    let words = CREATION_LOCK_OFFSET..CREATION_LOCK_OFFSET + 8;
+    let keeper = Keeper::start(map, words).map_err(Refusal::Os)?;
+    keeper.take(CREATION_LOCK_OFFSET, expected, None)?;
+    Ok(Claim { _keeper: keeper })
+}
+
+impl Keeper {
+    /// A thread for a slot of the ring in `map`, which has so many.
+    pub(crate) fn of_participant(map: &Arc<Map>, participants: u32) -> Result<Self, Errno> {
+        Self::start(map, PARTICIPANTS_OFFSET..table_end(participants))
+    }
+
+    /// A thread for words that lie there.
+    fn start(map: &Arc<Map>, words: Range<usize>) -> Result<Self, Errno> {
+        let zero = || AtomicU32::new(0);
+        let station = Box::new(Station {
             map: Arc::clone(map),
-            offset,
-            expected,
-            reply,
-        };
-        self.jobs.send(job).map_err(|_| gone)?;
-        answer.recv().map_err(|_| gone)??;
-        Ok(Claim {
-            map: Arc::clone(map),
-            offset,
-            pid: self.pid,
-            hand: self.clone(),
+            list: RobustList::new(map.base(), words)?,
+            order: AtomicU32::new(IDLE),
+            word: zero(),
+            expected: zero(),
+            participants: zero(),
+            slot: AtomicU32::new(NO_SLOT),
+            outcome: zero(),
+            found: zero(),
+            alarm: OnceLock::new(),
+        });
+        let argument = std::ptr::from_ref(&*station).cast_mut().cast();
+        // SAFETY: `keep` needs a station that lives until the thread is joined: `drop` frees it after that.
+        let thread = unsafe { Thread::start(keep, argument)? };
+        Ok(Self {
+            station: ManuallyDrop::new(station),
+            thread,
             died: None,
             unwinding: Unwinding::new(),
         })
     }
 
-    /// Lets the thread watch, until a word that it keeps is given up.
-    pub(crate) fn watch(&self, watch: Watch) {
-        // It lives as long as this.
-        let _ = self.jobs.send(Job::Watch(watch));
-    }
-}
-
-impl Claim {
-    /// The process that holds the word.
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
+    /// Takes the liveness word of `me` if it holds `expected`. Nobody sees it yet.
+    pub(crate) fn take_slot(&self, me: Outlook, expected: u32) -> Result<(), Refusal> {
+        self.take(slot_offset(me.slot) + LIVENESS, expected, Some(me))
     }
 
-    /// Leaves the word; as the dead do, if what its holder was about will not be completed.
+    fn take(&self, word: usize, expected: u32, slot: Option<Outlook>) -> Result<(), Refusal> {
+        let station = &self.station;
+        station.word.store(word as u32, Ordering::Relaxed);
+        station.expected.store(expected, Ordering::Relaxed);
+        let (participants, slot) = slot.map_or((0, NO_SLOT), |me| (me.participants, me.slot));
+        station.participants.store(participants, Ordering::Relaxed);
+        station.slot.store(slot, Ordering::Relaxed);
+        self.have_done(TAKE);
+        match station.outcome.load(Ordering::Relaxed) {
+            TAKEN => Ok(()),
+            CHANGED => Err(Refusal::Changed(station.found.load(Ordering::Relaxed))),
+            errno => Err(Refusal::Os(Errno::from_raw(errno as i32))),
+        }
+    }
+
+    /// Lets the others see who took the slot.
+    pub(crate) fn show(&self) {
+        self.have_done(SHOW);
+    }
+
+    /// Lets the thread watch the others, and tell `alarm`, until this is dropped.
+    pub(crate) fn watch(&self, alarm: Alarm) {
+        if self.station.alarm.set(alarm).is_ok() {
+            self.give(WATCH);
+        }
+    }
+
+    /// Leaves what it holds; as the dead do, if what its holder was about will not be completed.
     pub(crate) fn leave(mut self, died: bool) {
         self.died = Some(died);
     }
+
+    fn give(&self, order: u32) {
+        let word = &self.station.order;
+        // Release pairs with the acquire in `keep`: what belongs to the order is seen.
+        word.store(order, Ordering::Release);
+        futex::wake_all(word);
+    }
+
+    fn have_done(&self, order: u32) {
+        self.give(order);
+        let word = &self.station.order;
+        // Acquire pairs with the release in `keep`: what came of it is seen.
+        while word.load(Ordering::Acquire) == order {
+            futex::wait([(word, order)].into_iter(), None);
+        }
+    }
 }
 
-impl Drop for Claim {
+impl Drop for Keeper {
     fn drop(&mut self) {
-        if self.map.is_forked() {
+        // A child of `fork` has neither the thread nor the list.
+        if self.station.map.is_forked() {
             return;
         }
-        let value = if self.died.unwrap_or_else(|| self.unwinding.has_begun()) {
-            // What this process was about is not complete; its peers shall see a death.
-            futex::OWNER_DIED | futex::WAITERS
-        } else {
-            0
-        };
-        let (reply, answer) = mpsc::channel();
-        let job = Job::Leave {
-            map: Arc::clone(&self.map),
-            offset: self.offset,
-            value,
-            reply,
-        };
-        self.hand.stop.store(1, Ordering::Release);
-        futex::wake_all(&self.hand.stop);
-        if self.hand.jobs.send(job).is_ok() {
-            // The node lies in the map's front, which may go as soon as this returns.
-            let _ = answer.recv();
-        }
+        // What this process was about when it panics is not complete; its peers shall see a death.
+        let died = self.died.unwrap_or_else(|| self.unwinding.has_begun());
+        self.give(if died { ABANDON } else { LEAVE });
+        self.thread.join();
+        // SAFETY: the thread was the only other one to use it, and this is the end of `self`.
+        unsafe { ManuallyDrop::drop(&mut self.station) };
     }
 }
 
-fn keeper() -> Result<&'static Keeper, Errno> {
-    // Acquire pairs with the Release of the exchange below: the keeper's fields are seen.
-    let current = KEEPER.load(Ordering::Acquire);
-    // SAFETY: what KEEPER points to is leaked.
-    if let Some(keeper) = unsafe { current.as_ref() }
-        && !keeper.mark.is_forked()
-    {
-        return Ok(keeper);
-    }
-    let started = Box::into_raw(Box::new(start()?));
-    let exchanged = KEEPER.compare_exchange(current, started, Ordering::AcqRel, Ordering::Acquire);
-    let keeper = match exchanged {
-        Ok(_) => started,
-        Err(theirs) => {
-            // Another thread was first. Dropping ours ends its thread, which holds no word.
-            // SAFETY: `started` came from Box::into_raw and was shown to nobody.
-            drop(unsafe { Box::from_raw(started) });
-            theirs
-        }
-    };
-    // SAFETY: what KEEPER points to is leaked.
-    Ok(unsafe { &*keeper })
-}
-
-fn start() -> Result<Keeper, Errno> {
-    if !futex::can_wait_on_two() {
-        return Err(Errno::ENOSYS);
-    }
-    let abilities = Abilities {
-        membarrier: membarrier::register(),
-    };
-    Ok(Keeper {
-        mark: Mark::new()?,
-        hand: start_thread("ringway-keeper")?,
-        abilities,
-    })
-}
-
-/// Starts a thread with a robust list.
-fn start_thread(name: &str) -> Result<Hand, Errno> {
-    let (jobs, queue) = mpsc::channel();
-    let (reply, answer) = mpsc::channel();
-    let stop = Arc::new(AtomicU32::new(0));
-    let hand = Hand {
-        jobs,
-        stop: Arc::clone(&stop),
-        pid: std::process::id(),
-    };
-    spawn(name, move || keep(queue, reply, &stop))?;
-    answer.recv().map_err(|_| Errno::ESRCH)??;
-    Ok(hand)
-}
-
-/// Starts a thread on a small stack, and with all signals blocked, so that no handler of the program ever
-/// runs on it.
-pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
-    // The thread inherits the mask.
-    let mut before = SigSet::empty();
-    pthread_sigmask(
-        SigmaskHow::SIG_SETMASK,
-        Some(&SigSet::all()),
-        Some(&mut before),
-    )?;
-    let spawned = std::thread::Builder::new()
-        .name(name.to_owned())
-        .stack_size(64 << 10)
-        .spawn(body);
-    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-    spawned
-        .map(drop)
-        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))
-}
-
-fn keep(queue: mpsc::Receiver<Job>, ready: mpsc::Sender<Result<(), Errno>>, stop: &AtomicU32) {
-    let list = match RobustList::register(FRONT) {
-        Ok(list) => {
-            let _ = ready.send(Ok(()));
-            list
-        }
-        Err(errno) => {
-            let _ = ready.send(Err(errno));
-            return;
-        }
-    };
-    let list = &*list;
-    let tid = nix::unistd::gettid().as_raw() as u32;
-    let mut held = 0;
-    for job in queue {
-        match job {
-            Job::Take {
-                map,
-                offset,
-                expected,
-                reply,
-            } => {
-                let taken = if held < robust_list::LIMIT {
-                    take_here(list, tid, &map, offset, expected)
-                } else {
-                    Err(Refusal::TooMany)
-                };
-                held += usize::from(taken.is_ok());
-                let _ = reply.send(taken);
-            }
-            Job::Leave {
-                map,
-                offset,
-                value,
-                reply,
-            } => {
-                if let (Some(node), Some(word)) = (map.node(offset), map.word32(offset)) {
-                    leave_here(list, node, word, value);
-                    held -= 1;
-                }
-                let _ = reply.send(());
-            }
-            Job::Watch(watch) => watch(stop),
-        }
-    }
-}
-
-fn take_here(
-    list: &RobustList,
-    tid: u32,
-    map: &Map,
-    offset: usize,
-    expected: u32,
-) -> Result<(), Refusal> {
-    let (Some(node), Some(word)) = (map.node(offset), map.word32(offset)) else {
-        return Err(Refusal::Os(Errno::EFAULT));
-    };
-    // SAFETY: the node lies in the private front of `map`, at the list's distance from its word;
-    // whoever holds the word keeps the map until it has had the node unlinked (`Claim::drop`). This
-    // is the list's thread.
-    let link = || unsafe { list.link(node.as_ptr()) };
-    if !planted::is(Bug::NodeLinkedLate) {
-        link();
-    }
+/// The thread.
+extern "C" fn keep(station: *mut c_void) -> *mut c_void {
+    // SAFETY: `Keeper::start` passes a station that lives until this thread is joined.
+    let station = unsafe { &*station.cast::<Station>() };
+    pthread_create::name_this_thread(c"ringway-keeper");
+    // SAFETY: gettid takes and gives numbers.
+    let tid = unsafe { libc::gettid() } as u32;
     let mine = (tid & futex::TID_MASK) | futex::WAITERS;
-    // Acquire pairs with the Release in `Claim::leave`: what the last holder did is seen; the kernel's
-    // mark of a death is a full barrier. Release: a peer that sees this holder sees what came before.
-    match word.compare_exchange(expected, mine, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => {
-            if planted::is(Bug::NodeLinkedLate) {
-                link();
+    let registered = station.list.register();
+    // What the word held before, and whether the others were shown what it holds now.
+    let mut held = None;
+    let mut lookout = None;
+    let order = &station.order;
+    loop {
+        // Acquire pairs with the release in `give`.
+        match order.load(Ordering::Acquire) {
+            TAKE => {
+                let taken = registered
+                    .map_err(Refusal::Os)
+                    .and_then(|()| station.take(mine));
+                let outcome = match taken {
+                    Ok(before) => {
+                        held = Some((before, false));
+                        TAKEN
+                    }
+                    Err(Refusal::Changed(found)) => {
+                        station.found.store(found, Ordering::Relaxed);
+                        CHANGED
+                    }
+                    Err(Refusal::Os(errno)) => errno as u32,
+                };
+                station.outcome.store(outcome, Ordering::Relaxed);
+                station.is_done();
             }
-            Ok(())
-        }
-        Err(found) => {
-            unlink(list, node);
-            Err(Refusal::Changed(found))
+            SHOW => {
+                if let (Some((before, _)), Some(me)) = (held, station.me()) {
+                    watcher::show(&*station.map, me, mine);
+                    held = Some((before, true));
+                    // What the handle sees, it sees after this: if it is different, that is news.
+                    let lookout = lookout.insert(Lookout::new(&*station.map, me));
+                    lookout.look();
+                }
+                station.is_done();
+            }
+            WATCH => match (&mut lookout, station.alarm.get()) {
+                (Some(lookout), Some(alarm)) => watcher::watch(lookout, (order, WATCH), alarm),
+                _ => {
+                    futex::wait([(order, WATCH)].into_iter(), None);
+                }
+            },
+            LEAVE => {
+                if let Some((before, shown)) = held {
+                    station.leave(before, shown);
+                }
+                break;
+            }
+            // The kernel marks what the list says.
+            ABANDON => break,
+            idle => {
+                futex::wait([(order, idle)].into_iter(), None);
+            }
         }
     }
+    std::ptr::null_mut()
 }
 
-/// Gives a word up, and wakes who sleeps on it. If the thread dies between the two, the kernel wakes one.
-fn leave_here(list: &RobustList, node: NonNull<robust_list::Node>, word: &AtomicU32, value: u32) {
-    list.begin(node);
-    // Release: whatever this process did in the segment is seen by who reads the word with Acquire
-    // (`Participant::attach` of a successor, a peer's liveness check).
-    word.store(value, Ordering::Release);
-    futex::wake_all(word);
-    unlink(list, node);
-    list.end();
+/// The words that the list of who takes `word`, perhaps as `slot`, has nodes for, in the order in which they are
+/// linked: the kernel comes to the last one first.
+pub(super) fn linked(word: usize, slot: Option<Outlook>) -> impl Iterator<Item = usize> {
+    let sights = slot
+        .into_iter()
+        .flat_map(|me| (0..me.participants).map(move |slot| me.seen_from(slot)));
+    // Who takes the slot after a death must not be faster than the news of it.
+    let (first, last) = match planted::is(Bug::LivenessMarkedFirst) {
+        true => (None, Some(word)),
+        false => (Some(word), None),
+    };
+    first.into_iter().chain(sights).chain(last)
 }
 
-fn unlink(list: &RobustList, node: NonNull<robust_list::Node>) {
-    // SAFETY: this is the list's thread, and all linked nodes are valid (see `take_here`).
-    unsafe { list.unlink(node.as_ptr()) };
+/// What the thread does.
+impl Station {
+    fn is_done(&self) {
+        self.order.store(IDLE, Ordering::Release);
+        futex::wake_all(&self.order);
+    }
+
+    fn word(&self) -> usize {
+        self.word.load(Ordering::Relaxed) as usize
+    }
+
+    fn me(&self) -> Option<Outlook> {
+        let slot = self.slot.load(Ordering::Relaxed);
+        let me = Outlook::new(self.participants.load(Ordering::Relaxed), slot);
+        (slot != NO_SLOT).then_some(me)
+    }
+
+    fn words(&self) -> impl Iterator<Item = usize> {
+        linked(self.word(), self.me())
+    }
+
+    /// Takes the word, and returns what it held.
+    fn take(&self, mine: u32) -> Result<u32, Refusal> {
+        let word = self.map.word32(self.word());
+        let word = word.ok_or(Refusal::Os(Errno::EFAULT))?;
+        self.list.prepare(self.words()).map_err(Refusal::Os)?;
+        let link = || self.words().for_each(|offset| self.list.link(offset));
+        if !planted::is(Bug::NodeLinkedLate) {
+            link();
+        }
+        let expected = self.expected.load(Ordering::Relaxed);
+        // Acquire pairs with the release in `leave`: what the last holder did is seen; the kernel's mark of a death
+        // is a full barrier. Release: a peer that sees this holder sees what came before.
+        match word.compare_exchange(expected, mine, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(before) => {
+                if planted::is(Bug::NodeLinkedLate) {
+                    link();
+                }
+                Ok(before)
+            }
+            Err(found) => {
+                self.list.clear();
+                Err(Refusal::Changed(found))
+            }
+        }
+    }
+
+    /// Gives the word up. One that was not shown leaves everything as it was before.
+    fn leave(&self, before: u32, shown: bool) {
+        if let (true, Some(me)) = (shown, self.me()) {
+            watcher::hide(&*self.map, me);
+        }
+        if let Some(word) = self.map.word32(self.word()) {
+            let is_slot = self.me().is_some();
+            if is_slot && !shown {
+                // Release, as below.
+                word.store(before, Ordering::Release);
+            } else {
+                // In one step, so that nobody who sleeps on the creation lock is forgotten by one that dies between
+                // two. The kernel's store is a full barrier: whatever this process did in the segment is seen by who
+                // reads the word with acquire (a successor).
+                futex::clear_and_wake_all(word);
+            }
+        }
+        self.list.clear();
+    }
 }

@@ -36,16 +36,16 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::Builder;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 
-use super::keeper;
 use crate::layout::pool::{HOLDERS, Holder};
 use crate::segment::map::Map;
-use crate::sys::{mmap, page_size};
+use crate::sys::{mmap, page_size, pthread_sigmask};
 
 /// The byte of the file that stands for the first holder's memory; no file is so long. Locks on bytes before it are
 /// others ([`crate::segment`]).
@@ -154,7 +154,10 @@ impl Memories {
             return true;
         }
         let (memories, wake) = (Arc::clone(self), Arc::downgrade(wake));
-        let started = keeper::spawn("ringway-memory", move || {
+        let thread = Builder::new()
+            .name("ringway-memory".to_owned())
+            .stack_size(64 << 10);
+        let started = pthread_sigmask::spawn(thread, move || {
             memories.wait(holder, &key, &wake);
         });
         if started.is_ok() {

@@ -1,26 +1,39 @@
 //! Who is alive, by proof of the kernel only.
 //!
-//! Each attached process owns a 32-bit **liveness word** in the participants table. It is a robust
-//! futex word, and the kernel keeps it true:
+//! Each attached process owns a 32-bit **liveness word** in its slot of the participants table, and beside it, in the
+//! table of **sights**, one such word for every slot: how whoever sits there sees this one. All of them are robust
+//! futex words, and the kernel keeps them true:
 //!
 //! | word | meaning |
 //! |---|---|
 //! | 0 | nobody, or left in order |
-//! | tid + WAITERS | held by the process that has a [keeper](keeper) or watcher with this thread id |
+//! | tid + WAITERS | held by the process that has a [keeper](keeper) with this thread id |
 //! | OWNER_DIED + WAITERS | the holder died (or called exec) without leaving |
-//! | the same + a number | the same, and a [watcher](watcher) has noted it |
+//! | the same + NOTED | a sight: the same, and its [watcher](watcher) has noted it |
 //!
-//! WAITERS is set from the start, so that the kernel wakes a sleeper on the word when it marks it. The
-//! kernel wakes one; who sees a death passes the wake on. In a stream ring the peer sleeps on the word; in
-//! a cell ring, where there are many, only [watchers](watcher) do.
+//! WAITERS is set from the start, so that the kernel wakes a sleeper on the word when it marks it. It wakes *one*; but
+//! on each sight sleeps at most one, the watcher of the slot that it is for. So nobody passes news on to others, and
+//! nobody who is stopped, or dying, can keep them from anybody else.
 //!
-//! | a process dies | what it leaves |
+//! The liveness word says whose the slot is: it is taken by compare-and-swap, and observers look at it. A participant
+//! decides by its own sights ([`Outlook`]), which are what its watcher sleeps on. Both are written by the keeper, in
+//! this order:
+//!
+//! | who | in this order |
 //! |---|---|
-//! | before its keeper's compare-and-swap | the word as it was |
-//! | after it | OWNER_DIED, written by the kernel |
-//! | while leaving, before the word is 0 | OWNER_DIED: not an orderly end |
-//! | after that, before who sleeps on the word is woken | 0, and the kernel wakes one |
-//! | after that | 0 |
+//! | a newcomer | takes the liveness word; counts up the slot's epoch; raises `MOVEMENTS`; writes its thread id into all sights of it |
+//! | one that leaves | raises `MOVEMENTS`; clears each sight of it and wakes its sleeper, in one step of the kernel; clears the liveness word |
+//! | the kernel, for one that died | marks each sight of it and wakes its sleeper; marks the liveness word |
+//!
+//! So a slot can be taken again only when all who watch it have been told, and who is seen alive has its epoch.
+//!
+//! | a process dies, or is stopped | dead, it leaves | stopped, others see |
+//! |---|---|---|
+//! | before its keeper's compare-and-swap | the word as it was | the same |
+//! | after it, before its sights | OWNER_DIED in the liveness word; sights of nobody | nobody new |
+//! | among its sights | OWNER_DIED in those that it had written | some see it already |
+//! | while leaving, among its sights | OWNER_DIED in the others and in the liveness word: not an orderly end | some see it no more |
+//! | after that | 0 | 0 |
 //!
 //! The mark comes from the death of the *keeper thread*. Other threads of the dying process have a
 //! SIGKILL pending by then, but one that runs on another processor may execute a few more instructions
@@ -28,10 +41,15 @@
 //! that runs a registered process, and no thread with a pending SIGKILL returns from an interrupt to
 //! user space. What a system call still does for the dead, it does not rule out: [`memory`] does.
 
+#[cfg(all(test, loom))]
+mod interleavings;
 pub(crate) mod keeper;
 pub(crate) mod memory;
+pub(crate) mod outlook;
 pub(crate) mod participant;
 pub(crate) mod watcher;
+
+pub(crate) use outlook::Outlook;
 
 use crate::sys::{futex, membarrier};
 

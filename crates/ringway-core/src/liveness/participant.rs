@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::keeper::{self, Claim, Hand, Refusal};
-use super::watcher::{self, Alarm};
-use super::{Liveness, settle};
+use super::keeper::{Keeper, Refusal};
+use super::outlook::is_being_given_up;
+use super::watcher::Alarm;
+use super::{Liveness, Outlook, settle};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::MAX_PARTICIPANTS;
@@ -18,6 +19,7 @@ use crate::layout::participant::{
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::segment::retire::{self, Retired};
+use crate::sys::futex::{self, MonotonicTime};
 use crate::sys::now_ns;
 
 /// How often a slot that changes under our eyes is looked at again. Each time somebody else has taken
@@ -30,17 +32,18 @@ pub(crate) struct Place {
     pub(crate) role: Role,
     /// The slots of the role.
     pub(crate) slots: Range<u32>,
+    /// All slots of the ring.
+    pub(crate) participants: u32,
     /// Whether nobody may follow a producer that closed.
     pub(crate) closing_is_final: bool,
-    /// Whether the participant will watch the others, as those of a cell ring do.
-    pub(crate) watches: bool,
 }
 
 /// A held slot. Dropping it leaves in order.
 #[derive(Debug)]
 pub(crate) struct Participant {
-    claim: Claim,
-    hand: Hand,
+    keeper: Keeper,
+    /// How it sees the others.
+    pub(crate) outlook: Outlook,
     /// Its index in the participants table.
     pub(crate) slot: u32,
     /// How often the slot has been taken.
@@ -51,23 +54,20 @@ impl Participant {
     /// Takes one of the slots, from nobody or from the dead.
     pub(crate) fn attach(map: &Arc<Map>, place: Place, address: &Address) -> Result<Self, Error> {
         let attempt = Attempt::to("attach to", address);
-        let hand = if place.watches {
-            keeper::own()
-        } else {
-            keeper::shared()
-        };
-        let hand = hand.map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
         let Place {
             role,
             slots,
+            participants,
             closing_is_final,
-            watches,
         } = place;
+        let keeper = Keeper::of_participant(map, participants);
+        let keeper = keeper.map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
         let liveness = |slot| {
             let word = map.word32(slot_offset(slot) + LIVENESS)?;
             // Acquire pairs with the release of a leaving holder.
             Some(word.load(Ordering::Acquire))
         };
+        let mut looks = MOST_LOOKS;
         for _ in 0..ATTEMPTS {
             // The place of one that died is taken first: it is the successor, then.
             let free = |state| {
@@ -76,6 +76,9 @@ impl Participant {
                     .find(|&slot| liveness(slot).map(Liveness::of) == Some(state))
             };
             let Some(slot) = free(Liveness::Dead).or_else(|| free(Liveness::Absent)) else {
+                if wait_for_one_that_ends(map, participants, slots.clone(), &mut looks) {
+                    continue;
+                }
                 break;
             };
             let offset = slot_offset(slot);
@@ -83,16 +86,14 @@ impl Participant {
             if Liveness::of(found) == Liveness::Alive {
                 continue;
             }
-            match hand.take(map, offset + LIVENESS, found) {
-                Ok(claim) => {
+            let outlook = Outlook::new(participants, slot);
+            match keeper.take_slot(outlook, found) {
+                Ok(()) => {
                     // Before anything else is written: a ring that is retired is nobody's.
                     retire::admit(map).map_err(|Retired| attempt.retired())?;
                     let died = Liveness::of(found) == Liveness::Dead;
                     if died {
                         settle();
-                    }
-                    if watches {
-                        watcher::count_in(map, role);
                     }
                     if closing_is_final
                         && !died
@@ -101,10 +102,12 @@ impl Participant {
                     {
                         return Err(Attempt::to("send to", address).closed_for_good());
                     }
-                    let epoch = fill(map, offset, role, claim.pid());
+                    let epoch = fill(map, offset, role);
+                    keeper.show();
+                    open(map, offset);
                     return Ok(Self {
-                        claim,
-                        hand,
+                        keeper,
+                        outlook,
                         slot,
                         epoch,
                     });
@@ -118,7 +121,7 @@ impl Participant {
 
     /// Leaves; as the dead do, if it is for a panic.
     pub(crate) fn leave(self, died: bool) {
-        self.claim.leave(died);
+        self.keeper.leave(died);
     }
 
     /// A number that no other attachment to the ring ever has.
@@ -126,10 +129,45 @@ impl Participant {
         id(self.slot, self.epoch)
     }
 
-    /// Has the others watched: `alarm` is told of their deaths. Only one that attached to watch.
-    pub(crate) fn watch(&self, map: &Arc<Map>, participants: u32, alarm: Alarm) {
-        self.hand.watch(watcher::watch(map, participants, alarm));
+    /// Has the others watched: `alarm` is told of their ends. Once.
+    pub(crate) fn watch(&self, alarm: Alarm) {
+        self.keeper.watch(alarm);
     }
+}
+
+/// How often to look whether somebody who is ending has ended, and for how long each time. (One that is stopped on
+/// its way out keeps its place meanwhile.)
+const MOST_LOOKS: u32 = 200;
+const LOOK: Duration = Duration::from_millis(5);
+
+/// If all slots are held, but somebody is about to leave one, who may have been seen to end before: waits until that
+/// has changed. Whether it is worth looking again.
+fn wait_for_one_that_ends(
+    map: &Map,
+    participants: u32,
+    slots: Range<u32>,
+    looks: &mut u32,
+) -> bool {
+    while *looks > 0 {
+        let words = slots
+            .clone()
+            .filter_map(|slot| Some((slot, map.word32(slot_offset(slot) + LIVENESS)?)));
+        let mut ending = None;
+        for (slot, word) in words {
+            let held = word.load(Ordering::Acquire);
+            if Liveness::of(held) != Liveness::Alive {
+                return true;
+            }
+            if is_being_given_up(map, participants, slot, held) {
+                ending = ending.or(Some((word, held)));
+            }
+        }
+        let Some(ending) = ending else { return false };
+        *looks -= 1;
+        // Whoever clears or marks the word wakes one who sleeps on it; others look again by themselves.
+        futex::wait([ending].into_iter(), MonotonicTime::after(LOOK));
+    }
+    false
 }
 
 const _: () = assert!(MAX_PARTICIPANTS <= 1 << SLOT_BITS);
@@ -140,33 +178,18 @@ fn id(slot: u32, epoch: u64) -> u64 {
     epoch << SLOT_BITS | u64::from(slot)
 }
 
-/// Whether the attachment `id`, in one of the slots, still lives. If not, nothing of it can come any more.
-pub(crate) fn is_attached(map: &Map, slots: Range<u32>, id_asked: u64) -> bool {
+/// Whether the attachment `id`, in one of the slots, still lives, as `me` sees it. If not, nothing of it can come any
+/// more.
+pub(crate) fn is_attached(map: &Map, me: Outlook, slots: Range<u32>, id_asked: u64) -> bool {
     let slot = (id_asked & ((1 << SLOT_BITS) - 1)) as u32;
     if map.is_forked() || !slots.contains(&slot) {
         return false;
     }
-    let load32 = |offset| {
-        map.word32(slot_offset(slot) + offset)
-            .map_or(0, |word| word.load(Ordering::Acquire))
-    };
-    // Acquire pairs with the release of a leaving holder: what it committed is seen.
-    let liveness = load32(LIVENESS);
-    match Liveness::of(liveness) {
-        Liveness::Absent => return false,
-        Liveness::Alive => {
-            let epoch = map
-                .word64(slot_offset(slot) + EPOCH)
-                .map_or(0, |epoch| epoch.load(Ordering::Acquire));
-            // A successor takes the word before it fills the slot.
-            if load32(FILLED_FOR) == liveness && id(slot, epoch) == id_asked {
-                return true;
-            }
-        }
-        Liveness::Dead => {}
+    if me.is_gone(map, slot, |epoch| id(slot, epoch) == id_asked) {
+        settle();
+        return false;
     }
-    settle();
-    false
+    true
 }
 
 fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {
@@ -215,8 +238,8 @@ fn has_closed(map: &Map, slot: usize) -> bool {
         .is_some_and(|closed| closed.load(Ordering::Acquire) != 0)
 }
 
-/// Writes down who holds the slot at `slot`, and returns the epoch.
-fn fill(map: &Map, slot: usize, role: Role, pid: u32) -> u64 {
+/// Writes down who holds the slot at `slot`, before anybody sees that it is held, and returns the epoch.
+fn fill(map: &Map, slot: usize, role: Role) -> u64 {
     let store32 = |offset, value, order| {
         if let Some(word) = map.word32(slot + offset) {
             word.store(value, order);
@@ -228,14 +251,12 @@ fn fill(map: &Map, slot: usize, role: Role, pid: u32) -> u64 {
         }
     };
     store32(ROLE, role.code(), Ordering::Relaxed);
-    store32(PID, pid, Ordering::Relaxed);
+    store32(PID, std::process::id(), Ordering::Relaxed);
     store64(PID_NAMESPACE, pid_namespace());
     store64(ATTACHED_NS, now_ns());
     store32(ASLEEP, AWAKE, Ordering::Relaxed);
-    store32(CLOSED, 0, Ordering::Relaxed);
     store64(QUEUE, 0);
-    // Release: who sees the new epoch sees a slot that is awake and open. What the last holder owned
-    // is the dead's from here on.
+    // Release: who sees the new epoch sees a slot that is awake. What the last holder owned is the dead's from here on.
     let epoch = map
         .word64(slot + EPOCH)
         .map_or(0, |epoch| epoch.fetch_add(1, Ordering::Release));
@@ -247,9 +268,17 @@ fn fill(map: &Map, slot: usize, role: Role, pid: u32) -> u64 {
     epoch.wrapping_add(1)
 }
 
-/// The inode of this process's pid namespace, 0 where /proc does not tell.
+/// Forgets that the slot's last holder closed. Only now, when it is seen to be held: had this one died before, that
+/// would be the last thing that happened there.
+fn open(map: &Map, slot: usize) {
+    if let Some(closed) = map.word32(slot + CLOSED) {
+        // Relaxed: looked at by nobody while the slot is held.
+        closed.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The inode of this process's pid namespace, 0 where /proc does not tell. Not remembered: a child of `fork` may have
+/// another one.
 fn pid_namespace() -> u64 {
-    static NAMESPACE: OnceLock<u64> = OnceLock::new();
-    *NAMESPACE
-        .get_or_init(|| nix::sys::stat::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino))
+    nix::sys::stat::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino)
 }

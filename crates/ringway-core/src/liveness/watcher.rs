@@ -1,165 +1,163 @@
-//! The watcher: a thread for each participant of a cell ring, which keeps that one's liveness word and
-//! sleeps on those of the others, to tell its handle when one of them dies.
+//! The watcher: what the [keeper](super::keeper) of a participant does while that one is attached. It sleeps on the
+//! sights of its slot, and tells its handle when another participant comes to an end.
 //!
-//! The kernel marks the word of one that died and wakes *one* of those who sleep on it. That one may be
-//! dying too: a thread that was killed in its sleep stays in the queue until it runs once more, and a
-//! wake-up given to it is lost. So nobody sleeps on liveness words but threads that keep one themselves.
-//! Such a thread leaves the queues before the kernel marks its own word. If it has swallowed a wake-up,
-//! another one follows with its own mark; and the last one to die finds nobody in the queues who is dying.
+//! On each sight nobody else sleeps. The watcher of the slot's last holder is no exception: it is the thread whose
+//! death the kernel reports, and has left the queues before its own words are marked. So a wake-up reaches the one that
+//! it is for, whoever else is stopped or dying.
 //!
-//! Whoever sees that one has died or gone makes sure that the dead are done ([`settle`]), and then wakes all
-//! that sleep on any word, and they look for themselves.
+//! A watcher may be late: others run, and it does not. It compares what it sees with what it saw, and sleeps on what it
+//! saw; so nothing may come round to an earlier value while its handle sees something else in between:
 //!
-//! | a process dies | it leaves | who repairs |
+//! | it saw | and since then somebody | what turns it away |
 //! |---|---|---|
-//! | any participant | OWNER_DIED; the kernel wakes one watcher | that one wakes the others |
-//! | the one that the kernel woke, before it woke the others | another OWNER_DIED | as above |
-//! | having come, before it said so | OWNER_DIED | as above |
-//! | having noted a death, before it told anybody | the kernel's wake-up given away; another OWNER_DIED | as above |
-//! | having gone, before it said so | 0 in its word; it has woken all watchers, or the kernel wakes one | these tell their handles |
+//! | a death | came, was seen, and died | it had *noted* the death in the sight, and the kernel's mark is without the note |
+//! | nobody | came, was seen, and left | `MOVEMENTS`: raised by who comes before it is seen, and by who leaves before that can be seen |
+//! | somebody | died, and one with the same thread id (of another pid namespace) came | the same |
 //!
-//! The words of *all* slots are slept on, also of free ones: who takes a slot may die before it has told
-//! anybody, and the kernel wakes all the same.
+//! The kernel compares the words that a thread is about to sleep on one after the other. `MOVEMENTS` is the last: if it
+//! is what it was, nobody came or left until the sights were in the queues, and from then on there are wake-ups.
 //!
-//! A watcher may be late: others run, and it does not. If it saw a holder dead, and the next one comes and
-//! dies before it looks again, it would find what it saw before, or be let asleep on it, while its handle has
-//! seen the next one alive and sleeps. So whoever sees a death first *notes* it: puts a number into the word
-//! that no other death of the slot has had. Then comes the alarm, and then the sleep, on the noted word. A
-//! death after that leaves another value. (One that comes and *leaves* counts itself in before it does.)
-//!
-//! Known limit: a process that is *stopped* in the instructions between the kernel's wake-up and passing it
-//! on keeps the news from the others until it goes on or dies.
+//! What others do with what the dead left, the watcher does not know. It only has its handle look.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::keeper;
+use super::outlook::{Kernel, Outlook};
 use super::{Liveness, settle};
 use crate::layout::MAX_PARTICIPANTS;
-use crate::layout::control::{CONSUMERS_CHANGED, PRODUCERS_CHANGED};
-use crate::layout::participant::{DEATHS, LIVENESS, Role, slot_offset};
+use crate::layout::control::MOVEMENTS;
+use crate::layout::participant::{EPOCH, slot_offset};
 use crate::planted::{self, Bug};
 use crate::segment::map::Map;
 use crate::sys::futex;
 
-const _: () = assert!(MAX_PARTICIPANTS as usize + 3 <= futex::MOST_WORDS);
+const _: () = assert!(MAX_PARTICIPANTS as usize + 2 <= futex::MOST_WORDS);
 
 /// As the kernel marks a death.
 const DEAD: u32 = futex::OWNER_DIED | futex::WAITERS;
-/// Set when a death is noted, with its number in the bits below. No thread id comes so far.
-const NOTED: u32 = 1 << 29;
+/// As its watcher notes it. No thread id comes so far.
+const NOTED: u32 = DEAD | 1 << 29;
 
 /// Is told that somebody may have come, gone or died since it was told last, and how many have died at most.
-pub(crate) type Alarm = Box<dyn Fn(u32) + Send>;
+pub(crate) type Alarm = Box<dyn Fn(u32) + Send + Sync>;
 
-/// The work of a watcher over the cell ring in `map`.
-pub(super) fn watch(map: &Arc<Map>, participants: u32, alarm: Alarm) -> keeper::Watch {
-    let map = Arc::clone(map);
-    Box::new(move |stop| watch_until(stop, &map, participants, &alarm))
+/// Lets all participants see that this one lives: `mine` is what the kernel looks for when it dies.
+pub(super) fn show(words: &impl Kernel, me: Outlook, mine: u32) {
+    if !planted::is(Bug::MovementNotCounted) {
+        words.raise(MOVEMENTS);
+    }
+    // Release: who sees this one alive sees its epoch, and that somebody came.
+    (0..me.participants).for_each(|slot| words.store(me.seen_from(slot), mine));
 }
 
-/// Counts one in that holds its slot: before it may leave again.
-pub(crate) fn count_in(map: &Map, role: Role) {
-    let counter = match role {
-        Role::Producer => PRODUCERS_CHANGED,
-        Role::Consumer => CONSUMERS_CHANGED,
-    };
-    if let Some(counter) = map.word32(counter) {
-        // Release pairs with the acquire of who watches: who sees the new count sees the slot held.
-        counter.fetch_add(1, Ordering::Release);
+/// Lets all participants see that this one has left.
+pub(super) fn hide(words: &impl Kernel, me: Outlook) {
+    if !planted::is(Bug::MovementNotCounted) {
+        words.raise(MOVEMENTS);
+    }
+    // In the order in which the kernel comes to them (`outlook::is_being_given_up`).
+    let slots = (0..me.participants).rev();
+    slots.for_each(|slot| words.clear_and_wake(me.seen_from(slot)));
+}
+
+/// Has every watcher of the ring in `map` look, and so every handle.
+pub(crate) fn rouse(map: &Map) {
+    map.raise(MOVEMENTS);
+    if let Some(movements) = map.word32(MOVEMENTS) {
+        futex::wake_all(movements);
     }
 }
 
-/// What a watcher looks at in a slot.
-struct Slot<'a> {
-    liveness: &'a AtomicU32,
-    deaths: &'a AtomicU32,
-}
-
-/// A slot as it was seen.
-#[derive(Clone, Copy)]
+/// Another participant, as it was seen.
+#[derive(Clone, Copy, Default)]
 struct Seen {
-    liveness: u32,
-    deaths: u32,
+    sight: u32,
+    epoch: u64,
 }
 
-impl<'a> Slot<'a> {
-    fn new(map: &'a Map, slot: u32) -> Option<Self> {
-        Some(Self {
-            liveness: map.word32(slot_offset(slot) + LIVENESS)?,
-            deaths: map.word32(slot_offset(slot) + DEATHS)?,
-        })
-    }
-
-    /// Before the first look.
-    fn before(&self) -> Seen {
-        Seen {
-            liveness: 0,
-            deaths: self.deaths.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Looks, and notes a death that nobody has noted yet.
-    fn look(&self) -> Seen {
-        // Acquire pairs with the release of a leaving holder; the kernel's mark of a death is a full barrier.
-        let mut liveness = self.liveness.load(Ordering::Acquire);
-        if liveness == DEAD {
-            // Counted before it is noted, so that who finds it noted finds it counted.
-            let number = self.deaths.fetch_add(1, Ordering::Relaxed);
-            let noted = DEAD | NOTED | number & (NOTED - 1);
-            // Release hands on to the next holder what was acquired from the last one.
-            let noting =
-                self.liveness
-                    .compare_exchange(DEAD, noted, Ordering::AcqRel, Ordering::Acquire);
-            liveness = noting.map_or_else(|other| other, |_| noted);
-        }
-        Seen {
-            liveness,
-            deaths: self.deaths.load(Ordering::Relaxed),
-        }
-    }
+/// One participant's look at all others.
+pub(super) struct Lookout<'a, W> {
+    words: &'a W,
+    me: Outlook,
+    movements: u32,
+    /// By slot.
+    seen: [Seen; MAX_PARTICIPANTS as usize],
 }
 
-fn watch_until(stop: &AtomicU32, map: &Map, participants: u32, alarm: &dyn Fn(u32)) {
-    let word = |offset| map.word32(offset);
-    let (Some(consumers), Some(producers)) = (word(CONSUMERS_CHANGED), word(PRODUCERS_CHANGED))
-    else {
-        return;
-    };
-    let slots: Vec<Slot<'_>> = (0..participants)
-        .filter_map(|slot| Slot::new(map, slot))
-        .collect();
-    let mut seen: Vec<Seen> = slots.iter().map(Slot::before).collect();
-    loop {
-        // Before the slots: who comes or goes raises them afterwards. Acquire pairs with the release of
-        // `count_in`, of `Member::announce` and of those who leave.
-        let counts = [consumers, producers].map(|count| (count, count.load(Ordering::Acquire)));
-        let now: Vec<Seen> = slots.iter().map(Slot::look).collect();
-        let pairs = || now.iter().zip(&seen);
-        let deaths = pairs().fold(0, |sum: u32, (now, seen)| {
-            sum.saturating_add(now.deaths.wrapping_sub(seen.deaths))
-        });
-        let gone = pairs().any(|(now, seen)| {
-            now.liveness != seen.liveness && Liveness::of(now.liveness) == Liveness::Absent
-        });
-        seen = now;
-        if deaths > 0 {
-            // A thread of the dead that is not done yet could take a wake-up that is given now for another
-            // sleeper, and pass nothing on.
-            settle();
+impl<'a, W: Kernel> Lookout<'a, W> {
+    pub(super) fn new(words: &'a W, me: Outlook) -> Self {
+        let mut seen = [Seen::default(); MAX_PARTICIPANTS as usize];
+        for (slot, seen) in (0..me.participants).zip(&mut seen) {
+            seen.epoch = words.look64(slot_offset(slot) + EPOCH);
         }
-        if (deaths > 0 || gone) && !planted::is(Bug::DeathNotPassedOn) {
-            slots.iter().for_each(|slot| futex::wake_all(slot.liveness));
+        Self {
+            words,
+            me,
+            movements: 0,
+            seen,
         }
-        // Acquire pairs with the release in `Claim::drop`.
-        if stop.load(Ordering::Acquire) != 0 {
-            return;
+    }
+
+    /// Looks at all, and returns how many have died since the last look, at most.
+    pub(super) fn look(&mut self) -> u32 {
+        let (words, me) = (self.words, self.me);
+        // Before the sights. Its acquire pairs with the release in `raise`: who sees that somebody came sees who was
+        // there before marked, and who sees that somebody is leaving sees that it was there.
+        self.movements = words.look32(MOVEMENTS);
+        let mut deaths: u32 = 0;
+        for (slot, seen) in (0..me.participants).zip(&mut self.seen) {
+            if slot == me.slot {
+                continue;
+            }
+            let mut sight = words.look32(me.of(slot));
+            if sight == DEAD && !planted::is(Bug::DeathNotNoted) {
+                let noted = words.replace(me.of(slot), DEAD, NOTED);
+                sight = noted.map_or_else(|other| other, |()| NOTED);
+            }
+            let epoch = words.look64(slot_offset(slot) + EPOCH);
+            // Those that came in between are counted by the epoch. The one that was seen died unless it left: then
+            // nobody has come since.
+            let came = u32::try_from(epoch.wrapping_sub(seen.epoch)).unwrap_or(u32::MAX);
+            let ended = Liveness::of(seen.sight) == Liveness::Alive && sight != seen.sight;
+            let left = came == 0 && Liveness::of(sight) == Liveness::Absent;
+            deaths = deaths
+                .saturating_add(came)
+                .saturating_add(u32::from(ended && !left));
+            *seen = Seen { sight, epoch };
         }
         // Whatever a peer has written there.
-        alarm(deaths.min(MAX_PARTICIPANTS));
-        // What has changed since it was seen turns this away.
-        let words = slots.iter().zip(&seen);
-        let words = words.map(|(slot, seen)| (slot.liveness, seen.liveness));
-        futex::wait(counts.into_iter().chain([(stop, 0)]).chain(words), None);
+        deaths.min(MAX_PARTICIPANTS)
+    }
+
+    /// Sleeps until something is not as it was seen, or `order` is another.
+    pub(super) fn sleep(&self, order: (&AtomicU32, u32)) {
+        let me = self.me;
+        let others = (0..me.participants)
+            .zip(&self.seen)
+            .filter(|(slot, _)| *slot != me.slot && !planted::is(Bug::PeersNotWatched));
+        let sights = others.map(|(slot, seen)| (me.of(slot), seen.sight));
+        let movements = (MOVEMENTS, self.movements);
+        self.words.sleep(sights.chain([movements]), order);
+    }
+}
+
+/// Watches until `order` is another. The first look was before the handle's.
+pub(super) fn watch<W: Kernel>(
+    lookout: &mut Lookout<'_, W>,
+    order: (&AtomicU32, u32),
+    alarm: &Alarm,
+) {
+    loop {
+        lookout.sleep(order);
+        let deaths = lookout.look();
+        if deaths > 0 {
+            // A thread of the dead that is not done yet could take a wake-up that is given now for another
+            // sleeper.
+            settle();
+        }
+        // Acquire pairs with the release of who gives the order.
+        if order.0.load(Ordering::Acquire) != order.1 {
+            return;
+        }
+        alarm(deaths);
     }
 }

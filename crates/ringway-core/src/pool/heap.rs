@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Pool;
-use crate::cell::heap::{DEAD, HELD, HeapCells, Setup};
+use crate::cell::heap::{DEAD, HELD, HeapCells, Setup, say_of};
 #[cfg(feature = "verify")]
 use crate::layout::Shape;
-use crate::layout::participant::{EPOCH, LIVENESS, Role, slot_offset};
+use crate::layout::participant::{EPOCH, Role, slot_offset};
 use crate::layout::pool::Holder;
 #[cfg(all(test, not(loom)))]
 use crate::layout::pool::{Slabs, Word};
@@ -127,16 +127,15 @@ impl HeapPool {
     fn attach_to_stream(&self, role: Role) -> Option<Box<Pool>> {
         let (slot, region) = (self.slot(role, 0), self.region());
         let at = slot_offset(slot);
-        region.store32(at + LIVENESS, HELD, Ordering::Release);
         let epoch = region.load64(at + EPOCH, Ordering::Relaxed).wrapping_add(1);
         region.store64(at + EPOCH, epoch, Ordering::Release);
+        say_of(&region, self.geometry(), slot, HELD);
         Pool::new(self.geometry().slabs(), slot, epoch)
     }
 
     /// The holder of the slot dies. Its handle is not to be used again.
     pub(crate) fn kill(&self, role: Role, nth: u32) {
-        let liveness = slot_offset(self.slot(role, nth)) + LIVENESS;
-        self.region().store32(liveness, DEAD, Ordering::Release);
+        say_of(&self.region(), self.geometry(), self.slot(role, nth), DEAD);
     }
 
     /// How many slabs somebody holds.

@@ -9,8 +9,9 @@ use crate::layout::Geometry;
 use crate::layout::header::FenceMode;
 use crate::layout::pool::NO_WORD;
 use crate::liveness;
-use crate::segment::map::{ALIVE, Map};
+use crate::segment::map::Map;
 use crate::segment::slabs::SlabSegments;
+use crate::sys::fork::Origin;
 use crate::sys::futex::{self, MonotonicTime, Wake};
 use crate::sys::{membarrier, mmap};
 
@@ -27,8 +28,8 @@ pub(crate) struct Memory {
     mask: u64,
     asymmetric: bool,
     settles: bool,
-    /// Reads [`ALIVE`], but in a child of `fork`.
-    alive: NonNull<u64>,
+    /// The process that this is for.
+    origin: Origin,
     /// Where the slabs are, if there are some.
     pool: Option<Box<Pool>>,
     /// The mapping or the heap memory, held so that it stays.
@@ -74,15 +75,22 @@ impl Memory {
         if (map.len() as u64) < geometry.total_len() {
             return None;
         }
-        let (base, alive) = (map.base(), map.alive_flag());
-        Some(Self::over(base, geometry, fence, alive, slab_segments, map))
+        let (base, origin) = (map.base(), map.origin());
+        Some(Self::over(
+            base,
+            geometry,
+            fence,
+            origin,
+            slab_segments,
+            map,
+        ))
     }
 
     fn over(
         base: NonNull<u8>,
         geometry: &Geometry,
         fence: FenceMode,
-        alive: NonNull<u64>,
+        origin: Origin,
         slab_segments: Option<Arc<SlabSegments>>,
         owner: Arc<dyn std::fmt::Debug + Send + std::marker::Sync>,
     ) -> Self {
@@ -108,7 +116,7 @@ impl Memory {
             mask: geometry.capacity() - 1,
             asymmetric: fence == FenceMode::Asymmetric,
             settles: fence.needs_membarrier(),
-            alive,
+            origin,
             pool,
             _owner: owner,
         }
@@ -417,10 +425,7 @@ impl Region for Memory {
 
     #[inline]
     fn is_forked(&self) -> bool {
-        // SAFETY: the flag lies in the owner's memory, and all access to it is atomic.
-        let alive = unsafe { AtomicU64::from_ptr(self.alive.as_ptr()) };
-        // Relaxed: only the kernel ever changes it, at a fork.
-        alive.load(Ordering::Relaxed) != ALIVE
+        self.origin.is_forked()
     }
 }
 
@@ -437,7 +442,7 @@ mod heap {
         base: NonNull<u8>,
         layout: std::alloc::Layout,
         geometry: Geometry,
-        alive: AtomicU64,
+        origin: Origin,
     }
 
     // SAFETY: the heap memory is accessed like a mapping: by atomics and racy copies only.
@@ -456,19 +461,18 @@ mod heap {
                 base,
                 layout,
                 geometry,
-                alive: AtomicU64::new(ALIVE),
+                origin: Origin::here().ok()?,
             }))
         }
 
         /// A region over this memory; any number may exist, as of a mapping.
         pub(crate) fn region(self: &Arc<Self>) -> Memory {
             {
-                let alive = NonNull::from(&self.alive).cast();
                 Memory::over(
                     self.base,
                     &self.geometry,
                     FenceMode::Symmetric,
-                    alive,
+                    self.origin,
                     None,
                     Arc::clone(self) as _,
                 )

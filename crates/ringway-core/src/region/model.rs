@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic;
-use std::sync::atomic::{AtomicBool, AtomicU64 as Plain};
+use std::sync::atomic::{AtomicBool, AtomicU32 as Plain32, AtomicU64 as Plain};
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -12,13 +12,15 @@ use loom::sync::{Arc, Condvar, Mutex};
 
 use super::{Load, Region};
 use crate::layout::control::{
-    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, PRODUCERS_CHANGED, RECEIVED, SENT,
+    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, MOVEMENTS, PRODUCERS_CHANGED, RECEIVED, SENT,
     SPACE_EVENT, TAIL, TAKE_HINT,
 };
 use crate::layout::participant::{
-    ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SLOT_LEN, slot_offset,
+    ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SIGHT_LEN, SLOT_LEN,
+    liveness_words, slot_offset,
 };
 use crate::layout::pool::MIN_SLAB_LEN;
+use crate::liveness::outlook::Kernel;
 use crate::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};
 use crate::wait::eventcount;
@@ -26,7 +28,7 @@ use crate::wait::eventcount;
 /// What a live holder's liveness word is.
 const HELD: u32 = WAITERS | 1;
 
-/// One who sleeps on words of rings.
+/// One who sleeps on words of rings, or is about to.
 struct Sleeper {
     words: Vec<(*const Words, usize)>,
     bed: std::sync::Arc<Condvar>,
@@ -43,8 +45,10 @@ struct Words {
     races: Vec<UnsafeCell<()>>,
     /// The word of each slab, and its one word of payload, with the same.
     slabs: Vec<(AtomicU64, AtomicU64, UnsafeCell<()>)>,
-    /// Whether every participant has a watcher.
-    is_watched: bool,
+    participants: u32,
+    /// Whether sights are words of their own. In models of rings they are the liveness words, as if all changed at
+    /// once: that the one is as good as the other, the model of [`crate::liveness`] shows.
+    has_sights: bool,
 }
 
 // SAFETY: the cells hold nothing; they are there for loom to find unordered accesses.
@@ -55,7 +59,13 @@ unsafe impl Send for Words {}
 unsafe impl Send for Sleeper {}
 
 impl Words {
-    fn new(control32: &[usize], control64: &[usize], counters: &[usize], data: &[u64]) -> Self {
+    fn new(
+        participants: u32,
+        control32: &[usize],
+        control64: &[usize],
+        counters: &[usize],
+        data: &[u64],
+    ) -> Self {
         Self {
             control32: control32
                 .iter()
@@ -72,8 +82,21 @@ impl Words {
             data: data.iter().map(|&word| AtomicU64::new(word)).collect(),
             races: data.iter().map(|_| UnsafeCell::new(())).collect(),
             slabs: Vec::new(),
-            is_watched: counters.contains(&(slot_offset(0) + MESSAGES)),
+            participants,
+            has_sights: false,
         }
+    }
+
+    fn word32(&self, offset: usize) -> &AtomicU32 {
+        let sight = offset.checked_sub(slot_offset(self.participants));
+        let at = match sight {
+            Some(sight) if !self.has_sights => {
+                let row = sight / (self.participants as usize * SIGHT_LEN);
+                slot_offset(row as u32) + LIVENESS
+            }
+            _ => offset,
+        };
+        &self.control32[&at]
     }
 }
 
@@ -135,20 +158,31 @@ impl Model {
     /// A stream ring of `capacity` bytes whose sides are both attached.
     pub(crate) fn attached(capacity: usize) -> Self {
         let model = Self::empty(capacity);
-        model.attach(PRODUCER.liveness);
-        model.attach(CONSUMER.liveness);
+        model.attach(PRODUCER.slot);
+        model.attach(CONSUMER.slot);
         model
     }
 
     /// A stream ring of `capacity` bytes to which nobody is attached.
     pub(crate) fn empty(capacity: usize) -> Self {
-        let control32 = [PRODUCER, CONSUMER]
-            .map(|side| [side.event, side.closed, side.liveness])
+        let control32 = [(PRODUCER, 0), (CONSUMER, 1)]
+            .map(|(side, slot)| [side.event, side.closed, slot_offset(slot) + LIVENESS])
             .concat();
         let control64 = [TAIL, SENT, HEAD, RECEIVED];
         let data = vec![0; capacity / 8];
         let counters = [0, 1].map(|slot| slot_offset(slot) + REPAIRED);
-        Self::over(Words::new(&control32, &control64, &counters, &data))
+        Self::over(Words::new(2, &control32, &control64, &counters, &data))
+    }
+
+    /// What a ring of so many slots has for who lives, and nothing else.
+    pub(crate) fn of_sights(participants: u32) -> Self {
+        let control32: Vec<_> = liveness_words(participants).chain([MOVEMENTS]).collect();
+        let control64: Vec<_> = (0..participants)
+            .map(|slot| slot_offset(slot) + EPOCH)
+            .collect();
+        let mut words = Words::new(participants, &control32, &control64, &[], &[0]);
+        words.has_sights = true;
+        Self::over(words)
     }
 
     /// A cell ring with so many slots to which nobody is attached. Each cell's word is `free`.
@@ -172,7 +206,7 @@ impl Model {
         let mut cell = vec![0; cell_len as usize / 8];
         cell[0] = free;
         let data = cell.repeat(cells);
-        Self::over(Words::new(&control32, &control64, &counters, &data))
+        Self::over(Words::new(slots, &control32, &control64, &counters, &data))
     }
 
     /// The same ring, that nobody has used yet, with so many slabs. The words of their payloads but the first
@@ -206,29 +240,46 @@ impl Model {
         }
     }
 
-    /// What the keeper does when a process attaches. Returns the slot's epoch, for who has one.
-    pub(crate) fn attach(&self, liveness: usize) -> u64 {
-        self.words.control32[&liveness].store(HELD, Ordering::Release);
-        let epoch = self.words.control64.get(&(liveness - LIVENESS + EPOCH));
-        epoch.map_or(0, |epoch| epoch.fetch_add(1, Ordering::Release) + 1)
+    /// What happens when a process attaches. Returns the slot's epoch, for who has one.
+    pub(crate) fn attach(&self, slot: u32) -> u64 {
+        let epoch = self.words.control64.get(&(slot_offset(slot) + EPOCH));
+        let epoch = epoch.map_or(0, |epoch| epoch.fetch_add(1, Ordering::Release) + 1);
+        self.liveness(slot).store(HELD, Ordering::Release);
+        epoch
     }
 
     /// What the keeper does when a process detaches.
-    pub(crate) fn detach(&self, liveness: usize) {
-        self.words.control32[&liveness].store(0, Ordering::Release);
+    pub(crate) fn detach(&self, slot: u32) {
+        self.liveness(slot).store(0, Ordering::Release);
     }
 
-    /// What the kernel does when a process dies: it marks the word and wakes who sleeps on it. And what the
-    /// watchers of a cell ring do then: they wake all.
-    pub(crate) fn kill(&self, liveness: usize) {
-        self.words.control32[&liveness].swap(OWNER_DIED | WAITERS, Ordering::AcqRel);
-        self.wake_all(liveness);
-        if self.words.is_watched {
-            for event in [DATA_EVENT, SPACE_EVENT] {
-                self.words.control32[&event].fetch_add(eventcount::WAKE_UP, Ordering::AcqRel);
-                self.wake_all(event);
+    /// What the kernel does when a process dies: it marks the word. And what the watchers do then: they wake all.
+    pub(crate) fn kill(&self, slot: u32) {
+        self.liveness(slot)
+            .swap(OWNER_DIED | WAITERS, Ordering::AcqRel);
+        for event in [DATA_EVENT, SPACE_EVENT] {
+            self.words.control32[&event].fetch_add(eventcount::WAKE_UP, Ordering::AcqRel);
+            self.wake_all(event);
+        }
+    }
+
+    /// What the kernel does with one entry of a robust list: marks the word if it carries the thread's id, and wakes
+    /// *one* who sleeps on it.
+    pub(crate) fn mark(&self, offset: usize, tid: u32) {
+        let word = self.words.word32(offset);
+        let (held, dead) = (WAITERS | tid, WAITERS | OWNER_DIED);
+        let marked = word.compare_exchange(held, dead, Ordering::AcqRel, Ordering::Acquire);
+        if marked.is_ok() {
+            let mut sleepers = self.kernel.lock().unwrap();
+            let name = (self.id(), offset);
+            if let Some(first) = sleepers.iter().position(|one| one.words.contains(&name)) {
+                sleepers.remove(first).bed.notify_one();
             }
         }
+    }
+
+    fn liveness(&self, slot: u32) -> &AtomicU32 {
+        &self.words.control32[&(slot_offset(slot) + LIVENESS)]
     }
 
     /// Lets the process that has this handle die when it has made so many changes to the region. See
@@ -248,8 +299,11 @@ impl Model {
     }
 
     fn wake_all(&self, offset: usize) {
+        self.wake_by(&mut self.kernel.lock().unwrap(), offset);
+    }
+
+    fn wake_by(&self, sleepers: &mut Vec<Sleeper>, offset: usize) {
         let word = (self.id(), offset);
-        let mut sleepers = self.kernel.lock().unwrap();
         sleepers.retain(|one| {
             let stays = !one.words.contains(&word);
             if !stays {
@@ -276,13 +330,72 @@ impl Model {
     }
 }
 
+/// Sleeps while all the words are what they are said to be. As the kernel does it: one word after the other is
+/// compared, and from then on slept on.
+fn sleep<'a>(
+    kernel: &Mutex<Vec<Sleeper>>,
+    words: impl Iterator<Item = (*const Words, usize, &'a AtomicU32, u32)>,
+) {
+    let bed = std::sync::Arc::new(Condvar::new());
+    let is_own = |one: &Sleeper| std::sync::Arc::ptr_eq(&one.bed, &bed);
+    let mut begun = false;
+    for (ring, offset, word, value) in words {
+        let mut sleepers = kernel.lock().unwrap();
+        let own = sleepers.iter().position(is_own);
+        let woken = begun && own.is_none();
+        if woken || word.load(Ordering::Acquire) != value {
+            own.map(|own| sleepers.remove(own));
+            return;
+        }
+        match own {
+            Some(own) => sleepers[own].words.push((ring, offset)),
+            None => sleepers.push(Sleeper {
+                words: vec![(ring, offset)],
+                bed: std::sync::Arc::clone(&bed),
+            }),
+        }
+        begun = true;
+    }
+    let sleepers = kernel.lock().unwrap();
+    if sleepers.iter().any(is_own) {
+        drop(bed.wait(sleepers).unwrap());
+    }
+}
+
+impl Kernel for Model {
+    fn store(&self, offset: usize, value: u32) {
+        self.store32(offset, value, Ordering::Release);
+    }
+
+    fn raise(&self, offset: usize) {
+        self.raise32(offset);
+    }
+
+    fn replace(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
+        self.replace32(offset, current, new)
+    }
+
+    fn clear_and_wake(&self, offset: usize) {
+        self.live();
+        let mut sleepers = self.kernel.lock().unwrap();
+        self.words.word32(offset).swap(0, Ordering::AcqRel);
+        self.wake_by(&mut sleepers, offset);
+    }
+
+    fn sleep(&self, words: impl Iterator<Item = (usize, u32)>, _: (&Plain32, u32)) {
+        let words =
+            words.map(|(offset, value)| (self.id(), offset, self.words.word32(offset), value));
+        sleep(&self.kernel, words);
+    }
+}
+
 impl Load for Model {
     fn capacity(&self) -> u64 {
         self.words.data.len() as u64 * 8
     }
 
     fn load32(&self, offset: usize, order: Ordering) -> u32 {
-        self.words.control32[&offset].load(order)
+        self.words.word32(offset).load(order)
     }
 
     fn load64(&self, offset: usize, order: Ordering) -> u64 {
@@ -304,12 +417,12 @@ impl Load for Model {
 impl Region for Model {
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.live();
-        self.words.control32[&offset].store(value, order);
+        self.words.word32(offset).store(value, order);
     }
 
     fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
         self.live();
-        self.words.control32[&offset].swap(value, order)
+        self.words.word32(offset).swap(value, order)
     }
 
     fn store64(&self, offset: usize, value: u64, order: Ordering) {
@@ -325,19 +438,20 @@ impl Region for Model {
 
     fn set32(&self, offset: usize, bits: u32) -> u32 {
         self.live();
-        self.words.control32[&offset].fetch_or(bits, Ordering::AcqRel)
+        self.words.word32(offset).fetch_or(bits, Ordering::AcqRel)
     }
 
     fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
         self.live();
-        self.words.control32[&offset]
+        self.words
+            .word32(offset)
             .compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed)
             .map(drop)
     }
 
     fn raise32(&self, offset: usize) {
         self.live();
-        self.words.control32[&offset].fetch_add(1, Ordering::Release);
+        self.words.word32(offset).fetch_add(1, Ordering::Release);
     }
 
     fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
@@ -429,23 +543,12 @@ impl Region for Model {
     }
 
     fn wait_on(rings: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
-        let mut sleepers = rings[0].0.kernel.lock().unwrap();
-        let unchanged = |(model, words): &(&Self, &[(usize, u32)])| {
-            words.iter().all(|(offset, value)| {
-                model.words.control32[offset].load(Ordering::Acquire) == *value
-            })
-        };
-        if rings.iter().all(unchanged) {
-            let bed = std::sync::Arc::new(Condvar::new());
-            let words = rings
+        let words = rings.iter().flat_map(|(model, words)| {
+            words
                 .iter()
-                .flat_map(|(model, words)| words.iter().map(|&(offset, _)| (model.id(), offset)));
-            sleepers.push(Sleeper {
-                words: words.collect(),
-                bed: std::sync::Arc::clone(&bed),
-            });
-            drop(bed.wait(sleepers).unwrap());
-        }
+                .map(|&(offset, value)| (model.id(), offset, model.words.word32(offset), value))
+        });
+        sleep(&rings[0].0.kernel, words);
         Wake::Check
     }
 

@@ -178,12 +178,6 @@ impl<'a> Attempt<'a> {
             Refusal::Changed(_) => self
                 .error(ErrorKind::HalfMade, "another process is initialising it")
                 .remedy("try again"),
-            Refusal::TooMany => self
-                .error(
-                    ErrorKind::NoSpace,
-                    "this process is attached to as many rings as the kernel can watch over (2048)",
-                )
-                .remedy("close rings, or use more processes"),
             Refusal::Os(Errno::ENOSYS) => self
                 .error(ErrorKind::Unsupported, "the kernel has no futex_waitv")
                 .remedy("use Linux 5.16 or later")

@@ -1,7 +1,7 @@
 //! A ring in a file survives a reboot, and so do the liveness words in it, which no kernel marks any
 //! more. The header says under which boot they were written; see [`renewal`](super::renewal).
 
-use std::sync::OnceLock;
+use nix::errno::Errno;
 
 use crate::error::Error;
 
@@ -10,19 +10,30 @@ use super::attempt::Attempt;
 /// What rings have that cannot outlive a boot.
 pub(super) const NONE: [u8; 16] = [0; 16];
 
-/// The id of this boot, read once per process.
+/// The id of this boot. Read each time: a failure may pass, and a child of `fork` may see another one.
 pub(super) fn current(attempt: Attempt<'_>) -> Result<[u8; 16], Error> {
-    static CURRENT: OnceLock<Option<[u8; 16]>> = OnceLock::new();
-    let read = || parse(&std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?);
-    CURRENT.get_or_init(read).ok_or_else(|| {
+    const FILE: &str = "/proc/sys/kernel/random/boot_id";
+    let unreadable = |what: &str| {
         attempt
             .error(
                 crate::error::ErrorKind::Unsupported,
-                "/proc/sys/kernel/random/boot_id cannot be read, so that nobody could tell after a \
-                 reboot that the ring's processes are gone",
+                format!(
+                    "{FILE} {what}, so that nobody could tell after a reboot that the ring's processes are gone"
+                ),
             )
             .remedy("mount /proc, or use shm:")
-    })
+    };
+    match std::fs::read_to_string(FILE) {
+        Ok(text) => parse(&text).ok_or_else(|| unreadable("does not hold an id")),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            // They pass, and say nothing about /proc.
+            Some(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EINTR)) => {
+                Err(attempt.os("the id of this boot cannot be read", errno))
+            }
+            Some(errno) => Err(unreadable("cannot be read").because(errno)),
+            None => Err(unreadable("cannot be read")),
+        },
+    }
 }
 
 fn parse(text: &str) -> Option<[u8; 16]> {

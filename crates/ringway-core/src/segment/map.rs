@@ -1,30 +1,15 @@
-//! A segment in this process's address space, with private memory directly in front of it.
-//!
-//! ```text
-//!  | front: private, FRONT bytes            | segment: shared, len bytes     |
-//!  | alive flag | nodes of the robust list  | header | control | slots | ... |
-//!                  node of word w at w - FRONT       ^ word w
-//! ```
-//!
-//! The kernel follows a robust list by pointers, which must not lie where a peer can write them. It
-//! finds the word of each node at one distance that is the same for the whole list; so the nodes lie
-//! in the front, each exactly [`FRONT`] bytes before its liveness word.
+//! A segment in this process's address space.
 
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use nix::errno::Errno;
 
-use crate::sys::{mmap, robust_list, shmget};
-
-/// Bytes of the front, and so the distance from a node to its word.
-pub(crate) const FRONT: usize = 64 << 10;
-
-const _: () =
-    assert!(crate::layout::participant::slot_offset(crate::layout::MAX_PARTICIPANTS) <= FRONT);
+use crate::sys::fork::Origin;
+use crate::sys::{mmap, shmget};
 
 /// A mapping for reading and writing. Unmapped (a System V segment: detached) when dropped.
 #[derive(Debug)]
@@ -33,6 +18,7 @@ pub(crate) struct Map {
     reserved_len: usize,
     base: NonNull<u8>,
     len: usize,
+    origin: Origin,
 }
 
 // SAFETY: a Map is an address range; it belongs to no thread, and all access to the memory goes
@@ -59,21 +45,23 @@ impl Map {
     pub(crate) fn new(source: Source<'_>, len: usize, align: usize) -> Result<Self, Errno> {
         let reserved_len = len
             .checked_next_multiple_of(align)
-            .and_then(|len| len.checked_add(FRONT)?.checked_add(align.checked_mul(2)?))
+            .and_then(|len| len.checked_add(align.checked_mul(2)?))
             .and_then(NonZeroUsize::new)
             .ok_or(Errno::EOVERFLOW)?;
         let len = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
+        let origin = Origin::here()?;
         let reservation = mmap::reserve(reserved_len)?;
-        let behind_front = (reservation.addr().get() + FRONT).next_multiple_of(align);
-        let is_odd = behind_front & align != 0;
-        let address = behind_front + if is_odd { 0 } else { align };
+        let aligned = reservation.addr().get().next_multiple_of(align);
+        let is_odd = aligned & align != 0;
+        let address = aligned + if is_odd { 0 } else { align };
         let map = Self {
             reservation,
             reserved_len: reserved_len.get(),
-            // SAFETY: `address` is FRONT plus less than two `align` into a reservation that is two
-            // `align` longer than front and segment.
+            // SAFETY: `address` is less than two `align` into a reservation that is two `align` longer than the
+            // segment.
             base: unsafe { reservation.byte_add(address - reservation.addr().get()) }.cast(),
             len: len.get(),
+            origin,
         };
         // From here on a failure unmaps the reservation, by drop.
         // SAFETY: the whole pages from `base` lie in the reservation, which is only ours.
@@ -82,9 +70,7 @@ impl Map {
                 Source::Fd(fd) => mmap::map_at(map.base.addr(), len, fd)?,
                 Source::Sysv(id) => shmget::attach_at(id, map.base.cast())?,
             }
-            mmap::wipe_on_fork(map.front(), FRONT)?;
         }
-        map.alive_word().store(ALIVE, Ordering::Relaxed);
         Ok(map)
     }
 
@@ -102,12 +88,12 @@ impl Map {
     /// parent.
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
-        self.alive_word().load(Ordering::Relaxed) != ALIVE
+        self.origin.is_forked()
     }
 
-    /// Where [`ALIVE`] stands, but in a child of `fork`.
-    pub(crate) fn alive_flag(&self) -> NonNull<u64> {
-        self.front().cast()
+    /// The process that mapped it.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// The 32-bit word at `offset`, if it lies in the segment and is aligned.
@@ -145,24 +131,6 @@ impl Map {
         // SAFETY: the range is mapped.
         unsafe { mmap::lock(self.base.cast(), self.len) }
     }
-
-    /// The list node that belongs to the word at `offset`; `None` beyond the front.
-    pub(crate) fn node(&self, offset: usize) -> Option<NonNull<robust_list::Node>> {
-        // Offset 0 of the front is the alive flag; the segment has its magic there, no word.
-        let fits = offset.is_multiple_of(8) && (8..=FRONT - 8).contains(&offset);
-        // SAFETY: less than FRONT bytes into the front.
-        fits.then(|| unsafe { self.front().byte_add(offset) }.cast())
-    }
-
-    fn front(&self) -> NonNull<c_void> {
-        // SAFETY: `base` lies at least FRONT bytes into the reservation.
-        unsafe { self.base.byte_sub(FRONT) }.cast()
-    }
-
-    fn alive_word(&self) -> &AtomicU64 {
-        // SAFETY: the front is mapped, private and page-aligned, and lives as long as `self`.
-        unsafe { AtomicU64::from_ptr(self.front().cast().as_ptr()) }
-    }
 }
 
 impl Drop for Map {
@@ -171,6 +139,3 @@ impl Drop for Map {
         unsafe { mmap::unmap(self.reservation, self.reserved_len) };
     }
 }
-
-/// The first word of the front, in the process that mapped the segment.
-pub(crate) const ALIVE: u64 = 1;

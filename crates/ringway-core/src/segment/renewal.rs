@@ -39,7 +39,7 @@ use crate::layout::header::{
     BOOT_ID_OFFSET, COMPANIONS_OFFSET, CREATION_LOCK_OFFSET, FILE_OFFSET, FileId, Header,
     IPC_NAMESPACE_OFFSET, SEMAPHORES_OFFSET,
 };
-use crate::layout::participant::{LIVENESS, slot_offset};
+use crate::layout::participant::liveness_words;
 use crate::planted::{self, Bug};
 use crate::sync::semaphore_set::Home;
 use crate::sync::{self, Beside};
@@ -232,8 +232,7 @@ fn renew_beside(
     header.ipc_namespace = namespace::ipc();
     store16(attempt, map, COMPANIONS_OFFSET, header.companions)?;
     word(attempt, map, IPC_NAMESPACE_OFFSET)?.store(header.ipc_namespace, Ordering::Release);
-    let slots = 0..header.geometry.participants();
-    let words = slots.map(|slot| slot_offset(slot) + LIVENESS);
+    let words = liveness_words(header.geometry.participants());
     for offset in words.chain([CREATION_LOCK_OFFSET]) {
         let word = map.word32(offset).ok_or_else(|| not_mapped(attempt))?;
         word.store(0, Ordering::Relaxed);

@@ -30,7 +30,7 @@
 //! |---|---|---|
 //! | before 3 | a stop word at the tail; bytes behind it that nobody reads | nobody needs to |
 //! | after 3, before its counters | the message; `TAIL` and `SENT` short of it | the next producer walks the records from the head and finds tail and number again |
-//! | after 3, before the wake | the message, perhaps a sleeping consumer | the kernel: it wakes the consumer by the dead producer's liveness word |
+//! | after 3, before the wake | the message, perhaps a sleeping consumer | the kernel and the consumer's watcher, which has it look |
 //!
 //! | the consumer dies | it leaves | who repairs, how |
 //! |---|---|---|
@@ -52,11 +52,10 @@ pub(crate) mod walk;
 use std::sync::atomic::Ordering;
 
 use crate::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSED, SPACE_EVENT};
-use crate::layout::participant::{EPOCH, LIVENESS, PID, REPAIRED, Role, slot_offset};
+use crate::layout::participant::{REPAIRED, Role, slot_offset};
 use crate::layout::pool::Holder;
-use crate::liveness::Liveness;
-use crate::planted::{self, Bug};
-use crate::region::{Load, Region};
+use crate::liveness::{Liveness, Outlook};
+use crate::region::Region;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::wait::watch::Watch;
 use crate::wait::{Blocked, eventcount};
@@ -76,17 +75,14 @@ fn count_repaired<R: Region>(region: &R, role: Role, messages: u64) {
 
 /// Whether the holder of a slab is not there any more.
 pub(crate) fn is_gone<R: Region>(region: &R, holder: Holder) -> bool {
-    let role = match holder.slot {
-        0 => Role::Producer,
-        1 => Role::Consumer,
+    let side = match holder.slot {
+        0 => PRODUCER,
+        1 => CONSUMER,
         _ => return false,
     };
-    if Side::of(role).liveness(region) != Liveness::Alive {
-        return true;
-    }
-    // Acquire pairs with the release of a new holder's: it is there before its epoch.
-    let epoch = region.load64(slot_offset(holder.slot) + EPOCH, Ordering::Acquire);
-    !holder.is_of(epoch)
+    let slot = holder.slot;
+    side.outlook()
+        .is_gone(region, slot, |epoch| holder.is_of(epoch))
 }
 
 /// What is known of the other side of a ring.
@@ -109,25 +105,23 @@ pub(crate) struct Side {
     pub(crate) event: usize,
     /// Where this side says that it has closed.
     pub(crate) closed: usize,
-    /// Where the kernel says that this side is alive.
-    pub(crate) liveness: usize,
+    /// Where it sits.
+    pub(crate) slot: u32,
 }
 
 /// The producer's words.
 pub(crate) const PRODUCER: Side = Side {
     event: SPACE_EVENT,
     closed: PRODUCER_CLOSED,
-    liveness: slot_offset(0) + LIVENESS,
+    slot: 0,
 };
 
 /// The consumer's words.
 pub(crate) const CONSUMER: Side = Side {
     event: DATA_EVENT,
     closed: CONSUMER_CLOSED,
-    liveness: slot_offset(1) + LIVENESS,
+    slot: 1,
 };
-
-const _: () = assert!(slot_offset(0) < slot_offset(1));
 
 impl Side {
     /// The words of the side that plays `role`.
@@ -144,14 +138,14 @@ impl Side {
         region.load32(self.closed, Ordering::Acquire) != 0
     }
 
-    /// Whether this side is attached, as the kernel knows. Acquire pairs with the release of a leaving
-    /// holder; a dead one's stores were made visible by the kernel's barrier.
+    /// How the other side sees this one.
+    fn outlook(self) -> Outlook {
+        Outlook::new(2, 1 - self.slot)
+    }
+
+    /// Whether this side is attached, as the other one sees it.
     pub(crate) fn liveness<R: Region>(self, region: &R) -> Liveness {
-        if planted::is(Bug::LivenessByPid) {
-            let pid = self.liveness - LIVENESS + PID;
-            return planted::liveness_by_pid(region.load32(pid, Ordering::Acquire));
-        }
-        Liveness::of(region.load32(self.liveness, Ordering::Acquire))
+        self.outlook().liveness(region, self.slot)
     }
 
     /// What this side is, to the other.
@@ -184,17 +178,11 @@ pub(crate) trait OneSide {
 }
 
 impl<S: OneSide> Blocked for S {
-    /// Also watches a peer that is not there yet: one that attaches may die before it can notify, and
-    /// the kernel wakes all the same.
     fn prepare(&mut self) -> Watch {
-        let (own, peer) = S::SIDES;
+        let (own, _) = S::SIDES;
         let event = eventcount::prepare(self.region(), own.event);
-        let mut watch = Watch::of(own.event, event);
-        if !planted::is(Bug::StreamPeerNotWatched) {
-            let word = self.region().load32(peer.liveness, Ordering::Relaxed);
-            watch.add(peer.liveness, word);
-        }
-        watch
+        // The watcher sees to deaths.
+        Watch::of(own.event, event)
     }
 
     fn cancel(&mut self) {
@@ -202,9 +190,7 @@ impl<S: OneSide> Blocked for S {
     }
 
     fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake {
-        let woken = self.region().wait(watch.words(), deadline);
-        watch.pass_on(self.region());
-        woken
+        self.region().wait(watch.words(), deadline)
     }
 
     fn in_vain(&mut self) -> bool {

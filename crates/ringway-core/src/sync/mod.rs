@@ -11,10 +11,9 @@
 //!
 //! Whatever excludes, ownership is written in the cells ([`crate::cell`]): a lock decides who may
 //! change a cell's word, and the word says what a death leaves.
-
 //!
-//! Bells cannot be waited for together with liveness words, so a handle of a kind with bells has a
-//! [`watcher`](crate::liveness::watcher), who rings when somebody dies, comes or goes.
+//! Every participant has a [`watcher`](crate::liveness::watcher), a thread that rings its bell, or wakes those who sleep
+//! on the events, when somebody dies or goes.
 
 pub(crate) mod mqueue;
 mod posix_sem;
@@ -35,11 +34,9 @@ use nix::errno::Errno;
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
-use crate::layout::control::{
-    CONSUMERS_CHANGED, DATA_EVENT, LOCK, LOCK_HOLDER, LOCK_LEN, PRODUCERS_CHANGED, SPACE_EVENT,
-};
+use crate::layout::control::{DATA_EVENT, LOCK, LOCK_HOLDER, LOCK_LEN, SPACE_EVENT};
 use crate::layout::header::{Header, SEMAPHORES_OFFSET};
-use crate::layout::participant::{Role, SEMAPHORE, SEMAPHORE_LEN, slot_offset};
+use crate::layout::participant::{SEMAPHORE, SEMAPHORE_LEN, slot_offset};
 use crate::layout::{Shape, Sync};
 use crate::liveness::watcher::Alarm;
 use crate::segment::attempt::Attempt;
@@ -307,10 +304,18 @@ pub(crate) fn open(
 
 /// The alarm of those who sleep on the ring's events: wakes all of them.
 fn wake_sleepers(map: &Arc<Map>) -> Alarm {
+    wake_all(map, [DATA_EVENT, SPACE_EVENT])
+}
+
+/// The alarm of a side of a stream ring, which is the only one to sleep on `event`.
+pub(crate) fn wake_side(map: &Arc<Map>, event: usize) -> Alarm {
+    wake_all(map, [event])
+}
+
+fn wake_all<const N: usize>(map: &Arc<Map>, events: [usize; N]) -> Alarm {
     let map = Arc::clone(map);
     Box::new(move |_| {
-        let events = [DATA_EVENT, SPACE_EVENT].map(|event| map.word32(event));
-        for event in events.into_iter().flatten() {
+        for event in events.iter().filter_map(|event| map.word32(*event)) {
             // As `eventcount::wake` does: who is about to sleep is turned away, who sleeps is woken.
             event.fetch_add(eventcount::WAKE_UP, Ordering::AcqRel);
             futex::wake_all(event);
@@ -326,19 +331,5 @@ pub(crate) fn remove(header: &Header, semaphores: u32) {
         Sync::Futex | Sync::Pthread | Sync::PosixSem => {}
         Sync::SysvSem => semaphore_set::remove(header, semaphores),
         Sync::Mqueue => mqueue::remove(header),
-    }
-}
-
-/// Tells all who watch over the cell ring in `map` that a participant in `role` came or went: to be
-/// called when it can be reached, and when it is gone.
-pub(crate) fn membership_changed(map: &Map, role: Role) {
-    let counter = match role {
-        Role::Producer => PRODUCERS_CHANGED,
-        Role::Consumer => CONSUMERS_CHANGED,
-    };
-    if let Some(counter) = map.word32(counter) {
-        // Release pairs with the acquire of who watches: who sees the new count sees the change.
-        counter.fetch_add(1, Ordering::Release);
-        futex::wake_all(counter);
     }
 }

@@ -25,7 +25,7 @@
 //! lost: the next participant makes the queues again.
 //!
 //! Who cannot open a queue to ring it, because it has no descriptor left or somebody removed the
-//! name, raises the membership counter instead: every watcher then rings its own. So does who finds another queue under the
+//! name, rouses the watchers instead: every one then rings its own. So does who finds another queue under the
 //! name than the one that the slot's holder wrote down in its slot (device and inode): the holders of one slot may have
 //! had different ones, if the name was removed in between.
 //!
@@ -46,12 +46,12 @@ use nix::sys::stat::{Mode, fchmod, fstat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, fchown};
 
-use super::{Broken, membership_changed};
+use super::Broken;
 use crate::error::{Error, ErrorKind};
 use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::header::Header;
-use crate::layout::participant::{LIVENESS, PID, QUEUE, Role, slot_offset};
-use crate::liveness::Liveness;
+use crate::layout::participant::{LIVENESS, PID, QUEUE, slot_offset};
+use crate::liveness::{Liveness, watcher};
 use crate::planted::{self, Bug};
 use crate::segment::Access;
 use crate::segment::attempt::Attempt;
@@ -203,8 +203,7 @@ impl super::Bell for Queues {
         match self.try_to_ring(slot) {
             // Full: it is rung already.
             Ok(()) | Err(Errno::EAGAIN) => {}
-            // Either counter: watchers look at both.
-            Err(_) => membership_changed(&self.map, Role::Consumer),
+            Err(_) => watcher::rouse(&self.map),
         }
     }
 

@@ -51,8 +51,8 @@ use super::{Acquired, Bell, Broken, PREDECESSORS};
 use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::control::{LOCK, LOCK_HOLDER, LOCK_LEN};
 use crate::layout::header::Header;
-use crate::layout::participant::{EPOCH, LIVENESS, SEMAPHORE, SEMAPHORE_LEN, slot_offset};
-use crate::liveness::{self, Liveness};
+use crate::layout::participant::{SEMAPHORE, SEMAPHORE_LEN, slot_offset};
+use crate::liveness::{self, Outlook};
 use crate::planted::{self, Bug};
 use crate::segment::map::Map;
 use crate::sys::futex::{MonotonicTime, Wake};
@@ -93,6 +93,7 @@ const _: () = assert!(MAX_PARTICIPANTS < 1 << (EPOCH_SHIFT - SLOT_SHIFT));
 pub(super) struct Lock {
     map: Arc<Map>,
     participants: u32,
+    outlook: Outlook,
     /// What this participant writes into the word.
     own: u64,
 }
@@ -102,6 +103,7 @@ impl Lock {
         Self {
             map: Arc::clone(map),
             participants,
+            outlook: Outlook::new(participants, slot),
             own: u64::from(slot + 1) << SLOT_SHIFT | epoch << EPOCH_SHIFT,
         }
     }
@@ -132,22 +134,11 @@ impl Lock {
         if slot >= self.participants || word & HOLDER == self.own {
             return Err(Broken::Written);
         }
-        let at = slot_offset(slot);
-        let (Some(life), Some(epoch)) =
-            (self.map.word32(at + LIVENESS), self.map.word64(at + EPOCH))
-        else {
-            return Err(Broken::Written);
+        let is_its = |epoch: u64| {
+            epoch << EPOCH_SHIFT == word >> EPOCH_SHIFT << EPOCH_SHIFT
+                || planted::is(Bug::PosixSemHolderBySlot)
         };
-        // Epoch after life: who takes a slot from a holder that died raises the epoch after it took the
-        // word. Seen between the two it passes for the holder; it announces itself when it is done, and
-        // the watcher is on its word in case it never is.
-        // Acquire pairs with the release of the word by its last holder, and of the epoch by the next.
-        let is_alive = Liveness::of(life.load(Ordering::Acquire)) == Liveness::Alive;
-        let epoch = epoch.load(Ordering::Acquire);
-        if planted::is(Bug::PosixSemHolderBySlot) {
-            return Ok(is_alive);
-        }
-        Ok(is_alive && epoch << EPOCH_SHIFT == word >> EPOCH_SHIFT << EPOCH_SHIFT)
+        Ok(!self.outlook.is_gone(&*self.map, slot, is_its))
     }
 }
 

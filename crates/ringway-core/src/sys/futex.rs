@@ -107,6 +107,25 @@ pub(crate) fn wake_all(word: &AtomicU32) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most) };
 }
 
+/// Stores 0 in `word` and wakes all that sleep on it, in one step: whoever dies or is stopped has done both or
+/// neither. The kernel's store is a full barrier.
+pub(crate) fn clear_and_wake_all(word: &AtomicU32) {
+    // "Store 0", and a comparison whose outcome wakes nobody more.
+    let store_zero = (libc::FUTEX_OP_SET as u32) << 28;
+    // SAFETY: a live, aligned 32-bit word, which all processes access atomically, as this call does.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE_OP,
+            libc::c_int::MAX,
+            0_usize,
+            word.as_ptr(),
+            store_zero,
+        )
+    };
+}
+
 /// Whether this kernel can wait on two words at once (Linux 5.16 and later).
 pub(crate) fn can_wait_on_two() -> bool {
     // SAFETY: without entries the kernel reads no memory; it answers EINVAL, or ENOSYS where it

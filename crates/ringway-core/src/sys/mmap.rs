@@ -22,6 +22,23 @@ pub(crate) fn reserve(len: NonZeroUsize) -> Result<NonNull<c_void>, Errno> {
     }
 }
 
+/// Maps `len` bytes of shared memory without a name, zeroed, which costs nothing until it is touched.
+pub(crate) fn share(len: NonZeroUsize) -> Result<NonNull<c_void>, Errno> {
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE;
+    // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
+    unsafe { mman::mmap_anonymous(None, len, protection, flags) }
+}
+
+/// Leaves the range out of a child of `fork`.
+///
+/// # Safety
+/// Nothing in a child may use the range.
+pub(crate) unsafe fn keep_from_children(address: NonNull<c_void>, len: usize) -> Result<(), Errno> {
+    // SAFETY: this process keeps the range.
+    unsafe { mman::madvise(address, len, MmapAdvise::MADV_DONTFORK) }
+}
+
 /// Maps `len` bytes of `fd`, shared, in place of what is reserved at `address`.
 ///
 /// # Safety

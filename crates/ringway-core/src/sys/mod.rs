@@ -1,6 +1,7 @@
 //! Every operating-system call that needs `unsafe`: one file per facility, named as its man page.
 
 pub(crate) mod flock;
+pub mod fork;
 pub(crate) mod fsopen;
 pub mod ftok;
 pub(crate) mod futex;
@@ -11,7 +12,7 @@ pub(crate) mod mmap;
 pub mod mq_overview;
 pub mod msgget;
 pub(crate) mod pipe;
-pub mod pthread_atfork;
+pub(crate) mod pthread_create;
 pub(crate) mod pthread_mutex;
 pub mod pthread_sigmask;
 pub(crate) mod robust_list;

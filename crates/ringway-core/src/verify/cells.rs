@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::cell::consumer::Consumer;
-use crate::cell::heap::{DEAD, HELD, HeapCells, KEY, Leaving, Setup};
+use crate::cell::heap::{DEAD, HELD, HeapCells, KEY, Leaving, Setup, say_of};
 use crate::cell::producer::Producer;
 use crate::cell::queue::{HOW, Step};
 use crate::error::RecvError;
 use crate::layout::cell::{Code, LEN_AT, Owner, State, Word};
 use crate::layout::control::{CLAIM_HINT, DATA_EVENT, HEAD, SPACE_EVENT, TAKE_HINT};
 use crate::layout::participant::{
-    ASLEEP, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, Role, slot_offset,
+    ASLEEP, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, Role, SIGHT_LEN, sight_offset, slot_offset,
 };
 use crate::region::meddled::{Meddled, Meddler};
 use crate::region::memory::Memory;
@@ -73,9 +73,13 @@ const STATES: [State; 7] = [
 
 impl Write {
     fn offset(word: usize, slots: u32) -> usize {
-        let nth = word % (WORDS.len() + slots as usize * SLOT_WORDS.len());
+        let (words, in_slots) = (WORDS.len(), slots as usize * SLOT_WORDS.len());
+        let nth = word % (words + in_slots + (slots * slots) as usize);
+        if let Some(sight) = nth.checked_sub(words + in_slots) {
+            return sight_offset(slots, 0, 0) + sight * SIGHT_LEN;
+        }
         WORDS.get(nth).copied().unwrap_or_else(|| {
-            let nth = nth - WORDS.len();
+            let nth = nth - words;
             slot_offset((nth / SLOT_WORDS.len()) as u32) + SLOT_WORDS[nth % SLOT_WORDS.len()]
         })
     }
@@ -126,7 +130,7 @@ impl Write {
             }
             Self::Slot(slot, liveness, epochs) => {
                 let word = [0, HELD, DEAD][usize::from(liveness) % 3];
-                memory.store32(slot_offset(slot % slots) + LIVENESS, word, order);
+                say_of(memory, ring.geometry(), slot % slots, word);
                 let at = epoch(slot);
                 memory.store64(at, memory.load64(at, order).wrapping_add(epochs), order);
             }

@@ -20,7 +20,7 @@ use std::time::Instant;
 use crate::error::{RecvError, SendError};
 use crate::layout::Geometry;
 use crate::layout::control::CONTROL_OFFSET;
-use crate::layout::participant::slot_offset;
+use crate::layout::participant::table_end;
 use crate::region::memory::{Heap, Memory};
 use crate::region::{Load, Region};
 use crate::stream;
@@ -37,8 +37,8 @@ pub struct HeapRing {
 }
 
 impl HeapRing {
-    /// The control lines and the participants table, in bytes from the start of a segment.
-    pub const CONTROL: Range<usize> = CONTROL_OFFSET..slot_offset(2);
+    /// The control lines, the participants table and the sights, in bytes from the start of a segment.
+    pub const CONTROL: Range<usize> = CONTROL_OFFSET..table_end(2);
 
     /// An empty ring. `None` unless `capacity` is a power of two from 64 bytes on for which there is
     /// memory.

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
-use ringway_core::os::pthread_atfork;
+use ringway_core::os::fork::Origin;
 
 use crate::frame::{PLACES, SenderNumber, since_start};
 
@@ -61,7 +61,7 @@ const MOST_LOCKS: usize = 4 * PLACES as usize;
 #[derive(Debug)]
 pub(super) struct Life {
     files: [OwnedFd; 2],
-    generation: u64,
+    origin: Origin,
 }
 
 impl Life {
@@ -110,8 +110,8 @@ impl Life {
 
     fn nobody(queue: BorrowedFd<'_>) -> Result<Self, Errno> {
         let files = [reopen(queue)?, reopen(queue)?];
-        let generation = pthread_atfork::generation();
-        Ok(Self { files, generation })
+        let origin = Origin::here()?;
+        Ok(Self { files, origin })
     }
 
     fn take(&self, byte: i64) -> Result<bool, Errno> {
@@ -132,7 +132,7 @@ impl Life {
 impl Drop for Life {
     fn drop(&mut self) {
         // A child of fork would unlock its parent's.
-        if self.generation == pthread_atfork::generation() {
+        if !self.origin.is_forked() {
             self.files.iter().for_each(unlock);
         }
     }

@@ -163,7 +163,7 @@ impl Attached {
         if Liveness::of(word) == Liveness::Alive {
             return Ok(None);
         }
-        let claim = match keeper::take(&self.map, CREATION_LOCK_OFFSET, word) {
+        let claim = match keeper::take_creation_lock(&self.map, word) {
             Ok(claim) => claim,
             Err(Refusal::Changed(_)) => return Ok(None),
             Err(refusal) => return Err(attempt.keeper(refusal)),

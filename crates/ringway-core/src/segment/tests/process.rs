@@ -10,7 +10,6 @@ use nix::sys::signal::{Signal, raise};
 use nix::unistd::{Uid, setresuid};
 
 use super::*;
-use crate::layout::header::CREATION_LOCK_OFFSET;
 use crate::liveness::keeper;
 use crate::segment::sysv::HALF_MADE;
 use crate::sync::semaphore_set::Home;
@@ -61,7 +60,7 @@ fn entry() {
         }
         "die holding the lock" => {
             let attached = half_made_segment(&fixture, &plan());
-            let claim = keeper::take(&attached.map, CREATION_LOCK_OFFSET, 0).unwrap();
+            let claim = keeper::take_creation_lock(&attached.map, 0).unwrap();
             let attempt = Attempt {
                 action: "create",
                 address: request.address,
@@ -78,7 +77,7 @@ fn entry() {
         "die before the magic" => {
             let plan = locked_plan();
             let attached = half_made_segment(&fixture, &plan);
-            let _claim = keeper::take(&attached.map, CREATION_LOCK_OFFSET, 0).unwrap();
+            let _claim = keeper::take_creation_lock(&attached.map, 0).unwrap();
             let attempt = Attempt {
                 action: "create",
                 address: request.address,
@@ -92,7 +91,7 @@ fn entry() {
         }
         "hold the lock" => {
             let attached = half_made_segment(&fixture, &plan());
-            let _claim = keeper::take(&attached.map, CREATION_LOCK_OFFSET, 0).unwrap();
+            let _claim = keeper::take_creation_lock(&attached.map, 0).unwrap();
             println!("held");
             std::thread::sleep(Duration::from_secs(60));
         }

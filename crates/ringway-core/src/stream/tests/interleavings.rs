@@ -210,7 +210,7 @@ fn a_producer_dies_and_another_follows() {
         let dying = ring.clone();
         let sender = thread::spawn(move || {
             let lived = lives(|| [1, 2].map(|value| send(&mut victim, value).unwrap()));
-            dying.kill(PRODUCER.liveness);
+            dying.kill(PRODUCER.slot);
             lived
         });
         let (values, end) = receive_all(&mut receiving);
@@ -218,7 +218,7 @@ fn a_producer_dies_and_another_follows() {
         let lived = sender.join().unwrap();
         let sent = if lived { 2..=2 } else { 0..=2 };
         assert!(sent.contains(&values.len()) && [1, 2].starts_with(&values));
-        ring.attach(PRODUCER.liveness);
+        ring.attach(PRODUCER.slot);
         let mut next = producer(&ring);
         assert_eq!(next.sent(), 3 + values.len() as u64);
         send(&mut next, 3).unwrap();
@@ -243,8 +243,8 @@ fn a_consumer_dies_and_another_follows() {
                 received = value;
             }
         });
-        ring.kill(CONSUMER.liveness);
-        ring.attach(CONSUMER.liveness);
+        ring.kill(CONSUMER.slot);
+        ring.attach(CONSUMER.slot);
         let mut next = consumer(&ring);
         let sender = thread::spawn(move || {
             send(&mut sending, 3).unwrap();
@@ -270,7 +270,7 @@ fn the_producer_dies() {
         let dying = ring.clone();
         let sender = thread::spawn(move || {
             send(&mut producer(&dying), 1).unwrap();
-            dying.kill(PRODUCER.liveness);
+            dying.kill(PRODUCER.slot);
         });
         assert_eq!(receive(&mut receiving), Ok(1));
         assert_eq!(receive(&mut receiving), Err(RecvError::PeerDied));
@@ -284,7 +284,7 @@ fn the_consumer_dies() {
     model(|| {
         let (ring, mut sending) = full();
         let dying = ring.clone();
-        let receiver = thread::spawn(move || dying.kill(CONSUMER.liveness));
+        let receiver = thread::spawn(move || dying.kill(CONSUMER.slot));
         assert_eq!(send(&mut sending, 4), Err(SendError::PeerDied));
         receiver.join().unwrap();
     });
@@ -308,12 +308,12 @@ fn the_consumer_closes() {
 fn a_producer_comes_and_dies_at_once() {
     model(|| {
         let ring = Model::empty(CAPACITY);
-        ring.attach(CONSUMER.liveness);
+        ring.attach(CONSUMER.slot);
         let mut receiving = consumer(&ring);
         let dying = ring.clone();
         let sender = thread::spawn(move || {
-            dying.attach(PRODUCER.liveness);
-            dying.kill(PRODUCER.liveness);
+            dying.attach(PRODUCER.slot);
+            dying.kill(PRODUCER.slot);
         });
         assert_eq!(receive(&mut receiving), Err(RecvError::PeerDied));
         sender.join().unwrap();
@@ -325,11 +325,11 @@ fn a_producer_comes_and_dies_at_once() {
 fn a_successor_is_noticed() {
     model(|| {
         let ring = Model::attached(CAPACITY);
-        ring.kill(PRODUCER.liveness);
+        ring.kill(PRODUCER.slot);
         let mut receiving = consumer(&ring);
         let next = ring.clone();
         let sender = thread::spawn(move || {
-            next.attach(PRODUCER.liveness);
+            next.attach(PRODUCER.slot);
             eventcount::notify(&next, CONSUMER.event);
         });
         assert_eq!(

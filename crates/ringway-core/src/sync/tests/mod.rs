@@ -14,6 +14,7 @@ use super::*;
 use crate::address::SysvKey;
 use crate::layout::cell::CELL_HEADER;
 use crate::layout::header::FenceMode;
+use crate::layout::participant::Role;
 use crate::layout::{Geometry, Kind};
 use crate::liveness::participant::{Participant, Place};
 use crate::segment::{Plan, Request, Segment};
@@ -85,8 +86,8 @@ pub(super) fn place(segment: &Segment) -> Place {
     Place {
         role: Role::Producer,
         slots: segment.header.geometry.slots(Role::Producer),
+        participants: segment.header.geometry.participants(),
         closing_is_final: false,
-        watches: true,
     }
 }
 
@@ -99,26 +100,19 @@ pub(super) struct Handle {
 
 impl Handle {
     pub(super) fn new(address: &Address) -> Result<Self, Error> {
-        let (handle, alarm) = Self::open(address, true)?;
-        let (map, header) = (&handle.segment.map, &handle.segment.header);
-        let participants = header.geometry.participants();
-        handle.participant.watch(map, participants, alarm);
-        membership_changed(map, Role::Producer);
+        let (handle, alarm) = Self::open(address)?;
+        handle.participant.watch(alarm);
         Ok(handle)
     }
 
     /// One without a watcher, who rings when it comes to that: nobody rings its bell but who means to.
     pub(super) fn unwatched(address: &Address) -> Self {
-        Self::open(address, false).unwrap().0
+        Self::open(address).unwrap().0
     }
 
-    fn open(address: &Address, watches: bool) -> Result<(Self, Alarm), Error> {
+    fn open(address: &Address) -> Result<(Self, Alarm), Error> {
         let segment = Segment::open(&Request::new(address))?;
-        let place = Place {
-            watches,
-            ..place(&segment)
-        };
-        let participant = Participant::attach(&segment.map, place, address)?;
+        let participant = Participant::attach(&segment.map, place(&segment), address)?;
         let (slot, epoch) = (participant.slot, participant.epoch);
         let (primitives, alarm) = open(
             &segment.map,
@@ -155,8 +149,8 @@ impl Handle {
     }
 
     pub(super) fn liveness(&self, slot: u32) -> crate::liveness::Liveness {
-        let word = self.segment.map.word32(slot_offset(slot)).unwrap();
-        crate::liveness::Liveness::of(word.load(Ordering::Acquire))
+        let outlook = self.participant.outlook;
+        outlook.liveness(&*self.segment.map, slot)
     }
 
     /// Sleeps until nobody has rung. A watcher may be late.

@@ -20,7 +20,7 @@ use crate::cell::member::{Member, Seat};
 use crate::cell::producer::Producer;
 use crate::cell::{Cells, Rivals, new_word};
 use crate::error::{RecvError, SendError};
-use crate::layout::participant::{EPOCH, LIVENESS, Role, slot_offset};
+use crate::layout::participant::{EPOCH, Role, slot_offset};
 use crate::layout::pool::{Class, MIN_SLAB_LEN, Slabs};
 use crate::pool::Pool;
 use crate::region::model::{Model, lives};
@@ -103,15 +103,15 @@ impl Ring {
     }
 
     fn attach(&self, slot: u32) {
-        self.model.attach(slot_offset(slot) + LIVENESS);
+        self.model.attach(slot);
     }
 
     fn detach(&self, slot: u32) {
-        self.model.detach(slot_offset(slot) + LIVENESS);
+        self.model.detach(slot);
     }
 
     fn kill(&self, slot: u32) {
-        self.model.kill(slot_offset(slot) + LIVENESS);
+        self.model.kill(slot);
         if let Some(lock) = &self.lock {
             lock.bury(slot);
         }

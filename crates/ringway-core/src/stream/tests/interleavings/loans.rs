@@ -80,8 +80,8 @@ fn a_lender_dies_and_another_reclaims() {
         let (mut victim, mut receiving) = (lender(&ring, 2), reader(&ring, 2));
         victim.region.dies_after(changes);
         let lived = lives(|| (1..=2).for_each(|value| lend(&mut victim, value).unwrap()));
-        ring.kill(PRODUCER.liveness);
-        ring.attach(PRODUCER.liveness);
+        ring.kill(PRODUCER.slot);
+        ring.attach(PRODUCER.slot);
         let next = ring.clone();
         let sender = thread::spawn(move || {
             let mut next = lender(&next, 2);
@@ -110,12 +110,12 @@ fn a_reader_dies_and_the_producer_reclaims() {
         let dying = ring.clone();
         let receiver = thread::spawn(move || {
             let lived = lives(|| assert_eq!(receive(&mut victim), Ok(1)));
-            dying.kill(CONSUMER.liveness);
+            dying.kill(CONSUMER.slot);
             lived
         });
         let sent = lend(&mut sending, 2);
         let lived = receiver.join().unwrap();
-        ring.attach(CONSUMER.liveness);
+        ring.attach(CONSUMER.slot);
         let mut next = reader(&ring, 1);
         if sent.is_err() {
             // The slab is that of a message that comes again.
@@ -137,8 +137,8 @@ fn a_message_is_detached_while_another_reclaims() {
         let ring = with_slabs(1);
         let (mut dead, mut receiving) = (lender(&ring, 1), reader(&ring, 1));
         lend(&mut dead, 1).unwrap();
-        ring.kill(PRODUCER.liveness);
-        ring.attach(PRODUCER.liveness);
+        ring.kill(PRODUCER.slot);
+        ring.attach(PRODUCER.slot);
         let next = ring.clone();
         let sender = thread::spawn(move || lend(&mut lender(&next, 1), 2).unwrap());
         let found = receiving.peek().unwrap();

@@ -1,0 +1,146 @@
+//! fork(2): how a process tells that it is not the one that made something.
+//!
+//! A child of `fork` gets copies of its parent's handles and must not act by them. That it is a child is told by one
+//! word in a page that the kernel clears in it (`MADV_WIPEONFORK`): `pthread_atfork` would miss `_Fork(3)` and a bare
+//! `clone`, and a process id may be that of an ancestor in another namespace.
+//!
+//! The word holds a number that no ancestor of the process had. A child that wants one itself takes the next.
+
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+use nix::errno::Errno;
+
+use super::{mmap, page_size};
+
+/// The process that made something.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    mark: &'static AtomicU64,
+    /// What the mark held there.
+    number: u64,
+}
+
+/// The marked page, which is never unmapped. At the same place in children.
+static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
+/// The number that this process or an ancestor took last.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+impl Origin {
+    /// This process.
+    ///
+    /// # Errors
+    /// ENOMEM, when this is called for the first time.
+    pub fn here() -> Result<Self, Errno> {
+        let mark = mark()?;
+        // Relaxed here and below: only the numbers themselves are compared.
+        let seen = mark.load(Ordering::Relaxed);
+        if seen != 0 {
+            return Ok(Self { mark, number: seen });
+        }
+        let next = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        // Another thread may be first; all of this process say the same.
+        let marked = mark.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed);
+        let number = marked.map_or_else(|theirs| theirs, |_| next);
+        Ok(Self { mark, number })
+    }
+
+    /// Whether this process is another one: a child of that.
+    #[inline]
+    pub fn is_forked(&self) -> bool {
+        self.mark.load(Ordering::Relaxed) != self.number
+    }
+}
+
+fn mark() -> Result<&'static AtomicU64, Errno> {
+    // Acquire pairs with the release below: the page is mapped and zero.
+    let current = MARK.load(Ordering::Acquire);
+    // SAFETY: what MARK points to is never unmapped, and only ever used as this word.
+    if let Some(mark) = unsafe { current.as_ref() } {
+        return Ok(mark);
+    }
+    let made = make()?;
+    let kept = MARK.compare_exchange(
+        std::ptr::null_mut(),
+        made.as_ptr(),
+        Ordering::AcqRel,
+        Ordering::Acquire,
+    );
+    let mark = match kept {
+        Ok(_) => made.as_ptr(),
+        Err(theirs) => {
+            discard(made);
+            theirs
+        }
+    };
+    // SAFETY: as above.
+    Ok(unsafe { &*mark })
+}
+
+#[cfg(not(miri))]
+fn make() -> Result<NonNull<AtomicU64>, Errno> {
+    let len = NonZeroUsize::new(page_size()).ok_or(Errno::EINVAL)?;
+    let page = mmap::reserve(len)?;
+    // SAFETY: the page was just reserved: private, anonymous, and only ours.
+    let wiped = unsafe { mmap::wipe_on_fork(page, len.get()) };
+    if let Err(errno) = wiped {
+        discard(page.cast());
+        return Err(errno);
+    }
+    Ok(page.cast())
+}
+
+#[cfg(not(miri))]
+fn discard(page: NonNull<AtomicU64>) {
+    // SAFETY: `make` reserved it, and nobody has seen it.
+    unsafe { mmap::unmap(page.cast(), page_size()) };
+}
+
+/// Miri does not fork.
+#[cfg(miri)]
+fn make() -> Result<NonNull<AtomicU64>, Errno> {
+    let _: (fn(NonZeroUsize) -> _, fn() -> _) = (mmap::reserve, page_size);
+    Ok(NonNull::from(Box::leak(Box::default())))
+}
+
+#[cfg(miri)]
+fn discard(_: NonNull<AtomicU64>) {}
+
+#[cfg(all(test, not(miri), not(loom)))]
+mod tests {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::Pid;
+
+    use super::*;
+
+    /// A child by the bare system call, of which no library hears.
+    fn in_a_child(play: impl FnOnce() -> bool) -> bool {
+        // SAFETY: as fork; the child does what takes no lock, and exits.
+        match unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } {
+            0 => {
+                let code = i32::from(!play());
+                // SAFETY: ends the child at once.
+                unsafe { libc::_exit(code) }
+            }
+            child => {
+                let child = Pid::from_raw(child as i32);
+                waitpid(child, None) == Ok(WaitStatus::Exited(child, 0))
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_of_a_bare_clone_is_another_process() {
+        let origin = Origin::here().unwrap();
+        assert!(!origin.is_forked());
+        assert!(in_a_child(|| {
+            let own = Origin::here();
+            let told = origin.is_forked() && own.is_ok_and(|own| !own.is_forked());
+            let of_a_child =
+                own.is_ok_and(|own| in_a_child(|| own.is_forked() && origin.is_forked()));
+            told && of_a_child
+        }));
+        assert!(!origin.is_forked());
+    }
+}
