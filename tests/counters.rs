@@ -65,10 +65,11 @@ impl Segment {
         for word in &with_changes[..if has_cells { 4 } else { 2 }] {
             self.store32(*word, u32::MAX - 3);
         }
+        // Those who come and leave.
+        self.store32(1016, u32::MAX - 1);
         for slot in (0..self.load32(72)).map(|slot| 1024 + 128 * slot) {
-            // The epoch, of which words tell 10 bits and slabs 24, and deaths.
+            // The epoch, of which words tell 10 bits and slabs 24.
             self.store64(slot + 8, (1 << 24) - 2);
-            self.store32(slot + 96, u32::MAX - 1);
         }
         // Generations.
         let (words, slabs) = (self.load64(184), self.load32(156));

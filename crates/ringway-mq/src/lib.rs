@@ -45,7 +45,7 @@
 //! | attaching to what was removed since it was opened | goes on | [`NotFound`](ringway_core::ErrorKind::NotFound) | `NotFound` |
 //! | a death that [`Gc`] can prove | any | the receiver's | any |
 //! | pollable | sync `mqueue` | [`QueueReceiver::descriptor`] | no |
-//! | hidden threads | keeper, watchers | one for each receiver | one for each receiver |
+//! | hidden threads | a keeper for each handle | one for each receiver | one for each receiver |
 //! | costs beside the queue | | four descriptors for each sender, six for the receiver, and an inotify instance for each (`fs.inotify.max_user_instances`, 128) | a semaphore set |
 //! | a child of `fork` | is nobody | `Forked`; but until it calls exec or ends, its parent seems alive | `Forked` |
 //! | exec in a process that is attached | it is dead | it is dead | it lives until it ends |

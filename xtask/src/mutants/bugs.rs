@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use Check::{Cell, Matrix, Processes, Stream, Sync};
+use Check::{Cell, Liveness, Matrix, Processes, Stream, Sync};
 
 /// A test that passes, and fails when a bug is planted that it is meant to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(super) enum Check {
     Stream(&'static str),
     /// The same of a cell ring.
     Cell(&'static str),
+    /// The same of those who come, leave and die.
+    Liveness(&'static str),
     /// The core's tests of locks and bells, with real processes.
     Sync(&'static str),
     /// A file in `tests/`, and a test in it, with real processes.
@@ -33,7 +35,7 @@ pub(super) enum Build {
 impl Check {
     pub(super) fn build(self) -> Build {
         match self {
-            Stream(_) | Cell(_) => Build::Loom,
+            Stream(_) | Cell(_) | Liveness(_) => Build::Loom,
             Sync(_) | Processes(..) => Build::Tests,
             Matrix(_) => Build::Program,
         }
@@ -44,7 +46,7 @@ impl Check {
         match self {
             Processes(file, _) => file,
             Matrix(_) => "crashtest",
-            Stream(_) | Cell(_) | Sync(_) => "ringway_core",
+            Stream(_) | Cell(_) | Liveness(_) | Sync(_) => "ringway_core",
         }
     }
 
@@ -53,6 +55,7 @@ impl Check {
         match self {
             Stream(test) => format!("stream::tests::interleavings::{test}"),
             Cell(test) => format!("cell::tests::interleavings::{test}"),
+            Liveness(test) => format!("liveness::interleavings::{test}"),
             Sync(test) => format!("sync::tests::{test}"),
             Processes(_, test) | Matrix(test) => test.to_owned(),
         }
@@ -64,6 +67,7 @@ impl fmt::Display for Check {
         match self {
             Stream(test) => write!(f, "loom, stream: {test}"),
             Cell(test) => write!(f, "loom, cell: {test}"),
+            Liveness(test) => write!(f, "loom, liveness: {test}"),
             Sync(test) => write!(f, "sync::tests::{test}"),
             Processes(file, test) => write!(f, "tests/{file}.rs: {test}"),
             Matrix(case) => write!(f, "kill matrix: {case}"),
@@ -107,7 +111,6 @@ pub(super) const BUGS: &[(&str, Check)] = &[
     // kill: send, asleep
     ("StreamNoLookAfterDeath", Stream("the_producer_dies")),
     // kill: send, asleep
-    ("StreamPeerNotWatched", Stream("the_producer_dies")),
     ("NoPublishFence", Cell("sleep::a_consumer_sleeps")),
     ("NoSleepFence", Cell("sleep::a_consumer_sleeps")),
     // freeze: recv, asleep
@@ -234,10 +237,22 @@ pub(super) const BUGS: &[(&str, Check)] = &[
             "a_blocked_consumer_gets_all_that_was_committed_and_then_learns_of_the_death",
         ),
     ),
-    // kill: send, two asleep
+    // kill: any, asleep
+    ("PeersNotWatched", Liveness("a_death_is_seen")),
+    // kill: any; then attach
     (
-        "DeathNotPassedOn",
-        Sync("watching::a_death_wakes_all_that_sleep"),
+        "LivenessMarkedFirst",
+        Liveness("a_successor_does_not_hide_a_death"),
+    ),
+    // kill: attach, twice
+    (
+        "DeathNotNoted",
+        Liveness("who_comes_and_goes_between_two_looks_is_noticed"),
+    ),
+    // kill: leave, asleep
+    (
+        "MovementNotCounted",
+        Liveness("who_comes_and_goes_between_two_looks_is_noticed"),
     ),
     // freeze: send, claim
     (

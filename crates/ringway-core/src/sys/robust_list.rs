@@ -27,7 +27,7 @@ use crate::layout::MAX_PARTICIPANTS;
 /// How many entries the kernel follows at a thread's death.
 const LIMIT: usize = 2048;
 // A slot's word, and one for each that may watch it.
-const _: () = assert!(MAX_PARTICIPANTS as usize + 1 <= LIMIT);
+const _: () = assert!((MAX_PARTICIPANTS as usize) < LIMIT);
 
 /// An entry of the list.
 #[repr(C)]

@@ -133,7 +133,7 @@ impl Soak {
 
     fn run(mut self) -> Result<(), String> {
         let end = self.begun + Duration::from_secs_f64(60.0 * self.options.minutes);
-        // When a first ring is gone, all is there that stays: ringway's keeper, say.
+        // When a first ring is gone, all is there that stays: the page by which a child of fork is told, say.
         let mut remains = None;
         let outcome = loop {
             let now = Instant::now();

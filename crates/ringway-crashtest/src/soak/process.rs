@@ -63,8 +63,8 @@ pub(super) fn start(birth: Birth, task: &Task, journals: &Journals) -> Result<Pi
 }
 
 fn start_forked(task: &Task, journals: &Journals, coordinator: Option<Pid>) -> Result<Pid, String> {
-    // SAFETY: the only other thread of this process is ringway's keeper, which holds no lock of the
-    // program's and sleeps; the C library sees to its allocator. The child never returns from here.
+    // SAFETY: the only other threads of this process are ringway's keepers, which hold no lock of the
+    // program's and sleep; the C library sees to its allocator. The child never returns from here.
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => Ok(child),
         Ok(ForkResult::Child) => {
