@@ -16,8 +16,8 @@ use super::outlook::Kernel;
 use super::watcher::{Lookout, hide, show};
 use crate::layout::control::MOVEMENTS;
 use crate::layout::participant::{EPOCH, LIVENESS, slot_offset};
-use crate::region::{Load, Region};
 use crate::region::model::{Model, at_every_change, lives};
+use crate::region::{Load, Region};
 use crate::sys::futex::{OWNER_DIED, WAITERS};
 
 /// The slot of the one who watches, and of one who is watched.
