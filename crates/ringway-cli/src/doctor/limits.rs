@@ -18,6 +18,7 @@ const MQUEUE_MAGIC: FsType = FsType(0x1980_0202);
 
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = semaphores();
+    checks.extend(segments());
     checks.extend(queues());
     checks.extend(process());
     checks
@@ -57,6 +58,16 @@ fn semaphores() -> Vec<Check> {
             "there is no room for a sysv-sem ring: ringway gc, ipcrm, or raise the fourth of kernel.sem",
         ),
     ]
+}
+
+/// Of an IPC namespace.
+fn segments() -> Option<Check> {
+    let forced = number("/proc/sys/kernel/shm_rmid_forced")?;
+    Some(Check::ok("shm_rmid_forced", forced.to_string()).unless(
+        forced == 0,
+        Verdict::Problem,
+        "sysv: is refused, because the kernel removes a segment that nobody has attached: sysctl kernel.shm_rmid_forced=0",
+    ))
 }
 
 fn queues() -> Vec<Check> {

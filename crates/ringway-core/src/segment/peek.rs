@@ -23,7 +23,7 @@ use nix::errno::Errno;
 use crate::layout::header::{CREATION_LOCK_OFFSET, HEADER_LEN, MAGIC_OFFSET};
 use crate::liveness::Liveness;
 use crate::sys::pipe::Pipe;
-use crate::sys::{mmap, page_size};
+use crate::sys::{mmap, page_size, shmget};
 
 use super::mapped::Mapped;
 use super::{catalog, descriptor};
@@ -43,6 +43,10 @@ impl Peek {
 
     /// The System V segment `id`, whatever it is.
     pub(super) fn of_sysv(id: i32) -> Result<Self, Errno> {
+        // Whoever leaves it last removes it then, and an observer changes nothing.
+        if super::sysv::is_removed_when_left() && shmget::status(id)?.attached == 0 {
+            return Err(Errno::EBUSY);
+        }
         let (mapped, _) = Mapped::sysv_to_read(id)?;
         let pipe = Pipe::new()?;
         Ok(Self::Sysv(Attached {

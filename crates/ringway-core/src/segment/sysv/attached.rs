@@ -31,9 +31,10 @@ use super::foreign;
 pub(in crate::segment) const HALF_MADE: u32 = 0o010;
 const EXECUTE_BITS: u32 = 0o111;
 
-/// How long to wait for a creator that is alive to finish.
+/// How long who waits for nothing waits all the same for a creator that is alive to finish. What is not finished then
+/// stays what it is.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long to wait for one that may be on its way to the lock.
+/// The same for one that may be on its way to the lock.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// A segment that is attached; finished, half-made or foreign.
@@ -304,11 +305,19 @@ pub(in crate::segment) fn half_made(
 ) -> Error {
     let creator = status.creator_pid;
     let problem = match life {
-        Liveness::Alive => format!("process {creator} or a successor is still making it"),
-        _ => format!("its creator, process {creator}, died before it was finished"),
+        Liveness::Alive => {
+            format!("it is not finished yet: process {creator} or a successor is making it")
+        }
+        // Nothing tells whether it is slow, stopped or dead, and no time does.
+        Liveness::Absent => format!(
+            "it is not finished yet: process {creator}, which made it, has not begun to fill it in"
+        ),
+        Liveness::Dead => {
+            format!("it is not finished: who was making it died, process {creator} or a successor")
+        }
     };
     attempt.error(ErrorKind::HalfMade, problem).remedy(format!(
-        "remove it (ringway rm {}), or open it so that it is created if need be",
+        "wait for it, open it so that it is created if need be, or remove it (ringway rm {})",
         attempt.address
     ))
 }

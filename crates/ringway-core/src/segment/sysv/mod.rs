@@ -55,6 +55,7 @@ pub(super) fn create(request: &Request<'_>, key: &SysvKey, plan: &Plan) -> Resul
         SysvKey::Key(key) => *key as libc::key_t,
         SysvKey::Ftok { path, id } => ftok_key(attempt, path, *id)?,
     };
+    check_stays(attempt)?;
     // What it takes to hold the lock, before anything is made.
     keeper::abilities().map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
     for _ in 0..ROUNDS {
@@ -79,6 +80,25 @@ pub(super) fn create(request: &Request<'_>, key: &SysvKey, plan: &Plan) -> Resul
         }
     }
     Err(attempt.timed_out("another process keeps removing it"))
+}
+
+/// Whether the kernel removes every segment of this IPC namespace that nobody has attached.
+pub(super) fn is_removed_when_left() -> bool {
+    sysctl("shm_rmid_forced") == Some(1)
+}
+
+/// Refuses a segment that would not outlive those who have it attached: messages would be lost with the last one.
+fn check_stays(attempt: Attempt<'_>) -> Result<(), Error> {
+    match is_removed_when_left() {
+        false => Ok(()),
+        true => Err(attempt
+            .error(
+                ErrorKind::Unsupported,
+                "kernel.shm_rmid_forced is 1: the kernel would remove it, with its messages, as soon as nobody has it \
+                 attached",
+            )
+            .remedy("sysctl kernel.shm_rmid_forced=0, or use shm: or file:")),
+    }
 }
 
 /// Whether a segment is removed.
@@ -207,6 +227,10 @@ fn try_open(
     key: &SysvKey,
     deadline: Option<Deadline>,
 ) -> Result<Option<Segment>, Error> {
+    // Before it is attached, for with who leaves it last it would go.
+    let id = find(attempt, key)?;
+    status(attempt, id)?;
+    check_stays(attempt)?;
     let attached = find_attached(attempt, request, key)?;
     if attached.is_half_made() {
         let left = deadline.map(|deadline| deadline.remaining().unwrap_or_default());
@@ -259,6 +283,7 @@ pub(super) fn complete(
         action: "create",
         address: request.address,
     };
+    check_stays(attempt)?;
     let look_again = || attempt.already_exists(Errno::EEXIST);
     let attached = match find_attached(attempt, request, key) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(look_again()),

@@ -206,6 +206,35 @@ fn entry() {
             let error = assert_fails(result, ErrorKind::NoSpace);
             assert!(error.to_string().contains("0 segments (shmmni)"), "{error}");
         }
+        "segments that go when they are left" => {
+            if private(CloneFlags::CLONE_NEWIPC).is_none() {
+                return;
+            }
+            let set = |value: &str| std::fs::write("/proc/sys/kernel/shm_rmid_forced", value);
+            let made = Segment::create(&request, &plan()).unwrap();
+            set("1").unwrap();
+            let error = assert_fails(Segment::open(&request), ErrorKind::Unsupported);
+            assert!(error.to_string().contains("shm_rmid_forced"), "{error}");
+            let other = Address::Sysv(SysvKey::Key(fixture.key() as u32 ^ 0x4000_0000));
+            let other = Request::new(&other);
+            let error = assert_fails(Segment::create(&other, &plan()), ErrorKind::Unsupported);
+            assert!(error.to_string().contains("shm_rmid_forced=0"), "{error}");
+            assert_fails(
+                Segment::open_or_create(&other, &plan()),
+                ErrorKind::Unsupported,
+            );
+            // The creator lives, and nobody has it attached: who looks must not be the last to leave it.
+            set("0").unwrap();
+            drop(made);
+            let id = fixture.id();
+            // (Setting it removes those whose creator is gone.)
+            set("1").unwrap();
+            list();
+            assert!(View::open(&fixture.address).is_err());
+            set("0").unwrap();
+            assert_eq!(fixture.id(), id);
+            Segment::open(&request).unwrap();
+        }
         _ => panic!("{play}"),
     }
 }

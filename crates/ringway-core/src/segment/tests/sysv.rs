@@ -235,3 +235,39 @@ fn the_semaphores_of_a_half_made_segment_go_with_it() {
     remove(&fixture.address).unwrap();
     assert!(semget::value(set, 0).is_err());
 }
+
+/// Whether a creator is slow, stopped or dead before it has the lock, nobody can tell, and no time does.
+#[test]
+fn what_was_not_begun_is_not_finished_yet_and_nobody_is_said_to_have_died() {
+    let fixture = Fixture::sysv();
+    let half = super::process::half_made_segment(&fixture, &plan());
+    let error = assert_fails(Segment::open(&fixture.request()), ErrorKind::HalfMade);
+    assert!(error.to_string().contains("not finished yet"), "{error}");
+    assert!(!error.to_string().contains("died"), "{error}");
+    let error = assert_fails(View::open(&fixture.address), ErrorKind::HalfMade);
+    assert!(error.to_string().contains("not finished yet"), "{error}");
+    // Who waits has a deadline of its own.
+    let request = Request {
+        wait: Some(Duration::from_millis(1)),
+        ..fixture.request()
+    };
+    let error = assert_fails(Segment::open(&request), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("has not finished"), "{error}");
+    drop(half);
+}
+
+#[test]
+fn a_creator_that_the_kernel_says_is_dead_died() {
+    let fixture = Fixture::sysv();
+    super::process::run_to_death("die holding the lock", &fixture.address);
+    let error = assert_fails(Segment::open(&fixture.request()), ErrorKind::HalfMade);
+    assert!(error.to_string().contains("died"), "{error}");
+}
+
+#[test]
+fn a_segment_that_would_go_with_its_last_user_is_refused() {
+    super::process::run(
+        "segments that go when they are left",
+        &Fixture::sysv().address,
+    );
+}
