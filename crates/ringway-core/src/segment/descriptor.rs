@@ -17,7 +17,8 @@ use crate::sync::semaphore_set::Home;
 use super::attempt::Attempt;
 use super::map::{Map, Source};
 use super::{
-    Access, Plan, Request, check_owner, new_header, publish_magic, settle_pages, space, trust,
+    Access, Plan, Request, check_owner, in_place, new_header, publish_magic, settle_pages, space,
+    trust,
 };
 
 /// Builds a whole ring in the empty file `fd`, which nobody else can open yet.
@@ -42,6 +43,7 @@ pub(super) fn build(
         false => len,
     };
     let no_huge_pages = |errno| space::no_huge_pages(attempt, len, Some(errno));
+    in_place::mark(attempt, fd)?;
     space::check_file(attempt, fd, file_len)?;
     space::allocate(attempt, fd, file_len, page as u64).map_err(|error| {
         match error.errno().map(Errno::from_raw) {
@@ -90,6 +92,7 @@ pub(super) fn open(
         check_owner(attempt, request, stat.st_uid)
     })?;
     trust::check(attempt, request, header.sync, &[stat.st_uid], stat.st_mode)?;
+    in_place::check(attempt, fd)?;
     let len = header.geometry.total_len();
     fill_holes(attempt, fd, &stat, len)?;
     let map =

@@ -17,6 +17,7 @@ pub(crate) mod deadline;
 mod descriptor;
 pub(crate) mod drafts;
 mod handover;
+mod in_place;
 mod lock;
 pub(crate) mod map;
 mod mapped;

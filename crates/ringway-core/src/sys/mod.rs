@@ -6,6 +6,7 @@ pub(crate) mod fsopen;
 pub mod ftok;
 pub(crate) mod futex;
 pub mod getrandom;
+pub(crate) mod ioctl_iflags;
 pub(crate) mod lease;
 pub(crate) mod membarrier;
 pub(crate) mod mmap;

@@ -23,7 +23,7 @@ use crate::layout::slab_segment::{IDENTITY_LEN, Identity, TRAILER_LEN};
 use crate::owner;
 use crate::segment::attempt::Attempt;
 use crate::segment::named::{self, Draft, Place};
-use crate::segment::{Request, descriptor, space};
+use crate::segment::{Request, descriptor, in_place, space};
 use crate::sys::lease;
 
 const MARK: &[u8] = b".slab.";
@@ -170,6 +170,7 @@ fn build(
         true => len.next_multiple_of(page as u64),
         false => len,
     };
+    in_place::mark(attempt, fd)?;
     space::allocate(attempt, fd, file_len, page as u64)?;
     let mapping = Mapping::of_file(fd, len, page).map_err(os("a slab cannot be mapped"))?;
     mapping
@@ -203,7 +204,8 @@ pub(super) fn map(
     if !is_whole || identity_in(file.as_fd(), wanted.len) != Some(*wanted) {
         return Err(not_the_slab(attempt, "a slab is not what its creator made"));
     }
-    // As of the ring's file: a copy may have holes.
+    // As of the ring's file: a copy may have holes, and be written elsewhere.
+    in_place::check(attempt, file.as_fd())?;
     descriptor::fill_holes(attempt, file.as_fd(), &stat, len)?;
     Mapping::of_file(file.as_fd(), len, page).map_err(os("a slab cannot be mapped"))
 }

@@ -1,0 +1,156 @@
+//! A ring on btrfs, which writes every block elsewhere unless it is told not to: a full disk is nobody's death.
+
+mod two_processes;
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::fcntl::posix_fallocate;
+use nix::sched::{CloneFlags, unshare};
+use ringway::{Address, Builder, ErrorKind, Ring, Role};
+use tempfile::TempDir;
+use two_processes::place::{Backing, Place};
+use two_processes::roles::receive;
+use two_processes::{First, Second, play};
+
+#[test]
+fn child_role() {
+    play(|role, first| match role {
+        "btrfs" => on_btrfs(first),
+        "receive" => receive(first),
+        _ => panic!("{role}"),
+    });
+}
+
+fn run(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    let command = command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Mounts a small btrfs that goes with this process; `None` where that cannot be had.
+fn mount_btrfs(at: &TempDir, options: &str) -> Option<()> {
+    let (image, directory) = (at.path().join("image"), at.path().join("mount"));
+    File::create(&image).unwrap().set_len(140 << 20).unwrap();
+    fs::create_dir(&directory).unwrap();
+    let (image, directory) = (image.to_str().unwrap(), directory.to_str().unwrap());
+    let done = unshare(CloneFlags::CLONE_NEWNS).is_ok()
+        && run("mount", &["--make-rprivate", "/"])
+        && run("mkfs.btrfs", &["-q", "-d", "single", "-m", "single", image])
+        && run(
+            "mount",
+            &["-o", &format!("loop,{options}"), image, directory],
+        );
+    done.then_some(())
+}
+
+/// Leaves no room on the disk.
+fn fill(directory: &Path) {
+    let file = File::create(directory.join("filler")).unwrap();
+    let mut at = 0;
+    for step in [16 << 20, 1 << 20] {
+        while posix_fallocate(&file, at, step).is_ok() {
+            at += step;
+        }
+    }
+    file.sync_all().unwrap();
+}
+
+/// Writes all over the ring, again and again, and to the disk each time.
+fn write_all_over(ring: &Ring, path: &Path) {
+    let file = File::open(path).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    for _ in 0..3 {
+        for index in 0..64 {
+            sender.try_send(&[index; 60 << 10]).unwrap();
+            assert_eq!(receiver.try_recv().unwrap(), [index; 60 << 10]);
+        }
+        file.sync_all().unwrap();
+    }
+    sender.detach();
+}
+
+fn on_btrfs(first: &First) {
+    let directory = TempDir::with_prefix("ringway-test-").unwrap();
+    // Data that would be compressed as well.
+    if mount_btrfs(&directory, "compress-force").is_none() {
+        eprintln!("skipped: no btrfs can be mounted");
+        return first.say("skipped");
+    }
+    let mount = directory.path().join("mount");
+    let path = mount.join("ring");
+    let address = Address::File(path.clone());
+    let builder = || Builder::at(address.clone()).capacity(4 << 20);
+    let ring = builder()
+        .slabs(1 << 20, 2)
+        .slab_segments(true)
+        .create()
+        .unwrap();
+    let copy = mount.join("copy");
+    assert!(run(
+        "cp",
+        &[
+            "--reflink=never",
+            path.to_str().unwrap(),
+            copy.to_str().unwrap()
+        ]
+    ));
+    let second = Second::start("receive", &ring);
+    second.expect("attached");
+    fill(&mount);
+    // A slab's space is reserved, too.
+    let mut sender = ring.sender().unwrap();
+    for byte in 0..3 {
+        sender
+            .send(&[byte; 1 << 20])
+            .unwrap_or_else(|error| panic!("{error}"));
+        if byte < 2 {
+            continue;
+        }
+        break;
+    }
+    sender.detach();
+    first.say("slabs");
+    second.kill();
+    // The kernel has marked the dead one's word.
+    let stat = ringway::stat(&address).unwrap();
+    let alive = |role| {
+        stat.participants
+            .iter()
+            .any(|who| who.role == role && who.alive)
+    };
+    assert!(!alive(Role::Consumer), "{stat:?}");
+    let mut receiver = ring.receiver().unwrap();
+    while receiver.try_recv().is_ok() {}
+    drop(receiver);
+    drop(ring);
+    let whole = open_or_panic(&address);
+    write_all_over(&whole, &path);
+    // A copy that was not marked would be what the original was before.
+    let error = Builder::at(Address::File(copy)).open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("copy-on-write"), "{error}");
+    first.say("done");
+}
+
+fn open_or_panic(address: &Address) -> Ring {
+    let ring = Builder::at(address.clone()).open();
+    ring.unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn a_ring_on_btrfs_survives_a_full_disk() {
+    let place = Place::new(Backing::File);
+    let second = Second::start_at("btrfs", &place.address);
+    let said = second.last_words();
+    let last = said.last().map(String::as_str);
+    assert!(matches!(last, Some("done" | "skipped")), "{said:?}");
+    second.finish();
+}
