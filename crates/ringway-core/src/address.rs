@@ -47,7 +47,8 @@ pub enum Address {
     Sysv(SysvKey),
     /// `memfd:`: anonymous sealed memory, handed over a Unix socket.
     Memfd,
-    /// `mq:/NAME`: a POSIX message queue (`mq_open`). The name is without its slash here.
+    /// `mq:/NAME`: a POSIX message queue (`mq_open`). The name is without its slash here, and UTF-8; other queues are
+    /// not ringway's, and not listed.
     Mq(String),
     /// `sysvmq:...`: a System V message queue (`msgget`).
     Sysvmq(QueueKey),

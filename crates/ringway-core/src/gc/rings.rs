@@ -47,7 +47,7 @@ impl Gc {
 
     fn collect(&self, address: &Address) -> Result<Option<Found>, Error> {
         let view = View::open(address)?;
-        let bytes = view.header().geometry.memory_len();
+        let bytes = view.memory();
         let verdict = self.judge(&view);
         // It would count as one who has the ring open.
         drop(view);

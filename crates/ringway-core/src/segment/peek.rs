@@ -19,6 +19,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::sys::stat::fstat;
 
 use crate::layout::header::{CREATION_LOCK_OFFSET, HEADER_LEN, MAGIC_OFFSET};
 use crate::liveness::Liveness;
@@ -62,6 +63,16 @@ impl Peek {
         match self {
             Self::File(file) => descriptor::read_at(file.as_fd(), bytes, offset),
             Self::Sysv(attached) => attached.read_at(bytes, offset),
+        }
+    }
+
+    /// Bytes that are there, if the kernel tells.
+    pub(super) fn present(&self) -> Option<u64> {
+        match self {
+            Self::File(file) => fstat(file.as_fd())
+                .ok()
+                .map(|stat| descriptor::allocated(&stat)),
+            Self::Sysv(attached) => attached.present(),
         }
     }
 
@@ -140,7 +151,10 @@ impl Attached {
         }
         // Swapped out, of huge pages (of which mincore knows only those that this process has touched), or never
         // there.
-        let present = self.present.get_or_init(|| catalog::present(self.id));
-        Ok(present.ok_or(Errno::ENODATA)? >= self.mapped.len() as u64)
+        Ok(self.present().ok_or(Errno::ENODATA)? >= self.mapped.len() as u64)
+    }
+
+    fn present(&self) -> Option<u64> {
+        *self.present.get_or_init(|| catalog::present(self.id))
     }
 }

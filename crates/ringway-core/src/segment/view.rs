@@ -145,6 +145,15 @@ impl View {
         halves.concat() == current
     }
 
+    /// Bytes of memory or disk that the ring takes, with its slabs where they have segments of their own: of the
+    /// segment what is there, whatever the header says.
+    pub(crate) fn memory(&self) -> u64 {
+        let geometry = &self.header.geometry;
+        let there = self.memory.present().unwrap_or(u64::MAX);
+        let beside = geometry.memory_len() - geometry.total_len();
+        there.min(geometry.total_len()).saturating_add(beside)
+    }
+
     /// The 32-bit word at `offset`, if it lies in the segment and is aligned.
     pub(crate) fn load32(&self, offset: usize) -> Option<u32> {
         self.memory.load32(offset)
