@@ -6,7 +6,7 @@ mod sender;
 
 use std::fmt;
 
-use ringway_core::{Address, Builder, Error, Ring, Role};
+use ringway_core::{Address, Builder, Error, ErrorKind, Ring, Role};
 use ringway_mq::{Queue, QueueBuilder};
 
 use auto::Chosen;
@@ -142,6 +142,15 @@ impl Channel {
             Address::Auto(name) => {
                 let (carrier, reason) = choice(&builder, name)?;
                 (carrier, Some(reason))
+            }
+            Address::Mq(_) | Address::Sysvmq(_) if builder.common().persistent => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "create",
+                    &asked,
+                    "a queue has no place for a mark that it is to be kept",
+                )
+                .remedy("leave that out, or use an address of shared memory"));
             }
             Address::Mq(_) | Address::Sysvmq(_) => {
                 let queue = queue(queue_builder(&builder, &asked))?;

@@ -7,7 +7,7 @@ use crate::cli::GcArgs;
 use crate::failure::Failure;
 use crate::output;
 use crate::say::say;
-use crate::units::human_size;
+use crate::units::{counted, human_size};
 
 /// A collection, as JSON shows it.
 #[derive(Serialize)]
@@ -58,23 +58,45 @@ struct FoundJson {
 pub(crate) fn run(args: &GcArgs) -> Result<(), Failure> {
     let report = collect(args)?;
     if args.json {
-        output::print_json(&json(&report, args.dry_run))?;
+        output::print_json(&json(&report, !args.removes()))?;
     } else {
         output::print(&text(&report))?;
         for blind_spot in &report.blind_spots {
             say(words_of(*blind_spot).1);
         }
     }
-    Failure::all(report.failures.into_iter().map(Failure::from))
+    let is_removable = |item: &&Item| item.fate == Fate::Removable;
+    let removable = report.found.iter().filter(is_removable).count();
+    let unsaid = (removable > 0 && !args.removes() && !args.dry_run).then(|| {
+        Failure::negative(format_args!(
+            "nothing is removed yet: look at what there is, and say --yes to remove {}",
+            counted(removable as u64, "object")
+        ))
+    });
+    let failures = report.failures.into_iter().map(Failure::from);
+    Failure::all(failures.chain(unsaid))
+}
+
+impl GcArgs {
+    /// Whether it removes anything: what is named is meant.
+    fn removes(&self) -> bool {
+        !self.dry_run && (self.yes || !self.addresses.is_empty())
+    }
 }
 
 /// Collects rings and queues, and what lies beside them.
 pub(crate) fn collect(args: &GcArgs) -> Result<Report, Failure> {
     let mut rings = Gc::new()
-        .dry_run(args.dry_run)
+        .dry_run(!args.removes())
         .undelivered(args.undelivered);
+    if let Some(age) = args.older_than {
+        rings = rings.older_than(age);
+    }
+    if let Some(prefix) = &args.prefix {
+        rings = rings.prefix(prefix);
+    }
     let queues = mq::Gc::new()
-        .dry_run(args.dry_run)
+        .dry_run(!args.removes())
         .undelivered(args.undelivered);
     let mut report = Report::default();
     let mut any_ring = args.addresses.is_empty();
@@ -91,15 +113,17 @@ pub(crate) fn collect(args: &GcArgs) -> Result<Report, Failure> {
             Err(error) => report.failures.push(error),
         }
     }
+    let names = rings.clone();
     if any_ring {
         let found = rings.run();
         report.found.extend(found.found.iter().map(Item::from));
         report.failures.extend(found.failures);
         report.blind_spots.extend(found.blind_spots);
     }
-    if args.addresses.is_empty() {
-        for queue in mq::list() {
-            report.add_queue_of_all(&queue, queues);
+    // Of a queue nothing tells its age.
+    if args.addresses.is_empty() && args.older_than.is_none() {
+        for queue in mq::list().iter().filter(|queue| names.allows_name(queue)) {
+            report.add_queue_of_all(queue, queues);
         }
     }
     Ok(report)
@@ -261,6 +285,8 @@ fn word_of(why: &Why) -> &'static str {
         Why::InUse { .. } => "in-use",
         Why::Open => "open",
         Why::InOrder => "in-order",
+        Why::Persistent => "persistent",
+        Why::Recent => "recent",
         Why::BeingMade { .. } => "being-made",
         Why::Unknown { .. } | Why::Unproven => "unknown",
         Why::NotPermitted => "not-permitted",

@@ -17,11 +17,10 @@ use std::thread;
 use std::time::Duration;
 
 use nix::libc;
-use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, pthread_sigmask, sigaction,
 };
-use nix::unistd::getpid;
+use nix::unistd::{Pid, getpid, gettid};
 
 use crate::failure::Failure;
 
@@ -61,7 +60,7 @@ pub(crate) fn take_over(before_end: impl Fn() + Send + 'static) -> Result<(), Fa
     // SAFETY: the handler does nothing, which is safe at any moment.
     unsafe { sigaction(INTERRUPTION, &interrupt) }.map_err(Failure::error)?;
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&signals), None).map_err(Failure::error)?;
-    let main = pthread_self();
+    let main = gettid();
     thread::Builder::new()
         .spawn(move || {
             if let Ok(signal) = signals.wait() {
@@ -87,18 +86,30 @@ fn is_ignored(signal: Signal) -> bool {
 }
 
 /// Returns when the main thread is idle, and will stay so.
-fn urge(main: Pthread) {
+fn urge(main: Pid) {
     loop {
         // Acquire and release: what the main thread did while busy is done.
         match STATE.compare_exchange(IDLE, ENDING, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return,
             Err(_) => {
                 let _ = STATE.compare_exchange(BUSY, URGED, Ordering::AcqRel, Ordering::Acquire);
-                let _ = pthread_kill(main, INTERRUPTION);
+                interrupt(main);
                 thread::sleep(INTERVAL);
             }
         }
     }
+}
+
+fn interrupt(thread: Pid) {
+    // SAFETY: tgkill takes numbers only; the main thread lives as long as the process.
+    unsafe {
+        libc::syscall(
+            libc::SYS_tgkill,
+            getpid().as_raw(),
+            thread.as_raw(),
+            INTERRUPTION as libc::c_int,
+        )
+    };
 }
 
 /// Ends this process by `signal`, which the calling thread lets through.

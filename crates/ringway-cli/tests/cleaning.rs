@@ -297,7 +297,7 @@ fn everything() {
     );
     let mut removed = 0;
     eventually("that all is removed", || {
-        let found = report(&["gc", "--json"]);
+        let found = report(&["gc", "--yes", "--json"]);
         removed += found["objects"]
             .as_array()
             .unwrap()
@@ -324,4 +324,48 @@ fn everything() {
     assert_eq!(std::fs::read_dir("/dev/shm").unwrap().count(), 1);
     alive.close();
     assert_status(&alive.finish(), 0);
+}
+
+#[test]
+fn gc_of_everything_lists_and_asks_for_a_yes() {
+    let (place, kept) = (Place::new("shm"), Place::new("shm"));
+    for (place, keep) in [(&place, None), (&kept, Some("--keep"))] {
+        assert_status(&run(["create", &place.address].into_iter().chain(keep)), 0);
+        let send = Running::open(["send", &place.address], b"");
+        eventually("the sender", || place.participants().len() == 1);
+        send.kill();
+    }
+    let name = place.address.strip_prefix("shm:").unwrap();
+    let all = |words: &[&str]| {
+        run(["gc", "--prefix", name]
+            .into_iter()
+            .chain(words.iter().copied()))
+    };
+
+    let asked = all(&[]);
+    assert_status(&asked, 1);
+    assert_says(&asked.stdout, &["would be removed", &place.address]);
+    assert_says(&asked.stderr, &["--yes"]);
+    assert!(place.exists());
+
+    let recent = all(&["--yes", "--older-than", "1h"]);
+    assert_status(&recent, 0);
+    assert!(place.exists());
+
+    let other = run(["gc", "--yes", "--prefix", "ringway-no-such-prefix"]);
+    assert_status(&other, 0);
+    assert_eq!(text(&other.stdout), "");
+    assert!(place.exists());
+
+    eventually("its removal", || {
+        let removed = all(&["--yes", "--older-than", "1ns"]);
+        assert_status(&removed, 0);
+        !place.exists()
+    });
+
+    let keeps = run(["gc", &kept.address]);
+    assert_status(&keeps, 0);
+    assert_says(&keeps.stdout, &["kept", &kept.address]);
+    assert!(kept.exists());
+    assert_status(&run(["gc", "--yes", "--dry-run"]), 2);
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use common::{
     Place, Running, SCHEMES, SYNCS, assert_says, assert_status, command, eventually, json, run,
@@ -230,4 +230,47 @@ fn every_command_has_help_with_its_statuses() {
     }
     assert_status(&run(["--help"]), 0);
     assert_status(&run(["--version"]), 0);
+}
+
+/// Of what the kernel calls it elsewhere, nobody here can make use; or worse, it is somebody else's number here.
+#[test]
+fn a_holder_in_another_pid_namespace_is_called_as_it_is_called_here() {
+    let place = Place::new("shm");
+    let mut sender = Command::new("unshare");
+    sender
+        .args(["--pid", "--fork", "--kill-child", "--map-root-user"])
+        .args([
+            env!("CARGO_BIN_EXE_ringway"),
+            "send",
+            &place.address,
+            "--create",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let Ok(mut unshare) = sender.spawn() else {
+        eprintln!("no unshare(1) here");
+        return;
+    };
+    let is_attached = || place.exists() && place.participants().len() == 1;
+    eventually("the sender, or that there are no namespaces", || {
+        is_attached() || unshare.try_wait().unwrap().is_some()
+    });
+    if is_attached() {
+        let pid = unshare.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let outside = children.trim();
+        let stat = place.stat();
+        assert_eq!(stat["participants"][0]["pid"], 1);
+        assert_eq!(stat["participants"][0]["pid_here"].to_string(), outside);
+        let refused = run(["rm", &place.address]);
+        assert_status(&refused, 2);
+        let said = text(&refused.stderr);
+        assert!(said.contains(&format!("end process {outside},")), "{said}");
+        assert!(!said.contains("process 1 "), "{said}");
+        let taken = run_with(["send", &place.address], b"");
+        assert_says(&taken.stderr, &[&format!("process {outside} is")]);
+    }
+    let _ = unshare.kill();
+    let _ = unshare.wait();
 }

@@ -41,6 +41,8 @@ pub struct CommonOptions {
     pub any_owner: bool,
     /// How long opening waits for the other side to make it.
     pub wait: Option<Duration>,
+    /// Whether collectors leave it alone.
+    pub persistent: bool,
 }
 
 /// Says where a ring lives and what it is like, then makes or opens it.
@@ -64,6 +66,7 @@ pub struct Builder {
     participants: u32,
     cell_len: u32,
     overwrite: bool,
+    persistent: bool,
     slabs: Vec<(u64, u32)>,
     slab_segments: bool,
     mode: u32,
@@ -108,6 +111,7 @@ impl Builder {
             participants: DEFAULT_PARTICIPANTS,
             cell_len: DEFAULT_CELL_LEN,
             overwrite: false,
+            persistent: false,
             slabs: Vec::new(),
             slab_segments: false,
             mode: 0o600,
@@ -147,6 +151,7 @@ impl Builder {
             mode: self.mode,
             any_owner: self.any_owner,
             wait: self.wait,
+            persistent: self.persistent,
         }
     }
 
@@ -166,6 +171,7 @@ impl Builder {
         match self.kind {
             Kind::Spmc | Kind::Mpmc => Some("several receivers"),
             Kind::Spsc if self.chosen.0 => Some("a single sender (Kind::Spsc)"),
+            _ if self.persistent => Some("being kept, whoever dies"),
             _ if self.overwrite => Some("overwriting the oldest message"),
             _ if !self.slabs.is_empty() => Some("slabs"),
             _ if self.chosen.1 => Some("a kind of synchronisation of one's choice"),
@@ -235,6 +241,20 @@ impl Builder {
     #[must_use]
     pub fn overwrite_oldest(mut self, yes: bool) -> Self {
         self.overwrite = yes;
+        self
+    }
+
+    /// Whether collectors ([`Gc`](crate::Gc), `ringway gc`) leave a new ring alone, whoever dies holding it: what a
+    /// supervisor starts anew finds it as it was left. It is removed by its address only. The default is no.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.persistent(true).create()?;
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    #[must_use]
+    pub fn persistent(mut self, yes: bool) -> Self {
+        self.persistent = yes;
         self
     }
 
@@ -474,6 +494,7 @@ impl Builder {
             kind: self.kind,
             sync: self.sync,
             overwrite: self.overwrite,
+            persistent: self.persistent,
             geometry,
             fence: FenceMode::of(self.sync, abilities.membarrier),
         })

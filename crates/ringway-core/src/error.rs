@@ -65,12 +65,13 @@ pub enum ErrorKind {
     HalfMade,
     /// The role is taken: a live process holds it.
     RoleTaken {
-        /// The holder's process id, as its own pid namespace counts it.
+        /// The holder's process id, as this process can use it; 0 if it is in a pid namespace that is not seen from here.
         pid: u32,
     },
     /// A live process is attached, so the ring is not removed.
     InUse {
-        /// The process id of one that is attached, as its own pid namespace counts it.
+        /// The process id of one that is attached, as this process can use it; 0 if it is in a pid namespace that is not
+        /// seen from here.
         pid: u32,
     },
     /// The only producer that the ring has place for has closed it for good, by

@@ -5,6 +5,12 @@
 #[cfg(not(all(target_os = "linux", target_endian = "little")))]
 compile_error!("ringway is for Linux on little-endian machines");
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!(
+    "ringway is for 64-bit machines: a ring and its slabs may be longer than 32 bits can address, and what processes \
+     share are 64-bit words that must change in one instruction"
+);
+
 mod address;
 mod builder;
 mod cell;

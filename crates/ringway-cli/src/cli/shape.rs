@@ -68,6 +68,10 @@ pub(crate) struct MakeArgs {
     #[arg(long)]
     pub(crate) trust_peers: bool,
 
+    /// Keep it, whoever dies: gc never removes it
+    #[arg(long, help_heading = A_NEW_RING)]
+    pub(crate) keep: bool,
+
     /// Permission bits [default: 600]
     #[arg(long, value_name = "OCTAL", value_parser = units::mode, help_heading = A_NEW_RING)]
     pub(crate) mode: Option<u32>,
@@ -77,7 +81,7 @@ pub(crate) struct MakeArgs {
 /// not among them: they are demands on a ring that is there, too.
 pub(crate) fn only_with_create(option: Arg) -> Arg {
     match option.get_id().as_str() {
-        "cell" | "slabs" | "capacity" | "participants" | "overwrite" | "mode" => {
+        "cell" | "slabs" | "capacity" | "participants" | "overwrite" | "keep" | "mode" => {
             option.requires("create")
         }
         _ => option,
@@ -199,6 +203,9 @@ impl MakeArgs {
                 let has = "senders that wait when it is full";
                 Err(no_queue(address, has, "--overwrite"))
             }
+            Address::Mq(_) | Address::Sysvmq(_) if self.keep => {
+                Err(no_queue(address, "no place for that mark", "--keep"))
+            }
             Address::Mq(_) | Address::Sysvmq(_) if self.participants.is_some() => Err(no_queue(
                 address,
                 "as many senders as come",
@@ -248,7 +255,11 @@ impl MakeArgs {
 
     /// Shapes a new ring.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
-        let mut builder = self.kind.apply(builder).overwrite_oldest(self.overwrite);
+        let mut builder = self
+            .kind
+            .apply(builder)
+            .overwrite_oldest(self.overwrite)
+            .persistent(self.keep);
         builder = builder.trust_peers(self.trust_peers);
         if let Some(capacity) = self.capacity {
             builder = builder.capacity(capacity);

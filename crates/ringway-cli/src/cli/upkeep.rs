@@ -1,12 +1,14 @@
 //! What there is, made, shown and removed: `create`, `ls`, `stat`, `rm`, `gc` and `doctor`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use ringway::Address;
 
 use super::address;
 use super::shape::MakeArgs;
+use crate::units;
 
 /// Make a ring or a queue, and leave it for others
 ///
@@ -118,7 +120,10 @@ Examples:
 ///
 /// Of an mq: queue to which only senders died the kernel keeps no trace: it is shown as unknown, and stays.
 ///
-/// Without addresses it looks at all shm: and sysv: rings and all queues of this machine.
+/// Rings that were made with --keep stay, whoever died.
+///
+/// Without addresses it looks at all shm: and sysv: rings and all queues of this machine, and removes something only with
+/// --yes: a supervisor may be about to start a process anew that goes on with its ring.
 #[derive(Args, Debug, Default)]
 #[command(after_help = GC_HELP)]
 pub(crate) struct GcArgs {
@@ -129,6 +134,18 @@ pub(crate) struct GcArgs {
     /// Change nothing, and show what would be removed
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+
+    /// Without addresses: remove what is shown
+    #[arg(short, long, conflicts_with = "dry_run")]
+    pub(crate) yes: bool,
+
+    /// Only what nobody has made or attached to for so long; of a queue nothing tells that
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) older_than: Option<Duration>,
+
+    /// Only what has a name that begins so
+    #[arg(long, value_name = "TEXT", conflicts_with = "addresses")]
+    pub(crate) prefix: Option<String>,
 
     /// Remove rings and queues in which messages wait, too
     #[arg(long)]
@@ -142,12 +159,13 @@ pub(crate) struct GcArgs {
 const GC_HELP: &str = "\
 Exit status:
   0  done, even if there was nothing to remove
-  1  nothing is at a given ADDRESS
+  1  nothing is at a given ADDRESS; or there is something to remove, and --yes was not said
   2  an error: something could not be looked at or removed
 
 Examples:
-  ringway gc --dry-run
   ringway gc
+  ringway gc --yes
+  ringway gc --yes --older-than 1h --prefix jobs-
   ringway gc --undelivered shm:log file:/var/lib/jobs.ring
   ringway gc --json | jq -r '.objects[] | select(.fate == \"kept\") | .name'";
 

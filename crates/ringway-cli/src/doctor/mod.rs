@@ -140,7 +140,7 @@ fn leftovers(report: &gc::Report) -> Check {
         )
         .but(
             Verdict::Warning,
-            "look (ringway gc --dry-run), then remove it (ringway gc)",
+            "look (ringway gc), then remove it (ringway gc --yes)",
         ),
     }
 }

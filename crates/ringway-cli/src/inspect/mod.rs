@@ -64,6 +64,9 @@ struct HolderJson {
 struct ParticipantJson {
     role: &'static str,
     pid: u32,
+    /// As it is called here; null if it is in a pid namespace that is not seen from here.
+    pid_here: Option<u32>,
+    pid_namespace: u64,
     alive: bool,
     epoch: u64,
     attached_ns: u64,
@@ -120,6 +123,8 @@ impl From<&ParticipantStat> for ParticipantJson {
         Self {
             role: participant.role.name(),
             pid: participant.pid,
+            pid_here: participant.pid_here(),
+            pid_namespace: participant.pid_namespace,
             alive: participant.alive,
             epoch: participant.epoch,
             attached_ns: participant.attached_ns,
@@ -218,6 +223,18 @@ fn slab_class(slabs: &SlabStat, are_segments: bool) -> String {
     text
 }
 
+/// What a participant's process is called here.
+fn process(participant: &ParticipantStat) -> String {
+    match participant.pid_here() {
+        Some(pid) => pid.to_string(),
+        // As it was called there.
+        None => match participant.alive {
+            true => format!("{} in pid:[{}]", participant.pid, participant.pid_namespace),
+            false => participant.pid.to_string(),
+        },
+    }
+}
+
 /// Who is attached, or died, one a line.
 fn participants(participants: &[ParticipantStat]) -> String {
     let head = ["ROLE", "PID", "STATE", "MESSAGES", "SINCE"];
@@ -229,7 +246,7 @@ fn participants(participants: &[ParticipantStat]) -> String {
         };
         [
             participant.role.name().to_owned(),
-            participant.pid.to_string(),
+            process(participant),
             state,
             participant.messages.to_string(),
             time(participant.attached_ns),
@@ -355,10 +372,10 @@ fn state(stat: &Stat, role: Role) -> String {
     match (alive.as_slice(), dead.as_slice()) {
         ([], _) if closed => "closed".to_owned(),
         ([], []) => "-".to_owned(),
-        ([], [one]) => format!("{} died", one.pid),
+        ([], [one]) => format!("{} died", process(one)),
         ([], many) => format!("{} died", many.len()),
-        ([one], []) => one.pid.to_string(),
-        ([one], dead) => format!("{}, {} died", one.pid, dead.len()),
+        ([one], []) => process(one),
+        ([one], dead) => format!("{}, {} died", process(one), dead.len()),
         (many, []) => format!("{} alive", many.len()),
         (many, dead) => format!("{} alive, {} died", many.len(), dead.len()),
     }

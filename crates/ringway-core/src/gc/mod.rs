@@ -29,6 +29,7 @@ mod tests;
 pub use queues::names as message_queues;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
@@ -54,6 +55,8 @@ pub struct Gc {
     addresses: Vec<Address>,
     dry_run: bool,
     undelivered: bool,
+    older_than: Option<Duration>,
+    prefix: Option<String>,
 }
 
 /// What a collection found and did.
@@ -143,6 +146,10 @@ pub enum Why {
     Open,
     /// Nobody died holding it.
     InOrder,
+    /// It was made to be kept ([`Builder::persistent`](crate::Builder::persistent)), whoever dies.
+    Persistent,
+    /// Somebody has made or used it since the age that was asked for.
+    Recent,
     /// A live process is making it.
     BeingMade {
         /// The creator's process id, 0 if it is of another pid namespace.
@@ -197,6 +204,39 @@ impl Gc {
         self
     }
 
+    /// Leaves alone rings that were made, or attached to by one who died there, less than so long ago: what a
+    /// supervisor is about to use again. Of what lies without a ring nothing tells its age, so it is left alone too.
+    #[must_use]
+    pub fn older_than(mut self, age: Duration) -> Self {
+        self.older_than = Some(age);
+        self
+    }
+
+    /// Looks only at rings whose name (of `shm:`; of `file:`, that of the file) begins so. What has no name is left
+    /// alone.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Whether the prefix, if there is one, allows for what is at `address`.
+    pub fn allows_name(&self, address: &Address) -> bool {
+        let Some(prefix) = &self.prefix else {
+            return true;
+        };
+        match address {
+            Address::Shm(name) | Address::Mq(name) => {
+                name.as_bytes().starts_with(prefix.as_bytes())
+            }
+            Address::File(path) => path.file_name().is_some_and(|name| {
+                use std::os::unix::ffi::OsStrExt;
+                name.as_bytes().starts_with(prefix.as_bytes())
+            }),
+            _ => false,
+        }
+    }
+
     /// Collects.
     ///
     /// ```
@@ -229,7 +269,13 @@ impl Gc {
             return report;
         }
         for address in segment::list() {
-            report.add_of_all(self.ring(&address));
+            if self.allows_name(&address) {
+                report.add_of_all(self.ring(&address));
+            }
+        }
+        if self.older_than.is_some() || self.prefix.is_some() {
+            // What lies without a ring has neither age nor name.
+            return report;
         }
         for half in segment::half_made() {
             report.add_of_all(self.half(&half));
@@ -282,7 +328,9 @@ impl GcReport {
         let is_told = |found: &Found| {
             !matches!(
                 found.fate,
-                Fate::Kept(Why::InOrder | Why::BeingMade { .. } | Why::InUse { dead: 0, .. })
+                Fate::Kept(
+                    Why::InOrder | Why::Recent | Why::BeingMade { .. } | Why::InUse { dead: 0, .. }
+                )
             )
         };
         self.add(found.map(|found| found.filter(is_told)));
@@ -340,6 +388,8 @@ impl std::fmt::Display for Why {
             ),
             Self::Open => f.write_str("a live process has it open"),
             Self::InOrder => f.write_str("nobody died holding it"),
+            Self::Persistent => f.write_str("it was made to be kept"),
+            Self::Recent => f.write_str("it is not so old"),
             Self::BeingMade { pid: 0 } => f.write_str("a process is making it"),
             Self::BeingMade { pid } => write!(f, "process {pid} is making it"),
             Self::Unknown { home } => write!(f, "its ring may lie in {home}"),

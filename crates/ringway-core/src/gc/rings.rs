@@ -6,11 +6,12 @@ use super::halves::is_forbidden;
 use super::{Fate, Found, Gc, Leftover, Why};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
-use crate::layout::participant::{LIVENESS, slot_offset};
+use crate::layout::participant::{ATTACHED_NS, LIVENESS, slot_offset};
 use crate::liveness::{self, Liveness};
 use crate::segment::suspect::Suspect;
 use crate::segment::{self, View};
 use crate::stat;
+use crate::sys::now_ns;
 
 /// How often a ring is looked at again when others change it meanwhile.
 const ATTEMPTS: usize = 8;
@@ -134,6 +135,12 @@ impl Gc {
         if dead == 0 {
             return Verdict::Stays(Why::InOrder);
         }
+        if view.header().persistent {
+            return Verdict::Stays(Why::Persistent);
+        }
+        if self.older_than.is_some_and(|age| used_since(view, age)) {
+            return Verdict::Stays(Why::Recent);
+        }
         // What the dead were about to send they have sent by now, or never will.
         liveness::settle();
         match stat::undelivered(view) {
@@ -143,4 +150,12 @@ impl Gc {
             None => Verdict::Stays(Why::Damaged),
         }
     }
+}
+
+/// Whether the ring was made, or attached to by one who still has his slot, less than `age` ago.
+fn used_since(view: &View, age: Duration) -> bool {
+    let slots = 0..view.header().geometry.participants();
+    let attached = slots.filter_map(|slot| view.load64(slot_offset(slot) + ATTACHED_NS));
+    let last = attached.fold(view.header().created_ns, u64::max);
+    now_ns().saturating_sub(last) < u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)
 }

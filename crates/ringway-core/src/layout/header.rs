@@ -31,7 +31,8 @@
 //! | 200 | 16 | device and inode of the segment's file; else zero. A file that is another one is a copy |
 //! | 216 | 16 | nonce of what lies beside the segment: at first the ring's; a copy gets another one |
 //! | 232 | 8 | inode of the IPC namespace that this lies in; zero if it is not known |
-//! | 240 | 16 | zero |
+//! | 240 | 8 | zero |
+//! | 248 | 8 | 1 if no collector may remove the ring, else 0 |
 
 use super::control::CONTROL_OFFSET;
 use super::participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
@@ -63,7 +64,10 @@ pub(crate) const IPC_NAMESPACE_OFFSET: usize = 232;
 pub(crate) const IDENTITY: std::ops::Range<usize> = FILE_OFFSET..240;
 
 const _: () = assert!(SLABS.end - SLABS.start == CLASSES_LEN + 16);
-const _: () = assert!(SLABS.end == IDENTITY.start && IDENTITY.end <= HEADER_LEN);
+/// Offset of the 64-bit word that says whether the ring is kept, whoever dies.
+pub(crate) const PERSISTENT_OFFSET: usize = 248;
+
+const _: () = assert!(SLABS.end == IDENTITY.start && IDENTITY.end <= PERSISTENT_OFFSET);
 
 /// What the first eight bytes of a finished segment hold.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"RINGWAY\n");
@@ -134,6 +138,8 @@ pub(crate) struct Header {
     pub(crate) geometry: Geometry,
     /// Whether producers overwrite the oldest message when the ring is full.
     pub(crate) overwrite: bool,
+    /// Whether collectors leave it alone, whoever died.
+    pub(crate) persistent: bool,
     pub(crate) boot_id: [u8; 16],
     /// The file that the ring was made or renewed in; zero of segments that are no files by name.
     pub(crate) file: FileId,
@@ -167,7 +173,7 @@ impl Header {
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
         put(8, &LAYOUT_VERSION.to_le_bytes());
         put(12, &self.fence.code().to_le_bytes());
-        put(16, &abi_fingerprint().to_le_bytes());
+        put(16, &abi_of(self.sync.code()).to_le_bytes());
         put(24, &self.kind.code().to_le_bytes());
         put(28, &self.sync.code().to_le_bytes());
         put(32, &self.nonce);
@@ -183,6 +189,7 @@ impl Header {
             put(104, &cell_len.to_le_bytes());
         }
         put(108, &u32::from(self.overwrite).to_le_bytes());
+        put(PERSISTENT_OFFSET, &u64::from(self.persistent).to_le_bytes());
         put(BOOT_ID_OFFSET, &self.boot_id);
         put(FILE_OFFSET, &self.file.device.to_le_bytes());
         put(FILE_OFFSET + 8, &self.file.inode.to_le_bytes());
@@ -215,7 +222,7 @@ impl Header {
         if u32_at(8) != LAYOUT_VERSION {
             return Err(HeaderError::Version(u32_at(8)));
         }
-        if u64_at(16) != abi_fingerprint() {
+        if u64_at(16) != abi_of(u32_at(28)) {
             return Err(HeaderError::Abi(u64_at(16)));
         }
         let fence = FenceMode::from_code(u32_at(12)).ok_or(HeaderError::Field("fence mode"))?;
@@ -225,6 +232,11 @@ impl Header {
             0 => false,
             1 => true,
             _ => return Err(HeaderError::Field("policy")),
+        };
+        let persistent = match u64_at(PERSISTENT_OFFSET) {
+            0 => false,
+            1 => true,
+            _ => return Err(HeaderError::Field("persistence")),
         };
         let shape = Shape::of(kind, sync, overwrite, u32_at(104));
         let slabs = Slabs::decode(&array(bytes, SLABS.start))
@@ -264,6 +276,7 @@ impl Header {
             created_ns: u64_at(48),
             geometry,
             overwrite,
+            persistent,
             boot_id: array(bytes, BOOT_ID_OFFSET),
             file: FileId {
                 device: u64_at(FILE_OFFSET),
@@ -296,7 +309,7 @@ impl Header {
         };
         zero_or(MAGIC_OFFSET, 8, 0)
             && zero_or(8, 4, LAYOUT_VERSION.into())
-            && zero_or(16, 8, abi_fingerprint())
+            && zero_or(16, 8, abi_of(u32::from_le_bytes(array(bytes, 28))))
             && zero_or(56, 8, segment_len)
             && zero_or(64, 8, PARTICIPANTS_OFFSET as u64)
             && zero_or(80, 8, CONTROL_OFFSET as u64)
@@ -320,6 +333,16 @@ pub(crate) fn abi_fingerprint() -> u64 {
     ])
 }
 
+/// The fingerprint of a ring with this code of synchronisation. Locks of the C library are its own affair even where
+/// their sizes are equal: its last byte is 1 if they are musl's. Rings that have none are for all.
+fn abi_of(sync: u32) -> u64 {
+    let has_its_locks = [Sync::Pthread, Sync::PosixSem]
+        .map(Sync::code)
+        .contains(&sync);
+    let is_musl = cfg!(target_env = "musl") && has_its_locks;
+    abi_fingerprint() | u64::from(is_musl) << 56
+}
+
 fn array<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
     let mut field = [0; N];
     field.copy_from_slice(&bytes[at..at + N]);
@@ -340,6 +363,7 @@ mod tests {
             created_ns: 1,
             geometry: Geometry::stream(1 << 20).unwrap(),
             overwrite: false,
+            persistent: true,
             boot_id: [9; 16],
             file: FileId {
                 device: 3,

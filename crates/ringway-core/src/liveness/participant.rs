@@ -21,6 +21,7 @@ use crate::segment::map::Map;
 use crate::segment::retire::{self, Retired};
 use crate::sys::futex::{self, MonotonicTime};
 use crate::sys::now_ns;
+use crate::sys::pid_namespaces::seen_from_here;
 
 /// How often a slot that changes under our eyes is looked at again. Each time somebody else has taken
 /// or left it, so even one repetition is rare.
@@ -197,12 +198,14 @@ fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {
         let word = map.word32(slot_offset(slots.start) + offset)?;
         Some(word.load(Ordering::Acquire))
     };
-    let pid = holder_pid(load32, &mut PATIENCE.clone());
+    let namespace = map.word64(slot_offset(slots.start) + PID_NAMESPACE);
+    let namespace = namespace.map_or(0, |word| word.load(Ordering::Relaxed));
+    let (pid, process) = name_holder(holder_pid(load32, &mut PATIENCE.clone()), namespace);
     let name = role.name();
     let (problem, remedy) = if slots.len() == 1 {
         (
-            format!("process {pid} is its {name} already, and there can be one"),
-            format!("wait for process {pid} to end, or use another address"),
+            format!("{process} is its {name} already, and there can be one"),
+            "wait for it to end, or use another address".to_owned(),
         )
     } else {
         (
@@ -211,6 +214,19 @@ fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {
         )
     };
     Error::new(ErrorKind::RoleTaken { pid }, "attach to", address, problem).remedy(remedy)
+}
+
+/// What a holder is called here, and in a text: 0 if this process cannot name it.
+pub(crate) fn name_holder(pid: u32, namespace: u64) -> (u32, String) {
+    match seen_from_here(pid, namespace) {
+        Some(here) => (here, format!("process {here}")),
+        None if pid == 0 => (0, "a process that has just come".to_owned()),
+        None if namespace == 0 => (0, format!("process {pid}, as its own pid namespace counts")),
+        None => (
+            0,
+            format!("process {pid} of another pid namespace (pid:[{namespace}])"),
+        ),
+    }
 }
 
 /// How often to look for the process id of who has just come.

@@ -51,7 +51,7 @@ use nix::sys::stat::FileStat;
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::{
-    CREATION_LOCK_OFFSET, FenceMode, FileId, HEADER_LEN, Header, IDENTITY, MAGIC, MAGIC_OFFSET,
+    CREATION_LOCK_OFFSET, FenceMode, FileId, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET,
     SEMAPHORES_OFFSET, SLABS,
 };
 use crate::layout::{self, Geometry, Kind, Shape, Sync};
@@ -116,6 +116,7 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) sync: Sync,
     pub(crate) overwrite: bool,
+    pub(crate) persistent: bool,
     pub(crate) geometry: Geometry,
     pub(crate) fence: FenceMode,
 }
@@ -306,6 +307,7 @@ fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<He
         kind: plan.kind,
         sync: plan.sync,
         overwrite: plan.overwrite,
+        persistent: plan.persistent,
         fence: plan.fence,
         nonce,
         created_ns: now_ns(),
@@ -321,7 +323,7 @@ fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<He
 /// the words of others behind it are left alone. (The words of free slabs are zero, as new memory is.)
 fn write_header(map: &Map, header: &Header) -> Result<(), Errno> {
     let bytes = header.encode();
-    let fields = (MAGIC_OFFSET + 8..CREATION_LOCK_OFFSET).chain(SLABS.start..IDENTITY.end);
+    let fields = (MAGIC_OFFSET + 8..CREATION_LOCK_OFFSET).chain(SLABS.start..HEADER_LEN);
     for at in fields.step_by(8) {
         let mut word = [0; 8];
         word.copy_from_slice(&bytes[at..at + 8]);

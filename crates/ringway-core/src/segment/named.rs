@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open as open_file, openat, renameat2};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open as open_file, openat};
 use nix::sys::stat::{Mode, fstat, lstat};
 use nix::unistd::{self, AccessFlags, linkat, unlink};
 
@@ -25,6 +25,7 @@ use crate::escape::Name;
 use crate::layout::header::FileId;
 use crate::sync;
 use crate::sys::getrandom;
+use crate::sys::rename;
 
 use super::attempt::Attempt;
 use super::deadline::Deadline;
@@ -248,8 +249,7 @@ impl Draft {
                 AtFlags::AT_SYMLINK_FOLLOW,
             ),
             Self::Temporary { path, .. } => {
-                let flags = RenameFlags::RENAME_NOREPLACE;
-                match renameat2(AT_FDCWD, path, AT_FDCWD, &place.path, flags) {
+                match rename::to_free_name(path, &place.path) {
                     // The file system does not know the flag. The drop removes the first name.
                     Err(Errno::EINVAL | Errno::ENOSYS) => {
                         linkat(AT_FDCWD, path, AT_FDCWD, &place.path, AtFlags::empty())

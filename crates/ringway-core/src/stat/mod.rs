@@ -11,14 +11,15 @@ use nix::errno::Errno;
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::layout::participant::{
-    ASLEEP, ATTACHED_NS, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, REPAIRED, ROLE,
-    Role, slot_offset,
+    ASLEEP, ATTACHED_NS, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, PID_NAMESPACE,
+    REPAIRED, ROLE, Role, slot_offset,
 };
 use crate::layout::{Kind, Shape, Sync};
 use crate::liveness::Liveness;
-use crate::liveness::participant::{PATIENCE, holder_pid};
+use crate::liveness::participant::{PATIENCE, holder_pid, name_holder};
 use crate::segment::attempt::Attempt;
 use crate::segment::{self, View};
+use crate::sys::pid_namespaces::seen_from_here;
 
 pub use slabs::{SlabHolder, SlabStat};
 
@@ -72,6 +73,8 @@ pub struct ParticipantStat {
     pub role: Role,
     /// Its process id, as its own pid namespace counts it.
     pub pid: u32,
+    /// The inode of that namespace, as `readlink /proc/PID/ns/pid` shows it; 0 if the participant could not tell.
+    pub pid_namespace: u64,
     /// Whether it lives, by the kernel's word.
     pub alive: bool,
     /// How often this slot was taken.
@@ -82,6 +85,14 @@ pub struct ParticipantStat {
     pub messages: u64,
     /// What it sleeps for, if it sleeps; not known in a stream ring.
     pub waits_for: Option<WaitsFor>,
+}
+
+impl ParticipantStat {
+    /// Its process id as this process can use it; `None` if it is in a pid namespace that is not seen from here, or if
+    /// it has gone.
+    pub fn pid_here(&self) -> Option<u32> {
+        seen_from_here(self.pid, self.pid_namespace)
+    }
 }
 
 /// What a participant sleeps for.
@@ -197,12 +208,14 @@ fn refuse_if_in_use(stat: &Stat) -> Result<(), Error> {
     else {
         return Ok(());
     };
-    let pid = holder.pid;
-    let problem = format!("process {pid} is attached as its {}", holder.role.name());
-    Err(
-        Error::new(ErrorKind::InUse { pid }, "remove", &stat.address, problem)
-            .remedy(format!("end process {pid}, or remove with force")),
-    )
+    let (pid, process) = name_holder(holder.pid, holder.pid_namespace);
+    let problem = format!("{process} is attached as its {}", holder.role.name());
+    let remedy = match pid {
+        0 => "end that process, or remove with force".to_owned(),
+        pid => format!("end process {pid}, or remove with force"),
+    };
+    let kind = ErrorKind::InUse { pid };
+    Err(Error::new(kind, "remove", &stat.address, problem).remedy(remedy))
 }
 
 fn look(view: &View) -> Stat {
@@ -293,6 +306,7 @@ fn look_at_slot(view: &View, slot: usize, patience: &mut u32) -> Option<Particip
         } else {
             load32(PID)?
         },
+        pid_namespace: view.load64(slot + PID_NAMESPACE)?,
         alive,
         epoch: view.load64(slot + EPOCH)?,
         attached_ns: view.load64(slot + ATTACHED_NS)?,

@@ -23,7 +23,7 @@ impl MonotonicTime {
     pub(crate) fn after(after: Duration) -> Option<Self> {
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).ok()?;
         let at = Duration::from(now).checked_add(after)?;
-        libc::time_t::try_from(at.as_secs()).ok().map(|_| Self(at))
+        i64::try_from(at.as_secs()).ok().map(|_| Self(at))
     }
 
     /// The time of an [`Instant`]; `None` when that is beyond what the clock can say.
@@ -40,9 +40,23 @@ impl MonotonicTime {
 
     pub(super) fn timespec(self) -> libc::timespec {
         libc::timespec {
-            tv_sec: self.0.as_secs() as libc::time_t,
+            tv_sec: self.0.as_secs() as i64,
             tv_nsec: self.0.subsec_nanos() as libc::c_long,
         }
+    }
+}
+
+/// A time of CLOCK_MONOTONIC as CLOCK_REALTIME will show it, if nobody sets that.
+#[cfg(target_env = "musl")]
+pub(super) fn on_the_wall(monotonic: libc::timespec) -> libc::timespec {
+    use nix::time::{ClockId, clock_gettime};
+    let until = Duration::new(monotonic.tv_sec as u64, monotonic.tv_nsec as u32);
+    let now = |clock| clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
+    let left = until.saturating_sub(now(ClockId::CLOCK_MONOTONIC));
+    let at = now(ClockId::CLOCK_REALTIME).saturating_add(left);
+    libc::timespec {
+        tv_sec: i64::try_from(at.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: at.subsec_nanos() as libc::c_long,
     }
 }
 

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use super::futex::MonotonicTime;
 use crate::planted::{self, Bug};
 
+#[cfg(not(target_env = "musl"))]
 unsafe extern "C" {
     // glibc 2.30 and later; not in the libc crate.
     fn pthread_mutex_clocklock(
@@ -15,6 +16,22 @@ unsafe extern "C" {
         clock: libc::clockid_t,
         until: *const libc::timespec,
     ) -> libc::c_int;
+}
+
+/// musl knows the clock of the wall only: whoever sets that moves the deadline.
+///
+/// # Safety
+/// As for `pthread_mutex_timedlock`.
+#[cfg(target_env = "musl")]
+unsafe fn pthread_mutex_clocklock(
+    mutex: *mut libc::pthread_mutex_t,
+    _: libc::clockid_t,
+    until: *const libc::timespec,
+) -> libc::c_int {
+    // SAFETY: the caller's timespec.
+    let until = super::futex::on_the_wall(unsafe { *until });
+    // SAFETY: the caller vouches for the mutex.
+    unsafe { libc::pthread_mutex_timedlock(mutex, &until) }
 }
 
 /// A robust, process-shared mutex that lives at least for `'a`.

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use super::futex::MonotonicTime;
 
+#[cfg(not(target_env = "musl"))]
 unsafe extern "C" {
     // glibc 2.30 and later; not in the libc crate.
     fn sem_clockwait(
@@ -14,6 +15,22 @@ unsafe extern "C" {
         clock: libc::clockid_t,
         until: *const libc::timespec,
     ) -> libc::c_int;
+}
+
+/// musl knows the clock of the wall only: whoever sets that moves the deadline.
+///
+/// # Safety
+/// As for `sem_timedwait`.
+#[cfg(target_env = "musl")]
+unsafe fn sem_clockwait(
+    semaphore: *mut libc::sem_t,
+    _: libc::clockid_t,
+    until: *const libc::timespec,
+) -> libc::c_int {
+    // SAFETY: the caller's timespec.
+    let until = super::futex::on_the_wall(unsafe { *until });
+    // SAFETY: the caller vouches for the semaphore.
+    unsafe { libc::sem_timedwait(semaphore, &until) }
 }
 
 /// A semaphore that lives at least for `'a`.

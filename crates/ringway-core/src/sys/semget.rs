@@ -29,10 +29,29 @@ pub fn of_key(key: u32, count: u16, create: Option<u32>) -> Result<i32, Errno> {
     Errno::result(unsafe { libc::semget(key as libc::key_t, count.into(), flags) })
 }
 
+#[cfg(not(target_env = "musl"))]
+use libc::semid_ds as SemidDs;
+
+/// As musl's `<bits/sem.h>` has it; not in the libc crate.
+#[cfg(target_env = "musl")]
+#[repr(C)]
+struct SemidDs {
+    sem_perm: libc::ipc_perm,
+    sem_otime: libc::c_long,
+    #[cfg(target_arch = "x86_64")]
+    _reserved_1: libc::c_long,
+    sem_ctime: libc::c_long,
+    #[cfg(target_arch = "x86_64")]
+    _reserved_2: libc::c_long,
+    sem_nsems: libc::c_ushort,
+    _padding: [libc::c_ushort; 3],
+    _reserved: [libc::c_long; 2],
+}
+
 /// IPC_SET: whose set it is, and the nine permission bits.
 pub(crate) fn set_access(id: i32, uid: u32, gid: u32, mode: u32) -> Result<(), Errno> {
     // SAFETY: semid_ds is plain integers, for which zero is a value.
-    let mut ds: libc::semid_ds = unsafe { std::mem::zeroed() };
+    let mut ds: SemidDs = unsafe { std::mem::zeroed() };
     ds.sem_perm.uid = uid;
     ds.sem_perm.gid = gid;
     // Nine bits fit every architecture's mode_t.
@@ -82,7 +101,7 @@ pub struct Status {
 /// IPC_STAT.
 pub fn status(id: i32) -> Result<Status, Errno> {
     // SAFETY: semid_ds is plain integers, for which zero is a value.
-    let mut ds: libc::semid_ds = unsafe { std::mem::zeroed() };
+    let mut ds: SemidDs = unsafe { std::mem::zeroed() };
     // SAFETY: `ds` is a semid_ds that the kernel may fill.
     Errno::result(unsafe { libc::semctl(id, 0, libc::IPC_STAT, &mut ds) })?;
     Ok(Status {
@@ -185,7 +204,7 @@ fn operate_on(
     timeout: Option<Duration>,
 ) -> Result<(), Errno> {
     let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: timeout.subsec_nanos() as libc::c_long,
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), |t| t);

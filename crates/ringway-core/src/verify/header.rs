@@ -24,6 +24,7 @@ impl Header {
             kind: Kind::Spsc,
             sync: Sync::Futex,
             overwrite: false,
+            persistent: false,
             fence: FenceMode::Symmetric,
             nonce: [0; 16],
             created_ns: 0,

@@ -35,6 +35,7 @@ fn header(shape: Shape, capacity: u64, nonce: [u8; 16]) -> Header {
         kind,
         sync: Sync::Futex,
         overwrite: false,
+        persistent: false,
         fence: FenceMode::Asymmetric,
         nonce,
         created_ns: 1,

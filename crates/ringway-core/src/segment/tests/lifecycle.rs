@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::process::run;
 use super::*;
+use crate::layout::header::IDENTITY;
 
 #[test]
 fn what_one_creates_another_opens() {

@@ -111,6 +111,7 @@ pub(super) fn plan_of(capacity: u64) -> Plan {
         kind: Kind::Spsc,
         sync: Sync::Futex,
         overwrite: false,
+        persistent: false,
         geometry: Geometry::stream(capacity).unwrap(),
         fence: FenceMode::Asymmetric,
     }

@@ -72,6 +72,7 @@ pub(super) fn create(address: &Address, sync: Sync, mode: u32) -> Result<Segment
         kind: Kind::Mpmc,
         sync,
         overwrite: false,
+        persistent: false,
         geometry: Geometry::new(Kind::Mpmc, Shape::Cells(64), 16, 4096).unwrap(),
         fence: FenceMode::Asymmetric,
     };
