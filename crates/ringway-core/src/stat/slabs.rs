@@ -99,6 +99,7 @@ mod tests {
             Some(ParticipantStat {
                 role: Role::Producer,
                 pid: 7,
+                pid_namespace: 0,
                 alive,
                 epoch,
                 attached_ns: 0,
