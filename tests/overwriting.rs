@@ -3,7 +3,7 @@
 
 mod two_processes;
 
-use ringway::{RecvError, Role, SendError, Stat, stat};
+use ringway::{Builder, RecvError, Role, SendError, Stat, Wait, stat};
 use two_processes::messages::{number, number_in, signature, signed};
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, play};
@@ -81,18 +81,13 @@ fn what_is_borrowed_is_not_overwritten() {
         sender.try_send(&number(0)).unwrap();
         let borrowed = receiver.try_recv_in_place().unwrap();
         assert_eq!(number_in(&borrowed.to_vec()), 0);
-        let mut sent = 1;
         for index in 1..1000 {
-            match sender.try_send(&number(index)) {
-                Ok(()) => sent += 1,
-                Err(SendError::Full) => {}
-                Err(error) => panic!("{row}: {error}"),
-            }
+            sender.try_send(&number(index)).unwrap();
             assert_eq!(number_in(&borrowed.to_vec()), 0, "{row}");
         }
         borrowed.release();
         sender.try_send(&number(1000)).unwrap();
-        sent += 1;
+        let sent = 1001;
         let mut received = 1;
         let mut last = 0;
         while let Ok(message) = receiver.try_recv() {
@@ -103,6 +98,189 @@ fn what_is_borrowed_is_not_overwritten() {
         }
         assert_eq!(last, 1000, "{row}");
         assert_eq!(sender.overwritten() + received, sent, "{row}");
+    });
+}
+
+/// What each of several receivers holds stays whole, whatever their number and lengths, and goes once.
+#[test]
+fn what_several_hold_is_passed() {
+    for_each(Row::with_many(Role::Consumer, Row::on_shm()), |row| {
+        let (ring, place) = row.ring_with(|builder| builder.overwrite_oldest(true));
+        let max = ring.max_message_len() as usize;
+        let mut sender = ring.sender().unwrap();
+        let mut receivers: Vec<_> = (0..4).map(|_| ring.receiver().unwrap()).collect();
+        let mut next = 0;
+        let mut send = |messages: u64| {
+            for index in next..next + messages {
+                let message = signed(1, index, max / 8);
+                sender.try_send(&message).unwrap();
+            }
+            next += messages;
+        };
+        for round in 0..50 {
+            send(7);
+            let borrowed: Vec<_> = receivers
+                .iter_mut()
+                .map(|receiver| receiver.try_recv_in_place().unwrap())
+                .collect();
+            let held: Vec<_> = borrowed.iter().map(|message| message.to_vec()).collect();
+            send(50);
+            for (message, held) in borrowed.into_iter().zip(held) {
+                assert_eq!(message.to_vec(), held, "{row}");
+                assert_eq!(signature(&held, max / 8).0, 1);
+                if round % 2 == 0 {
+                    message.release();
+                }
+            }
+        }
+        let mut last = None;
+        while let Ok(message) = receivers[0].try_recv() {
+            let number = signature(&message, max / 8).1;
+            assert!(last < Some(number), "{row}: {number} behind {last:?}");
+            last = Some(number);
+        }
+        let stat = stat(&place.address).unwrap();
+        assert_eq!(last, Some(next - 1), "{row}");
+        assert_eq!(stat.sent, next, "{row}");
+        assert_eq!(stat.received + stat.overwritten, next, "{row}");
+        assert_eq!(stat.used_bytes, 0, "{row}");
+    });
+}
+
+/// Of what a receiver holds too long and does not acknowledge, nothing comes again behind newer messages.
+#[test]
+fn what_is_held_too_long_and_left_is_overwritten() {
+    for_each(Row::on_shm(), |row| {
+        let (ring, place) = row.ring_with(|builder| builder.overwrite_oldest(true));
+        let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+        sender.try_send(&number(0)).unwrap();
+        let message = receiver.try_recv_in_place().unwrap();
+        for index in 1..100 {
+            sender.try_send(&number(index)).unwrap();
+        }
+        message.keep();
+        let received = u64::from(number_in(&receiver.try_recv().unwrap()) == 0);
+        assert_eq!(received, 0, "{row}");
+        while receiver.try_recv().is_ok() {}
+        let stat = stat(&place.address).unwrap();
+        assert_eq!(stat.received + stat.overwritten, 100, "{row}");
+        assert_eq!(sender.overwritten() + 1, stat.overwritten, "{row}");
+    });
+}
+
+/// A claim that is not committed while others come round: its message comes behind theirs.
+#[test]
+fn an_open_claim_makes_nobody_wait() {
+    for_each(Row::with_many(Role::Producer, Row::on_shm()), |row| {
+        let (ring, place) = row.ring_with(|builder| builder.overwrite_oldest(true));
+        let (mut slow, mut sender) = (ring.sender().unwrap(), ring.sender().unwrap());
+        let mut receiver = ring.receiver().unwrap();
+        for len in [8, 400] {
+            let mut claim = slow.try_claim(len).unwrap();
+            for index in 0..100 {
+                sender.try_send(&number(index)).unwrap();
+                sender.send(&number(index).repeat(20)).unwrap();
+            }
+            // What the claim kept from the receiver lies before it now.
+            let first = number_in(&receiver.try_recv().unwrap()[..8]);
+            claim.write_at(0, &number(1000).repeat(len / 8));
+            claim.commit();
+            let mut last = first;
+            let mut found = 0;
+            while let Ok(message) = receiver.try_recv() {
+                match number_in(&message[..8]) {
+                    1000 => {
+                        assert_eq!(message, number(1000).repeat(len / 8), "{row}");
+                        found += 1;
+                    }
+                    number => {
+                        assert!(number >= last, "{row}");
+                        last = number;
+                    }
+                }
+            }
+            assert_eq!((last, found), (99, 1), "{row}");
+        }
+        let stat = stat(&place.address).unwrap();
+        assert_eq!(stat.received + stat.overwritten, stat.sent, "{row}");
+    });
+}
+
+/// Four cells: nobody waits, and no more goes than is needed. Where all is held there is no place, and nothing goes.
+#[test]
+fn a_small_ring_loses_what_it_has_to() {
+    for_each(Row::on_shm(), |row| {
+        let four = |builder: Builder| builder.overwrite_oldest(true).cell_len(1024);
+        let (ring, place) = row.ring_with(four);
+        let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+        for index in 0..50 {
+            sender.try_send(&number(index)).unwrap();
+            assert_eq!(sender.overwritten(), index.saturating_sub(3), "{row}");
+        }
+        // Two cells: two messages go.
+        sender.try_send(&[1; 1500]).unwrap();
+        assert_eq!(sender.overwritten(), 48, "{row}");
+        assert_eq!(receiver.try_recv().unwrap(), number(48), "{row}");
+        assert_eq!(receiver.try_recv().unwrap(), number(49), "{row}");
+        assert_eq!(receiver.try_recv().unwrap(), [1; 1500], "{row}");
+        drop(receiver);
+        if !row.has_many(Role::Consumer) {
+            return;
+        }
+        let mut receivers: Vec<_> = (0..4).map(|_| ring.receiver().unwrap()).collect();
+        for index in 0..4 {
+            sender.try_send(&number(index)).unwrap();
+        }
+        let before = sender.overwritten();
+        let mut held: Vec<_> = receivers
+            .iter_mut()
+            .map(|receiver| receiver.try_recv_in_place().unwrap())
+            .collect();
+        assert_eq!(sender.try_send(&number(4)), Err(SendError::Full), "{row}");
+        held.remove(2).release();
+        sender.try_send(&number(4)).unwrap();
+        assert_eq!(sender.try_send(&[1; 1500]), Err(SendError::Full), "{row}");
+        sender.try_send(&number(5)).unwrap();
+        assert_eq!(sender.overwritten(), before + 1, "{row}");
+        drop(held);
+        drop(receivers);
+        let mut receiver = ring.receiver().unwrap();
+        assert_eq!(receiver.try_recv().unwrap(), number(5), "{row}");
+        let stat = stat(&place.address).unwrap();
+        assert_eq!(stat.received + stat.overwritten, stat.sent, "{row}");
+    });
+}
+
+/// A sender that waits because all is held goes on when any of it is released, not only the oldest.
+#[test]
+fn a_sender_waits_for_any_place() {
+    let rows = Row::with_many(Role::Consumer, Row::on_shm());
+    for_each(rows, |row| {
+        let four = |builder: Builder| builder.overwrite_oldest(true).cell_len(1024);
+        let (ring, _place) = row.ring_with(four);
+        for wait in [Wait::Park, Wait::Spin, Wait::default()] {
+            let mut sender = ring.sender().unwrap().with_wait(wait);
+            let mut receivers: Vec<_> = (0..4).map(|_| ring.receiver().unwrap()).collect();
+            for index in 0..4 {
+                sender.try_send(&number(index)).unwrap();
+            }
+            let mut held: Vec<_> = receivers
+                .iter_mut()
+                .map(|receiver| receiver.try_recv_in_place().unwrap())
+                .collect();
+            let last = held.pop().unwrap();
+            std::thread::scope(|scope| {
+                let sending = scope.spawn(move || {
+                    sender.send(&number(4)).unwrap();
+                    sender.detach();
+                });
+                last.release();
+                sending.join().unwrap();
+            });
+            held.into_iter().for_each(|message| message.release());
+            drop(receivers);
+            assert_eq!(ring.receiver().unwrap().try_recv().unwrap(), number(4));
+        }
     });
 }
 

@@ -238,6 +238,13 @@ impl Builder {
     /// Whether sending to a full ring overwrites the oldest message that nobody is reading, instead of
     /// waiting. [`Sender::overwritten`](crate::Sender::overwritten) and
     /// [`Stat::overwritten`](crate::Stat::overwritten) count what was lost. The default is no.
+    ///
+    /// A message that a receiver is reading, and a claim that is not committed, are passed, whether their process works,
+    /// is stopped, or died. Sending is refused, or waits, only where these leave no room for the message: it needs
+    /// adjacent cells. (Where the ring has a lock, who is stopped with it makes others wait.) A claim that the others
+    /// have passed is committed behind their messages. A message that they have passed, and that its receiver leaves
+    /// or dies with instead of releasing it, is not received again but counts as overwritten. A receiver takes at most a
+    /// quarter of the cells at once.
     #[must_use]
     pub fn overwrite_oldest(mut self, yes: bool) -> Self {
         self.overwrite = yes;

@@ -81,6 +81,8 @@ bugs! {
     StaleWordBelieved,
     /// Cell ring: the oldest message is overwritten while it is being read.
     OverwrittenWhileRead,
+    /// Cell ring: an owner stores, though producers that overwrite move its record.
+    OwnerStoresWhereOthersMove,
     /// Cell ring: of several cells the first one is freed first.
     FirstCellFreedFirst,
     /// Cell ring: of several records the first one is given back first.

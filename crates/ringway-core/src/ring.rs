@@ -21,6 +21,7 @@ use crate::liveness::participant::{self, Participant, Place};
 use crate::pool::{Lender, Pool};
 use crate::receiver::Receiver;
 use crate::receiving::Receiving;
+use crate::region::Region as _;
 use crate::region::memory::Memory;
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
@@ -254,6 +255,8 @@ impl Ring {
         let rivals = Rivals {
             claim: header.kind.allows_many(Role::Producer),
             take: header.kind.allows_many(Role::Consumer) || header.overwrite,
+            own: !region.settles() || header.overwrite,
+            overwrite: header.overwrite,
             locked: primitives.lock.is_some(),
         };
         let cells = Cells::new(region, cell_len, key, rivals);

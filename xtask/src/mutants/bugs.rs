@@ -162,7 +162,12 @@ pub(super) const BUGS: &[(&str, Check)] = &[
     // freeze: borrow, full, overwriting
     (
         "OverwrittenWhileRead",
-        Cell("delivery::the_oldest_is_overwritten_or_read"),
+        Cell("overwriting::a_consumer_releases_what_is_carried_over"),
+    ),
+    // freeze: borrow, full, overwriting
+    (
+        "OwnerStoresWhereOthersMove",
+        Cell("overwriting::a_consumer_releases_what_is_carried_over"),
     ),
     // kill, freeze: release, large
     (

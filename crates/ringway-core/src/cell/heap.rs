@@ -201,6 +201,8 @@ impl HeapCells {
         let rivals = Rivals {
             claim: kind.allows_many(Role::Producer),
             take: kind.allows_many(Role::Consumer) || self.setup.overwrite,
+            own: !region.settles() || self.setup.overwrite,
+            overwrite: self.setup.overwrite,
             locked: lock,
         };
         let scripted = || Scripted(Arc::clone(&self.script));

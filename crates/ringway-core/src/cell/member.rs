@@ -52,6 +52,8 @@ pub(crate) struct Member<R> {
     /// The cell that blocks this participant, and its word as seen: when that changes, it is worth
     /// looking again.
     pub(super) obstacle: (u64, u64),
+    /// How many adjacent cells a producer that overwrites waits for, if it has to.
+    pub(super) wants: u32,
     /// Where to claim or to take next; always a record's start, or where one will be.
     pub(super) cursor: u64,
     /// How often the consumers had changed when this participant began to look.
@@ -84,6 +86,7 @@ impl<R: Region> Member<R> {
             primitives,
             head: head & MOST_HEAD,
             obstacle: (head, 0),
+            wants: 0,
             cursor: head & MOST_HEAD,
             change: 0,
             messages,
@@ -365,6 +368,7 @@ impl<R: Region> Member<R> {
         self.obstacle_changed()
             || self.consumers_changed()
             || self.corrupt
+            || self.wants > 0 && self.has_place(self.wants.into()) != Ok(false)
             || look == Look::Last && self.tend(self.deadline) != Ok(false)
     }
 

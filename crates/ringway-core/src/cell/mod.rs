@@ -44,6 +44,40 @@
 //! if the first one has never been taken before: nobody can then have passed it, so those behind it are
 //! untouched.
 //!
+//! # Overwriting
+//!
+//! Producers that overwrite wait for nobody. The cell at which claiming goes on may still hold a record of the lap
+//! before, which is the oldest there is ([`producer`]'s `overwriting`, [`moving`]):
+//!
+//! ```text
+//!   FULL, RETURNED, ABORTED -- discard, claim --> CLAIMED(l+1)       (one cell, for one: one change)
+//!   FULL, RETURNED, ABORTED -- discard --> FREEING --> FREE(l+1)     (else)
+//!   CLAIMED(o, l)  -- carry over --> CLAIMED(o, l+1)
+//!   FREEING(o, l)  -- carry over --> FREEING(o, l+1)
+//!   TAKEN(o, l)    -- carry over --> HELD OVER(o, l+1) -- carry over --> HELD OVER(o, l+2) ...
+//! ```
+//!
+//! What somebody alive owns is *carried over*: only the lap in its word changes. The record keeps its cells, its
+//! payload and its owner, lies a lap further on now, and claiming goes on behind it. So here owners change their words
+//! by compare-and-swap, and follow them: from a CLAIMED in any lap to FULL in that lap, from HELD OVER in any lap to
+//! FREE of the next. A run of several records is carried over as one; who commits a batch lays the words inside of it
+//! anew for the lap that it has come to.
+//!
+//! - *Order.* A claim that is carried over is committed behind what others sent meanwhile; nothing of its own producer's
+//!   lies between, as a handle has one claim. Consumers that waited at it find the cells done with, and go on.
+//! - What a consumer holds over does not come again: newer messages of the same producer have been received. If it
+//!   is given back, or its holder dies, it counts as overwritten, by whoever frees it. If it is released, it is received.
+//! - *A refusal discards nothing.* Before anything goes, there must be a place: so many adjacent cells, before the end of
+//!   the ring, that nobody alive holds. Only if there is none, it is full. (If consumers take what was about to make
+//!   room, a long message may be refused after something went. A short one takes its cell in the change that
+//!   discards.) Consumers take no more than a quarter of the cells together, so that something is left.
+//! - Padding fills what is free before a record that is held, if it is too short.
+//! - `HEAD` passes a record that was carried over as what it is in the lap that it came from: done with, all its cells.
+//!   A word of several cells that is a lap ahead of `HEAD` can be nothing else, because other claims of several cells
+//!   need `HEAD` to have passed them. What is released after it was carried over is free for the lap behind that, so
+//!   `HEAD` passes what is two laps ahead as well. Nothing is discarded or carried over that `HEAD` is a lap or more
+//!   behind of.
+//!
 //! (The cell's word in the place of D. Vyukov's sequence number, with the owner in it; he claims by an
 //! index that all share, which leaves nothing to tell who died with a cell.)
 //!
@@ -55,6 +89,7 @@
 //! | FULL | a message | nobody needs to; the kernel wakes who sleeps for it |
 //! | TAKEN | a message that was perhaps read, not acknowledged | who finds nothing else, or attaches: RETURNED, delivered again |
 //! | FREEING | an acknowledged message, some cells free | who is blocked by it or attaches: takes FREEING over, frees the rest; the first cell last |
+//! | HELD OVER | a message that was perhaps read, not acknowledged | who is blocked by it or attaches: frees it unread, and counts it as overwritten |
 //!
 //! | somebody dies | it leaves | who repairs, how |
 //! |---|---|---|
@@ -64,6 +99,14 @@
 //! | returning several records, before the first word | some RETURNED inside a TAKEN run | as TAKEN, from the start: each step is a change that fails if it was made |
 //! | after a change, before waking who sleeps for it | sleepers | the kernel: it tells the others' watchers of the death, who wake all |
 //! | holding the ring's lock | words as above: each operation changes one | the next holder, before it says that all is consistent |
+//! | after discarding or freeing, before counting it as overwritten | a count that is too low, by one change's messages | nobody |
+//!
+//! | somebody is stopped | it delays | in a ring that overwrites |
+//! |---|---|---|
+//! | while its record is CLAIMED | consumers, at that record; producers that need its cells | consumers, until producers have come round; no producer |
+//! | TAKEN, HELD OVER or FREEING | producers that need its cells | nobody |
+//! | anywhere else | nobody | nobody |
+//! | holding the ring's lock | all who need that | the same |
 //!
 //! Death is what [`crate::liveness`] says, or an epoch of the slot other than the owner's. Before memory
 //! of the dead is used again, [`settle`](Region::settle) makes sure that they are done.
@@ -74,6 +117,7 @@ pub(crate) mod crowd;
 pub(crate) mod heap;
 mod loans;
 pub(crate) mod member;
+pub(crate) mod moving;
 pub(crate) mod producer;
 #[cfg(any(all(test, not(loom)), feature = "verify"))]
 pub(crate) mod queue;
@@ -114,6 +158,11 @@ pub(crate) struct Rivals {
     pub(crate) claim: bool,
     /// Whether others may take the record.
     pub(crate) take: bool,
+    /// Whether others may change what a participant owns while that lives: producers that overwrite move it out of
+    /// their way, and where [`settle`](Region::settle) cannot keep its promise, one that is taken for dead may live.
+    pub(crate) own: bool,
+    /// Whether producers overwrite.
+    pub(crate) overwrite: bool,
     /// Whether the ring has a lock, which the caller holds: then nobody else may change what has no owner.
     pub(crate) locked: bool,
 }
@@ -125,8 +174,9 @@ enum Seen {
     Free,
     /// A record: its word, and the same as it is stored.
     Record(Word, u64),
-    /// Free for the next lap, or used in it already.
-    Done,
+    /// Free for the next lap, or used in it already: the word of that lap. It has more cells than one only if it was
+    /// carried over from this lap, and then all of them are done with.
+    Done(Word),
     /// A lap ahead of `HEAD`: the ring is full up to here.
     Beyond,
     /// `HEAD` has passed the cell; it may hold anything.
@@ -223,10 +273,12 @@ impl<R: Load> Cells<R> {
         self.code.is_of_lap(word, self.lap(cell))
     }
 
-    /// Whether a word that was found at `cell` is of the next lap.
+    /// Whether a word that was found at `cell` says that this is done with: it is of the next lap, or of the one after
+    /// that, if what was carried over into the next one was released before `HEAD` came here.
     #[inline]
     fn is_done_with(&self, word: Word, cell: u64) -> bool {
-        self.code.is_of_lap(word, self.lap(cell).wrapping_add(1))
+        let lap = self.lap(cell);
+        self.code.is_of_lap(word, lap + 1) || self.code.is_of_lap(word, lap + 2)
     }
 
     /// The word `HEAD`. Whatever a peer makes of it, positions stay far from overflowing.
@@ -248,7 +300,8 @@ impl<R: Region> Cells<R> {
     /// seen by the next.
     #[inline]
     fn change(&self, cell: u64, seen: u64, to: Word) -> bool {
-        if self.rivals.locked {
+        // Where owners' words are moved, owners change them without the lock.
+        if self.rivals.locked && !self.rivals.overwrite {
             self.change_alone(cell, seen, to)
         } else {
             let to = self.code.encode(to);
@@ -290,19 +343,18 @@ impl<R: Region> Cells<R> {
         }
     }
 
-    /// Changes the word of a record that the caller owns. Others change it only if the caller is dead;
-    /// where it could be marked so and still run, it has to make sure.
+    /// Changes the word of a record that the caller owns, in a ring that does not overwrite. Others change it only
+    /// if the caller is dead; where it could be marked so and still run, it has to make sure.
     #[inline]
     fn change_own(&self, cell: u64, seen: u64, to: Word) -> bool {
-        if self.region.settles() {
-            let to = self.code.encode(to);
-            // Release pairs with the acquire in `load`.
-            let order = planted::order(Bug::CellCommitWithoutRelease, Ordering::Release);
-            self.region.store_word(self.position(cell), to, order);
-            true
-        } else {
-            self.change(cell, seen, to)
+        if self.rivals.own {
+            return self.change(cell, seen, to);
         }
+        let to = self.code.encode(to);
+        // Release pairs with the acquire in `load`.
+        let order = planted::order(Bug::CellCommitWithoutRelease, Ordering::Release);
+        self.region.store_word(self.position(cell), to, order);
+        true
     }
 }
 
@@ -328,18 +380,24 @@ impl<R: Load> Cells<R> {
             } else {
                 Err(Corrupt)
             }
-        } else if self.is_done_with(word, cell) {
-            Ok(Seen::Done)
+        } else if self.is_done_with(word, cell) && word.extent <= self.to_end(cell) {
+            Ok(Seen::Done(word))
         } else {
             Err(Corrupt)
         }
     }
 
+    /// How many cells from `cell` on, which is `HEAD` or lies behind it, are done with together; 0 if it is not.
+    fn done(&self, cell: u64) -> u64 {
+        match self.code.decode(self.load(cell)) {
+            Some(word) if self.is_done_with(word, cell) => word.extent,
+            _ => 0,
+        }
+    }
+
     /// Whether a cell from `HEAD` on is done with.
     fn is_done(&self, cell: u64) -> bool {
-        self.code
-            .decode(self.load(cell))
-            .is_some_and(|word| self.is_done_with(word, cell))
+        self.done(cell) > 0
     }
 }
 
@@ -354,8 +412,11 @@ impl<R: Region> Cells<R> {
         // Acquire pairs with the release in `replace64`: what is done with before HEAD has been read.
         let head = self.head(Ordering::Acquire);
         let mut end = if head == done.start { done.end } else { head };
-        while end - head < self.count() && self.is_done(end) {
-            end += 1;
+        while end - head < self.count() {
+            match self.done(end) {
+                0 => break,
+                cells => end += cells,
+            }
         }
         if end == head {
             return head;
@@ -367,7 +428,7 @@ impl<R: Region> Cells<R> {
     }
 
     /// Frees the cells of a record that the caller owns, as FREEING if there are several: the first one
-    /// last, so that who finds it free finds all free.
+    /// last, so that who finds it free finds all free. In a ring that does not overwrite.
     #[inline]
     fn free_cells(&self, cell: u64, extent: u64) {
         for at in (cell..cell + extent).rev() {

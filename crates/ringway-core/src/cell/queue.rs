@@ -4,14 +4,16 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use super::consumer::Consumer;
 use super::heap::{HeapCells, Leaving, Setup};
 use super::producer::Producer;
 use crate::error::{RecvError, SendError};
-use crate::layout::participant::Role;
-use crate::region::Region;
+use crate::layout::cell::CELL_HEADER;
+use crate::layout::participant::{OVERWRITTEN, Role, slot_offset};
 use crate::region::meddled::{Meddled, Meddler};
+use crate::region::{Load, Region};
 use crate::wait::Wait;
 
 /// Lengths of messages, so that each can be told from those around it.
@@ -64,11 +66,15 @@ enum Is {
 #[derive(Debug)]
 struct Message {
     payload: Vec<u8>,
+    /// Its cells.
+    extent: u64,
     is: Is,
     /// Whether it was taken before.
     again: bool,
     /// The handle that sent it, if that is still there.
     by: Option<usize>,
+    /// Whether a consumer holds it though producers have come round: it does not come again.
+    over: bool,
 }
 
 /// The ring and the queue. Panics when they differ.
@@ -81,6 +87,10 @@ pub struct Queue {
     queue: VecDeque<Message>,
     made: u16,
     overwritten: Vec<u64>,
+    /// Messages that all who ever were there overwrote, or held too long.
+    lost: u64,
+    /// Where the claims were.
+    claimed: Vec<Option<u64>>,
     /// Who is away just now, and how.
     away: Option<(Role, Leaving)>,
 }
@@ -98,6 +108,8 @@ impl Queue {
             queue: VecDeque::new(),
             made: 0,
             overwritten: vec![0; counts[0]],
+            lost: 0,
+            claimed: vec![None; counts[0]],
             away: None,
             ring,
         };
@@ -135,6 +147,7 @@ impl Queue {
             _ => self.produce(who % self.producers.len(), step),
         }
         assert!(!self.ring.script.is_held(), "the lock was kept");
+        self.claimed = self.producers.iter().map(Producer::claimed_at).collect();
     }
 
     /// All give up and give back what they have, and somebody receives the rest.
@@ -150,6 +163,13 @@ impl Queue {
         }
         self.act(0, &Step::Drained);
         self.act(0, &Step::Receive(LENS.end));
+        let slots = 0..self.ring.geometry().participants();
+        let counters = slots.map(|slot| slot_offset(slot) + OVERWRITTEN);
+        let region = self.ring.region();
+        let counted: u64 = counters
+            .map(|at| region.load64(at, Ordering::Relaxed))
+            .sum();
+        assert_eq!(counted, self.lost);
     }
 
     fn payload(&mut self, len: usize) -> Vec<u8> {
@@ -166,6 +186,10 @@ impl Queue {
     }
 
     fn put_back(&mut self, nth: usize) {
+        let before = self.queue.len();
+        self.queue
+            .retain(|one| !(one.is == Is::TakenBy(nth) && one.over));
+        self.lost += (before - self.queue.len()) as u64;
         for message in &mut self.queue {
             if message.is == Is::TakenBy(nth) {
                 message.is = Is::There;
@@ -178,10 +202,41 @@ impl Queue {
     fn note_overwritten(&mut self, nth: usize) {
         let overwritten = self.producers[nth].overwritten();
         for _ in self.overwritten[nth]..overwritten {
-            let oldest = self.queue.pop_front().map(|message| message.is);
-            assert_eq!(oldest, Some(Is::There));
+            let oldest = self.queue.iter().position(|one| one.is == Is::There);
+            self.queue.remove(oldest.expect("a message to overwrite"));
+            self.lost += 1;
         }
         self.overwritten[nth] = overwritten;
+        self.note_carried();
+    }
+
+    /// What others hold has made way.
+    fn note_carried(&mut self) {
+        let mut carried: Vec<_> = (0..self.producers.len())
+            .filter_map(|nth| {
+                let (before, now) = (self.claimed[nth]?, self.producers[nth].claimed_at()?);
+                (now != before).then_some((now, nth))
+            })
+            .collect();
+        carried.sort_unstable();
+        for (now, nth) in carried {
+            self.claimed[nth] = Some(now);
+            let queue = std::mem::take(&mut self.queue).into_iter();
+            let (its, others): (VecDeque<_>, _) =
+                queue.partition(|one| one.is == Is::ClaimedBy(nth));
+            self.queue = others;
+            self.queue.extend(its);
+        }
+        for (nth, consumer) in self.consumers.iter().enumerate() {
+            let mut taken = self
+                .queue
+                .iter_mut()
+                .filter(|one| one.is == Is::TakenBy(nth));
+            for (messages, over) in consumer.carried_over() {
+                let run = taken.by_ref().take(messages as usize);
+                run.for_each(|message| message.over = over);
+            }
+        }
     }
 
     fn check_refusal(&self, nth: usize, len: usize, error: SendError) {
@@ -195,6 +250,12 @@ impl Queue {
             SendError::PeerDied => {
                 assert!(alone && self.away == Some((Role::Consumer, Leaving::Dying)));
             }
+            SendError::Full | SendError::TimedOut if self.ring.setup.overwrite => {
+                let held = self.queue.iter().filter(|one| one.is != Is::There);
+                let held: u64 = held.map(|one| one.extent).sum();
+                let is_full = held == self.ring.setup.cells || self.extent(len) > 1 && held > 0;
+                assert!(is_full, "full where only {held} cells are held");
+            }
             SendError::Full | SendError::TimedOut => {
                 assert!(!self.queue.is_empty(), "full with nothing in it");
             }
@@ -202,12 +263,18 @@ impl Queue {
         }
     }
 
+    fn extent(&self, len: usize) -> u64 {
+        (len as u64 + CELL_HEADER).div_ceil(self.ring.setup.cell_len.into())
+    }
+
     fn put(&mut self, payload: Vec<u8>, is: Is, by: usize) {
         self.queue.push_back(Message {
+            extent: self.extent(payload.len()),
             payload,
             is,
             again: false,
             by: Some(by),
+            over: false,
         });
     }
 
@@ -221,23 +288,31 @@ impl Queue {
                     Step::Send(_) => producer.try_send(&message),
                     _ => producer.send_until(&message, HOW, None),
                 };
+                let before = self.lost;
                 self.note_overwritten(nth);
                 match sent {
                     Ok(()) => self.put(message, Is::There, nth),
-                    Err(error) => self.check_refusal(nth, message.len(), error),
+                    Err(error) => {
+                        assert_eq!(self.lost, before, "a refusal discarded something");
+                        self.check_refusal(nth, message.len(), error);
+                    }
                 }
             }
             Step::Claim(len) => {
                 let message = self.payload(*len);
                 self.unclaim(nth);
                 let claimed = self.producers[nth].claim(message.len());
+                let before = self.lost;
                 self.note_overwritten(nth);
                 match claimed {
                     Ok(at) => {
                         self.producers[nth].member.region().write(at, &message);
                         self.put(message, Is::ClaimedBy(nth), nth);
                     }
-                    Err(error) => self.check_refusal(nth, message.len(), error),
+                    Err(error) => {
+                        assert_eq!(self.lost, before, "a refusal discarded something");
+                        self.check_refusal(nth, message.len(), error);
+                    }
                 }
             }
             Step::Commit(part) => self.commit(nth, *part),

@@ -11,7 +11,7 @@ use super::member::{Member, Refused};
 use super::walk::{Step, Walk};
 use super::{Cells, Seen};
 use crate::layout::cell::{State, Word};
-use crate::layout::participant::{REPAIRED, Role};
+use crate::layout::participant::{OVERWRITTEN, REPAIRED, Role};
 use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::stream::Corrupt;
@@ -56,7 +56,7 @@ impl<R: Region> Member<R> {
                         break;
                     }
                 }
-                Seen::Done | Seen::Stale => {}
+                Seen::Done(_) | Seen::Stale => {}
                 Seen::Free | Seen::Beyond => break,
             }
         }
@@ -120,7 +120,7 @@ impl<R: Region> Member<R> {
             State::Claimed if planted::is(Bug::ClaimedNotRepaired) => Ok(false),
             State::Taken if planted::is(Bug::TakenNotRepaired) => Ok(false),
             State::Freeing if planted::is(Bug::FreeingNotRepaired) => Ok(false),
-            State::Claimed | State::Taken | State::Freeing if self.is_dead(word.owner) => {
+            _ if word.state.is_owned() && self.is_dead(word.owner) => {
                 self.region().settle();
                 let changed = match word.state {
                     State::Taken => {
@@ -135,6 +135,8 @@ impl<R: Region> Member<R> {
                         self.announce(Role::Consumer);
                         aborted
                     }
+                    // It was overwritten but for those who held it.
+                    State::HeldOver => self.discard_held_over(cell, word, stored)?,
                     _ => self.free_unread(cell, word, stored),
                 };
                 if changed {
@@ -151,10 +153,29 @@ impl<R: Region> Member<R> {
         let mine = word.become_owned(State::Freeing, self.me);
         let changed = self.cells.change(cell, stored, mine);
         if changed {
-            self.cells.free_cells(cell, word.extent);
+            if self.cells.rivals.overwrite {
+                // It fails only if somebody took us for dead, and then frees them.
+                let _ = self.cells.free_moved(cell, mine);
+            } else {
+                self.cells.free_cells(cell, word.extent);
+            }
             self.notify(Role::Producer);
         }
         changed
+    }
+
+    /// Frees what a dead consumer held when producers had come round. Its messages count as overwritten.
+    fn discard_held_over(&self, cell: u64, word: Word, stored: u64) -> Result<bool, Corrupt> {
+        let messages = self.cells.records_in(cell, word);
+        if self.cells.load(cell) != stored {
+            return Ok(false);
+        }
+        let messages = messages?;
+        let changed = self.free_unread(cell, word, stored);
+        if changed {
+            self.add(OVERWRITTEN, messages);
+        }
+        Ok(changed)
     }
 }
 

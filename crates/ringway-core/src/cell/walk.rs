@@ -56,7 +56,7 @@ impl<R: Load> Cells<R> {
         while walk.looks > 0 {
             walk.looks -= 1;
             match self.look(walk.cell, walk.head)? {
-                Seen::Done => walk.cell += 1,
+                Seen::Done(word) => walk.cell += word.extent,
                 Seen::Record(word, stored) => return Ok(Step::Record(word, stored)),
                 Seen::Free | Seen::Beyond => return Ok(Step::End),
                 Seen::Stale => return Ok(Step::Overtaken),
@@ -81,6 +81,19 @@ impl<R: Load> Cells<R> {
     }
 }
 
+impl<R: Load> Cells<R> {
+    /// How many records were taken together, as the run at `cell`. It counts only if the run's word is the same
+    /// afterwards.
+    pub(super) fn records_in(&self, cell: u64, run: Word) -> Result<u64, Corrupt> {
+        let mut records = 0;
+        self.visit_run(cell, run, |_| {
+            records += 1;
+            false
+        })?;
+        Ok(records)
+    }
+}
+
 /// What an observer counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -101,6 +114,8 @@ pub(crate) fn tally<R: Load>(
     let rivals = Rivals {
         claim: true,
         take: true,
+        own: true,
+        overwrite: false,
         locked: false,
     };
     let cells = Cells::new(region, cell_len, key, rivals);
@@ -135,6 +150,8 @@ impl<R: Load> Cells<R> {
                 })?,
                 // Never committed, or acknowledged.
                 State::Free | State::Claimed | State::Aborted | State::Freeing => {}
+                // It will not be delivered again.
+                State::HeldOver => {}
             }
             // What was read inside of a record was what it seemed if the record is still there.
             if self.load(walk.cell) == stored {

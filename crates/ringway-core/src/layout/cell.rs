@@ -14,7 +14,7 @@
 //! A word is compared and swapped by participants that may have been stopped for long since they saw it, so the
 //! same word must not come again.
 //!
-//! | bits | of a record that has an owner: claimed, taken, freeing | of any other |
+//! | bits | of a record that has an owner: claimed, taken, freeing, held over | of any other |
 //! |---|---|---|
 //! | 0 - 2 | state | state |
 //! | the next 7 | owner: slot in the participants table | |
@@ -83,10 +83,12 @@ pub(crate) enum State {
     Freeing,
     /// Claimed, and never to be committed: aborted, or padding at the end of the ring.
     Aborted,
+    /// A consumer's, who is still reading it although producers that overwrite have come round.
+    HeldOver,
 }
 
 impl State {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Free,
         Self::Claimed,
         Self::Full,
@@ -94,6 +96,7 @@ impl State {
         Self::Returned,
         Self::Freeing,
         Self::Aborted,
+        Self::HeldOver,
     ];
 
     /// Whether somebody owns a record in this state.
@@ -226,7 +229,7 @@ impl Code {
     #[inline]
     pub(crate) fn decode(self, stored: u64) -> Option<Word> {
         let bits = stored ^ self.key;
-        let state = *State::ALL.get((bits & STATE_MASK) as usize)?;
+        let state = State::ALL[(bits & STATE_MASK) as usize];
         let extent = bits >> Self::below_extent(state) & ((1 << (self.lap_bits - 1)) - 1);
         let owner = if state.is_owned() {
             Owner {
@@ -243,6 +246,11 @@ impl Code {
             lap: bits >> self.below_lap(state),
         };
         (state != State::Free || extent == 0).then_some(word)
+    }
+
+    /// How many laps from `word`, of which all of its lap is known, to the same record in a later one.
+    pub(crate) fn laps_to(self, word: Word, later: Word) -> u64 {
+        later.lap.wrapping_sub(word.lap) & u64::MAX >> self.below_lap(later.state)
     }
 
     /// Whether a word belongs to this lap.
@@ -310,8 +318,6 @@ mod tests {
 
     #[test]
     fn what_nobody_writes_is_no_word() {
-        let code = Code::new(0, CELLS);
-        assert_eq!(code.decode(7), None, "no such state");
         for cells in [MIN_CELLS, CELLS] {
             for key in [0, u64::MAX] {
                 assert_eq!(Code::new(key, cells).decode(no_word(key)), None);

@@ -20,7 +20,9 @@ pub(super) fn traffic(view: &View, cell_len: u32, slots: &[Option<ParticipantSta
     };
     // Received before sent: what is received was sent before.
     let received = sum(Role::Consumer, MESSAGES);
-    let overwritten = sum(Role::Producer, OVERWRITTEN);
+    // Consumers count what they held too long.
+    let roles = [Role::Producer, Role::Consumer];
+    let overwritten = roles.map(|role| sum(role, OVERWRITTEN)).iter().sum();
     let sent = sum(Role::Producer, MESSAGES).max(received.saturating_add(overwritten));
     Traffic {
         used_bytes: count(view, cell_len).0.cells * u64::from(cell_len),

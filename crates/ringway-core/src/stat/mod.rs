@@ -47,7 +47,8 @@ pub struct Stat {
     /// Records of the dead that others put in order: claims that were given up, messages that were taken
     /// and are delivered again, or half freed. Of a stream ring, messages that the dead had not counted right.
     pub repaired: u64,
-    /// Messages that producers overwrote, in a ring made for that.
+    /// Messages that producers overwrote, in a ring made for that, and those that consumers held too long and did not
+    /// release.
     pub overwritten: u64,
     /// Whether the last producer has closed.
     pub producer_closed: bool,

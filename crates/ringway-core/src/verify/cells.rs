@@ -61,7 +61,7 @@ const WORDS: [usize; 5] = [HEAD, CLAIM_HINT, TAKE_HINT, DATA_EVENT, SPACE_EVENT]
 /// Words of a slot.
 const SLOT_WORDS: [usize; 5] = [LIVENESS, EPOCH, ASLEEP, MESSAGES, OVERWRITTEN];
 
-const STATES: [State; 7] = [
+const STATES: [State; 8] = [
     State::Free,
     State::Claimed,
     State::Full,
@@ -69,6 +69,7 @@ const STATES: [State; 7] = [
     State::Returned,
     State::Freeing,
     State::Aborted,
+    State::HeldOver,
 ];
 
 impl Write {

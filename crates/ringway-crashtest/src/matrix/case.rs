@@ -30,12 +30,18 @@ pub(super) enum Op {
     SleepSend,
     /// Sends into a full ring, whose oldest message makes room.
     Overwrite,
+    /// A message of several cells, for which several messages make room.
+    OverwriteLong,
+    /// Commits a message that was claimed and written before, in a ring whose other producers overwrite.
+    CommitOver,
     CloseSender,
     DetachSender,
     /// Receives a copy.
     Receive,
     /// Borrows a message, reads it, releases it.
     Borrow,
+    /// The same in a ring whose producers overwrite.
+    BorrowOver,
     /// Borrows a message, reads it, and leaves it for the next receive.
     Keep,
     /// Up to three messages at once.
@@ -77,6 +83,8 @@ pub(super) enum State {
     Long,
     /// The other side sleeps.
     Asleep,
+    /// Full, and a survivor has the oldest message.
+    Held,
 }
 
 impl Op {
@@ -97,6 +105,8 @@ impl Op {
             | Self::Batch
             | Self::SleepSend
             | Self::Overwrite
+            | Self::OverwriteLong
+            | Self::CommitOver
             | Self::CloseSender
             | Self::DetachSender
             | Self::SendByPointer
@@ -106,6 +116,7 @@ impl Op {
             Self::AttachReceiver
             | Self::Receive
             | Self::Borrow
+            | Self::BorrowOver
             | Self::Keep
             | Self::Drain
             | Self::SleepReceive
@@ -120,12 +131,15 @@ impl Op {
     /// Whether it sends messages, when it is done: how many, each of how many bytes.
     pub(super) fn sends(self) -> (u32, usize) {
         match self {
-            Self::Send | Self::Commit | Self::SendByPointer | Self::SleepSend | Self::Overwrite => {
+            Self::Send | Self::Commit | Self::SendByPointer | Self::SleepSend => {
                 (1, super::message::SHORT)
             }
-            Self::SendLong | Self::Lend | Self::LendPointer | Self::LendSegment => {
-                (1, super::message::LONG)
-            }
+            Self::Overwrite | Self::CommitOver => (1, super::message::SHORT),
+            Self::SendLong
+            | Self::OverwriteLong
+            | Self::Lend
+            | Self::LendPointer
+            | Self::LendSegment => (1, super::message::LONG),
             Self::Batch => (3, super::message::SHORT),
             _ => (0, 0),
         }
@@ -136,6 +150,7 @@ impl Op {
         match self {
             Self::Receive
             | Self::Borrow
+            | Self::BorrowOver
             | Self::Keep
             | Self::SleepReceive
             | Self::TakeLoan
@@ -185,7 +200,15 @@ impl Op {
             let builder = builder.slabs(4096, SLABS);
             return builder.slab_segments(self.has_slab_segments());
         }
-        builder.overwrite_oldest(self == Self::Overwrite)
+        builder.overwrite_oldest(self.overwrites())
+    }
+
+    /// Whether producers overwrite in its ring.
+    pub(super) fn overwrites(self) -> bool {
+        matches!(
+            self,
+            Self::Overwrite | Self::OverwriteLong | Self::CommitOver | Self::BorrowOver
+        )
     }
 
     /// Whether it sleeps in the middle, until somebody else has done something.
@@ -195,7 +218,7 @@ impl Op {
 
     /// The states that make a difference to it.
     fn states(self) -> &'static [State] {
-        use State::{Asleep, Empty, Full, Long, Nothing, One, Wrapped};
+        use State::{Asleep, Empty, Full, Held, Long, Nothing, One, Wrapped};
         match self {
             Self::Create | Self::CreateSegments => &[Nothing],
             Self::Open => &[Empty],
@@ -203,7 +226,11 @@ impl Op {
             Self::Send | Self::SendLong => &[Empty, One, Full, Wrapped, Asleep],
             Self::Commit | Self::Abort | Self::Batch => &[Empty, Wrapped, Asleep],
             Self::SendByPointer | Self::LendPointer => &[Empty, Wrapped],
-            Self::SleepSend | Self::Overwrite => &[Full],
+            Self::SleepSend => &[Full],
+            Self::Overwrite => &[Full, Held],
+            Self::OverwriteLong => &[Full, Held],
+            Self::CommitOver => &[Empty, Full],
+            Self::BorrowOver => &[One, Full],
             Self::CloseSender | Self::DetachSender => &[One, Asleep],
             Self::Receive | Self::Borrow => &[Empty, One, Full, Wrapped, Long, Asleep],
             Self::Keep => &[One, Wrapped],
@@ -267,7 +294,7 @@ impl Case {
     /// The cases of a row.
     pub(super) fn of(row: Row) -> Vec<Self> {
         let possible = |op: &Op| match op {
-            Op::Overwrite => row.has_cells(),
+            op if op.overwrites() => row.has_cells(),
             _ => true,
         };
         let cases = |op: Op| {

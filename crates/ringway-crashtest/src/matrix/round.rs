@@ -253,6 +253,9 @@ pub(super) fn kill(case: Case, point: &Point, room: usize) -> Result<Tried, Stri
     scene.fall_asleep()?;
     stepped.advance(point, &mut scene)?;
     let (victim, _zombie, script) = stepped.kill()?;
+    if case.op == Op::BorrowOver {
+        scene.come_round()?;
+    }
     let effect = judge(&mut scene, &[victim], room)?;
     Ok(Tried { script, effect })
 }

@@ -102,6 +102,14 @@ impl Scene {
                 self.send(SHORT)?;
             }
             State::Full => self.fill()?,
+            State::Held => {
+                self.fill()?;
+                // Its receiver gives it back when it receives again.
+                if let Some(receiver) = &mut self.receiver {
+                    let held = receiver.try_recv_in_place().map_err(said("holding"))?;
+                    std::mem::forget(held);
+                }
+            }
             State::Wrapped => {
                 // Of cells, the last of the lap is next. A stream's next record does not fit before its end.
                 let passed = if self.case.row.has_cells() {
@@ -224,13 +232,27 @@ impl Scene {
         if self.case.state == State::Nothing {
             return self.make_around();
         }
+        if self.case.op.overwrites() {
+            return self.come_round();
+        }
         for _ in 0..3 {
-            // What the survivors send shall not overwrite anything.
-            if self.sender.is_some() && self.case.op != Op::Overwrite {
+            if self.sender.is_some() {
                 self.try_send(SHORT, self.patience())?;
             }
             if self.receiver.is_some() {
                 self.try_receive(self.patience())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Overwrites all that there is, twice over: nobody who is frozen or died may make that wait.
+    pub(super) fn come_round(&mut self) -> Result<(), String> {
+        let patience = self.patience();
+        for nth in 0..2 * CELLS {
+            let len = if nth % 9 == 8 { LONG } else { SHORT };
+            if self.sender.is_some() && !self.try_send(len, patience)? && patience.is_none() {
+                return Err("WAITS: a sender that overwrites".to_owned());
             }
         }
         Ok(())
@@ -265,7 +287,7 @@ impl Scene {
 
     /// Fills the ring.
     fn fill(&mut self) -> Result<(), String> {
-        if self.case.op == Op::Overwrite {
+        if self.case.op.overwrites() {
             return (0..CELLS).try_for_each(|_| self.send(SHORT));
         }
         while self.try_send(SHORT, None)? {}

@@ -93,7 +93,7 @@ fn produce(op: Op, ring: &Ring, who: u32) -> Result<()> {
             });
         }
         Op::SleepSend => act(|| sent(sender.send_deadline(first, Instant::now() + WATCHDOG))),
-        Op::Commit => {
+        Op::Commit | Op::CommitOver => {
             let mut claim = sender.try_claim(first.len())?;
             claim.write_at(0, first);
             act(|| {
@@ -153,7 +153,7 @@ fn consume(op: Op, ring: &Ring) -> Result<()> {
             let deadline = Instant::now() + WATCHDOG;
             act_on(|| received(receiver.recv_into_deadline(page, deadline)))
         }
-        Op::Borrow | Op::Keep => act_on(|| {
+        Op::Borrow | Op::BorrowOver | Op::Keep => act_on(|| {
             let borrowed = receiver.try_recv_in_place().map(|message| {
                 message.read_at(0, page);
                 if op == Op::Keep {

@@ -4,7 +4,7 @@ use super::Consumer;
 use crate::cell::Seen;
 use crate::error::RecvError;
 use crate::layout::cell::{State, Word};
-use crate::layout::participant::Role;
+use crate::layout::participant::{OVERWRITTEN, Role};
 use crate::pool::IN_SLAB;
 use crate::region::Region;
 use crate::stream::Corrupt;
@@ -56,6 +56,9 @@ impl<R: Region> Consumer<R> {
         let Some(held) = self.held else {
             return Ok(None);
         };
+        if self.cells().rivals.overwrite && held.next - held.start >= self.most_held() {
+            return Ok(None);
+        }
         match self.cells().look(held.next, self.member.head)? {
             Seen::Record(word, stored) if matches!(word.state, State::Full | State::Returned) => {
                 self.seize(held.next, word, stored, most)
@@ -170,11 +173,32 @@ impl<R: Region> Consumer<R> {
         Ok(())
     }
 
+    /// How many messages each of the runs has, and whether it was carried over. Of one who died, nothing that is so.
+    #[cfg(any(all(test, not(loom)), feature = "verify"))]
+    pub(crate) fn carried_over(&self) -> Vec<(u64, bool)> {
+        let (mut runs, cells) = (Vec::new(), self.cells());
+        let Some(held) = self.held else { return runs };
+        let mut at = held.start;
+        while at < held.cell + held.extent {
+            let Some(word) = cells.code.decode(cells.load(at)) else {
+                break;
+            };
+            let Ok(messages) = cells.records_in(at, word) else {
+                break;
+            };
+            runs.push((messages, word.state == State::HeldOver));
+            at += word.extent;
+        }
+        runs
+    }
+
     /// The extent of this consumer's run at `cell`, which ends at `end` or before.
     pub(super) fn own_run(&self, cell: u64, end: u64) -> Result<u64, Corrupt> {
         let stored = self.cells().load(cell);
         let word = self.cells().code.decode(stored).ok_or(Corrupt)?;
-        let is_own = stored == self.cells().code.encode(self.taken_word(cell, word.extent));
+        let taken = self.taken_word(cell, word.extent);
+        let is_own = stored == self.cells().code.encode(taken)
+            || self.cells().rivals.overwrite && self.cells().follow(cell, taken, stored).is_some();
         (is_own && word.extent <= end - cell)
             .then_some(word.extent)
             .ok_or(Corrupt)
@@ -185,6 +209,9 @@ impl<R: Region> Consumer<R> {
     pub(super) fn free_run(&self, cell: u64, extent: u64) -> Result<(), Corrupt> {
         let cells = self.cells();
         let taken = self.taken_word(cell, extent);
+        if cells.rivals.overwrite {
+            return cells.release_moved(cell, taken);
+        }
         let seen = cells.code.encode(taken);
         // The acknowledgement. Where there is one cell, freeing it is.
         let next = if extent == 1 {
@@ -272,7 +299,13 @@ impl<R: Region> Consumer<R> {
             let run = self.own_run(cell, end)?;
             let taken = self.taken_word(cell, run);
             let seen = self.cells().code.encode(taken);
-            self.cells().give_back(cell, taken, seen)?;
+            if !self.cells().give_back(cell, taken, seen)? && self.cells().rivals.overwrite {
+                // Producers have come round: there is no place for it among the newer ones.
+                let messages = self.cells().records_in(cell, taken)?;
+                self.cells().release_moved(cell, taken)?;
+                self.member.add(OVERWRITTEN, messages);
+                self.member.notify(Role::Producer);
+            }
             cell += run;
         }
         Ok(())

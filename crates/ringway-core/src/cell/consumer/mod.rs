@@ -157,7 +157,12 @@ impl<R: Region> Consumer<R> {
         self.member.count(messages);
         // What lies in one's own cache is cheap to pass; producers would have to fetch it.
         let passed = self.member.cursor.saturating_sub(self.member.head);
-        if messages > 1 || passed >= self.cells().count() / 8 {
+        if self.cells().rivals.overwrite {
+            // The cells may have been carried over.
+            if passed >= self.cells().count() / 8 {
+                self.member.head = self.cells().advance_head();
+            }
+        } else if messages > 1 || passed >= self.cells().count() / 8 {
             self.member.head = self.cells().advance_head_over(cells);
         }
         self.member.notify(Role::Producer);
@@ -331,7 +336,12 @@ impl<R: Region> Consumer<R> {
                     }
                     _ => cell = self.pass(cell, word.extent),
                 },
-                Seen::Done => cell = self.pass(cell, 1),
+                Seen::Done(word) if self.cells().rivals.overwrite => {
+                    // Producers may have come round; they advance HEAD once a lap.
+                    self.member.head = self.cells().advance_head();
+                    cell = self.pass(cell, word.extent).max(self.member.head);
+                }
+                Seen::Done(word) => cell = self.pass(cell, word.extent),
                 Seen::Free => {
                     self.stand(cell, self.cells().free_word(cell));
                     return Ok(None);
@@ -367,6 +377,16 @@ impl<R: Region> Consumer<R> {
         } else {
             next
         }
+    }
+
+    /// How many cells a consumer takes together, at most. Where producers overwrite, they need what it leaves.
+    #[inline]
+    pub(super) fn most_held(&self) -> u64 {
+        let cells = self.cells();
+        if cells.rivals.overwrite {
+            return cells.count() / 4;
+        }
+        cells.max_extent()
     }
 
     /// Goes on to `cell`: all before it is taken. Gives others the hint.
@@ -425,7 +445,7 @@ impl<R: Region> Consumer<R> {
     /// to after this, nobody has passed it, and all that was seen behind it is as it was seen.
     #[inline]
     fn run_from(&self, cell: u64, first: u64, stored: u64, most: u64) -> (u64, bool) {
-        let room = self.cells().to_end(cell).min(self.cells().max_extent());
+        let room = self.cells().to_end(cell).min(self.most_held());
         let mut extent = first;
         for _ in 1..most.min(MOST_AT_ONCE) {
             let next = cell + extent;

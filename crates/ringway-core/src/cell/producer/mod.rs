@@ -2,6 +2,7 @@
 
 mod batch;
 mod loans;
+mod overwriting;
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use crate::cell::{Cells, Seen};
 use crate::error::SendError;
 use crate::layout::cell::{State, Word};
 use crate::layout::control::CLAIM_HINT;
-use crate::layout::participant::{OVERWRITTEN, Role};
+use crate::layout::participant::Role;
 use crate::planted::{self, Bug};
 use crate::region::Region;
 use crate::stream::{Corrupt, Peer};
@@ -155,10 +156,10 @@ impl<R: Region> Producer<R> {
             return false;
         }
         self.member.cursor = cell + 1;
-        // Relaxed: a hint.
+        // Release pairs with the acquire of who overwrites (`go_behind`).
         self.member
             .region()
-            .store64(CLAIM_HINT, cell + 1, Ordering::Relaxed);
+            .store64(CLAIM_HINT, cell + 1, Ordering::Release);
         let payload = self.cells().payload(cell);
         if !planted::is(Bug::CellCommitBeforePayload) {
             self.member.region().write(payload, message);
@@ -317,6 +318,9 @@ impl<R: Region> Producer<R> {
     /// how many; `None` if they are not free.
     #[inline]
     fn claim_cells(&mut self, extent: u64, most: u64) -> Result<Option<(u64, u64)>, Corrupt> {
+        if self.overwrite {
+            return Ok(self.claim_over(extent)?.map(|cell| (cell, extent)));
+        }
         // Each step goes on by a cell at least, or to where others have gone on meanwhile.
         for _ in 0..2 * self.cells().count() {
             let cell = self.member.cursor;
@@ -382,10 +386,10 @@ impl<R: Region> Producer<R> {
             self.cells().code.decode(stored).is_some_and(|word| {
                 word.state == State::Full && self.cells().is_of_lap(word, before)
             });
-        if is_full && !self.overwrite {
+        if is_full {
             self.member.obstacle = (before, stored);
         }
-        is_full && !self.overwrite
+        is_full
     }
 
     /// Makes sure that the cells before `end` are free, if they can be had.
@@ -394,37 +398,10 @@ impl<R: Region> Producer<R> {
         let needed = end.saturating_sub(self.cells().count());
         // Acquire pairs with the release in `replace64`: cells before it are done with.
         self.member.head = self.cells().head(Ordering::Acquire);
-        if self.member.head >= needed {
-            return Ok(true);
-        }
-        for _ in 0..=self.cells().count() {
+        if self.member.head < needed {
             self.member.clear_head()?;
-            if self.member.head >= needed {
-                return Ok(true);
-            }
-            if !self.overwrite || !self.discard_oldest()? {
-                return Ok(false);
-            }
         }
-        Ok(false)
-    }
-
-    /// Frees the oldest message, if nobody is reading it.
-    fn discard_oldest(&mut self) -> Result<bool, Corrupt> {
-        let head = self.member.head;
-        let Seen::Record(word, stored) = self.cells().look(head, head)? else {
-            return Ok(true);
-        };
-        if !matches!(word.state, State::Full | State::Returned)
-            && !planted::is(Bug::OverwrittenWhileRead)
-        {
-            return Ok(false);
-        }
-        if self.member.free_unread(head, word, stored) {
-            self.overwritten += 1;
-            self.member.add(OVERWRITTEN, 1);
-        }
-        Ok(true)
+        Ok(self.member.head >= needed)
     }
 
     /// `cell` could not be claimed. If that is because somebody else has, goes on to where claiming goes
@@ -442,7 +419,7 @@ impl<R: Region> Producer<R> {
         }
         match self.cells().look(cell, head)? {
             Seen::Record(word, _) => self.member.cursor = cell + word.extent,
-            Seen::Done => self.member.cursor = cell + 1,
+            Seen::Done(word) => self.member.cursor = cell + word.extent,
             Seen::Free => {}
             Seen::Stale => self.member.cursor = self.cells().head(Ordering::Acquire),
             Seen::Beyond => return Ok(false),
@@ -501,11 +478,20 @@ impl<R: Region> Producer<R> {
         // Its release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are
         // seen by who sees this word. It fails only if somebody took us for dead.
         let seen = self.cells().code.encode(claimed);
-        if !self.cells().change_own(cell, seen, full) {
+        if self.overwrite {
+            match self.show_moved(cell, claimed, first) {
+                Ok(cell) => self.end = cell + extent,
+                Err(Corrupt) => {
+                    self.member.corrupt = true;
+                    return;
+                }
+            }
+        } else if self.cells().change_own(cell, seen, full) {
+            self.end = cell + extent;
+        } else {
             self.member.corrupt = true;
             return;
         }
-        self.end = cell + extent;
         // The next claim's line.
         let next = self.cells().position(self.member.cursor);
         self.member.region().prefetch_to_write(next);
@@ -533,9 +519,13 @@ impl<R: Region> Producer<R> {
             return;
         }
         let claimed = self.claimed_word(&run);
-        let aborted = claimed.become_nobodys(State::Aborted);
-        let seen = self.cells().code.encode(claimed);
-        self.cells().change_own(run.cell, seen, aborted);
+        if self.overwrite {
+            self.abort_moved(run.cell, claimed);
+        } else {
+            let aborted = claimed.become_nobodys(State::Aborted);
+            let seen = self.cells().code.encode(claimed);
+            self.cells().change_own(run.cell, seen, aborted);
+        }
         // What others have committed behind it can be taken now.
         self.member.notify(Role::Consumer);
     }
@@ -552,10 +542,18 @@ impl<R: Region> Producer<R> {
             }
             // Judged before the look, so that what the consumers released before their end counts.
             let peer = self.look_at_consumers();
+            self.member.wants = 0;
             self.clear_head_before(deadline)?;
-            let head = self.member.head;
-            if head >= self.end {
-                return Ok(());
+            if self.member.head >= self.end {
+                // A consumer may still have one.
+                let held = match self.overwrite {
+                    true => self.member.first_held_over(),
+                    false => Ok(None),
+                };
+                match held.map_err(|Corrupt| self.corrupted())? {
+                    None => return Ok(()),
+                    Some(held) => self.member.obstacle = held,
+                }
             }
             match peer {
                 Peer::Closed => return Err(SendError::Closed),

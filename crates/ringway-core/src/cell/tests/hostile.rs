@@ -29,7 +29,7 @@ const STATES: [State; 8] = [
     State::Returned,
     State::Freeing,
     State::Aborted,
-    State::Full,
+    State::HeldOver,
 ];
 
 /// A word of this ring, or the description of a record.

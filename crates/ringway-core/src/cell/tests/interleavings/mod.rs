@@ -6,6 +6,7 @@ mod delivery;
 mod ends;
 mod loans;
 mod locked;
+mod overwriting;
 mod primitives;
 mod sleep;
 
@@ -140,6 +141,8 @@ impl Ring {
         let rivals = Rivals {
             claim: self.producers > 1,
             take: self.consumers > 1 || self.overwrite,
+            own: self.overwrite,
+            overwrite: self.overwrite,
             locked: self.lock.is_some(),
         };
         let cells = Cells::new(self.model.clone(), CELL_LEN, KEY, rivals);
