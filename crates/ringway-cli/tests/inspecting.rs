@@ -43,7 +43,8 @@ fn stat_shows_slabs_and_who_holds_them() {
     sender.send(&[7; 4096]).unwrap();
     let expected = |pid: Value| {
         let held = json!([{ "role": "producer", "pid": pid, "count": 1 }]);
-        let slabs = json!([{ "slab_bytes": 4096, "count": 3, "free": 2, "held": held }]);
+        let slabs =
+            json!([{ "slab_bytes": 4096, "count": 3, "free": 2, "withheld": 0, "held": held }]);
         assert_eq!(place.stat()["slabs"], slabs);
         assert_says(
             &run(["stat", &place.address]).stdout,

@@ -42,8 +42,8 @@ fn a_message_can_be_as_long_as_the_longest_slab() {
             let slabs = ["--slabs", "1Mx2", "--slabs", "64Kx4"];
             assert_status(&run(create.into_iter().chain(slabs)), 0);
             let classes = json!([
-                { "slab_bytes": 64 << 10, "count": 4, "free": 4, "held": [] },
-                { "slab_bytes": 1 << 20, "count": 2, "free": 2, "held": [] },
+                { "slab_bytes": 64 << 10, "count": 4, "free": 4, "withheld": 0, "held": [] },
+                { "slab_bytes": 1 << 20, "count": 2, "free": 2, "withheld": 0, "held": [] },
             ]);
             assert_eq!(place.stat()["slabs"], classes);
 

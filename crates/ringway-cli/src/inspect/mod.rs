@@ -49,6 +49,7 @@ struct SlabsJson {
     slab_bytes: u64,
     count: u32,
     free: u32,
+    withheld: u32,
     held: Vec<HolderJson>,
 }
 
@@ -113,6 +114,7 @@ impl From<&SlabStat> for SlabsJson {
             slab_bytes: slabs.slab_bytes,
             count: slabs.count,
             free: slabs.free,
+            withheld: slabs.withheld,
             held: holders.collect(),
         }
     }
@@ -219,6 +221,13 @@ fn slab_class(slabs: &SlabStat, are_segments: bool) -> String {
             Some(pid) => write!(text, "; {role} {pid} holds {}", holder.count),
             None => write!(text, "; a {role} that is gone held {}", holder.count),
         };
+    }
+    if slabs.withheld > 0 {
+        let withheld = slabs.withheld;
+        let _ = write!(
+            text,
+            "; {withheld} to be had when the kernel writes there no more"
+        );
     }
     text
 }

@@ -209,6 +209,9 @@ fn restart<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     }
 }
 
+#[cfg(all(test, not(miri)))]
+mod tests;
+
 fn lock(kind: libc::c_int, holder: Holder) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,

@@ -182,3 +182,60 @@ unsafe fn is_absent(address: NonNull<c_void>, len: usize) -> Result<bool, Errno>
     }
     Ok(true)
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    use super::*;
+
+    /// What one mapping has at the start of each page.
+    fn firsts(map: NonNull<c_void>, pages: usize) -> Vec<u8> {
+        let first = |nth| {
+            // SAFETY: within the mapping, which other mappings of the same memory do not write meanwhile.
+            unsafe {
+                map.byte_add(nth * super::super::page_size())
+                    .cast::<u8>()
+                    .read()
+            }
+        };
+        (0..pages).map(first).collect()
+    }
+
+    #[test]
+    fn renewed_pages_are_new_for_all_and_the_others_stay() {
+        let page = super::super::page_size();
+        let len = NonZeroUsize::new(4 * page).unwrap();
+        for is_locked in [false, true] {
+            let file = memfd_create("renewed", MFdFlags::MFD_CLOEXEC).unwrap();
+            nix::unistd::ftruncate(&file, len.get() as i64).unwrap();
+            let maps = [(); 2].map(|()| map_shared(len, file.as_fd()).unwrap());
+            // SAFETY: whole mappings that nothing else uses.
+            unsafe {
+                maps[0].cast::<u8>().write_bytes(7, len.get());
+                if is_locked {
+                    lock(maps[0], len.get()).unwrap();
+                }
+                let middle = maps[0].byte_add(page);
+                assert_eq!(renew(middle, 2 * page), Ok(true), "locked: {is_locked}");
+                for map in maps {
+                    assert_eq!(firsts(map, 4), [7, 0, 0, 7], "locked: {is_locked}");
+                    unmap(map, len.get());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_renewed_is_no_new_memory() {
+        let len = NonZeroUsize::new(super::super::page_size()).unwrap();
+        let private = reserve(len).unwrap();
+        // SAFETY: a whole mapping that nothing else uses.
+        unsafe {
+            assert!(renew(private, len.get()).is_err());
+            unmap(private, len.get());
+        }
+    }
+}
