@@ -43,6 +43,7 @@ use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 
+use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::pool::{HOLDERS, Holder};
 use crate::segment::map::Map;
 use crate::sys::{mmap, page_size, pthread_sigmask};
@@ -52,6 +53,10 @@ use crate::sys::{mmap, page_size, pthread_sigmask};
 pub(crate) const FIRST_LOCK: i64 = 1 << 62;
 
 const _: () = assert!(HOLDERS < 1 << 32);
+
+/// For so many a thread waits at once. There are more only where a peer takes locks to mislead others, or where as many
+/// of the dead wait for disks that do not answer.
+const MOST_AWAITED: usize = MAX_PARTICIPANTS as usize;
 
 /// Is told that memory may have gone.
 pub(crate) type Wake = dyn Fn() + Send + Sync;
@@ -152,6 +157,9 @@ impl Memories {
         let mut awaited = self.awaited();
         if awaited.contains(&key) {
             return true;
+        }
+        if awaited.len() >= MOST_AWAITED {
+            return false;
         }
         let (memories, wake) = (Arc::clone(self), Arc::downgrade(wake));
         let thread = Builder::new()

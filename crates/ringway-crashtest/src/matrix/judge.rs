@@ -298,8 +298,14 @@ fn check_room(scene: &mut Scene, room: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// All slabs can be had.
+/// All slabs can be had, as soon as the kernel has freed the memory of the dead.
 fn check_slabs(scene: &mut Scene) -> Result<(), String> {
+    let end = Instant::now() + WATCHDOG;
+    while has_withheld_slabs(scene)? {
+        if Instant::now() > end {
+            return Err("LEAKED: a slab is withheld for ever".to_owned());
+        }
+    }
     for _ in 0..SLABS {
         if !scene.try_send(LONG, None)? {
             return Err("a long message does not fit the empty ring".to_owned());
@@ -316,6 +322,23 @@ fn check_slabs(scene: &mut Scene) -> Result<(), String> {
         return Err(format!("LEAKED: {:?}", stat.slabs));
     }
     (0..SLABS).try_for_each(|_| scene.receive())
+}
+
+/// Whether a slab could not be had when all were asked for, as somebody may still write there.
+fn has_withheld_slabs(scene: &mut Scene) -> Result<bool, String> {
+    let address = scene.ring()?.address().clone();
+    let withheld = || -> Result<bool, String> {
+        let stat = ringway::stat(&address).map_err(said("stat"))?;
+        Ok(stat.slabs.iter().any(|slabs| slabs.withheld > 0))
+    };
+    if !withheld()? {
+        return Ok(false);
+    }
+    for _ in 0..SLABS {
+        scene.try_send(LONG, None)?;
+    }
+    (0..SLABS).try_for_each(|_| scene.receive())?;
+    withheld()
 }
 
 /// No place in the ring is lost to the dead, and the ring goes without a trace.
