@@ -29,6 +29,10 @@ macro_rules! bugs {
 bugs! {
     /// Stream ring: the payload is not ordered before the record's word.
     StreamCommitWithoutRelease,
+    /// Stream ring: on the short way, the record's word is not ordered before the payload.
+    StreamGlanceWithoutAcquire,
+    /// Stream ring: on the short way, what has not been read yet is taken for room.
+    StreamRoomOfTheUnread,
     /// Stream ring: the record's word is written before the payload.
     StreamCommitBeforePayload,
     /// Stream ring: the new stop word is written after the record's word.
@@ -50,8 +54,10 @@ bugs! {
     NoPublishFence,
     /// Eventcount: no fence between saying that one sleeps and the last look.
     NoSleepFence,
-    /// Eventcount: a wake-up clears the bit, and is not counted.
-    WakeUpNotCounted,
+    /// Eventcount: who goes to sleep sets the bit, and does not count itself.
+    SleeperNotCounted,
+    /// Eventcount: it is said that nobody sleeps any more before those who do are woken.
+    ClearedBeforeWake,
     /// Who goes to sleep does not look once more.
     NoLastLook,
     /// A wake-up is for one sleeper.

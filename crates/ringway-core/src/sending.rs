@@ -83,14 +83,10 @@ impl Sending {
     /// The usual case of a stream ring, on a path of its own: the ring has room, and nothing stands in the way.
     #[inline(always)]
     fn send_at_once(&mut self, message: &[u8]) -> bool {
-        let Self::Stream(producer) = self else {
-            return false;
-        };
-        let room = producer.room(message.len());
-        if let Some(reservation) = room {
-            producer.write_and_commit(reservation, message);
+        match self {
+            Self::Stream(producer) => producer.send_at_once(message),
+            Self::Cells(_) => false,
         }
-        room.is_some()
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use Check::{Cell, Liveness, Matrix, Processes, Stream, Sync};
+use Check::{Cell, Freeze, Liveness, Matrix, Processes, Stream, Sync, Wait};
 
 /// A test that passes, and fails when a bug is planted that it is meant to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +13,16 @@ pub(super) enum Check {
     Cell(&'static str),
     /// The same of those who come, leave and die.
     Liveness(&'static str),
+    /// The same of the eventcount alone.
+    Wait(&'static str),
     /// The core's tests of locks and bells, with real processes.
     Sync(&'static str),
     /// A file in `tests/`, and a test in it, with real processes.
     Processes(&'static str, &'static str),
     /// Kills in a case of the kill matrix.
     Matrix(&'static str),
+    /// Freezes in a case of the kill matrix.
+    Freeze(&'static str),
 }
 
 /// What a check is built as.
@@ -35,9 +39,9 @@ pub(super) enum Build {
 impl Check {
     pub(super) fn build(self) -> Build {
         match self {
-            Stream(_) | Cell(_) | Liveness(_) => Build::Loom,
+            Stream(_) | Cell(_) | Liveness(_) | Wait(_) => Build::Loom,
             Sync(_) | Processes(..) => Build::Tests,
-            Matrix(_) => Build::Program,
+            Matrix(_) | Freeze(_) => Build::Program,
         }
     }
 
@@ -45,8 +49,8 @@ impl Check {
     pub(super) fn binary(self) -> &'static str {
         match self {
             Processes(file, _) => file,
-            Matrix(_) => "crashtest",
-            Stream(_) | Cell(_) | Liveness(_) | Sync(_) => "ringway_core",
+            Matrix(_) | Freeze(_) => "crashtest",
+            Stream(_) | Cell(_) | Liveness(_) | Wait(_) | Sync(_) => "ringway_core",
         }
     }
 
@@ -56,8 +60,9 @@ impl Check {
             Stream(test) => format!("stream::tests::interleavings::{test}"),
             Cell(test) => format!("cell::tests::interleavings::{test}"),
             Liveness(test) => format!("liveness::interleavings::{test}"),
+            Wait(test) => format!("wait::interleavings::{test}"),
             Sync(test) => format!("sync::tests::{test}"),
-            Processes(_, test) | Matrix(test) => test.to_owned(),
+            Processes(_, test) | Matrix(test) | Freeze(test) => test.to_owned(),
         }
     }
 }
@@ -68,9 +73,11 @@ impl fmt::Display for Check {
             Stream(test) => write!(f, "loom, stream: {test}"),
             Cell(test) => write!(f, "loom, cell: {test}"),
             Liveness(test) => write!(f, "loom, liveness: {test}"),
+            Wait(test) => write!(f, "loom, eventcount: {test}"),
             Sync(test) => write!(f, "sync::tests::{test}"),
             Processes(file, test) => write!(f, "tests/{file}.rs: {test}"),
             Matrix(case) => write!(f, "kill matrix: {case}"),
+            Freeze(case) => write!(f, "kill matrix, frozen: {case}"),
         }
     }
 }
@@ -80,6 +87,8 @@ impl fmt::Display for Check {
 /// those that the kill matrix finds at once, for this shows that it can find something.
 pub(super) const BUGS: &[(&str, Check)] = &[
     ("StreamCommitWithoutRelease", Stream("messages_then_close")),
+    ("StreamGlanceWithoutAcquire", Stream("messages_then_close")),
+    ("StreamRoomOfTheUnread", Stream("both_only_try")),
     // kill, freeze: send, empty
     ("StreamCommitBeforePayload", Stream("messages_then_close")),
     // kill: send, wrapped
@@ -114,7 +123,9 @@ pub(super) const BUGS: &[(&str, Check)] = &[
     ("NoPublishFence", Cell("sleep::a_consumer_sleeps")),
     ("NoSleepFence", Cell("sleep::a_consumer_sleeps")),
     // freeze: recv, asleep
-    ("WakeUpNotCounted", Cell("sleep::two_consumers_sleep")),
+    ("SleeperNotCounted", Wait("two_sleep_and_two_come")),
+    ("ClearedBeforeWake", Wait("a_waker_stops")),
+    ("ClearedBeforeWake", Wait("a_ringer_stops")),
     // freeze: recv, empty
     ("NoLastLook", Cell("sleep::a_consumer_sleeps")),
     // kill, freeze: recv, asleep
@@ -350,4 +361,7 @@ pub(super) const BUGS: &[(&str, Check)] = &[
         "NodeLinkedLate",
         Matrix("spsc/futex/Shm/attach-sender/empty"),
     ),
+    ("ClearedBeforeWake", Freeze("mpmc/futex/Shm/send/asleep")),
+    ("ClearedBeforeWake", Freeze("mpmc/futex/Shm/receive/asleep")),
+    ("ClearedBeforeWake", Freeze("mpmc/mqueue/Shm/send/asleep")),
 ];

@@ -194,9 +194,13 @@ impl Runner {
         let binary = self.binaries.get(&binary);
         let binary = binary.ok_or_else(|| format!("cargo built no {}", check.binary()))?;
         let test = check.test();
+        let mode = match check {
+            Check::Freeze(_) => "freeze",
+            _ => "kill",
+        };
         let words: &[&str] = match check {
-            Check::Matrix(case) => &[
-                binary, "matrix", "--only", case, "--modes", "kill", "--every", "0", "--jobs", "1",
+            Check::Matrix(case) | Check::Freeze(case) => &[
+                binary, "matrix", "--only", case, "--modes", mode, "--every", "0", "--jobs", "1",
             ],
             _ => &[binary, "--exact", &test, "--nocapture", "--test-threads=1"],
         };

@@ -44,7 +44,7 @@ impl Party {
 
 /// Raises what says that somebody who plays `role` came or went.
 pub(super) fn change<R: Region>(region: &R, role: Role) {
-    region.raise32(Party::of(role).changed);
+    region.add32(Party::of(role).changed, 1);
 }
 
 /// Forgets that those who held one of `slots` and have left closed. The caller holds one itself. Who comes and closes in
@@ -67,20 +67,18 @@ pub(super) fn wake<R: Region>(region: &R, bell: Option<&dyn Bell>, slots: Range<
     let Some(bell) = bell else {
         return eventcount::wake(region, party.event);
     };
-    // Acquire pairs with the release in `prepare`: who said that it sleeps is seen to.
-    if eventcount::clear(region, party.event) {
+    eventcount::ring(region, party.event, || {
         for slot in slots {
+            // Nobody but its holder writes it. That is ordered by the event.
             let asleep = slot_offset(slot) + ASLEEP;
-            if region.load32(asleep, Ordering::Acquire) != AWAKE
-                && region.swap32(asleep, AWAKE, Ordering::AcqRel) != AWAKE
-            {
+            if region.load32(asleep, Ordering::Relaxed) != AWAKE {
                 bell.ring(slot);
                 if planted::is(Bug::OneBellIsRung) {
                     return;
                 }
             }
         }
-    }
+    });
 }
 
 /// Who takes part, for one that tells them something and takes no other part itself.

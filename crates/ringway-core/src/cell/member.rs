@@ -243,7 +243,7 @@ impl<R: Region> Member<R> {
 
     /// Notes the change that is looked at from here on.
     pub(super) fn note_change(&mut self) {
-        // Acquire pairs with the release in `raise32`: what changed is seen.
+        // Acquire pairs with the release in `crowd::change`: what changed is seen.
         self.change = self.region().load32(CONSUMERS_CHANGED, Ordering::Acquire);
     }
 
@@ -391,11 +391,14 @@ impl<R: Region> Member<R> {
 impl<R: Region> Blocked for Member<R> {
     fn prepare(&mut self) -> Watch {
         let own = self.own();
-        // Release pairs with the acquire in `wake`.
+        // Seen by who sees the event's change below.
         let asleep = slot_offset(self.seat.slot) + ASLEEP;
         self.region()
-            .swap32(asleep, own.asleep_for, Ordering::AcqRel);
-        let event = eventcount::prepare(self.region(), own.event);
+            .store32(asleep, own.asleep_for, Ordering::Release);
+        let event = match self.primitives.bell {
+            None => eventcount::prepare(self.region(), own.event),
+            Some(_) => eventcount::prepare_for_bell(self.region(), own.event),
+        };
         // The watcher sees to deaths.
         Watch::of(own.event, event)
     }
@@ -403,7 +406,7 @@ impl<R: Region> Blocked for Member<R> {
     /// The event stays as it is: others may be asleep on it.
     fn cancel(&mut self) {
         let asleep = slot_offset(self.seat.slot) + ASLEEP;
-        self.region().swap32(asleep, AWAKE, Ordering::AcqRel);
+        self.region().store32(asleep, AWAKE, Ordering::Relaxed);
     }
 
     fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake {

@@ -16,7 +16,7 @@
 //! | 264 | 8 | sent: messages ever committed | producer |
 //! | 384 | 8 | head: bytes ever released, a position | consumer |
 //! | 392 | 8 | received: messages ever released | consumer |
-//! | 512 | 4 | data event: bit 0 is set while the consumer sleeps for a message | both |
+//! | 512 | 4 | data event: bit 0 is set while the consumer sleeps for a message; the others count how often it was | both |
 //! | 516 | 4 | 1 when the consumer has closed | consumer |
 //! | 640 | 4 | space event: bit 0 is set while the producer sleeps for room | both |
 //! | 644 | 4 | 1 when the producer has closed | producer |
@@ -30,7 +30,7 @@
 //! |---|---|---|---|
 //! | 256 | 8 | claim hint: a cell where claiming may go on | producers |
 //! | 384 | 8 | head: cells before it are free for the next lap | all |
-//! | 512 | 4 | data event: bit 0 is set while a consumer may be asleep; the others count wake-ups | all |
+//! | 512 | 4 | data event: bit 0 is set while a consumer may be asleep; the others count how often it came to be set, or who came to sleep on bells | all |
 //! | 516 | 4 | raised when a consumer comes or goes, or a message is given back | all |
 //! | 640 | 4 | space event: the same for producers | all |
 //! | 644 | 4 | raised when a producer comes or goes | all |

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use super::memory::Memory;
-use super::{Load, Region};
+use super::{Change, Load, Region};
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// Lies at every read: mostly with values that look right.
@@ -89,17 +89,14 @@ impl Region for Liar {
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.truth.store32(offset, value, order);
     }
-    fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
-        self.lie(self.truth.swap32(offset, value, order).into()) as u32
-    }
     fn set32(&self, offset: usize, bits: u32) -> u32 {
         self.lie(self.truth.set32(offset, bits).into()) as u32
     }
     fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
         self.truth.replace32(offset, current, new)
     }
-    fn raise32(&self, offset: usize) {
-        self.truth.raise32(offset);
+    fn add32(&self, offset: usize, more: u32) {
+        self.truth.add32(offset, more);
     }
     fn store64(&self, offset: usize, value: u64, order: Ordering) {
         self.truth.store64(offset, value, order);
@@ -155,6 +152,10 @@ impl Region for Liar {
         Wake::TimedOut
     }
     fn wake(&self, _: usize) {}
+    /// Also says that it has changed what it has not.
+    fn change_and_wake(&self, offset: usize, change: Change) -> bool {
+        !self.random().is_multiple_of(4) || self.truth.change_and_wake(offset, change)
+    }
     fn settle(&self) {}
     fn settles(&self) -> bool {
         true

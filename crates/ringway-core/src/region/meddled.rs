@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use super::memory::Memory;
-use super::{Load, Region};
+use super::{Change, Load, Region};
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// What the meddler does to the memory.
@@ -127,9 +127,6 @@ impl Region for Meddled {
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.truth().store32(offset, value, order);
     }
-    fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
-        self.truth().swap32(offset, value, order)
-    }
     fn store64(&self, offset: usize, value: u64, order: Ordering) {
         self.truth().store64(offset, value, order);
     }
@@ -139,8 +136,8 @@ impl Region for Meddled {
     fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
         self.truth().replace32(offset, current, new)
     }
-    fn raise32(&self, offset: usize) {
-        self.truth().raise32(offset);
+    fn add32(&self, offset: usize, more: u32) {
+        self.truth().add32(offset, more);
     }
     fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
         self.truth().replace64(offset, current, new)
@@ -191,6 +188,9 @@ impl Region for Meddled {
         Wake::TimedOut
     }
     fn wake(&self, _: usize) {}
+    fn change_and_wake(&self, offset: usize, change: Change) -> bool {
+        self.truth().change_and_wake(offset, change)
+    }
     /// The dead here are handles that are not used any more.
     fn settle(&self) {}
     fn settles(&self) -> bool {

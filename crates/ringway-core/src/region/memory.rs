@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
-use super::{Load, Region, Unreachable, copy};
+use super::{Change, Load, Region, Unreachable, copy};
 use crate::layout::Geometry;
 use crate::layout::header::FenceMode;
 use crate::layout::pool::NO_WORD;
@@ -231,11 +231,6 @@ impl Region for Memory {
     }
 
     #[inline]
-    fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
-        self.word32(offset).swap(value, order)
-    }
-
-    #[inline]
     fn store64(&self, offset: usize, value: u64, order: Ordering) {
         self.word64(offset).store(value, order);
     }
@@ -250,8 +245,8 @@ impl Region for Memory {
             .map(drop)
     }
 
-    fn raise32(&self, offset: usize) {
-        self.word32(offset).fetch_add(1, Ordering::Release);
+    fn add32(&self, offset: usize, more: u32) {
+        self.word32(offset).fetch_add(more, Ordering::AcqRel);
     }
 
     #[inline]
@@ -412,6 +407,10 @@ impl Region for Memory {
 
     fn wake(&self, offset: usize) {
         futex::wake_all(self.word32(offset));
+    }
+
+    fn change_and_wake(&self, offset: usize, change: Change) -> bool {
+        futex::change_and_wake(self.word32(offset), change)
     }
 
     fn settle(&self) {

@@ -16,7 +16,7 @@ pub(crate) mod model;
 
 use std::sync::atomic::Ordering;
 
-pub(crate) use crate::sys::futex::MOST_WORDS;
+pub(crate) use crate::sys::futex::{Change, MOST_WORDS};
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// Why the memory of a slab is not to be had.
@@ -53,8 +53,6 @@ pub(crate) trait Load {
 pub(crate) trait Region: Load {
     /// Stores the 32-bit control word at `offset`.
     fn store32(&self, offset: usize, value: u32, order: Ordering);
-    /// Exchanges the 32-bit control word at `offset`.
-    fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32;
     /// Stores the 64-bit control word at `offset`.
     fn store64(&self, offset: usize, value: u64, order: Ordering);
     /// Sets bits of the 32-bit control word at `offset`, and returns what it held. Acquires and releases.
@@ -62,8 +60,8 @@ pub(crate) trait Region: Load {
     /// Replaces the 32-bit control word at `offset` if it holds `current`; else returns what it holds.
     /// Acquires and releases.
     fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32>;
-    /// Adds one to the 32-bit control word at `offset`, with release.
-    fn raise32(&self, offset: usize);
+    /// Adds to the 32-bit control word at `offset`. Acquires and releases.
+    fn add32(&self, offset: usize, more: u32);
     /// Replaces the 64-bit control word at `offset` if it holds `current`; else returns what it holds.
     /// Acquires and releases.
     fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64>;
@@ -135,6 +133,11 @@ pub(crate) trait Region: Load {
     }
     /// Wakes all that sleep on the word at `offset`.
     fn wake(&self, offset: usize);
+    /// Changes the word at `offset` and wakes all that sleep on it, in one step: nothing that happens to this
+    /// process can fall in between. Acquires and releases. `false`: this kernel does not do that, and nothing was
+    /// done.
+    #[must_use]
+    fn change_and_wake(&self, offset: usize, change: Change) -> bool;
     /// Returns when a process that is marked dead can do nothing more to the region, if
     /// [`settles`](Self::settles).
     fn settle(&self);

@@ -10,7 +10,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 
-use super::{Load, Region};
+use super::{Change, Load, Region};
 use crate::layout::control::{
     CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, MOVEMENTS, PRODUCERS_CHANGED, RECEIVED, SENT,
     SPACE_EVENT, TAIL, TAKE_HINT,
@@ -49,6 +49,8 @@ struct Words {
     /// Whether sights are words of their own. In models of rings they are the liveness words, as if all changed at
     /// once: that the one is as good as the other, the model of [`crate::liveness`] shows.
     has_sights: bool,
+    /// Whether the kernel cannot change a word and wake in one step.
+    is_old: bool,
 }
 
 // SAFETY: the cells hold nothing; they are there for loom to find unordered accesses.
@@ -84,6 +86,7 @@ impl Words {
             slabs: Vec::new(),
             participants,
             has_sights: false,
+            is_old: false,
         }
     }
 
@@ -224,6 +227,13 @@ impl Model {
         self
     }
 
+    /// The same ring, that nobody has used yet, under a kernel that cannot change a word and wake in one step.
+    pub(crate) fn under_an_old_kernel(mut self) -> Self {
+        let words = Arc::get_mut(&mut self.words).expect("nobody else has a handle");
+        words.is_old = true;
+        self
+    }
+
     /// The same ring, under the kernel of another one.
     pub(crate) fn beside(self, other: &Self) -> Self {
         Self {
@@ -258,8 +268,7 @@ impl Model {
         self.liveness(slot)
             .swap(OWNER_DIED | WAITERS, Ordering::AcqRel);
         for event in [DATA_EVENT, SPACE_EVENT] {
-            self.words.control32[&event].fetch_add(eventcount::WAKE_UP, Ordering::AcqRel);
-            self.wake_all(event);
+            self.change_and_wake_all(event, eventcount::AWAKE);
         }
     }
 
@@ -289,7 +298,7 @@ impl Model {
     }
 
     /// Called before each change.
-    fn live(&self) {
+    pub(crate) fn live(&self) {
         if let Some(left) = self.changes.get() {
             if left == 0 {
                 panic::resume_unwind(Box::new(Death));
@@ -300,6 +309,17 @@ impl Model {
 
     fn wake_all(&self, offset: usize) {
         self.wake_by(&mut self.kernel.lock().unwrap(), offset);
+    }
+
+    /// One step, as seen by those who look into the kernel's queues.
+    fn change_and_wake_all(&self, offset: usize, change: Change) {
+        let mut sleepers = self.kernel.lock().unwrap();
+        let word = self.words.word32(offset);
+        match change {
+            Change::Clear(bits) => word.fetch_and(!bits, Ordering::AcqRel),
+            Change::Zero => word.swap(0, Ordering::AcqRel),
+        };
+        self.wake_by(&mut sleepers, offset);
     }
 
     fn wake_by(&self, sleepers: &mut Vec<Sleeper>, offset: usize) {
@@ -368,7 +388,7 @@ impl Kernel for Model {
     }
 
     fn raise(&self, offset: usize) {
-        self.raise32(offset);
+        self.add32(offset, 1);
     }
 
     fn replace(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
@@ -377,9 +397,7 @@ impl Kernel for Model {
 
     fn clear_and_wake(&self, offset: usize) {
         self.live();
-        let mut sleepers = self.kernel.lock().unwrap();
-        self.words.word32(offset).swap(0, Ordering::AcqRel);
-        self.wake_by(&mut sleepers, offset);
+        self.change_and_wake_all(offset, Change::Zero);
     }
 
     fn sleep(&self, words: impl Iterator<Item = (usize, u32)>, _: (&Plain32, u32)) {
@@ -420,11 +438,6 @@ impl Region for Model {
         self.words.word32(offset).store(value, order);
     }
 
-    fn swap32(&self, offset: usize, value: u32, order: Ordering) -> u32 {
-        self.live();
-        self.words.word32(offset).swap(value, order)
-    }
-
     fn store64(&self, offset: usize, value: u64, order: Ordering) {
         // That one is for observers, and no step of a repair.
         if offset % SLOT_LEN != slot_offset(0) % SLOT_LEN + REPAIRED {
@@ -449,9 +462,9 @@ impl Region for Model {
             .map(drop)
     }
 
-    fn raise32(&self, offset: usize) {
+    fn add32(&self, offset: usize, more: u32) {
         self.live();
-        self.words.word32(offset).fetch_add(1, Ordering::Release);
+        self.words.word32(offset).fetch_add(more, Ordering::AcqRel);
     }
 
     fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
@@ -555,6 +568,15 @@ impl Region for Model {
     fn wake(&self, offset: usize) {
         self.live();
         self.wake_all(offset);
+    }
+
+    fn change_and_wake(&self, offset: usize, change: Change) -> bool {
+        if self.words.is_old {
+            return false;
+        }
+        self.live();
+        self.change_and_wake_all(offset, change);
+        true
     }
 
     fn settle(&self) {

@@ -130,7 +130,8 @@ impl<R: Region> Consumer<R> {
             return None;
         }
         // Acquire: as in `find`.
-        let word = self.region.load_word(self.head, Ordering::Acquire);
+        let order = planted::order(Bug::StreamGlanceWithoutAcquire, Ordering::Acquire);
+        let word = self.region.load_word(self.head, order);
         let Record::Message { len, sequence } = Record::decode(word) else {
             return None;
         };

@@ -316,9 +316,11 @@ fn wake_all<const N: usize>(map: &Arc<Map>, events: [usize; N]) -> Alarm {
     let map = Arc::clone(map);
     Box::new(move |_| {
         for event in events.iter().filter_map(|event| map.word32(*event)) {
-            // As `eventcount::wake` does: who is about to sleep is turned away, who sleeps is woken.
-            event.fetch_add(eventcount::WAKE_UP, Ordering::AcqRel);
-            futex::wake_all(event);
+            // As `eventcount::wake` does, whether anybody sleeps or not: who is about to sleep is turned away.
+            if !futex::change_and_wake(event, eventcount::AWAKE) {
+                event.fetch_add(eventcount::COUNT, Ordering::AcqRel);
+                futex::wake_all(event);
+            }
         }
     })
 }

@@ -1,6 +1,6 @@
 //! futex(2) and futex_waitv(2) on words that several processes share.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -121,23 +121,58 @@ pub(crate) fn wake_all(word: &AtomicU32) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most) };
 }
 
-/// Stores 0 in `word` and wakes all that sleep on it, in one step: whoever dies or is stopped has done both or
-/// neither. The kernel's store is a full barrier.
+/// Stores 0 in `word` and wakes all that sleep on it, in one step ([`change_and_wake`]) where the kernel does that.
 pub(crate) fn clear_and_wake_all(word: &AtomicU32) {
-    // "Store 0", and a comparison whose outcome wakes nobody more.
-    let store_zero = (libc::FUTEX_OP_SET as u32) << 28;
-    // SAFETY: a live, aligned 32-bit word, which all processes access atomically, as this call does.
-    unsafe {
+    if !change_and_wake(word, Change::Zero) {
+        word.store(0, Ordering::SeqCst);
+        wake_all(word);
+    }
+}
+
+/// What becomes of a word while those who sleep on it are woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// These of its lowest eleven bits are cleared.
+    Clear(u32),
+    /// It becomes 0.
+    Zero,
+}
+
+impl Change {
+    /// As FUTEX_WAKE_OP has it, with a comparison that changes nothing: nobody sleeps on a second word.
+    fn operation(self) -> u32 {
+        let (operation, argument) = match self {
+            Self::Clear(bits) => (libc::FUTEX_OP_ANDN, bits),
+            Self::Zero => (libc::FUTEX_OP_SET, 0),
+        };
+        (operation as u32) << 28 | (argument & 0x7ff) << 12
+    }
+}
+
+/// Changes `word` and wakes all that sleep on it, in one step of the kernel's: it holds the lock under which sleepers
+/// look at the word, and whoever is stopped, frozen or killed has done both or neither. `false`: the kernel
+/// does not do that here, and nothing was done.
+#[must_use]
+pub(crate) fn change_and_wake(word: &AtomicU32, change: Change) -> bool {
+    // Miri knows no such operation.
+    if cfg!(miri) {
+        return false;
+    }
+    // SAFETY: the word is a live, aligned 32-bit word, given as both words of the operation; the kernel changes it
+    // atomically, as everybody does.
+    let result = unsafe {
         libc::syscall(
             libc::SYS_futex,
             word.as_ptr(),
             libc::FUTEX_WAKE_OP,
             libc::c_int::MAX,
-            0_usize,
+            // Most to wake of the second word, in the place of the time-out.
+            0 as libc::c_long,
             word.as_ptr(),
-            store_zero,
+            change.operation(),
         )
     };
+    result != -1
 }
 
 /// Whether this kernel can wait on two words at once (Linux 5.16 and later).

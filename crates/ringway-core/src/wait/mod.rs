@@ -1,6 +1,8 @@
 //! How a blocked call waits: spin, then yield, then park.
 
 pub(crate) mod eventcount;
+#[cfg(all(loom, test))]
+mod interleavings;
 pub(crate) mod lull;
 pub(crate) mod several;
 pub(crate) mod watch;
@@ -177,13 +179,21 @@ impl Terms {
                 side.cancel();
                 return Waited::Ready;
             }
-            if side.sleep(&watch, deadline) == Wake::TimedOut {
+            let woken = side.sleep(&watch, deadline);
+            // A peer that wakes this side again and again does not keep it beyond the deadline.
+            let is_over = |deadline: MonotonicTime| deadline.remaining().is_none();
+            if woken == Wake::TimedOut || deadline.is_some_and(is_over) {
                 side.cancel();
                 return if ready(side, Look::Last) {
                     Waited::Ready
                 } else {
                     Waited::TimedOut
                 };
+            }
+            // Most often it was woken for something, and need not say again that it sleeps.
+            if ready(side, Look::Glance) {
+                side.cancel();
+                return Waited::Ready;
             }
         }
     }

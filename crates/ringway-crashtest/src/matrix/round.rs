@@ -265,9 +265,12 @@ pub(super) fn freeze(case: Case, point: &Point, room: usize) -> Result<Tried, St
     let mut scene = Scene::set(case, case.op.role().as_slice())?;
     let mut stepped = Stepped::start(case.op, FIRST, &scene)?;
     scene.fall_asleep()?;
+    scene.another_falls_asleep()?;
     stepped.advance(point, &mut scene)?;
+    scene.relieve_sleepers()?;
     scene.work_around()?;
     let (victim, script) = stepped.thaw(&mut scene)?;
+    scene.end_other_sleeper()?;
     let effect = judge(&mut scene, &[victim], room)?;
     Ok(Tried { script, effect })
 }

@@ -17,6 +17,7 @@ use super::victim::WATCHDOG;
 /// The survivors' own names in their messages.
 const SURVIVOR: u32 = 1;
 const SLEEPER: u32 = 4;
+const OTHER_SLEEPER: u32 = 6;
 
 const CELLS: u64 = CAPACITY / CELL_LEN as u64;
 
@@ -27,6 +28,8 @@ pub(super) struct Scene {
     pub(super) sender: Option<Sender>,
     pub(super) receiver: Option<Receiver>,
     sleeper: Option<JoinHandle<Slept>>,
+    /// Another one, beside a victim that is frozen.
+    other_sleeper: Option<JoinHandle<Slept>>,
     /// What must arrive: sent for certain, and not received here yet.
     pub(super) sent: Vec<Id>,
     pub(super) got: Vec<Id>,
@@ -48,6 +51,7 @@ impl Scene {
             sender: None,
             receiver: None,
             sleeper: None,
+            other_sleeper: None,
             sent: Vec::new(),
             got: Vec::new(),
             next: 0,
@@ -143,38 +147,131 @@ impl Scene {
         if self.case.state != State::Asleep {
             return Ok(());
         }
-        let (asleep, tid) = mpsc::channel();
-        let deadline = Instant::now() + WATCHDOG;
-        let sleeper = if let (Some(Role::Producer), Some(mut receiver)) =
-            (self.case.op.role(), self.receiver.take())
+        let sleeper = if self.case.op.role() == Some(Role::Producer)
+            && let Some(receiver) = self.receiver.take()
         {
-            std::thread::spawn(move || {
-                let _ = asleep.send(gettid());
-                let received = receiver.recv_deadline(deadline);
-                Slept::Receiver(Box::new(receiver), received)
-            })
+            receiver_asleep(receiver)?
         } else {
             let sender = self.sender.take().ok_or("nobody to sleep")?;
-            let mut sender = sender.with_wait(Wait::Park);
-            std::thread::spawn(move || {
-                let _ = asleep.send(gettid());
-                let message = Id {
-                    who: SLEEPER,
-                    number: 0,
-                }
-                .bytes(SHORT);
-                let sent = sender.send_deadline(&message, deadline);
-                Slept::Sender(Box::new(sender), sent)
-            })
+            sender_asleep(sender, SLEEPER)?
         };
-        let tid = tid.recv().map_err(|_| "the sleeper has ended")?;
         self.sleeper = Some(sleeper);
-        let is_up =
-            || procfs::state(std::process::id(), tid.as_raw()).is_ok_and(|state| state != 'S');
-        while is_up() {
-            std::thread::yield_now();
-        }
         Ok(())
+    }
+
+    /// Lets another survivor fall asleep as well, where there is place for one.
+    pub(super) fn another_falls_asleep(&mut self) -> Result<(), String> {
+        let (row, role) = (self.case.row, self.case.op.role());
+        if self.case.state != State::Asleep {
+            return Ok(());
+        }
+        let ring = self.ring()?;
+        self.other_sleeper = match role {
+            Some(Role::Producer) if row.has_many(Role::Consumer) => {
+                let receiver = ring.receiver().map_err(said("attach"))?;
+                Some(receiver_asleep(receiver)?)
+            }
+            Some(Role::Consumer) if row.has_many(Role::Producer) => {
+                let sender = ring.sender().map_err(said("attach"))?;
+                Some(sender_asleep(sender, OTHER_SLEEPER)?)
+            }
+            _ => None,
+        };
+        Ok(())
+    }
+
+    /// Where the frozen victim is one of several in its role, another one does what the sleepers wait for, and
+    /// they must wake: nothing that they wait for is the victim's.
+    pub(super) fn relieve_sleepers(&mut self) -> Result<(), String> {
+        let Some(role) = self.case.op.role() else {
+            return Ok(());
+        };
+        if self.case.state != State::Asleep || !self.case.row.has_many(role) {
+            return Ok(());
+        }
+        let address = self.ring()?.address().clone();
+        let before = ringway::stat(&address).map_err(said("stat"))?.sent;
+        // One for each, and one more.
+        let mut sent = 0;
+        while role == Role::Producer && sent < 3 {
+            if !self.try_send(SHORT, self.patience())? {
+                // The victim has the lock.
+                return Ok(());
+            }
+            sent += 1;
+        }
+        let deadline = Instant::now() + WATCHDOG;
+        loop {
+            let drained = role == Role::Producer || !self.drain()?;
+            if self.sleepers().all(|sleeper| sleeper.is_finished()) {
+                return Ok(());
+            }
+            let stat = ringway::stat(&address).map_err(said("stat"))?;
+            let is_excused = match role {
+                // A claim of the victim's stands before what was sent: something in the ring is not counted as sent.
+                Role::Producer => {
+                    let left = stat.sent.saturating_sub(stat.received);
+                    let (of_victim, _) = self.case.op.sends();
+                    let all = before + sent + u64::from(of_victim);
+                    left == 0 || stat.used_bytes != left * u64::from(CELL_LEN) && stat.sent != all
+                }
+                // The victim holds what is left.
+                _ => drained && stat.used_bytes > 0,
+            };
+            if is_excused {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "STRANDED: others work, and who sleeps is not woken: {stat:?}"
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Receives what there is. Whether there was something.
+    fn drain(&mut self) -> Result<bool, String> {
+        let mut some = false;
+        while self.try_receive(self.patience())? {
+            some = true;
+        }
+        Ok(some)
+    }
+
+    fn sleepers(&self) -> impl Iterator<Item = &JoinHandle<Slept>> {
+        self.sleeper.iter().chain(&self.other_sleeper)
+    }
+
+    /// Does what the other sleeper waits for, until it is done. After the victim has gone on.
+    pub(super) fn end_other_sleeper(&mut self) -> Result<(), String> {
+        let Some(sleeper) = self.other_sleeper.take() else {
+            return Ok(());
+        };
+        while !sleeper.is_finished() {
+            let may_be_done = match self.case.op.role() {
+                Some(Role::Producer) => self.sender.is_some() && self.try_send(SHORT, None)?,
+                _ => self.receiver.is_some() && self.try_receive(None)?,
+            };
+            if !may_be_done {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        match sleeper.join().map_err(|_| "the other sleeper panicked")? {
+            Slept::Receiver(_, Ok(message)) => self.note(&message),
+            Slept::Sender(sender, Ok(())) => {
+                sender.detach();
+                self.sent.push(Id {
+                    who: OTHER_SLEEPER,
+                    number: 0,
+                });
+                Ok(())
+            }
+            Slept::Receiver(_, Err(RecvError::Closed | RecvError::PeerDied))
+            | Slept::Sender(_, Err(SendError::Closed | SendError::PeerDied)) => Ok(()),
+            Slept::Receiver(_, Err(error)) => Err(format!("the other consumer: {error}")),
+            Slept::Sender(_, Err(error)) => Err(format!("the other producer: {error}")),
+        }
     }
 
     /// Whether a survivor sleeps, or has slept and not been asked yet.
@@ -357,6 +454,41 @@ impl Scene {
         self.got.push(id);
         Ok(())
     }
+}
+
+fn receiver_asleep(receiver: Receiver) -> Result<JoinHandle<Slept>, String> {
+    let mut receiver = receiver.with_wait(Wait::Park);
+    asleep(move |deadline| {
+        let received = receiver.recv_deadline(deadline);
+        Slept::Receiver(Box::new(receiver), received)
+    })
+}
+
+fn sender_asleep(sender: Sender, who: u32) -> Result<JoinHandle<Slept>, String> {
+    let mut sender = sender.with_wait(Wait::Park);
+    asleep(move |deadline| {
+        let sent = sender.send_deadline(&Id { who, number: 0 }.bytes(SHORT), deadline);
+        Slept::Sender(Box::new(sender), sent)
+    })
+}
+
+/// A thread that does something, when it sleeps.
+fn asleep(
+    deed: impl FnOnce(Instant) -> Slept + Send + 'static,
+) -> Result<JoinHandle<Slept>, String> {
+    let (asleep, tid) = mpsc::channel();
+    // A sleeper is in this for longer than one who waits for it.
+    let deadline = Instant::now() + 2 * WATCHDOG;
+    let sleeper = std::thread::spawn(move || {
+        let _ = asleep.send(gettid());
+        deed(deadline)
+    });
+    let tid = tid.recv().map_err(|_| "the sleeper has ended")?;
+    let is_up = || procfs::state(std::process::id(), tid.as_raw()).is_ok_and(|state| state != 'S');
+    while is_up() {
+        std::thread::yield_now();
+    }
+    Ok(sleeper)
 }
 
 pub(super) fn said<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {

@@ -32,16 +32,49 @@ fn consumer(model: &Model) -> Consumer<Model> {
     Consumer::resume(model.clone()).unwrap()
 }
 
+/// As `Sender::send` does.
+fn send_bytes(producer: &mut Producer<Model>, bytes: &[u8]) -> Result<(), SendError> {
+    match producer.send_at_once(bytes) {
+        true => Ok(()),
+        false => producer.send_until(bytes, Wait::Park, None),
+    }
+}
+
 fn send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
-    let reservation = producer.reserve_until(8, Wait::Park, None)?;
-    producer.write_and_commit(reservation, &value.to_le_bytes());
-    Ok(())
+    send_bytes(producer, &value.to_le_bytes())
+}
+
+/// As `Sender::try_send` does.
+fn try_send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
+    let bytes = value.to_le_bytes();
+    match producer.send_at_once(&bytes) {
+        true => Ok(()),
+        false => producer.try_send(&bytes),
+    }
+}
+
+/// As `Receiver::recv_into` does.
+fn receive_into(consumer: &mut Consumer<Model>, bytes: &mut [u8]) -> Result<usize, RecvError> {
+    match consumer.glance() {
+        Some(found) => consumer.take_into(&found, bytes),
+        None => consumer.recv_into_until(bytes, Wait::Park, None),
+    }
 }
 
 fn receive(consumer: &mut Consumer<Model>) -> Result<u64, RecvError> {
-    let found = consumer.peek_until(Wait::Park, None)?;
     let mut bytes = [0; 8];
-    assert_eq!(consumer.take_into(&found, &mut bytes), Ok(8));
+    assert_eq!(receive_into(consumer, &mut bytes)?, 8);
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// As `Receiver::try_recv_into` does.
+fn try_receive(consumer: &mut Consumer<Model>) -> Result<u64, RecvError> {
+    let mut bytes = [0; 8];
+    let len = match consumer.glance() {
+        Some(found) => consumer.take_into(&found, &mut bytes),
+        None => consumer.try_recv_into(&mut bytes),
+    }?;
+    assert_eq!(len, 8);
     Ok(u64::from_le_bytes(bytes))
 }
 
@@ -102,7 +135,7 @@ fn messages_then_close() {
 fn full_then_room() {
     model(|| {
         let (ring, mut sending) = full();
-        assert_eq!(sending.reserve(8).unwrap_err(), SendError::Full);
+        assert_eq!(try_send(&mut sending, 4), Err(SendError::Full));
         let receiving = ring.clone();
         let receiver = thread::spawn(move || {
             let mut consumer = consumer(&receiving);
@@ -126,18 +159,15 @@ fn room_is_read_before_it_is_written() {
         let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
         let long = [7; 24];
         send(&mut sending, 1).unwrap();
-        let reservation = sending.reserve(long.len()).unwrap();
-        sending.write_and_commit(reservation, &long);
+        send_bytes(&mut sending, &long).unwrap();
         assert_eq!(receive(&mut receiving), Ok(1));
         send(&mut sending, 3).unwrap();
         let receiver = thread::spawn(move || {
-            let found = receiving.peek().unwrap();
             let mut bytes = [0; 24];
-            receiving.take_into(&found, &mut bytes).unwrap();
+            assert_eq!(receive_into(&mut receiving, &mut bytes), Ok(24));
             assert_eq!(bytes, long);
         });
-        let reservation = sending.reserve_until(24, Wait::Park, None).unwrap();
-        sending.write_and_commit(reservation, &[9; 24]);
+        send_bytes(&mut sending, &[9; 24]).unwrap();
         receiver.join().unwrap();
     });
 }
@@ -149,14 +179,11 @@ fn padding_and_message_are_one() {
         let ring = used(3);
         let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
         let sender = thread::spawn(move || {
-            let reservation = sending.reserve_until(16, Wait::Park, None).unwrap();
             let words = [4_u64.to_le_bytes(), 5_u64.to_le_bytes()].concat();
-            sending.write_and_commit(reservation, &words);
+            send_bytes(&mut sending, &words).unwrap();
         });
-        let found = receiving.peek_until(Wait::Park, None).unwrap();
-        assert_eq!(found.len, 16);
         let mut bytes = [0; 16];
-        receiving.region.read(found.payload, &mut bytes);
+        assert_eq!(receive_into(&mut receiving, &mut bytes), Ok(16));
         assert_eq!((bytes[0], bytes[8]), (4, 5));
         sender.join().unwrap();
     });
@@ -195,7 +222,7 @@ fn nothing_is_behind_a_message() {
         let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
         let sender = thread::spawn(move || send(&mut sending, 4).unwrap());
         assert_eq!(receive(&mut receiving), Ok(4));
-        assert_eq!(receiving.peek(), Err(RecvError::Empty));
+        assert_eq!(try_receive(&mut receiving), Err(RecvError::Empty));
         sender.join().unwrap();
     });
 }
@@ -351,5 +378,39 @@ fn drained() {
         let receiver = thread::spawn(move || receive(&mut consumer(&receiving)).unwrap());
         assert_eq!(sending.drained_until(Wait::Park, None), Ok(()));
         assert_eq!(receiver.join().unwrap(), 1);
+    });
+}
+
+/// Both sides only try, on the short way or not: what is there is whole, and room is not taken twice.
+#[test]
+fn both_only_try() {
+    model(|| {
+        let (ring, mut sending) = full();
+        let mut receiving = consumer(&ring);
+        let sender = thread::spawn(move || [4, 5].map(|value| try_send(&mut sending, value)));
+        let mut values: Vec<u64> = (0..4).flat_map(|_| try_receive(&mut receiving)).collect();
+        let sent = sender.join().unwrap();
+        values.extend(std::iter::from_fn(|| try_receive(&mut receiving).ok()));
+        let all = [4, 5].into_iter().zip(sent);
+        let all = all.filter_map(|(value, sent)| sent.ok().map(|()| value));
+        assert!(values.into_iter().eq((1..=3).chain(all)));
+    });
+}
+
+/// A kernel that does not wake and clear in one step: slower, and nobody sleeps through what it waits for.
+#[test]
+fn an_old_kernel_wakes() {
+    model(|| {
+        let ring = Model::attached(CAPACITY).under_an_old_kernel();
+        let mut receiving = consumer(&ring);
+        let sending = ring.clone();
+        let sender = thread::spawn(move || {
+            let mut producer = producer(&sending);
+            (1..=2).for_each(|value| send(&mut producer, value).unwrap());
+        });
+        for value in 1..=2 {
+            assert_eq!(receive(&mut receiving), Ok(value));
+        }
+        sender.join().unwrap();
     });
 }

@@ -34,6 +34,16 @@ fn a_consumer_sleeps() {
     });
 }
 
+/// The same under a kernel that does not wake and clear in one step.
+#[test]
+fn an_old_kernel_wakes_two_consumers() {
+    model(2, || {
+        let mut ring = Ring::of_cells(8, 1, 2);
+        ring.model = ring.model.under_an_old_kernel();
+        two_consumers_sleep_at(&ring.all_attached());
+    });
+}
+
 /// A producer asleep on a full ring is woken by whoever releases the oldest message, which may not be the
 /// first that is released.
 #[test]
