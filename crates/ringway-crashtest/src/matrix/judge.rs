@@ -266,7 +266,8 @@ fn check_order(scene: &Scene, victims: &[Victim]) -> Result<(), String> {
         false => 0,
     };
     let mut last: Vec<Id> = Vec::new();
-    for id in &scene.got {
+    let in_order = scene.got.iter().filter(|id| !scene.apart.contains(id));
+    for id in in_order {
         match last.iter_mut().find(|last| last.who == id.who) {
             Some(last) if last.number > id.number && again == 0 => {
                 return Err(format!(

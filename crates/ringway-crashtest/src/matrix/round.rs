@@ -270,7 +270,7 @@ pub(super) fn freeze(case: Case, point: &Point, room: usize) -> Result<Tried, St
     scene.relieve_sleepers()?;
     scene.work_around()?;
     let (victim, script) = stepped.thaw(&mut scene)?;
-    scene.end_other_sleeper()?;
+    scene.end_sleepers()?;
     let effect = judge(&mut scene, &[victim], room)?;
     Ok(Tried { script, effect })
 }

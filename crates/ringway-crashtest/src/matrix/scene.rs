@@ -33,6 +33,8 @@ pub(super) struct Scene {
     /// What must arrive: sent for certain, and not received here yet.
     pub(super) sent: Vec<Id>,
     pub(super) got: Vec<Id>,
+    /// Those of them that came beside the others, in no order.
+    pub(super) apart: Vec<Id>,
     next: u32,
 }
 
@@ -54,6 +56,7 @@ impl Scene {
             other_sleeper: None,
             sent: Vec::new(),
             got: Vec::new(),
+            apart: Vec::new(),
             next: 0,
         };
         if case.state == State::Nothing {
@@ -162,7 +165,7 @@ impl Scene {
     /// Lets another survivor fall asleep as well, where there is place for one.
     pub(super) fn another_falls_asleep(&mut self) -> Result<(), String> {
         let (row, role) = (self.case.row, self.case.op.role());
-        if self.case.state != State::Asleep {
+        if !self.is_relieved() {
             return Ok(());
         }
         let ring = self.ring()?;
@@ -186,7 +189,7 @@ impl Scene {
         let Some(role) = self.case.op.role() else {
             return Ok(());
         };
-        if self.case.state != State::Asleep || !self.case.row.has_many(role) {
+        if !self.is_relieved() {
             return Ok(());
         }
         let address = self.ring()?.address().clone();
@@ -243,35 +246,47 @@ impl Scene {
         self.sleeper.iter().chain(&self.other_sleeper)
     }
 
-    /// Does what the other sleeper waits for, until it is done. After the victim has gone on.
-    pub(super) fn end_other_sleeper(&mut self) -> Result<(), String> {
-        let Some(sleeper) = self.other_sleeper.take() else {
+    /// Does what the sleepers beside a frozen victim wait for, until they are done. After the victim has gone on.
+    pub(super) fn end_sleepers(&mut self) -> Result<(), String> {
+        if !self.is_relieved() {
             return Ok(());
-        };
-        while !sleeper.is_finished() {
-            let may_be_done = match self.case.op.role() {
-                Some(Role::Producer) => self.sender.is_some() && self.try_send(SHORT, None)?,
-                _ => self.receiver.is_some() && self.try_receive(None)?,
+        }
+        while !self.sleepers().all(|sleeper| sleeper.is_finished()) {
+            let is_done = match self.case.op.role() {
+                Some(Role::Producer) => self.try_send(SHORT, None)?,
+                _ => self.try_receive(None)?,
             };
-            if !may_be_done {
+            if !is_done {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
+        self.wake_up()?;
+        let Some(sleeper) = self.other_sleeper.take() else {
+            return Ok(());
+        };
         match sleeper.join().map_err(|_| "the other sleeper panicked")? {
-            Slept::Receiver(_, Ok(message)) => self.note(&message),
+            Slept::Receiver(_, Ok(message)) => {
+                self.note(&message)?;
+                // Nobody knows which of the two was first.
+                self.apart.extend(self.got.last());
+            }
             Slept::Sender(sender, Ok(())) => {
                 sender.detach();
                 self.sent.push(Id {
                     who: OTHER_SLEEPER,
                     number: 0,
                 });
-                Ok(())
             }
-            Slept::Receiver(_, Err(RecvError::Closed | RecvError::PeerDied))
-            | Slept::Sender(_, Err(SendError::Closed | SendError::PeerDied)) => Ok(()),
-            Slept::Receiver(_, Err(error)) => Err(format!("the other consumer: {error}")),
-            Slept::Sender(_, Err(error)) => Err(format!("the other producer: {error}")),
+            Slept::Receiver(_, Err(error)) => return Err(format!("the other consumer: {error}")),
+            Slept::Sender(_, Err(error)) => return Err(format!("the other producer: {error}")),
         }
+        Ok(())
+    }
+
+    /// Whether somebody else can do what sleepers wait for while the victim is frozen.
+    fn is_relieved(&self) -> bool {
+        let role = self.case.op.role();
+        self.case.state == State::Asleep && role.is_some_and(|role| self.case.row.has_many(role))
     }
 
     /// Whether a survivor sleeps, or has slept and not been asked yet.
