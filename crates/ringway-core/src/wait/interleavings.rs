@@ -7,8 +7,8 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use super::eventcount::{notify, prepare, prepare_for_bell, ring};
-use crate::region::{Load, Region};
 use crate::region::model::{Model, at_every_change, lives};
+use crate::region::{Load, Region};
 use crate::stream::{CONSUMER, PRODUCER};
 
 /// What is slept on.

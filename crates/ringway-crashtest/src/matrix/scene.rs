@@ -216,7 +216,9 @@ impl Scene {
                     let left = stat.sent.saturating_sub(stat.received);
                     let (of_victim, _) = self.case.op.sends();
                     let all = before + sent + u64::from(of_victim);
-                    left == 0 || stat.used_bytes != left * u64::from(CELL_LEN) && stat.sent != all
+                    left == 0
+                        || stat.used_bytes != left * u64::from(CELL_LEN)
+                            && (of_victim == 0 || stat.sent != all)
                 }
                 // The victim holds what is left.
                 _ => drained && stat.used_bytes > 0,
