@@ -43,8 +43,8 @@ impl Words for Map {
 
 /// Words of a segment, as keepers and watchers change them and sleep on them.
 pub(crate) trait Kernel: Words {
-    /// Stores, with release.
-    fn store(&self, offset: usize, value: u32);
+    /// Writes, by an exchange, so that all changes of a word form one chain. Acquires and releases.
+    fn write(&self, offset: usize, value: u32);
     /// Adds one, with release.
     fn raise(&self, offset: usize);
     /// Exchanges `current` for `new`, or returns what is there instead. Acquires and releases.
@@ -57,9 +57,9 @@ pub(crate) trait Kernel: Words {
 }
 
 impl Kernel for Map {
-    fn store(&self, offset: usize, value: u32) {
+    fn write(&self, offset: usize, value: u32) {
         if let Some(word) = self.word32(offset) {
-            word.store(value, Ordering::Release);
+            word.swap(value, Ordering::AcqRel);
         }
     }
 

@@ -46,7 +46,7 @@ pub(super) fn show(words: &impl Kernel, me: Outlook, mine: u32) {
         words.raise(MOVEMENTS);
     }
     // Release: who sees this one alive sees its epoch, and that somebody came.
-    (0..me.participants).for_each(|slot| words.store(me.seen_from(slot), mine));
+    (0..me.participants).for_each(|slot| words.write(me.seen_from(slot), mine));
 }
 
 /// Lets all participants see that this one has left.

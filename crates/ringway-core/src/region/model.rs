@@ -383,8 +383,8 @@ fn sleep<'a>(
 }
 
 impl Kernel for Model {
-    fn store(&self, offset: usize, value: u32) {
-        self.store32(offset, value, Ordering::Release);
+    fn write(&self, offset: usize, value: u32) {
+        self.swap32(offset, value, Ordering::AcqRel);
     }
 
     fn raise(&self, offset: usize) {
