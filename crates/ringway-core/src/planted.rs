@@ -131,6 +131,9 @@ bugs! {
     /// Liveness: who comes or leaves does not say so to those who are about to sleep.
     MovementNotCounted,
 
+    /// Retiring: no fence between taking a slot and looking whether somebody doubts that anybody has one.
+    NoAdmissionFence,
+
     /// Locks: the lock is released before what it was taken for is done.
     UnlockBeforeClaim,
     /// Locks: what was repaired is not marked consistent.

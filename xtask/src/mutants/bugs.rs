@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use Check::{Cell, Freeze, Liveness, Matrix, Processes, Stream, Sync, Wait};
+use Check::{Cell, Freeze, Liveness, Matrix, Processes, Retirement, Stream, Sync, Wait};
 
 /// A test that passes, and fails when a bug is planted that it is meant to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(super) enum Check {
     Liveness(&'static str),
     /// The same of the eventcount alone.
     Wait(&'static str),
+    /// The same of attachers and collectors.
+    Retirement(&'static str),
     /// The core's tests of locks and bells, with real processes.
     Sync(&'static str),
     /// A file in `tests/`, and a test in it, with real processes.
@@ -39,7 +41,7 @@ pub(super) enum Build {
 impl Check {
     pub(super) fn build(self) -> Build {
         match self {
-            Stream(_) | Cell(_) | Liveness(_) | Wait(_) => Build::Loom,
+            Stream(_) | Cell(_) | Liveness(_) | Retirement(_) | Wait(_) => Build::Loom,
             Sync(_) | Processes(..) => Build::Tests,
             Matrix(_) | Freeze(_) => Build::Program,
         }
@@ -50,7 +52,7 @@ impl Check {
         match self {
             Processes(file, _) => file,
             Matrix(_) | Freeze(_) => "crashtest",
-            Stream(_) | Cell(_) | Liveness(_) | Wait(_) | Sync(_) => "ringway_core",
+            Stream(_) | Cell(_) | Liveness(_) | Retirement(_) | Wait(_) | Sync(_) => "ringway_core",
         }
     }
 
@@ -61,6 +63,7 @@ impl Check {
             Cell(test) => format!("cell::tests::interleavings::{test}"),
             Liveness(test) => format!("liveness::interleavings::{test}"),
             Wait(test) => format!("wait::interleavings::{test}"),
+            Retirement(test) => format!("segment::retire::interleavings::{test}"),
             Sync(test) => format!("sync::tests::{test}"),
             Processes(_, test) | Matrix(test) | Freeze(test) => test.to_owned(),
         }
@@ -74,6 +77,7 @@ impl fmt::Display for Check {
             Cell(test) => write!(f, "loom, cell: {test}"),
             Liveness(test) => write!(f, "loom, liveness: {test}"),
             Wait(test) => write!(f, "loom, eventcount: {test}"),
+            Retirement(test) => write!(f, "loom, retirement: {test}"),
             Sync(test) => write!(f, "sync::tests::{test}"),
             Processes(file, test) => write!(f, "tests/{file}.rs: {test}"),
             Matrix(case) => write!(f, "kill matrix: {case}"),
@@ -264,6 +268,10 @@ pub(super) const BUGS: &[(&str, Check)] = &[
     (
         "DeathNotNoted",
         Liveness("who_comes_and_goes_between_two_looks_is_noticed"),
+    ),
+    (
+        "NoAdmissionFence",
+        Retirement("of_an_attacher_and_a_collector_one_is_first"),
     ),
     // kill: leave, asleep
     (

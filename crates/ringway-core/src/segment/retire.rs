@@ -43,6 +43,32 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use super::map::Map;
 use super::suspect::Hold;
 use crate::layout::header::RETIREMENT_OFFSET;
+use crate::planted::{self, Bug};
+
+/// The word, and what orders it with slots and messages; the model of [`interleavings`] has one of its own.
+pub(crate) trait Word {
+    /// Loads, with acquire.
+    fn look(&self) -> u64;
+    /// Exchanges `current` for `new`, or returns what is there instead. Acquires and releases.
+    fn replace(&self, current: u64, new: u64) -> Result<(), u64>;
+    /// Between this side's store and its look at the other side's.
+    fn fence();
+}
+
+impl Word for AtomicU64 {
+    fn look(&self) -> u64 {
+        self.load(Ordering::Acquire)
+    }
+
+    fn replace(&self, current: u64, new: u64) -> Result<(), u64> {
+        self.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+    }
+
+    fn fence() {
+        fence(Ordering::SeqCst);
+    }
+}
 
 /// The ring is retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,19 +98,19 @@ pub(crate) fn admit(map: &Map) -> Result<(), Retired> {
     map.word64(RETIREMENT_OFFSET).map_or(Ok(()), admit_by)
 }
 
-fn admit_by(word: &AtomicU64) -> Result<(), Retired> {
+fn admit_by<W: Word>(word: &W) -> Result<(), Retired> {
     // Pairs with the fence in `doubt`.
-    fence(Ordering::SeqCst);
-    let mut seen = word.load(Ordering::Acquire);
+    if !planted::is(Bug::NoAdmissionFence) {
+        W::fence();
+    }
+    let mut seen = word.look();
     for _ in 0..ATTEMPTS {
         match seen & STATE {
             OPEN => return Ok(()),
             RETIRED => return Err(Retired),
             _ => {}
         }
-        let lifted =
-            word.compare_exchange(seen, next(seen, OPEN), Ordering::AcqRel, Ordering::Acquire);
-        match lifted {
+        match word.replace(seen, next(seen, OPEN)) {
             Ok(_) => return Ok(()),
             Err(found) => seen = found,
         }
@@ -94,8 +120,8 @@ fn admit_by(word: &AtomicU64) -> Result<(), Retired> {
 
 /// A collector's doubt, withdrawn when dropped.
 #[derive(Debug)]
-pub(crate) struct Doubt<'a> {
-    word: &'a AtomicU64,
+pub(crate) struct Doubt<'a, W: Word = AtomicU64> {
+    word: &'a W,
     /// What it holds by this doubt.
     word_is: u64,
     /// Tells whether the word can be changed. Without it, it always can.
@@ -109,23 +135,22 @@ pub(super) fn doubt<'a>(map: &'a Map, hold: &'a Hold) -> Option<Doubt<'a>> {
 }
 
 #[cfg(test)]
-fn doubt_by(word: &AtomicU64) -> Option<Doubt<'_>> {
+fn doubt_by<W: Word>(word: &W) -> Option<Doubt<'_, W>> {
     doubt_in(word, None)
 }
 
-fn doubt_in<'a>(word: &'a AtomicU64, hold: Option<&'a Hold>) -> Option<Doubt<'a>> {
+fn doubt_in<'a, W: Word>(word: &'a W, hold: Option<&'a Hold>) -> Option<Doubt<'a, W>> {
     if !is_sound(hold) {
         return None;
     }
-    let seen = word.load(Ordering::Acquire);
+    let seen = word.look();
     if says_retired(seen) {
         return None;
     }
     let word_is = next(seen, DOUBTED);
-    word.compare_exchange(seen, word_is, Ordering::AcqRel, Ordering::Relaxed)
-        .ok()?;
+    word.replace(seen, word_is).ok()?;
     // Pairs with the fence in `admit`: whoever is not seen by what follows sees the doubt.
-    fence(Ordering::SeqCst);
+    W::fence();
     Some(Doubt {
         word,
         word_is,
@@ -137,25 +162,19 @@ fn is_sound(hold: Option<&Hold>) -> bool {
     hold.is_none_or(Hold::is_sound)
 }
 
-impl Doubt<'_> {
+impl<W: Word> Doubt<'_, W> {
     /// Retires the ring, unless the doubt was lifted. Whether it is retired by this.
     pub(crate) fn commit(self) -> bool {
         if !is_sound(self.hold) {
             return false;
         }
         // Acquire, so that what is removed now is not seen removed before; release for who sees it.
-        self.word
-            .compare_exchange(
-                self.word_is,
-                next(self.word_is, RETIRED),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        let retired = next(self.word_is, RETIRED);
+        self.word.replace(self.word_is, retired).is_ok()
     }
 }
 
-impl Drop for Doubt<'_> {
+impl<W: Word> Drop for Doubt<'_, W> {
     fn drop(&mut self) {
         // A doubt that stays keeps nobody out.
         if !is_sound(self.hold) {
@@ -163,9 +182,108 @@ impl Drop for Doubt<'_> {
         }
         // Fails if somebody lifted it, doubts as well, or it is committed.
         let open = next(self.word_is, OPEN);
-        let _ = self
-            .word
-            .compare_exchange(self.word_is, open, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self.word.replace(self.word_is, open);
+    }
+}
+
+/// Every interleaving of attachers and collectors within loom's bounds, on the code that ships.
+#[cfg(all(test, loom))]
+mod interleavings {
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    use loom::thread;
+
+    use super::*;
+
+    impl Word for AtomicU64 {
+        fn look(&self) -> u64 {
+            self.load(Ordering::Acquire)
+        }
+
+        fn replace(&self, current: u64, new: u64) -> Result<(), u64> {
+            self.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+                .map(drop)
+        }
+
+        fn fence() {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    #[derive(Default)]
+    struct Ring {
+        word: AtomicU64,
+        /// Whether somebody is attached.
+        slot: AtomicU32,
+        messages: AtomicU32,
+    }
+
+    /// Takes the slot, sends a message if it may, and leaves. Whether it was let in.
+    fn attach(ring: &Ring, leaves: bool) -> bool {
+        // A compare-and-swap, as all take their slots.
+        let _ = ring
+            .slot
+            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
+        let admitted = admit_by(&ring.word).is_ok();
+        if admitted {
+            ring.messages.store(1, Ordering::Release);
+        }
+        if leaves || !admitted {
+            ring.slot.store(0, Ordering::Release);
+        }
+        admitted
+    }
+
+    /// Retires the ring if nobody is there and nothing is in it. Whether it did.
+    fn collect(ring: &Ring) -> bool {
+        let Some(doubt) = doubt_by(&ring.word) else {
+            return false;
+        };
+        let is_empty =
+            ring.slot.load(Ordering::Acquire) == 0 && ring.messages.load(Ordering::Acquire) == 0;
+        is_empty && doubt.commit()
+    }
+
+    fn model(collectors: usize, leaves: bool) {
+        let mut builder = loom::model::Builder::new();
+        if builder.preemption_bound.is_none() {
+            builder.preemption_bound = Some(3);
+        }
+        builder.check(move || {
+            let ring = Arc::new(Ring::default());
+            let collecting: Vec<_> = (0..collectors)
+                .map(|_| {
+                    let ring = Arc::clone(&ring);
+                    thread::spawn(move || collect(&ring))
+                })
+                .collect();
+            let admitted = attach(&ring, leaves);
+            let retired: Vec<_> = collecting
+                .into_iter()
+                .map(|collector| collector.join().unwrap())
+                .collect();
+            let by = retired.iter().filter(|retired| **retired).count();
+            assert!(by <= 1, "retired by two");
+            assert!(!(admitted && by == 1), "retired under an attacher's eyes");
+            assert_eq!(!admitted, by == 1, "refused by a ring that is open");
+        });
+    }
+
+    #[test]
+    fn of_an_attacher_and_a_collector_one_is_first() {
+        model(1, false);
+    }
+
+    #[test]
+    fn who_came_and_went_was_seen() {
+        model(1, true);
+    }
+
+    #[test]
+    fn of_an_attacher_and_two_collectors_one_is_first() {
+        for leaves in [false, true] {
+            model(2, leaves);
+        }
     }
 }
 
