@@ -90,11 +90,12 @@ fn receive_during(receiver: &mut Receiver, deed: impl FnOnce() + Send) -> RecvEr
 #[test]
 fn frozen_bystanders_keep_no_death_from_the_others() {
     for_each(Row::with_many(Role::Consumer, Row::on_shm()), |row| {
+        let (ring, _place) = row.ring();
+        let mut bystanders = Vec::new();
+        // Behind those who are in it: what is frozen cannot be killed, so this goes first.
         let Ok(freezer) = Freezer::new() else {
             return println!("skipped: there is no freezer for this user");
         };
-        let (ring, _place) = row.ring();
-        let mut bystanders = Vec::new();
         for _ in 0..3 {
             let bystander = Second::start("receive nothing", &ring);
             let thread = bystander.hear().parse().unwrap();
@@ -110,7 +111,6 @@ fn frozen_bystanders_keep_no_death_from_the_others() {
             let end = receive_during(&mut receiver, || victim.kill_unreaped());
             assert_eq!(end, RecvError::PeerDied, "{row}");
         }
-        drop(freezer);
     });
 }
 
@@ -139,14 +139,14 @@ fn stopped_bystanders_keep_no_death_from_the_others() {
 fn a_predecessor_that_has_not_come_to_its_end_keeps_no_death_from_its_successor() {
     let rows = Row::on_shm().into_iter();
     for_each(rows.filter(|row| row.kind == Kind::Spsc).collect(), |row| {
-        let Ok(freezer) = Freezer::new() else {
-            return println!("skipped: there is no freezer for this user");
-        };
         let (ring, _place) = row.ring();
         let producer = Second::start("send nothing", &ring);
         producer.expect("attached");
-        let sender_sees = |receiver: &Receiver| receiver.peer();
         let predecessor = Second::start("receive nothing", &ring);
+        // Behind who is in it, as above.
+        let Ok(freezer) = Freezer::new() else {
+            return println!("skipped: there is no freezer for this user");
+        };
         let thread: i32 = predecessor.hear().parse().unwrap();
         until_asleep(predecessor.pid(), thread);
         freezer.write("tasks", thread).unwrap();
@@ -161,10 +161,9 @@ fn a_predecessor_that_has_not_come_to_its_end_keeps_no_death_from_its_successor(
                 ),
             }
         };
-        assert_eq!(sender_sees(&receiver), Peer::Alive, "{row}");
+        assert_eq!(receiver.peer(), Peer::Alive, "{row}");
         let end = receive_during(&mut receiver, || producer.kill_unreaped());
         assert_eq!(end, RecvError::PeerDied, "{row}");
-        drop(freezer);
     });
 }
 
