@@ -74,12 +74,24 @@ impl Second {
 
     /// Starts a process that plays `role` at an address that need not exist.
     pub fn start_at(role: &str, address: &Address) -> Self {
+        Self::start_by(command(role, address))
+    }
+
+    /// Starts it by another program, which is given it to execute.
+    pub fn start_in(program: &[&str], role: &str, address: &Address) -> Self {
+        let inner = command(role, address);
+        let mut outer = Command::new(program[0]);
+        outer.args(&program[1..]).arg(inner.get_program());
+        outer.args(inner.get_args()).stdout(Stdio::null());
+        let variables = inner.get_envs();
+        outer.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        Self::start_by(outer)
+    }
+
+    fn start_by(mut command: Command) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(WATCHDOG)).unwrap();
-        let process = command(role, address)
-            .stdin(OwnedFd::from(theirs))
-            .spawn()
-            .unwrap();
+        let process = command.stdin(OwnedFd::from(theirs)).spawn().unwrap();
         Self {
             process: Mutex::new(process),
             socket: ours,
