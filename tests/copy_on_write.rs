@@ -1,4 +1,5 @@
-//! A ring on btrfs, which writes every block elsewhere unless it is told not to: a full disk is nobody's death.
+//! Rings on btrfs, which writes every block elsewhere unless it is told not to, and in a copy on XFS that shares its
+//! blocks with the original: a full disk is nobody's death.
 
 mod two_processes;
 
@@ -18,6 +19,7 @@ use two_processes::{First, Second, play};
 fn child_role() {
     play(|role, first| match role {
         "btrfs" => on_btrfs(first),
+        "xfs" => on_xfs(first),
         "receive" => receive(first),
         _ => panic!("{role}"),
     });
@@ -35,15 +37,15 @@ fn run(program: &str, arguments: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Mounts a small btrfs that goes with this process; `None` where that cannot be had.
-fn mount_btrfs(at: &TempDir, options: &str) -> Option<()> {
+/// Mounts a small file system that goes with this process; `None` where that cannot be had.
+fn mount(at: &TempDir, mkfs: &[&str], bytes: u64, options: &str) -> Option<()> {
     let (image, directory) = (at.path().join("image"), at.path().join("mount"));
-    File::create(&image).unwrap().set_len(140 << 20).unwrap();
+    File::create(&image).unwrap().set_len(bytes).unwrap();
     fs::create_dir(&directory).unwrap();
     let (image, directory) = (image.to_str().unwrap(), directory.to_str().unwrap());
     let done = unshare(CloneFlags::CLONE_NEWNS).is_ok()
         && run("mount", &["--make-rprivate", "/"])
-        && run("mkfs.btrfs", &["-q", "-d", "single", "-m", "single", image])
+        && run(mkfs[0], &[&mkfs[1..], &[image]].concat())
         && run(
             "mount",
             &["-o", &format!("loop,{options}"), image, directory],
@@ -55,7 +57,7 @@ fn mount_btrfs(at: &TempDir, options: &str) -> Option<()> {
 fn fill(directory: &Path) {
     let file = File::create(directory.join("filler")).unwrap();
     let mut at = 0;
-    for step in [16 << 20, 1 << 20] {
+    for step in [16 << 20, 1 << 20, 256 << 10] {
         while posix_fallocate(&file, at, step).is_ok() {
             at += step;
         }
@@ -80,7 +82,8 @@ fn write_all_over(ring: &Ring, path: &Path) {
 fn on_btrfs(first: &First) {
     let directory = TempDir::with_prefix("ringway-test-").unwrap();
     // Data that would be compressed as well.
-    if mount_btrfs(&directory, "compress-force").is_none() {
+    let mkfs = ["mkfs.btrfs", "-q", "-d", "single", "-m", "single"];
+    if mount(&directory, &mkfs, 140 << 20, "compress-force").is_none() {
         eprintln!("skipped: no btrfs can be mounted");
         return first.say("skipped");
     }
@@ -140,6 +143,36 @@ fn on_btrfs(first: &First) {
     first.say("done");
 }
 
+fn on_xfs(first: &First) {
+    let directory = TempDir::with_prefix("ringway-test-").unwrap();
+    let mkfs = ["mkfs.xfs", "-q", "-m", "reflink=1"];
+    if mount(&directory, &mkfs, 320 << 20, "rw").is_none() {
+        eprintln!("skipped: no XFS can be mounted");
+        return first.say("skipped");
+    }
+    let mount = directory.path().join("mount");
+    let (path, copy) = (mount.join("ring"), mount.join("copy"));
+    let builder = Builder::at(Address::File(path.clone()));
+    drop(builder.capacity(4 << 20).create().unwrap());
+    let sync = || assert!(run("sync", &["-f", mount.to_str().unwrap()]));
+    sync();
+    assert!(run(
+        "cp",
+        &[
+            "--reflink=always",
+            path.to_str().unwrap(),
+            copy.to_str().unwrap()
+        ]
+    ));
+    // To touch all of it would unshare it, too.
+    let builder = Builder::at(Address::File(copy.clone())).prefault(false);
+    let ring = builder.open().unwrap_or_else(|error| panic!("{error}"));
+    sync();
+    fill(&mount);
+    write_all_over(&ring, &copy);
+    first.say("done");
+}
+
 fn open_or_panic(address: &Address) -> Ring {
     let ring = Builder::at(address.clone()).open();
     ring.unwrap_or_else(|error| panic!("{error}"))
@@ -147,8 +180,17 @@ fn open_or_panic(address: &Address) -> Ring {
 
 #[test]
 fn a_ring_on_btrfs_survives_a_full_disk() {
+    assert_survives("btrfs");
+}
+
+#[test]
+fn a_copy_that_shared_its_blocks_survives_a_full_disk() {
+    assert_survives("xfs");
+}
+
+fn assert_survives(role: &str) {
     let place = Place::new(Backing::File);
-    let second = Second::start_at("btrfs", &place.address);
+    let second = Second::start_at(role, &place.address);
     let said = second.last_words();
     let last = said.last().map(String::as_str);
     assert!(matches!(last, Some("done" | "skipped")), "{said:?}");
