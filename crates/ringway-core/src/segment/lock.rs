@@ -8,7 +8,8 @@
 //!
 //! [`Sole`] and [`Open`] belong to the open file, which a mapping keeps open when its descriptor is closed. So as long as any
 //! process has the ring mapped, be it a child of `fork` that only inherited it, nobody has [`Open`] alone, in
-//! whatever namespace. Who may read the file can take it too, and so can only make others believe that the ring is in use.
+//! whatever namespace. Who may read the file can take it for reading too, and by that only make others believe that the ring
+//! is in use, or keep them from removing it: give nobody the mode to read a ring who shall not do that.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;

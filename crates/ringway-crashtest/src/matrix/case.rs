@@ -85,6 +85,8 @@ pub(super) enum State {
     Asleep,
     /// Full, and a survivor has the oldest message.
     Held,
+    /// A copy of a ring in use, with one message, that nobody has opened yet.
+    Copied,
 }
 
 impl Op {
@@ -218,10 +220,10 @@ impl Op {
 
     /// The states that make a difference to it.
     fn states(self) -> &'static [State] {
-        use State::{Asleep, Empty, Full, Held, Long, Nothing, One, Wrapped};
+        use State::{Asleep, Copied, Empty, Full, Held, Long, Nothing, One, Wrapped};
         match self {
             Self::Create | Self::CreateSegments => &[Nothing],
-            Self::Open => &[Empty],
+            Self::Open => &[Empty, Copied],
             Self::AttachSender | Self::AttachReceiver => &[Empty, One, Full],
             Self::Send | Self::SendLong => &[Empty, One, Full, Wrapped, Asleep],
             Self::Commit | Self::Abort | Self::Batch => &[Empty, Wrapped, Asleep],
@@ -266,6 +268,12 @@ impl fmt::Display for Case {
 }
 
 impl Case {
+    /// Whether the others can go on while the victim stands still. Who opens a copy for the first time keeps those who
+    /// open it, too, waiting, until they give up.
+    pub(super) fn can_be_frozen(self) -> bool {
+        self.state != State::Copied
+    }
+
     /// Those who may come upon what the victim leaves when it is killed, and be killed over it.
     pub(super) fn finders(self) -> &'static [Op] {
         let many = self.row.has_many(Role::Consumer);
@@ -310,6 +318,7 @@ impl Case {
             .copied()
             .filter(possible)
             .flat_map(cases)
+            .filter(|case| case.state != State::Copied || row.backing != Backing::SysvKey)
             .collect()
     }
 }

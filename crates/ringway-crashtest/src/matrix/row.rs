@@ -107,6 +107,7 @@ fn try_case(case: Case, options: &Options) -> Report {
     for mode in &options.modes {
         match mode {
             Mode::Kill => kill(case, &every, room, &mut report),
+            Mode::Freeze if !case.can_be_frozen() => {}
             Mode::Freeze => freeze(case, &visible, room, &mut report),
             Mode::Recover => recover(case, script, room, is_whole, &mut report),
         }

@@ -71,6 +71,11 @@ impl Scene {
                 .with_wait(Wait::Park),
         );
         scene.prepare()?;
+        if case.state == State::Copied {
+            drop(ring);
+            scene.exchange_for_copy().map_err(said("copy"))?;
+            return Ok(scene);
+        }
         for role in victims {
             if !case.row.has_many(*role) {
                 if *role == Role::Producer {
@@ -81,6 +86,18 @@ impl Scene {
             }
         }
         Ok(scene)
+    }
+
+    /// Puts a copy of the ring, made while it is in use, in its place.
+    fn exchange_for_copy(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        let path = self.place.path();
+        let copy = path.with_extension("copy");
+        std::fs::copy(&path, &copy)?;
+        self.detach_sender();
+        self.receiver = None;
+        ringway::remove(&self.place.address, true)?;
+        std::fs::rename(&copy, &path)?;
+        Ok(())
     }
 
     /// Lets the sender leave, so that another may follow.
@@ -103,7 +120,7 @@ impl Scene {
     fn prepare(&mut self) -> Result<(), String> {
         match self.case.state {
             State::Nothing | State::Empty => {}
-            State::One => self.send(SHORT)?,
+            State::One | State::Copied => self.send(SHORT)?,
             State::Long => {
                 self.send(LONG)?;
                 self.send(SHORT)?;
