@@ -27,8 +27,10 @@ use crate::wait::several::wait_for_any;
 /// while the handle lived, its peers see a death. To tell the sender that nobody will go on,
 /// [`close`](Self::close).
 ///
-/// `try_recv_into` neither allocates nor locks, and may be called in a signal handler that did not
-/// interrupt another call on the same handle.
+/// # In signal handlers
+/// In a ring of sync [`Futex`](crate::Sync::Futex) without [slab segments](crate::Builder::slab_segments),
+/// [`try_recv_into`](Self::try_recv_into) is async-signal-safe, as [`Sender`](crate::Sender#in-signal-handlers)'s
+/// `try_send` is: the handler may have interrupted anything but a call on this very handle. In other rings it is not.
 #[derive(Debug)]
 pub struct Receiver {
     pub(crate) receiving: Receiving,

@@ -19,8 +19,13 @@ use crate::wait::Wait;
 /// [`RecvError::PeerDied`](crate::RecvError::PeerDied). To leave the ring open for a later producer,
 /// [`detach`](Self::detach).
 ///
-/// `try_send` neither allocates nor locks, and may be called in a signal handler that did not
-/// interrupt another call on the same handle.
+/// # In signal handlers
+/// In a ring of sync [`Futex`](crate::Sync::Futex) without [slab segments](crate::Builder::slab_segments),
+/// [`try_send`](Self::try_send) is async-signal-safe: it takes no lock, allocates and opens nothing, and leaves `errno`
+/// as it was. The handler may have interrupted anything but a call on this very handle, also a call on another handle
+/// of the same ring; the handle was made before. In other rings it must not be called there: the lock may be held by the
+/// very call that was interrupted (`pthread`, `posix-sem`, `sysv-sem`), and a queue (`mqueue`) or the segment of a slab
+/// is opened when it is first used.
 #[derive(Debug)]
 pub struct Sender {
     sending: Sending,

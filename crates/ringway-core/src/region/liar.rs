@@ -106,6 +106,9 @@ impl Region for Liar {
             .replace64(offset, current, new)
             .map_err(|found| self.lie(found))
     }
+    fn mask64(&self, offset: usize, bits: u64) -> u64 {
+        self.lie(self.truth.mask64(offset, bits))
+    }
     fn store_word(&self, position: u64, word: u64, order: Ordering) {
         self.truth.store_word(position, word, order);
     }

@@ -142,6 +142,9 @@ impl Region for Meddled {
     fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
         self.truth().replace64(offset, current, new)
     }
+    fn mask64(&self, offset: usize, bits: u64) -> u64 {
+        self.truth().mask64(offset, bits)
+    }
     fn store_word(&self, position: u64, word: u64, order: Ordering) {
         self.truth().store_word(position, word, order);
     }

@@ -11,6 +11,7 @@ use crate::layout::pool::NO_WORD;
 use crate::liveness;
 use crate::segment::map::Map;
 use crate::segment::slabs::SlabSegments;
+use crate::sys::errno;
 use crate::sys::fork::Origin;
 use crate::sys::futex::{self, MonotonicTime, Wake};
 use crate::sys::{membarrier, mmap};
@@ -256,6 +257,10 @@ impl Region for Memory {
             .map(drop)
     }
 
+    fn mask64(&self, offset: usize, bits: u64) -> u64 {
+        self.word64(offset).fetch_and(bits, Ordering::Release)
+    }
+
     #[inline]
     fn store_word(&self, position: u64, word: u64, order: Ordering) {
         self.data_word(position).store(word, order);
@@ -405,16 +410,18 @@ impl Region for Memory {
         futex::wait(words, deadline)
     }
 
+    // The only system calls on the way of a call that tries: such may be made in a signal handler.
+
     fn wake(&self, offset: usize) {
-        futex::wake_all(self.word32(offset));
+        errno::kept(|| futex::wake_all(self.word32(offset)));
     }
 
     fn change_and_wake(&self, offset: usize, change: Change) -> bool {
-        futex::change_and_wake(self.word32(offset), change)
+        errno::kept(|| futex::change_and_wake(self.word32(offset), change))
     }
 
     fn settle(&self) {
-        liveness::settle();
+        errno::kept(liveness::settle);
     }
 
     #[inline]

@@ -66,6 +66,10 @@ pub(crate) trait Region: Load {
     /// Acquires and releases.
     fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64>;
 
+    /// Clears the bits of the 64-bit control word at `offset` that are not in `bits`, with release, and returns what it
+    /// held.
+    fn mask64(&self, offset: usize, bits: u64) -> u64;
+
     /// Stores the record word at `position`, a multiple of eight.
     fn store_word(&self, position: u64, word: u64, order: Ordering);
     /// Replaces the record word at `position`, a multiple of eight, if it holds `current`; else returns

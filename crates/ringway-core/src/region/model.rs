@@ -1,7 +1,6 @@
 //! A region for loom: every word is one of loom's atomics, and the futex is a lock, a list of sleepers and
 //! their condition variables, which is what the kernel's is to its callers.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicU32 as Plain32, AtomicU64 as Plain};
@@ -12,8 +11,8 @@ use loom::sync::{Arc, Condvar, Mutex};
 
 use super::{Change, Load, Region};
 use crate::layout::control::{
-    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, MOVEMENTS, PRODUCERS_CHANGED, RECEIVED, SENT,
-    SPACE_EVENT, TAIL, TAKE_HINT,
+    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, LOCK_HOLDER, MOVEMENTS, PRODUCERS_CHANGED,
+    RECEIVED, SENT, SPACE_EVENT, TAIL, TAKE_HINT,
 };
 use crate::layout::participant::{
     ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SIGHT_LEN, SLOT_LEN,
@@ -108,9 +107,11 @@ pub(crate) struct Model {
     words: Arc<Words>,
     /// Who sleeps, on whatever ring.
     kernel: Arc<Mutex<Vec<Sleeper>>>,
-    /// How many changes its process lives to make.
-    changes: Cell<Option<u32>>,
+    /// How many changes its process lives to make; [`FOR_EVER`] if it does not die.
+    changes: std::sync::Arc<Plain>,
 }
+
+const FOR_EVER: u64 = u64::MAX;
 
 impl Clone for Model {
     /// Another process's handle.
@@ -118,9 +119,13 @@ impl Clone for Model {
         Self {
             words: Arc::clone(&self.words),
             kernel: Arc::clone(&self.kernel),
-            changes: Cell::new(None),
+            changes: immortal(),
         }
     }
+}
+
+fn immortal() -> std::sync::Arc<Plain> {
+    std::sync::Arc::new(Plain::new(FOR_EVER))
 }
 
 /// What a process's death unwinds with.
@@ -204,7 +209,7 @@ impl Model {
             PRODUCERS_CHANGED,
         ]);
         let mut control64 = in_slots(&[EPOCH]);
-        control64.extend([HEAD, CLAIM_HINT, TAKE_HINT]);
+        control64.extend([HEAD, CLAIM_HINT, TAKE_HINT, LOCK_HOLDER]);
         let counters = in_slots(&[MESSAGES, OVERWRITTEN, REPAIRED]);
         let mut cell = vec![0; cell_len as usize / 8];
         cell[0] = free;
@@ -246,7 +251,7 @@ impl Model {
         Self {
             words: Arc::new(words),
             kernel: Arc::default(),
-            changes: Cell::new(None),
+            changes: immortal(),
         }
     }
 
@@ -294,16 +299,25 @@ impl Model {
     /// Lets the process that has this handle die when it has made so many changes to the region. See
     /// [`lives`].
     pub(crate) fn dies_after(&self, changes: u32) {
-        self.changes.set(Some(changes));
+        self.changes.store(changes.into(), Ordering::Relaxed);
+    }
+
+    /// Another handle of the same process.
+    pub(crate) fn of_the_same_process(&self) -> Self {
+        Self {
+            changes: std::sync::Arc::clone(&self.changes),
+            ..self.clone()
+        }
     }
 
     /// Called before each change.
     pub(crate) fn live(&self) {
-        if let Some(left) = self.changes.get() {
-            if left == 0 {
-                panic::resume_unwind(Box::new(Death));
-            }
-            self.changes.set(Some(left - 1));
+        let left = self.changes.load(Ordering::Relaxed);
+        if left == 0 {
+            panic::resume_unwind(Box::new(Death));
+        }
+        if left != FOR_EVER {
+            self.changes.store(left - 1, Ordering::Relaxed);
         }
     }
 
@@ -472,6 +486,11 @@ impl Region for Model {
         self.words.control64[&offset]
             .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
+    }
+
+    fn mask64(&self, offset: usize, bits: u64) -> u64 {
+        self.live();
+        self.words.control64[&offset].fetch_and(bits, Ordering::Release)
     }
 
     fn store_word(&self, position: u64, word: u64, order: Ordering) {

@@ -16,7 +16,7 @@
 //! on the events, when somebody dies or goes.
 
 pub(crate) mod mqueue;
-mod posix_sem;
+pub(crate) mod posix_sem;
 mod pthread;
 #[cfg(any(all(test, not(loom)), feature = "verify"))]
 pub(crate) mod scripted;
@@ -39,6 +39,7 @@ use crate::layout::header::{Header, SEMAPHORES_OFFSET};
 use crate::layout::participant::{SEMAPHORE, SEMAPHORE_LEN, slot_offset};
 use crate::layout::{Shape, Sync};
 use crate::liveness::watcher::Alarm;
+use crate::region::memory::Memory;
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::segment::{self, Access};
@@ -265,14 +266,17 @@ pub(crate) fn open(
         }
         Sync::PosixSem => {
             let bell = Arc::new(posix_sem::Bells::new(map, participants, slot));
-            let lock = posix_sem::Lock::new(map, participants, slot, epoch);
-            let (own, contender) = (Arc::clone(&bell), lock.clone());
+            let region = Memory::mapped(Arc::clone(map), &header.geometry, header.fence, None);
+            let region = region.ok_or_else(|| attempt.os("it is too short", Errno::EFAULT))?;
+            let tokens = posix_sem::InSegment(Arc::clone(map));
+            let lock = posix_sem::Lock::new(region, tokens, participants, slot, epoch);
+            let (own, tokens) = (Arc::clone(&bell), posix_sem::InSegment(Arc::clone(map)));
             let primitives = Primitives {
                 lock: Some(Box::new(lock)),
                 bell: Some(bell),
             };
             let alarm = Box::new(move |deaths| {
-                contender.look_again(deaths);
+                posix_sem::look_again(&tokens, deaths);
                 own.ring(slot);
             });
             Ok((primitives, alarm))

@@ -43,7 +43,7 @@
 //! [`pthread`](super::pthread) is ([`Sync::needs_trust`](crate::Sync::needs_trust)).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 
@@ -52,8 +52,9 @@ use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::control::{LOCK, LOCK_HOLDER, LOCK_LEN};
 use crate::layout::header::Header;
 use crate::layout::participant::{SEMAPHORE, SEMAPHORE_LEN, slot_offset};
-use crate::liveness::{self, Outlook};
+use crate::liveness::Outlook;
 use crate::planted::{self, Bug};
+use crate::region::Region;
 use crate::segment::map::Map;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::sys::sem_overview::Semaphore;
@@ -88,36 +89,59 @@ const HOLDER: u64 = !0 << SLOT_SHIFT;
 
 const _: () = assert!(MAX_PARTICIPANTS < 1 << (EPOCH_SHIFT - SLOT_SHIFT));
 
-/// The lock, as one participant has it.
-#[derive(Clone, Debug)]
-pub(super) struct Lock {
-    map: Arc<Map>,
+/// Where contenders for the lock sleep.
+pub(crate) trait Tokens {
+    /// Takes a token, waiting for one until the deadline; may also return without one.
+    fn wait(&self, deadline: Option<MonotonicTime>);
+    /// Adds a token.
+    fn post(&self);
+}
+
+/// The semaphore in the segment.
+#[derive(Debug)]
+pub(super) struct InSegment(pub(super) Arc<Map>);
+
+impl Tokens for InSegment {
+    fn wait(&self, deadline: Option<MonotonicTime>) {
+        if let Some(semaphore) = semaphore(&self.0, LOCK) {
+            // A token, a signal or the deadline: all are reasons to look again.
+            let _ = semaphore.wait(deadline);
+        }
+    }
+
+    fn post(&self) {
+        if let Some(semaphore) = semaphore(&self.0, LOCK) {
+            semaphore.post();
+        }
+    }
+}
+
+/// The lock, as one participant has it: over the ring's memory, as the algorithms of the rings are, so that loom goes
+/// through this very code.
+pub(crate) struct Lock<R, T> {
+    region: R,
+    tokens: T,
     participants: u32,
     outlook: Outlook,
     /// What this participant writes into the word.
     own: u64,
 }
 
-impl Lock {
-    pub(super) fn new(map: &Arc<Map>, participants: u32, slot: u32, epoch: u64) -> Self {
+impl<R, T> std::fmt::Debug for Lock<R, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lock({:#x})", self.own)
+    }
+}
+
+impl<R: Region, T: Tokens> Lock<R, T> {
+    pub(crate) fn new(region: R, tokens: T, participants: u32, slot: u32, epoch: u64) -> Self {
         Self {
-            map: Arc::clone(map),
+            region,
+            tokens,
             participants,
             outlook: Outlook::new(participants, slot),
             own: u64::from(slot + 1) << SLOT_SHIFT | epoch << EPOCH_SHIFT,
         }
-    }
-
-    /// For the watcher: whoever is asleep shall look at the holder again. `deaths` more wake-ups may be
-    /// lost on the dead.
-    pub(super) fn look_again(&self, deaths: u32) {
-        if let Some(tokens) = semaphore(&self.map, LOCK) {
-            (0..=deaths).for_each(|_| tokens.post());
-        }
-    }
-
-    fn word(&self) -> Option<&AtomicU64> {
-        self.map.word64(LOCK_HOLDER)
     }
 
     /// Whether the holder in `word` can still release the lock.
@@ -138,26 +162,26 @@ impl Lock {
             epoch << EPOCH_SHIFT == word >> EPOCH_SHIFT << EPOCH_SHIFT
                 || planted::is(Bug::PosixSemHolderBySlot)
         };
-        Ok(!self.outlook.is_gone(&*self.map, slot, is_its))
+        Ok(!self.outlook.is_gone(&self.region, slot, is_its))
     }
 }
 
-impl super::Lock for Lock {
+/// For the watcher: whoever is asleep shall look at the holder again. `deaths` more wake-ups may be lost on the dead.
+pub(crate) fn look_again(tokens: &impl Tokens, deaths: u32) {
+    (0..=deaths).for_each(|_| tokens.post());
+}
+
+impl<R: Region + Send, T: Tokens + Send> super::Lock for Lock<R, T> {
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
-        let (holder, tokens) = (
-            self.word().ok_or(Broken::Written)?,
-            semaphore(&self.map, LOCK),
-        );
-        let tokens = tokens.ok_or(Broken::Written)?;
         let mut slept = 0;
         loop {
             // Acquire pairs with the release of who took the lock: its slot is then seen as it is.
-            let word = holder.load(Ordering::Acquire);
+            let word = self.region.load64(LOCK_HOLDER, Ordering::Acquire);
             if !self.is_held(word)? {
                 let is_taken_over = word & HOLDER != 0;
                 if is_taken_over {
                     // It will not write any more, neither the word nor what the lock guards.
-                    liveness::settle();
+                    self.region.settle();
                 }
                 let is_told = !planted::is(Bug::PosixSemDeathNotTold);
                 let dirty = if is_taken_over && is_told {
@@ -166,48 +190,37 @@ impl super::Lock for Lock {
                     word & DIRTY
                 };
                 let mine = self.own | dirty | word & CONTENDED | slept;
-                // Acquire pairs with the release of the lock; release with the load above.
-                let exchanged =
-                    holder.compare_exchange(word, mine, Ordering::AcqRel, Ordering::Relaxed);
-                match exchanged {
-                    Ok(_) if dirty != 0 => return Ok(Acquired::AfterDeath),
-                    Ok(_) => return Ok(Acquired::Clean),
+                // Its acquire pairs with the release of the lock; its release with the load above.
+                match self.region.replace64(LOCK_HOLDER, word, mine) {
+                    Ok(()) if dirty != 0 => return Ok(Acquired::AfterDeath),
+                    Ok(()) => return Ok(Acquired::Clean),
                     Err(_) => continue,
                 }
             }
             if deadline.is_some_and(|deadline| deadline.remaining().is_none()) {
                 return Ok(Acquired::TimedOut);
             }
-            let contended = word | CONTENDED;
-            // Relaxed: the bit guards no data.
-            let exchanged =
-                holder.compare_exchange(word, contended, Ordering::Relaxed, Ordering::Relaxed);
-            if exchanged.is_err() {
+            let replaced = self.region.replace64(LOCK_HOLDER, word, word | CONTENDED);
+            if replaced.is_err() {
                 continue;
             }
             if !planted::is(Bug::PosixSemSleepersForgotten) {
                 slept = CONTENDED;
             }
-            // A token, a signal or the deadline: all are reasons to look again.
-            let _ = tokens.wait(deadline);
+            self.tokens.wait(deadline);
         }
     }
 
     fn mark_consistent(&self) {
-        if let Some(word) = self.word() {
-            // Release: who takes the lock from here on without repairing sees what was repaired.
-            word.fetch_and(!DIRTY, Ordering::Release);
-        }
+        // Its release: who takes the lock from here on without repairing sees what was repaired.
+        self.region.mask64(LOCK_HOLDER, !DIRTY);
     }
 
     fn release(&self) {
-        let Some(word) = self.word() else { return };
-        // Release pairs with the acquire of the next holder.
-        let before = word.fetch_and(DIRTY, Ordering::Release);
-        if before & CONTENDED != 0
-            && let Some(tokens) = semaphore(&self.map, LOCK)
-        {
-            tokens.post();
+        // Its release pairs with the acquire of the next holder.
+        let before = self.region.mask64(LOCK_HOLDER, DIRTY);
+        if before & CONTENDED != 0 {
+            self.tokens.post();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Every operating-system call that needs `unsafe`: one file per facility, named as its man page.
 
+pub(crate) mod errno;
 pub(crate) mod flock;
 pub mod fork;
 pub(crate) mod fsopen;

@@ -42,6 +42,11 @@ impl Spared {
         PARTICIPANTS + SLOT_LEN * self.slots
     }
 
+    /// Where the sights end, a word of eight bytes for each two slots.
+    fn table_end(&self) -> u64 {
+        self.slots_end() + 8 * self.slots * self.slots
+    }
+
     fn contains(&self, at: u64) -> bool {
         let is_in =
             |range: &Option<Range<u64>>, at| range.as_ref().is_some_and(|r| r.contains(&at));
@@ -132,7 +137,7 @@ impl Pen {
                 // What was here when the ring was new: everybody's memory of it is wrong now.
                 0 => self.replay(HEADER_LEN..self.len, false),
                 1 => self.replay(HEADER_LEN..PARTICIPANTS, false),
-                2 => self.replay(self.spared.slots_end()..self.len, false),
+                2 => self.replay(self.spared.table_end()..self.len, false),
                 3 => self.later = self.copy(),
                 _ => self.write_word(),
             }
@@ -145,7 +150,7 @@ impl Pen {
     }
 
     fn place(&mut self) -> u64 {
-        let end = self.spared.slots_end();
+        let end = self.spared.table_end();
         let range = match self.random.below(100) {
             0..2 => 0..HEADER_LEN,
             2..35 => HEADER_LEN..PARTICIPANTS,

@@ -7,6 +7,7 @@ mod ends;
 mod loans;
 mod locked;
 mod overwriting;
+mod posix_sem;
 mod primitives;
 mod sleep;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use loom::thread::{self, JoinHandle};
-use primitives::{Key, RobustLock, Rope, Tower};
+use primitives::{Counter, Key, RobustLock, Rope, Tower};
 
 use crate::cell::consumer::Consumer;
 use crate::cell::member::{Member, Seat};
@@ -28,6 +29,7 @@ use crate::region::model::{Model, lives};
 use crate::region::{Load, Region};
 use crate::stream::consumer::Found;
 use crate::sync::Primitives;
+use crate::sync::posix_sem::look_again;
 use crate::wait::Wait;
 
 /// Two words of payload: a message of three words takes two cells.
@@ -57,6 +59,8 @@ struct Ring {
     slabs: u32,
     lock: Option<Arc<RobustLock>>,
     bells: Option<Arc<Tower>>,
+    /// Where contenders for the lock of sync posix-sem sleep, if the ring has that.
+    counter: Option<Arc<Counter>>,
 }
 
 impl Ring {
@@ -84,6 +88,7 @@ impl Ring {
             slabs: 0,
             lock: None,
             bells: None,
+            counter: None,
         }
     }
 
@@ -95,6 +100,11 @@ impl Ring {
 
     fn with_lock(mut self) -> Self {
         self.lock = Some(Arc::default());
+        self
+    }
+
+    fn with_posix_sem(mut self) -> Self {
+        self.counter = Some(Arc::default());
         self
     }
 
@@ -116,6 +126,12 @@ impl Ring {
         if let Some(lock) = &self.lock {
             lock.bury(slot);
         }
+        if let Some(counter) = &self.counter {
+            // Each of the others has a watcher that looks.
+            for _ in 1..self.producers + self.consumers {
+                look_again(&**counter, 1);
+            }
+        }
         if let Some(bells) = &self.bells {
             bells.ring_all();
         }
@@ -134,8 +150,12 @@ impl Ring {
         };
         let key = |lock| Box::new(Key { lock, slot }) as _;
         let rope = |tower| Arc::new(Rope { tower, slot }) as _;
+        let region = self.model.clone();
         let primitives = Primitives {
-            lock: self.lock.clone().map(key),
+            lock: match &self.counter {
+                Some(_) => Some(Box::new(self.posix_sem(&region, slot)) as _),
+                None => self.lock.clone().map(key),
+            },
             bell: self.bells.clone().map(rope),
         };
         let rivals = Rivals {
@@ -143,9 +163,9 @@ impl Ring {
             take: self.consumers > 1 || self.overwrite,
             own: self.overwrite,
             overwrite: self.overwrite,
-            locked: self.lock.is_some(),
+            locked: primitives.lock.is_some(),
         };
-        let cells = Cells::new(self.model.clone(), CELL_LEN, KEY, rivals);
+        let cells = Cells::new(region, CELL_LEN, KEY, rivals);
         let classes = [Class {
             len: MIN_SLAB_LEN,
             count: self.slabs,

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use loom::sync::{Condvar, Mutex};
 
+use crate::region::model::Model;
+use crate::sync::posix_sem::Tokens;
 use crate::sync::{Acquired, Bell, Broken, Lock};
 use crate::sys::futex::{MonotonicTime, Wake};
 
@@ -116,5 +118,44 @@ impl Bell for Rope {
 
     fn ring(&self, slot: u32) {
         self.tower.ring(slot);
+    }
+}
+
+/// What a semaphore is to its callers.
+#[derive(Debug, Default)]
+pub(super) struct Counter {
+    tokens: Mutex<u32>,
+    added: Condvar,
+}
+
+impl Tokens for Counter {
+    fn wait(&self, _: Option<MonotonicTime>) {
+        let mut tokens = self.tokens.lock().unwrap();
+        while *tokens == 0 {
+            tokens = self.added.wait(tokens).unwrap();
+        }
+        *tokens -= 1;
+    }
+
+    fn post(&self) {
+        *self.tokens.lock().unwrap() += 1;
+        self.added.notify_one();
+    }
+}
+
+/// The same, as a process has it that may die before it adds a token.
+pub(super) struct Counted {
+    pub(super) counter: Arc<Counter>,
+    pub(super) process: Model,
+}
+
+impl Tokens for Counted {
+    fn wait(&self, deadline: Option<MonotonicTime>) {
+        self.counter.wait(deadline);
+    }
+
+    fn post(&self) {
+        self.process.live();
+        self.counter.post();
     }
 }
