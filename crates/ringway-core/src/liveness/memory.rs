@@ -17,6 +17,9 @@
 //! ahead of that (the OOM killer, `process_mrelease`) leaves mappings as they are. Peers ask for the lock, and sleep for
 //! it, by the file alone: no process id, no namespace, no time.
 //!
+//! A child of `fork` that another thread makes in the very instant in which the lock is taken inherits its descriptor. As
+//! long as that child lives and does not call exec, the lock stays: slabs are withheld longer than need be, never shorter.
+//!
 //! One that could not get the lock lends no pointers to shared memory. Its users write to private memory, and the copy
 //! into the slab is its program's, which `settle` ends. So it is with rings that are no files (`sysv:`), where huge
 //! pages are, without /proc, and where the file system has no locks or cannot punch holes.

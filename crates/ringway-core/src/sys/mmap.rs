@@ -141,7 +141,9 @@ pub(crate) unsafe fn renew(address: NonNull<c_void>, len: usize) -> Result<bool,
         Err(Errno::EINVAL) => {
             // SAFETY: munlock changes where pages may be, not what is in them.
             unsafe { mman::munlock(address, len)? };
-            (remove(), true)
+            let removed = remove();
+            // Or they are pages of another sort.
+            (removed, removed != Err(Errno::EINVAL))
         }
         result => (result, false),
     };

@@ -1,6 +1,8 @@
 //! Tests of slabs over every region but a mapping. (loom's are those of the rings.)
 
 mod hostile;
+#[cfg(not(miri))]
+mod lent;
 mod property;
 mod words;
 
