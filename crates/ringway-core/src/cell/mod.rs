@@ -300,11 +300,16 @@ impl<R: Region> Cells<R> {
     /// seen by the next.
     #[inline]
     fn change(&self, cell: u64, seen: u64, to: Word) -> bool {
+        self.change_to(cell, seen, self.code.encode(to))
+    }
+
+    /// The same, to a word as it is stored.
+    #[inline]
+    fn change_to(&self, cell: u64, seen: u64, to: u64) -> bool {
         // Where owners' words are moved, owners change them without the lock.
         if self.rivals.locked && !self.rivals.overwrite {
             self.change_alone(cell, seen, to)
         } else {
-            let to = self.code.encode(to);
             self.region
                 .replace_word(self.position(cell), seen, to)
                 .is_ok()
@@ -313,10 +318,9 @@ impl<R: Region> Cells<R> {
 
     /// The same where nobody else may change the word meanwhile.
     #[inline]
-    fn change_alone(&self, cell: u64, seen: u64, to: Word) -> bool {
+    fn change_alone(&self, cell: u64, seen: u64, to: u64) -> bool {
         let unchanged = self.load(cell) == seen;
         if unchanged {
-            let to = self.code.encode(to);
             self.region
                 .store_word(self.position(cell), to, Ordering::Release);
         }
@@ -325,19 +329,31 @@ impl<R: Region> Cells<R> {
 
     /// Claims a free cell.
     #[inline]
-    fn claim(&self, cell: u64, free: u64, to: Word) -> bool {
+    fn claim(&self, cell: u64, free: u64, to: u64) -> bool {
         if self.rivals.claim {
-            self.change(cell, free, to)
+            self.change_to(cell, free, to)
         } else {
             self.change_alone(cell, free, to)
         }
     }
 
+    /// Takes a record whose word the caller has just loaded, in a ring without a lock.
+    #[inline]
+    fn take_seen(&self, cell: u64, seen: u64, to: u64) -> bool {
+        if self.rivals.take {
+            return self.change_to(cell, seen, to);
+        }
+        // Release as in `change_alone`.
+        self.region
+            .store_word(self.position(cell), to, Ordering::Release);
+        true
+    }
+
     /// Takes a record.
     #[inline]
-    fn take(&self, cell: u64, seen: u64, to: Word) -> bool {
+    fn take(&self, cell: u64, seen: u64, to: u64) -> bool {
         if self.rivals.take {
-            self.change(cell, seen, to)
+            self.change_to(cell, seen, to)
         } else {
             self.change_alone(cell, seen, to)
         }
@@ -346,11 +362,10 @@ impl<R: Region> Cells<R> {
     /// Changes the word of a record that the caller owns, in a ring that does not overwrite. Others change it only
     /// if the caller is dead; where it could be marked so and still run, it has to make sure.
     #[inline]
-    fn change_own(&self, cell: u64, seen: u64, to: Word) -> bool {
+    fn change_own(&self, cell: u64, seen: u64, to: u64) -> bool {
         if self.rivals.own {
-            return self.change(cell, seen, to);
+            return self.change_to(cell, seen, to);
         }
-        let to = self.code.encode(to);
         // Release pairs with the acquire in `load`.
         let order = planted::order(Bug::CellCommitWithoutRelease, Ordering::Release);
         self.region.store_word(self.position(cell), to, order);

@@ -188,8 +188,8 @@ impl Word {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Code {
     key: u64,
-    /// Log2 of the ring's cells, at least 2.
-    lap_bits: u32,
+    /// The bits of a position that tell the lap.
+    laps: u64,
 }
 
 impl Code {
@@ -197,8 +197,14 @@ impl Code {
     pub(crate) fn new(key: u64, cells: u64) -> Self {
         Self {
             key,
-            lap_bits: cells.trailing_zeros(),
+            laps: !(cells - 1),
         }
+    }
+
+    /// Log2 of the ring's cells, at least 2.
+    #[inline]
+    fn lap_bits(self) -> u32 {
+        self.laps.trailing_zeros()
     }
 
     /// Bits before the extent.
@@ -210,13 +216,13 @@ impl Code {
     /// Bits before the lap.
     #[inline]
     fn below_lap(self, state: State) -> u32 {
-        Self::below_extent(state) + self.lap_bits - 1
+        Self::below_extent(state) + self.lap_bits() - 1
     }
 
     /// The bits as they are stored.
     #[inline]
     pub(crate) fn encode(self, word: Word) -> u64 {
-        debug_assert!((1..=1 << (self.lap_bits - 1)).contains(&word.extent));
+        debug_assert!((1..=1 << (self.lap_bits() - 1)).contains(&word.extent));
         let bits = word.state as u64
             | u64::from(word.owner.slot) << STATE_BITS
             | u64::from(word.owner.epoch) << (STATE_BITS + SLOT_BITS)
@@ -225,12 +231,36 @@ impl Code {
         bits ^ self.key
     }
 
+    /// The same for a record of one cell, the position `cell`, which nobody owns.
+    #[inline]
+    pub(crate) fn one_cell(self, state: State, cell: u64) -> u64 {
+        if planted::is(Bug::ShortLaps) {
+            return self.encode(Word::free(cell >> self.lap_bits()).become_nobodys(state));
+        }
+        // The lap lies where the position has it, but for the bits of the state, and the extent's that are one less.
+        let bits = state as u64 | (cell & self.laps) << (STATE_BITS - 1);
+        bits ^ self.key
+    }
+
+    /// The same for one that `owner` has.
+    #[inline]
+    pub(crate) fn one_cell_of(self, state: State, owner: Owner, cell: u64) -> u64 {
+        if planted::is(Bug::ShortLaps) {
+            return self.encode(Word::free(cell >> self.lap_bits()).become_owned(state, owner));
+        }
+        let bits = state as u64
+            | u64::from(owner.slot) << STATE_BITS
+            | u64::from(owner.epoch) << (STATE_BITS + SLOT_BITS)
+            | (cell & self.laps) << (STATE_BITS + OWNER_BITS - 1);
+        bits ^ self.key
+    }
+
     /// Decodes bits that were fetched once; `None` if nobody writes such.
     #[inline]
     pub(crate) fn decode(self, stored: u64) -> Option<Word> {
         let bits = stored ^ self.key;
         let state = State::ALL[(bits & STATE_MASK) as usize];
-        let extent = bits >> Self::below_extent(state) & ((1 << (self.lap_bits - 1)) - 1);
+        let extent = bits >> Self::below_extent(state) & ((1 << (self.lap_bits() - 1)) - 1);
         let owner = if state.is_owned() {
             Owner {
                 slot: (bits >> STATE_BITS & SLOT_MASK) as u32,
@@ -310,6 +340,12 @@ mod tests {
                 false => word.become_nobodys(state),
             };
             assert_eq!(code.decode(code.encode(word)), Some(word));
+            let (one, cell) = (code.encode(word.with_extent(1)), lap << 10 | 77);
+            let at_once = match state.is_owned() {
+                true => code.one_cell_of(state, word.owner, cell),
+                false => code.one_cell(state, cell),
+            };
+            assert_eq!(at_once, one);
             assert!(code.is_of_lap(word, lap));
             assert!(!code.is_of_lap(word, lap.wrapping_add(1)));
             assert!(!code.is_of_lap(word, lap - 1));

@@ -215,9 +215,10 @@ impl<R: Region> Consumer<R> {
         let seen = cells.code.encode(taken);
         // The acknowledgement. Where there is one cell, freeing it is.
         let next = if extent == 1 {
-            cells.freed(cell)
+            cells.code.one_cell(State::Free, cell + cells.count())
         } else {
-            taken.become_owned(State::Freeing, self.member.me)
+            let freeing = taken.become_owned(State::Freeing, self.member.me);
+            cells.code.encode(freeing)
         };
         if !cells.change_own(cell, seen, next) {
             return Err(Corrupt);
@@ -275,7 +276,9 @@ impl<R: Region> Consumer<R> {
                 self.cells().return_records(last, end)?;
                 let seen = self.cells().code.encode(self.taken_word(held.cell, run));
                 let cut = self.taken_word(held.cell, last - held.cell);
-                let changed = self.cells().change_own(held.cell, seen, cut);
+                let changed =
+                    self.cells()
+                        .change_own(held.cell, seen, self.cells().code.encode(cut));
                 changed.then_some(()).ok_or(Corrupt)
             })
         };

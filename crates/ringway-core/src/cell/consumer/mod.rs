@@ -120,17 +120,18 @@ impl<R: Region> Consumer<R> {
             return None;
         }
         let cell = self.member.cursor;
-        let full = cells.free(cell).become_nobodys(State::Full).with_extent(1);
-        let Ok(Seen::Record(_, stored)) = cells.look(cell, self.member.head) else {
-            return None;
-        };
-        if stored != cells.code.encode(full) {
+        // What `look` does: this word says all.
+        let full = cells.code.one_cell(State::Full, cell);
+        let is_there = cell < self.member.head + cells.count()
+            && cells.load(cell) == full
+            && cells.head(Ordering::Relaxed) <= cell;
+        if !is_there {
             return None;
         }
         let len = cells.description(cell, 1).ok()?.len as usize;
         let target = buffer.get_mut(..len)?;
-        let taken = full.become_owned(State::Taken, self.member.me);
-        if !cells.take(cell, stored, taken) {
+        let taken = cells.code.one_cell_of(State::Taken, self.member.me, cell);
+        if !cells.take_seen(cell, full, taken) {
             return None;
         }
         self.point_behind(cell + 1);
@@ -424,7 +425,10 @@ impl<R: Region> Consumer<R> {
         let taken = word
             .become_owned(State::Taken, self.member.me)
             .with_extent(extent);
-        if !self.cells().take(cell, stored, taken) {
+        if !self
+            .cells()
+            .take(cell, stored, self.cells().code.encode(taken))
+        {
             return Ok(None);
         }
         self.point_behind(cell + extent);

@@ -145,16 +145,14 @@ impl<R: Region> Producer<R> {
             return false;
         }
         let cell = self.member.cursor;
-        let free = self.cells().free(cell);
-        let claimed = free
-            .become_owned(State::Claimed, self.member.me)
-            .with_extent(1);
-        if !self
-            .cells()
-            .claim(cell, self.cells().code.encode(free), claimed)
-        {
+        let code = self.cells().code;
+        let free = code.one_cell(State::Free, cell);
+        let claimed = code.one_cell_of(State::Claimed, self.member.me, cell);
+        if !self.cells().claim(cell, free, claimed) {
             return false;
         }
+        let claimed = self.cells().free(cell);
+        let claimed = claimed.become_owned(State::Claimed, self.member.me);
         self.member.cursor = cell + 1;
         // Release pairs with the acquire of who overwrites (`go_behind`).
         self.member
@@ -350,7 +348,10 @@ impl<R: Region> Producer<R> {
                 }
             };
             let free = self.cells().code.encode(free);
-            if self.cells().claim(cell, free, word) {
+            if self
+                .cells()
+                .claim(cell, free, self.cells().code.encode(word))
+            {
                 self.member.cursor = cell + wanted;
                 // Relaxed: a hint.
                 self.member
@@ -471,7 +472,13 @@ impl<R: Region> Producer<R> {
     /// Makes a claimed run visible, whose first record has `first` cells.
     #[inline]
     fn show(&mut self, cell: u64, claimed: Word, extent: u64, first: u64, messages: u64) {
-        let full = claimed.become_nobodys(State::Full).with_extent(first);
+        let full = match first {
+            1 => self.cells().code.one_cell(State::Full, cell),
+            _ => {
+                let full = claimed.become_nobodys(State::Full).with_extent(first);
+                self.cells().code.encode(full)
+            }
+        };
         if planted::is(Bug::NotifyBeforeCommit) {
             self.member.notify(Role::Consumer);
         }
@@ -523,8 +530,9 @@ impl<R: Region> Producer<R> {
             self.abort_moved(run.cell, claimed);
         } else {
             let aborted = claimed.become_nobodys(State::Aborted);
-            let seen = self.cells().code.encode(claimed);
-            self.cells().change_own(run.cell, seen, aborted);
+            let code = self.cells().code;
+            self.cells()
+                .change_own(run.cell, code.encode(claimed), code.encode(aborted));
         }
         // What others have committed behind it can be taken now.
         self.member.notify(Role::Consumer);
