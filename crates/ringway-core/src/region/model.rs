@@ -398,7 +398,8 @@ fn sleep<'a>(
 
 impl Kernel for Model {
     fn write(&self, offset: usize, value: u32) {
-        self.swap32(offset, value, Ordering::AcqRel);
+        self.live();
+        self.words.word32(offset).swap(value, Ordering::AcqRel);
     }
 
     fn raise(&self, offset: usize) {
