@@ -8,8 +8,8 @@ use crate::escape::Line;
 
 /// Why a ring could not be created, opened, attached, removed or inspected.
 ///
-/// Its text says what was attempted, on which address, what went wrong (with the errno by name) and
-/// the next action. Its `Debug` text is the kind and then the same: that is what a failed `main` or `unwrap` shows.
+/// Its text says what was attempted, on which address, what went wrong (with the call and the errno by name) and,
+/// where the cause is known, the next action. Its `Debug` text is the kind and then the same: that is what a failed `main` or `unwrap` shows.
 ///
 /// ```
 /// # use ringway_core as ringway;

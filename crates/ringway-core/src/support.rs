@@ -23,7 +23,7 @@ impl Support {
     #[must_use]
     pub fn probe() -> Self {
         Self {
-            futex_waitv: futex::can_wait_on_two(),
+            futex_waitv: futex::can_wait_on_two().is_ok(),
             membarrier: membarrier::register(),
         }
     }

@@ -89,13 +89,26 @@ impl Attempt<'_> {
         self.error(ErrorKind::ForeignOwner, os::difference(owner))
     }
 
+    /// Without /proc a queue that is open cannot be opened once more, as everybody who attaches does.
+    pub(crate) fn check_proc(self) -> Result<(), Error> {
+        if std::path::Path::new("/proc/self/fd").is_dir() {
+            return Ok(());
+        }
+        let problem = "there is no /proc here, by which a queue is opened once more";
+        Err(self
+            .error(ErrorKind::Unsupported, problem)
+            .remedy("mount it (mount -t proc none /proc), or use another kind of address"))
+    }
+
     /// `what` the kernel refused, for an errno that has no better explanation at the call.
     pub(crate) fn os(self, what: &str, errno: Errno) -> Error {
         let (kind, remedy) = match errno {
-            Errno::EACCES | Errno::EPERM => (
+            Errno::EACCES => (
                 ErrorKind::PermissionDenied,
                 "run as the user who owns it, or have it made with a wider mode",
             ),
+            // Not for the mode of an object: a capability is missing, or a sandbox denies the call.
+            Errno::EPERM => (ErrorKind::PermissionDenied, ""),
             Errno::EMFILE => (
                 ErrorKind::NoSpace,
                 "close descriptors or raise the limit (ulimit -n)",
@@ -106,12 +119,10 @@ impl Attempt<'_> {
                 ErrorKind::NoSpace,
                 "the kernel has no memory for file locks",
             ),
-            Errno::ENOSYS => (
-                ErrorKind::Unsupported,
-                "use another kind of address: the kernel lacks this one",
-            ),
+            Errno::ENOSYS => (ErrorKind::Unsupported, "use another kind of address"),
             Errno::ENAMETOOLONG => (ErrorKind::InvalidAddress, "choose a shorter name"),
-            _ => (ErrorKind::Os, "see the error number"),
+            // No cause is known, so no remedy is.
+            _ => (ErrorKind::Os, ""),
         };
         self.error(kind, what)
             .remedy(remedy)

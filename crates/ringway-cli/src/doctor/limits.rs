@@ -20,6 +20,8 @@ pub(super) fn checks() -> Vec<Check> {
     let mut checks = semaphores();
     checks.extend(segments());
     checks.extend(queues());
+    checks.extend(system_v_queues());
+    checks.extend([inotify(), proc_for_queues()]);
     checks.extend(process());
     checks
 }
@@ -114,6 +116,72 @@ fn queues() -> Vec<Check> {
             "ringway gc sees no queues: mount -t mqueue none /dev/mqueue",
         ),
     ]
+}
+
+/// Bytes of a message with which a queue is of use.
+const MESSAGE: u64 = 512;
+
+fn system_v_queues() -> Vec<Check> {
+    let kernel = |name: &'static str| {
+        let source = format!("/proc/sys/kernel/{name}");
+        number(&source).ok_or_else(|| Check::unreadable(name, &source))
+    };
+    let least = |name: &'static str, follows: &str| match kernel(name) {
+        Err(check) => check,
+        Ok(value) => Check::ok(name, human_size(value)).unless(
+            value >= MESSAGE,
+            Verdict::Warning,
+            format!("{follows}: sysctl kernel.{name}"),
+        ),
+    };
+    let count = match (kernel("msgmni"), rows("/proc/sysvipc/msg")) {
+        (Ok(most), Some(used)) => Check::ok("msgmni", format!("{used} of {most} used")).unless(
+            used < most,
+            Verdict::Problem,
+            "there is no room for a sysvmq: queue: ringway gc, ipcrm, or raise it: sysctl kernel.msgmni",
+        ),
+        (Err(check), _) => check,
+        (_, None) => Check::unreadable("msgmni", "/proc/sysvipc/msg"),
+    };
+    vec![
+        least("msgmax", "sysvmq: queues carry tiny messages only"),
+        least("msgmnb", "a new sysvmq: queue holds next to nothing"),
+        count,
+    ]
+}
+
+/// Instances with which a few queues can be used.
+const INSTANCES: u64 = 16;
+
+fn inotify() -> Check {
+    use nix::sys::inotify::{InitFlags, Inotify};
+    let (name, source) = (
+        "inotify instances",
+        "/proc/sys/fs/inotify/max_user_instances",
+    );
+    let raise =
+        "every sender and receiver of an mq: queue takes one: sysctl fs.inotify.max_user_instances";
+    if let Err(errno) = Inotify::init(InitFlags::IN_CLOEXEC) {
+        let hint = format!("mq: queues do not work; {raise}");
+        return Check::ok(name, format!("none can be had ({errno:?})")).but(Verdict::Problem, hint);
+    }
+    match number(source) {
+        None => Check::unreadable(name, source),
+        Some(most) => Check::ok(name, format!("up to {most}")).unless(
+            most >= INSTANCES,
+            Verdict::Warning,
+            format!("few mq: queues work; {raise}"),
+        ),
+    }
+}
+
+fn proc_for_queues() -> Check {
+    let has = std::path::Path::new("/proc/self/fd").is_dir();
+    Check::ok("/proc", if has { "mounted" } else { "not mounted" }).unless(
+        has,
+        Verdict::Problem,
+        "mq: queues do not work, and file: rings cannot tell a reboot: mount -t proc none /proc",
+    )
 }
 
 fn process() -> [Check; 3] {

@@ -12,7 +12,13 @@ use crate::units::human_size;
 const SHM: &str = "/dev/shm";
 
 pub(super) fn checks() -> Vec<Check> {
-    let mut checks = vec![shm_permissions(), shm_space(), memory()];
+    let mut checks = vec![
+        shm_permissions(),
+        shm_space(),
+        shm_inodes(),
+        memory(),
+        cgroup(),
+    ];
     checks.extend(system_v());
     checks.push(huge_pages());
     checks
@@ -70,6 +76,52 @@ fn shm_space() -> Check {
             format!("there is room for a few rings of the default size: {enlarge}"),
         ),
         _ => Check::ok(name, value),
+    }
+}
+
+fn shm_inodes() -> Check {
+    let name = "inodes in /dev/shm";
+    let Ok(system) = statvfs(SHM) else {
+        return Check::unreadable(name, SHM);
+    };
+    match (system.files(), system.files_available()) {
+        (0, _) => Check::ok(name, "no limit"),
+        (all, free) => Check::ok(name, format!("{free} of {all} free")).unless(
+            free > 0,
+            Verdict::Problem,
+            "there are no new shm: rings, whatever space there is: ringway gc, or mount -o remount,nr_inodes=N /dev/shm",
+        ),
+    }
+}
+
+/// What the memory cgroups of this process leave.
+fn cgroup() -> Check {
+    let name = "memory cgroup";
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::")) else {
+        return Check::ok(name, "none");
+    };
+    let mut directory = std::path::PathBuf::from(format!("/sys/fs/cgroup{path}"));
+    let mut least: Option<u64> = None;
+    while directory.starts_with("/sys/fs/cgroup") {
+        let read = |file: &str| {
+            let file = directory.join(file);
+            number(file.to_str()?)
+        };
+        if let (Some(most), Some(used)) = (read("memory.max"), read("memory.current")) {
+            let left = most.saturating_sub(used);
+            least = Some(least.map_or(left, |least| least.min(left)));
+        }
+        directory.pop();
+    }
+    match least {
+        None => Check::ok(name, "no limit"),
+        Some(left) => Check::ok(name, format!("{} left", human_size(left))).unless(
+            left >= DEFAULT_RING,
+            Verdict::Problem,
+            "a ring of the default size does not fit, and who touches more is killed: raise memory.max, or choose a \
+             smaller --capacity",
+        ),
     }
 }
 

@@ -3,6 +3,7 @@
 mod kernel;
 mod limits;
 mod memory;
+mod sandbox;
 
 use std::str::FromStr;
 
@@ -72,6 +73,7 @@ impl Check {
 /// Looks at everything, and says so.
 pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let mut checks = kernel::checks();
+    checks.push(sandbox::check());
     checks.extend(memory::checks());
     checks.extend(limits::checks());
     let look = GcArgs {

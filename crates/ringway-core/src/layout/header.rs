@@ -459,6 +459,10 @@ mod tests {
                     0..12 | 16..32 | 56..112 | 152..200 => assert!(decoded.is_err(), "bit {bit}"),
                     // Any two fence modes differ in two bits.
                     12..16 => assert!(decoded.is_err(), "bit {bit}"),
+                    // Whether it is kept: one bit means something, and no other may be set.
+                    248..256 => {
+                        assert_eq!(decoded.is_ok(), bit == 8 * PERSISTENT_OFFSET, "bit {bit}")
+                    }
                     _ => assert!(decoded.is_ok(), "bit {bit}"),
                 }
             }

@@ -205,7 +205,7 @@ fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {
     let (problem, remedy) = if slots.len() == 1 {
         (
             format!("{process} is its {name} already, and there can be one"),
-            "wait for it to end, or use another address".to_owned(),
+            format!("wait for {process} to end, or use another address"),
         )
     } else {
         (

@@ -48,10 +48,12 @@ impl<'a> Attempt<'a> {
     /// `what` the kernel refused, for an errno that has no better explanation at the call.
     pub(crate) fn os(self, what: &str, errno: Errno) -> Error {
         let (kind, remedy) = match errno {
-            Errno::EACCES | Errno::EPERM => (
+            Errno::EACCES => (
                 ErrorKind::PermissionDenied,
                 "run as the user who owns it, or have it made with a wider mode",
             ),
+            // Not for the mode of an object: a capability is missing, or a sandbox denies the call.
+            Errno::EPERM => (ErrorKind::PermissionDenied, ""),
             Errno::EROFS => (
                 ErrorKind::PermissionDenied,
                 "mount it writable, or use another kind of address: memfd: or sysv:",
@@ -70,12 +72,14 @@ impl<'a> Attempt<'a> {
                 "free space or choose a smaller capacity",
             ),
             Errno::EDQUOT => (ErrorKind::NoSpace, "free some of the user's quota"),
-            Errno::ENOSYS | Errno::EOPNOTSUPP => (
+            Errno::ENOSYS => (ErrorKind::Unsupported, ""),
+            Errno::EOPNOTSUPP => (
                 ErrorKind::Unsupported,
                 "use another kind of address: shm:, file:, sysv: or memfd:",
             ),
             Errno::ENAMETOOLONG => (ErrorKind::InvalidAddress, "choose a shorter name"),
-            _ => (ErrorKind::Os, "see the error number"),
+            // No cause is known, so no remedy is.
+            _ => (ErrorKind::Os, ""),
         };
         self.error(kind, what).remedy(remedy).because(errno)
     }
@@ -179,9 +183,18 @@ impl<'a> Attempt<'a> {
                 .error(ErrorKind::HalfMade, "another process is initialising it")
                 .remedy("try again"),
             Refusal::Os(Errno::ENOSYS) => self
-                .error(ErrorKind::Unsupported, "the kernel has no futex_waitv")
-                .remedy("use Linux 5.16 or later")
+                .error(
+                    ErrorKind::Unsupported,
+                    "futex_waitv is not there: this is a Linux before 5.16, or a sandbox hides it",
+                )
                 .because(Errno::ENOSYS),
+            Refusal::Os(errno @ (Errno::EPERM | Errno::EACCES)) => self
+                .error(
+                    ErrorKind::Unsupported,
+                    "a sandbox denies a call that it needs, futex_waitv or set_robust_list",
+                )
+                .remedy("have the sandbox allow it; ringway doctor tells which it is")
+                .because(errno),
             Refusal::Os(Errno::EAGAIN) => self
                 .error(ErrorKind::Os, "its keeper thread could not be started")
                 .remedy("make room for one more thread (ulimit -u)")

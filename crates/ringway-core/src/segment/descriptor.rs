@@ -32,7 +32,7 @@ pub(super) fn build(
     let os = |what| move |errno| attempt.os(what, errno);
     fchmod(fd, Mode::from_bits_truncate(request.mode & 0o666))
         .map_err(os("its mode cannot be set"))?;
-    let stat = fstat(fd).map_err(os("it cannot be inspected"))?;
+    let stat = fstat(fd).map_err(os("fstat cannot inspect it"))?;
     let page = page_of(&stat);
     let is_huge = is_huge(fd);
     let len = plan.geometry.total_len();
@@ -53,7 +53,7 @@ pub(super) fn build(
     })?;
     let map = map(fd, len, page).map_err(|error| match error {
         Errno::ENOMEM if is_huge => no_huge_pages(error),
-        errno => attempt.os("it cannot be mapped", errno),
+        errno => attempt.os("mmap cannot map it", errno),
     })?;
     let header = Header {
         // A memfd has no name, and is no copy.
@@ -96,7 +96,7 @@ pub(super) fn open(
     let len = header.geometry.total_len();
     fill_holes(attempt, fd, &stat, len)?;
     let map =
-        map(fd, len, page_of(&stat)).map_err(|errno| attempt.os("it cannot be mapped", errno))?;
+        map(fd, len, page_of(&stat)).map_err(|errno| attempt.os("mmap cannot map it", errno))?;
     settle_pages(attempt, request, &map)?;
     Ok((map, header))
 }
@@ -107,7 +107,7 @@ pub(super) fn inspect(
     fd: BorrowedFd<'_>,
     check: impl FnOnce(&FileStat) -> Result<(), Error>,
 ) -> Result<(FileStat, Header), Error> {
-    let stat = fstat(fd).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+    let stat = fstat(fd).map_err(|errno| attempt.os("fstat cannot inspect it", errno))?;
     let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
     if kind != SFlag::S_IFREG {
         return Err(attempt.not_a_ring(format!("it is {}", name_of(kind))));
@@ -116,7 +116,7 @@ pub(super) fn inspect(
     let len = stat.st_size as u64;
     let mut bytes = [0; HEADER_LEN];
     let read = read_start(fd, &mut bytes)
-        .map_err(|errno| attempt.os("its header cannot be read", errno))?;
+        .map_err(|errno| attempt.os("pread cannot read its header", errno))?;
     let header = match read {
         HEADER_LEN => Header::decode(&bytes, len).map_err(|error| attempt.header(error, len))?,
         8.. if bytes[..8] == MAGIC.to_le_bytes() => {

@@ -120,7 +120,7 @@ pub(super) fn take_over(
     }
     // All of a ring's memory is allocated when it is made. Holes would be filled at this process's
     // expense, or not be, and then an access to them is a signal.
-    let stat = fstat(file.as_fd()).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+    let stat = fstat(file.as_fd()).map_err(|errno| attempt.os("fstat cannot inspect it", errno))?;
     if descriptor::allocated(&stat) < stat.st_size as u64 {
         return Err(attempt.not_a_ring("parts of its memory are not allocated"));
     }

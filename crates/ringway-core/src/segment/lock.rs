@@ -67,7 +67,7 @@ impl Open {
         match set(file, &last(libc::F_WRLCK)) {
             Ok(()) => Ok(true),
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-            Err(errno) => Err(attempt.os("the file cannot be locked", errno)),
+            Err(errno) => Err(attempt.os("flock cannot lock the file", errno)),
         }
     }
 
@@ -108,7 +108,7 @@ fn wait_for(attempt: Attempt<'_>, file: BorrowedFd<'_>, lock: &libc::flock) -> R
             Err(Errno::EAGAIN | Errno::EACCES) => {
                 return Err(attempt.timed_out("another process holds a lock on the file"));
             }
-            Err(errno) => return Err(attempt.os("the file cannot be locked", errno)),
+            Err(errno) => return Err(attempt.os("flock cannot lock the file", errno)),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Erro
         Errno::ENOSYS | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENODEV if request.huge_pages => {
             space::no_huge_pages(attempt, plan.geometry.total_len(), Some(errno))
         }
-        errno => attempt.os("no memfd can be made", errno),
+        errno => attempt.os("memfd_create makes no memfd", errno),
     })?;
     let (map, header, access) =
         descriptor::build(attempt, request, plan, file.as_fd(), boot_id::NONE)?;

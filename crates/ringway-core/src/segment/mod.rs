@@ -302,7 +302,8 @@ fn unsupported_by_name(action: &'static str, address: &Address) -> Error {
 
 /// The header of a new ring.
 fn new_header(attempt: Attempt<'_>, plan: &Plan, boot_id: [u8; 16]) -> Result<Header, Error> {
-    let nonce = getrandom::nonce().map_err(|errno| attempt.os("there is no randomness", errno))?;
+    let nonce =
+        getrandom::nonce().map_err(|errno| attempt.os("getrandom gives no randomness", errno))?;
     Ok(Header {
         kind: plan.kind,
         sync: plan.sync,
@@ -437,7 +438,7 @@ fn populate(
                     .remedy("free memory, raise the memory limit, or choose a smaller capacity")
                     .because(errno));
             }
-            Err(errno) => return Err(attempt.os("its pages cannot be touched", errno)),
+            Err(errno) => return Err(attempt.os("madvise cannot touch its pages", errno)),
         }
     }
 }

@@ -174,7 +174,7 @@ fn create_from(
         discard(&map);
         match errno {
             Errno::EEXIST => attempt.already_exists(errno),
-            errno => attempt.os("its name cannot be made", errno),
+            errno => attempt.os("linkat cannot make its name", errno),
         }
     })?;
     slabs.keep();
@@ -193,7 +193,7 @@ fn create_from(
 pub(super) fn access(attempt: Attempt<'_>) -> Result<(Access, FileId), Error> {
     let stat = lstat(&Place::of(attempt)?.path).map_err(|errno| match errno {
         Errno::ENOENT | Errno::ENOTDIR => attempt.not_found(errno),
-        errno => attempt.os("it cannot be inspected", errno),
+        errno => attempt.os("fstat cannot inspect it", errno),
     })?;
     Ok((Access::of_file(&stat), FileId::of(&stat)))
 }
@@ -223,8 +223,8 @@ impl Draft {
     fn temporary(attempt: Attempt<'_>, place: &Place) -> Result<Self, Error> {
         let flags =
             OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let nonce =
-            getrandom::nonce().map_err(|errno| attempt.os("there is no randomness", errno))?;
+        let nonce = getrandom::nonce()
+            .map_err(|errno| attempt.os("getrandom gives no randomness", errno))?;
         let path = place.directory.join(drafts::name(&place.name, nonce));
         match open_file(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
             Ok(file) => Ok(Self::Temporary { file, path }),
@@ -295,8 +295,21 @@ fn directory_error(attempt: Attempt<'_>, place: &Place, errno: Errno) -> Error {
                 _ => "make the directory first",
             })
             .because(errno),
+        Errno::ENOSPC if has_no_inode(&place.directory) => attempt
+            .error(
+                ErrorKind::NoSpace,
+                format!("the file system of {directory} has no inode left, whatever space it has"),
+            )
+            .remedy("remove files there, or give it more (a tmpfs: mount -o remount,nr_inodes=N)")
+            .because(errno),
         errno => attempt.os(&format!("no file can be made in {directory}"), errno),
     }
+}
+
+/// Whether the file system of a directory counts its inodes, and has given out all.
+fn has_no_inode(directory: &Path) -> bool {
+    nix::sys::statvfs::statvfs(directory)
+        .is_ok_and(|system| system.files() > 0 && system.files_available() == 0)
 }
 
 fn check_huge_pages(attempt: Attempt<'_>, place: &Place) -> Result<(), Error> {
@@ -351,7 +364,7 @@ fn open_now(attempt: Attempt<'_>, request: &Request<'_>, place: &Place) -> Resul
         return Err(finish_removal(attempt, place, file));
     }
     renewal::admit(attempt, place, file.as_fd(), &map, &mut header)?;
-    let stat = fstat(file.as_fd()).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+    let stat = fstat(file.as_fd()).map_err(|errno| attempt.os("fstat cannot inspect it", errno))?;
     let access = Access::of_file(&stat);
     sync::follow(&map, &header, access);
     Ok(Segment {
@@ -418,7 +431,7 @@ pub(super) fn open_in(
             Err(errno @ (Errno::ENXIO | Errno::ENODEV)) => Err(attempt
                 .not_a_ring("it is a socket, a FIFO or a device")
                 .because(errno)),
-            Err(errno) => Err(attempt.os("the file cannot be opened", errno)),
+            Err(errno) => Err(attempt.os("openat cannot open the file", errno)),
         };
     }
 }

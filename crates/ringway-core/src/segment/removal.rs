@@ -65,19 +65,19 @@ pub(super) fn remove_file(
 }
 
 fn unlink_file(attempt: Attempt<'_>, place: &Place, file: BorrowedFd<'_>) -> Result<(), Error> {
-    let stat = fstat(file).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+    let stat = fstat(file).map_err(|errno| attempt.os("fstat cannot inspect it", errno))?;
     if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
         return Err(attempt.not_a_ring("it is no regular file"));
     }
     let is_ring = descriptor::has_magic(file)
-        .map_err(|errno| attempt.os("its header cannot be read", errno))?;
+        .map_err(|errno| attempt.os("pread cannot read its header", errno))?;
     if !is_ring {
         return Err(attempt.not_a_ring("what is there is not a ringway segment"));
     }
     check_is_ours(attempt, &[stat.st_uid])?;
     let named = lstat(&place.path).map_err(|errno| match errno {
         Errno::ENOENT | Errno::ENOTDIR => attempt.not_found(errno),
-        errno => attempt.os("it cannot be inspected", errno),
+        errno => attempt.os("fstat cannot inspect it", errno),
     })?;
     if (named.st_dev, named.st_ino) != (stat.st_dev, stat.st_ino) {
         return Err(attempt.not_found(Errno::ENOENT));
@@ -96,14 +96,14 @@ fn unlink_file(attempt: Attempt<'_>, place: &Place, file: BorrowedFd<'_>) -> Res
     }
     unlink(&place.path).map_err(|errno| match errno {
         Errno::ENOENT => attempt.not_found(errno),
-        errno => attempt.os("the name cannot be removed", errno),
+        errno => attempt.os("unlink cannot remove its name", errno),
     })
 }
 
 fn remove_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<(), Error> {
     let id = sysv::find(attempt, key)?;
     let status = sysv::status(attempt, id)?;
-    let memory = Peek::of_sysv(id).map_err(|errno| attempt.os("it cannot be attached", errno))?;
+    let memory = Peek::of_sysv(id).map_err(|errno| attempt.os("shmat cannot attach it", errno))?;
     let magic = memory.magic();
     let is_half_made = sysv::is_half_made(&status, magic);
     if magic != MAGIC && !is_half_made {

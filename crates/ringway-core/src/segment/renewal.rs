@@ -94,7 +94,7 @@ pub(super) fn admit(
     map: &Map,
     header: &mut Header,
 ) -> Result<(), Error> {
-    let stat = fstat(file).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+    let stat = fstat(file).map_err(|errno| attempt.os("fstat cannot inspect it", errno))?;
     let opening = Opening {
         attempt,
         place,
@@ -228,7 +228,8 @@ fn renew_beside(
     home: Home,
 ) -> Result<(), Error> {
     let nonce = getrandom::nonce();
-    header.companions = nonce.map_err(|errno| attempt.os("there is no randomness", errno))?;
+    header.companions =
+        nonce.map_err(|errno| attempt.os("getrandom gives no randomness", errno))?;
     header.ipc_namespace = namespace::ipc();
     store16(attempt, map, COMPANIONS_OFFSET, header.companions)?;
     word(attempt, map, IPC_NAMESPACE_OFFSET)?.store(header.ipc_namespace, Ordering::Release);

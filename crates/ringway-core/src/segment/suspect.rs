@@ -155,7 +155,7 @@ impl Suspect {
     }
 
     fn map(&self, file: &Arc<OwnedFd>, by: By) -> Result<Hold, Error> {
-        let not_mapped = |errno: Errno| self.attempt().os("it cannot be mapped", errno);
+        let not_mapped = |errno: Errno| self.attempt().os("mmap cannot map it", errno);
         // Under the lease.
         let stat = inspect(self.attempt(), file)?;
         if (stat.st_size as u64) < HEADER_LEN as u64 {
@@ -223,5 +223,5 @@ impl Hold {
 }
 
 fn inspect(attempt: Attempt<'_>, file: &OwnedFd) -> Result<FileStat, Error> {
-    fstat(file.as_fd()).map_err(|errno| attempt.os("it cannot be inspected", errno))
+    fstat(file.as_fd()).map_err(|errno| attempt.os("fstat cannot inspect it", errno))
 }

@@ -71,7 +71,7 @@ impl View {
     pub(super) fn of_sysv_id(attempt: Attempt<'_>, id: i32) -> Result<Self, Error> {
         let status = sysv::status(attempt, id)?;
         let memory =
-            Peek::of_sysv(id).map_err(|errno| attempt.os("it cannot be attached", errno))?;
+            Peek::of_sysv(id).map_err(|errno| attempt.os("shmat cannot attach it", errno))?;
         let bytes = memory
             .header_bytes()
             .ok_or_else(|| sysv::foreign(attempt, "it is too short for a ring"))?;

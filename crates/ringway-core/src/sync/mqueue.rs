@@ -296,7 +296,7 @@ fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
             .error(ErrorKind::Unsupported, "the kernel has no POSIX message queues")
             .remedy("choose another kind of sync")
             .because(errno),
-        errno => attempt.os("its message queue cannot be made", errno),
+        errno => attempt.os("mq_open cannot make its message queue", errno),
     }
 }
 

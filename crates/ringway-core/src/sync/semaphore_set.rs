@@ -364,7 +364,7 @@ fn explain(attempt: Attempt<'_>, needed: u16, errno: Errno) -> Error {
     // SEMMSL, SEMMNS, SEMOPM, SEMMNI.
     let [per_set, in_all, _, sets] = [(); 4].map(|()| limits.next().flatten().unwrap_or(0_u64));
     match errno {
-        Errno::EINVAL => attempt
+        Errno::EINVAL if u64::from(needed) > per_set && per_set > 0 => attempt
             .error(
                 ErrorKind::NoSpace,
                 format!("it needs {needed} semaphores, and a set may have {per_set} (SEMMSL)"),
@@ -395,7 +395,7 @@ fn explain(attempt: Attempt<'_>, needed: u16, errno: Errno) -> Error {
             .error(ErrorKind::Unsupported, "the kernel has no System V semaphores")
             .remedy("choose another kind of sync")
             .because(errno),
-        errno => attempt.os("the kernel made no semaphore set", errno),
+        errno => attempt.os("semget made no semaphore set", errno),
     }
 }
 

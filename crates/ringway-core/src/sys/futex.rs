@@ -175,8 +175,9 @@ pub(crate) fn change_and_wake(word: &AtomicU32, change: Change) -> bool {
     result != -1
 }
 
-/// Whether this kernel can wait on two words at once (Linux 5.16 and later).
-pub(crate) fn can_wait_on_two() -> bool {
+/// Whether this process can wait on two words at once: ENOSYS before Linux 5.16 or in a sandbox that hides the call,
+/// EPERM and the like in one that denies it.
+pub(crate) fn can_wait_on_two() -> Result<(), Errno> {
     // SAFETY: without entries the kernel reads no memory; it answers EINVAL, or ENOSYS where it
     // does not know the call.
     let result = unsafe {
@@ -189,5 +190,8 @@ pub(crate) fn can_wait_on_two() -> bool {
             libc::CLOCK_MONOTONIC,
         )
     };
-    result != -1 || Errno::last() == Errno::EINVAL
+    match Errno::result(result) {
+        Ok(_) | Err(Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }

@@ -81,6 +81,8 @@ pub(crate) struct Queue {
 pub(crate) fn create(attempt: Attempt<'_>, name: &str, options: &Options) -> Result<Queue, Error> {
     let (messages, len) = shape(attempt, options)?;
     let path = path(attempt, name)?;
+    // Before anything is made that nobody could use.
+    attempt.check_proc()?;
     let mode = mark::new(options);
     let queue = mq::create(&path, mode, messages as i64, len as i64).map_err(|errno| {
         if errno != Errno::EEXIST {
@@ -91,15 +93,20 @@ pub(crate) fn create(attempt: Attempt<'_>, name: &str, options: &Options) -> Res
             _ => attempt.already_exists(errno),
         }
     })?;
-    mark::permit(queue.as_fd(), mode)
-        .map_err(|errno| attempt.os("its mode cannot be set", errno))?;
-    Queue::new(attempt, queue, options.priorities)
+    let made = mark::permit(queue.as_fd(), mode)
+        .map_err(|errno| attempt.os("its mode cannot be set", errno))
+        .and_then(|()| Queue::new(attempt, queue, options.priorities));
+    if made.is_err() {
+        // It was made here, and just now.
+        let _ = mq::unlink(&path);
+    }
+    made
 }
 
 pub(crate) fn open(attempt: Attempt<'_>, name: &str, options: &Options) -> Result<Queue, Error> {
     let queue = mq::open(&path(attempt, name)?).map_err(|errno| match errno {
         Errno::ENOENT => attempt.not_found(errno),
-        errno => attempt.os("it cannot be opened", errno),
+        errno => attempt.os("mq_open cannot open it", errno),
     })?;
     let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
     attempt.check_owner(&[stat.st_uid], options.any_owner)?;
@@ -257,7 +264,7 @@ impl Queue {
             .ok_or_else(|| attempt.role_taken())?;
         self.refuse_removed(attempt)?;
         let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
-        let again = |errno| attempt.os("it cannot be opened once more", errno);
+        let again = |errno| attempt.os("open cannot open it once more, through /proc", errno);
         let blocking = life::reopen_to_wait(queue.as_fd()).map_err(again)?;
         let queue = Arc::new(queue);
         let bell = Bell::new(Arc::clone(&queue), watch).map_err(again)?;
@@ -272,8 +279,9 @@ impl Queue {
     }
 
     fn join(&self, attempt: Attempt<'_>) -> Result<(OwnedFd, Watch), Error> {
+        attempt.check_proc()?;
         let queue = life::reopen(self.queue.as_fd())
-            .map_err(|errno| attempt.os("it cannot be opened once more", errno))?;
+            .map_err(|errno| attempt.os("open cannot open it once more, through /proc", errno))?;
         mark::restore(queue.as_fd());
         let watch = Watch::new(queue.as_fd()).map_err(|errno| match errno {
             Errno::EMFILE | Errno::ENOSPC => attempt
@@ -303,7 +311,7 @@ impl Queue {
     fn announce(&self, attempt: Attempt<'_>) -> Result<(), Error> {
         let bell = life::reopen(self.queue.as_fd());
         bell.map(drop)
-            .map_err(|errno| attempt.os("it cannot be opened once more", errno))
+            .map_err(|errno| attempt.os("open cannot open it once more, through /proc", errno))
     }
 }
 
@@ -384,7 +392,7 @@ fn explain(attempt: Attempt<'_>, errno: Errno, messages: u64, len: u64) -> Error
             .remedy(
                 "choose fewer or shorter messages, remove queues, or raise the limits (ulimit -q, ulimit -n)",
             ),
-        errno => return attempt.os("the kernel made no message queue", errno),
+        errno => return attempt.os("mq_open made no message queue", errno),
     };
     error.with_errno(errno as i32)
 }

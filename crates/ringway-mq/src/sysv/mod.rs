@@ -213,7 +213,7 @@ fn has_priorities(mode: u32) -> bool {
 fn look(attempt: Attempt<'_>, key: u32) -> Result<(i32, msgget::Status), Error> {
     let failed = |errno| match errno {
         Errno::ENOENT | Errno::EIDRM | Errno::EINVAL => attempt.not_found(errno),
-        errno => attempt.os("it cannot be opened", errno),
+        errno => attempt.os("msgget cannot open it", errno),
     };
     let id = find(key).map_err(failed)?;
     let status = msgget::status(id).map_err(failed)?;
@@ -454,6 +454,6 @@ fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
             )
             .remedy("remove queues (ipcs -q, ipcrm -q), or raise the limit (sysctl kernel.msgmni)")
             .with_errno(errno as i32),
-        errno => attempt.os("the kernel made no message queue", errno),
+        errno => attempt.os("msgget made no message queue", errno),
     }
 }

@@ -57,7 +57,7 @@ impl Attached {
         let map = attach(id, status.len).map_err(|errno| match errno {
             // Removed since.
             Errno::EIDRM | Errno::EINVAL => attempt.not_found(errno),
-            errno => attempt.os("it cannot be attached", errno),
+            errno => attempt.os("shmat cannot attach it", errno),
         })?;
         Ok(Self {
             id,

@@ -174,7 +174,7 @@ pub(super) fn new_id(
             )
             .remedy("remove segments (ipcs -m, ringway gc) or raise kernel.shmmni or kernel.shmall")
             .because(errno),
-        errno => attempt.os("the kernel made no segment", errno),
+        errno => attempt.os("shmget made no segment", errno),
     })
 }
 
@@ -348,7 +348,7 @@ pub(super) fn status(attempt: Attempt<'_>, id: i32) -> Result<shmget::Status, Er
         Ok(status) if status.removed => Err(attempt.not_found(Errno::EIDRM)),
         Ok(status) => Ok(status),
         Err(errno @ (Errno::EINVAL | Errno::EIDRM)) => Err(attempt.not_found(errno)),
-        Err(errno) => Err(attempt.os("it cannot be inspected", errno)),
+        Err(errno) => Err(attempt.os("shmctl cannot inspect it", errno)),
     }
 }
 
