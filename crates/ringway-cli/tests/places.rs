@@ -26,7 +26,15 @@ fn in_a_place(script: &str, place: &Place) -> Option<Output> {
 }
 
 /// A scheme, a line of shell, its status, what is said, and what is not.
-const TRANSCRIPTS: &[(&str, &str, i32, &[&str], &[&str])] = &[
+type Transcript = (
+    &'static str,
+    &'static str,
+    i32,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+const TRANSCRIPTS: &[Transcript] = &[
     // Small and absent.
     (
         "shm",
