@@ -4,13 +4,12 @@
 mod two_processes;
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::fcntl::posix_fallocate;
 use nix::sched::{CloneFlags, unshare};
 use ringway::{Address, Builder, ErrorKind, Ring, Role};
-use tempfile::TempDir;
 use two_processes::place::{Backing, Place};
 use two_processes::roles::receive;
 use two_processes::{First, Second, play};
@@ -23,6 +22,14 @@ fn child_role() {
         "receive" => receive(first),
         _ => panic!("{role}"),
     });
+}
+
+/// The test's, which clears it when what is mounted there is gone with this process.
+fn directory(first: &First) -> PathBuf {
+    match first.address() {
+        Address::File(path) => path.parent().unwrap().to_owned(),
+        other => panic!("{other}"),
+    }
 }
 
 fn run(program: &str, arguments: &[&str]) -> bool {
@@ -38,8 +45,8 @@ fn run(program: &str, arguments: &[&str]) -> bool {
 }
 
 /// Mounts a small file system that goes with this process; `None` where that cannot be had.
-fn mount(at: &TempDir, mkfs: &[&str], bytes: u64, options: &str) -> Option<()> {
-    let (image, directory) = (at.path().join("image"), at.path().join("mount"));
+fn mount(at: &Path, mkfs: &[&str], bytes: u64, options: &str) -> Option<()> {
+    let (image, directory) = (at.join("image"), at.join("mount"));
     File::create(&image).unwrap().set_len(bytes).unwrap();
     fs::create_dir(&directory).unwrap();
     let (image, directory) = (image.to_str().unwrap(), directory.to_str().unwrap());
@@ -80,14 +87,14 @@ fn write_all_over(ring: &Ring, path: &Path) {
 }
 
 fn on_btrfs(first: &First) {
-    let directory = TempDir::with_prefix("ringway-test-").unwrap();
+    let directory = directory(first);
     // Data that would be compressed as well.
     let mkfs = ["mkfs.btrfs", "-q", "-d", "single", "-m", "single"];
     if mount(&directory, &mkfs, 140 << 20, "compress-force").is_none() {
         eprintln!("skipped: no btrfs can be mounted");
         return first.say("skipped");
     }
-    let mount = directory.path().join("mount");
+    let mount = directory.join("mount");
     let path = mount.join("ring");
     let address = Address::File(path.clone());
     let builder = || Builder::at(address.clone()).capacity(4 << 20);
@@ -144,13 +151,13 @@ fn on_btrfs(first: &First) {
 }
 
 fn on_xfs(first: &First) {
-    let directory = TempDir::with_prefix("ringway-test-").unwrap();
+    let directory = directory(first);
     let mkfs = ["mkfs.xfs", "-q", "-m", "reflink=1"];
     if mount(&directory, &mkfs, 320 << 20, "rw").is_none() {
         eprintln!("skipped: no XFS can be mounted");
         return first.say("skipped");
     }
-    let mount = directory.path().join("mount");
+    let mount = directory.join("mount");
     let (path, copy) = (mount.join("ring"), mount.join("copy"));
     let builder = Builder::at(Address::File(path.clone()));
     drop(builder.capacity(4 << 20).create().unwrap());
