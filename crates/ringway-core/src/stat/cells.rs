@@ -22,7 +22,8 @@ pub(super) fn traffic(view: &View, cell_len: u32, slots: &[Option<ParticipantSta
     let received = sum(Role::Consumer, MESSAGES);
     // Consumers count what they held too long.
     let roles = [Role::Producer, Role::Consumer];
-    let overwritten = roles.map(|role| sum(role, OVERWRITTEN)).iter().sum();
+    let overwritten = roles.map(|role| sum(role, OVERWRITTEN));
+    let overwritten = overwritten.into_iter().fold(0, u64::saturating_add);
     let sent = sum(Role::Producer, MESSAGES).max(received.saturating_add(overwritten));
     Traffic {
         used_bytes: count(view, cell_len).0.cells * u64::from(cell_len),
