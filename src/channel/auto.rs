@@ -32,8 +32,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::unistd::geteuid;
+use ringway_core::os::rename;
 use ringway_core::{Address, Builder, Error, ErrorKind};
 
 use super::{Carrier, queue_builder};
@@ -348,13 +348,13 @@ fn remove_sign(name: &str) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let aside = path(&format!(".ringway-auto-{}-{number}", std::process::id()));
-    let (from, flags) = (path(name), RenameFlags::RENAME_NOREPLACE);
-    if renameat2(AT_FDCWD, &from, AT_FDCWD, &aside, flags).is_err() {
+    let from = path(name);
+    if rename::to_free_name(&from, &aside).is_err() {
         return;
     }
     match look_at(&aside, name) {
         Name::Sign(_) => drop(std::fs::remove_file(&aside)),
-        _ => drop(renameat2(AT_FDCWD, &aside, AT_FDCWD, &from, flags)),
+        _ => drop(rename::to_free_name(&aside, &from)),
     }
 }
 

@@ -49,7 +49,9 @@ pub mod os {
     pub use crate::escape::{Line, Name};
     pub use crate::gc::message_queues;
     pub use crate::owner::{difference, is_own, is_trusted, may_remove};
-    pub use crate::sys::{fork, ftok, getrandom, mq_overview, msgget, pthread_sigmask, semget};
+    pub use crate::sys::{
+        fork, ftok, getrandom, mq_overview, msgget, pthread_sigmask, rename, semget,
+    };
     pub use crate::unwinding::Unwinding;
 }
 

@@ -18,7 +18,7 @@ pub(crate) mod pipe;
 pub(crate) mod pthread_create;
 pub(crate) mod pthread_mutex;
 pub mod pthread_sigmask;
-pub(crate) mod rename;
+pub mod rename;
 pub(crate) mod robust_list;
 pub(crate) mod sem_overview;
 pub mod semget;

@@ -5,8 +5,11 @@ use std::path::Path;
 use nix::NixPath;
 use nix::errno::Errno;
 
-/// Renames a file to a name that is free: EEXIST if it is not, EINVAL where the file system cannot tell.
-pub(crate) fn to_free_name(from: &Path, to: &Path) -> Result<(), Errno> {
+/// Renames a file to a name that is free.
+///
+/// # Errors
+/// EEXIST if it is not free, EINVAL where the file system cannot tell, and others of the kernel's.
+pub fn to_free_name(from: &Path, to: &Path) -> Result<(), Errno> {
     let result = from.with_nix_path(|from| {
         to.with_nix_path(|to| {
             // SAFETY: both are strings that end with a zero and outlive the call.
