@@ -50,7 +50,6 @@ pub(crate) struct Abilities {
 
 /// Finds out what the kernel can do. Asked each time: a child of `fork` is another process, and a filter may come later.
 pub(crate) fn abilities() -> Result<Abilities, Errno> {
-    futex::can_wait_on_two()?;
     Ok(Abilities {
         membarrier: membarrier::register(),
     })

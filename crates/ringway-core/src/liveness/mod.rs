@@ -83,6 +83,6 @@ impl Liveness {
 pub(crate) fn settle() {
     // Miri knows no such call, and no other process.
     if !cfg!(miri) {
-        membarrier::barrier();
+        let _ = membarrier::barrier();
     }
 }

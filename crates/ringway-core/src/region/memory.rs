@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 use super::{Change, Load, Region, Unreachable, copy};
 use crate::layout::Geometry;
@@ -28,6 +28,8 @@ pub(crate) struct Memory {
     /// Capacity - 1.
     mask: u64,
     asymmetric: bool,
+    /// Whether the last fence before a sleep was none: a sandbox has begun to deny `membarrier`.
+    unfenced: AtomicBool,
     settles: bool,
     /// The process that this is for.
     origin: Origin,
@@ -116,6 +118,7 @@ impl Memory {
             data,
             mask: geometry.capacity() - 1,
             asymmetric: fence == FenceMode::Asymmetric,
+            unfenced: AtomicBool::new(false),
             settles: fence.needs_membarrier(),
             origin,
             pool,
@@ -395,7 +398,9 @@ impl Region for Memory {
 
     fn sleep_fence(&self) {
         if self.asymmetric {
-            membarrier::barrier();
+            // Relaxed: this handle's own.
+            self.unfenced
+                .store(!membarrier::barrier(), Ordering::Relaxed);
         } else {
             fence(Ordering::SeqCst);
         }
@@ -407,7 +412,18 @@ impl Region for Memory {
                 .iter()
                 .map(|&(offset, value)| (region.word32(offset), value))
         });
-        futex::wait(words, deadline)
+        // Without the fence a publisher may have missed that this one sleeps: it looks again by itself. Nothing less
+        // would do, for publishers that make no fence do not become others that do.
+        let is_unfenced = |(region, _): &(&Self, _)| region.unfenced.load(Ordering::Relaxed);
+        if !rings.iter().any(is_unfenced) {
+            return futex::wait(words, deadline);
+        }
+        let tick = MonotonicTime::after(futex::TICK);
+        let woken = futex::wait(words, [tick, deadline].into_iter().flatten().min());
+        match deadline {
+            Some(deadline) if deadline.remaining().is_none() => woken,
+            _ => Wake::Check,
+        }
     }
 
     // The only system calls on the way of a call that tries: such may be made in a signal handler.

@@ -182,18 +182,12 @@ impl<'a> Attempt<'a> {
             Refusal::Changed(_) => self
                 .error(ErrorKind::HalfMade, "another process is initialising it")
                 .remedy("try again"),
-            Refusal::Os(Errno::ENOSYS) => self
+            Refusal::Os(errno @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => self
                 .error(
                     ErrorKind::Unsupported,
-                    "futex_waitv is not there: this is a Linux before 5.16, or a sandbox hides it",
+                    "its keeper thread could not be started: set_robust_list is not there, or a sandbox denies it",
                 )
-                .because(Errno::ENOSYS),
-            Refusal::Os(errno @ (Errno::EPERM | Errno::EACCES)) => self
-                .error(
-                    ErrorKind::Unsupported,
-                    "a sandbox denies a call that it needs, futex_waitv or set_robust_list",
-                )
-                .remedy("have the sandbox allow it; ringway doctor tells which it is")
+                .remedy("have the sandbox allow it")
                 .because(errno),
             Refusal::Os(Errno::EAGAIN) => self
                 .error(ErrorKind::Os, "its keeper thread could not be started")

@@ -72,26 +72,37 @@ pub(crate) enum Wake {
 /// The most words that one call can wait on (FUTEX_WAITV_MAX).
 pub(crate) const MOST_WORDS: usize = 128;
 
+/// How often words are looked at where the kernel does not wait for several, or cannot be trusted to wake.
+pub(crate) const TICK: Duration = Duration::from_millis(4);
+
 /// Sleeps while every word holds the value beside it. Words beyond [`MOST_WORDS`] are not waited on.
 ///
-/// Works across processes and mappings (the key is the memory object, not the address).
+/// Works across processes and mappings (the key is the memory object, not the address). Where futex_waitv(2) is denied
+/// or unknown, now or later, this sleeps on the first word and looks at the others once each [`TICK`]: later, but as
+/// surely, for who sleeps here compares values.
 pub(crate) fn wait<'a>(
     words: impl Iterator<Item = (&'a AtomicU32, u32)>,
     deadline: Option<MonotonicTime>,
 ) -> Wake {
-    let timespec = deadline.map(MonotonicTime::timespec);
-    let timeout: *const libc::timespec = timespec.as_ref().map_or(std::ptr::null(), |t| t);
     // SAFETY: futex_waitv is plain integers, for which zero is a value; `__reserved` must be zero.
     let mut waiters: [libc::futex_waitv; MOST_WORDS] = unsafe { std::mem::zeroed() };
+    let mut pairs = [None; MOST_WORDS];
     let mut count = 0;
-    for (waiter, (word, value)) in waiters.iter_mut().zip(words) {
+    for ((waiter, pair), (word, value)) in waiters.iter_mut().zip(&mut pairs).zip(words) {
         waiter.val = u64::from(value);
         waiter.uaddr = word.as_ptr() as u64;
         waiter.flags = libc::FUTEX2_SIZE_U32 as u32;
+        *pair = Some((word, value));
         count += 1;
     }
-    // SAFETY: the first `count` entries are initialised and name live, aligned 32-bit words (the
-    // iterator borrows them); the kernel reads them, the words and the timespec, and writes nothing.
+    let pairs = &pairs[..count];
+    if let [Some((word, value))] = *pairs {
+        return wait_on_one(word, value, deadline);
+    }
+    let timespec = deadline.map(MonotonicTime::timespec);
+    let timeout: *const libc::timespec = timespec.as_ref().map_or(std::ptr::null(), |t| t);
+    // SAFETY: the first `count` entries are initialised and name live, aligned 32-bit words (`pairs`
+    // borrows them); the kernel reads them, the words and the timespec, and writes nothing.
     // The deadline is absolute.
     let result = unsafe {
         libc::syscall(
@@ -103,10 +114,69 @@ pub(crate) fn wait<'a>(
             libc::CLOCK_MONOTONIC,
         )
     };
-    match result {
-        -1 if Errno::last() == Errno::ETIMEDOUT => Wake::TimedOut,
-        // EAGAIN (a word had changed) and EINTR are reasons to look again, as a wake-up is.
-        _ => Wake::Check,
+    if result != -1 {
+        return Wake::Check;
+    }
+    match Errno::last() {
+        Errno::ETIMEDOUT => Wake::TimedOut,
+        // A word had changed, or a signal came: reasons to look again, as a wake-up is.
+        Errno::EAGAIN | Errno::EINTR => Wake::Check,
+        // Not known here, or denied by a sandbox.
+        _ => wait_by_ticks(pairs, deadline),
+    }
+}
+
+fn wait_by_ticks(pairs: &[Option<(&AtomicU32, u32)>], deadline: Option<MonotonicTime>) -> Wake {
+    loop {
+        // Acquire: who sees a change sees what came before it.
+        let changed = |pair: &(&AtomicU32, u32)| pair.0.load(Ordering::Acquire) != pair.1;
+        if pairs.iter().flatten().any(changed) {
+            return Wake::Check;
+        }
+        let tick = MonotonicTime::after(TICK);
+        let until = [tick, deadline].into_iter().flatten().min();
+        let Some(&(word, value)) = pairs.iter().flatten().next() else {
+            return Wake::Check;
+        };
+        match wait_on_one(word, value, until) {
+            Wake::TimedOut if deadline.is_some_and(|deadline| deadline.remaining().is_none()) => {
+                return Wake::TimedOut;
+            }
+            Wake::TimedOut => {}
+            Wake::Check => return Wake::Check,
+        }
+    }
+}
+
+fn wait_on_one(word: &AtomicU32, value: u32, deadline: Option<MonotonicTime>) -> Wake {
+    let timespec = deadline.map(MonotonicTime::timespec);
+    let timeout: *const libc::timespec = timespec.as_ref().map_or(std::ptr::null(), |t| t);
+    // SAFETY: the word is a live, aligned 32-bit word; the kernel reads it and the timespec, and writes nothing. The
+    // deadline is absolute, and the clock CLOCK_MONOTONIC.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT_BITSET,
+            value,
+            timeout,
+            std::ptr::null::<u32>(),
+            // Woken by whoever wakes.
+            u32::MAX,
+        )
+    };
+    if result != -1 {
+        return Wake::Check;
+    }
+    match Errno::last() {
+        Errno::ETIMEDOUT => Wake::TimedOut,
+        Errno::EAGAIN | Errno::EINTR => Wake::Check,
+        // Denied: not to be asked again and again at full speed.
+        _ => {
+            let left = deadline.map_or(TICK, |deadline| deadline.remaining().unwrap_or_default());
+            std::thread::sleep(left.min(TICK));
+            Wake::Check
+        }
     }
 }
 

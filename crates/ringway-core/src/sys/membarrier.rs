@@ -11,8 +11,12 @@ pub(crate) fn register() -> bool {
 
 /// Makes every thread of every registered process that is running right now pass a full memory
 /// barrier, and returns afterwards. Threads that are not running pass one when they are scheduled.
-pub(crate) fn barrier() {
-    call(GLOBAL_EXPEDITED);
+///
+/// `false`: the kernel does not do that, or does it no longer, because a sandbox began to deny it. Then there was no
+/// barrier.
+#[must_use]
+pub(crate) fn barrier() -> bool {
+    call(GLOBAL_EXPEDITED)
 }
 
 fn call(command: libc::c_long) -> bool {

@@ -1,0 +1,226 @@
+//! A sandbox begins to deny a system call when a ring is in use already: messages come all the same, who sleeps is woken,
+//! the end is told, and nobody runs in circles. From before the ring is made, the same.
+//!
+//! Each try is a process of its own: a filter cannot be taken off.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::unistd::gettid;
+use ringway::{Builder, Kind, Receiver, RecvError, Sender, Sync, Wait};
+use ringway_testing::place::{Backing, Place};
+use ringway_testing::procfs::{until_asleep, while_blocked};
+
+/// What is denied: the call, and of futex one operation.
+const CALLS: [(&str, libc::c_long, Option<u32>); 3] = [
+    ("membarrier", libc::SYS_membarrier, None),
+    ("futex_waitv", libc::SYS_futex_waitv, None),
+    (
+        "futex-wake-op",
+        libc::SYS_futex,
+        Some(libc::FUTEX_WAKE_OP as u32),
+    ),
+];
+const ERRNOS: [i32; 2] = [libc::EPERM, libc::ENOSYS];
+/// When it begins.
+const STEPS: [&str; 5] = ["before", "opened", "attached", "used", "asleep"];
+const KINDS: [Kind; 2] = [Kind::Spsc, Kind::Mpmc];
+
+/// Where the child finds what to try.
+const TRY: &str = "RINGWAY_TEST_DENIED";
+/// Where its own child finds the ring in which it is to die.
+const VICTIM: &str = "RINGWAY_TEST_VICTIM";
+
+#[test]
+fn what_is_denied_later_harms_nobody() {
+    let mut failed = Vec::new();
+    for (call, _, _) in CALLS {
+        for errno in ERRNOS {
+            for step in STEPS {
+                for kind in KINDS {
+                    let what = format!("{call} {errno} {step} {}", kind.name());
+                    let status = Command::new(std::env::current_exe().unwrap())
+                        .args(["--ignored", "--exact", "--quiet", "child"])
+                        .env(TRY, &what)
+                        .output()
+                        .unwrap();
+                    if !status.status.success() {
+                        let output = String::from_utf8_lossy(&status.stdout);
+                        eprintln!("{what}: {:?}: {output}", status.status.signal());
+                        failed.push(what);
+                    }
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+#[ignore = "run in a process of its own by another test"]
+fn child() {
+    if let Ok(address) = std::env::var(VICTIM) {
+        return live_until_killed(&address);
+    }
+    let Ok(what) = std::env::var(TRY) else { return };
+    let words: Vec<&str> = what.split(' ').collect();
+    let (_, call, operation) = CALLS.into_iter().find(|call| call.0 == words[0]).unwrap();
+    let errno = words[1].parse().unwrap();
+    let kind = KINDS
+        .into_iter()
+        .find(|kind| kind.name() == words[3])
+        .unwrap();
+    // A hang ends here.
+    nix::unistd::alarm::set(60);
+    let begins = |step| {
+        if words[2] == step {
+            deny(call, operation, errno);
+        }
+    };
+    let place = Place::new(Backing::Shm);
+    let shared = place.builder().kind(kind).create().unwrap();
+    let mut mourner = shared.receiver().unwrap().with_wait(Wait::Park);
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--quiet", "child"])
+        .env(VICTIM, shared.address().to_string())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert_eq!(number(&mut mourner), Ok(7));
+    begins("before");
+    let rings = [(); 2].map(|()| {
+        let builder = Builder::new("memfd:").unwrap();
+        builder.kind(kind).sync(Sync::Futex).create().unwrap()
+    });
+    begins("opened");
+    let [mut there, mut back] = [&rings[0], &rings[1]].map(|ring| {
+        let sender = ring.sender().unwrap().with_wait(Wait::Park);
+        (sender, ring.receiver().unwrap().with_wait(Wait::Park))
+    });
+    begins("attached");
+    there.0.send(&0_u64.to_le_bytes()).unwrap();
+    assert_eq!(number(&mut there.1), Ok(0));
+    begins("used");
+    let (tell, told) = mpsc::channel();
+    let echo = std::thread::spawn(move || {
+        tell.send(gettid().as_raw()).unwrap();
+        echo(&mut there.1, &mut back.0)
+    });
+    until_asleep(std::process::id(), told.recv().unwrap());
+    begins("asleep");
+    for round in 1..300_u64 {
+        there.0.send(&round.to_le_bytes()).unwrap();
+        assert_eq!(number(&mut back.1), Ok(round));
+    }
+    // Nothing comes, and nobody runs in circles.
+    let before = cpu_time();
+    let soon = Instant::now() + Duration::from_millis(300);
+    let mut bytes = [0; 8];
+    assert_eq!(
+        back.1.recv_into_deadline(&mut bytes, soon),
+        Err(RecvError::TimedOut)
+    );
+    let used = cpu_time() - before;
+    assert!(
+        used < Duration::from_millis(150),
+        "{used:?} of work while all sleep"
+    );
+    there.0.close();
+    assert_eq!(echo.join().unwrap(), RecvError::Closed);
+    // A death is told.
+    let end = while_blocked(
+        Wait::Park,
+        || victim.kill().unwrap(),
+        || number(&mut mourner),
+    );
+    victim.wait().unwrap();
+    assert_eq!(end, Err(RecvError::PeerDied));
+}
+
+fn live_until_killed(address: &str) {
+    let mut sender = Builder::new(address)
+        .unwrap()
+        .open()
+        .unwrap()
+        .sender()
+        .unwrap();
+    sender.send(&7_u64.to_le_bytes()).unwrap();
+    nix::unistd::alarm::set(60);
+    loop {
+        nix::unistd::pause();
+    }
+}
+
+fn number(receiver: &mut Receiver) -> Result<u64, RecvError> {
+    let mut bytes = [0; 8];
+    receiver
+        .recv_into(&mut bytes)
+        .map(|_| u64::from_le_bytes(bytes))
+}
+
+fn echo(from: &mut Receiver, to: &mut Sender) -> RecvError {
+    loop {
+        match number(from) {
+            Ok(number) => to.send(&number.to_le_bytes()).unwrap(),
+            Err(end) => return end,
+        }
+    }
+}
+
+fn cpu_time() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let time = |time: nix::sys::time::TimeVal| {
+        Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000)
+    };
+    time(usage.user_time()) + time(usage.system_time())
+}
+
+/// Has the kernel refuse a call of all threads of this process from now on.
+fn deny(call: libc::c_long, operation: Option<u32>, errno: i32) {
+    let statement = |code, k| libc::sock_filter {
+        code,
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    let unless = |k, jf| libc::sock_filter {
+        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        jt: 0,
+        jf,
+        k,
+    };
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let give = (libc::BPF_RET | libc::BPF_K) as u16;
+    let refuse = statement(give, libc::SECCOMP_RET_ERRNO | errno as u32);
+    let allow = statement(give, libc::SECCOMP_RET_ALLOW);
+    // Offsets in seccomp_data: the number at 0, the second argument's low half at 24.
+    let mut filter = match operation {
+        None => vec![statement(load, 0), unless(call as u32, 1), refuse, allow],
+        Some(operation) => vec![
+            statement(load, 0),
+            unless(call as u32, 3),
+            statement(load, 24),
+            unless(operation, 1),
+            refuse,
+            allow,
+        ],
+    };
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: prctl takes numbers here; the program and its statements live through the call of seccomp.
+    let installed = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_TSYNC,
+            &raw const program,
+        )
+    };
+    assert_eq!(installed, 0, "{}", std::io::Error::last_os_error());
+}
