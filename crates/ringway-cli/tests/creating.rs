@@ -69,6 +69,38 @@ fn a_ring_of_another_kind_than_asked_for_is_refused() {
 }
 
 #[test]
+fn a_ring_of_another_shape_than_asked_for_is_refused_and_one_of_the_same_is_used() {
+    let place = Place::new("shm");
+    let address = place.address.as_str();
+    let same = [
+        "--kind",
+        "mpmc",
+        "--cell",
+        "200",
+        "--participants",
+        "3",
+        "--mode",
+        "640",
+        "--capacity",
+        "100K",
+    ];
+    assert_status(&run(["create", address].into_iter().chain(same)), 0);
+    let send = ["send", address, "--create"];
+    let sent = run_with(send.into_iter().chain(same), b"mine\n");
+    assert_status(&sent, 0);
+    for (option, other, is) in [
+        ("--cell", "1K", "256"),
+        ("--participants", "4", "3"),
+        ("--mode", "600", "640"),
+        ("--capacity", "1M", "128"),
+    ] {
+        let refused = run(send.into_iter().chain([option, other]));
+        assert_status(&refused, 2);
+        assert_says(&refused.stderr, &[address, option, is, "rm"]);
+    }
+}
+
+#[test]
 fn what_shapes_a_new_ring_is_refused_where_none_is_made() {
     for words in [
         ["--capacity", "64K"].as_slice(),

@@ -291,6 +291,24 @@ impl Ring {
         &self.address
     }
 
+    /// Bytes of a cell; `None` of a ring without cells.
+    pub fn cell_len(&self) -> Option<u32> {
+        match self.header.geometry.shape() {
+            Shape::Cells(len) => Some(len),
+            Shape::Stream => None,
+        }
+    }
+
+    /// How many may be attached in `role` at once.
+    pub fn participants(&self, role: Role) -> u32 {
+        self.header.geometry.slots(role).len() as u32
+    }
+
+    /// The permission bits for reading and writing that it had when it was opened.
+    pub fn mode(&self) -> u32 {
+        self.access.mode
+    }
+
     /// Bytes for messages.
     pub fn capacity(&self) -> u64 {
         self.header.geometry.capacity()

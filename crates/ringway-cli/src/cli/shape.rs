@@ -1,8 +1,10 @@
 //! What a ring is like, as the command line says it.
 
+use std::fmt::Display;
+
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args};
-use ringway::{Address, Builder, Carrier, Channel, Kind, Sync};
+use ringway::{Address, Builder, Carrier, Channel, Kind, Ring, Role, Sync};
 
 use super::slabs::SlabClass;
 use crate::failure::Failure;
@@ -10,6 +12,9 @@ use crate::units;
 
 /// A ring that was asked to be smaller may have so many bytes.
 const LEAST_CAPACITY: u64 = 64 << 10;
+
+/// A cell that was asked to be shorter has so many bytes.
+const LEAST_CELL: u32 = 64;
 
 /// What heads the options that shape a new ring.
 const A_NEW_RING: &str = "A new ring";
@@ -163,20 +168,26 @@ impl KindArgs {
             Carrier::Ring(ring) => ring,
             _ => return self.refuse_kind_of_queue(channel.address()),
         };
-        let refuse = |option: &str, is: &str, asked: &str| {
-            let address = ring.address();
-            Failure::error(format_args!(
-                "{address} is there already, with --{option} {is} and not {asked}: leave out --{option} \
-                 to use it as it is, choose another address, or remove it (ringway rm {address})"
-            ))
-        };
         match (self.kind, self.sync) {
             (Some(kind), _) if kind != ring.kind() => {
-                Err(refuse("kind", ring.kind().name(), kind.name()))
+                Err(other(ring, "kind", ring.kind().name(), kind.name()))
             }
             (_, Some(sync)) if sync != ring.sync() => {
-                Err(refuse("sync", ring.sync().name(), sync.name()))
+                Err(other(ring, "sync", ring.sync().name(), sync.name()))
             }
+            _ => Ok(()),
+        }?;
+        match (self.cell, ring.cell_len()) {
+            // It was rounded up when the ring was made.
+            (Some(asked), Some(len))
+                if !(asked..=asked.saturating_mul(2)).contains(&len) && len > LEAST_CELL =>
+            {
+                Err(other(ring, "cell", len, asked))
+            }
+            (Some(_), None) => Err(Failure::error(format_args!(
+                "{} has no cells: leave out --cell",
+                ring.address()
+            ))),
             _ => Ok(()),
         }
     }
@@ -222,8 +233,26 @@ impl MakeArgs {
         let Carrier::Ring(ring) = channel.carrier() else {
             return Ok(());
         };
+        if channel.is_new() {
+            return Ok(());
+        }
+        let roles = [Role::Producer, Role::Consumer].into_iter();
+        let each = roles
+            .filter(|role| ring.kind().allows_many(*role))
+            .map(|role| ring.participants(role))
+            .next();
+        match (self.participants, self.mode) {
+            (Some(asked), _) if each.is_some_and(|each| each != asked) => {
+                return Err(other(ring, "participants", each.unwrap_or(1), asked));
+            }
+            (_, Some(asked)) if asked != ring.mode() => {
+                let octal = |mode: u32| format!("{mode:o}");
+                return Err(other(ring, "mode", octal(ring.mode()), octal(asked)));
+            }
+            _ => {}
+        }
         let shapes = self.overwrite || self.capacity.is_some() || !self.kind.slabs.is_empty();
-        if channel.is_new() || !shapes {
+        if !shapes {
             return Ok(());
         }
         let there = ringway::stat(ring.address())?;
@@ -284,6 +313,15 @@ pub(crate) fn refuse_capacity_of_queue(address: &Address) -> Result<(), Failure>
         )),
         _ => Ok(()),
     }
+}
+
+/// A ring that is there has something else than what `option` asks for.
+fn other(ring: &Ring, option: &str, is: impl Display, asked: impl Display) -> Failure {
+    let address = ring.address();
+    Failure::error(format_args!(
+        "{address} is there already, with --{option} {is} and not {asked}: leave out --{option} to use it as \
+         it is, choose another address, or remove it (ringway rm {address})"
+    ))
 }
 
 /// A queue has something else than what `option` asks for.
