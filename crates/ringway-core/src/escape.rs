@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
 /// A name or a path as it stands in an address: whatever a shell or a terminal could take for more than a letter, and
-/// what is no UTF-8, is `%` and two hexadecimal digits for each byte; so is `%` itself. [`decode`] undoes it.
+/// what is no UTF-8, is `%` and two hexadecimal digits for each byte; so is `%` itself. What parses an address undoes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Name<'a>(&'a [u8]);
 
