@@ -3,16 +3,22 @@
 //!
 //! Each try is a process of its own: a filter cannot be taken off.
 
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::gettid;
-use ringway::{Builder, Kind, Receiver, RecvError, Sender, Sync, Wait};
+use ringway::{Builder, ErrorKind, Kind, Receiver, RecvError, Sender, Sync, Wait};
 use ringway_testing::place::{Backing, Place};
 use ringway_testing::procfs::{until_asleep, while_blocked};
+
+/// Where a peer finds what it does with which ring until it is killed.
+const PEER: &str = "RINGWAY_TEST_PEER";
+/// What the dead hold.
+const HOLDS: [&str; 3] = ["claim", "message", "nothing"];
 
 /// What is denied: the call, and of futex one operation.
 const CALLS: [(&str, libc::c_long, Option<u32>); 3] = [
@@ -31,6 +37,8 @@ const KINDS: [Kind; 2] = [Kind::Spsc, Kind::Mpmc];
 
 /// Where the child finds what to try.
 const TRY: &str = "RINGWAY_TEST_DENIED";
+/// Where it finds what a peer held that died.
+const INSIDE: &str = "RINGWAY_TEST_INSIDE";
 /// Where its own child finds the ring in which it is to die.
 const VICTIM: &str = "RINGWAY_TEST_VICTIM";
 
@@ -62,6 +70,12 @@ fn what_is_denied_later_harms_nobody() {
 #[test]
 #[ignore = "run in a process of its own by another test"]
 fn child() {
+    if let Ok(what) = std::env::var(PEER) {
+        return be_a_peer(&what);
+    }
+    if let Ok(what) = std::env::var(INSIDE) {
+        return survive_without_membarrier(&what);
+    }
     if let Ok(address) = std::env::var(VICTIM) {
         return live_until_killed(&address);
     }
@@ -137,7 +151,184 @@ fn child() {
         || number(&mut mourner),
     );
     victim.wait().unwrap();
-    assert_eq!(end, Err(RecvError::PeerDied));
+    // Whether it was done by then, one who may not call membarrier cannot know.
+    let expected = match words[0] {
+        "membarrier" => RecvError::Unsettled,
+        _ => RecvError::PeerDied,
+    };
+    assert_eq!(end, Err(expected));
+}
+
+/// Who may not call `membarrier` any more leaves what the dead hold alone and says so, until somebody has put it in
+/// order who may.
+#[test]
+fn what_cannot_be_settled_is_left_to_others() {
+    let mut failed = Vec::new();
+    for holds in HOLDS {
+        for kind in KINDS {
+            for sync in Sync::ALL {
+                if kind == Kind::Spsc && (sync != Sync::Futex || holds == "message") {
+                    continue;
+                }
+                let what = format!("{holds} {} {}", kind.name(), sync.name());
+                let output = Command::new(std::env::current_exe().unwrap())
+                    .args(["--ignored", "--exact", "--quiet", "child"])
+                    .env(INSIDE, &what)
+                    .output()
+                    .unwrap();
+                if !output.status.success() {
+                    let stdout = String::from_utf8_lossy(&output.stdout);
+                    eprintln!("{what}: {:?}: {stdout}", output.status.signal());
+                    failed.push(what);
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+fn survive_without_membarrier(what: &str) {
+    nix::unistd::alarm::set(60);
+    let words: Vec<&str> = what.split(' ').collect();
+    let holds = words[0];
+    let kind = KINDS.into_iter().find(|kind| kind.name() == words[1]);
+    let sync = Sync::ALL.into_iter().find(|sync| sync.name() == words[2]);
+    let (kind, sync) = (kind.unwrap(), sync.unwrap());
+    let place = Place::new(Backing::Shm);
+    let ring = place.builder().kind(kind).sync(sync).create().unwrap();
+    let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+    let address = ring.address().to_string();
+    let seven = 7_u64.to_le_bytes();
+    // One that stays would go on sending: the end is told when all are gone.
+    let mut sender = None;
+    if holds == "message" {
+        let mut first = ring.sender().unwrap();
+        first.send(&seven).unwrap();
+        sender = Some(first);
+    }
+    // Before the filter, which children inherit.
+    let mut victim = Peer::start(holds, &address);
+    let mut rescuer = Peer::start("rescuer", &address);
+    victim.say();
+    assert_eq!(victim.hear(), "there");
+    if holds == "claim" && kind == Kind::Mpmc {
+        let mut behind = ring.sender().unwrap();
+        behind.send(&seven).unwrap();
+        sender = Some(behind);
+    }
+    deny(libc::SYS_membarrier, None, libc::EPERM);
+    let end = while_blocked(Wait::Park, || victim.kill(), || number(&mut receiver));
+    assert_eq!(end, Err(RecvError::Unsettled));
+    // It stays so, and nothing has been changed.
+    assert_eq!(number(&mut receiver), Err(RecvError::Unsettled));
+    assert_eq!(receiver.try_recv(), Err(RecvError::Unsettled));
+    // Nor takes this one the place of the dead.
+    let attached = match holds {
+        "message" => ring.receiver().map(drop),
+        _ => ring.sender().map(drop),
+    };
+    assert_eq!(attached.unwrap_err().kind(), ErrorKind::Unsupported);
+    if let Some(sender) = &mut sender {
+        // What is not in the way harms nobody.
+        sender.send(&8_u64.to_le_bytes()).unwrap();
+    }
+    rescuer.say();
+    assert_eq!(rescuer.hear(), "there");
+    let expected: &[u64] = match (holds, &sender) {
+        ("message" | "claim", Some(_)) => &[7, 8, 9],
+        _ => &[9],
+    };
+    // What comes back may come behind what has been sent since.
+    let mut numbers: Vec<u64> = expected
+        .iter()
+        .map(|_| number(&mut receiver).unwrap())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, expected);
+    rescuer.kill();
+}
+
+/// Another process, that is not denied anything.
+struct Peer {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Peer {
+    fn start(does: &str, address: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "--quiet", "--nocapture", "child"])
+            .env(PEER, format!("{does} {address}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Has it begin.
+    fn say(&mut self) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(b"begin\n").unwrap();
+    }
+
+    fn hear(&mut self) -> String {
+        let mut lines = self.lines.by_ref().map(Result::unwrap);
+        lines.find(|line| line == "there").unwrap()
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn be_a_peer(what: &str) {
+    nix::unistd::alarm::set(60);
+    let (does, address) = what.split_once(' ').unwrap();
+    let begun = std::io::stdin().read_line(&mut String::new()).unwrap();
+    if begun == 0 {
+        return;
+    }
+    let ring = Builder::new(address).unwrap().open().unwrap();
+    let there = || {
+        println!("\nthere");
+        loop {
+            nix::unistd::pause();
+        }
+    };
+    if does == "message" {
+        let mut receiver = ring.receiver().unwrap();
+        let _message = receiver.recv_in_place().unwrap();
+        there();
+    }
+    let mut sender = ring.sender().unwrap();
+    match does {
+        "claim" => {
+            let _claim = sender.claim(8, None).unwrap();
+            there()
+        }
+        "nothing" => there(),
+        _ => {
+            if !sender.is_shared_out() {
+                sender.send(&9_u64.to_le_bytes()).unwrap();
+                there();
+            }
+            // It comes as both, for each takes the place of one that died.
+            let receiver = ring.receiver().unwrap();
+            sender.send(&9_u64.to_le_bytes()).unwrap();
+            drop(receiver);
+            there();
+        }
+    }
 }
 
 fn live_until_killed(address: &str) {

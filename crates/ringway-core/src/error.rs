@@ -229,6 +229,10 @@ pub enum SendError {
         /// use it (any more), as after `setuid`.
         errno: i32,
     },
+    /// A process died with what this call needs, or as the last one that could have sent something, and this process
+    /// cannot make sure that it executes nothing more: a sandbox denies it `membarrier` since it opened the ring.
+    /// Others, who may call it, put that in order; then this handle goes on.
+    Unsettled,
     /// What the peer wrote into the segment contradicts itself. The handle refuses further work.
     Corrupt,
     /// The handle was inherited through `fork`; the child must open the ring itself.
@@ -255,6 +259,7 @@ impl fmt::Display for SendError {
             ),
             Self::Unmapped { errno } => unmapped(f, *errno),
             Self::Companion { errno } => companion(f, *errno),
+            Self::Unsettled => write!(f, "{UNSETTLED}: {UNSETTLED_REMEDY}"),
             Self::Corrupt => f.write_str(CORRUPT),
             Self::Forked => f.write_str(FORKED),
         }
@@ -297,6 +302,10 @@ pub enum RecvError {
         /// use it (any more), as after `setuid`.
         errno: i32,
     },
+    /// A process died with what this call needs, or as the last one that could have sent something, and this process
+    /// cannot make sure that it executes nothing more: a sandbox denies it `membarrier` since it opened the ring.
+    /// Others, who may call it, put that in order; then this handle goes on.
+    Unsettled,
     /// What the peer wrote into the segment contradicts itself. The handle refuses further work.
     Corrupt,
     /// The handle was inherited through `fork`; the child must open the ring itself.
@@ -321,6 +330,7 @@ impl fmt::Display for RecvError {
             }
             Self::Unmapped { errno } => unmapped(f, *errno),
             Self::Companion { errno } => companion(f, *errno),
+            Self::Unsettled => write!(f, "{UNSETTLED}: {UNSETTLED_REMEDY}"),
             Self::Corrupt => f.write_str(CORRUPT),
             Self::Forked => f.write_str(FORKED),
         }
@@ -408,4 +418,8 @@ fn companion(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
 
 const CORRUPT: &str = "the segment holds what no ringway peer writes: a peer is broken or hostile; \
                        remove the ring and create it again";
+/// Also of one who would attach.
+pub(crate) const UNSETTLED: &str = "a process died in the ring, and this one cannot make sure that it is done, because \
+                                    a sandbox denies it the system call membarrier";
+const UNSETTLED_REMEDY: &str = "allow it, or let a process that may call it use the ring";
 const FORKED: &str = "this handle was inherited through fork: open the ring again in the child";

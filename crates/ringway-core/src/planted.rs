@@ -140,6 +140,8 @@ bugs! {
     NotMarkedConsistent,
     /// pthread: the mutex is not robust.
     MutexNotRobust,
+    /// What the dead hold is repaired by who may not make sure that they are done.
+    UnsettledRepaired,
     /// posix-sem: the holder is known by its slot alone.
     PosixSemHolderBySlot,
     /// posix-sem: the lock of a dead holder is got as from a live one.

@@ -303,7 +303,8 @@ impl Receiver {
     }
 
     /// Whether the producer's attachment with that [id](crate::Sender::id) still lives, by proof of the
-    /// kernel. If not, nothing can come of it but what lies in the ring already.
+    /// kernel. If not, nothing can come of it but what lies in the ring already. (A process that is denied `membarrier` since it
+    /// opened the ring cannot know that of a dead one, who then counts as attached; see [`RecvError::Unsettled`].)
     ///
     /// ```
     /// # use ringway_core as ringway;

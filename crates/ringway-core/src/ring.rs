@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::address::Address;
 use crate::builder::Builder;
-use crate::cell::member::{Member, Seat};
+use crate::cell::member::{Member, Refused, Seat};
 use crate::cell::{self, Cells, Rivals};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::Header;
@@ -144,7 +144,7 @@ impl Ring {
                 let lender = self.lender(&participant, wake);
                 let member = member.with_pool(pool.map(|pool| pool.with_lender(lender)));
                 let producer = cell::producer::Producer::join(member, self.header.overwrite);
-                Sending::Cells(producer.map_err(|_| self.corrupt())?)
+                Sending::Cells(producer.map_err(|refused| self.refused(refused))?)
             }
         };
         let shared_out = self.header.kind.allows_many(Role::Consumer);
@@ -173,7 +173,7 @@ impl Ring {
                 let member = self.member(region, cell_len, &participant, Role::Consumer)?;
                 let crowd = member.crowd();
                 let consumer = cell::consumer::Consumer::join(member.with_pool(pool));
-                let consumer = consumer.map_err(|_| self.corrupt())?;
+                let consumer = consumer.map_err(|refused| self.refused(refused))?;
                 (Receiving::Cells(consumer), Some(crowd))
             }
         };
@@ -221,6 +221,7 @@ impl Ring {
             slots: header.geometry.slots(role),
             closing_is_final: !header.kind.allows_many(role),
             participants: header.geometry.participants(),
+            settles: header.fence.needs_membarrier(),
         };
         let participant = Participant::attach(&self.map, place, &self.address)?;
         Ok((region, participant))
@@ -277,7 +278,15 @@ impl Ring {
     /// Whether a producer's attachment still lives, as `me` sees it.
     pub(crate) fn is_attached(&self, me: Outlook, id: u64) -> bool {
         let slots = self.header.geometry.slots(Role::Producer);
-        participant::is_attached(&self.map, me, slots, id)
+        let settles = self.header.fence.needs_membarrier();
+        participant::is_attached(&self.map, me, slots, id, settles)
+    }
+
+    fn refused(&self, refused: Refused) -> Error {
+        match refused {
+            Refused::Unsettled => participant::unsettled(Attempt::to("attach to", &self.address)),
+            Refused::Corrupt | Refused::TimedOut => self.corrupt(),
+        }
     }
 
     fn corrupt(&self) -> Error {

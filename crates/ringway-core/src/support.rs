@@ -10,7 +10,8 @@ pub struct Support {
     /// and messages of several rings are looked for every 4 ms instead of being told.
     pub futex_waitv: bool,
     /// Barriers that reach other processes (`membarrier`): without it rings have a fence for each message,
-    /// and those of processes that have it cannot be opened.
+    /// and those of processes that have it cannot be opened. And without it what a process stores in the microseconds
+    /// until a kill reaches all its threads may land in room that others use again.
     pub membarrier: bool,
 }
 

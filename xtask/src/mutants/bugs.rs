@@ -290,6 +290,10 @@ pub(super) const BUGS: &[(&str, Check)] = &[
         "MutexNotRobust",
         Sync("locks::a_death_is_told_until_somebody_has_repaired_it"),
     ),
+    (
+        "UnsettledRepaired",
+        Processes("denied_calls", "what_cannot_be_settled_is_left_to_others"),
+    ),
     // kill: send, posix-sem; then attach
     (
         "PosixSemHolderBySlot",

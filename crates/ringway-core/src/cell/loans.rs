@@ -75,20 +75,23 @@ impl<R: Region> Member<R> {
         }
         self.enter(deadline)?;
         let repaired = self.repair_all();
-        if repaired.is_ok() {
-            self.reclaim_slabs();
-        }
+        let reclaimed = repaired.is_ok() && self.reclaim_slabs();
         self.leave();
-        repaired.map_err(|Corrupt| Refused::Corrupt)
+        match repaired {
+            Err(Corrupt) => Err(self.refused()),
+            Ok(()) if !reclaimed => Err(Refused::Unsettled),
+            Ok(()) => Ok(()),
+        }
     }
 
-    /// Frees slabs that only the dead held. Their claims are aborted.
-    pub(super) fn reclaim_slabs(&self) {
+    /// Frees slabs that only the dead held. Their claims are aborted. `false`: the dead cannot be settled.
+    #[must_use]
+    pub(super) fn reclaim_slabs(&self) -> bool {
         if let Some(pool) = &self.pool
             && !planted::is(Bug::SlabsNotReclaimed)
         {
             let is_gone = |holder| self.is_gone(holder);
-            pool.reclaim(self.region(), is_gone, |named| {
+            let settled = pool.reclaim(self.region(), is_gone, |named| {
                 if planted::is(Bug::SlabReferencesNotSought) {
                     return Reference::None;
                 }
@@ -96,7 +99,9 @@ impl<R: Region> Member<R> {
             });
             // What took a while to be freed, others may sleep for who looked in between.
             self.notify(Role::Producer);
+            return settled;
         }
+        true
     }
 
     /// Whether a record that is not released refers to a slab whose holder is gone.

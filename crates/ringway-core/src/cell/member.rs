@@ -1,5 +1,6 @@
 //! One participant of a cell ring: who it is, who the others are, and how it waits for them.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -38,6 +39,8 @@ pub(crate) enum Refused {
     TimedOut,
     /// The segment contradicts itself, or what lies beside it cannot be used.
     Corrupt,
+    /// The dead hold what it needs, and this process may not make sure any more that they are done.
+    Unsettled,
 }
 
 /// A participant.
@@ -66,6 +69,8 @@ pub(crate) struct Member<R> {
     pub(crate) corrupt: bool,
     /// Because the kernel refuses what lies beside the segment, with that errno; else the segment contradicts itself.
     pub(super) beside: Option<i32>,
+    /// Whether what was refused last was so because the dead could not be settled. The handle goes on.
+    unsettled: Cell<bool>,
     /// Until when the present wait may last, its getting of the lock included.
     deadline: Option<Instant>,
     /// The slabs, if the ring has some.
@@ -92,6 +97,7 @@ impl<R: Region> Member<R> {
             messages,
             corrupt: head > MOST_HEAD,
             beside: None,
+            unsettled: Cell::new(false),
             deadline: None,
             pool: None,
         };
@@ -123,9 +129,36 @@ impl<R: Region> Member<R> {
 
     /// The lock or the bell is of no use any more, and so is this handle.
     fn break_by(&mut self, broken: Broken) {
+        match broken {
+            Broken::Unsettled => return self.unsettled.set(true),
+            Broken::Beside(errno) => self.beside = Some(errno as i32),
+            Broken::Written => {}
+        }
         self.corrupt = true;
-        if let Broken::Beside(errno) = broken {
-            self.beside = Some(errno as i32);
+    }
+
+    /// Whether the dead can do nothing more. If not, that is why the call is refused.
+    pub(super) fn settle(&self) -> bool {
+        let settled = self.region().settle();
+        if !settled {
+            self.unsettled.set(true);
+        }
+        settled
+    }
+
+    /// Why something was [`Corrupt`]. Told once, for it can change.
+    pub(super) fn refused(&self) -> Refused {
+        match self.unsettled.take() {
+            true => Refused::Unsettled,
+            false => Refused::Corrupt,
+        }
+    }
+
+    /// For one who repairs more than it needs: what cannot be settled is left to others.
+    pub(super) fn unless_unsettled(&self, repaired: Result<(), Corrupt>) -> Result<(), Refused> {
+        match repaired.map_err(|Corrupt| self.refused()) {
+            Err(Refused::Unsettled) => Ok(()),
+            repaired => repaired,
         }
     }
 
@@ -182,18 +215,21 @@ impl<R: Region> Member<R> {
             Ok(Acquired::AfterDeath) => {}
             Err(broken) => {
                 self.break_by(broken);
-                return Err(Refused::Corrupt);
+                return Err(self.refused());
             }
         }
         let repaired = self.repair_all();
+        // The kernel gave the lock away, or somebody that settled the holder: no thread of the dead is in there. What
+        // they own besides says so by itself, and stays as that of one who is stopped.
+        let repaired = self.unless_unsettled(repaired);
         if let Some(lock) = &self.primitives.lock {
             match repaired {
                 Ok(()) if planted::is(Bug::NotMarkedConsistent) => {}
                 Ok(()) => lock.mark_consistent(),
-                Err(Corrupt) => lock.release(),
+                Err(_) => lock.release(),
             }
         }
-        repaired.map_err(|Corrupt| Refused::Corrupt)
+        repaired
     }
 
     /// How many slots there are.

@@ -2,7 +2,7 @@
 //!
 //! Every step is one change of one word that fails if somebody else has made it, so any number of
 //! participants may repair at once, and each may die at any point. Before a word of the dead is changed,
-//! [`settle`](Region::settle) makes sure that they are done.
+//! [`settle`](Region::settle) makes sure that they are done. One who may not do that any more leaves it to others.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -33,7 +33,7 @@ impl<R: Region> Member<R> {
         // Who gets the lock after a death has repaired all before anything was tended here.
         match tended {
             Ok(tended) => Ok(tended || self.obstacle_changed()),
-            Err(Corrupt) => Err(Refused::Corrupt),
+            Err(Corrupt) => Err(self.refused()),
         }
     }
 
@@ -110,7 +110,7 @@ impl<R: Region> Member<R> {
     }
 
     /// Repairs the record at `cell` if it is aborted or its owner is dead. `true` if its word is another
-    /// one now.
+    /// one now. [`Corrupt`] as well if the dead cannot be settled ([`refused`](Self::refused) tells).
     pub(super) fn repair(&self, cell: u64, word: Word, stored: u64) -> Result<bool, Corrupt> {
         match word.state {
             State::Aborted => {
@@ -121,7 +121,9 @@ impl<R: Region> Member<R> {
             State::Taken if planted::is(Bug::TakenNotRepaired) => Ok(false),
             State::Freeing if planted::is(Bug::FreeingNotRepaired) => Ok(false),
             _ if word.state.is_owned() && self.is_dead(word.owner) => {
-                self.region().settle();
+                if !self.settle() {
+                    return Err(Corrupt);
+                }
                 let changed = match word.state {
                     State::Taken => {
                         let given = self.cells.give_back(cell, word, stored)?;

@@ -161,7 +161,8 @@ pub enum Why {
         home: &'static str,
     },
     /// Nobody alive is attached, and nothing tells whether somebody died: of a POSIX message queue that only senders
-    /// held, and of a System V message queue that was never finished.
+    /// held, and of a System V message queue that was never finished. Of a ring: that the dead are done this process
+    /// cannot find out, because a sandbox denies it the system call `membarrier`.
     Unproven,
     /// It is another user's, or this process may not do that.
     NotPermitted,

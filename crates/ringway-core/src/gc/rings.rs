@@ -142,7 +142,9 @@ impl Gc {
             return Verdict::Stays(Why::Recent);
         }
         // What the dead were about to send they have sent by now, or never will.
-        liveness::settle();
+        if !liveness::settle() && view.header().fence.needs_membarrier() {
+            return Verdict::Stays(Why::Unproven);
+        }
         match stat::undelivered(view) {
             Some(0) => Verdict::Garbage,
             Some(_) if self.undelivered => Verdict::Garbage,

@@ -100,7 +100,7 @@ fn see_the_end(ring: &Model, epoch: u64, is_seen: bool) {
         }
         *desk.alarms.lock().unwrap() += 1;
         desk.told.notify_one();
-        lookout.sleep((&unchanged, 0));
+        lookout.sleep((&unchanged, 0), None);
     }
     handle.join().unwrap();
 }

@@ -1,13 +1,14 @@
 //! How one participant sees the others.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::Liveness;
 use crate::layout::participant::{EPOCH, FILLED_FOR, PID, sight_offset, slot_offset};
 use crate::planted::{self, Bug};
 use crate::region::Load;
 use crate::segment::map::Map;
-use crate::sys::futex;
+use crate::sys::futex::{self, MonotonicTime};
 
 /// Words of a segment, to look at. Loads acquire.
 pub(crate) trait Words {
@@ -52,8 +53,13 @@ pub(crate) trait Kernel: Words {
     /// Stores 0 and wakes all that sleep on the word, in one step.
     fn clear_and_wake(&self, offset: usize);
     /// Sleeps while all words are what they are said to be, which is found out one after the other in this order; on
-    /// `order`, which is the caller's own, as well.
-    fn sleep(&self, words: impl Iterator<Item = (usize, u32)>, order: (&AtomicU32, u32));
+    /// `order`, which is the caller's own, as well. No longer than `at_most`.
+    fn sleep(
+        &self,
+        words: impl Iterator<Item = (usize, u32)>,
+        order: (&AtomicU32, u32),
+        at_most: Option<Duration>,
+    );
 }
 
 impl Kernel for Map {
@@ -81,9 +87,15 @@ impl Kernel for Map {
         }
     }
 
-    fn sleep(&self, words: impl Iterator<Item = (usize, u32)>, order: (&AtomicU32, u32)) {
+    fn sleep(
+        &self,
+        words: impl Iterator<Item = (usize, u32)>,
+        order: (&AtomicU32, u32),
+        at_most: Option<Duration>,
+    ) {
         let words = words.filter_map(|(offset, value)| Some((self.word32(offset)?, value)));
-        futex::wait([order].into_iter().chain(words), None);
+        let deadline = at_most.and_then(MonotonicTime::after);
+        futex::wait([order].into_iter().chain(words), deadline);
     }
 }
 

@@ -10,7 +10,7 @@ use super::outlook::is_being_given_up;
 use super::watcher::Alarm;
 use super::{Liveness, Outlook, settle};
 use crate::address::Address;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, UNSETTLED};
 use crate::layout::MAX_PARTICIPANTS;
 use crate::layout::participant::{
     ASLEEP, ATTACHED_NS, AWAKE, CLOSED, EPOCH, FILLED_FOR, LIVENESS, PID, PID_NAMESPACE, QUEUE,
@@ -37,6 +37,8 @@ pub(crate) struct Place {
     pub(crate) participants: u32,
     /// Whether nobody may follow a producer that closed.
     pub(crate) closing_is_final: bool,
+    /// Whether participants rely on [`settle`].
+    pub(crate) settles: bool,
 }
 
 /// A held slot. Dropping it leaves in order.
@@ -60,6 +62,7 @@ impl Participant {
             slots,
             participants,
             closing_is_final,
+            settles,
         } = place;
         let keeper = Keeper::of_participant(map, participants);
         let keeper = keeper.map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
@@ -93,8 +96,9 @@ impl Participant {
                     // Before anything else is written: a ring that is retired is nobody's.
                     retire::admit(map).map_err(|Retired| attempt.retired())?;
                     let died = Liveness::of(found) == Liveness::Dead;
-                    if died {
-                        settle();
+                    if died && !settle() && settles {
+                        // What the dead one writes there, it could write over what this one does.
+                        return Err(unsettled(attempt));
                     }
                     if closing_is_final
                         && !died
@@ -180,17 +184,27 @@ fn id(slot: u32, epoch: u64) -> u64 {
 }
 
 /// Whether the attachment `id`, in one of the slots, still lives, as `me` sees it. If not, nothing of it can come any
-/// more.
-pub(crate) fn is_attached(map: &Map, me: Outlook, slots: Range<u32>, id_asked: u64) -> bool {
+/// more. Where that needs [`settle`], which is denied, nobody can say so.
+pub(crate) fn is_attached(
+    map: &Map,
+    me: Outlook,
+    slots: Range<u32>,
+    id_asked: u64,
+    settles: bool,
+) -> bool {
     let slot = (id_asked & ((1 << SLOT_BITS) - 1)) as u32;
     if map.is_forked() || !slots.contains(&slot) {
         return false;
     }
-    if me.is_gone(map, slot, |epoch| id(slot, epoch) == id_asked) {
-        settle();
-        return false;
-    }
-    true
+    let is_gone = me.is_gone(map, slot, |epoch| id(slot, epoch) == id_asked);
+    !is_gone || !settle() && settles
+}
+
+/// Somebody died, and this process may not make sure that it is done.
+pub(crate) fn unsettled(attempt: Attempt<'_>) -> Error {
+    attempt
+        .error(ErrorKind::Unsupported, UNSETTLED)
+        .remedy("allow the system call membarrier, or let a process do it that may call it")
 }
 
 fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {

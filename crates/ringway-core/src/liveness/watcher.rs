@@ -20,6 +20,7 @@
 //! What others do with what the dead left, the watcher does not know. It only has its handle look.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::outlook::{Kernel, Outlook};
 use super::{Liveness, settle};
@@ -36,6 +37,9 @@ const _: () = assert!(MAX_PARTICIPANTS as usize + 2 <= futex::MOST_WORDS);
 const DEAD: u32 = futex::OWNER_DIED | futex::WAITERS;
 /// As its watcher notes it. No thread id comes so far.
 const NOTED: u32 = DEAD | 1 << 29;
+
+/// How long the time between two tellings of the same death may become.
+const SELDOM: Duration = Duration::from_secs(1);
 
 /// Is told that somebody may have come, gone or died since it was told last, and how many have died at most.
 pub(crate) type Alarm = Box<dyn Fn(u32) + Send + Sync>;
@@ -128,15 +132,15 @@ impl<'a, W: Kernel> Lookout<'a, W> {
         deaths.min(MAX_PARTICIPANTS)
     }
 
-    /// Sleeps until something is not as it was seen, or `order` is another.
-    pub(super) fn sleep(&self, order: (&AtomicU32, u32)) {
+    /// Sleeps until something is not as it was seen, or `order` is another, and no longer than `at_most`.
+    pub(super) fn sleep(&self, order: (&AtomicU32, u32), at_most: Option<Duration>) {
         let me = self.me;
         let others = (0..me.participants)
             .zip(&self.seen)
             .filter(|(slot, _)| *slot != me.slot && !planted::is(Bug::PeersNotWatched));
         let sights = others.map(|(slot, seen)| (me.of(slot), seen.sight));
         let movements = (MOVEMENTS, self.movements);
-        self.words.sleep(sights.chain([movements]), order);
+        self.words.sleep(sights.chain([movements]), order, at_most);
     }
 }
 
@@ -146,18 +150,23 @@ pub(super) fn watch<W: Kernel>(
     order: (&AtomicU32, u32),
     alarm: &Alarm,
 ) {
+    // How many died who may not be done yet, and after which time to tell of them again.
+    let (mut unsettled, mut again) = (0, None::<Duration>);
     loop {
-        lookout.sleep(order);
+        lookout.sleep(order, again);
         let deaths = lookout.look();
-        if deaths > 0 {
-            // A thread of the dead that is not done yet could take a wake-up that is given now for another
-            // sleeper.
-            settle();
-        }
+        let told = deaths.saturating_add(unsettled).min(MAX_PARTICIPANTS);
+        // A thread of the dead that is not done yet could take a wake-up that is given now for another sleeper. Where
+        // nobody can rule that out, there will be another.
+        (unsettled, again) = match told == 0 || settle() {
+            true => (0, None),
+            false if deaths > 0 => (told, Some(futex::TICK)),
+            false => (told, again.map(|last| SELDOM.min(last * 2))),
+        };
         // Acquire pairs with the release of who gives the order.
         if order.0.load(Ordering::Acquire) != order.1 {
             return;
         }
-        alarm(deaths);
+        alarm(told);
     }
 }

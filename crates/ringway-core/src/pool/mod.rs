@@ -295,14 +295,16 @@ impl Pool {
     }
 
     /// Frees what the dead held, or takes it over if a record refers to it. `is_gone` tells of whom it may
-    /// be taken, after [`settle`](Region::settle).
+    /// be taken, after [`settle`](Region::settle). `false`: that cannot be had, and slabs of the dead stay theirs.
+    #[must_use]
     pub(crate) fn reclaim<R: Region>(
         &self,
         region: &R,
         is_gone: impl Fn(Holder) -> bool,
         refers: impl Fn(&Named) -> Reference,
-    ) {
+    ) -> bool {
         let mut settled = None;
+        let mut unsettled = false;
         for slab in 0..self.slabs.count() {
             // Fetched first: whatever happens to the slab from here on makes the change below fail.
             let seen = region.load_slab(slab);
@@ -326,7 +328,10 @@ impl Pool {
                 continue;
             }
             if settled != Some(holder) {
-                region.settle();
+                if unsettled || !region.settle() {
+                    unsettled = true;
+                    continue;
+                }
                 settled = Some(holder);
             }
             let next = match refers(&Named { slab, generation }) {
@@ -340,6 +345,7 @@ impl Pool {
             };
             let _ = region.replace_slab(slab, seen, next.encode());
         }
+        !unsettled
     }
 
     /// Whether somebody that is gone holds a slab, which can be had.

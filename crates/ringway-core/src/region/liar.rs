@@ -159,7 +159,9 @@ impl Region for Liar {
     fn change_and_wake(&self, offset: usize, change: Change) -> bool {
         !self.random().is_multiple_of(4) || self.truth.change_and_wake(offset, change)
     }
-    fn settle(&self) {}
+    fn settle(&self) -> bool {
+        true
+    }
     fn settles(&self) -> bool {
         true
     }

@@ -195,7 +195,9 @@ impl Region for Meddled {
         self.truth().change_and_wake(offset, change)
     }
     /// The dead here are handles that are not used any more.
-    fn settle(&self) {}
+    fn settle(&self) -> bool {
+        true
+    }
     fn settles(&self) -> bool {
         self.settles
     }

@@ -143,8 +143,9 @@ pub(crate) trait Region: Load {
     #[must_use]
     fn change_and_wake(&self, offset: usize, change: Change) -> bool;
     /// Returns when a process that is marked dead can do nothing more to the region, if
-    /// [`settles`](Self::settles).
-    fn settle(&self);
+    /// [`settles`](Self::settles). `false`: it should, and cannot any more. Then what the dead hold is left alone.
+    #[must_use]
+    fn settle(&self) -> bool;
     /// Whether [`settle`](Self::settle) can keep its promise. If not, one that is marked dead may execute
     /// a few more instructions, so nobody may change by a plain store what others repair.
     fn settles(&self) -> bool;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicU32 as Plain32, AtomicU64 as Plain};
+use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -415,7 +416,12 @@ impl Kernel for Model {
         self.change_and_wake_all(offset, Change::Zero);
     }
 
-    fn sleep(&self, words: impl Iterator<Item = (usize, u32)>, _: (&Plain32, u32)) {
+    fn sleep(
+        &self,
+        words: impl Iterator<Item = (usize, u32)>,
+        _: (&Plain32, u32),
+        _: Option<Duration>,
+    ) {
         let words =
             words.map(|(offset, value)| (self.id(), offset, self.words.word32(offset), value));
         sleep(&self.kernel, words);
@@ -599,8 +605,9 @@ impl Region for Model {
         true
     }
 
-    fn settle(&self) {
+    fn settle(&self) -> bool {
         fence(Ordering::SeqCst);
+        true
     }
 
     /// One that is marked dead has unwound.

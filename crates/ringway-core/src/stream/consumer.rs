@@ -292,8 +292,11 @@ impl<R: Region> Consumer<R> {
         let end = if PRODUCER.is_closed(&self.region) {
             RecvError::Closed
         } else if PRODUCER.liveness(&self.region) == Liveness::Dead {
-            self.region.settle();
-            RecvError::PeerDied
+            match self.region.settle() {
+                true => RecvError::PeerDied,
+                // Something could come yet.
+                false => RecvError::Unsettled,
+            }
         } else {
             return Err(RecvError::Empty);
         };

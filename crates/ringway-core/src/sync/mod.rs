@@ -60,7 +60,7 @@ pub(crate) enum Acquired {
     TimedOut,
 }
 
-/// A lock or a bell cannot be used any more. It stays so.
+/// A lock or a bell cannot be used any more. It stays so, but for the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// A peer wrote what none writes.
@@ -68,6 +68,8 @@ pub(crate) enum Broken {
     /// The kernel refuses what lies beside the segment: it was removed (EIDRM, EINVAL), or this process may not use it
     /// any more (EACCES).
     Beside(Errno),
+    /// Not broken, but its holder is dead, and this process may not make sure any more that it is done. Others may.
+    Unsettled,
 }
 
 /// A lock in or beside the segment, that survives its holder's death at any instruction.

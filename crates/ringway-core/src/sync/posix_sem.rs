@@ -179,9 +179,9 @@ impl<R: Region + Send, T: Tokens + Send> super::Lock for Lock<R, T> {
             let word = self.region.load64(LOCK_HOLDER, Ordering::Acquire);
             if !self.is_held(word)? {
                 let is_taken_over = word & HOLDER != 0;
-                if is_taken_over {
-                    // It will not write any more, neither the word nor what the lock guards.
-                    self.region.settle();
+                // It will not write any more, neither the word nor what the lock guards.
+                if is_taken_over && !self.region.settle() {
+                    return Err(Broken::Unsettled);
                 }
                 let is_told = !planted::is(Bug::PosixSemDeathNotTold);
                 let dirty = if is_taken_over && is_told {

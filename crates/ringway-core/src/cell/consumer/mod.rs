@@ -48,10 +48,11 @@ impl<R: Region> Consumer<R> {
         member.enter(None)?;
         let repaired = member.repair_all();
         if repaired.is_ok() {
-            member.reclaim_slabs();
+            // What is withheld is had later.
+            let _ = member.reclaim_slabs();
         }
         member.leave();
-        repaired.map_err(|Corrupt| Refused::Corrupt)?;
+        member.unless_unsettled(repaired)?;
         member.reopen();
         member.announce(Role::Consumer);
         Ok(Self {
@@ -292,6 +293,7 @@ impl<R: Region> Consumer<R> {
             .map_err(|refused| match refused {
                 Refused::TimedOut => RecvError::TimedOut,
                 Refused::Corrupt => self.corrupted(),
+                Refused::Unsettled => RecvError::Unsettled,
             })
     }
 
@@ -483,6 +485,9 @@ impl<R: Region> Consumer<R> {
 
     #[cold]
     fn corrupted(&mut self) -> RecvError {
+        if self.member.refused() == Refused::Unsettled {
+            return RecvError::Unsettled;
+        }
         self.member.corrupt = true;
         match self.member.beside {
             Some(errno) => RecvError::Companion { errno },
@@ -496,7 +501,7 @@ impl<R: Region> Consumer<R> {
     #[inline(never)]
     fn why_empty(&mut self, most: u64, deadline: Option<Instant>) -> Result<Found, RecvError> {
         // Judged first, so that what was sent before the end is found.
-        let end = match self.member.peer() {
+        let mut end = match self.member.peer() {
             Peer::Closed => Some(RecvError::Closed),
             Peer::Died => Some(RecvError::PeerDied),
             Peer::Alive | Peer::Absent => None,
@@ -506,11 +511,16 @@ impl<R: Region> Consumer<R> {
         {
             return Err(end);
         }
+        if end == Some(RecvError::PeerDied) && !self.member.settle() {
+            // Something could come yet, as from one who is stopped.
+            end = Some(self.corrupted());
+        }
         self.member.note_change();
         let tended = self.member.tend(deadline);
         if tended.map_err(|refused| match refused {
             Refused::TimedOut => RecvError::TimedOut,
             Refused::Corrupt => self.corrupted(),
+            Refused::Unsettled => RecvError::Unsettled,
         })? || end.is_some()
         {
             let returned = self.member.first_returned(self.member.cursor);
@@ -559,7 +569,10 @@ impl<R: Region> Consumer<R> {
             match self.is_ready() {
                 Ok(true) => return Ok(()),
                 Err(
-                    error @ (RecvError::Corrupt | RecvError::Companion { .. } | RecvError::Forked),
+                    error @ (RecvError::Corrupt
+                    | RecvError::Companion { .. }
+                    | RecvError::Unsettled
+                    | RecvError::Forked),
                 ) => return Err(error),
                 _ => {}
             }

@@ -86,6 +86,7 @@ impl<R: Region> Producer<R> {
             },
             Err(Refused::TimedOut) => Err(SendError::TimedOut),
             Err(Refused::Corrupt) => Err(self.corrupted()),
+            Err(Refused::Unsettled) => Err(SendError::Unsettled),
         }
     }
 

@@ -63,10 +63,11 @@ impl<R: Region> Producer<R> {
         member.enter(None)?;
         let repaired = member.repair_all();
         if repaired.is_ok() {
-            member.reclaim_slabs();
+            // What is withheld is had later.
+            let _ = member.reclaim_slabs();
         }
         member.leave();
-        repaired.map_err(|Corrupt| Refused::Corrupt)?;
+        member.unless_unsettled(repaired)?;
         let max_len = member.cells.room_in(member.cells.max_extent());
         let mut producer = Self {
             claimed: None,
@@ -290,6 +291,7 @@ impl<R: Region> Producer<R> {
             Ok(()) => {}
             Err(Refused::TimedOut) => return Err(SendError::TimedOut),
             Err(Refused::Corrupt) => return Err(self.corrupted()),
+            Err(Refused::Unsettled) => return Err(SendError::Unsettled),
         }
         if planted::is(Bug::UnlockBeforeClaim) {
             self.member.leave();
@@ -430,6 +432,9 @@ impl<R: Region> Producer<R> {
 
     #[cold]
     fn corrupted(&mut self) -> SendError {
+        if self.member.refused() == Refused::Unsettled {
+            return SendError::Unsettled;
+        }
         self.member.corrupt = true;
         match self.member.beside {
             Some(errno) => SendError::Companion { errno },
@@ -577,6 +582,7 @@ impl<R: Region> Producer<R> {
             Ok(()) => {}
             Err(Refused::TimedOut) => return Err(SendError::TimedOut),
             Err(Refused::Corrupt) => return Err(self.corrupted()),
+            Err(Refused::Unsettled) => return Err(SendError::Unsettled),
         }
         let cleared = self.member.clear_head();
         self.member.leave();

@@ -68,7 +68,7 @@ fn a_reclaimer_raises_the_generation_of_what_it_frees_and_keeps_that_of_what_it_
     ];
     for (reference, expected) in cases {
         let (region, pool) = ring(of_the_dead);
-        pool.reclaim(
+        let _ = pool.reclaim(
             &region,
             |holder| holder == self::holder(DEAD),
             |_| reference,
@@ -79,7 +79,7 @@ fn a_reclaimer_raises_the_generation_of_what_it_frees_and_keeps_that_of_what_it_
     for owner in [ME, DEAD] {
         let word = Word::held(holder(owner), 3);
         let (region, pool) = ring(word);
-        pool.reclaim(
+        let _ = pool.reclaim(
             &region,
             |holder| holder == self::holder(ME),
             |_| Reference::None,

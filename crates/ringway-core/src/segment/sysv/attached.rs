@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::layout::control::CONTROL_OFFSET;
 use crate::layout::header::{CREATION_LOCK_OFFSET, HEADER_LEN, Header, MAGIC_OFFSET};
 use crate::liveness::keeper::{self, Refusal};
+use crate::liveness::participant::unsettled;
 use crate::liveness::{self, Liveness};
 use crate::segment::attempt::Attempt;
 use crate::segment::deadline::Deadline;
@@ -172,9 +173,9 @@ impl Attached {
         // Those who wait see that somebody is at it.
         futex::wake_all(lock);
         let last = Liveness::of(word);
-        if last == Liveness::Dead {
-            // The dead creator writes no more.
-            liveness::settle();
+        // The dead creator must write no more.
+        if last == Liveness::Dead && !liveness::settle() {
+            return Err(unsettled(attempt));
         }
         Ok(Some((claim, last)))
     }

@@ -19,7 +19,8 @@ impl<R: Region> Producer<R> {
     pub(crate) fn with_pool(mut self, pool: Option<Box<Pool>>) -> Self {
         self.pool = pool;
         self.limit_copies();
-        self.reclaim();
+        // What is withheld is had later.
+        let _ = self.reclaim();
         self
     }
 
@@ -68,11 +69,14 @@ impl<R: Region> Producer<R> {
         }
         // Judged before the look for what the dead held, so that nothing of theirs is missed.
         let refusal = self.why_full();
-        self.reclaim();
+        let reclaimed = self.reclaim();
         if self.takes_slab(len)? {
             return Ok(());
         }
-        Err(refusal)
+        match reclaimed {
+            true => Err(refusal),
+            false => Err(SendError::Unsettled),
+        }
     }
 
     fn takes_slab(&mut self, len: usize) -> Result<bool, SendError> {
@@ -191,11 +195,12 @@ impl<R: Region> Producer<R> {
         });
     }
 
-    /// Frees slabs that only the dead hold.
-    fn reclaim(&self) {
-        let Some(pool) = &self.pool else { return };
+    /// Frees slabs that only the dead hold. `false`: the dead cannot be settled.
+    #[must_use]
+    fn reclaim(&self) -> bool {
+        let Some(pool) = &self.pool else { return true };
         if planted::is(Bug::SlabsNotReclaimed) {
-            return;
+            return true;
         }
         let is_gone = |holder| is_gone(&self.region, holder);
         pool.reclaim(&self.region, is_gone, |named| {
@@ -203,7 +208,7 @@ impl<R: Region> Producer<R> {
                 return Reference::None;
             }
             self.refers(named)
-        });
+        })
     }
 
     /// Whether a record that is not released refers to a slab. Nobody but this producer writes records, so

@@ -89,6 +89,7 @@ pub(super) fn place(segment: &Segment) -> Place {
         slots: segment.header.geometry.slots(Role::Producer),
         participants: segment.header.geometry.participants(),
         closing_is_final: false,
+        settles: true,
     }
 }
 
