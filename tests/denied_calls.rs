@@ -21,7 +21,7 @@ const PEER: &str = "RINGWAY_TEST_PEER";
 const HOLDS: [&str; 3] = ["claim", "message", "nothing"];
 
 /// What is denied: the call, and of futex one operation.
-const CALLS: [(&str, libc::c_long, Option<u32>); 3] = [
+const CALLS: [(&str, libc::c_long, Option<u32>); 5] = [
     ("membarrier", libc::SYS_membarrier, None),
     ("futex_waitv", libc::SYS_futex_waitv, None),
     (
@@ -29,6 +29,8 @@ const CALLS: [(&str, libc::c_long, Option<u32>); 3] = [
         libc::SYS_futex,
         Some(libc::FUTEX_WAKE_OP as u32),
     ),
+    ("futex-wake", libc::SYS_futex, Some(libc::FUTEX_WAKE as u32)),
+    ("semctl", libc::SYS_semctl, None),
 ];
 const ERRNOS: [i32; 2] = [libc::EPERM, libc::ENOSYS];
 /// When it begins.
@@ -37,6 +39,8 @@ const KINDS: [Kind; 2] = [Kind::Spsc, Kind::Mpmc];
 
 /// Where the child finds what to try.
 const TRY: &str = "RINGWAY_TEST_DENIED";
+/// Where it finds places for rings.
+const PLACES: &str = "RINGWAY_TEST_PLACES";
 /// Where it finds what a peer held that died.
 const INSIDE: &str = "RINGWAY_TEST_INSIDE";
 /// Where its own child finds the ring in which it is to die.
@@ -50,9 +54,12 @@ fn what_is_denied_later_harms_nobody() {
             for step in STEPS {
                 for kind in KINDS {
                     let what = format!("{call} {errno} {step} {}", kind.name());
+                    let places = [(); 2].map(|()| Place::new(Backing::Shm));
+                    let names = places.each_ref().map(|place| place.address.to_string());
                     let status = Command::new(std::env::current_exe().unwrap())
                         .args(["--ignored", "--exact", "--quiet", "child"])
                         .env(TRY, &what)
+                        .env(PLACES, names.join(" "))
                         .output()
                         .unwrap();
                     if !status.status.success() {
@@ -94,6 +101,13 @@ fn child() {
             deny(call, operation, errno);
         }
     };
+    // What needs semctl is made by it: the ring is there before.
+    let sync = match words[0] {
+        "semctl" if kind == Kind::Mpmc && words[2] != "before" && words[2] != "opened" => {
+            Sync::SysvSem
+        }
+        _ => Sync::Futex,
+    };
     let place = Place::new(Backing::Shm);
     let shared = place.builder().kind(kind).create().unwrap();
     let mut mourner = shared.receiver().unwrap().with_wait(Wait::Park);
@@ -105,9 +119,13 @@ fn child() {
         .unwrap();
     assert_eq!(number(&mut mourner), Ok(7));
     begins("before");
+    let names = std::env::var(PLACES).unwrap();
+    let mut names = names.split(' ');
     let rings = [(); 2].map(|()| {
-        let builder = Builder::new("memfd:").unwrap();
-        builder.kind(kind).sync(Sync::Futex).create().unwrap()
+        // Whoever removes it must be able to remove its semaphores.
+        let name = names.next().filter(|_| sync == Sync::SysvSem);
+        let builder = Builder::new(name.unwrap_or("memfd:")).unwrap();
+        builder.kind(kind).sync(sync).create().unwrap()
     });
     begins("opened");
     let [mut there, mut back] = [&rings[0], &rings[1]].map(|ring| {

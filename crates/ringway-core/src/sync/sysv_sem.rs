@@ -146,9 +146,11 @@ impl Bell for Bells {
 
     fn ring(&self, slot: u32) {
         if let Some(bell) = self.set.bell(slot) {
-            // Not by raising it: a bell that is rung often is rung once. If the set was removed, the
-            // sleeper knows.
-            let _ = semget::set_value(self.set.id, bell, 1);
+            // Not by raising it, unless a sandbox denies semctl: a bell that is rung often is rung once. If the set was
+            // removed, the sleeper knows.
+            if semget::set_value(self.set.id, bell, 1).is_err() {
+                let _ = semget::raise(self.set.id, bell, AtExit::Keep);
+            }
         }
     }
 }

@@ -180,15 +180,35 @@ fn wait_on_one(word: &AtomicU32, value: u32, deadline: Option<MonotonicTime>) ->
     }
 }
 
-/// Wakes all that sleep on `word`.
+/// Wakes all that sleep on `word`. If a sandbox denies that, by the other operations that wake as well: nobody who sleeps
+/// can see that it was not woken. (A sandbox that denies them all denies the C library its locks, too.)
 pub(crate) fn wake_all(word: &AtomicU32) {
     let most = if planted::is(Bug::OneSleeperIsWoken) {
         1
     } else {
         libc::c_int::MAX
     };
-    // SAFETY: the word is a live, aligned 32-bit word; FUTEX_WAKE only uses its address.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most) };
+    let wake = |operation: libc::c_int| {
+        // SAFETY: the word is a live, aligned 32-bit word, of which these operations only use the address; the last
+        // number is for FUTEX_WAKE_BITSET, whose sleepers have all bits.
+        let woken = unsafe {
+            let nothing = std::ptr::null::<u32>();
+            let word = word.as_ptr();
+            libc::syscall(
+                libc::SYS_futex,
+                word,
+                operation,
+                most,
+                nothing,
+                nothing,
+                u32::MAX,
+            )
+        };
+        woken != -1
+    };
+    let _ = wake(libc::FUTEX_WAKE)
+        || wake(libc::FUTEX_WAKE_BITSET)
+        || change_and_wake(word, Change::Clear(0));
 }
 
 /// Stores 0 in `word` and wakes all that sleep on it, in one step ([`change_and_wake`]) where the kernel does that.
