@@ -11,14 +11,18 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::gettid;
-use ringway::{Builder, ErrorKind, Kind, Receiver, RecvError, Sender, Sync, Wait};
+use ringway::{Builder, ErrorKind, Kind, Receiver, RecvError, Ring, SendError, Sender, Sync, Wait};
 use ringway_testing::place::{Backing, Place};
 use ringway_testing::procfs::{until_asleep, while_blocked};
 
 /// Where a peer finds what it does with which ring until it is killed.
 const PEER: &str = "RINGWAY_TEST_PEER";
 /// What the dead hold.
-const HOLDS: [&str; 3] = ["claim", "message", "nothing"];
+const HOLDS: [&str; 4] = ["claim", "message", "slab", "nothing"];
+/// Bytes of a message that goes into a slab.
+const LONG: usize = 8 << 20;
+/// Of one that is better in a slab, and fits the ring.
+const FITS_BOTH: usize = 160 << 10;
 
 /// What is denied: the call, and of futex one operation.
 const CALLS: [(&str, libc::c_long, Option<u32>); 5] = [
@@ -185,7 +189,8 @@ fn what_cannot_be_settled_is_left_to_others() {
     for holds in HOLDS {
         for kind in KINDS {
             for sync in Sync::ALL {
-                if kind == Kind::Spsc && (sync != Sync::Futex || holds == "message") {
+                let is_for_many = holds == "message" || holds == "slab";
+                if kind == Kind::Spsc && (sync != Sync::Futex || is_for_many) {
                     continue;
                 }
                 let what = format!("{holds} {} {}", kind.name(), sync.name());
@@ -213,12 +218,19 @@ fn survive_without_membarrier(what: &str) {
     let sync = Sync::ALL.into_iter().find(|sync| sync.name() == words[2]);
     let (kind, sync) = (kind.unwrap(), sync.unwrap());
     let place = Place::new(Backing::Shm);
-    let ring = place.builder().kind(kind).sync(sync).create().unwrap();
+    let mut builder = place.builder().kind(kind).sync(sync);
+    if holds == "slab" {
+        builder = builder.slabs(LONG as u64, 1);
+    }
+    let ring = builder.create().unwrap();
     let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
     let address = ring.address().to_string();
     let seven = 7_u64.to_le_bytes();
     // One that stays would go on sending: the end is told when all are gone.
     let mut sender = None;
+    if holds == "slab" {
+        return want_the_slab(&ring, &address);
+    }
     if holds == "message" {
         let mut first = ring.sender().unwrap();
         first.send(&seven).unwrap();
@@ -263,6 +275,29 @@ fn survive_without_membarrier(what: &str) {
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, expected);
+    rescuer.kill();
+}
+
+/// The only slab is a dead one's: that is no reason to wait for good, and none to take it.
+fn want_the_slab(ring: &Ring, address: &str) {
+    let mut sender = ring.sender().unwrap().with_wait(Wait::Park);
+    let mut victim = Peer::start("slab", address);
+    let mut rescuer = Peer::start("rescuer", address);
+    victim.say();
+    assert_eq!(victim.hear(), "there");
+    deny(libc::SYS_membarrier, None, libc::EPERM);
+    let refused = while_blocked(
+        Wait::Park,
+        || victim.kill(),
+        || sender.claim(LONG, None).map(drop),
+    );
+    assert_eq!(refused, Err(SendError::Unsettled));
+    assert_eq!(sender.try_claim(LONG).map(drop), Err(SendError::Unsettled));
+    // What fits the ring goes there.
+    sender.claim(FITS_BOTH, None).unwrap().abort();
+    rescuer.say();
+    assert_eq!(rescuer.hear(), "there");
+    sender.claim(LONG, None).unwrap().abort();
     rescuer.kill();
 }
 
@@ -332,6 +367,10 @@ fn be_a_peer(what: &str) {
     match does {
         "claim" => {
             let _claim = sender.claim(8, None).unwrap();
+            there()
+        }
+        "slab" => {
+            let _claim = sender.claim(LONG, None).unwrap();
             there()
         }
         "nothing" => there(),

@@ -102,7 +102,7 @@ impl Sending {
             let patience = patience.filter(|_| !fits_ring);
             match self.lend(len, patience) {
                 Ok(()) => return Ok(None),
-                Err(SendError::Full | SendError::PeerDied) if fits_ring => {}
+                Err(SendError::Full | SendError::PeerDied | SendError::Unsettled) if fits_ring => {}
                 Err(error) => return Err(error),
             }
         }

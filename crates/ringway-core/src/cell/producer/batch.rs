@@ -78,7 +78,7 @@ impl<R: Region> Producer<R> {
         let guess = guess.min(most).max(extent);
         match self.claim_run(extent, guess, None) {
             // So many would have begun in the next lap.
-            Err(SendError::Full) if guess > extent => {
+            Err(SendError::Full | SendError::Unsettled) if guess > extent => {
                 let run = self.claim_run(extent, extent, None)?;
                 Ok(Run { short: true, ..run })
             }
