@@ -165,6 +165,13 @@ impl Channel {
         })
     }
 
+    /// Says that this process does not mean to attach any more: [`Ring::attach_no_more`]. It means nothing to a queue.
+    pub fn attach_no_more(&mut self) {
+        if let Carrier::Ring(ring) = &mut self.carrier {
+            ring.attach_no_more();
+        }
+    }
+
     /// Attaches this process as a sender.
     ///
     /// # Errors

@@ -287,7 +287,10 @@ impl<R: MessageSource> ChunkReceiver<R> {
 
     /// When all is received and nobody is there who could go on, what is in flight is lost.
     fn ended(&mut self, error: RecvError) -> Result<(), ChunkRecvError> {
-        let over = matches!(error, RecvError::Closed | RecvError::PeerDied);
+        let over = matches!(
+            error,
+            RecvError::Closed | RecvError::PeerDied | RecvError::Removed
+        );
         if !over || self.reassembler.is_idle() {
             return Err(ChunkRecvError::Transport(error));
         }

@@ -207,6 +207,14 @@ pub enum SendError {
     /// There is no room, and the consumer, or one of several that have all gone, died without closing. A new one
     /// may attach and go on.
     PeerDied,
+    /// Nobody can come to receive (blocked calls only): the ring was removed, no consumer is attached, and no other process
+    /// has it open that could still attach. The ring's name is what others would find it by.
+    ///
+    /// A process that has the ring open counts as long as it has a [`Ring`](crate::Ring) (in a `sysv:` ring: at all), be it
+    /// stopped. The caller's own do not count: who removes a ring early, and attaches the consumer in this very process,
+    /// attaches it before the wait, or makes the call again. Nothing else has changed. Who is asleep when
+    /// the ring is removed learns it within a second; while a peer is attached, nobody looks.
+    Removed,
     /// The message cannot ever fit.
     TooLarge {
         /// The message's length in bytes.
@@ -249,6 +257,10 @@ impl fmt::Display for SendError {
                 "the ring is full and the receiving process died without closing it: start it \
                  again, it goes on where the ring stands",
             ),
+            Self::Removed => f.write_str(
+                "the ring was removed, no receiver is attached, and no other process can find it: create the ring again, \
+                 and send there",
+            ),
             Self::TooLarge { len, max } => write!(
                 f,
                 "a message of {len} bytes does not fit; up to {max} bytes a message do here: send it \
@@ -283,6 +295,9 @@ pub enum RecvError {
     /// All is drained, and the producer died without closing; in a ring that has many, all have gone and one of
     /// them died. A new one may attach and go on.
     PeerDied,
+    /// Nobody can come to send (blocked calls only): all is drained, the ring was removed, no producer is attached, and no
+    /// other process has it open that could still attach; see [`SendError::Removed`].
+    Removed,
     /// The message is longer than the buffer; it stays the next one.
     BufferTooSmall {
         /// The message's length in bytes.
@@ -322,6 +337,10 @@ impl fmt::Display for RecvError {
                 "the sending process died without closing the ring; all that it sent is received: \
                  start it again, it goes on where the ring stands",
             ),
+            Self::Removed => f.write_str(
+                "the ring was removed, no sender is attached, and no other process can find it; all that was sent is \
+                 received: create the ring again, and receive there",
+            ),
             Self::BufferTooSmall { len } => {
                 write!(
                     f,
@@ -345,6 +364,8 @@ impl std::error::Error for RecvError {}
 pub enum WaitError {
     /// The deadline passed.
     TimedOut,
+    /// Nobody can come to send to any of the rings: as [`RecvError::Removed`] of each.
+    Removed,
     /// There was no ring to wait for.
     Nothing,
     /// Together the rings have more events than the kernel can wait for.
@@ -362,6 +383,10 @@ impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("none of the rings was ready before the deadline"),
+            Self::Removed => f.write_str(
+                "all of the rings were removed, no sender is attached, and no other process can find them: create them \
+                 again, and receive there",
+            ),
             Self::Nothing => f.write_str("there is no ring to wait for"),
             Self::TooMany { words } => write!(
                 f,

@@ -50,6 +50,9 @@ bugs! {
     /// Stream ring: a death is believed without a last look for what was committed before it.
     StreamNoLookAfterDeath,
 
+    /// A ring whose name is gone is forsaken, whoever may still attach.
+    EntryNotAskedFor,
+
     /// Eventcount: no fence between publishing and looking for sleepers.
     NoPublishFence,
     /// Eventcount: no fence between saying that one sleeps and the last look.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::{RecvError, WaitError};
+use crate::error::{Error, RecvError, WaitError};
 use crate::layout::participant::Role;
 use crate::liveness::Outlook;
 use crate::message::{Backlog, Message, MessageView};
@@ -92,7 +92,7 @@ impl Receiver {
     /// Receives the next message, waiting for it.
     ///
     /// # Errors
-    /// As [`try_recv`](Self::try_recv), but for `Empty`.
+    /// As [`try_recv`](Self::try_recv), but for `Empty`, and [`RecvError::Removed`].
     pub fn recv(&mut self) -> Result<Vec<u8>, RecvError> {
         self.recv_in_place().map(Message::into_vec)
     }
@@ -286,6 +286,14 @@ impl Receiver {
         self.receiving.ready_until(self.wait, deadline)
     }
 
+    /// As [`Ring::is_removed`](crate::Ring::is_removed).
+    ///
+    /// # Errors
+    /// The same.
+    pub fn is_removed(&self) -> Result<bool, Error> {
+        self.ring.is_removed()
+    }
+
     /// What is known of the producer.
     pub fn peer(&self) -> Peer {
         self.receiving.peer()
@@ -295,7 +303,7 @@ impl Receiver {
     /// one. To go on after [`RecvError::PeerDied`].
     ///
     /// # Errors
-    /// [`RecvError::Closed`], [`RecvError::TimedOut`], [`RecvError::Forked`].
+    /// [`RecvError::Closed`], [`RecvError::TimedOut`], [`RecvError::Removed`], [`RecvError::Forked`].
     pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
         let closing_ends = !self.ring.kind().allows_many(Role::Producer);
         self.receiving
@@ -361,7 +369,7 @@ impl Receiver {
     /// one more than [`producers_ever`](Self::producers_ever) said before the call that failed.
     ///
     /// # Errors
-    /// [`RecvError::TimedOut`], [`RecvError::Forked`].
+    /// [`RecvError::TimedOut`], [`RecvError::Removed`], [`RecvError::Forked`].
     ///
     /// ```
     /// # use ringway_core as ringway;

@@ -12,7 +12,7 @@ use crate::stream::consumer::{Consumer, Found};
 use crate::stream::{PRODUCER, Peer};
 use crate::wait::several::{Bed, Candidate};
 use crate::wait::watch::Watch;
-use crate::wait::{self, Blocked, Terms, Wait};
+use crate::wait::{self, Blocked, Terms, Wait, Waited};
 
 /// A consumer.
 #[derive(Debug)]
@@ -219,10 +219,11 @@ impl Receiving {
             return Err(RecvError::Forked);
         }
         match wait::wait_for_peer(consumer, how, deadline, |consumer| consumer.may_retry()) {
-            Peer::Alive => Ok(()),
+            Some(Peer::Alive) => Ok(()),
             _ if consumer.may_retry() => Ok(()),
-            Peer::Closed => Err(RecvError::Closed),
-            Peer::Absent | Peer::Died => Err(RecvError::TimedOut),
+            Some(Peer::Closed) => Err(RecvError::Closed),
+            Some(Peer::Absent | Peer::Died) => Err(RecvError::TimedOut),
+            None => Err(RecvError::Removed),
         }
     }
 
@@ -241,11 +242,15 @@ impl Receiving {
             deadline,
             ends_with_peer: false,
         };
-        match self {
+        let waited = match self {
             Self::Stream(consumer) => terms.wait(consumer, |_, _| condition()),
             Self::Cells(consumer) => terms.wait(&mut consumer.member, |_, _| condition()),
         };
-        condition().then_some(()).ok_or(RecvError::TimedOut)
+        match waited {
+            _ if condition() => Ok(()),
+            Waited::Forsaken => Err(RecvError::Removed),
+            Waited::Ready | Waited::TimedOut => Err(RecvError::TimedOut),
+        }
     }
 
     /// Waits until it is worth looking for a message again, or `over`, which is looked at whenever a producer
@@ -333,6 +338,20 @@ impl Candidate for Receiving {
         match self {
             Self::Stream(consumer) => consumer.drain(),
             Self::Cells(consumer) => consumer.drain(),
+        }
+    }
+
+    fn is_lonely(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => Candidate::is_lonely(consumer),
+            Self::Cells(consumer) => consumer.is_lonely(),
+        }
+    }
+
+    fn is_forsaken(&self) -> bool {
+        match self {
+            Self::Stream(consumer) => Candidate::is_forsaken(consumer),
+            Self::Cells(consumer) => consumer.is_forsaken(),
         }
     }
 }

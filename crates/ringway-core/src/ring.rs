@@ -23,6 +23,7 @@ use crate::receiver::Receiver;
 use crate::receiving::Receiving;
 use crate::region::Region as _;
 use crate::region::memory::Memory;
+use crate::segment::anchor::{Anchor, Entry};
 use crate::segment::attempt::Attempt;
 use crate::segment::map::Map;
 use crate::segment::slabs::SlabSegments;
@@ -67,6 +68,10 @@ pub struct Ring {
     access: Access,
     /// By what to ask for the memory of who lends slabs by pointer.
     memories: Option<Arc<Memories>>,
+    /// By what to ask for its name.
+    anchor: Option<Arc<Anchor>>,
+    /// Until it is given up, others see that this process may still attach.
+    entry: Option<Arc<Entry>>,
     is_new: bool,
 }
 
@@ -81,8 +86,10 @@ impl Ring {
             slabs,
             file,
             access,
+            anchor,
             memories,
         } = segment;
+        let entry = anchor.as_ref().map(|anchor| Arc::new(Entry::new(anchor)));
         if header.fence.needs_membarrier() {
             let action = "open";
             let attempt = Attempt {
@@ -108,6 +115,8 @@ impl Ring {
             trust_peers,
             access,
             memories,
+            anchor,
+            entry,
             is_new: false,
         })
     }
@@ -178,14 +187,19 @@ impl Ring {
             }
         };
         let tenancy = Tenancy::new(self.region()?, participant, crowd);
-        Ok(Receiver::new(receiving, tenancy, self.clone()))
+        // Which attaches to nothing more.
+        let mut ring = self.clone();
+        ring.attach_no_more();
+        Ok(Receiver::new(receiving, tenancy, ring))
     }
 
     /// The ring's memory, as one more part of this process uses it.
     fn region(&self) -> Result<Memory, Error> {
         let header = &self.header;
         let (map, slabs) = (Arc::clone(&self.map), self.slabs.clone());
-        Memory::mapped(map, &header.geometry, header.fence, slabs).ok_or_else(|| self.corrupt())
+        let memory = Memory::mapped(map, &header.geometry, header.fence, slabs);
+        let memory = memory.ok_or_else(|| self.corrupt())?;
+        Ok(memory.with_anchor(self.anchor.clone()))
     }
 
     /// The ring's slabs, as a participant uses them.
@@ -214,6 +228,10 @@ impl Ring {
                     .remedy("open the ring again in the child"),
             );
         }
+        let _anew = match (&self.entry, &self.anchor) {
+            (None, Some(anchor)) => Some(Entry::again(anchor)?),
+            _ => None,
+        };
         let header = &self.header;
         let region = self.region()?;
         let place = Place {
@@ -348,6 +366,52 @@ impl Ring {
     pub(crate) fn made_here(mut self, yes: bool) -> Self {
         self.is_new = yes;
         self
+    }
+
+    /// Whether the ring has lost its name: somebody has removed it ([`remove`](crate::remove), `ringway rm`, `unlink`,
+    /// `ipcrm`) since it was opened. It works on for all who have it open, and nobody else finds it. What its address leads
+    /// to now is nothing, or another ring.
+    ///
+    /// The kernel is asked, by one or two system calls. A ring that was renamed, or has another hard link, is not removed; a
+    /// `memfd:` ring never had a name, and is not either.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if this process has left the IPC namespace of a `sysv:` ring;
+    /// [`ErrorKind::PermissionDenied`] or [`ErrorKind::Os`] if the kernel does not tell.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// # let name = format!("shm:ringway-doc-removed-{}", std::process::id());
+    /// let ring = ringway::Builder::new(&name)?.create()?;
+    /// assert!(!ring.is_removed()?);
+    /// ringway::remove(ring.address())?;
+    /// assert!(ring.is_removed()?);
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn is_removed(&self) -> Result<bool, Error> {
+        match &self.anchor {
+            Some(anchor) => anchor.is_removed(),
+            None => Ok(false),
+        }
+    }
+
+    /// Says that this process does not mean to attach by this handle any more, as dropping it does. Once the ring's
+    /// name is gone, those who wait in it know that nobody comes from here ([`SendError::Removed`](crate::SendError::Removed)).
+    ///
+    /// Attaching after all works as long as the ring has its name; then it fails with [`ErrorKind::NotFound`].
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// # let name = format!("shm:ringway-doc-no-more-{}", std::process::id());
+    /// let mut ring = ringway::Builder::new(&name)?.create()?;
+    /// let sender = ring.sender()?;
+    /// ring.attach_no_more();
+    /// ringway::remove(ring.address())?;
+    /// assert_eq!(ring.receiver().unwrap_err().kind(), ringway::ErrorKind::NotFound);
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn attach_no_more(&mut self) {
+        self.entry = None;
     }
 
     /// The shape of the ring.

@@ -3,9 +3,10 @@
 use std::io::IoSlice;
 use std::time::Instant;
 
-use crate::error::SendError;
+use crate::error::{Error, SendError};
 use crate::liveness::participant::Participant;
 use crate::region::{Load, Region};
+use crate::segment::anchor::Anchor;
 use crate::sending::{Claimed, Sending};
 use crate::stream::Peer;
 use crate::stream::producer::Pending;
@@ -109,7 +110,7 @@ impl Sender {
     /// Sends a copy of `message`, waiting for room.
     ///
     /// # Errors
-    /// As [`try_send`](Self::try_send), but for `Full`. `PeerDied` only if there is no room.
+    /// As [`try_send`](Self::try_send), but for `Full`, and [`SendError::Removed`]. `PeerDied` only if there is no room.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.sending.send_until(message, self.wait, None)
@@ -227,6 +228,15 @@ impl Sender {
         self.shared_out
     }
 
+    /// As [`Ring::is_removed`](crate::Ring::is_removed).
+    ///
+    /// # Errors
+    /// The same.
+    pub fn is_removed(&self) -> Result<bool, Error> {
+        let anchor = self.sending.region().anchor();
+        anchor.map_or(Ok(false), Anchor::is_removed)
+    }
+
     /// What is known of the consumer.
     pub fn peer(&self) -> Peer {
         self.sending.peer()
@@ -235,15 +245,16 @@ impl Sender {
     /// Waits until a consumer is attached; until `deadline` if there is one.
     ///
     /// # Errors
-    /// [`SendError::Closed`], [`SendError::TimedOut`], [`SendError::Forked`].
+    /// [`SendError::Closed`], [`SendError::TimedOut`], [`SendError::Removed`], [`SendError::Forked`].
     pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
         if self.sending.region().is_forked() {
             return Err(SendError::Forked);
         }
         match self.sending.wait_for_peer(self.wait, deadline) {
-            Peer::Alive => Ok(()),
-            Peer::Closed => Err(SendError::Closed),
-            Peer::Absent | Peer::Died => Err(SendError::TimedOut),
+            Some(Peer::Alive) => Ok(()),
+            Some(Peer::Closed) => Err(SendError::Closed),
+            Some(Peer::Absent | Peer::Died) => Err(SendError::TimedOut),
+            None => Err(SendError::Removed),
         }
     }
 
@@ -251,7 +262,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`SendError::Closed`] or [`SendError::PeerDied`] if that will not happen by itself,
-    /// [`SendError::TimedOut`], [`SendError::Corrupt`], [`SendError::Forked`].
+    /// [`SendError::TimedOut`], [`SendError::Removed`], [`SendError::Corrupt`], [`SendError::Forked`].
     pub fn wait_until_drained(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
         self.sending.drained_until(self.wait, deadline)
     }

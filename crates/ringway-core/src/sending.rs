@@ -228,7 +228,8 @@ impl Sending {
         }
     }
 
-    pub(crate) fn wait_for_peer(&mut self, how: Wait, deadline: Option<Instant>) -> Peer {
+    /// `None`: none can come any more.
+    pub(crate) fn wait_for_peer(&mut self, how: Wait, deadline: Option<Instant>) -> Option<Peer> {
         match self {
             Self::Stream(producer) => wait::wait_for_peer(producer, how, deadline, |_| false),
             Self::Cells(producer) => producer.wait_for_peer(how, deadline),

@@ -34,11 +34,11 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
         framing: args.ring.framing(),
         progress: Progress::new(args.ring.quiet, &io::stdout()),
     };
-    let opened = attach::open(&args.ring)?;
+    let mut opened = attach::open(&args.ring)?;
+    let attached = check(args, &opened.channel).and_then(|()| Ok(opened.channel.receiver()?));
+    opened.channel.attach_no_more();
     let channel = &opened.channel;
-    let outcome = check(args, channel)
-        .and_then(|()| Ok(channel.receiver()?))
-        .and_then(|receiver| receive(receiver, channel, args, &mut output));
+    let outcome = attached.and_then(|receiver| receive(receiver, channel, args, &mut output));
     drop(output);
     let receiver = opened.settle(outcome)?;
     if args.unlink {
@@ -191,6 +191,7 @@ fn hint(message: &[u8]) {
 fn explain(error: RecvError) -> Failure {
     match error {
         RecvError::TimedOut => Failure::negative("no message came in time"),
+        RecvError::Removed => Failure::negative(error),
         RecvError::PeerDied => Failure::negative(
             "a sender died before it closed; all that it sent is received (--follow waits for the next \
              sender)",

@@ -95,6 +95,7 @@ fn explain(error: &ChunkRecvError) -> Failure {
         ChunkRecvError::Transport(RecvError::Closed) => {
             Failure::negative("the sender has closed without a message")
         }
+        ChunkRecvError::Transport(error @ RecvError::Removed) => Failure::negative(error),
         ChunkRecvError::Transport(RecvError::Empty | RecvError::TimedOut) => {
             Failure::negative("no message came in time")
         }

@@ -21,9 +21,10 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         return Err(unlinked_queue());
     }
     let input = Input::open(&args.files)?;
-    let opened = attach::open(&args.ring)?;
+    let mut opened = attach::open(&args.ring)?;
     let attached = attach(args, &opened.channel);
     let outlet = opened.settle(attached)?;
+    opened.channel.attach_no_more();
     let mut progress = Progress::new(args.ring.quiet, &io::stdin());
     let outcome = send(args, input, outlet, &opened.channel, &mut progress);
     drop(progress);

@@ -66,7 +66,7 @@ impl Outlet {
     pub(super) fn explain(&mut self, error: ChunkSendError) -> Failure {
         match error {
             ChunkSendError::Transport {
-                error: error @ (SendError::PeerDied | SendError::Closed),
+                error: error @ (SendError::PeerDied | SendError::Closed | SendError::Removed),
                 sent,
             } => {
                 self.peer_ended = true;
@@ -117,7 +117,9 @@ impl Outlet {
     fn survive(&mut self, error: SendError) -> Result<(), Failure> {
         match error {
             SendError::PeerDied if self.died_before => {
-                self.plain().wait_for_peer(None).map_err(Failure::error)?;
+                if let Err(error) = self.plain().wait_for_peer(None) {
+                    return self.survive(error);
+                }
                 self.died_before = false;
                 Ok(())
             }
@@ -128,7 +130,7 @@ impl Outlet {
                      start a receiver, and send the rest",
                 ))
             }
-            SendError::Closed => {
+            SendError::Closed | SendError::Removed => {
                 self.peer_ended = true;
                 Err(Failure::negative(error))
             }

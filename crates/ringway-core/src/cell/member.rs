@@ -14,6 +14,7 @@ use crate::liveness::{Liveness, Outlook};
 use crate::planted::{self, Bug};
 use crate::pool::Pool;
 use crate::region::Region;
+use crate::segment::anchor::Anchor;
 use crate::stream::{Corrupt, Peer};
 use crate::sync::{Acquired, Broken, Primitives};
 use crate::sys::futex::{MonotonicTime, Wake};
@@ -424,6 +425,13 @@ impl<R: Region> Member<R> {
     }
 }
 
+impl<R: Region> Member<R> {
+    /// Whether what other consumers hold may still come back to this one.
+    fn may_get_back(&self) -> bool {
+        self.seat.role == Role::Consumer && self.cells.advance_head() < self.cursor
+    }
+}
+
 impl<R: Region> Blocked for Member<R> {
     fn prepare(&mut self) -> Watch {
         let own = self.own();
@@ -463,8 +471,15 @@ impl<R: Region> Blocked for Member<R> {
         if !self.others_are_gone() || !matches!(self.peer(), Peer::Closed | Peer::Died) {
             return false;
         }
-        // What other consumers hold may still come back.
-        self.seat.role == Role::Producer || self.cells.advance_head() >= self.cursor
+        !self.may_get_back()
+    }
+
+    fn is_lonely(&mut self) -> bool {
+        self.region().anchor().is_some() && self.others_are_gone() && !self.may_get_back()
+    }
+
+    fn is_forsaken(&self) -> bool {
+        self.region().anchor().is_some_and(Anchor::is_forsaken)
     }
 
     fn peer(&self) -> Peer {

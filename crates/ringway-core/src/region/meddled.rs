@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::memory::Memory;
 use super::{Change, Load, Region};
+use crate::segment::anchor::Anchor;
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// What the meddler does to the memory.
@@ -200,6 +201,9 @@ impl Region for Meddled {
     }
     fn settles(&self) -> bool {
         self.settles
+    }
+    fn anchor(&self) -> Option<&Anchor> {
+        self.memory.anchor()
     }
     fn is_forked(&self) -> bool {
         self.memory.is_forked()

@@ -10,6 +10,7 @@ use crate::layout::header::FenceMode;
 use crate::layout::pool::NO_WORD;
 use crate::liveness;
 use crate::planted::{self, Bug};
+use crate::segment::anchor::Anchor;
 use crate::segment::map::Map;
 use crate::segment::slabs::SlabSegments;
 use crate::sys::errno;
@@ -36,6 +37,8 @@ pub(crate) struct Memory {
     origin: Origin,
     /// Where the slabs are, if there are some.
     pool: Option<Box<Pool>>,
+    /// By what to ask for the ring's name, if it can have one.
+    anchor: Option<Arc<Anchor>>,
     /// The mapping or the heap memory, held so that it stays.
     _owner: Arc<dyn std::fmt::Debug + Send + std::marker::Sync>,
 }
@@ -90,6 +93,11 @@ impl Memory {
         ))
     }
 
+    /// The same, of a ring whose name can be asked for.
+    pub(crate) fn with_anchor(self, anchor: Option<Arc<Anchor>>) -> Self {
+        Self { anchor, ..self }
+    }
+
     fn over(
         base: NonNull<u8>,
         geometry: &Geometry,
@@ -123,6 +131,7 @@ impl Memory {
             settles: fence.needs_membarrier(),
             origin,
             pool,
+            anchor: None,
             _owner: owner,
         }
     }
@@ -444,6 +453,10 @@ impl Region for Memory {
     #[inline]
     fn settles(&self) -> bool {
         self.settles
+    }
+
+    fn anchor(&self) -> Option<&Anchor> {
+        self.anchor.as_deref()
     }
 
     #[inline]

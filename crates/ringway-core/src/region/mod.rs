@@ -16,6 +16,7 @@ pub(crate) mod model;
 
 use std::sync::atomic::Ordering;
 
+use crate::segment::anchor::Anchor;
 pub(crate) use crate::sys::futex::{Change, MOST_WORDS};
 use crate::sys::futex::{MonotonicTime, Wake};
 
@@ -149,6 +150,12 @@ pub(crate) trait Region: Load {
     /// Whether [`settle`](Self::settle) can keep its promise. If not, one that is marked dead may execute
     /// a few more instructions, so nobody may change by a plain store what others repair.
     fn settles(&self) -> bool;
+
+    /// By what to ask for the ring's name, if it can have one.
+    fn anchor(&self) -> Option<&Anchor> {
+        // What is no segment has no name.
+        None
+    }
 
     /// Whether this process is a child of `fork` that inherited the region.
     fn is_forked(&self) -> bool;

@@ -135,6 +135,7 @@ pub(super) fn take_over(
         slabs: None,
         memories: memories(&header, file.as_fd()),
         file: Some(file),
+        anchor: None,
         access: Access::of_file(&stat),
         header,
     };

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | before [`FIRST_LOCK`] | [`Sole`]: whoever renews the ring, or removes its name |
 //! | from there on, one for each holder of a slot | who lends pointers to slabs ([`memory`](crate::liveness::memory)) |
-//! | the last that a file can have | [`Open`]: all who have the ring open, together; alone, who renews it |
+//! | the last but one that a file can have | [`Entry`]: all who may still attach, together |
+//! | the last | [`Open`]: all who have the ring open, together; alone, who renews it |
 //!
-//! [`Sole`] and [`Open`] belong to the open file, which a mapping keeps open when its descriptor is closed. So as long as any
+//! [`Sole`], [`Entry`] and [`Open`] belong to the open file, which a mapping keeps open when its descriptor is closed. So as long as any
 //! process has the ring mapped, be it a child of `fork` that only inherited it, nobody has [`Open`] alone, in
 //! whatever namespace. Who may read the file can take it for reading too, and by that only make others believe that the ring
 //! is in use, or keep them from removing it: give nobody the mode to read a ring who shall not do that.
@@ -82,6 +83,31 @@ impl Open {
         match fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock)) {
             Ok(_) => lock.l_type != libc::F_UNLCK as libc::c_short,
             Err(_) => false,
+        }
+    }
+}
+
+/// That who has a ring open may still attach to it ([`anchor`](super::anchor)).
+pub(super) struct Entry;
+
+impl Entry {
+    /// Says so, together with others.
+    pub(super) fn hold(file: BorrowedFd<'_>) {
+        // Where it fails, there are no locks (and `is_others` says so), or somebody else has one that is seen as well.
+        let _ = set(file, &lock(libc::F_RDLCK, LAST - 1, 1));
+    }
+
+    /// Takes that back.
+    pub(super) fn give_up(file: BorrowedFd<'_>) {
+        let _ = set(file, &lock(libc::F_UNLCK, LAST - 1, 1));
+    }
+
+    /// Whether others say so. "Yes" where nobody can.
+    pub(super) fn is_others(file: BorrowedFd<'_>) -> bool {
+        let mut lock = lock(libc::F_WRLCK, LAST - 1, 1);
+        match fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock)) {
+            Ok(_) => lock.l_type != libc::F_UNLCK as libc::c_short,
+            Err(_) => true,
         }
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Erro
         slabs: None,
         memories: memories(&header, file.as_fd()),
         file: Some(file),
+        anchor: None,
         access,
         header,
     })

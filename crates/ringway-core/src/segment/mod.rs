@@ -10,6 +10,7 @@
 //!
 //! In all of them the magic is published last, with release. What is not finished is never used.
 
+pub(crate) mod anchor;
 pub(crate) mod attempt;
 mod boot_id;
 mod catalog;
@@ -59,6 +60,7 @@ use crate::liveness::memory::Memories;
 use crate::owner;
 use crate::sys::{getrandom, now_ns, shmget};
 
+use anchor::Anchor;
 use attempt::Attempt;
 use map::Map;
 use slabs::SlabSegments;
@@ -135,8 +137,9 @@ pub(crate) struct Segment {
     pub(crate) file: Option<OwnedFd>,
     /// Who could use it when it was opened.
     pub(crate) access: Access,
-    /// By what to ask for the memory of participants, in a ring with slabs. Of others, files are closed once they are
-    /// mapped.
+    /// By what to ask for its name, which was opened with entry; a memfd has none.
+    pub(crate) anchor: Option<Arc<Anchor>>,
+    /// By what to ask for the memory of participants, in a ring with slabs.
     pub(crate) memories: Option<Arc<Memories>>,
 }
 

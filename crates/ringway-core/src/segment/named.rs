@@ -27,6 +27,7 @@ use crate::sync;
 use crate::sys::getrandom;
 use crate::sys::rename;
 
+use super::anchor::Anchor;
 use super::attempt::Attempt;
 use super::deadline::Deadline;
 use super::slabs::named::Unfinished;
@@ -168,6 +169,14 @@ fn create_from(
     let (map, header, access) = descriptor::build(attempt, request, plan, draft.file(), boot_id)?;
     // Nobody else can open it yet.
     lock::Open::hold(attempt, draft.file())?;
+    lock::Entry::hold(draft.file());
+    let file = draft.file().try_clone_to_owned();
+    let file = file.map_err(|error| {
+        attempt.os(
+            "its descriptor cannot be kept",
+            Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+        )
+    })?;
     let slabs =
         Unfinished::make(attempt, request, &header, place).inspect_err(|_| discard(&map))?;
     draft.publish(place).map_err(|errno| {
@@ -181,6 +190,7 @@ fn create_from(
     Ok(Segment {
         slabs: SlabSegments::beside(request, &header, place),
         memories: memories(&header, draft.file()),
+        anchor: Some(Anchor::of_file(request.address, map.origin(), file)),
         map,
         header,
         address: request.address.clone(),
@@ -364,12 +374,18 @@ fn open_now(attempt: Attempt<'_>, request: &Request<'_>, place: &Place) -> Resul
         return Err(finish_removal(attempt, place, file));
     }
     renewal::admit(attempt, place, file.as_fd(), &map, &mut header)?;
+    lock::Entry::hold(file.as_fd());
     let stat = fstat(file.as_fd()).map_err(|errno| attempt.os("fstat cannot inspect it", errno))?;
+    if stat.st_nlink == 0 {
+        // Removed since it was found: who waits in it may count on nobody (`anchor`).
+        return Err(attempt.not_found(Errno::ENOENT));
+    }
     let access = Access::of_file(&stat);
     sync::follow(&map, &header, access);
     Ok(Segment {
         slabs: SlabSegments::beside(request, &header, place),
         memories: memories(&header, file.as_fd()),
+        anchor: Some(Anchor::of_file(request.address, map.origin(), file)),
         map: Arc::new(map),
         header,
         address: request.address.clone(),

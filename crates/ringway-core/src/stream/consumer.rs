@@ -213,6 +213,7 @@ impl<R: Region> Consumer<R> {
         match terms.wait(self, |consumer, _| consumer.may_retry()) {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(RecvError::TimedOut),
+            Waited::Forsaken => Err(RecvError::Removed),
         }
     }
 
@@ -425,4 +426,12 @@ impl<R: Region> Candidate for Consumer<R> {
     }
 
     fn drain(&mut self) {}
+
+    fn is_lonely(&mut self) -> bool {
+        Blocked::is_lonely(self)
+    }
+
+    fn is_forsaken(&self) -> bool {
+        Blocked::is_forsaken(self)
+    }
 }

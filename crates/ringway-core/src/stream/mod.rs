@@ -56,6 +56,7 @@ use crate::layout::participant::{REPAIRED, Role, slot_offset};
 use crate::layout::pool::Holder;
 use crate::liveness::{Liveness, Outlook};
 use crate::region::Region;
+use crate::segment::anchor::Anchor;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::wait::watch::Watch;
 use crate::wait::{Blocked, eventcount};
@@ -203,6 +204,15 @@ impl<S: OneSide> Blocked for S {
 
     fn peer(&self) -> Peer {
         S::SIDES.1.state(self.region())
+    }
+
+    fn is_lonely(&mut self) -> bool {
+        let region = self.region();
+        region.anchor().is_some() && S::SIDES.1.liveness(region) != Liveness::Alive
+    }
+
+    fn is_forsaken(&self) -> bool {
+        self.region().anchor().is_some_and(Anchor::is_forsaken)
     }
 }
 

@@ -225,6 +225,7 @@ impl<R: Region> Producer<R> {
         {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(SendError::TimedOut),
+            Waited::Forsaken => Err(SendError::Removed),
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod watch;
 use std::time::{Duration, Instant};
 
 use crate::planted::{self, Bug};
+use crate::segment::anchor::INTERVAL;
 use crate::stream::Peer;
 use watch::Watch;
 
@@ -66,6 +67,8 @@ pub(crate) enum Waited {
     Ready,
     /// The deadline passed.
     TimedOut,
+    /// The ring's name is gone, and nobody is there or can come ([`anchor`](crate::segment::anchor)).
+    Forsaken,
 }
 
 /// Polls between two looks at the clock and at the peer.
@@ -84,6 +87,10 @@ pub(crate) trait Blocked {
     fn in_vain(&mut self) -> bool;
     /// What is known of those for whom it waits.
     fn peer(&self) -> Peer;
+    /// Whether it waits for somebody who is yet to come, in a ring whose name may be gone.
+    fn is_lonely(&mut self) -> bool;
+    /// Whether nobody can come any more. A system call.
+    fn is_forsaken(&self) -> bool;
 }
 
 /// How closely to look whether a wait is over.
@@ -105,7 +112,7 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Waits until `ready` says so, or the peer has ended (if that matters), or the deadline passes; not
+    /// Waits until `ready` says so, or the peer has ended (if that matters), or nobody can come any more, or the deadline passes; not
     /// at all if it has passed, so that no peer can keep a caller beyond it. The caller has looked just
     /// before.
     ///
@@ -142,11 +149,19 @@ impl Terms {
         }
         let started = Instant::now();
         let patience = if alone { Duration::ZERO } else { PATIENCE };
+        let mut looked = started;
         loop {
             if self.is_in_vain(side) {
                 return Some(Waited::Ready);
             }
             let now = Instant::now();
+            if now - looked >= INTERVAL {
+                looked = now;
+                let ended = self.look_whether_forsaken(side, ready);
+                if ended.is_some() {
+                    return ended;
+                }
+            }
             if self.deadline.is_some_and(|deadline| now >= deadline) {
                 return Some(Waited::TimedOut);
             }
@@ -179,10 +194,17 @@ impl Terms {
                 side.cancel();
                 return Waited::Ready;
             }
-            let woken = side.sleep(&watch, deadline);
+            let lonely = side.is_lonely();
+            if lonely && let Some(ended) = self.look_whether_forsaken(side, ready) {
+                side.cancel();
+                return ended;
+            }
+            let next_look = lonely.then(|| MonotonicTime::after(INTERVAL)).flatten();
+            let until = [next_look, deadline].into_iter().flatten().min();
+            let woken = side.sleep(&watch, until);
             // A peer that wakes this side again and again does not keep it beyond the deadline.
             let is_over = |deadline: MonotonicTime| deadline.remaining().is_none();
-            if woken == Wake::TimedOut || deadline.is_some_and(is_over) {
+            if woken == Wake::TimedOut && next_look.is_none() || deadline.is_some_and(is_over) {
                 side.cancel();
                 return if ready(side, Look::Last) {
                     Waited::Ready
@@ -198,28 +220,44 @@ impl Terms {
         }
     }
 
+    /// `None`: it may go on waiting.
+    fn look_whether_forsaken<B: Blocked>(
+        &self,
+        side: &mut B,
+        ready: &mut impl FnMut(&mut B, Look) -> bool,
+    ) -> Option<Waited> {
+        if !side.is_lonely() || !side.is_forsaken() {
+            return None;
+        }
+        // Who attached before it gave up its entry is seen from here on, and so is what it did before it left.
+        if ready(side, Look::Last) || self.is_in_vain(side) {
+            return Some(Waited::Ready);
+        }
+        side.is_lonely().then_some(Waited::Forsaken)
+    }
+
     fn is_in_vain<B: Blocked>(&self, side: &mut B) -> bool {
         self.ends_with_peer && side.in_vain()
     }
 }
 
 /// Waits until a peer is attached or has closed, or until `left_work`: one that came and died while
-/// this side was waking up may have.
+/// this side was waking up may have. `None`: none can come any more.
 pub(crate) fn wait_for_peer<B: Blocked>(
     side: &mut B,
     how: Wait,
     deadline: Option<Instant>,
     left_work: impl Fn(&mut B) -> bool,
-) -> Peer {
+) -> Option<Peer> {
     let terms = Terms {
         how,
         deadline,
         ends_with_peer: false,
     };
-    terms.wait(side, |side, _| {
+    let waited = terms.wait(side, |side, _| {
         matches!(side.peer(), Peer::Alive | Peer::Closed) || left_work(side)
     });
-    side.peer()
+    (waited != Waited::Forsaken).then(|| side.peer())
 }
 
 /// Processors of the machine that are online. Asked once. Not those that this thread may run on: who is

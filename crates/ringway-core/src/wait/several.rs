@@ -10,6 +10,7 @@ use super::watch::Watch;
 use super::{POLLS_PER_CHECK, Wait, processors};
 use crate::error::WaitError;
 use crate::region::{MOST_WORDS, Region};
+use crate::segment::anchor::INTERVAL;
 use crate::sys::futex::MonotonicTime;
 
 /// A consumer that can be waited for together with others.
@@ -30,6 +31,10 @@ pub(crate) trait Candidate {
     fn bed(&self) -> Bed<'_>;
     /// Takes note of what has made the descriptor readable.
     fn drain(&mut self);
+    /// As [`Blocked::is_lonely`](super::Blocked::is_lonely).
+    fn is_lonely(&mut self) -> bool;
+    /// As [`Blocked::is_forsaken`](super::Blocked::is_forsaken).
+    fn is_forsaken(&self) -> bool;
 }
 
 /// What a consumer sleeps on.
@@ -58,15 +63,23 @@ pub(crate) fn wait_for_any<C: Candidate>(
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(WaitError::TimedOut);
         }
+        if how == Wait::Spin && are_all_forsaken(candidates) {
+            return Err(WaitError::Removed);
+        }
         if spin(candidates, how, deadline) {
             continue;
         }
         let watches: Vec<_> = candidates.iter_mut().map(|one| one.prepare()).collect();
         let due = all_due(candidates);
-        let slept = if due.is_empty() {
-            sleep(candidates, &watches, kernel_deadline)
-        } else {
+        let slept = if !due.is_empty() {
             Ok(())
+        } else if are_all_forsaken(candidates) {
+            Err(WaitError::Removed)
+        } else {
+            let lonely = candidates.iter_mut().all(|one| one.is_lonely());
+            let next_look = lonely.then(|| MonotonicTime::after(INTERVAL)).flatten();
+            let until = [next_look, kernel_deadline].into_iter().flatten().min();
+            sleep(candidates, &watches, until)
         };
         for candidate in candidates.iter_mut() {
             candidate.cancel();
@@ -82,6 +95,14 @@ fn all_due<C: Candidate>(candidates: &mut [&mut C]) -> Vec<usize> {
     let all = candidates.iter_mut().enumerate();
     all.filter_map(|(index, one)| one.is_due().then_some(index))
         .collect()
+}
+
+/// Whether none of them can ever be ready. One that can be may be waited for.
+fn are_all_forsaken<C: Candidate>(candidates: &mut [&mut C]) -> bool {
+    candidates.iter_mut().all(|one| one.is_lonely())
+        && candidates.iter_mut().all(|one| one.is_forsaken())
+        // Who attached before it gave up its entry is seen from here on, and so is what it did before it left.
+        && candidates.iter_mut().all(|one| !one.is_due() && one.is_lonely())
 }
 
 /// Whether something changed before the time to spin was over.
@@ -109,6 +130,8 @@ fn spin<C: Candidate>(candidates: &mut [&mut C], how: Wait, deadline: Option<Ins
             Some(_) => {}
             // Deaths change no word that is polled.
             None if candidates.iter_mut().any(|one| one.is_due()) => return true,
+            // Time to look whether anybody can come.
+            None if now - started >= INTERVAL => return true,
             None => std::thread::yield_now(),
         }
     }

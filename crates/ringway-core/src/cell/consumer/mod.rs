@@ -236,6 +236,7 @@ impl<R: Region> Consumer<R> {
         match self.member.block(how, deadline) {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(RecvError::TimedOut),
+            Waited::Forsaken => Err(RecvError::Removed),
         }
     }
 
@@ -582,8 +583,10 @@ impl<R: Region> Consumer<R> {
             let waited = terms.wait(&mut self.member, |member, look| {
                 arrived(member).is_some() || member.is_unblocked(look)
             });
-            if waited == Waited::TimedOut {
-                return Err(RecvError::TimedOut);
+            match waited {
+                Waited::Ready => {}
+                Waited::TimedOut => return Err(RecvError::TimedOut),
+                Waited::Forsaken => return Err(RecvError::Removed),
             }
         }
     }
@@ -618,5 +621,13 @@ impl<R: Region> Candidate for Consumer<R> {
 
     fn drain(&mut self) {
         self.member.drain_bell();
+    }
+
+    fn is_lonely(&mut self) -> bool {
+        self.member.is_lonely()
+    }
+
+    fn is_forsaken(&self) -> bool {
+        self.member.is_forsaken()
     }
 }

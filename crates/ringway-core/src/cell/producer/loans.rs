@@ -63,6 +63,7 @@ impl<R: Region> Producer<R> {
                     match self.member.block_for_slab(len as u64, how, deadline) {
                         Waited::Ready => {}
                         Waited::TimedOut => return Err(SendError::TimedOut),
+                        Waited::Forsaken => return Err(SendError::Removed),
                     }
                 }
                 done => return done,

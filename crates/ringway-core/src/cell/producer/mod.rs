@@ -216,6 +216,7 @@ impl<R: Region> Producer<R> {
         match self.member.block(how, deadline) {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(SendError::TimedOut),
+            Waited::Forsaken => Err(SendError::Removed),
         }
     }
 
@@ -597,8 +598,8 @@ impl<R: Region> Producer<R> {
         }
     }
 
-    /// Waits for a live consumer.
-    pub(crate) fn wait_for_peer(&mut self, how: Wait, deadline: Option<Instant>) -> Peer {
+    /// Waits for a live consumer; `None` if none can come any more.
+    pub(crate) fn wait_for_peer(&mut self, how: Wait, deadline: Option<Instant>) -> Option<Peer> {
         wait_for_peer(&mut self.member, how, deadline, |_| false)
     }
 }

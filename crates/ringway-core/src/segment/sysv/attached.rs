@@ -13,6 +13,7 @@ use crate::layout::header::{CREATION_LOCK_OFFSET, HEADER_LEN, Header, MAGIC_OFFS
 use crate::liveness::keeper::{self, Refusal};
 use crate::liveness::participant::unsettled;
 use crate::liveness::{self, Liveness};
+use crate::segment::anchor::Anchor;
 use crate::segment::attempt::Attempt;
 use crate::segment::deadline::Deadline;
 use crate::segment::map::{Map, Source};
@@ -282,6 +283,7 @@ impl Attached {
             address => address.clone(),
         };
         Segment {
+            anchor: Some(Anchor::of_sysv(&address, self.map.origin(), self.id)),
             slabs: SlabSegments::listed(request, &header, &self.map, self.id),
             map: Arc::clone(&self.map),
             header,

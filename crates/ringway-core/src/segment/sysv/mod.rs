@@ -254,6 +254,8 @@ fn try_open(
     }
     sync::follow(&attached.map, &header, Access::of_sysv(&attached.status));
     settle_pages(attempt, request, &attached.map)?;
+    // Removed since it was found: who waits in it may count on nobody (`anchor`).
+    self::status(attempt, id)?;
     Ok(Some(attached.segment(request, header)))
 }
 
