@@ -63,6 +63,54 @@ fn recv_ends_after_a_count_and_leaves_the_rest() {
     assert_eq!(rest.stdout, lines(3, 10));
 }
 
+/// Whoever waits in a ring that somebody removes, where nobody is and nobody can come, says so; two who wait for the same
+/// do not keep each other waiting.
+#[test]
+fn who_waits_in_a_removed_ring_is_told() {
+    for scheme in SCHEMES {
+        let place = Place::new(scheme);
+        // A System V segment does not tell who may still come from who waits too.
+        let senders = if scheme == "sysv" { 1 } else { 2 };
+        let create = ["create", &place.address, "--kind", "mpsc"];
+        assert_status(&run(create.into_iter().chain(["--capacity", "4K"])), 0);
+        let input = lines(0, 10_000);
+        let waiting: Vec<_> = (0..senders)
+            .map(|_| Running::feed(["send", &place.address], &input))
+            .collect();
+        eventually("all wait", || {
+            let all = place.participants();
+            all.len() == senders && all.iter().all(|one| !one["waits_for"].is_null())
+        });
+        assert_status(&run(["rm", &place.address, "--force"]), 0);
+        for send in waiting {
+            let output = send.finish();
+            assert_status(&output, 1);
+            assert_says(
+                &output.stderr,
+                &["the ring was removed", "create the ring again"],
+            );
+        }
+
+        let place = Place::new(scheme);
+        assert_status(&run(["create", &place.address, "--kind", "mpsc"]), 0);
+        let recv = Running::start(["recv", &place.address]);
+        eventually("it waits", || {
+            place
+                .participants()
+                .iter()
+                .any(|one| !one["waits_for"].is_null())
+        });
+        assert_status(&run(["rm", &place.address, "--force"]), 0);
+        let output = recv.finish();
+        assert_status(&output, 1);
+        assert_says(
+            &output.stderr,
+            &["the ring was removed", "create the ring again"],
+        );
+        assert_eq!(output.stdout, b"");
+    }
+}
+
 #[test]
 fn recv_gives_up_after_the_timeout() {
     let place = Place::new("shm");

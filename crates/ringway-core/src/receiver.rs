@@ -330,7 +330,7 @@ impl Receiver {
 
     /// Waits until it is worth trying to receive again, or one of those producers' attachments does not
     /// [live](Self::is_attached) any more; until `deadline` if there is one. To be called when there was no
-    /// message. It may return early, and does not tell why it does.
+    /// message. It may return early, also when the ring is [`Removed`](RecvError::Removed), and does not tell why it does.
     ///
     /// ```
     /// # use ringway_core as ringway;

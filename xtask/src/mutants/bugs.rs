@@ -332,6 +332,10 @@ pub(super) const BUGS: &[(&str, Check)] = &[
         ),
     ),
     (
+        "EntryNotAskedFor",
+        Processes("removed_rings", "who_has_the_ring_open_may_still_come"),
+    ),
+    (
         "CopyNotTold",
         Processes(
             "copies_and_names",
