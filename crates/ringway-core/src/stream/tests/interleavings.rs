@@ -361,7 +361,7 @@ fn a_successor_is_noticed() {
         });
         assert_eq!(
             wait::wait_for_peer(&mut receiving, Wait::Park, None, |_| false),
-            Peer::Alive
+            Some(Peer::Alive)
         );
         sender.join().unwrap();
     });
