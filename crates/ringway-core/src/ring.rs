@@ -384,7 +384,7 @@ impl Ring {
     /// # let name = format!("shm:ringway-doc-removed-{}", std::process::id());
     /// let ring = ringway::Builder::new(&name)?.create()?;
     /// assert!(!ring.is_removed()?);
-    /// ringway::remove(ring.address())?;
+    /// ringway::remove(ring.address(), true)?;
     /// assert!(ring.is_removed()?);
     /// # Ok::<(), ringway::Error>(())
     /// ```
@@ -406,7 +406,7 @@ impl Ring {
     /// let mut ring = ringway::Builder::new(&name)?.create()?;
     /// let sender = ring.sender()?;
     /// ring.attach_no_more();
-    /// ringway::remove(ring.address())?;
+    /// ringway::remove(ring.address(), true)?;
     /// assert_eq!(ring.receiver().unwrap_err().kind(), ringway::ErrorKind::NotFound);
     /// # Ok::<(), ringway::Error>(())
     /// ```
