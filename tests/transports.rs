@@ -258,6 +258,10 @@ fn a_sender_that_ends_in_the_midst_of_a_message_is_noticed_at_once_whoever_else_
                 why: Why::SenderGone,
             };
             assert_eq!(lost, expected, "{what}");
+            if end != End::Killed {
+                // It says that it closes before it leaves.
+                second.expect("left");
+            }
             assert_eq!(source.is_attached(sender), Some(false), "{what}");
             assert!(source.is_drained(), "{what}");
             let gone = [sender];

@@ -46,7 +46,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// The producer, the only one, is seen to live. `pid` is what its own namespace calls it.
+/// The producer, the only one, is seen to live. `pid` is what this namespace calls it.
 #[track_caller]
 fn assert_lives(row: Row, ring: &Ring, receiver: &Receiver, pid: u32) {
     assert_eq!(receiver.peer(), Peer::Alive, "{row}");
@@ -220,8 +220,7 @@ fn the_death_of_a_process_in_another_pid_namespace_is_noticed() {
         };
         second.say(3);
         second.expect("3");
-        // As its own namespace counts.
-        assert_lives(row, &ring, &receiver, 1);
+        assert_lives(row, &ring, &receiver, producer as u32);
         for expected in 0..3 {
             assert_eq!(number_in(&receiver.try_recv().unwrap()), expected);
         }

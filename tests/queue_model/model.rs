@@ -40,7 +40,8 @@ struct Entry {
     room: u64,
     /// The handle that sent it.
     from: u64,
-    /// It may have been given back by a consumer, and come after younger ones.
+    /// It may come after younger ones: a consumer gave it back, or the ring came round while it was being written, and
+    /// carried it over.
     loose: bool,
 }
 
@@ -240,11 +241,21 @@ impl Model {
     }
 
     pub fn commit(&mut self, id: u64, bytes: Vec<u8>) {
+        let is_carried = self.may_be_carried_over(self.index(id));
         let entry = self.entry(id);
         assert_eq!(entry.state, State::Claimed);
         entry.state = State::Ready;
+        entry.loose |= is_carried;
         entry.bytes = bytes;
         self.committed += 1;
+    }
+
+    /// Whether a ring that overwrites may have come round to a message that somebody holds or writes: it is then
+    /// carried over, and what comes after it does not wait for it.
+    fn may_be_carried_over(&self, index: usize) -> bool {
+        let since: u64 = self.log.range(index..).map(|entry| entry.room).sum();
+        // Where a message does not fit before the end of the ring, the rest goes unused.
+        self.overwrites && since > self.capacity / 2
     }
 
     pub fn abort(&mut self, id: u64) {
@@ -300,12 +311,13 @@ impl Model {
         self.trim();
     }
 
-    /// The consumer left the message where it was. Others may have gone past it.
+    /// The consumer left the message where it was. Others may have gone past it; and if it was carried over, it is lost,
+    /// as are those that are overwritten, which is seen when it does not come.
     pub fn give_back(&mut self, id: u64) {
-        let shares = self.shares;
+        let is_loose = self.shares || self.may_be_carried_over(self.index(id));
         let entry = self.entry(id);
         entry.state = State::Ready;
-        entry.loose |= shares;
+        entry.loose |= is_loose;
     }
 
     /// There is a message.
@@ -328,7 +340,8 @@ impl Model {
 
     /// There is no message now.
     pub fn check_none_follows(&mut self) {
-        while let Some(&index) = self.candidates().first() {
+        // What is behind a claim that may have been carried over may be there, and not be found.
+        while let Some(&index) = self.candidates_past(false).first() {
             let entry = &mut self.log[index];
             if entry.loose && self.backlogs > 0 {
                 break;
@@ -365,6 +378,11 @@ impl Model {
     /// others look at, not past what is not committed yet; or one that was given back; or if some can
     /// have been overwritten, any.
     fn candidates(&self) -> Vec<usize> {
+        self.candidates_past(true)
+    }
+
+    /// The same, past claims that may have been `carried` over or not past them.
+    fn candidates_past(&self, carried: bool) -> Vec<usize> {
         let mut candidates = Vec::new();
         let mut fresh = true;
         for (index, entry) in self.log.iter().enumerate() {
@@ -376,6 +394,7 @@ impl Model {
                     }
                     fresh &= self.overwrites;
                 }
+                State::Claimed if carried && self.may_be_carried_over(index) => {}
                 State::Claimed => break,
                 State::Held | State::Gone => {}
             }
@@ -387,11 +406,14 @@ impl Model {
         self.row.has_cells() || self.overwrites
     }
 
+    fn index(&self, id: u64) -> usize {
+        let index = self.log.iter().position(|entry| entry.id == id);
+        index.expect("it is still in the log")
+    }
+
     fn entry(&mut self, id: u64) -> &mut Entry {
-        self.log
-            .iter_mut()
-            .find(|entry| entry.id == id)
-            .expect("it is still in the log")
+        let index = self.index(id);
+        &mut self.log[index]
     }
 
     fn trim(&mut self) {

@@ -3,7 +3,6 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::address::Address;
 use crate::builder::Builder;
@@ -11,7 +10,7 @@ use crate::cell::member::{Member, Refused, Seat};
 use crate::cell::{self, Cells, Rivals};
 use crate::error::{Error, ErrorKind};
 use crate::layout::header::Header;
-use crate::layout::participant::{EPOCH, Role, slot_offset};
+use crate::layout::participant::Role;
 use crate::layout::pool::Holder;
 use crate::layout::{self, Kind, Shape, Sync};
 use crate::liveness::Outlook;
@@ -284,13 +283,10 @@ impl Ring {
 
     /// How many processes ever attached in `role`.
     pub(crate) fn ever(&self, role: Role) -> u64 {
-        let epoch = |slot| {
-            self.map
-                .word64(slot_offset(slot) + EPOCH)
-                .map_or(0, |epoch| epoch.load(Ordering::Acquire))
-        };
         let slots = self.header.geometry.slots(role);
-        slots.fold(0, |sum, slot| sum.saturating_add(epoch(slot)))
+        slots.fold(0, |sum, slot| {
+            sum.saturating_add(participant::ever(&self.map, slot))
+        })
     }
 
     /// Whether a producer's attachment still lives, as `me` sees it.
@@ -463,5 +459,38 @@ impl Ring {
         Builder::at(Address::Memfd)
             .prefault(false)
             .take_over(socket)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::layout::participant::{EPOCH, FILLED_FOR, LIVENESS, slot_offset};
+    use crate::sys::futex::{OWNER_DIED, WAITERS};
+
+    /// Whoever knows this number concludes from the absence of somebody who is counted that it has left.
+    #[test]
+    fn who_comes_is_counted_when_the_others_can_see_it() {
+        let builder = Builder::new("memfd:").unwrap().kind(Kind::Mpsc);
+        let ring = builder.create().unwrap();
+        let slot = slot_offset(0);
+        let set = |offset, value| {
+            let word = ring.map.word32(slot + offset).unwrap();
+            word.store(value, Ordering::Release);
+        };
+        let epoch = ring.map.word64(slot + EPOCH).unwrap();
+        let held = WAITERS | 7;
+        assert_eq!(ring.ever(Role::Producer), 0);
+        set(LIVENESS, held);
+        epoch.fetch_add(1, Ordering::Release);
+        assert_eq!(ring.ever(Role::Producer), 0, "it is about to come");
+        set(FILLED_FOR, held);
+        assert_eq!(ring.ever(Role::Producer), 1);
+        for ended in [0, OWNER_DIED | WAITERS] {
+            set(LIVENESS, ended);
+            assert_eq!(ring.ever(Role::Producer), 1, "it has been there");
+        }
     }
 }

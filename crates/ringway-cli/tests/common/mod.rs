@@ -205,7 +205,30 @@ pub fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    heed_signals(&mut command);
     command
+}
+
+/// Has a program heed the signals that whoever started the tests may have them ignore (a shell does so in the
+/// background).
+pub fn heed_signals(command: &mut Command) {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    use std::os::unix::process::CommandExt;
+    // SAFETY: signal(2) may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            for ending in [
+                Signal::SIGINT,
+                Signal::SIGTERM,
+                Signal::SIGHUP,
+                Signal::SIGPIPE,
+            ] {
+                // SAFETY: the default action runs no code of ours.
+                signal(ending, SigHandler::SigDfl)?;
+            }
+            Ok(())
+        });
+    }
 }
 
 /// Runs `ringway` to its end.

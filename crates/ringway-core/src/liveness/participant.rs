@@ -280,6 +280,8 @@ fn fill(map: &Map, slot: usize, role: Role) -> u64 {
             word.store(value, Ordering::Relaxed);
         }
     };
+    // Whoever sees the new epoch does not take what the last holder left for this one's word.
+    store32(FILLED_FOR, 0, Ordering::Relaxed);
     store32(ROLE, role.code(), Ordering::Relaxed);
     store32(PID, std::process::id(), Ordering::Relaxed);
     store64(PID_NAMESPACE, pid_namespace());
@@ -290,21 +292,39 @@ fn fill(map: &Map, slot: usize, role: Role) -> u64 {
     let epoch = map
         .word64(slot + EPOCH)
         .map_or(0, |epoch| epoch.fetch_add(1, Ordering::Release));
-    let held = map
-        .word32(slot + LIVENESS)
-        .map_or(0, |word| word.load(Ordering::Relaxed));
-    // Release pairs with the acquire in `holder_pid`: the fields belong to this word.
-    store32(FILLED_FOR, held, Ordering::Release);
     epoch.wrapping_add(1)
 }
 
-/// Forgets that the slot's last holder closed. Only now, when it is seen to be held: had this one died before, that
-/// would be the last thing that happened there.
+/// Says that the slot is filled, and forgets that its last holder closed. Only now, when all see that it is held: had
+/// this one died before, that would be the last thing that happened there; and who is [counted](ever) can be seen.
 fn open(map: &Map, slot: usize) {
-    if let Some(closed) = map.word32(slot + CLOSED) {
+    let word = |offset| map.word32(slot + offset);
+    if let Some(closed) = word(CLOSED) {
         // Relaxed: looked at by nobody while the slot is held.
         closed.store(0, Ordering::Relaxed);
     }
+    if let (Some(held), Some(filled)) = (word(LIVENESS), word(FILLED_FOR)) {
+        // Release pairs with the acquire in `holder_pid` and `ever`: the fields belong to this word, and all see the
+        // holder.
+        filled.store(held.load(Ordering::Relaxed), Ordering::Release);
+    }
+}
+
+/// How many have ever come to the slot. Whoever is counted is seen by all, as long as it lives: one that is about to come
+/// is not counted yet, so that nobody who has seen this number takes its absence for its end.
+pub(crate) fn ever(map: &Map, slot: u32) -> u64 {
+    let slot = slot_offset(slot);
+    let load32 = |offset| {
+        let word = map.word32(slot + offset);
+        word.map_or(0, |word| word.load(Ordering::Acquire))
+    };
+    // First the epoch: who comes after that is not in it. Its acquire pairs with the release in `fill`: of one that is in it,
+    // the word is seen held, or ended.
+    let epoch = map.word64(slot + EPOCH);
+    let epoch = epoch.map_or(0, |epoch| epoch.load(Ordering::Acquire));
+    let held = load32(LIVENESS);
+    let is_coming = Liveness::of(held) == Liveness::Alive && load32(FILLED_FOR) != held;
+    epoch.saturating_sub(u64::from(is_coming))
 }
 
 /// The inode of this process's pid namespace, 0 where /proc does not tell. Not remembered: a child of `fork` may have

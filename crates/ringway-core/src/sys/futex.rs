@@ -183,11 +183,6 @@ fn wait_on_one(word: &AtomicU32, value: u32, deadline: Option<MonotonicTime>) ->
 /// Wakes all that sleep on `word`. If a sandbox denies that, by the other operations that wake as well: nobody who sleeps
 /// can see that it was not woken. (A sandbox that denies them all denies the C library its locks, too.)
 pub(crate) fn wake_all(word: &AtomicU32) {
-    let most = if planted::is(Bug::OneSleeperIsWoken) {
-        1
-    } else {
-        libc::c_int::MAX
-    };
     let wake = |operation: libc::c_int| {
         // SAFETY: the word is a live, aligned 32-bit word, of which these operations only use the address; the last
         // number is for FUTEX_WAKE_BITSET, whose sleepers have all bits.
@@ -198,7 +193,7 @@ pub(crate) fn wake_all(word: &AtomicU32) {
                 libc::SYS_futex,
                 word,
                 operation,
-                most,
+                all(),
                 nothing,
                 nothing,
                 u32::MAX,
@@ -209,6 +204,14 @@ pub(crate) fn wake_all(word: &AtomicU32) {
     let _ = wake(libc::FUTEX_WAKE)
         || wake(libc::FUTEX_WAKE_BITSET)
         || change_and_wake(word, Change::Clear(0));
+}
+
+/// How many sleepers to wake: all.
+fn all() -> libc::c_int {
+    match planted::is(Bug::OneSleeperIsWoken) {
+        true => 1,
+        false => libc::c_int::MAX,
+    }
 }
 
 /// Stores 0 in `word` and wakes all that sleep on it, in one step ([`change_and_wake`]) where the kernel does that.
@@ -255,7 +258,7 @@ pub(crate) fn change_and_wake(word: &AtomicU32, change: Change) -> bool {
             libc::SYS_futex,
             word.as_ptr(),
             libc::FUTEX_WAKE_OP,
-            libc::c_int::MAX,
+            all(),
             // Most to wake of the second word, in the place of the time-out.
             0 as libc::c_long,
             word.as_ptr(),
