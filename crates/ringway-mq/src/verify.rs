@@ -131,7 +131,8 @@ impl World {
         let living = self.senders.iter().filter(|sender| sender.lives);
         let mut living: Vec<_> = living.map(|sender| sender.number).collect();
         living.sort_unstable();
-        self.known.looked(&living);
+        self.now += Duration::from_micros(10);
+        self.known.looked(self.now, &living);
         living
             .into_iter()
             .for_each(|sender| self.becomes_known(sender));
@@ -188,6 +189,11 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
         #[test]
         fn a_receiver_knows_what_became_of_the_senders(
             steps in prop::collection::vec(any::<[u8; 2]>(), 0..60)

@@ -92,11 +92,11 @@ impl Inlet<'_> {
         while (ends.len() as u64) < most && bytes.len() < BLOCK {
             let message = match backlog.next_message() {
                 Ok(Some(message)) => message,
+                // Another receiver was faster, perhaps with the last one. What that means is found by who waits.
+                Ok(None) | Err(RecvError::Empty | RecvError::Closed | RecvError::PeerDied) => break,
                 // An error shows again, when what came before it is out.
-                Err(error) if ends.is_empty() && error != RecvError::Empty => {
-                    return Err(explain(error));
-                }
-                Ok(None) | Err(_) => break,
+                Err(error) if ends.is_empty() => return Err(explain(error)),
+                Err(_) => break,
             };
             append(bytes, self.output.framing, message.len(), |room| {
                 message.read_at(0, room);

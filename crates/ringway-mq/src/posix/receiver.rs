@@ -13,7 +13,7 @@ use super::life::{self, Life};
 use super::local::{self, Farewells};
 use super::mark;
 use super::senders::Senders;
-use crate::frame::{Header, SenderNumber};
+use crate::frame::{Header, SenderNumber, since_start};
 use crate::side::{Broken, FRAME, Got, Inlet, Leave, Taken};
 use crate::watcher::Watcher;
 
@@ -111,7 +111,9 @@ impl Inlet for Receiver {
             // In doubt they live; then the caller waits for what comes next.
             return Peer::Alive;
         };
-        self.senders.looked(&alive);
+        // Read before the look it would be too early; numbers are from before their senders are seen.
+        let now = since_start().unwrap_or_default();
+        self.senders.looked(now, &alive);
         self.sender_lives = !alive.is_empty();
         match self.sender_lives {
             true => Peer::Alive,

@@ -24,9 +24,11 @@
 //! has not.
 //!
 //! A sender that appears in a place whose last holder left, or of which nothing is known, takes the place of one that was
-//! lost, if there is one.
+//! lost, if there is one and it attached after that was seen. (One that attached before may have been there together
+//! with the dead one, whose death must not be forgotten for it.)
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ringway_core::Peer;
 
@@ -35,7 +37,8 @@ use crate::frame::{Header, Kind, SenderNumber};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    Lost,
+    /// When that was seen, as numbers have it.
+    Lost(u64),
     Left,
 }
 
@@ -71,14 +74,15 @@ impl Senders {
         }
     }
 
-    /// A look has found these alive, and no others. They are in order.
-    pub fn looked(&mut self, alive: &[SenderNumber]) {
+    /// A look at this time, so long after the machine was started, has found these alive, and no others. They are in order.
+    pub fn looked(&mut self, now: Duration, alive: &[SenderNumber]) {
+        let now = SenderNumber::new(0, now).time();
         self.last = None;
         for (sender, state) in self.places.values_mut() {
             let lives = alive.binary_search(sender).is_ok();
             match state {
-                State::Open if !lives => *state = State::Lost,
-                State::Lost if lives => *state = State::Open,
+                State::Open if !lives => *state = State::Lost(now),
+                State::Lost(_) if lives => *state = State::Open,
                 _ => {}
             }
         }
@@ -89,10 +93,12 @@ impl Senders {
         let place = sender.place();
         match self.places.get(&place) {
             Some((latest, _)) if *latest >= sender => return,
-            Some((_, State::Open | State::Lost)) => {}
+            Some((_, State::Open | State::Lost(_))) => {}
             Some((_, State::Left)) | None => {
                 let mut places = self.places.iter();
-                let lost = places.find(|(_, (_, state))| *state == State::Lost);
+                let lost = places.find(
+                    |(_, (_, state))| matches!(state, State::Lost(seen) if *seen <= sender.time()),
+                );
                 if let Some((&lost, _)) = lost {
                     self.places.remove(&lost);
                 }
@@ -116,8 +122,6 @@ impl Senders {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// The `nth` holder of a place.
@@ -137,6 +141,8 @@ mod tests {
     #[track_caller]
     fn check(steps: &[Step], end: Peer) {
         let mut senders = Senders::default();
+        // Looks come between the attachments.
+        let mut now = Duration::from_micros(500);
         for step in steps {
             let (kind, place, nth) = match step.clone() {
                 Step::Data(place, nth) => (Kind::Data, place, nth),
@@ -146,10 +152,11 @@ mod tests {
                     let alive = alive.into_iter().map(|(place, nth)| holder(place, nth));
                     let mut alive: Vec<_> = alive.collect();
                     alive.sort_unstable();
-                    senders.looked(&alive);
+                    senders.looked(now, &alive);
                     continue;
                 }
             };
+            now = now.max(Duration::from_millis(1) * nth + Duration::from_micros(500));
             let sender = holder(place, nth);
             senders.note(&Header { kind, sender });
         }
@@ -220,6 +227,9 @@ mod tests {
             let newcomer = [Data(place, 3), Closed(place, 3), gone()];
             check(&[&dead[..], &newcomer].concat(), Peer::Closed);
         }
+        // But one that was there before the death was seen, and is heard of now, takes nobody's.
+        let other = [Data(2, 1), Closed(2, 1), gone()];
+        check(&[&dead[..], &other].concat(), Peer::Died);
     }
 
     #[test]

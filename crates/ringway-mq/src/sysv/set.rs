@@ -655,7 +655,11 @@ mod tests {
     }
 
     proptest::proptest! {
-        #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+        #![proptest_config(proptest::test_runner::Config {
+            cases: 64,
+            failure_persistence: None,
+            ..Default::default()
+        })]
         #[test]
         fn a_set_says_what_became_of_the_senders(
             steps in proptest::collection::vec(proptest::prelude::any::<[u8; 2]>(), 0..40)
