@@ -138,6 +138,7 @@ fn collect(scene: &mut Scene, can_send: bool) -> Result<bool, String> {
         number: 0,
     };
     if scene.sender.is_none() {
+        give_back(scene)?;
         // It sleeps, for room; a stream may need more, for a gap.
         scene.receive()?;
         scene.receive()?;
@@ -164,6 +165,17 @@ fn collect(scene: &mut Scene, can_send: bool) -> Result<bool, String> {
     // What the dead had taken comes when there is nothing else.
     while scene.try_receive(None)? {}
     Ok(true)
+}
+
+/// Has what a dead consumer had taken given back before a survivor receives, as who attaches does. A consumer that sees
+/// it while it is still the dead one's passes it, and receives it only when there is nothing else. Until then it has the
+/// place that a sleeping producer waits for. The sleeper itself gives it back as well, but nobody knows when.
+fn give_back(scene: &Scene) -> Result<(), String> {
+    if scene.case.row.has_many(Role::Consumer) {
+        let attached = scene.ring()?.receiver();
+        drop(attached.map_err(said("another consumer"))?);
+    }
+    Ok(())
 }
 
 /// Compares what was sent with what arrived.
