@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
+use libc::user_regs_struct;
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
@@ -26,6 +27,9 @@ use maps::Maps;
 /// What no step comes near to; only a hang does.
 const WATCHDOG: Duration = Duration::from_secs(30);
 
+/// Bytes of the instruction `syscall`.
+const CALL_LEN: u64 = 2;
+
 /// A process whose threads are stopped, but for those that sleep in the kernel.
 pub(crate) struct Tracee {
     pid: Pid,
@@ -34,6 +38,8 @@ pub(crate) struct Tracee {
     memory: File,
     code: Code,
     maps: Maps,
+    /// The instructions of the system calls that were seen.
+    calls: BTreeSet<u64>,
     /// The exit code, or -1 for a signal.
     end: Option<i32>,
 }
@@ -86,6 +92,7 @@ impl Tracee {
                 .open(format!("/proc/{pid}/mem"))?,
             code: Code::new(),
             maps: Maps::of(pid)?,
+            calls: BTreeSet::new(),
             end: None,
         })
     }
@@ -146,6 +153,9 @@ impl Tracee {
         } else {
             instruction.is_syscall.then_some(registers.rax)
         };
+        if call.is_some() {
+            self.note_call(&registers)?;
+        }
         let step = if call.is_some() {
             Step::Syscall(registers.rip)
         } else if instruction.stores(&registers, |address| self.maps.is_shared(address)) {
@@ -174,9 +184,23 @@ impl Tracee {
         Ok(step)
     }
 
-    /// Sets breakpoints at instructions, for [`leap`](Self::leap).
+    /// Remembers the instruction of a system call.
+    fn note_call(&mut self, registers: &user_regs_struct) -> io::Result<()> {
+        let address = match is_interrupted(registers) {
+            true => registers.rip - CALL_LEN,
+            false => registers.rip,
+        };
+        if !self.calls.contains(&address) && self.code.at(address, &self.memory)?.is_syscall {
+            self.calls.insert(address);
+        }
+        Ok(())
+    }
+
+    /// Sets breakpoints at instructions, for [`leap`](Self::leap), and at all system calls that were seen: which thread
+    /// is woken first, by whom, differs from run to run, and one that sleeps in a call that was not expected would
+    /// never come to a breakpoint.
     pub(crate) fn set_breakpoints(&mut self, at: &BTreeSet<u64>) -> io::Result<()> {
-        at.iter()
+        at.union(&self.calls)
             .try_for_each(|address| self.code.set_breakpoint(*address, &self.memory))
     }
 
@@ -197,7 +221,7 @@ impl Tracee {
             }
             ptrace::cont(tid, signal)?;
             self.threads.insert(tid, Thread::Running);
-            self.await_stop(tid)?;
+            self.await_breakpoint(tid)?;
             // It has executed a breakpoint, this tracer's or its own; it shall stand before it.
             if self.threads.get(&tid) == Some(&Thread::Stopped(None))
                 && self.is_behind_breakpoint(tid)?
@@ -248,6 +272,18 @@ impl Tracee {
             }
             if Instant::now() > deadline {
                 return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Waits for a thread that runs freely, but not for ever.
+    fn await_breakpoint(&mut self, tid: Pid) -> io::Result<()> {
+        let deadline = Instant::now() + WATCHDOG;
+        while !self.look_for_stop(tid)? {
+            if Instant::now() > deadline {
+                return Err(io::Error::other("a thread comes to no breakpoint"));
             }
             std::thread::yield_now();
         }
@@ -414,7 +450,7 @@ fn reap(tid: Pid) -> io::Result<()> {
 
 /// Whether a thread was stopped in a system call, which the kernel begins anew: its error numbers for that
 /// are seen by nobody but a tracer.
-fn is_interrupted(registers: &libc::user_regs_struct) -> bool {
+fn is_interrupted(registers: &user_regs_struct) -> bool {
     (-516..=-512).contains(&(registers.rax as i64)) && registers.orig_rax as i64 >= 0
 }
 
