@@ -8,7 +8,8 @@ use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+
+use super::pthread_sigmask;
 
 /// What a thread runs: must use no thread-local of Rust's, not panic and, to be on the safe side, not allocate.
 pub(crate) type Body = extern "C" fn(*mut c_void) -> *mut c_void;
@@ -29,23 +30,17 @@ impl Thread {
     /// # Safety
     /// `body` may be called with `argument` in another thread, until that is joined.
     pub(crate) unsafe fn start(body: Body, argument: *mut c_void) -> Result<Self, Errno> {
-        // The thread inherits the mask.
-        let mut before = SigSet::empty();
-        pthread_sigmask(
-            SigmaskHow::SIG_SETMASK,
-            Some(&SigSet::all()),
-            Some(&mut before),
-        )?;
-        let mut stack = STACK;
-        let thread = loop {
-            // SAFETY: the caller's promise.
-            match unsafe { create(body, argument, stack) } {
-                // Too small.
-                Err(Errno::EINVAL) if stack < MOST_STACK => stack *= 2,
-                result => break result,
+        let thread = pthread_sigmask::while_blocked(|| {
+            let mut stack = STACK;
+            loop {
+                // SAFETY: the caller's promise.
+                match unsafe { create(body, argument, stack) } {
+                    // Too small.
+                    Err(Errno::EINVAL) if stack < MOST_STACK => stack *= 2,
+                    result => break result,
+                }
             }
-        };
-        pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+        })?;
         thread.map(Self)
     }
 

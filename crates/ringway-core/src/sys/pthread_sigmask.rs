@@ -3,6 +3,7 @@
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
 /// Starts a thread with all signals blocked. A signal that is sent to the process, and that all of the program's own
@@ -14,14 +15,18 @@ pub fn spawn<T: Send + 'static>(
     thread: Builder,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
+    while_blocked(|| thread.spawn(work))?
+}
+
+/// Does something while this thread blocks all signals; a thread that it starts inherits that.
+pub(super) fn while_blocked<T>(work: impl FnOnce() -> T) -> Result<T, Errno> {
     let mut before = SigSet::empty();
-    // The thread inherits the mask.
     pthread_sigmask(
         SigmaskHow::SIG_SETMASK,
         Some(&SigSet::all()),
         Some(&mut before),
     )?;
-    let spawned = thread.spawn(work);
+    let outcome = work();
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-    spawned
+    Ok(outcome)
 }
