@@ -8,18 +8,21 @@ use std::error::Error;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ringway::{Builder, RecvError, Ring, Wait};
+use ringway::{Builder, RecvError, Ring, WaitStrategy};
 
 const ROUNDS: u32 = 10_000;
 
 /// What to choose:
-const WAYS: [(&str, Wait); 3] = [
+const WAYS: [(&str, WaitStrategy); 3] = [
     // the lowest latency, at the price of a processor that does nothing else;
-    ("spin", Wait::Spin),
+    ("spin", WaitStrategy::Spin),
     // nearly that while messages flow, asleep when they do not (the default);
-    ("adaptive", Wait::Adaptive(Duration::from_micros(50))),
+    (
+        "adaptive",
+        WaitStrategy::Adaptive(Duration::from_micros(50)),
+    ),
     // the least work, at the price of being woken.
-    ("park", Wait::Park),
+    ("park", WaitStrategy::Park),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sched::{CloneFlags, unshare};
-use ringway::{Address, Builder, Carrier, Channel, Error, ErrorKind, Kind, Sync};
+use ringway::{Address, Builder, Carrier, Channel, Error, ErrorKind, Kind, SyncKind};
 use two_processes::place::{Backing, Place};
 use two_processes::{First, Second, play};
 
@@ -136,7 +136,10 @@ fn what_a_queue_cannot_do_is_refused() {
     refused(name.without_room().kind(Kind::Spsc), "a single sender");
     refused(name.without_room().kind(Kind::Spmc), "several receivers");
     refused(name.without_room().kind(Kind::Mpmc), "several receivers");
-    refused(name.without_room().sync(Sync::Mqueue), "synchronisation");
+    refused(
+        name.without_room().sync(SyncKind::Mqueue),
+        "synchronisation",
+    );
     assert_eq!(
         Channel::find(&name.0).unwrap_err().kind(),
         ErrorKind::NotFound

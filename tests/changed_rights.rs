@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use nix::unistd::{Gid, chroot, geteuid, setgroups, setresgid};
-use ringway::{ErrorKind, Kind, SendError, Sync};
+use ringway::{ErrorKind, Kind, SendError, SyncKind};
 use tempfile::TempDir;
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
@@ -60,7 +60,7 @@ fn who_gives_up_its_user_is_told_what_it_cannot_do_any_more() {
     }
     // The kernel looks at each operation on a semaphore.
     let mut rows = Row::supported();
-    rows.retain(|row| row.backing == Backing::Shm && row.sync == Sync::SysvSem);
+    rows.retain(|row| row.backing == Backing::Shm && row.sync == SyncKind::SysvSem);
     for_each(rows, |row| {
         let (ring, _place) = row.ring();
         let second = Second::start("give up the user", &ring);
@@ -177,7 +177,7 @@ fn a_change_of_group_and_mode_reaches_the_semaphore_set() {
     }
     let mut rows = Row::supported();
     rows.retain(|row| {
-        matches!(row.backing, Backing::Shm | Backing::File) && row.sync == Sync::SysvSem
+        matches!(row.backing, Backing::Shm | Backing::File) && row.sync == SyncKind::SysvSem
     });
     for_each(rows, |row| {
         let (ring, place) = row.ring();

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use ringway::{Address, ErrorKind, Kind, Receiver, RecvError, Ring, SendError, Sender, Sync, Wait};
+use ringway::{
+    Address, ErrorKind, Kind, Receiver, RecvError, Ring, SendError, Sender, SyncKind, WaitStrategy,
+};
 use two_processes::messages::{number, number_in};
 use two_processes::place::{Backing, Place};
 use two_processes::procfs::while_blocked;
@@ -39,7 +41,7 @@ fn rows() -> Vec<Row> {
 /// Those whose locks and bells are semaphores beside the segment.
 fn with_sets() -> Vec<Row> {
     let mut rows = Row::supported();
-    rows.retain(|row| row.sync == Sync::SysvSem && row.backing != Backing::SysvPrivate);
+    rows.retain(|row| row.sync == SyncKind::SysvSem && row.backing != Backing::SysvPrivate);
     rows
 }
 
@@ -69,7 +71,7 @@ fn open(place: &Place) -> Ring {
 #[track_caller]
 fn assert_meet(sender: &mut Sender, receiver: &mut Receiver, what: u64) {
     let deed = || sender.send(&number(what)).unwrap();
-    let message = while_blocked(Wait::Park, deed, || {
+    let message = while_blocked(WaitStrategy::Park, deed, || {
         in_time(|deadline| receiver.recv_deadline(deadline))
     });
     assert_eq!(message.map(|message| number_in(&message)), Ok(what));
@@ -84,8 +86,8 @@ fn leave(sender: Sender, receiver: Receiver) {
 fn sides(ring: &Ring) -> (Sender, Receiver) {
     let sender = ring.sender().unwrap_or_else(|error| panic!("{error}"));
     (
-        sender.with_wait(Wait::Park),
-        ring.receiver().unwrap().with_wait(Wait::Park),
+        sender.with_wait(WaitStrategy::Park),
+        ring.receiver().unwrap().with_wait(WaitStrategy::Park),
     )
 }
 
@@ -181,7 +183,10 @@ fn one_file_under_two_names_is_one_ring() {
         let link = beside(&place, "link");
         fs::hard_link(place.path(), link.path()).unwrap();
         drop(receiver);
-        let mut receiver = open(&link).receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = open(&link)
+            .receiver()
+            .unwrap()
+            .with_wait(WaitStrategy::Park);
         assert_meet(&mut sender, &mut receiver, 0);
         let in_use = ringway::remove(&link.address, false).unwrap_err();
         assert!(matches!(in_use.kind(), ErrorKind::InUse { .. }), "{in_use}");
@@ -203,11 +208,14 @@ fn a_ring_that_is_renamed_goes_on_under_both_names() {
         fs::rename(place.path(), renamed.path()).unwrap();
         drop(receiver);
         // From what was opened before.
-        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
         assert_meet(&mut sender, &mut receiver, 0);
         drop(receiver);
         // By the new name.
-        let mut receiver = open(&renamed).receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = open(&renamed)
+            .receiver()
+            .unwrap()
+            .with_wait(WaitStrategy::Park);
         assert_meet(&mut sender, &mut receiver, 1);
         leave(sender, receiver);
         drop(ring);
@@ -367,7 +375,7 @@ fn of_many_that_find_the_set_gone_one_makes_another() {
 #[test]
 fn who_comes_after_the_names_of_the_queues_are_gone_is_woken_like_others() {
     let mut rows = Row::supported();
-    rows.retain(|row| row.sync == Sync::Mqueue);
+    rows.retain(|row| row.sync == SyncKind::Mqueue);
     for_each(rows, |row| {
         let (ring, place) = row.ring();
         let (mut sender, mut receiver) = sides(&ring);
@@ -384,12 +392,12 @@ fn who_comes_after_the_names_of_the_queues_are_gone_is_woken_like_others() {
         remove_names();
         // Another consumer in the same slot, whose queue the sender does not have.
         drop(receiver);
-        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
         assert_meet(&mut sender, &mut receiver, 1);
         // And another producer, who finds no queue of the consumer's.
         remove_names();
         sender.detach();
-        let mut sender = ring.sender().unwrap().with_wait(Wait::Park);
+        let mut sender = ring.sender().unwrap().with_wait(WaitStrategy::Park);
         assert_meet(&mut sender, &mut receiver, 2);
         let second = {
             sender.detach();
@@ -400,7 +408,7 @@ fn who_comes_after_the_names_of_the_queues_are_gone_is_woken_like_others() {
             Err(RecvError::Empty).or(receiver.try_recv())
         );
         let message = while_blocked(
-            Wait::Park,
+            WaitStrategy::Park,
             || second.say(1),
             || in_time(|deadline| receiver.recv_deadline(deadline)),
         );
@@ -508,7 +516,7 @@ fn a_copy_without_its_slabs_is_refused_and_never_takes_the_originals() {
 #[test]
 fn the_set_of_another_ring_is_left_alone() {
     let row = |place: &Place| {
-        let builder = place.builder().kind(Kind::Mpmc).sync(Sync::SysvSem);
+        let builder = place.builder().kind(Kind::Mpmc).sync(SyncKind::SysvSem);
         builder.capacity(CAPACITY).create().unwrap()
     };
     let places = [Place::new(Backing::Shm), Place::new(Backing::Shm)];

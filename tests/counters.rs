@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 
-use ringway::{Kind, Receiver, RecvError, Ring, Role, Sender, Sync, stat};
+use ringway::{Kind, Receiver, RecvError, Ring, Role, Sender, SyncKind, stat};
 use ringway_testing::messages::{number, number_in};
 use ringway_testing::place::{Backing, Place};
 use ringway_testing::table::{Row, for_each};
@@ -249,7 +249,7 @@ fn a_sender_that_was_idle_sends_where_others_do() {
 fn a_sender_that_was_idle_for_a_million_laps_sends_where_others_do() {
     let row = Row {
         kind: Kind::Mpsc,
-        sync: Sync::Futex,
+        sync: SyncKind::Futex,
         backing: Backing::Shm,
     };
     let (ring, _place) = row.ring_with(|builder| builder.cell_len(1024));

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::gettid;
-use ringway::{Builder, ErrorKind, Kind, Receiver, RecvError, Ring, SendError, Sender, Sync, Wait};
+use ringway::{
+    Builder, ErrorKind, Kind, Receiver, RecvError, Ring, SendError, Sender, SyncKind, WaitStrategy,
+};
 use ringway_testing::place::{Backing, Place};
 use ringway_testing::procfs::{until_asleep, while_blocked};
 
@@ -108,13 +110,13 @@ fn child() {
     // What needs semctl is made by it: the ring is there before.
     let sync = match words[0] {
         "semctl" if kind == Kind::Mpmc && words[2] != "before" && words[2] != "opened" => {
-            Sync::SysvSem
+            SyncKind::SysvSem
         }
-        _ => Sync::Futex,
+        _ => SyncKind::Futex,
     };
     let place = Place::new(Backing::Shm);
     let shared = place.builder().kind(kind).create().unwrap();
-    let mut mourner = shared.receiver().unwrap().with_wait(Wait::Park);
+    let mut mourner = shared.receiver().unwrap().with_wait(WaitStrategy::Park);
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--quiet", "child"])
         .env(VICTIM, shared.address().to_string())
@@ -127,14 +129,17 @@ fn child() {
     let mut names = names.split(' ');
     let rings = [(); 2].map(|()| {
         // Whoever removes it must be able to remove its semaphores.
-        let name = names.next().filter(|_| sync == Sync::SysvSem);
+        let name = names.next().filter(|_| sync == SyncKind::SysvSem);
         let builder = Builder::new(name.unwrap_or("memfd:")).unwrap();
         builder.kind(kind).sync(sync).create().unwrap()
     });
     begins("opened");
     let [mut there, mut back] = [&rings[0], &rings[1]].map(|ring| {
-        let sender = ring.sender().unwrap().with_wait(Wait::Park);
-        (sender, ring.receiver().unwrap().with_wait(Wait::Park))
+        let sender = ring.sender().unwrap().with_wait(WaitStrategy::Park);
+        (
+            sender,
+            ring.receiver().unwrap().with_wait(WaitStrategy::Park),
+        )
     });
     begins("attached");
     there.0.send(&0_u64.to_le_bytes()).unwrap();
@@ -168,7 +173,7 @@ fn child() {
     assert_eq!(echo.join().unwrap(), RecvError::Closed);
     // A death is told.
     let end = while_blocked(
-        Wait::Park,
+        WaitStrategy::Park,
         || victim.kill().unwrap(),
         || number(&mut mourner),
     );
@@ -188,9 +193,9 @@ fn what_cannot_be_settled_is_left_to_others() {
     let mut failed = Vec::new();
     for holds in HOLDS {
         for kind in KINDS {
-            for sync in Sync::ALL {
+            for sync in SyncKind::ALL {
                 let is_for_many = holds == "message" || holds == "slab";
-                if kind == Kind::Spsc && (sync != Sync::Futex || is_for_many) {
+                if kind == Kind::Spsc && (sync != SyncKind::Futex || is_for_many) {
                     continue;
                 }
                 let what = format!("{holds} {} {}", kind.name(), sync.name());
@@ -215,7 +220,9 @@ fn survive_without_membarrier(what: &str) {
     let words: Vec<&str> = what.split(' ').collect();
     let holds = words[0];
     let kind = KINDS.into_iter().find(|kind| kind.name() == words[1]);
-    let sync = Sync::ALL.into_iter().find(|sync| sync.name() == words[2]);
+    let sync = SyncKind::ALL
+        .into_iter()
+        .find(|sync| sync.name() == words[2]);
     let (kind, sync) = (kind.unwrap(), sync.unwrap());
     let place = Place::new(Backing::Shm);
     let mut builder = place.builder().kind(kind).sync(sync);
@@ -223,7 +230,7 @@ fn survive_without_membarrier(what: &str) {
         builder = builder.slabs(LONG as u64, 1);
     }
     let ring = builder.create().unwrap();
-    let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+    let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
     let address = ring.address().to_string();
     let seven = 7_u64.to_le_bytes();
     // One that stays would go on sending: the end is told when all are gone.
@@ -247,7 +254,11 @@ fn survive_without_membarrier(what: &str) {
         sender = Some(behind);
     }
     deny(libc::SYS_membarrier, None, libc::EPERM);
-    let end = while_blocked(Wait::Park, || victim.kill(), || number(&mut receiver));
+    let end = while_blocked(
+        WaitStrategy::Park,
+        || victim.kill(),
+        || number(&mut receiver),
+    );
     assert_eq!(end, Err(RecvError::Unsettled));
     // It stays so, and nothing has been changed.
     assert_eq!(number(&mut receiver), Err(RecvError::Unsettled));
@@ -280,14 +291,14 @@ fn survive_without_membarrier(what: &str) {
 
 /// The only slab is a dead one's: that is no reason to wait for good, and none to take it.
 fn want_the_slab(ring: &Ring, address: &str) {
-    let mut sender = ring.sender().unwrap().with_wait(Wait::Park);
+    let mut sender = ring.sender().unwrap().with_wait(WaitStrategy::Park);
     let mut victim = Peer::start("slab", address);
     let mut rescuer = Peer::start("rescuer", address);
     victim.say();
     assert_eq!(victim.hear(), "there");
     deny(libc::SYS_membarrier, None, libc::EPERM);
     let refused = while_blocked(
-        Wait::Park,
+        WaitStrategy::Park,
         || victim.kill(),
         || sender.claim(LONG, None).map(drop),
     );

@@ -4,7 +4,7 @@ mod two_processes;
 
 use std::thread;
 
-use ringway::{RecvError, Role, Wait};
+use ringway::{RecvError, Role, WaitStrategy};
 use two_processes::messages::number;
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, in_time, play};
@@ -30,7 +30,7 @@ fn each_of_several_sleeping_consumers_gets_some() {
         for consumer in &consumers {
             consumer.expect("attached");
         }
-        let mut sender = ring.sender().unwrap().with_wait(Wait::Park);
+        let mut sender = ring.sender().unwrap().with_wait(WaitStrategy::Park);
         let mut sent = 0;
         thread::scope(|scope| {
             let shares = scope.spawn(|| {
@@ -54,7 +54,11 @@ fn each_of_several_sleeping_consumers_gets_some() {
 }
 
 fn count(first: &First) {
-    let mut receiver = first.ring().receiver().unwrap().with_wait(Wait::Park);
+    let mut receiver = first
+        .ring()
+        .receiver()
+        .unwrap()
+        .with_wait(WaitStrategy::Park);
     first.say("attached");
     let mut count = 0;
     let end = loop {

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use requests::{Bytes, Source};
-use ringway::{Kind, Ring, SendError, Sender, Sync};
+use ringway::{Kind, Ring, SendError, Sender, SyncKind};
 use two_processes::place::{Backing, Place};
 use two_processes::table::Row;
 use two_processes::{First, Second, in_time, play, watchdog};
@@ -39,10 +39,15 @@ fn child_role() {
     });
 }
 
-const STREAM: (Kind, Sync) = (Kind::Spsc, Sync::Futex);
-const CELLS: (Kind, Sync) = (Kind::Mpmc, Sync::Futex);
+const STREAM: (Kind, SyncKind) = (Kind::Spsc, SyncKind::Futex);
+const CELLS: (Kind, SyncKind) = (Kind::Mpmc, SyncKind::Futex);
 
-fn ring((kind, sync): (Kind, Sync), backing: Backing, slabs: u32, apart: bool) -> (Ring, Place) {
+fn ring(
+    (kind, sync): (Kind, SyncKind),
+    backing: Backing,
+    slabs: u32,
+    apart: bool,
+) -> (Ring, Place) {
     let row = Row {
         kind,
         sync,
@@ -93,7 +98,7 @@ fn a_slab_that_a_killed_one_had_read_into_is_nobody_elses_before_the_kernel_is_d
         (STREAM, Backing::File, true),
         (CELLS, Backing::Memfd, false),
         (CELLS, Backing::SysvKey, false),
-        ((Kind::Mpsc, Sync::PosixSem), Backing::Shm, false),
+        ((Kind::Mpsc, SyncKind::PosixSem), Backing::Shm, false),
     ];
     for (shape, backing, apart) in sorts {
         for source in Source::ALL {
@@ -234,8 +239,8 @@ fn a_slab_is_withheld_as_long_as_the_memory_of_a_dead_one_lives_and_then_wakes_w
         (STREAM, Backing::Shm, false),
         (CELLS, Backing::Memfd, false),
         (CELLS, Backing::File, true),
-        ((Kind::Mpmc, Sync::SysvSem), Backing::Shm, false),
-        ((Kind::Mpsc, Sync::PosixSem), Backing::Shm, false),
+        ((Kind::Mpmc, SyncKind::SysvSem), Backing::Shm, false),
+        ((Kind::Mpsc, SyncKind::PosixSem), Backing::Shm, false),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let path = fifo(directory.path());

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use nix::unistd::gettid;
 use ringway::chunk::{ChunkReceiver, ChunkRecvError, ChunkSender, Limits, Lost, Why};
-use ringway::{Kind, Receiver, RecvError, Ring, Role, Wait};
+use ringway::{Kind, Receiver, RecvError, Ring, Role, WaitStrategy};
 use two_processes::messages::Random;
 use two_processes::place::Place;
 use two_processes::procfs::until_asleep;
@@ -174,7 +174,7 @@ fn of_eight_senders_two_are_killed_half_way_and_six_arrive_whole() {
 fn the_message_of_one_that_was_killed_is_reported_while_others_live() {
     for_each(rows(with_many_producers), |row| {
         let (ring, _place) = ring(row);
-        let receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
         let mut receiver = ChunkReceiver::with_limits(receiver, limits());
         let _idle = ring.sender().unwrap();
         let (victim, id) = start(&ring, 0, true);

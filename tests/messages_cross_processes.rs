@@ -6,17 +6,20 @@ mod two_processes;
 use std::io::IoSlice;
 use std::time::Duration;
 
-use ringway::{Receiver, RecvError, Sender, Wait};
+use ringway::{Receiver, RecvError, Sender, WaitStrategy};
 use two_processes::messages::message;
 use two_processes::place::Backing;
 use two_processes::{First, Second, play, watchdog};
 
 const DEFAULT_CAPACITY: u64 = 4 << 20;
 
-const WAITS: [(&str, Wait); 3] = [
-    ("spin", Wait::Spin),
-    ("adaptive", Wait::Adaptive(Duration::from_micros(50))),
-    ("park", Wait::Park),
+const WAITS: [(&str, WaitStrategy); 3] = [
+    ("spin", WaitStrategy::Spin),
+    (
+        "adaptive",
+        WaitStrategy::Adaptive(Duration::from_micros(50)),
+    ),
+    ("park", WaitStrategy::Park),
 ];
 
 #[test]
@@ -31,7 +34,7 @@ fn child_role() {
 fn through_a_small_ring_however_both_sides_wait() {
     for wait in WAITS {
         // Each lap of a small ring costs two that spin on one busy processor a time slice each.
-        let count = if wait.1 == Wait::Spin {
+        let count = if wait.1 == WaitStrategy::Spin {
             20_000
         } else {
             100_000
@@ -55,7 +58,7 @@ fn through_every_backing() {
     }
 }
 
-fn carry(backing: Backing, capacity: u64, (name, wait): (&str, Wait), count: u64) {
+fn carry(backing: Backing, capacity: u64, (name, wait): (&str, WaitStrategy), count: u64) {
     let (ring, _place) = backing.ring(capacity);
     let second = Second::start("send", &ring);
     second.say(name);

@@ -6,7 +6,7 @@ mod two_processes;
 
 use std::process::{Command, Stdio};
 
-use ringway::{ErrorKind, Kind, RecvError, Role, Sync, Wait};
+use ringway::{ErrorKind, Kind, RecvError, Role, SyncKind, WaitStrategy};
 use two_processes::messages::number_in;
 use two_processes::place::Backing;
 use two_processes::procfs::while_blocked;
@@ -62,9 +62,11 @@ impl Apart {
     /// What becomes of a second process at such a ring.
     fn expected(self, row: Row) -> Expected {
         match (self, row.sync, row.backing) {
-            (Self::Pid, Sync::Pthread, _) => Expected::Refused("pid namespace"),
+            (Self::Pid, SyncKind::Pthread, _) => Expected::Refused("pid namespace"),
             (Self::Ipc, _, Backing::SysvKey) => Expected::NotThere,
-            (Self::Ipc, Sync::SysvSem | Sync::Mqueue, _) => Expected::Refused("IPC namespace"),
+            (Self::Ipc, SyncKind::SysvSem | SyncKind::Mqueue, _) => {
+                Expected::Refused("IPC namespace")
+            }
             (Self::Mount, _, Backing::Shm) => Expected::NotThere,
             _ => Expected::Meets,
         }
@@ -88,7 +90,7 @@ fn meet(first: &First) {
         .open()
         .and_then(|ring| ring.sender());
     let mut sender = match sender {
-        Ok(sender) => sender.with_wait(Wait::Park),
+        Ok(sender) => sender.with_wait(WaitStrategy::Park),
         Err(error) => return first.say(format!("{error:?}").lines().next().unwrap_or_default()),
     };
     first.say("attached");
@@ -108,7 +110,7 @@ fn rows() -> Vec<Row> {
 
 fn check(apart: Apart, row: Row) {
     let (ring, place) = row.ring();
-    let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+    let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
     let second = Second::start_in(&apart.prefix(), "meet", &place.address);
     let (removal, outcome) = (second.hear(), second.hear());
     let expected = apart.expected(row);
@@ -134,7 +136,7 @@ fn check(apart: Apart, row: Row) {
             // Nothing came of it for those who were there.
             let mut sender = ring.sender().unwrap();
             let deed = || sender.send(&7_u64.to_le_bytes()).unwrap();
-            let message = while_blocked(Wait::Park, deed, || {
+            let message = while_blocked(WaitStrategy::Park, deed, || {
                 in_time(|at| receiver.recv_deadline(at))
             });
             assert_eq!(message.map(|message| number_in(&message)), Ok(7));
@@ -154,7 +156,7 @@ fn check(apart: Apart, row: Row) {
     }
     for number in 0..3 {
         let message = while_blocked(
-            Wait::Park,
+            WaitStrategy::Park,
             || second.say("send"),
             || in_time(|at| receiver.recv_deadline(at)),
         );
@@ -165,7 +167,7 @@ fn check(apart: Apart, row: Row) {
         );
     }
     let end = while_blocked(
-        Wait::Park,
+        WaitStrategy::Park,
         || second.kill(),
         || in_time(|at| receiver.recv_deadline(at)),
     );

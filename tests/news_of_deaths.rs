@@ -13,7 +13,9 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, gettid};
-use ringway::{Builder, ErrorKind, Kind, Peer, Receiver, RecvError, Ring, Role, Sync, Wait};
+use ringway::{
+    Builder, ErrorKind, Kind, Peer, Receiver, RecvError, Ring, Role, SyncKind, WaitStrategy,
+};
 use two_processes::place::{Backing, Place};
 use two_processes::procfs::{until_asleep, while_blocked};
 use two_processes::table::{Row, for_each};
@@ -80,7 +82,7 @@ impl Drop for Freezer {
 
 /// What a sleeping receiver gets when `deed` is done.
 fn receive_during(receiver: &mut Receiver, deed: impl FnOnce() + Send) -> RecvError {
-    let end = while_blocked(Wait::Park, deed, || {
+    let end = while_blocked(WaitStrategy::Park, deed, || {
         in_time(|deadline| receiver.recv_deadline(deadline))
     });
     end.unwrap_err()
@@ -105,7 +107,7 @@ fn frozen_bystanders_keep_no_death_from_the_others() {
         }
         freezer.freeze();
         for _ in 0..3 {
-            let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+            let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
             let victim = Second::start("send nothing", &ring);
             victim.expect("attached");
             let end = receive_during(&mut receiver, || victim.kill_unreaped());
@@ -125,7 +127,7 @@ fn stopped_bystanders_keep_no_death_from_the_others() {
             until_asleep(bystander.pid(), thread);
             bystander.stop();
         }
-        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
         let victim = Second::start("send nothing", &ring);
         victim.expect("attached");
         let end = receive_during(&mut receiver, || victim.kill_unreaped());
@@ -154,7 +156,7 @@ fn a_predecessor_that_has_not_come_to_its_end_keeps_no_death_from_its_successor(
         predecessor.signal(Signal::SIGKILL);
         let mut receiver = loop {
             match ring.receiver() {
-                Ok(receiver) => break receiver.with_wait(Wait::Park),
+                Ok(receiver) => break receiver.with_wait(WaitStrategy::Park),
                 Err(error) => assert!(
                     matches!(error.kind(), ErrorKind::RoleTaken { .. }),
                     "{row}: {error}"
@@ -172,7 +174,7 @@ fn a_predecessor_that_has_not_come_to_its_end_keeps_no_death_from_its_successor(
 fn a_ring_whose_file_was_cut_off_takes_no_other_rings_deaths_along() {
     for_each(Row::on_shm(), |row| {
         let (ring, _place) = row.ring();
-        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
         let victim = Second::start("cut another ring off", &ring);
         victim.expect("cut off");
         let end = receive_during(&mut receiver, || victim.kill_unreaped());
@@ -186,7 +188,7 @@ fn who_loses_its_memory_before_its_threads_have_ended_is_dead() {
     for_each(Row::on_shm(), |row| {
         let (ring, _place) = row.ring();
         for _ in 0..8 {
-            let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+            let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
             let victim = Second::start("send nothing", &ring);
             victim.expect("attached");
             // SAFETY: pidfd_open takes numbers, and gives a descriptor that nobody else has.
@@ -240,7 +242,7 @@ fn a_child_of_a_bare_clone_is_nobody_and_its_end_is_not_its_parents() {
 #[test]
 fn a_child_of_fork_in_another_pid_namespace_is_told_apart() {
     let rows = Row::on_shm().into_iter();
-    let is_so = |row: &Row| (row.kind, row.sync) == (Kind::Mpmc, Sync::Pthread);
+    let is_so = |row: &Row| (row.kind, row.sync) == (Kind::Mpmc, SyncKind::Pthread);
     for_each(rows.filter(is_so).collect(), |row| {
         let (ring, _place) = row.ring();
         let _receiver = ring.receiver().unwrap();
@@ -259,7 +261,11 @@ fn send_nothing(first: &First) {
 }
 
 fn receive_nothing(first: &First) {
-    let mut receiver = first.ring().receiver().unwrap().with_wait(Wait::Park);
+    let mut receiver = first
+        .ring()
+        .receiver()
+        .unwrap()
+        .with_wait(WaitStrategy::Park);
     first.say(gettid());
     let _ = receiver.recv();
     // Nobody is waited for.

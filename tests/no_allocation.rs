@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
-use ringway::{Builder, Kind, Receiver, RecvError, SendError, Sender, Wait};
+use ringway::{Builder, Kind, Receiver, RecvError, SendError, Sender, WaitStrategy};
 use ringway_testing::place::{Backing, Place};
 
 /// The system's allocator, and a count of the calls of each thread.
@@ -205,7 +205,7 @@ fn refusals_and_timeouts_allocate_nothing() {
 
 #[test]
 fn sleeping_and_waking_allocates_nothing() {
-    for wait in [Wait::Park, Wait::default()] {
+    for wait in [WaitStrategy::Park, WaitStrategy::default()] {
         let (sender, receiver) = ring();
         let (mut sender, mut receiver) = (sender.with_wait(wait), receiver.with_wait(wait));
         // Once each, for what is found out once per process.

@@ -6,7 +6,7 @@ mod two_processes;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::unistd::geteuid;
-use ringway::{ErrorKind, Kind, RecvError, Role, Sync, list, remove, stat};
+use ringway::{ErrorKind, Kind, RecvError, Role, SyncKind, list, remove, stat};
 use two_processes::messages::{number, number_in};
 use two_processes::place::{Backing, Place};
 use two_processes::roles::{become_nobody, consumer, producer, receive, send};
@@ -31,7 +31,7 @@ fn the_counters_are_exact() {
         let look = || stat(&place.address).unwrap();
         let new = look();
         assert_eq!(new.address, place.address);
-        assert_eq!((new.kind, new.sync), (Kind::Spsc, Sync::Futex));
+        assert_eq!((new.kind, new.sync), (Kind::Spsc, SyncKind::Futex));
         assert_eq!((new.capacity_bytes, new.used_bytes), (4096, 0));
         assert_eq!((new.sent, new.received), (0, 0));
         assert!(!new.producer_closed && !new.consumer_closed);
@@ -208,7 +208,7 @@ fn hold_one_of_each(first: &First) {
 
 #[test]
 fn what_the_dead_left_and_others_put_in_order_is_counted() {
-    for sync in Sync::ALL {
+    for sync in SyncKind::ALL {
         let place = Place::new(Backing::Shm);
         let builder = place.builder().kind(Kind::Mpmc).sync(sync);
         let ring = builder.create().unwrap();

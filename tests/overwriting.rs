@@ -3,7 +3,7 @@
 
 mod two_processes;
 
-use ringway::{Builder, RecvError, Role, SendError, Stat, Wait, stat};
+use ringway::{Builder, RecvError, Role, SendError, Stat, WaitStrategy, stat};
 use two_processes::messages::{number, number_in, signature, signed};
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, play};
@@ -258,7 +258,11 @@ fn a_sender_waits_for_any_place() {
     for_each(rows, |row| {
         let four = |builder: Builder| builder.overwrite_oldest(true).cell_len(1024);
         let (ring, _place) = row.ring_with(four);
-        for wait in [Wait::Park, Wait::Spin, Wait::default()] {
+        for wait in [
+            WaitStrategy::Park,
+            WaitStrategy::Spin,
+            WaitStrategy::default(),
+        ] {
             let mut sender = ring.sender().unwrap().with_wait(wait);
             let mut receivers: Vec<_> = (0..4).map(|_| ring.receiver().unwrap()).collect();
             for index in 0..4 {

@@ -5,7 +5,7 @@ mod two_processes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use ringway::{Builder, Kind, Peer, Receiver, RecvError, Ring, Role, Sender, Slab};
+use ringway::{Builder, DetachedMessage, Kind, Peer, Receiver, RecvError, Ring, Role, Sender};
 use two_processes::messages::number;
 use two_processes::table::{Row, for_each};
 
@@ -169,7 +169,7 @@ enum End {
     ByPanic,
 }
 
-/// The table of [`Slab`]'s place: whatever lives longer, what the handle held is given back, and how the handle
+/// The table of [`DetachedMessage`]'s place: whatever lives longer, what the handle held is given back, and how the handle
 /// ended decides how its place is left.
 #[test]
 fn how_a_receiver_ended_is_told_when_its_last_detached_message_goes() {
@@ -193,7 +193,7 @@ fn ends_as_it_should(row: Row, end: End, holds: bool, detached: Option<bool>) {
     for nth in [1, 3, 4] {
         send(&mut sender, nth);
     }
-    let slab: Option<Slab> = detached.map(|_| {
+    let slab: Option<DetachedMessage> = detached.map(|_| {
         let slab = receiver.recv_in_place().unwrap().detach().unwrap();
         assert!(!slab.is_copy(), "{case}");
         slab

@@ -6,8 +6,8 @@ mod two_processes;
 use std::time::{Duration, Instant};
 
 use ringway::{
-    Builder, ErrorKind, Kind, Peer, RecvError, Role, SendError, Sender, Sync, WaitError, remove,
-    wait_any,
+    Builder, ErrorKind, Kind, Peer, RecvError, Role, SendError, Sender, SyncKind, WaitError,
+    remove, wait_any,
 };
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
@@ -39,7 +39,7 @@ fn fill(sender: &mut Sender) {
 /// Of sync `sysv-sem` the ring ends with its name: the set goes with it, and `Companion` says so to everybody.
 fn on_shm() -> Vec<Row> {
     let mut rows = Row::on_shm();
-    rows.retain(|row| row.sync != Sync::SysvSem);
+    rows.retain(|row| row.sync != SyncKind::SysvSem);
     rows
 }
 
@@ -48,7 +48,7 @@ fn rows() -> Vec<Row> {
     let mut rows = on_shm();
     rows.retain(|row| matches!(row.kind, Kind::Spsc | Kind::Mpmc));
     rows.extend(Row::supported().into_iter().filter(|row| {
-        row.sync == Sync::Futex
+        row.sync == SyncKind::Futex
             && matches!(row.kind, Kind::Spsc | Kind::Mpmc)
             && Backing::FOUND.contains(&row.backing)
             && row.backing != Backing::Shm
@@ -65,7 +65,7 @@ fn who_waits_for_room_learns_that_the_ring_is_removed() {
         let remover = Second::start_at("remove", &place.address);
         let sent = in_time(|deadline| {
             while_blocked(
-                ringway::Wait::Park,
+                ringway::WaitStrategy::Park,
                 || remover.say("now"),
                 || sender.send_deadline(&[7; 64], deadline),
             )
@@ -89,7 +89,7 @@ fn who_waits_for_a_message_learns_that_the_ring_is_removed() {
         let remover = Second::start_at("remove", &place.address);
         let received = in_time(|deadline| {
             while_blocked(
-                ringway::Wait::Park,
+                ringway::WaitStrategy::Park,
                 || remover.say("now"),
                 || receiver.recv_deadline(deadline),
             )
@@ -101,7 +101,7 @@ fn who_waits_for_a_message_learns_that_the_ring_is_removed() {
         let more = receiver.wait_for_producers(1, None);
         assert_eq!(more, Err(RecvError::Removed), "{row}");
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
-        if row.sync != Sync::PosixSem {
+        if row.sync != SyncKind::PosixSem {
             let all = wait_any(&mut [&mut receiver], None);
             assert_eq!(all, Err(WaitError::Removed), "{row}");
         }
@@ -178,7 +178,7 @@ fn a_living_peer_is_served() {
         for message in 0..3 {
             let received = in_time(|deadline| {
                 while_blocked(
-                    ringway::Wait::Park,
+                    ringway::WaitStrategy::Park,
                     || sender.say(message),
                     || receiver.recv_deadline(deadline),
                 )
@@ -187,7 +187,7 @@ fn a_living_peer_is_served() {
         }
         let end = in_time(|deadline| {
             while_blocked(
-                ringway::Wait::Park,
+                ringway::WaitStrategy::Park,
                 || sender.say("end"),
                 || receiver.recv_deadline(deadline),
             )
@@ -259,7 +259,7 @@ fn who_had_the_ring_open_and_is_gone_comes_no_more() {
             remove(&place.address, true).unwrap();
             let end = in_time(|deadline| {
                 while_blocked(
-                    ringway::Wait::Park,
+                    ringway::WaitStrategy::Park,
                     || match dies {
                         true => other.kill(),
                         false => other.say("go"),

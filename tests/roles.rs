@@ -5,7 +5,7 @@ mod two_processes;
 
 use std::time::Instant;
 
-use ringway::{Builder, ErrorKind, Peer, RecvError, SendError, Wait};
+use ringway::{Builder, ErrorKind, Peer, RecvError, SendError, WaitStrategy};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::while_blocked;
@@ -237,7 +237,7 @@ fn an_open_waits_for_the_ring_to_appear() {
     for backing in Backing::NAMED {
         let place = two_processes::place::Place::new(backing);
         let opened = while_blocked(
-            Wait::Park,
+            WaitStrategy::Park,
             || drop(place.builder().capacity(4096).create().unwrap()),
             || {
                 Builder::at(place.address.clone())

@@ -4,7 +4,7 @@
 mod two_processes;
 
 use nix::sys::signal::Signal;
-use ringway::{ErrorKind, Peer, RecvError, Ring, Role, SendError, Wait, WaitsFor, stat};
+use ringway::{ErrorKind, Peer, RecvError, Ring, Role, SendError, WaitStrategy, WaitsFor, stat};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::{until_asleep, while_blocked};
@@ -291,7 +291,7 @@ fn who_sleeps_learns_of_one_death_among_several_at_the_same_moment() {
 #[test]
 fn what_a_dead_consumer_held_wakes_a_sleeping_one() {
     for_each(rows_with_many(Role::Consumer), |row| {
-        for wait in [Wait::Park, Wait::default()] {
+        for wait in [WaitStrategy::Park, WaitStrategy::default()] {
             let (ring, _place) = row.ring();
             let mut sender = ring.sender().unwrap();
             let victim = Second::start("borrow", &ring);
@@ -363,7 +363,11 @@ fn borrow(first: &First) {
 
 /// Says its thread, and sleeps until a message comes or the end.
 fn sleep_for_a_message(first: &First) {
-    let mut receiver = first.ring().receiver().unwrap().with_wait(Wait::Park);
+    let mut receiver = first
+        .ring()
+        .receiver()
+        .unwrap()
+        .with_wait(WaitStrategy::Park);
     first.say("attached");
     first.say(nix::unistd::gettid());
     let end = receiver.recv().unwrap_err();
@@ -372,7 +376,11 @@ fn sleep_for_a_message(first: &First) {
 
 /// Says its thread, sleeps until a message comes, says its number, and does nothing more.
 fn sleep_for_one_message(first: &First) {
-    let mut receiver = first.ring().receiver().unwrap().with_wait(Wait::Park);
+    let mut receiver = first
+        .ring()
+        .receiver()
+        .unwrap()
+        .with_wait(WaitStrategy::Park);
     first.say("attached");
     first.say(nix::unistd::gettid());
     first.say(number_in(&receiver.recv().unwrap()));
@@ -381,7 +389,7 @@ fn sleep_for_one_message(first: &First) {
 
 /// Says its thread, and sleeps until there is room or the end.
 fn sleep_for_room(first: &First) {
-    let mut sender = first.ring().sender().unwrap().with_wait(Wait::Park);
+    let mut sender = first.ring().sender().unwrap().with_wait(WaitStrategy::Park);
     first.say("attached");
     first.say(nix::unistd::gettid());
     let end = sender.send(&number(0)).unwrap_err();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
-use ringway::{Builder, RecvError, Sender, Wait};
+use ringway::{Builder, RecvError, Sender, WaitStrategy};
 
 /// Only so that a failure ends.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ fn a_blocked_call_outlasts_signals() {
     handle(Signal::SIGUSR1, count);
     let ring = Builder::new("memfd:").unwrap().create().unwrap();
     let mut sender = ring.sender().unwrap();
-    let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+    let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
     let (tell, told) = std::sync::mpsc::channel();
     let waiting = thread::spawn(move || {
         tell.send(pthread_self()).unwrap();

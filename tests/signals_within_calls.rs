@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use ringway::{Kind, Receiver, RecvError, SendError, Sender, Sync};
+use ringway::{Kind, Receiver, RecvError, SendError, Sender, SyncKind};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::table::Row;
@@ -240,7 +240,7 @@ fn interrupt_all(kind: Kind, extra: Extra, backing: Backing) {
     unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
     let row = Row {
         kind,
-        sync: Sync::Futex,
+        sync: SyncKind::Futex,
         backing,
     };
     use Part::{Both, Receive, Send};

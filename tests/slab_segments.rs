@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use ringway::{
-    Address, Builder, ErrorKind, Kind, Message, RecvError, Ring, SendError, Slab, SysvKey,
+    Address, Builder, DetachedMessage, ErrorKind, Kind, Message, RecvError, Ring, SendError,
+    SysvKey,
 };
 use two_processes::bytes;
 use two_processes::place::{Backing, Place, again, shmid};
@@ -195,7 +196,7 @@ fn the_next_ring_of_a_name_has_slabs_of_its_own() {
         // Who has the old one open goes on with what it has mapped, and does not find the others.
         let mut receiver = old.receiver().unwrap();
         assert_eq!(receiver.recv().unwrap(), message(1));
-        let mut kept: Vec<Slab> = Vec::new();
+        let mut kept: Vec<DetachedMessage> = Vec::new();
         let refused = loop {
             match sender.try_send(&message(3)) {
                 Ok(()) => kept.push(receiver.recv_in_place().and_then(Message::detach).unwrap()),

@@ -5,12 +5,11 @@ mod two_processes;
 
 use std::fmt;
 use std::io::{IoSlice, Read};
-use std::marker::Sync;
 use std::time::{Duration, Instant};
 
 use ringway::{
-    Address, Builder, ErrorKind, Message, MessageReader, Receiver, RecvError, Ring, Role,
-    SendError, Sender, Slab, Wait,
+    Address, Builder, DetachedMessage, ErrorKind, Message, MessageReader, Receiver, RecvError,
+    Ring, Role, SendError, Sender, WaitStrategy,
 };
 use two_processes::place::{Backing, Place, again};
 use two_processes::table::{self, CAPACITY, Row};
@@ -242,7 +241,7 @@ fn detached_messages_stay_while_others_come_and_go_and_end_in_any_order() {
             sender.send(&message(number)).unwrap();
             receiver.recv_in_place().and_then(Message::detach).unwrap()
         };
-        let kept: Vec<Slab> = (0..3).map(&mut next).collect();
+        let kept: Vec<DetachedMessage> = (0..3).map(&mut next).collect();
         for number in 0..50 {
             assert_eq!(next(number).to_vec(), message(number), "{row}");
         }
@@ -321,7 +320,7 @@ fn what_fits_the_ring_goes_through_it_when_no_slab_is_free() {
             assert_eq!(slab.to_vec(), [7; 200], "{row}");
             copies.push(slab);
         }
-        let are_copies: Vec<_> = copies.iter().map(Slab::is_copy).collect();
+        let are_copies: Vec<_> = copies.iter().map(DetachedMessage::is_copy).collect();
         assert_eq!(
             are_copies,
             [false, false, false, false, true, true],
@@ -374,7 +373,7 @@ fn a_receiver_that_keeps_long_messages_gets_as_many_as_there_are_slabs() {
     let ring = place.builder().slabs(LONG as u64, 6).capacity(CAPACITY);
     let ring = ring.create().unwrap();
     let (sender, mut receiver) = ends(&ring);
-    let mut sender = sender.with_wait(Wait::Spin);
+    let mut sender = sender.with_wait(WaitStrategy::Spin);
     let mut kept = Vec::new();
     for number in 0..6 {
         // The fourth and later ones find that the time is over, and a free slab all the same.

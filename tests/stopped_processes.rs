@@ -4,7 +4,7 @@
 mod two_processes;
 
 use nix::sys::signal::Signal;
-use ringway::{RecvError, Role, SendError, Wait, stat};
+use ringway::{RecvError, Role, SendError, WaitStrategy, stat};
 use two_processes::messages::{number, number_in};
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, in_time, play};
@@ -99,7 +99,7 @@ fn a_stopped_consumer_keeps_what_it_borrows_and_the_others_share_the_rest() {
 #[test]
 fn a_stopped_producer_that_is_killed_gives_its_claim_up() {
     for_each(Row::with_many(Role::Producer, Row::on_shm()), |row| {
-        for wait in [Wait::Park, Wait::default()] {
+        for wait in [WaitStrategy::Park, WaitStrategy::default()] {
             let (ring, _place) = row.ring();
             let mut sender = ring.sender().unwrap();
             let mut receiver = ring.receiver().unwrap().with_wait(wait);

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use ringway::{Kind, Ring, Role, Sync, stat};
+use ringway::{Kind, Ring, Role, SyncKind, stat};
 use two_processes::messages::{signature, signed};
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, play};
@@ -57,7 +57,7 @@ const MOMENTS: [Moment; 4] = [
 #[test]
 fn what_is_stopped_is_alive_and_nothing_is_lost() {
     let mut rows = Row::on_shm();
-    rows.retain(|row| row.kind == Kind::Mpmc || row.sync == Sync::Futex && !row.has_cells());
+    rows.retain(|row| row.kind == Kind::Mpmc || row.sync == SyncKind::Futex && !row.has_cells());
     for_each(rows, |row| {
         // They sleep most of the time.
         std::thread::scope(|scope| {

@@ -215,7 +215,7 @@ mod traced {
 
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
     use nix::unistd::Pid;
-    use ringway::{Builder, Wait};
+    use ringway::{Builder, WaitStrategy};
     use ringway_testing::place::{Backing, Place};
 
     use super::{MARKER, NAME};
@@ -254,8 +254,8 @@ mod traced {
             .capacity(1 << 16)
             .create()
             .unwrap();
-        let mut sender = ring.sender().unwrap().with_wait(Wait::Spin);
-        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Spin);
+        let mut sender = ring.sender().unwrap().with_wait(WaitStrategy::Spin);
+        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Spin);
         static BEGUN: AtomicBool = AtomicBool::new(false);
         static READY: AtomicBool = AtomicBool::new(false);
         static ENDED: AtomicBool = AtomicBool::new(false);
@@ -296,8 +296,8 @@ mod traced {
             .capacity(1 << 16)
             .create()
             .unwrap();
-        let mut sender = ring.sender().unwrap().with_wait(Wait::Park);
-        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut sender = ring.sender().unwrap().with_wait(WaitStrategy::Park);
+        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
         stretch(0, || {
             let mut bytes = [0; 8];
             for number in 0..MESSAGES {
@@ -315,9 +315,9 @@ mod traced {
             let place = Place::new(backing);
             let builder = place.builder().capacity(1 << 16).slabs(4096, 4);
             let ring = builder.slab_segments(nth == 1).create().unwrap();
-            let sender = ring.sender().unwrap().with_wait(Wait::Park);
+            let sender = ring.sender().unwrap().with_wait(WaitStrategy::Park);
             let mut sender = sender.with_copy_limit(0);
-            let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+            let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
             let all = (0..4).map(|_| {
                 sender.send(&[0]).unwrap();
                 receiver.recv_in_place().unwrap().detach().unwrap()

@@ -10,7 +10,7 @@ use ringway::chunk::{ChunkReceiver, ChunkRecvError, Lost, Splitter, Why};
 use ringway::mq::QueueBuilder;
 use ringway::{
     Address, Builder, Carrier, Channel, Kind, MessageRoom, MessageSink, MessageSource, QueueKey,
-    ReceivedMessage, RecvError, Role, SendError, SysvKey, Wait,
+    ReceivedMessage, RecvError, Role, SendError, SysvKey, WaitStrategy,
 };
 use two_processes::place::{Backing, Place};
 use two_processes::procfs::while_blocked;
@@ -244,7 +244,7 @@ fn a_sender_that_ends_in_the_midst_of_a_message_is_noticed_at_once_whoever_else_
             let sender: u64 = second.hear().parse().unwrap();
             assert_eq!(source.is_attached(sender), Some(true), "{what}");
             let received = while_blocked(
-                Wait::Park,
+                WaitStrategy::Park,
                 || end.bring_about(&second),
                 || in_time(|deadline| source.whole(deadline)),
             );

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use nix::unistd::geteuid;
-use ringway::{Address, Builder, Error, ErrorKind, Ring, Sync, stat};
+use ringway::{Address, Builder, Error, ErrorKind, Ring, SyncKind, stat};
 use two_processes::place::{Backing, Place, again, shmid};
 use two_processes::roles::become_nobody;
 use two_processes::{First, Second, play};
@@ -23,7 +23,7 @@ fn child_role() {
 
 /// Asserts that it is refused, and that the text says why and what to do.
 #[track_caller]
-fn assert_untrusted<T: Debug>(result: Result<T, Error>, sync: Sync) {
+fn assert_untrusted<T: Debug>(result: Result<T, Error>, sync: SyncKind) {
     let error = result.expect_err("others can write the lock");
     assert_eq!(error.kind(), ErrorKind::Untrusted, "{error}");
     let text = error.to_string();
@@ -32,11 +32,13 @@ fn assert_untrusted<T: Debug>(result: Result<T, Error>, sync: Sync) {
 }
 
 /// The kinds of synchronisation in question, and the others.
-fn syncs() -> (Vec<Sync>, Vec<Sync>) {
-    Sync::ALL.into_iter().partition(|sync| sync.needs_trust())
+fn syncs() -> (Vec<SyncKind>, Vec<SyncKind>) {
+    SyncKind::ALL
+        .into_iter()
+        .partition(|sync| sync.needs_trust())
 }
 
-fn builder(place: &Place, sync: Sync) -> Builder {
+fn builder(place: &Place, sync: SyncKind) -> Builder {
     place.builder().sync(sync).capacity(4096)
 }
 
@@ -157,7 +159,7 @@ fn a_memfd_goes_from_hand_to_hand_with_an_opt_in_of_both() {
 /// The one who says it first cannot say it for others.
 #[test]
 fn what_was_taken_over_is_handed_on_with_an_opt_in() {
-    let builder = Builder::new("memfd:").unwrap().sync(Sync::Futex);
+    let builder = Builder::new("memfd:").unwrap().sync(SyncKind::Futex);
     let ring = builder.capacity(4096).create().unwrap();
     let (here, there) = UnixStream::pair().unwrap();
     ring.hand_over(&here).unwrap();

@@ -4,7 +4,7 @@ mod two_processes;
 
 use std::time::Instant;
 
-use ringway::{Kind, Receiver, RecvError, Ring, Sync, Wait, WaitError, wait_any};
+use ringway::{Kind, Receiver, RecvError, Ring, SyncKind, WaitError, WaitStrategy, wait_any};
 use two_processes::messages::{number, number_in};
 use two_processes::place::{Backing, Place};
 use two_processes::procfs::while_blocked;
@@ -23,9 +23,9 @@ fn child_role() {
 /// The rows on shared memory that one thread can wait for together: those that sleep on words, and those
 /// that are polled.
 fn together() -> [Vec<Row>; 2] {
-    let polled = |row: &Row| row.sync == Sync::Mqueue;
+    let polled = |row: &Row| row.sync == SyncKind::Mqueue;
     let semaphore =
-        |row: &Row| matches!(row.sync, Sync::PosixSem | Sync::SysvSem) && row.has_cells();
+        |row: &Row| matches!(row.sync, SyncKind::PosixSem | SyncKind::SysvSem) && row.has_cells();
     let rows = Row::on_shm().into_iter().filter(|row| !semaphore(row));
     let (polled, on_words): (Vec<_>, _) = rows.partition(polled);
     [on_words, polled]
@@ -37,7 +37,7 @@ fn rings(rows: &[Row]) -> Vec<(Ring, Place)> {
         .collect()
 }
 
-fn receivers(rings: &[(Ring, Place)], wait: Wait) -> Vec<Receiver> {
+fn receivers(rings: &[(Ring, Place)], wait: WaitStrategy) -> Vec<Receiver> {
     rings
         .iter()
         .map(|(ring, _)| ring.receiver().unwrap().with_wait(wait))
@@ -53,7 +53,7 @@ fn wait(receivers: &mut [Receiver]) -> Vec<usize> {
 fn those_that_have_something_are_told() {
     for rows in together() {
         let rings = rings(&rows);
-        let mut receivers = receivers(&rings, Wait::Park);
+        let mut receivers = receivers(&rings, WaitStrategy::Park);
         let mut senders: Vec<_> = rings
             .iter()
             .map(|(ring, _)| ring.sender().unwrap())
@@ -77,7 +77,7 @@ fn those_that_have_something_are_told() {
 #[test]
 fn a_message_in_any_of_them_and_the_death_of_any_producer_ends_the_wait() {
     for rows in together() {
-        for wait_how in [Wait::Park, Wait::default()] {
+        for wait_how in [WaitStrategy::Park, WaitStrategy::default()] {
             for (index, row) in rows.iter().enumerate() {
                 let rings = rings(&rows);
                 let mut receivers = receivers(&rings, wait_how);
@@ -105,7 +105,7 @@ fn a_message_in_any_of_them_and_the_death_of_any_producer_ends_the_wait() {
 fn all_of_several_streams_are_received_to_their_ends() {
     const MESSAGES: u64 = 2000;
     for rows in together() {
-        for how in [Wait::Park, Wait::default()] {
+        for how in [WaitStrategy::Park, WaitStrategy::default()] {
             let rings = rings(&rows);
             let mut receivers = receivers(&rings, how);
             let producers: Vec<_> = rings
@@ -164,18 +164,20 @@ fn what_cannot_be_waited_for_together_is_refused() {
         row.ring()
     };
     let receiver = |ring: &(Ring, Place)| ring.0.receiver().unwrap();
-    let words = ring(Kind::Mpmc, Sync::Futex);
-    let polled = ring(Kind::Spsc, Sync::Mqueue);
+    let words = ring(Kind::Mpmc, SyncKind::Futex);
+    let polled = ring(Kind::Spsc, SyncKind::Mqueue);
     let (mut words, mut polled) = (receiver(&words), receiver(&polled));
     let mixed = wait_any(&mut [&mut words, &mut polled], Some(watchdog()));
     assert_eq!(mixed, Err(WaitError::Mixed));
-    for sync in [Sync::PosixSem, Sync::SysvSem] {
+    for sync in [SyncKind::PosixSem, SyncKind::SysvSem] {
         let semaphore = ring(Kind::Mpmc, sync);
         let mut semaphore = receiver(&semaphore);
         let refused = wait_any(&mut [&mut words, &mut semaphore], Some(watchdog()));
         assert_eq!(refused, Err(WaitError::Semaphore), "{sync:?}");
     }
-    let many: Vec<_> = (0..130).map(|_| ring(Kind::Spsc, Sync::Futex)).collect();
+    let many: Vec<_> = (0..130)
+        .map(|_| ring(Kind::Spsc, SyncKind::Futex))
+        .collect();
     let mut many: Vec<_> = many.iter().map(receiver).collect();
     let mut many: Vec<_> = many.iter_mut().collect();
     let refused = wait_any(&mut many, Some(watchdog()));

@@ -14,7 +14,9 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
-use ringway::{ErrorKind, Kind, Peer, Receiver, RecvError, Ring, Role, SendError, Sync, Wait};
+use ringway::{
+    ErrorKind, Kind, Peer, Receiver, RecvError, Ring, Role, SendError, SyncKind, WaitStrategy,
+};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::{self, while_blocked};
@@ -42,7 +44,7 @@ fn child_role() {
 /// A stream ring and one with cells, on every backing.
 fn rows() -> Vec<Row> {
     let mut rows = Row::supported();
-    rows.retain(|row| row.sync == Sync::Futex && matches!(row.kind, Kind::Spsc | Kind::Mpmc));
+    rows.retain(|row| row.sync == SyncKind::Futex && matches!(row.kind, Kind::Spsc | Kind::Mpmc));
     rows
 }
 
@@ -72,7 +74,7 @@ fn receive_during(
     receiver: &mut Receiver,
     deed: impl FnOnce() + Send,
 ) -> Result<Vec<u8>, RecvError> {
-    while_blocked(Wait::Park, deed, || {
+    while_blocked(WaitStrategy::Park, deed, || {
         in_time(|deadline| receiver.recv_deadline(deadline))
     })
 }
@@ -81,7 +83,7 @@ fn receive_during(
 fn exec_is_a_death() {
     for_each(rows(), |row| {
         let (ring, _place) = row.ring();
-        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
         let producer = Second::start("exec", &ring);
         producer.expect("attached");
         let end = receive_during(&mut receiver, || producer.say("now"));
@@ -95,7 +97,7 @@ fn a_zombie_is_dead() {
     for_each(rows(), |row| {
         for waits in [false, true] {
             let (ring, _place) = row.ring();
-            let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+            let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
             let producer = producer(&ring, 1);
             assert_lives(row, &ring, &receiver, producer.pid());
             receiver.recv().unwrap();
@@ -133,7 +135,7 @@ fn a_stopped_producer_is_alive() {
 fn a_stopped_producer_that_is_killed_is_dead() {
     for_each(rows(), |row| {
         let (ring, _place) = row.ring();
-        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
         let producer = producer(&ring, 1);
         producer.stop();
         receiver.try_recv().unwrap();
@@ -148,7 +150,7 @@ fn the_thread_that_attached_may_end() {
     for_each(rows(), |row| {
         for role in ["attach in a thread", "leave a handle in a thread"] {
             let (ring, _place) = row.ring();
-            let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+            let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
             let producer = Second::start(role, &ring);
             producer.expect("its thread has ended");
             assert_lives(row, &ring, &receiver, producer.pid());
@@ -171,7 +173,7 @@ fn the_main_thread_may_end() {
     for_each(rows(), |row| {
         for role in ["end the main thread", "attach without a main thread"] {
             let (ring, _place) = row.ring();
-            let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+            let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
             let parent = Second::start(role, &ring);
             let pid: u32 = parent.hear().parse().unwrap();
             assert_eq!(procfs::state(pid, pid as i32).unwrap(), 'Z', "{row}");
@@ -213,7 +215,7 @@ fn a_child_of_fork_is_nobody_and_its_end_is_not_its_parents() {
 fn the_death_of_a_process_in_another_pid_namespace_is_noticed() {
     for_each(rows(), |row| {
         let (ring, _place) = row.ring();
-        let mut receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
         let second = Second::start("send in a pid namespace", &ring);
         let Ok(producer) = second.hear().parse() else {
             return println!("skipped: this user may not make a pid namespace");

@@ -11,7 +11,7 @@ use std::time::Instant;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use ringway_core::verify::{Header, HeapRing};
-use ringway_core::{Address, Builder, Receiver, Ring, Sender, Wait, remove, stat};
+use ringway_core::{Address, Builder, Receiver, Ring, Sender, WaitStrategy, remove, stat};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -165,11 +165,11 @@ fuzz_target!(|input: Input| {
         let sender = ring
             .sender()
             .ok()
-            .map(|sender| sender.with_wait(Wait::Park));
+            .map(|sender| sender.with_wait(WaitStrategy::Park));
         let receiver = ring
             .receiver()
             .ok()
-            .map(|receiver| receiver.with_wait(Wait::Park));
+            .map(|receiver| receiver.with_wait(WaitStrategy::Park));
         let mut handles = Handles {
             ring,
             sender,

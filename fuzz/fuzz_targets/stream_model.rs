@@ -9,7 +9,7 @@ use std::time::Instant;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use ringway_core::verify::{HeapConsumer, HeapProducer, HeapRing};
-use ringway_core::{RecvError, SendError, Wait};
+use ringway_core::{RecvError, SendError, WaitStrategy};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -107,9 +107,9 @@ impl World {
             }
             Step::SendDeadline(len) => {
                 let message = self.message((*len).into());
-                let outcome = self
-                    .producer
-                    .send_deadline(&message, Wait::Park, Instant::now());
+                let outcome =
+                    self.producer
+                        .send_deadline(&message, WaitStrategy::Park, Instant::now());
                 let outcome = outcome.map_err(|error| match error {
                     SendError::TimedOut => SendError::Full,
                     error => error,
@@ -124,7 +124,9 @@ impl World {
             }
             Step::Batch(lens, commits) => self.batch(lens, *commits),
             Step::Drained => {
-                let outcome = self.producer.wait_until_drained(Wait::Park, Instant::now());
+                let outcome = self
+                    .producer
+                    .wait_until_drained(WaitStrategy::Park, Instant::now());
                 let expected = match self.consumer_closed {
                     _ if self.queue.is_empty() => Ok(()),
                     true => Err(SendError::Closed),
@@ -170,7 +172,9 @@ impl World {
                 assert_eq!(outcome, expected);
             }
             Step::ReceiveDeadline => {
-                let outcome = self.consumer.recv_deadline(Wait::Park, Instant::now());
+                let outcome = self
+                    .consumer
+                    .recv_deadline(WaitStrategy::Park, Instant::now());
                 let expected = self.queue.pop_front().ok_or(match self.nothing() {
                     RecvError::Empty => RecvError::TimedOut,
                     error => error,

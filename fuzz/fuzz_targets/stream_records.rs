@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use ringway_core::Wait;
+use ringway_core::WaitStrategy;
 use ringway_core::verify::{HeapConsumer, HeapProducer, HeapRing, Seen};
 
 #[derive(Arbitrary, Debug)]
@@ -81,7 +81,7 @@ impl World {
                 let _ = producer.try_send(payload(*len));
             }
             Step::SendDeadline(len) => {
-                let _ = producer.send_deadline(payload(*len), Wait::Park, Instant::now());
+                let _ = producer.send_deadline(payload(*len), WaitStrategy::Park, Instant::now());
             }
             Step::Claim(len, commit) => {
                 let _ = producer.claim(payload(*len), commit.map(usize::from));
@@ -92,7 +92,7 @@ impl World {
                 assert!(laid <= self.ring.capacity() / 8);
             }
             Step::Drained => {
-                let _ = producer.wait_until_drained(Wait::Park, Instant::now());
+                let _ = producer.wait_until_drained(WaitStrategy::Park, Instant::now());
             }
             _ => producer.close(),
         }
@@ -111,7 +111,7 @@ impl World {
         match step {
             Step::Receive => check(consumer.try_recv().map_or(0, |message| message.len())),
             Step::ReceiveDeadline => {
-                let received = consumer.recv_deadline(Wait::Park, Instant::now());
+                let received = consumer.recv_deadline(WaitStrategy::Park, Instant::now());
                 check(received.map_or(0, |message| message.len()));
             }
             Step::Peek(most) => check_all(consumer.peek((*most).into())),

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use ringway_core::{Message, MessageSource, Peer, ReceivedMessage, Receiver, RecvError, Wait};
+use ringway_core::{
+    Message, MessageSource, Peer, ReceivedMessage, Receiver, RecvError, WaitStrategy,
+};
 use ringway_mq::{QueueMessage, QueueReceiver};
 
 /// A receiver from a ring or from a queue.
@@ -22,7 +24,7 @@ pub enum ChannelReceiver {
 impl ChannelReceiver {
     /// How blocked calls wait for a ring. Those that wait for a queue sleep.
     #[must_use]
-    pub fn with_wait(self, wait: Wait) -> Self {
+    pub fn with_wait(self, wait: WaitStrategy) -> Self {
         match self {
             Self::Ring(receiver) => Self::Ring(receiver.with_wait(wait)),
             queue => queue,

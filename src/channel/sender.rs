@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::time::Instant;
 
-use ringway_core::{MessageRoom, MessageSink, Peer, SendError, Sender, Wait};
+use ringway_core::{MessageRoom, MessageSink, Peer, SendError, Sender, WaitStrategy};
 use ringway_mq::QueueSender;
 
 /// A sender to a ring or to a queue. Dropping it closes.
@@ -23,7 +23,7 @@ pub enum ChannelSender {
 impl ChannelSender {
     /// How blocked calls wait for a ring. Those that wait for a queue sleep.
     #[must_use]
-    pub fn with_wait(self, wait: Wait) -> Self {
+    pub fn with_wait(self, wait: WaitStrategy) -> Self {
         match self {
             Self::Ring(sender) => Self::Ring(sender.with_wait(wait)),
             queue => queue,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ringway::mq::{Gc, QueueBuilder, QueueSender, remove, stat};
-use ringway::{ErrorKind, Fate, Wait, Why};
+use ringway::{ErrorKind, Fate, WaitStrategy, Why};
 
 use super::deaths::{receiver_at, sender_at};
 use super::hostile::put_notice;
@@ -201,12 +201,13 @@ fn who_comes_while_it_is_decided_waits_for_that() {
         drop((queue.sender().unwrap(), queue.receiver().unwrap()));
         drain(&mut queue.receiver().unwrap());
         let gate = Gate::close(&place);
-        let attached = while_blocked(Wait::Park, || drop(gate), || queue.receiver());
+        let attached = while_blocked(WaitStrategy::Park, || drop(gate), || queue.receiver());
         let mut receiver = attached.unwrap();
         drain(&mut receiver);
         receiver.detach();
         let gate = Gate::close(&place);
-        let mut sender = while_blocked(Wait::Park, || drop(gate), || queue.sender()).unwrap();
+        let mut sender =
+            while_blocked(WaitStrategy::Park, || drop(gate), || queue.sender()).unwrap();
         sender.try_send(b"x").unwrap();
         assert_eq!(queue.receiver().unwrap().try_recv().unwrap(), b"x");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, setrlimit};
 use ringway::mq::{QueueBuilder, stat};
-use ringway::{ErrorKind, Wait};
+use ringway::{ErrorKind, WaitStrategy};
 
 use super::place::{Place, System};
 use super::two_processes::procfs::while_blocked;
@@ -36,7 +36,7 @@ fn an_open_that_waits_finds_what_is_made_meanwhile() {
         let place = Place::new(system);
         let patient = place.builder().wait(Duration::from_secs(60));
         let made = while_blocked(
-            Wait::Park,
+            WaitStrategy::Park,
             || drop(place.builder().create().unwrap()),
             || patient.open(),
         );

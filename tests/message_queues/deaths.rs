@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringway::{Address, Peer, RecvError, SendError, Wait};
+use ringway::{Address, Peer, RecvError, SendError, WaitStrategy};
 
 use super::place::{System, drain, fill, queue, send_during};
 use super::two_processes::messages::{Random, number, number_in};
@@ -65,7 +65,7 @@ fn a_sleeping_receiver_learns_that_the_sender_died_also_of_one_that_sent_nothing
                 let mut receiver = queue.receiver().unwrap();
                 let sender = sender_at(queue.address(), messages);
                 let end = while_blocked(
-                    Wait::Park,
+                    WaitStrategy::Park,
                     || kill(&sender),
                     || {
                         for _ in 0..messages {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ringway::mq::{QueueBuilder, list, remove, stat};
-use ringway::{ErrorKind, Peer, RecvError, SendError, Wait};
+use ringway::{ErrorKind, Peer, RecvError, SendError, WaitStrategy};
 
 use super::place::{System, again, drain, fill, receive_during, send_during};
 use super::two_processes::procfs::while_blocked;
@@ -144,7 +144,7 @@ fn who_waits_for_a_peer_goes_on_when_it_attaches() {
         let mut receiver = queue.receiver().unwrap();
         let mut sender = None;
         while_blocked(
-            Wait::Park,
+            WaitStrategy::Park,
             || sender = Some(queue.sender().unwrap()),
             || in_time(|deadline| receiver.wait_for_peer(Some(deadline))),
         )
@@ -153,7 +153,7 @@ fn who_waits_for_a_peer_goes_on_when_it_attaches() {
         let mut sender = sender.unwrap();
         let mut receiver = None;
         while_blocked(
-            Wait::Park,
+            WaitStrategy::Park,
             || receiver = Some(queue.receiver().unwrap()),
             || in_time(|deadline| sender.wait_for_peer(Some(deadline))),
         )

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ringway::mq::{Queue, QueueBuilder, QueueReceiver, QueueSender};
-use ringway::{Address, QueueKey, RecvError, SendError, Wait};
+use ringway::{Address, QueueKey, RecvError, SendError, WaitStrategy};
 
 use super::two_processes::procfs::while_blocked;
 use super::two_processes::{First, in_time};
@@ -150,7 +150,7 @@ pub fn fill(sender: &mut QueueSender) -> u64 {
 
 /// What a sender gets that sleeps before a full queue when `deed` is done.
 pub fn send_during(sender: &mut QueueSender, deed: impl FnOnce() + Send) -> Result<(), SendError> {
-    while_blocked(Wait::Park, deed, || {
+    while_blocked(WaitStrategy::Park, deed, || {
         in_time(|deadline| sender.send_deadline(&[0; 8], deadline))
     })
 }
@@ -160,7 +160,7 @@ pub fn receive_during(
     receiver: &mut QueueReceiver,
     deed: impl FnOnce() + Send,
 ) -> Result<Vec<u8>, RecvError> {
-    while_blocked(Wait::Park, deed, || {
+    while_blocked(WaitStrategy::Park, deed, || {
         in_time(|deadline| receiver.recv_deadline(deadline))
     })
 }

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use ringway::mq::MAX_PRIORITY;
-use ringway::{MessageSink, MessageSource, ReceivedMessage, RecvError, SendError, Wait};
+use ringway::{MessageSink, MessageSource, ReceivedMessage, RecvError, SendError, WaitStrategy};
 
 use super::place::{Place, System, drain, fill, queue, send_during};
 use super::two_processes::messages::{message, number, signature, signed};
@@ -241,7 +241,7 @@ fn a_blocked_receiver_goes_on_with_a_message() {
         let (mut sender, mut receiver, _place) = system.ends();
         for index in 0..5 {
             let received = while_blocked(
-                Wait::Park,
+                WaitStrategy::Park,
                 || sender.try_send(&number(index)).unwrap(),
                 || match index % 2 {
                     0 => in_time(|deadline| receiver.recv_deadline(deadline)),

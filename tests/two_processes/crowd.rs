@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use nix::unistd::Pid;
-use ringway::{Address, Receiver, RecvError, Ring, SendError, Sender, Wait, stat};
+use ringway::{Address, Receiver, RecvError, Ring, SendError, Sender, WaitStrategy, stat};
 use tempfile::TempDir;
 
 use super::messages::{Random, signature, signed};
@@ -327,10 +327,10 @@ fn log_to(mut log: &File, entries: &[(u64, u64)]) {
 }
 
 /// The ways to wait, by their names in a [`Task`].
-fn wait_named(name: &str) -> Wait {
+fn wait_named(name: &str) -> WaitStrategy {
     match name {
-        "park" => Wait::Park,
-        "adaptive" => Wait::Adaptive(Duration::from_micros(50)),
+        "park" => WaitStrategy::Park,
+        "adaptive" => WaitStrategy::Adaptive(Duration::from_micros(50)),
         _ => panic!("{name}"),
     }
 }

@@ -26,16 +26,16 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
-use ringway::{Address, Builder, Ring, Wait};
+use ringway::{Address, Builder, Ring, WaitStrategy};
 
 const ROLE: &str = "RINGWAY_TEST_ROLE";
 const AT: &str = "RINGWAY_TEST_AT";
 
 /// The ways to wait.
-pub const WAITS: [Wait; 3] = [
-    Wait::Park,
-    Wait::Spin,
-    Wait::Adaptive(Duration::from_micros(50)),
+pub const WAITS: [WaitStrategy; 3] = [
+    WaitStrategy::Park,
+    WaitStrategy::Spin,
+    WaitStrategy::Adaptive(Duration::from_micros(50)),
 ];
 
 /// What no test comes near to; only a hang does.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::exit;
 use std::time::Duration;
 
-use ringway::Sync;
+use ringway::SyncKind;
 
 use crate::crowd::Shape;
 
@@ -56,7 +56,7 @@ pub enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     Only,
-    Sync(Sync),
+    Sync(SyncKind),
     Shape(Shape),
     Queue(Queue),
 }
@@ -169,7 +169,7 @@ pub struct Args {
     pub rounds: u32,
     pub burst: Option<Duration>,
     pub shapes: Vec<Shape>,
-    pub syncs: Vec<Sync>,
+    pub syncs: Vec<SyncKind>,
     pub only: Option<Vec<String>>,
     pub cpus: Option<Vec<usize>>,
     pub json: Option<PathBuf>,
@@ -190,7 +190,7 @@ impl Args {
                     consumers,
                 })
                 .to_vec(),
-            syncs: Sync::ALL.to_vec(),
+            syncs: SyncKind::ALL.to_vec(),
             only: None,
             cpus: None,
             json: None,
@@ -231,7 +231,7 @@ impl Args {
             }
             "--shapes" => self.shapes = list().map(Shape::parse).collect::<Option<_>>()?,
             "--syncs" => {
-                let sync = |name| Sync::ALL.into_iter().find(|sync| sync.name() == name);
+                let sync = |name| SyncKind::ALL.into_iter().find(|sync| sync.name() == name);
                 self.syncs = list().map(sync).collect::<Option<_>>()?;
             }
             "--sizes" => self.sizes = Some(list().map(bytes).collect::<Option<_>>()?),

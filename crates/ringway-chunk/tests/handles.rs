@@ -10,7 +10,7 @@ use ringway_chunk::{
 };
 use ringway_core::{
     Builder, Kind, MessageSink, MessageSource, ReceivedMessage, Receiver, RecvError, Ring,
-    SendError, Sender, Wait,
+    SendError, Sender, WaitStrategy,
 };
 
 fn ring_of(kind: Kind) -> Ring {
@@ -353,7 +353,7 @@ fn a_receiver_that_waits_learns_that_a_sender_left_in_the_midst_of_a_message() {
         let other = (kind == Kind::Mpsc).then(|| ring.sender().unwrap());
         let header = Splitter::new(sender.id(), 1, Some(10)).next(b"half ", false);
         let frame = [&header.encode(b"half ")[..], b"half "].concat();
-        let receiver = ring.receiver().unwrap().with_wait(Wait::Park);
+        let receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
         let mut receiver = ChunkReceiver::new(receiver);
         std::thread::scope(|scope| {
             scope.spawn(|| {

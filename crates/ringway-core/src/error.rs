@@ -82,7 +82,7 @@ pub enum ErrorKind {
     /// The object belongs to somebody else.
     ForeignOwner,
     /// Others can write in a ring whose kind of synchronisation needs
-    /// [trust](crate::Sync::needs_trust), and nobody said that they are trusted.
+    /// [trust](crate::SyncKind::needs_trust), and nobody said that they are trusted.
     Untrusted,
     /// Memory, disk or a limit of the machine is exhausted.
     NoSpace,

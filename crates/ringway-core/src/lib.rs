@@ -12,66 +12,51 @@ compile_error!(
 );
 
 mod address;
-mod builder;
-mod cell;
+mod admin;
+mod api;
 mod error;
 mod escape;
-mod gc;
-mod layout;
-mod liveness;
-mod message;
-mod owner;
+mod memory;
 mod planted;
-mod pool;
-mod reader;
-mod receiver;
-mod receiving;
-mod region;
-mod ring;
-mod segment;
-mod sender;
-mod sending;
-mod slab;
-mod stat;
-mod stream;
-mod support;
-mod sync;
+mod presence;
+mod rings;
+mod store;
 mod sys;
-mod transport;
-mod unwinding;
+mod testing;
+mod waiting;
+
 #[cfg(feature = "verify")]
-pub mod verify;
-mod wait;
+pub use testing::verify;
 
 /// Calls of the operating system, and what else ringway's other crates need. Not part of the stable API.
 #[doc(hidden)]
 pub mod os {
+    pub use crate::admin::gc::message_queues;
     pub use crate::escape::{Line, Name};
-    pub use crate::gc::message_queues;
-    pub use crate::owner::{difference, is_own, is_trusted, may_remove};
+    pub use crate::sys::owner::{difference, is_own, is_trusted, may_remove};
+    pub use crate::sys::unwinding::Unwinding;
     pub use crate::sys::{
         fork, ftok, getrandom, mq_overview, msgget, pthread_sigmask, rename, semget,
     };
-    pub use crate::unwinding::Unwinding;
 }
 
 pub use address::{Address, QueueKey, SysvKey};
-pub use builder::{Builder, CommonOptions};
-pub use error::{Error, ErrorKind, RecvError, SendError, WaitError};
-pub use gc::{BlindSpot, Fate, Found, Gc, GcReport, Leftover, Why};
-pub use layout::participant::Role;
-pub use layout::{Kind, Sync};
-pub use message::{Backlog, Message, MessageView};
-pub use reader::MessageReader;
-pub use receiver::{Receiver, wait_any};
-pub use ring::Ring;
-pub use segment::PeerCredentials;
-pub use sender::{Batch, Claim, Sender};
-pub use slab::Slab;
-pub use stat::{
+pub use admin::gc::{BlindSpot, Fate, Found, Gc, GcReport, Leftover, Why};
+pub use admin::stat::{
     ParticipantStat, SlabHolder, SlabStat, Stat, WaitsFor, list, list_in, remove, stat,
 };
-pub use stream::Peer;
-pub use support::Support;
-pub use transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};
-pub use wait::Wait;
+pub use api::builder::{Builder, CommonOptions};
+pub use api::detached::DetachedMessage;
+pub use api::message::{Backlog, Message, MessageView};
+pub use api::reader::MessageReader;
+pub use api::receiver::{Receiver, wait_any};
+pub use api::ring::Ring;
+pub use api::sender::{Batch, Claim, Sender};
+pub use api::support::Support;
+pub use api::transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};
+pub use error::{Error, ErrorKind, RecvError, SendError, WaitError};
+pub use memory::layout::participant::Role;
+pub use memory::layout::{Kind, SyncKind};
+pub use rings::stream::Peer;
+pub use store::PeerCredentials;
+pub use waiting::WaitStrategy;

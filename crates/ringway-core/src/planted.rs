@@ -9,7 +9,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::liveness::Liveness;
+use crate::presence::Liveness;
 
 macro_rules! bugs {
     ($($(#[$what:meta])* $bug:ident,)*) => {

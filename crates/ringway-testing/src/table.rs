@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
-use ringway::{Builder, ErrorKind, Kind, Ring, Role, Sync};
+use ringway::{Builder, ErrorKind, Kind, Ring, Role, SyncKind};
 
 use crate::place::{Backing, Place};
 
@@ -18,7 +18,7 @@ pub struct Row {
     /// How many producers and consumers.
     pub kind: Kind,
     /// How they exclude each other and sleep.
-    pub sync: Sync,
+    pub sync: SyncKind,
     /// What the segment is made of.
     pub backing: Backing,
 }
@@ -39,7 +39,7 @@ impl Row {
     pub fn all() -> Vec<Self> {
         let mut rows = Vec::new();
         for kind in Kind::ALL {
-            for sync in Sync::ALL {
+            for sync in SyncKind::ALL {
                 for backing in Backing::ALL {
                     rows.push(Self {
                         kind,
@@ -82,7 +82,7 @@ impl Row {
     /// Why such a ring is refused, if it is: these kinds of synchronisation keep an object beside the
     /// segment, which is found by the ring's address, and a memfd has none.
     pub fn refusal(self) -> Option<ErrorKind> {
-        let beside = matches!(self.sync, Sync::SysvSem | Sync::Mqueue);
+        let beside = matches!(self.sync, SyncKind::SysvSem | SyncKind::Mqueue);
         (beside && self.backing == Backing::Memfd).then_some(ErrorKind::Unsupported)
     }
 
@@ -98,7 +98,7 @@ impl Row {
 
     /// Whether messages lie in cells.
     pub fn has_cells(self) -> bool {
-        (self.kind, self.sync) != (Kind::Spsc, Sync::Futex)
+        (self.kind, self.sync) != (Kind::Spsc, SyncKind::Futex)
     }
 
     /// A builder of such a ring, as small as rings are, and the place for it.
@@ -142,7 +142,7 @@ pub const CAPACITY: u64 = 4096;
 pub const CELL_LEN: u32 = 128;
 
 /// Runs `test` for each of `rows`, several at a time, and fails for all rows that failed.
-pub fn for_each(rows: Vec<Row>, test: impl Fn(Row) + std::marker::Sync) {
+pub fn for_each(rows: Vec<Row>, test: impl Fn(Row) + Sync) {
     let rows = Mutex::new(rows.into_iter());
     let failed = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

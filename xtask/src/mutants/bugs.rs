@@ -59,12 +59,12 @@ impl Check {
     /// The test or the case, as its binary names it.
     pub(super) fn test(self) -> String {
         match self {
-            Stream(test) => format!("stream::tests::interleavings::{test}"),
-            Cell(test) => format!("cell::tests::interleavings::{test}"),
-            Liveness(test) => format!("liveness::interleavings::{test}"),
-            Wait(test) => format!("wait::interleavings::{test}"),
-            Retirement(test) => format!("segment::retire::interleavings::{test}"),
-            Sync(test) => format!("sync::tests::{test}"),
+            Stream(test) => format!("rings::stream::tests::interleavings::{test}"),
+            Cell(test) => format!("rings::cell::tests::interleavings::{test}"),
+            Liveness(test) => format!("presence::interleavings::{test}"),
+            Wait(test) => format!("waiting::interleavings::{test}"),
+            Retirement(test) => format!("presence::retire::interleavings::{test}"),
+            Sync(test) => format!("waiting::sync::tests::{test}"),
             Processes(_, test) | Matrix(test) | Freeze(test) => test.to_owned(),
         }
     }
@@ -78,7 +78,7 @@ impl fmt::Display for Check {
             Liveness(test) => write!(f, "loom, liveness: {test}"),
             Wait(test) => write!(f, "loom, eventcount: {test}"),
             Retirement(test) => write!(f, "loom, retirement: {test}"),
-            Sync(test) => write!(f, "sync::tests::{test}"),
+            Sync(test) => write!(f, "waiting::sync::tests::{test}"),
             Processes(file, test) => write!(f, "tests/{file}.rs: {test}"),
             Matrix(case) => write!(f, "kill matrix: {case}"),
             Freeze(case) => write!(f, "kill matrix, frozen: {case}"),

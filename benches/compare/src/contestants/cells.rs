@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ringway::{Builder, Kind, Receiver, RecvError, SendError, Sender, Wait};
+use ringway::{Builder, Kind, Receiver, RecvError, SendError, Sender, WaitStrategy};
 
 use crate::crowd::{Queue, Role};
 use crate::memory::{pause_or_yield, yield_until};
@@ -22,7 +22,7 @@ pub enum Waiting {
     /// It polls, with the same patience as everybody.
     Polled,
     /// ringway waits.
-    Own(Wait),
+    Own(WaitStrategy),
 }
 
 /// `BATCH`: so many messages become visible together, and up to so many are released together; 1: single
@@ -52,9 +52,9 @@ impl<const W: usize, const BATCH: u64> Cells<W, BATCH> {
         Builder::new(&self.address).expect("the address is well formed")
     }
 
-    fn wait(&self) -> Wait {
+    fn wait(&self) -> WaitStrategy {
         match self.waiting {
-            Waiting::Polled => Wait::Spin,
+            Waiting::Polled => WaitStrategy::Spin,
             Waiting::Own(wait) => wait,
         }
     }

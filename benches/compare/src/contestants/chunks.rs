@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ringway::chunk::{ChunkReceiver, ChunkSender};
-use ringway::{Builder, Receiver, Sender, Wait};
+use ringway::{Builder, Receiver, Sender, WaitStrategy};
 
 use crate::message;
 use crate::track::Lane;
@@ -34,14 +34,14 @@ impl Place {
             .create()
             .expect("a new ring");
         let sender = ring.sender().expect("no other producer");
-        sender.with_wait(Wait::Spin)
+        sender.with_wait(WaitStrategy::Spin)
     }
 
     fn receiver(&self) -> Receiver {
         let builder = Builder::new(&self.address).expect("the address is well formed");
         let ring = builder.open().expect("the other process has made it");
         let receiver = ring.receiver().expect("no other consumer");
-        receiver.with_wait(Wait::Spin)
+        receiver.with_wait(WaitStrategy::Spin)
     }
 
     fn unlink(&self) {

@@ -1,6 +1,6 @@
 //! Who takes part between many.
 
-use ::ringway::Wait;
+use ::ringway::WaitStrategy;
 use iceoryx2::prelude::BackpressureStrategy;
 
 #[cfg(boost)]
@@ -27,8 +27,8 @@ impl Roster<'_> {
             list.push(limit);
             for (name, waiting) in [
                 ("ringway polled", Waiting::Polled),
-                ("ringway spin", Waiting::Own(Wait::Spin)),
-                ("ringway", Waiting::Own(Wait::default())),
+                ("ringway spin", Waiting::Own(WaitStrategy::Spin)),
+                ("ringway", Waiting::Own(WaitStrategy::default())),
             ] {
                 let queue = Cells::<W, 1>::new(self.name(), ring, most, waiting);
                 list.push(crowd(name, ring, shape, queue));
@@ -37,7 +37,12 @@ impl Roster<'_> {
             list.push(crowd("ringway polled batch/16", ring, shape, queue));
             let queue = Cells::<W, 64>::new(self.name(), ring, most, Waiting::Polled);
             list.push(crowd("ringway polled batch/64", ring, shape, queue));
-            let queue = Cells::<W, 64>::new(self.name(), ring, most, Waiting::Own(Wait::default()));
+            let queue = Cells::<W, 64>::new(
+                self.name(),
+                ring,
+                most,
+                Waiting::Own(WaitStrategy::default()),
+            );
             list.push(crowd("ringway batch/64", ring, shape, queue));
             #[cfg(boost)]
             {

@@ -5,7 +5,7 @@ use std::io::BufRead;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use ringway::{Builder, MessageReader, Receiver, Ring, Sender, Wait};
+use ringway::{Builder, MessageReader, Receiver, Ring, Sender, WaitStrategy};
 
 use crate::memory::{Shared, spin_until};
 use crate::message;
@@ -159,14 +159,14 @@ impl Slabs {
         let ring: Ring = builder.slabs(self.len, count).create().expect("a new ring");
         let sender = ring.sender().expect("no other producer");
         let sender = sender.with_copy_limit(self.copy_limit);
-        self.sender = Some(sender.with_wait(Wait::Spin));
+        self.sender = Some(sender.with_wait(WaitStrategy::Spin));
     }
 
     fn start_receiving(&mut self, prefault: bool) {
         let ring = self.builder().prefault(prefault).open();
         let ring = ring.expect("the other process has made it");
         let receiver = ring.receiver().expect("no other consumer");
-        self.receiver = Some(receiver.with_wait(Wait::Spin));
+        self.receiver = Some(receiver.with_wait(WaitStrategy::Spin));
     }
 
     fn unlink(&mut self) {

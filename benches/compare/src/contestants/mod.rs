@@ -17,7 +17,7 @@ mod shmem_ipc;
 mod sleep_sync;
 mod vyukov;
 
-use ::ringway::Wait;
+use ::ringway::WaitStrategy;
 
 use crate::args::{Variant, Work};
 use crate::track::{Lane, OneWay, RoundTrip, Track};
@@ -219,8 +219,8 @@ impl<'a> Roster<'a> {
                     track,
                 });
             };
-            add("ringway park", Wait::Park);
-            add("ringway adaptive", Wait::default());
+            add("ringway park", WaitStrategy::Park);
+            add("ringway adaptive", WaitStrategy::default());
         }
         let pipes = RoundTrip {
             there: kernel::new_pipe::<W>(),
@@ -321,7 +321,7 @@ impl<'a> Roster<'a> {
         &mut self,
         ring: u64,
     ) -> Ringway<W, BATCHED, DRAINED> {
-        Ringway::new(self.name(), ring, Wait::Spin)
+        Ringway::new(self.name(), ring, WaitStrategy::Spin)
     }
 }
 

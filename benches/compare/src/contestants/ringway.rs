@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ringway::{Builder, Kind, Receiver, SendError, Sender, Sync, Wait};
+use ringway::{Builder, Kind, Receiver, SendError, Sender, SyncKind, WaitStrategy};
 
 use crate::message;
 use crate::track::Lane;
@@ -15,19 +15,19 @@ pub struct Ringway<const W: usize, const BATCHED: bool, const DRAINED: bool> {
     address: String,
     capacity: u64,
     kind: Kind,
-    sync: Sync,
-    wait: Wait,
+    sync: SyncKind,
+    wait: WaitStrategy,
     sender: Option<Sender>,
     receiver: Option<Receiver>,
 }
 
 impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Ringway<W, BATCHED, DRAINED> {
-    pub fn new(name: String, capacity: u64, wait: Wait) -> Self {
+    pub fn new(name: String, capacity: u64, wait: WaitStrategy) -> Self {
         Self {
             address: format!("shm:{name}"),
             capacity,
             kind: Kind::Spsc,
-            sync: Sync::Futex,
+            sync: SyncKind::Futex,
             wait,
             sender: None,
             receiver: None,
@@ -35,7 +35,7 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Ringway<W, BATCHE
     }
 
     /// Instead of the stream ring.
-    pub fn of(self, kind: Kind, sync: Sync) -> Self {
+    pub fn of(self, kind: Kind, sync: SyncKind) -> Self {
         Self { kind, sync, ..self }
     }
 }
@@ -69,7 +69,7 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
     }
 
     fn unlink(&mut self) {
-        if matches!(self.sync, Sync::SysvSem | Sync::Mqueue) {
+        if matches!(self.sync, SyncKind::SysvSem | SyncKind::Mqueue) {
             // With the name would go what the two sleep on. The run's end removes both.
             return;
         }

@@ -1,6 +1,6 @@
 //! Who takes part in sleeping on this and that.
 
-use ::ringway::{Kind, Sync, Wait};
+use ::ringway::{Kind, SyncKind, WaitStrategy};
 
 use super::bare::{Bell, Condvar, MessageQueue, PosixSemaphore, Rung, SystemVSemaphore};
 use super::raw::Sleeping;
@@ -15,29 +15,29 @@ impl Roster<'_> {
             return Vec::new();
         };
         let mut list = vec![match sync {
-            Sync::Futex => {
+            SyncKind::Futex => {
                 let track = RoundTrip {
                     there: Sleeping::<W>::new(),
                     back: Sleeping::<W>::new(),
                 };
                 limit("raw slot + futex", None, track)
             }
-            Sync::Pthread => {
+            SyncKind::Pthread => {
                 let bells = [Condvar::new(), Condvar::new()];
                 rung::<W>("raw slot + mutex + condvar", bells)
             }
-            Sync::PosixSem => {
+            SyncKind::PosixSem => {
                 let bells = [PosixSemaphore::new(), PosixSemaphore::new()];
                 rung::<W>("raw slot + sem_t", bells)
             }
-            Sync::SysvSem => rung::<W>("raw slot + semop", SystemVSemaphore::pair(false)),
-            Sync::Mqueue => {
+            SyncKind::SysvSem => rung::<W>("raw slot + semop", SystemVSemaphore::pair(false)),
+            SyncKind::Mqueue => {
                 let bells = [self.name(), self.name()].map(|name| MessageQueue::new(&name));
                 rung::<W>("raw slot + mq byte", bells)
             }
             _ => return Vec::new(),
         }];
-        if sync == Sync::SysvSem {
+        if sync == SyncKind::SysvSem {
             let bells = SystemVSemaphore::pair(true);
             list.push(Contestant {
                 is_limit: false,
@@ -46,7 +46,7 @@ impl Roster<'_> {
         }
         // Spsc on futexes is the stream ring.
         let kinds: &[(&str, Kind)] = match sync {
-            Sync::Futex => &[
+            SyncKind::Futex => &[
                 ("ringway stream park", Kind::Spsc),
                 ("ringway park", Kind::Mpmc),
             ],
@@ -58,7 +58,8 @@ impl Roster<'_> {
         for &ring in self.rings {
             for &(name, kind) in kinds {
                 let track = round_trip(|| {
-                    Ringway::<W, false, false>::new(self.name(), ring, Wait::Park).of(kind, sync)
+                    Ringway::<W, false, false>::new(self.name(), ring, WaitStrategy::Park)
+                        .of(kind, sync)
                 });
                 list.push(Contestant {
                     name,

@@ -15,7 +15,7 @@ use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use ringway::{Address, Builder, Channel, Sync};
+use ringway::{Address, Builder, Channel, SyncKind};
 
 use self::raw::Shape;
 use self::worker::Ends;
@@ -146,7 +146,7 @@ fn measure(
 fn address(args: &BenchArgs) -> Address {
     match (&args.address, args.trial.kind.sync()) {
         (Some(address), _) => address.clone(),
-        (None, Sync::SysvSem | Sync::Mqueue) => {
+        (None, SyncKind::SysvSem | SyncKind::Mqueue) => {
             Address::Shm(format!("ringway-bench-{}", std::process::id()))
         }
         (None, _) => Address::Memfd,

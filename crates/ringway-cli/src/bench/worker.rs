@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use memmap2::MmapRaw;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use ringway::{Address, Channel, ChannelReceiver, ChannelSender, Wait};
+use ringway::{Address, Channel, ChannelReceiver, ChannelSender, WaitStrategy};
 
 use super::raw::{End, Shape};
 use crate::attach;
@@ -34,11 +34,11 @@ pub(crate) enum Strategy {
 }
 
 impl Strategy {
-    pub(crate) fn wait(self) -> Wait {
+    pub(crate) fn wait(self) -> WaitStrategy {
         match self {
-            Self::Spin => Wait::Spin,
-            Self::Adaptive => Wait::default(),
-            Self::Park => Wait::Park,
+            Self::Spin => WaitStrategy::Spin,
+            Self::Adaptive => WaitStrategy::default(),
+            Self::Park => WaitStrategy::Park,
         }
     }
 

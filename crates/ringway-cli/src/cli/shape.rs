@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args};
-use ringway::{Address, Builder, Carrier, Channel, Kind, Ring, Role, Sync};
+use ringway::{Address, Builder, Carrier, Channel, Kind, Ring, Role, SyncKind};
 
 use super::slabs::SlabClass;
 use crate::failure::Failure;
@@ -34,7 +34,7 @@ pub(crate) struct KindArgs {
     /// If the ring is there already, it must be of this kind.
     #[arg(long, value_parser = sync(), hide_possible_values = true, help_heading = A_NEW_RING,
           value_name = "futex|pthread|posix-sem|sysv-sem|mqueue")]
-    pub(crate) sync: Option<Sync>,
+    pub(crate) sync: Option<SyncKind>,
 
     /// Bytes of a cell, where there are cells: in all but spsc with futex [default: 128]
     #[arg(long, value_name = "SIZE", value_parser = cell, help_heading = A_NEW_RING)]
@@ -108,8 +108,8 @@ impl KindArgs {
     }
 
     /// The synchronisation of a new ring.
-    pub(crate) fn sync(&self) -> Sync {
-        self.sync.unwrap_or(Sync::Futex)
+    pub(crate) fn sync(&self) -> SyncKind {
+        self.sync.unwrap_or(SyncKind::Futex)
     }
 
     /// The kind and the synchronisation of what there will be at `address`.
@@ -335,12 +335,12 @@ fn kind() -> impl TypedValueParser<Value = Kind> {
     named(&Kind::ALL, Kind::name)
 }
 
-fn sync() -> impl TypedValueParser<Value = Sync> {
-    named(&Sync::ALL, Sync::name)
+fn sync() -> impl TypedValueParser<Value = SyncKind> {
+    named(&SyncKind::ALL, SyncKind::name)
 }
 
 /// Parses the name of one of `all`; an error lists the names.
-fn named<T: Copy + Send + std::marker::Sync + 'static>(
+fn named<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
     name: fn(T) -> &'static str,
 ) -> impl TypedValueParser<Value = T> {

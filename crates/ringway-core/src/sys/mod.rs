@@ -1,5 +1,6 @@
 //! Every operating-system call that needs `unsafe`: one file per facility, named as its man page.
 
+pub(crate) mod deadline;
 pub(crate) mod errno;
 pub(crate) mod flock;
 pub mod fork;
@@ -13,6 +14,7 @@ pub(crate) mod membarrier;
 pub(crate) mod mmap;
 pub mod mq_overview;
 pub mod msgget;
+pub mod owner;
 pub(crate) mod pid_namespaces;
 pub(crate) mod pipe;
 pub(crate) mod pthread_create;
@@ -24,6 +26,7 @@ pub(crate) mod sem_overview;
 pub mod semget;
 pub(crate) mod shmget;
 pub(crate) mod unix;
+pub mod unwinding;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use nix::errno::Errno;
 
 use super::{mmap, page_size};
-use crate::layout::MAX_PARTICIPANTS;
+use crate::memory::layout::MAX_PARTICIPANTS;
 
 /// How many entries the kernel follows at a thread's death.
 const LIMIT: usize = 2048;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use ringway::{Role, Sync, Wait};
+use ringway::{Role, SyncKind, WaitStrategy};
 use ringway_testing::table::Row;
 use serde::{Deserialize, Serialize};
 
@@ -49,10 +49,10 @@ pub(crate) enum Waiting {
 }
 
 impl Waiting {
-    pub(crate) fn wait(self) -> Wait {
+    pub(crate) fn wait(self) -> WaitStrategy {
         match self {
-            Self::Park => Wait::Park,
-            Self::Adaptive => Wait::Adaptive(SPIN),
+            Self::Park => WaitStrategy::Park,
+            Self::Adaptive => WaitStrategy::Adaptive(SPIN),
         }
     }
 }
@@ -106,7 +106,7 @@ impl Case {
             Victim::Lock => {
                 let has_lock = matches!(
                     self.row.sync,
-                    Sync::Pthread | Sync::PosixSem | Sync::SysvSem
+                    SyncKind::Pthread | SyncKind::PosixSem | SyncKind::SysvSem
                 );
                 has_lock && self.row.has_many(Role::Producer)
             }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use nix::sys::signal::{SigSet, Signal};
-use ringway::Sync;
+use ringway::SyncKind;
 
 use cases::{Case, Fate, Victim, Waiting};
 use report::Report;
@@ -93,7 +93,7 @@ fn heed_interrupts() -> nix::Result<()> {
 fn refusal(case: Case, zygote: &mut Zygote) -> Option<&'static str> {
     if case.fate != Fate::Namespace {
         None
-    } else if case.row.sync == Sync::Pthread {
+    } else if case.row.sync == SyncKind::Pthread {
         Some("sync pthread is refused between pid namespaces")
     } else if !zygote.may_make_namespaces() {
         Some("this user may not make a pid namespace")

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use ringway::{ErrorKind, RecvError, Role, SendError, SlabStat, Wait};
+use ringway::{ErrorKind, RecvError, Role, SendError, SlabStat, WaitStrategy};
 
 use super::board::{Diary, Outcome};
 use super::case::{Op, SLABS, State};
@@ -90,7 +90,7 @@ fn take_over(scene: &mut Scene) -> Result<(), String> {
     scene.receiver = Some(
         ring.receiver()
             .map_err(said("attaching"))?
-            .with_wait(Wait::Park),
+            .with_wait(WaitStrategy::Park),
     );
     Ok(())
 }
@@ -102,7 +102,7 @@ fn come_after(scene: &mut Scene) -> Result<bool, String> {
         && !(scene.has_sleeper() && scene.case.op.role() == Some(Role::Producer))
     {
         let receiver = ring.receiver().map_err(said("the next consumer"))?;
-        scene.receiver = Some(receiver.with_wait(Wait::Park));
+        scene.receiver = Some(receiver.with_wait(WaitStrategy::Park));
     }
     if scene.sender.is_none()
         && !(scene.has_sleeper() && scene.case.op.role() == Some(Role::Consumer))

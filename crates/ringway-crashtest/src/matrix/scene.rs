@@ -5,7 +5,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::unistd::gettid;
-use ringway::{Builder, ErrorKind, Receiver, RecvError, Ring, Role, SendError, Sender, Sync, Wait};
+use ringway::{
+    Builder, ErrorKind, Receiver, RecvError, Ring, Role, SendError, Sender, SyncKind, WaitStrategy,
+};
 use ringway_testing::place::Place;
 use ringway_testing::procfs;
 use ringway_testing::table::{CAPACITY, CELL_LEN};
@@ -68,7 +70,7 @@ impl Scene {
         scene.receiver = Some(
             ring.receiver()
                 .map_err(said("attach"))?
-                .with_wait(Wait::Park),
+                .with_wait(WaitStrategy::Park),
         );
         scene.prepare()?;
         if case.state == State::Copied {
@@ -403,7 +405,7 @@ impl Scene {
     fn patience(&self) -> Option<Instant> {
         let has_lock = matches!(
             self.case.row.sync,
-            Sync::Pthread | Sync::PosixSem | Sync::SysvSem
+            SyncKind::Pthread | SyncKind::PosixSem | SyncKind::SysvSem
         );
         has_lock.then(|| Instant::now() + Duration::from_millis(2))
     }
@@ -491,7 +493,7 @@ impl Scene {
 }
 
 fn receiver_asleep(receiver: Receiver) -> Result<JoinHandle<Slept>, String> {
-    let mut receiver = receiver.with_wait(Wait::Park);
+    let mut receiver = receiver.with_wait(WaitStrategy::Park);
     asleep(move |deadline| {
         let received = receiver.recv_deadline(deadline);
         Slept::Receiver(Box::new(receiver), received)
@@ -499,7 +501,7 @@ fn receiver_asleep(receiver: Receiver) -> Result<JoinHandle<Slept>, String> {
 }
 
 fn sender_asleep(sender: Sender, who: u32) -> Result<JoinHandle<Slept>, String> {
-    let mut sender = sender.with_wait(Wait::Park);
+    let mut sender = sender.with_wait(WaitStrategy::Park);
     asleep(move |deadline| {
         let sent = sender.send_deadline(&Id { who, number: 0 }.bytes(SHORT), deadline);
         Slept::Sender(Box::new(sender), sent)

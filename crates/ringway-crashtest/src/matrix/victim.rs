@@ -8,7 +8,7 @@ use clap::Args;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::uio::pread;
 use nix::unistd::write;
-use ringway::{Builder, ErrorKind, RecvError, Ring, SendError, Wait};
+use ringway::{Builder, ErrorKind, RecvError, Ring, SendError, WaitStrategy};
 use ringway_testing::table::Row;
 
 use super::board::{BOARD, MOST, Outcome, PAGE, Pages};
@@ -72,7 +72,7 @@ fn produce(op: Op, ring: &Ring, who: u32) -> Result<()> {
         }
         return Ok(());
     }
-    let sender = ring.sender()?.with_wait(Wait::Park);
+    let sender = ring.sender()?.with_wait(WaitStrategy::Park);
     let mut sender = sender.with_copy_limit(COPY_LIMIT);
     let (count, len) = op.sends();
     let messages: Vec<_> = (0..count.max(1))
@@ -141,7 +141,7 @@ fn consume(op: Op, ring: &Ring) -> Result<()> {
         let mut receiver = None;
         return act(|| made(ring.receiver(), &mut receiver));
     }
-    let mut receiver = ring.receiver()?.with_wait(Wait::Park);
+    let mut receiver = ring.receiver()?.with_wait(WaitStrategy::Park);
     let mut pages: Pages = [[0; PAGE]; MOST];
     BOARD.reads_to(&pages);
     let page = &mut pages[0];

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Args;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use ringway::{Address, Kind, Ring, Role, Sync};
+use ringway::{Address, Kind, Ring, Role, SyncKind};
 use ringway_testing::messages::Random;
 use ringway_testing::place::Backing;
 use ringway_testing::table::Row;
@@ -174,9 +174,9 @@ impl Round {
         let is_file = self.row.backing == Backing::File;
         pen::Spared {
             lock: sync.needs_trust().then_some(896..968),
-            in_slots: (sync == Sync::PosixSem).then_some(64..96),
+            in_slots: (sync == SyncKind::PosixSem).then_some(64..96),
             header: match sync {
-                Sync::SysvSem | Sync::Mqueue => Some(0..256),
+                SyncKind::SysvSem | SyncKind::Mqueue => Some(0..256),
                 // A boot id that is not this boot's has the next opener clear the liveness words.
                 _ if is_file => Some(112..128),
                 _ => None,

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use ringway::{
-    Address, Builder, Error, ErrorKind, Receiver, RecvError, Ring, SendError, Sender, Slab, Wait,
+    Address, Builder, DetachedMessage, Error, ErrorKind, Receiver, RecvError, Ring, SendError,
+    Sender, WaitStrategy,
 };
 use ringway_testing::messages::Random;
 
@@ -122,11 +123,11 @@ impl Work {
         std::thread::sleep(Duration::from_millis(1));
     }
 
-    fn wait(&mut self) -> Wait {
+    fn wait(&mut self) -> WaitStrategy {
         match self.random.below(3) {
-            0 => Wait::Park,
-            1 => Wait::Spin,
-            _ => Wait::default(),
+            0 => WaitStrategy::Park,
+            1 => WaitStrategy::Spin,
+            _ => WaitStrategy::default(),
         }
     }
 
@@ -227,7 +228,7 @@ impl Work {
         let Some(mut ring) = self.ring(address) else {
             return;
         };
-        let mut kept: Vec<Slab> = Vec::new();
+        let mut kept: Vec<DetachedMessage> = Vec::new();
         while !self.is_over() {
             match ring.receiver() {
                 Ok(receiver) => {
@@ -260,7 +261,11 @@ impl Work {
         }
     }
 
-    fn receive(&mut self, receiver: &mut Receiver, kept: &mut Vec<Slab>) -> Result<(), RecvError> {
+    fn receive(
+        &mut self,
+        receiver: &mut Receiver,
+        kept: &mut Vec<DetachedMessage>,
+    ) -> Result<(), RecvError> {
         let deadline = Self::deadline();
         match self.random.below(12) {
             0..3 => receiver.try_recv_into(&mut self.buffer).map(drop),

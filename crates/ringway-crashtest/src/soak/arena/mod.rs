@@ -10,7 +10,7 @@ mod reading;
 
 use std::time::{Duration, Instant};
 
-use ringway::{Role, Sync, stat};
+use ringway::{Role, SyncKind, stat};
 use ringway_testing::messages::Random;
 use ringway_testing::place::Place;
 
@@ -93,7 +93,7 @@ impl Arena {
             row: plan.row.to_string(),
             address: place.address.to_string(),
             max,
-            one_namespace: plan.row.sync == Sync::Pthread,
+            one_namespace: plan.row.sync == SyncKind::Pthread,
             many: [Role::Producer, Role::Consumer].map(|role| plan.row.has_many(role)),
             workers: Vec::new(),
             oracle: Oracle::new(!plan.row.has_many(Role::Consumer)),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ringway::{Receiver, RecvError, Ring, Role, Sync};
+use ringway::{Receiver, RecvError, Ring, Role, SyncKind};
 use ringway_testing::messages::{Random, SIGNATURE_LEN, claimed_signature, is_signed};
 
 use super::{Task, execute, fork_bystander, is_due, max_message, rest, some_wait, take_place};
@@ -92,7 +92,7 @@ impl<'a> Consumer<'a> {
         self.journal.begin(Step::Leaving);
         let is_stream = !self.ring.kind().allows_many(Role::Producer)
             && !self.ring.kind().allows_many(Role::Consumer)
-            && self.ring.sync() == Sync::Futex;
+            && self.ring.sync() == SyncKind::Futex;
         match self.receiver.take() {
             Some(receiver) if !is_stream && self.random.below(3) == 0 => receiver.close(),
             receiver => drop(receiver),

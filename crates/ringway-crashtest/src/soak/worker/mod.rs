@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, Pid, fork};
-use ringway::{Builder, Error, ErrorKind, Ring, Wait};
+use ringway::{Builder, Error, ErrorKind, Ring, WaitStrategy};
 use ringway_testing::messages::Random;
 use serde::{Deserialize, Serialize};
 
@@ -132,11 +132,11 @@ fn take_place<T>(
     }
 }
 
-fn some_wait(random: &mut Random) -> Wait {
+fn some_wait(random: &mut Random) -> WaitStrategy {
     match random.below(8) {
-        0..3 => Wait::Park,
-        3 => Wait::Spin,
-        most => Wait::Adaptive(Duration::from_micros(most * 10)),
+        0..3 => WaitStrategy::Park,
+        3 => WaitStrategy::Spin,
+        most => WaitStrategy::Adaptive(Duration::from_micros(most * 10)),
     }
 }
 

@@ -1,0 +1,4 @@
+//! Who looks at rings from outside, and who removes what the dead left.
+
+pub(crate) mod gc;
+pub(crate) mod stat;

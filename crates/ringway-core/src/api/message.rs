@@ -1,0 +1,322 @@
+//! Messages as a receiver shows them: borrowed, one by one or many together.
+
+use std::sync::Arc;
+
+use crate::api::detached::DetachedMessage;
+use crate::api::reader::MessageReader;
+use crate::api::receiver::Receiver;
+use crate::api::receiving::Receiving;
+use crate::error::RecvError;
+use crate::memory::region::Region;
+use crate::memory::region::memory::Memory;
+use crate::rings::pool::IN_SLAB;
+use crate::rings::stream::consumer::Found;
+use crate::sys::unwinding::Unwinding;
+
+/// A message in the ring or in a slab, borrowed. Dropping it releases it, unless by a panic that began while it was
+/// held: then it is given back, and whoever receives next gets it again.
+#[derive(Debug)]
+pub struct Message<'a> {
+    receiver: &'a mut Receiver,
+    found: Found,
+    keeps: bool,
+    /// Released already.
+    is_done: bool,
+    unwinding: Unwinding,
+}
+
+impl<'a> Message<'a> {
+    #[inline]
+    pub(crate) fn new(receiver: &'a mut Receiver, found: Found) -> Self {
+        Self {
+            receiver,
+            found,
+            keeps: false,
+            is_done: false,
+            unwinding: Unwinding::new(),
+        }
+    }
+
+    /// Bytes of the message.
+    pub fn len(&self) -> usize {
+        self.found.len
+    }
+
+    /// Whether the message has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.found.len == 0
+    }
+
+    /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
+    #[inline]
+    pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        self.view().read_at(offset, buffer)
+    }
+
+    /// A copy of the whole message.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.view().to_vec()
+    }
+
+    /// Reads the message from the front to the back, a block at a time.
+    pub fn reader(&self) -> MessageReader<'_> {
+        self.view().reader()
+    }
+
+    /// The message's memory itself.
+    ///
+    /// # Safety
+    /// No other process may write these bytes while the slice lives. ringway's own producer does not
+    /// before the message is released; a hostile one could, and that would be undefined behaviour
+    /// here.
+    #[inline]
+    pub unsafe fn as_slice(&self) -> &[u8] {
+        // SAFETY: passed on.
+        unsafe { self.view().into_slice() }
+    }
+
+    /// Acknowledges the message and gives its room to the producer, as a drop does.
+    #[inline]
+    pub fn release(mut self) {
+        self.acknowledge();
+    }
+
+    #[inline]
+    fn acknowledge(&mut self) {
+        self.is_done = true;
+        self.receiver.receiving.release(&self.found, 1);
+    }
+
+    /// Leaves the message where it is; the next receive gets it again.
+    pub fn keep(mut self) {
+        self.keeps = true;
+    }
+
+    /// Acknowledges the message and keeps it: it can be read until the [`DetachedMessage`] is dropped, in whatever order,
+    /// here or in another thread, while further messages are received.
+    ///
+    /// Nothing is copied of a message that lies in a slab ([`Builder::slabs`](crate::Builder::slabs)); the
+    /// sender can use that one again when it is dropped. A message in the ring would hold up those
+    /// behind it, so it is copied to memory of this process's own; [`DetachedMessage::is_copy`] tells.
+    ///
+    /// # Errors
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`]; then it is not acknowledged.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
+    /// ring.sender()?.send(&[7; 1 << 20])?;
+    /// let mut receiver = ring.receiver()?;
+    /// let image = receiver.recv_in_place()?.detach()?;
+    /// let other = std::thread::spawn(move || image.to_vec()[0]);
+    /// assert_eq!(other.join().unwrap(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn detach(mut self) -> Result<DetachedMessage, RecvError> {
+        let copy = (!self.found.is_loaned()).then(|| self.to_vec());
+        let loan = self.receiver.receiving.detach(&self.found);
+        // Acknowledged, or beyond that.
+        self.is_done = true;
+        match (loan?, &self.receiver.tenancy) {
+            (Some(loan), Some(tenancy)) => Ok(DetachedMessage::keep(Arc::clone(tenancy), loan)),
+            _ => Ok(DetachedMessage::copied(copy.unwrap_or_default())),
+        }
+    }
+
+    pub(crate) fn into_vec(mut self) -> Vec<u8> {
+        let bytes = self.to_vec();
+        self.acknowledge();
+        bytes
+    }
+
+    #[inline]
+    fn view(&self) -> MessageView<'_> {
+        MessageView::of(&self.receiver.receiving, &self.found)
+    }
+}
+
+impl Drop for Message<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        if self.keeps || self.unwinding.has_begun() {
+            self.receiver.receiving.give_back();
+        } else {
+            self.acknowledge();
+        }
+    }
+}
+
+/// Messages that are looked at in order and released together. Dropping it without
+/// [`release`](Self::release) leaves all of them; the next receive gets them again. So it is after an error, too:
+/// what was looked at before can be released, or comes again.
+#[derive(Debug)]
+pub struct Backlog<'a> {
+    receiving: &'a mut Receiving,
+    last: Option<Found>,
+    count: u64,
+    /// All of up to so many will be looked at, so that they can be taken together.
+    most: Option<u64>,
+}
+
+impl<'a> Backlog<'a> {
+    #[inline]
+    pub(crate) fn new(receiving: &'a mut Receiving, most: Option<u64>) -> Self {
+        Self {
+            receiving,
+            last: None,
+            count: 0,
+            most,
+        }
+    }
+
+    /// How many were looked at.
+    #[inline]
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The next message, `None` if there is no further one now. Where consumers share the work, also if
+    /// another one has what lies right behind.
+    ///
+    /// # Errors
+    /// As [`Receiver::try_recv`], but for `Empty`.
+    #[inline]
+    pub fn next_message(&mut self) -> Result<Option<MessageView<'_>>, RecvError> {
+        let next = match &self.last {
+            Some(last) => {
+                let most = self.most.map_or(1, |most| most.saturating_sub(self.count));
+                self.receiving.take_behind(last, self.count, most)?
+            }
+            None => match self.receiving.try_take(self.most.unwrap_or(1)) {
+                Err(RecvError::Empty) => None,
+                first => Some(first?),
+            },
+        };
+        let Some(found) = next else { return Ok(None) };
+        (self.last, self.count) = (next, self.count + 1);
+        Ok(Some(MessageView::of(self.receiving, &found)))
+    }
+
+    /// Acknowledges all that were looked at, and returns how many messages that were. Fewer were if the ring turns out
+    /// to be corrupt, none in a child of `fork`; the next call then says so.
+    pub fn release(mut self) -> u64 {
+        let last = self.last.take();
+        last.map_or(0, |last| self.receiving.release(&last, self.count))
+    }
+
+    /// Acknowledges the first `count` of those that were looked at. The next receive gets the others again, and
+    /// where consumers share the work, perhaps another one does.
+    pub fn release_first(mut self, count: u64) {
+        if count >= self.count {
+            self.release();
+        } else if self.last.take().is_some() {
+            self.receiving.release_first(count);
+        }
+    }
+}
+
+impl Drop for Backlog<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.last.is_some() {
+            self.receiving.give_back();
+        }
+    }
+}
+
+/// A message in the ring or in a slab, shown by [`Receiver::drain`] and [`Backlog`].
+#[derive(Clone, Copy, Debug)]
+pub struct MessageView<'a> {
+    region: &'a Memory,
+    /// A position in the ring, or with [`IN_SLAB`] one in the slabs.
+    at: u64,
+    len: usize,
+}
+
+impl<'a> MessageView<'a> {
+    /// Of `len` bytes in the slabs, `at` from the start of the first.
+    pub(crate) fn in_slab(region: &'a Memory, at: u64, len: usize) -> Self {
+        let at = at | IN_SLAB;
+        Self { region, at, len }
+    }
+
+    #[inline]
+    fn of(receiving: &'a Receiving, found: &Found) -> Self {
+        Self {
+            region: receiving.region(),
+            at: receiving.locate(found),
+            len: found.len,
+        }
+    }
+
+    /// Bytes of the message.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the message has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
+    #[inline]
+    pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        let len = buffer.len().min(self.len.saturating_sub(offset));
+        let at = self.at.wrapping_add(offset as u64);
+        let target = &mut buffer[..len];
+        if self.at & IN_SLAB == 0 {
+            self.region.read(at, target);
+        } else if len > 0 {
+            self.region.read_slab(at & !IN_SLAB, target);
+        }
+        len
+    }
+
+    /// A copy of the whole message.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len];
+        self.read_at(0, &mut bytes);
+        bytes
+    }
+
+    /// Reads the message from the front to the back, a block at a time.
+    pub fn reader(self) -> MessageReader<'a> {
+        MessageReader::of_shared(self)
+    }
+
+    /// As [`read_at`](Self::read_at), for who reads on from there to the end.
+    #[inline]
+    pub(crate) fn read_ahead(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        let rest = self.len.saturating_sub(offset);
+        let len = buffer.len().min(rest);
+        let at = self.at.wrapping_add(offset as u64);
+        let target = &mut buffer[..len];
+        if self.at & IN_SLAB == 0 {
+            self.region.read_ahead(at, target, rest);
+        } else if len > 0 {
+            self.region.read_slab_ahead(at & !IN_SLAB, target, rest);
+        }
+        len
+    }
+
+    /// The message's memory itself.
+    ///
+    /// # Safety
+    /// As for [`Message::as_slice`].
+    #[inline]
+    pub unsafe fn into_slice(self) -> &'a [u8] {
+        let pointer = if self.at & IN_SLAB == 0 {
+            self.region.pointer(self.at)
+        } else {
+            self.region.slab_pointer(self.at & !IN_SLAB)
+        };
+        // SAFETY: `len` bytes from here lie in the data region or in a slab, which stay mapped while the
+        // consumer is borrowed; that nobody writes them is the caller's promise.
+        unsafe { std::slice::from_raw_parts(pointer, self.len) }
+    }
+}

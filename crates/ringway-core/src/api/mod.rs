@@ -1,0 +1,13 @@
+//! What users hold: the builder, the ring, its senders and receivers, and messages.
+
+pub(crate) mod builder;
+pub(crate) mod detached;
+pub(crate) mod message;
+pub(crate) mod reader;
+pub(crate) mod receiver;
+pub(crate) mod receiving;
+pub(crate) mod ring;
+pub(crate) mod sender;
+pub(crate) mod sending;
+pub(crate) mod support;
+pub(crate) mod transport;

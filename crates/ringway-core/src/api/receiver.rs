@@ -1,0 +1,460 @@
+//! The receiving handle.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::api::detached::Tenancy;
+use crate::api::message::{Backlog, Message, MessageView};
+use crate::api::receiving::Receiving;
+use crate::api::ring::Ring;
+use crate::error::{Error, RecvError, WaitError};
+use crate::memory::layout::participant::Role;
+use crate::memory::region::{Load, Region};
+use crate::presence::Outlook;
+use crate::rings::stream::Peer;
+use crate::sys::unwinding::Unwinding;
+use crate::waiting::WaitStrategy;
+use crate::waiting::several::wait_for_any;
+
+/// The consumer's handle: messages come out here.
+///
+/// A message is the consumer's until it is released: [`recv`](Self::recv) and
+/// [`recv_into`](Self::recv_into) release it when they have copied it,
+/// [`recv_in_place`](Self::recv_in_place) when the caller is done. If the process dies before, the next
+/// consumer gets the message again.
+///
+/// Dropping the handle leaves the ring; the next consumer goes on with the next message. After a panic that began
+/// while the handle lived, its peers see a death. To tell the sender that nobody will go on,
+/// [`close`](Self::close).
+///
+/// # In signal handlers
+/// In a ring of sync [`Futex`](crate::SyncKind::Futex) without [slab segments](crate::Builder::slab_segments),
+/// [`try_recv_into`](Self::try_recv_into) is async-signal-safe, as [`Sender`](crate::Sender#in-signal-handlers)'s
+/// `try_send` is: the handler may have interrupted anything but a call on this very handle. In other rings it is not.
+#[derive(Debug)]
+pub struct Receiver {
+    pub(crate) receiving: Receiving,
+    /// Held until this consumer has left its messages in order.
+    pub(crate) tenancy: Option<Arc<Tenancy>>,
+    /// For what is known of the participants.
+    ring: Ring,
+    /// How this one sees them.
+    outlook: Outlook,
+    wait: WaitStrategy,
+    unwinding: Unwinding,
+}
+
+impl Receiver {
+    pub(crate) fn new(receiving: Receiving, tenancy: Tenancy, ring: Ring) -> Self {
+        Self {
+            receiving,
+            outlook: tenancy.outlook(),
+            tenancy: Some(Arc::new(tenancy)),
+            ring,
+            wait: WaitStrategy::default(),
+            unwinding: Unwinding::new(),
+        }
+    }
+
+    /// How blocked calls of this handle wait.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, WaitStrategy};
+    ///
+    /// let receiver = Builder::new("memfd:")?.create()?.receiver()?.with_wait(WaitStrategy::Park);
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_wait(mut self, wait: WaitStrategy) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Receives the next message if there is one now.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Unmapped`],
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`].
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, RecvError};
+    ///
+    /// let mut receiver = Builder::new("memfd:")?.create()?.receiver()?;
+    /// assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn try_recv(&mut self) -> Result<Vec<u8>, RecvError> {
+        self.try_recv_in_place().map(Message::into_vec)
+    }
+
+    /// Receives the next message, waiting for it.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), but for `Empty`, and [`RecvError::Removed`].
+    pub fn recv(&mut self) -> Result<Vec<u8>, RecvError> {
+        self.recv_in_place().map(Message::into_vec)
+    }
+
+    /// Receives the next message, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Vec<u8>, RecvError> {
+        self.recv_in_place_deadline(deadline).map(Message::into_vec)
+    }
+
+    /// Copies the next message to the start of `buffer` if there is one now, and returns its length.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), and [`RecvError::BufferTooSmall`], which releases nothing.
+    #[inline]
+    pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        self.receiving.try_recv_into(buffer)
+    }
+
+    /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
+    ///
+    /// # Errors
+    /// As [`try_recv_into`](Self::try_recv_into), but for `Empty`.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.send(b"hello")?;
+    /// let mut buffer = [0; 64];
+    /// let len = ring.receiver()?.recv_into(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        self.receiving.recv_into_until(buffer, self.wait, None)
+    }
+
+    /// Copies the next message to the start of `buffer`, waiting for it until `deadline`, and returns
+    /// its length.
+    ///
+    /// # Errors
+    /// As [`recv_into`](Self::recv_into), and [`RecvError::TimedOut`].
+    #[inline]
+    pub fn recv_into_deadline(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Instant,
+    ) -> Result<usize, RecvError> {
+        self.receiving
+            .recv_into_until(buffer, self.wait, Some(deadline))
+    }
+
+    /// Borrows the next message in place if there is one now.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    #[inline]
+    pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
+        let found = self.receiving.try_take(1)?;
+        Ok(Message::new(self, found))
+    }
+
+    /// Borrows the next message in place, waiting for it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.send(b"hello")?;
+    /// let mut receiver = ring.receiver()?;
+    /// let message = receiver.recv_in_place()?;
+    /// let mut first = [0; 1];
+    /// message.read_at(0, &mut first);
+    /// assert_eq!((first, message.len()), (*b"h", 5));
+    /// message.release();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
+        let found = self.receiving.take_until(self.wait, None)?;
+        Ok(Message::new(self, found))
+    }
+
+    /// Borrows the next message in place, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// As [`recv_deadline`](Self::recv_deadline).
+    #[inline]
+    pub fn recv_in_place_deadline(&mut self, deadline: Instant) -> Result<Message<'_>, RecvError> {
+        let found = self.receiving.take_until(self.wait, Some(deadline))?;
+        Ok(Message::new(self, found))
+    }
+
+    /// Shows up to `most` messages that are there now to `each`, in order, and releases them together
+    /// at the end. Returns how many, which are acknowledged. If `each` panics, none is released.
+    ///
+    /// A message that cannot be received ends it: those before it are shown and acknowledged, and the next call fails,
+    /// as it then is the first one ([`skip_unreadable`](Self::skip_unreadable) passes it over).
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), if there is no message, or the first one cannot be received: none was shown. Only
+    /// of a segment that turns out to be [corrupt](RecvError::Corrupt) when they are released can messages have been
+    /// shown that are not acknowledged.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// sender.send(b"one")?;
+    /// sender.send(b"three")?;
+    /// let mut bytes = 0;
+    /// assert_eq!(receiver.drain(100, |message| bytes += message.len())?, 2);
+    /// assert_eq!(bytes, 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn drain(
+        &mut self,
+        most: usize,
+        mut each: impl FnMut(MessageView<'_>),
+    ) -> Result<usize, RecvError> {
+        if most == 0 {
+            return Ok(0);
+        }
+        let mut backlog = Backlog::new(&mut self.receiving, Some(most as u64));
+        each(backlog.next_message()?.ok_or(RecvError::Empty)?);
+        while backlog.count() < most as u64
+            && let Ok(Some(message)) = backlog.next_message()
+        {
+            each(message);
+        }
+        // What was shown was whole, whatever comes behind it: what that is, the next call tells.
+        match backlog.release() {
+            0 => Err(RecvError::Corrupt),
+            count => Ok(count as usize),
+        }
+    }
+
+    /// Acknowledges the next message unread if it lies in a slab that this process cannot map
+    /// ([`RecvError::Unmapped`]), and returns whether that was so: it is lost, and its slab is free again. A message
+    /// that can be read stays the next one. So who shares the messages with others loses none that it did not mean.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), if there is no message.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.send(b"readable")?;
+    /// let mut receiver = ring.receiver()?;
+    /// assert!(!receiver.skip_unreadable()?);
+    /// assert_eq!(receiver.recv()?, b"readable");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn skip_unreadable(&mut self) -> Result<bool, RecvError> {
+        self.receiving.skip_unreadable()
+    }
+
+    /// Begins to look at messages that are there now, in order, and to release them together when they
+    /// are done with: written to a file, say.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// sender.send(b"one")?;
+    /// sender.send(b"two")?;
+    /// let mut backlog = receiver.backlog();
+    /// while let Some(message) = backlog.next_message()? {
+    ///     println!("{}", String::from_utf8_lossy(&message.to_vec()));
+    /// }
+    /// assert_eq!(backlog.release(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backlog(&mut self) -> Backlog<'_> {
+        Backlog::new(&mut self.receiving, None)
+    }
+
+    /// Waits until there is a message; until `deadline` if there is one. [`drain`](Self::drain) then
+    /// finds at least one.
+    ///
+    /// # Errors
+    /// As [`recv_deadline`](Self::recv_deadline).
+    #[inline]
+    pub fn wait(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+        self.receiving.ready_until(self.wait, deadline)
+    }
+
+    /// As [`Ring::is_removed`](crate::Ring::is_removed).
+    ///
+    /// # Errors
+    /// The same.
+    pub fn is_removed(&self) -> Result<bool, Error> {
+        self.ring.is_removed()
+    }
+
+    /// What is known of the producer.
+    pub fn peer(&self) -> Peer {
+        self.receiving.peer()
+    }
+
+    /// Waits until a producer is attached, or has been and left a message; until `deadline` if there is
+    /// one. To go on after [`RecvError::PeerDied`].
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`], [`RecvError::TimedOut`], [`RecvError::Removed`], [`RecvError::Forked`].
+    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+        let closing_ends = !self.ring.kind().allows_many(Role::Producer);
+        self.receiving
+            .wait_for_peer(self.wait, deadline, closing_ends)
+    }
+
+    /// Whether the producer's attachment with that [id](crate::Sender::id) still lives, by proof of the
+    /// kernel. If not, nothing can come of it but what lies in the ring already. (A process that is denied `membarrier` since it
+    /// opened the ring cannot know that of a dead one, who then counts as attached; see [`RecvError::Unsettled`].)
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// let (sender, receiver) = (ring.sender()?, ring.receiver()?);
+    /// let id = sender.id();
+    /// assert!(receiver.is_attached(id));
+    /// sender.detach();
+    /// assert!(!receiver.is_attached(id));
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn is_attached(&self, id: u64) -> bool {
+        self.ring.is_attached(self.outlook, id)
+    }
+
+    /// Waits until it is worth trying to receive again, or one of those producers' attachments does not
+    /// [live](Self::is_attached) any more; until `deadline` if there is one. To be called when there was no
+    /// message. It may return early, also when the ring is [`Removed`](RecvError::Removed), and does not tell why it does.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// let (sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// let id = sender.id();
+    /// std::thread::spawn(|| sender.detach());
+    /// while receiver.try_recv().is_err() && receiver.is_attached(id) {
+    ///     receiver.wait_while_attached(&[id], None);
+    /// }
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn wait_while_attached(&mut self, ids: &[u64], deadline: Option<Instant>) {
+        if self.receiving.region().is_forked() {
+            return;
+        }
+        let (ring, me) = (&self.ring, self.outlook);
+        self.receiving.look_again_when(self.wait, deadline, || {
+            ids.iter().any(|id| !ring.is_attached(me, *id))
+        });
+    }
+
+    /// Whether all that was committed before this call is received. There may be no message to receive now,
+    /// but some behind one that is still being written: then this says no.
+    pub fn is_drained(&mut self) -> bool {
+        self.receiving.is_drained()
+    }
+
+    /// How many producers ever attached to this ring.
+    pub fn producers_ever(&self) -> u64 {
+        self.ring.ever(Role::Producer)
+    }
+
+    /// Waits until `count` producers have ever attached to this ring, be they gone again or not; until
+    /// `deadline` if there is one. To go on after [`RecvError::Closed`] in a ring that has many, wait for
+    /// one more than [`producers_ever`](Self::producers_ever) said before the call that failed.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], [`RecvError::Removed`], [`RecvError::Forked`].
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, Kind, RecvError};
+    ///
+    /// let ring = Builder::new("memfd:")?.kind(Kind::Mpsc).create()?;
+    /// let mut receiver = ring.receiver()?;
+    /// for message in [b"one", b"two"] {
+    ///     let ever = receiver.producers_ever();
+    ///     ring.sender()?.send(message)?;
+    ///     receiver.wait_for_producers(ever + 1, None)?;
+    ///     assert_eq!(receiver.recv()?, message);
+    ///     assert_eq!(receiver.recv(), Err(RecvError::Closed));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_for_producers(
+        &mut self,
+        count: u64,
+        deadline: Option<Instant>,
+    ) -> Result<(), RecvError> {
+        let ring = &self.ring;
+        self.receiving
+            .wait_until(self.wait, deadline, || ring.ever(Role::Producer) >= count)
+    }
+
+    /// Messages that this ring's consumers have ever received and released.
+    pub fn received(&self) -> u64 {
+        self.receiving.received()
+    }
+
+    /// Bytes for messages.
+    pub fn capacity(&self) -> u64 {
+        self.receiving.region().capacity()
+    }
+
+    /// The most bytes of messages that can lie in the ring and its slabs.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.ring.most_bytes()
+    }
+
+    /// Closes the ring for good: the sender's next call fails with
+    /// [`SendError::Closed`](crate::SendError::Closed).
+    pub fn close(mut self) {
+        self.receiving.give_back();
+        self.receiving.close();
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.receiving.give_back();
+        if let Some(tenancy) = self.tenancy.take() {
+            tenancy.end(self.unwinding.has_begun());
+        }
+    }
+}
+
+/// Waits until at least one of `receivers` has something to receive, or has come to its end, and returns
+/// the indices of all for which that is so; until `deadline` if there is one. Where another consumer may
+/// be faster, there may be nothing left when it is asked.
+///
+/// One thread can wait for rings of sync `futex` and `pthread`, or for those of sync `mqueue`, which it
+/// polls. It sleeps on an event of each ring, at most 128 in all.
+///
+/// # Errors
+/// [`WaitError`].
+///
+/// ```
+/// # use ringway_core as ringway;
+/// let rings = [ringway::Builder::new("memfd:")?.create()?, ringway::Builder::new("memfd:")?.create()?];
+/// let (mut first, mut second) = (rings[0].receiver()?, rings[1].receiver()?);
+/// rings[1].sender()?.send(b"hello")?;
+/// let ready = ringway::wait_any(&mut [&mut first, &mut second], None)?;
+/// assert_eq!(ready, [1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn wait_any(
+    receivers: &mut [&mut Receiver],
+    deadline: Option<Instant>,
+) -> Result<Vec<usize>, WaitError> {
+    let how = receivers.first().ok_or(WaitError::Nothing)?.wait;
+    let mut candidates: Vec<_> = receivers
+        .iter_mut()
+        .map(|receiver| &mut receiver.receiving)
+        .collect();
+    wait_for_any(&mut candidates, how, deadline)
+}

@@ -1,0 +1,357 @@
+//! The receiving side of a ring of either shape: where the handles meet the algorithms.
+
+use std::time::Instant;
+
+use crate::error::RecvError;
+use crate::memory::layout::participant::Role;
+use crate::memory::region::Region;
+use crate::memory::region::memory::Memory;
+use crate::rings::cell;
+use crate::rings::pool::{IN_SLAB, Loan};
+use crate::rings::stream::consumer::{Consumer, Found};
+use crate::rings::stream::{PRODUCER, Peer};
+use crate::waiting::several::{Bed, Candidate};
+use crate::waiting::watch::Watch;
+use crate::waiting::{self, Blocked, Terms, WaitStrategy, Waited};
+
+/// A consumer.
+#[derive(Debug)]
+pub(crate) enum Receiving {
+    /// Of a stream ring.
+    Stream(Consumer<Memory>),
+    /// Of a cell ring.
+    Cells(cell::consumer::Consumer<Memory>),
+}
+
+impl Receiving {
+    #[inline]
+    pub(crate) fn region(&self) -> &Memory {
+        match self {
+            Self::Stream(consumer) => &consumer.region,
+            Self::Cells(consumer) => consumer.member.region(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        match self {
+            Self::Stream(consumer) => match consumer.glance() {
+                Some(found) => consumer.take_into(&found, buffer),
+                None => consumer.try_recv_into(buffer),
+            },
+            Self::Cells(consumer) => consumer.try_recv_into(buffer),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn recv_into_until(
+        &mut self,
+        buffer: &mut [u8],
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<usize, RecvError> {
+        match self {
+            Self::Stream(consumer) => match consumer.glance() {
+                Some(found) => consumer.take_into(&found, buffer),
+                None => consumer.recv_into_until(buffer, how, deadline),
+            },
+            Self::Cells(consumer) => consumer.recv_into_until(buffer, how, deadline),
+        }
+    }
+
+    /// The next message, which is this consumer's until it is released or given back. In a cell ring up to
+    /// `most` are taken together.
+    #[inline]
+    pub(crate) fn try_take(&mut self, most: u64) -> Result<Found, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.peek(),
+            Self::Cells(consumer) => consumer.take(most),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn take_until(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<Found, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.peek_until(how, deadline),
+            Self::Cells(consumer) => consumer.take_until(1, how, deadline),
+        }
+    }
+
+    /// The message behind `last`, the `nth` of those that were taken. In a cell ring up to `most` more are
+    /// taken together.
+    #[inline]
+    pub(crate) fn take_behind(
+        &mut self,
+        last: &Found,
+        nth: u64,
+        most: u64,
+    ) -> Result<Option<Found>, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.peek_behind(last, nth),
+            Self::Cells(consumer) => consumer.next_held(most),
+        }
+    }
+
+    /// Where the message that was found last is: a position in the ring, or [`IN_SLAB`] and one in the slabs.
+    #[inline]
+    pub(crate) fn locate(&self, found: &Found) -> u64 {
+        if found.is_loaned() {
+            return self.locate_loan();
+        }
+        found.payload
+    }
+
+    #[cold]
+    fn locate_loan(&self) -> u64 {
+        let shown = match self {
+            Self::Stream(consumer) => consumer.shown(),
+            Self::Cells(consumer) => consumer.shown(),
+        };
+        IN_SLAB | shown.map_or(0, |loan| loan.at)
+    }
+
+    /// Acknowledges the only message that was taken, and keeps its slab if it lies in one.
+    pub(crate) fn detach(&mut self, found: &Found) -> Result<Option<Loan>, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.detach(found),
+            Self::Cells(consumer) => consumer.detach(found),
+        }
+    }
+
+    /// Acknowledges the `count` messages that were taken, `last` being the last of them, and returns how many were
+    /// acknowledged: fewer if the ring turns out to be corrupt, none in a child of `fork`.
+    #[inline]
+    pub(crate) fn release(&mut self, last: &Found, count: u64) -> u64 {
+        match self {
+            Self::Stream(consumer) => {
+                let before = consumer.received();
+                consumer.release(last, count);
+                consumer.received() - before
+            }
+            Self::Cells(consumer) => consumer.release(),
+        }
+    }
+
+    /// Acknowledges the next message if it cannot be read here; whether that was so.
+    pub(crate) fn skip_unreadable(&mut self) -> Result<bool, RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.skip_unreadable(),
+            Self::Cells(consumer) => consumer.skip_unreadable(),
+        }
+    }
+
+    /// Acknowledges the first `count` of the messages that were taken one by one, and leaves the others to the next
+    /// receive.
+    pub(crate) fn release_first(&mut self, count: u64) {
+        let consumer = match self {
+            Self::Stream(consumer) => consumer,
+            Self::Cells(consumer) => return consumer.release_first(count),
+        };
+        // Nothing is taken in a stream: the same messages again, from the first.
+        let mut last = None;
+        for nth in 0..count {
+            let found = match &last {
+                None => consumer.peek().map(Some),
+                Some(last) => consumer.peek_behind(last, nth),
+            };
+            match found {
+                Ok(Some(found)) => last = Some(found),
+                Ok(None) | Err(_) => return,
+            }
+        }
+        if let Some(last) = last {
+            consumer.release(&last, count);
+        }
+    }
+
+    /// Leaves what was taken and not released to the next receive.
+    pub(crate) fn give_back(&mut self) {
+        if let Self::Cells(consumer) = self {
+            consumer.give_back();
+        }
+    }
+
+    pub(crate) fn ready_until(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<(), RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.peek_until(how, deadline).map(drop),
+            Self::Cells(consumer) => consumer.ready_until(how, deadline),
+        }
+    }
+
+    /// Whether nothing that was committed lies in the ring, not even behind a claim.
+    pub(crate) fn is_drained(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => matches!(
+                consumer.peek(),
+                Err(RecvError::Empty | RecvError::Closed | RecvError::PeerDied)
+            ),
+            Self::Cells(consumer) => consumer.is_drained(),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        match self {
+            Self::Stream(consumer) => PRODUCER.state(&consumer.region),
+            Self::Cells(consumer) => consumer.member.peer(),
+        }
+    }
+
+    /// Waits for a live producer or a message. `closing_ends` it where there can be no other producer.
+    pub(crate) fn wait_for_peer(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+        closing_ends: bool,
+    ) -> Result<(), RecvError> {
+        let consumer = match self {
+            Self::Stream(consumer) => consumer,
+            Self::Cells(consumer) => return consumer.wait_for_peer(how, deadline, closing_ends),
+        };
+        if consumer.region.is_forked() {
+            return Err(RecvError::Forked);
+        }
+        match waiting::wait_for_peer(consumer, how, deadline, |consumer| consumer.may_retry()) {
+            Some(Peer::Alive) => Ok(()),
+            _ if consumer.may_retry() => Ok(()),
+            Some(Peer::Closed) => Err(RecvError::Closed),
+            Some(Peer::Absent | Peer::Died) => Err(RecvError::TimedOut),
+            None => Err(RecvError::Removed),
+        }
+    }
+
+    /// Waits until `condition` holds, which is looked at whenever a producer comes or goes.
+    pub(crate) fn wait_until(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+        condition: impl Fn() -> bool,
+    ) -> Result<(), RecvError> {
+        if self.region().is_forked() {
+            return Err(RecvError::Forked);
+        }
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: false,
+        };
+        let waited = match self {
+            Self::Stream(consumer) => terms.wait(consumer, |_, _| condition()),
+            Self::Cells(consumer) => terms.wait(&mut consumer.member, |_, _| condition()),
+        };
+        match waited {
+            _ if condition() => Ok(()),
+            Waited::Forsaken => Err(RecvError::Removed),
+            Waited::Ready | Waited::TimedOut => Err(RecvError::TimedOut),
+        }
+    }
+
+    /// Waits until it is worth looking for a message again, or `over`, which is looked at whenever a producer
+    /// comes or goes. The caller has just found no message.
+    pub(crate) fn look_again_when(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+        over: impl Fn() -> bool,
+    ) {
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: true,
+        };
+        match self {
+            Self::Stream(consumer) => {
+                terms.wait(consumer, |consumer, _| consumer.may_retry() || over());
+            }
+            Self::Cells(consumer) => {
+                let member = &mut consumer.member;
+                member.block_or(terms, over);
+            }
+        }
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        match self {
+            Self::Stream(consumer) => consumer.received(),
+            Self::Cells(consumer) => consumer.member.messages_ever(Role::Consumer),
+        }
+    }
+
+    pub(crate) fn close(&mut self) {
+        match self {
+            Self::Stream(consumer) => consumer.close(),
+            Self::Cells(consumer) => consumer.close(),
+        }
+    }
+}
+
+impl Candidate for Receiving {
+    type Region = Memory;
+
+    fn region(&self) -> &Memory {
+        Receiving::region(self)
+    }
+
+    fn is_due(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.is_due(),
+            Self::Cells(consumer) => consumer.is_due(),
+        }
+    }
+
+    fn has_changed(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.has_changed(),
+            Self::Cells(consumer) => consumer.has_changed(),
+        }
+    }
+
+    fn prepare(&mut self) -> Watch {
+        match self {
+            Self::Stream(consumer) => Candidate::prepare(consumer),
+            Self::Cells(consumer) => consumer.prepare(),
+        }
+    }
+
+    fn cancel(&mut self) {
+        match self {
+            Self::Stream(consumer) => Candidate::cancel(consumer),
+            Self::Cells(consumer) => consumer.cancel(),
+        }
+    }
+
+    fn bed(&self) -> Bed<'_> {
+        match self {
+            Self::Stream(consumer) => consumer.bed(),
+            Self::Cells(consumer) => consumer.bed(),
+        }
+    }
+
+    fn drain(&mut self) {
+        match self {
+            Self::Stream(consumer) => consumer.drain(),
+            Self::Cells(consumer) => consumer.drain(),
+        }
+    }
+
+    fn is_lonely(&mut self) -> bool {
+        match self {
+            Self::Stream(consumer) => Candidate::is_lonely(consumer),
+            Self::Cells(consumer) => consumer.is_lonely(),
+        }
+    }
+
+    fn is_forsaken(&self) -> bool {
+        match self {
+            Self::Stream(consumer) => Candidate::is_forsaken(consumer),
+            Self::Cells(consumer) => consumer.is_forsaken(),
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! An open ring, from which the two sides are attached.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use crate::address::Address;
+use crate::api::builder::Builder;
+use crate::api::detached::Tenancy;
+use crate::api::receiver::Receiver;
+use crate::api::receiving::Receiving;
+use crate::api::sender::Sender;
+use crate::api::sending::Sending;
+use crate::error::{Error, ErrorKind};
+use crate::memory::layout::header::Header;
+use crate::memory::layout::participant::Role;
+use crate::memory::layout::pool::Holder;
+use crate::memory::layout::{self, Kind, Shape, SyncKind};
+use crate::memory::map::Map;
+use crate::memory::region::Region as _;
+use crate::memory::region::memory::Memory;
+use crate::presence::Outlook;
+use crate::presence::keeper::{self, Refusal};
+use crate::presence::memory::Memories;
+use crate::presence::participant::{self, Participant, Place};
+use crate::rings::cell::member::{Member, Refused, Seat};
+use crate::rings::cell::{self, Cells, Rivals};
+use crate::rings::pool::{Lender, Pool};
+use crate::rings::stream::consumer::Consumer;
+use crate::rings::stream::producer::Producer;
+use crate::rings::stream::{CONSUMER, Corrupt, PRODUCER, Side};
+use crate::store::anchor::{Anchor, Entry};
+use crate::store::attempt::Attempt;
+use crate::store::slabs::SlabSegments;
+use crate::store::{self, Access, PeerCredentials, Segment, trust};
+use crate::waiting::eventcount;
+use crate::waiting::sync;
+
+/// A ring that this process has open, not yet in a role.
+///
+/// It stays mapped while this, a clone of it, or a handle made from it lives. Dropping it removes
+/// nothing; see [`remove`](crate::remove).
+///
+/// ```
+/// # use ringway_core as ringway;
+/// use ringway::Builder;
+///
+/// let ring = Builder::new("memfd:")?.create()?;
+/// let mut sender = ring.sender()?;
+/// let mut receiver = ring.receiver()?;
+/// sender.send(b"hello")?;
+/// assert_eq!(receiver.recv()?, b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Ring {
+    map: Arc<Map>,
+    header: Header,
+    address: Address,
+    /// Its slabs, if they are segments of their own.
+    slabs: Option<Arc<SlabSegments>>,
+    /// A memfd's, by which it is handed over.
+    file: Option<Arc<OwnedFd>>,
+    /// Whether all who can write in it are trusted, as its builder says.
+    trust_peers: bool,
+    /// Who could use it when it was opened.
+    access: Access,
+    /// By what to ask for the memory of who lends slabs by pointer.
+    memories: Option<Arc<Memories>>,
+    /// By what to ask for its name.
+    anchor: Option<Arc<Anchor>>,
+    /// Until it is given up, others see that this process may still attach.
+    entry: Option<Arc<Entry>>,
+    is_new: bool,
+}
+
+impl Ring {
+    /// A ring whose creator relies on other processes' `membarrier` can only be used by processes that
+    /// it reaches.
+    pub(crate) fn new(segment: Segment, trust_peers: bool) -> Result<Self, Error> {
+        let Segment {
+            map,
+            header,
+            address,
+            slabs,
+            file,
+            access,
+            anchor,
+            memories,
+        } = segment;
+        let entry = anchor.as_ref().map(|anchor| Arc::new(Entry::new(anchor)));
+        if header.fence.needs_membarrier() {
+            let action = "open";
+            let attempt = Attempt {
+                action,
+                address: &address,
+            };
+            let abilities =
+                keeper::abilities().map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
+            if !abilities.membarrier {
+                let problem = "its creator relies on membarrier, which this process may not use";
+                return Err(
+                    Error::new(ErrorKind::Unsupported, action, &address, problem)
+                        .remedy("allow the system call membarrier, or create the ring without it"),
+                );
+            }
+        }
+        Ok(Self {
+            map,
+            header,
+            address,
+            slabs,
+            file: file.map(Arc::new),
+            trust_peers,
+            access,
+            memories,
+            anchor,
+            entry,
+            is_new: false,
+        })
+    }
+
+    /// Attaches this process as a producer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RoleTaken`] if live processes hold all of its producers' places,
+    /// [`ErrorKind::Closed`] if the ring has place for one producer and one has closed it,
+    /// [`ErrorKind::NotFound`] if a collector ([`Gc`](crate::Gc)) has removed the ring since it was opened,
+    /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
+    /// child of `fork` that inherited the ring.
+    pub fn sender(&self) -> Result<Sender, Error> {
+        let (region, participant) = self.attach(Role::Producer)?;
+        let pool = self.pool(&participant);
+        let sending = match self.header.geometry.shape() {
+            Shape::Stream => {
+                if PRODUCER.is_closed(&region) {
+                    return Err(Attempt::to("send to", &self.address).closed_for_good());
+                }
+                participant.watch(sync::wake_side(&self.map, PRODUCER.event));
+                let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
+                let own = self.region()?;
+                let wake = move || eventcount::notify(&own, Side::of(Role::Producer).event);
+                let lender = self.lender(&participant, wake);
+                let producer = producer.with_pool(pool.map(|pool| pool.with_lender(lender)));
+                eventcount::notify(&producer.region, Side::of(Role::Consumer).event);
+                Sending::Stream(producer)
+            }
+            Shape::Cells(cell_len) => {
+                let member = self.member(region, cell_len, &participant, Role::Producer)?;
+                let (crowd, own) = (member.crowd(), self.region()?);
+                let wake = move || crowd.notify(&own, Role::Producer);
+                let lender = self.lender(&participant, wake);
+                let member = member.with_pool(pool.map(|pool| pool.with_lender(lender)));
+                let producer = cell::producer::Producer::join(member, self.header.overwrite);
+                Sending::Cells(producer.map_err(|refused| self.refused(refused))?)
+            }
+        };
+        let shared_out = self.header.kind.allows_many(Role::Consumer);
+        Ok(Sender::new(sending, participant, shared_out))
+    }
+
+    /// Attaches this process as a consumer. A lone consumer's first message is the first that none has
+    /// released.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RoleTaken`] if live processes hold all of its consumers' places,
+    /// [`ErrorKind::NotFound`] if a collector ([`Gc`](crate::Gc)) has removed the ring since it was opened,
+    /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
+    /// child of `fork` that inherited the ring.
+    pub fn receiver(&self) -> Result<Receiver, Error> {
+        let (region, participant) = self.attach(Role::Consumer)?;
+        let pool = self.pool(&participant);
+        let (receiving, crowd) = match self.header.geometry.shape() {
+            Shape::Stream => {
+                participant.watch(sync::wake_side(&self.map, CONSUMER.event));
+                let consumer = Consumer::resume(region).map_err(|Corrupt| self.corrupt())?;
+                eventcount::notify(&consumer.region, Side::of(Role::Producer).event);
+                (Receiving::Stream(consumer.with_pool(pool)), None)
+            }
+            Shape::Cells(cell_len) => {
+                let member = self.member(region, cell_len, &participant, Role::Consumer)?;
+                let crowd = member.crowd();
+                let consumer = cell::consumer::Consumer::join(member.with_pool(pool));
+                let consumer = consumer.map_err(|refused| self.refused(refused))?;
+                (Receiving::Cells(consumer), Some(crowd))
+            }
+        };
+        let tenancy = Tenancy::new(self.region()?, participant, crowd);
+        // Which attaches to nothing more.
+        let mut ring = self.clone();
+        ring.attach_no_more();
+        Ok(Receiver::new(receiving, tenancy, ring))
+    }
+
+    /// The ring's memory, as one more part of this process uses it.
+    fn region(&self) -> Result<Memory, Error> {
+        let header = &self.header;
+        let (map, slabs) = (Arc::clone(&self.map), self.slabs.clone());
+        let memory = Memory::mapped(map, &header.geometry, header.fence, slabs);
+        let memory = memory.ok_or_else(|| self.corrupt())?;
+        Ok(memory.with_anchor(self.anchor.clone()))
+    }
+
+    /// The ring's slabs, as a participant uses them.
+    fn pool(&self, participant: &Participant) -> Option<Box<Pool>> {
+        let slabs = self.header.geometry.slabs();
+        Pool::new(slabs, participant.slot, participant.epoch)
+    }
+
+    /// What a producer needs to lend slabs by pointer, if that can be had; `wake` wakes the producers.
+    fn lender(
+        &self,
+        participant: &Participant,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Option<Lender> {
+        let memories = self.memories.as_ref()?;
+        let me = Holder::new(participant.slot, participant.epoch);
+        let proof = memories.prove(&self.map, me)?;
+        Some(Lender::new(Arc::clone(memories), proof, Arc::new(wake)))
+    }
+
+    fn attach(&self, role: Role) -> Result<(Memory, Participant), Error> {
+        if self.map.is_forked() {
+            let problem = "this process inherited it through fork";
+            return Err(
+                Error::new(ErrorKind::Forked, "attach to", &self.address, problem)
+                    .remedy("open the ring again in the child"),
+            );
+        }
+        let _anew = match (&self.entry, &self.anchor) {
+            (None, Some(anchor)) => Some(Entry::again(anchor)?),
+            _ => None,
+        };
+        let header = &self.header;
+        let region = self.region()?;
+        let place = Place {
+            role,
+            slots: header.geometry.slots(role),
+            closing_is_final: !header.kind.allows_many(role),
+            participants: header.geometry.participants(),
+            settles: header.fence.needs_membarrier(),
+        };
+        let participant = Participant::attach(&self.map, place, &self.address)?;
+        Ok((region, participant))
+    }
+
+    /// This process as a participant of a cell ring.
+    fn member(
+        &self,
+        region: Memory,
+        cell_len: u32,
+        participant: &Participant,
+        role: Role,
+    ) -> Result<Member<Memory>, Error> {
+        let header = &self.header;
+        let seat = Seat {
+            role,
+            slot: participant.slot,
+            epoch: participant.epoch,
+            producers: header.geometry.slots(Role::Producer),
+            consumers: header.geometry.slots(Role::Consumer),
+        };
+        let (primitives, alarm) = sync::open(
+            &self.map,
+            header,
+            participant.slot,
+            participant.epoch,
+            &self.address,
+            self.access,
+        )?;
+        participant.watch(alarm);
+        let key = layout::cell::key(header.nonce);
+        let rivals = Rivals {
+            claim: header.kind.allows_many(Role::Producer),
+            take: header.kind.allows_many(Role::Consumer) || header.overwrite,
+            own: !region.settles() || header.overwrite,
+            overwrite: header.overwrite,
+            locked: primitives.lock.is_some(),
+        };
+        let cells = Cells::new(region, cell_len, key, rivals);
+        Ok(Member::new(cells, seat, primitives))
+    }
+
+    /// How many processes ever attached in `role`.
+    pub(crate) fn ever(&self, role: Role) -> u64 {
+        let slots = self.header.geometry.slots(role);
+        slots.fold(0, |sum, slot| {
+            sum.saturating_add(participant::ever(&self.map, slot))
+        })
+    }
+
+    /// Whether a producer's attachment still lives, as `me` sees it.
+    pub(crate) fn is_attached(&self, me: Outlook, id: u64) -> bool {
+        let slots = self.header.geometry.slots(Role::Producer);
+        let settles = self.header.fence.needs_membarrier();
+        participant::is_attached(&self.map, me, slots, id, settles)
+    }
+
+    fn refused(&self, refused: Refused) -> Error {
+        match refused {
+            Refused::Unsettled => participant::unsettled(Attempt::to("attach to", &self.address)),
+            Refused::Corrupt | Refused::TimedOut => self.corrupt(),
+        }
+    }
+
+    fn corrupt(&self) -> Error {
+        let problem = "the segment holds what no ringway peer writes";
+        Error::new(ErrorKind::Corrupt, "attach to", &self.address, problem)
+            .remedy("remove the ring and create it again")
+    }
+
+    /// Where the ring lives. A `sysv:private` ring shows the id under which others can open it.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Bytes of a cell; `None` of a ring without cells.
+    pub fn cell_len(&self) -> Option<u32> {
+        match self.header.geometry.shape() {
+            Shape::Cells(len) => Some(len),
+            Shape::Stream => None,
+        }
+    }
+
+    /// How many may be attached in `role` at once.
+    pub fn participants(&self, role: Role) -> u32 {
+        self.header.geometry.slots(role).len() as u32
+    }
+
+    /// The permission bits for reading and writing that it had when it was opened.
+    pub fn mode(&self) -> u32 {
+        self.access.mode
+    }
+
+    /// Bytes for messages.
+    pub fn capacity(&self) -> u64 {
+        self.header.geometry.capacity()
+    }
+
+    /// The most bytes of messages that can lie in the ring and its slabs.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.capacity() + self.header.geometry.slabs().bytes()
+    }
+
+    /// The longest message, in bytes: almost half of the capacity, or the longest slab if that has more.
+    pub fn max_message_len(&self) -> u64 {
+        self.header.geometry.max_message_len()
+    }
+
+    /// Whether this handle made the ring, and did not find it.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// assert!(ringway::Builder::new("memfd:")?.create()?.is_new());
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The same ring, if `yes` known to have been made here.
+    pub(crate) fn made_here(mut self, yes: bool) -> Self {
+        self.is_new = yes;
+        self
+    }
+
+    /// Whether the ring has lost its name: somebody has removed it ([`remove`](crate::remove), `ringway rm`, `unlink`,
+    /// `ipcrm`) since it was opened. It works on for all who have it open, and nobody else finds it. What its address leads
+    /// to now is nothing, or another ring.
+    ///
+    /// The kernel is asked, by one or two system calls. A ring that was renamed, or has another hard link, is not removed; a
+    /// `memfd:` ring never had a name, and is not either.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if this process has left the IPC namespace of a `sysv:` ring;
+    /// [`ErrorKind::PermissionDenied`] or [`ErrorKind::Os`] if the kernel does not tell.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// # let name = format!("shm:ringway-doc-removed-{}", std::process::id());
+    /// let ring = ringway::Builder::new(&name)?.create()?;
+    /// assert!(!ring.is_removed()?);
+    /// ringway::remove(ring.address(), true)?;
+    /// assert!(ring.is_removed()?);
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn is_removed(&self) -> Result<bool, Error> {
+        match &self.anchor {
+            Some(anchor) => anchor.is_removed(),
+            None => Ok(false),
+        }
+    }
+
+    /// Says that this process does not mean to attach by this handle any more, as dropping it does. Once the ring's
+    /// name is gone, those who wait in it know that nobody comes from here ([`SendError::Removed`](crate::SendError::Removed)).
+    ///
+    /// Attaching after all works as long as the ring has its name; then it fails with [`ErrorKind::NotFound`].
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// # let name = format!("shm:ringway-doc-no-more-{}", std::process::id());
+    /// let mut ring = ringway::Builder::new(&name)?.create()?;
+    /// let sender = ring.sender()?;
+    /// ring.attach_no_more();
+    /// ringway::remove(ring.address(), true)?;
+    /// assert_eq!(ring.receiver().unwrap_err().kind(), ringway::ErrorKind::NotFound);
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn attach_no_more(&mut self) {
+        self.entry = None;
+    }
+
+    /// The shape of the ring.
+    pub fn kind(&self) -> Kind {
+        self.header.kind
+    }
+
+    /// How its sides exclude and wake each other.
+    pub fn sync(&self) -> SyncKind {
+        self.header.sync
+    }
+
+    /// A random number that tells this ring from any other that had its address. A copy of the ring's file has the same.
+    pub fn nonce(&self) -> u128 {
+        u128::from_le_bytes(self.header.nonce)
+    }
+
+    /// Hands a `memfd:` ring to the process at the other end of `socket`, and tells who that is. The
+    /// other process calls [`Ring::take_over`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for other addresses, by which the other process can open the ring
+    /// itself; [`ErrorKind::Untrusted`] if its kind of synchronisation [needs trust](SyncKind::needs_trust) and
+    /// [`Builder::trust_peers`](crate::Builder::trust_peers) was not called; [`ErrorKind::Os`] if the socket fails.
+    pub fn hand_over(&self, socket: &UnixStream) -> Result<PeerCredentials, Error> {
+        if self.file.is_some() {
+            let attempt = Attempt::to("hand over", &self.address);
+            trust::check_handover(attempt, self.header.sync, self.trust_peers)?;
+        }
+        store::hand_over(&self.address, self.file.as_deref(), socket)
+    }
+
+    /// Receives a ring that the process at the other end of `socket` hands over, and tells who that
+    /// is. The memory must be sealed against shrinking, so that a peer that is not trusted cannot
+    /// pull it away. Its creator chose its kind of synchronisation: one that [needs trust](SyncKind::needs_trust) is
+    /// refused here, and taken over with [`Builder::take_over`](crate::Builder::take_over) by who trusts the creator
+    /// and all who got it.
+    ///
+    /// All of the ring's memory must be there, and belongs to its creator's account. But no seal keeps who has the memfd
+    /// from giving pages back (`FALLOC_FL_PUNCH_HOLE`): the only ones that would also keep everybody from mapping it for
+    /// writing. What this process touches after that is empty, which is an error and no signal, and counts as its own: in
+    /// the worst case as much as the ring has in all, its [`capacity`](Self::capacity) and its slabs. So who does not trust
+    /// the peer uses a ring only if it can afford that much memory; attaching to it touches some pages of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotARing`] if what comes is no sealed ring or not all of its memory is there, [`ErrorKind::Untrusted`], and those of
+    /// [`Builder::open`](crate::Builder::open).
+    pub fn take_over(socket: &UnixStream) -> Result<(Self, PeerCredentials), Error> {
+        Builder::at(Address::Memfd)
+            .prefault(false)
+            .take_over(socket)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::memory::layout::participant::{EPOCH, FILLED_FOR, LIVENESS, slot_offset};
+    use crate::sys::futex::{OWNER_DIED, WAITERS};
+
+    /// Whoever knows this number concludes from the absence of somebody who is counted that it has left.
+    #[test]
+    fn who_comes_is_counted_when_the_others_can_see_it() {
+        let builder = Builder::new("memfd:").unwrap().kind(Kind::Mpsc);
+        let ring = builder.create().unwrap();
+        let slot = slot_offset(0);
+        let set = |offset, value| {
+            let word = ring.map.word32(slot + offset).unwrap();
+            word.store(value, Ordering::Release);
+        };
+        let epoch = ring.map.word64(slot + EPOCH).unwrap();
+        let held = WAITERS | 7;
+        assert_eq!(ring.ever(Role::Producer), 0);
+        set(LIVENESS, held);
+        epoch.fetch_add(1, Ordering::Release);
+        assert_eq!(ring.ever(Role::Producer), 0, "it is about to come");
+        set(FILLED_FOR, held);
+        assert_eq!(ring.ever(Role::Producer), 1);
+        for ended in [0, OWNER_DIED | WAITERS] {
+            set(LIVENESS, ended);
+            assert_eq!(ring.ever(Role::Producer), 1, "it has been there");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The sending side of a ring of either shape: where the handles meet the algorithms.
+
+mod lending;
+
+use std::time::Instant;
+
+use crate::error::SendError;
+use crate::memory::layout::participant::Role;
+use crate::memory::region::Region;
+use crate::memory::region::memory::Memory;
+use crate::planted::{self, Bug};
+use crate::rings::cell;
+use crate::rings::stream::producer::{Pending, Producer, Reservation};
+use crate::rings::stream::{CONSUMER, Peer};
+use crate::waiting::{self, WaitStrategy};
+use lending::Patience;
+
+/// A producer.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a handle; a box would cost each message an indirection"
+)]
+pub(crate) enum Sending {
+    /// Of a stream ring.
+    Stream(Producer<Memory>),
+    /// Of a cell ring.
+    Cells(cell::producer::Producer<Memory>),
+}
+
+/// Room for one message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Claimed {
+    /// In a stream ring.
+    Stream(Reservation),
+    /// In a cell ring, with its payload at that position.
+    Cells(u64),
+    /// In a slab, and room for the ticket in a stream ring.
+    StreamLoan(Reservation),
+    /// In a slab, and room for the ticket in a cell ring.
+    CellsLoan,
+}
+
+impl Sending {
+    #[inline]
+    pub(crate) fn region(&self) -> &Memory {
+        match self {
+            Self::Stream(producer) => &producer.region,
+            Self::Cells(producer) => producer.member.region(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        if self.send_at_once(message) {
+            return Ok(());
+        }
+        let sent = match self {
+            Self::Stream(producer) => producer.try_send(message),
+            Self::Cells(producer) => producer.try_send(message),
+        };
+        sent.or_else(|refusal| self.send_long(message, refusal, None))
+    }
+
+    #[inline]
+    pub(crate) fn send_until(
+        &mut self,
+        message: &[u8],
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        if self.send_at_once(message) {
+            return Ok(());
+        }
+        let sent = match self {
+            Self::Stream(producer) => producer.send_until(message, how, deadline),
+            Self::Cells(producer) => producer.send_until(message, how, deadline),
+        };
+        let patience = Some(Patience { how, deadline });
+        sent.or_else(|refusal| self.send_long(message, refusal, patience))
+    }
+
+    /// The usual case of a stream ring, on a path of its own: the ring has room, and nothing stands in the way.
+    #[inline(always)]
+    fn send_at_once(&mut self, message: &[u8]) -> bool {
+        match self {
+            Self::Stream(producer) => producer.send_at_once(message),
+            Self::Cells(_) => false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn try_claim(&mut self, len: usize) -> Result<Claimed, SendError> {
+        let claimed = match self {
+            Self::Stream(producer) => producer.reserve(len).map(Claimed::Stream),
+            Self::Cells(producer) => producer.claim(len).map(Claimed::Cells),
+        };
+        claimed.or_else(|refusal| self.claim_long(len, refusal, None))
+    }
+
+    #[inline]
+    pub(crate) fn claim_until(
+        &mut self,
+        len: usize,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<Claimed, SendError> {
+        let claimed = match self {
+            Self::Stream(producer) => producer
+                .reserve_until(len, how, deadline)
+                .map(Claimed::Stream),
+            Self::Cells(producer) => producer.claim_until(len, how, deadline).map(Claimed::Cells),
+        };
+        claimed.or_else(|refusal| self.claim_long(len, refusal, Some(Patience { how, deadline })))
+    }
+
+    /// Copies to `offset` of what is claimed.
+    #[inline]
+    pub(crate) fn write_at(&self, claimed: &Claimed, offset: usize, bytes: &[u8]) {
+        let payload = match claimed {
+            Claimed::Stream(reservation) => reservation.payload(),
+            Claimed::Cells(payload) => *payload,
+            Claimed::StreamLoan(_) | Claimed::CellsLoan => {
+                return self.write_loan(offset, bytes);
+            }
+        };
+        self.region().write(payload + offset as u64, bytes);
+    }
+
+    /// Copies from the start of what is claimed.
+    #[cold]
+    pub(crate) fn read_back(&self, claimed: &Claimed, bytes: &mut [u8]) {
+        match claimed {
+            Claimed::Stream(reservation) => self.region().read(reservation.payload(), bytes),
+            Claimed::Cells(payload) => self.region().read(*payload, bytes),
+            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.read_loan(bytes),
+        }
+    }
+
+    /// Where what is claimed lies in memory, if that may be written by system calls, which may go on when this process
+    /// is dead. Room in the ring may not: others could not go on there before they have ended, and of some calls
+    /// nobody knows when.
+    #[inline]
+    pub(crate) fn lend_pointer(&mut self, claimed: &Claimed) -> Option<*mut u8> {
+        match claimed {
+            Claimed::Stream(_) | Claimed::Cells(_) => {
+                planted::is(Bug::RoomInRingLentByPointer).then(|| self.pointer(claimed))
+            }
+            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.lend_loan_pointer(),
+        }
+    }
+
+    /// Where what is claimed lies in memory, for who writes there by instructions of its own only.
+    #[inline]
+    pub(crate) fn pointer(&self, claimed: &Claimed) -> *mut u8 {
+        match claimed {
+            Claimed::Stream(reservation) => self.region().pointer(reservation.payload()),
+            Claimed::Cells(payload) => self.region().pointer(*payload),
+            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.loan_pointer(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn commit(&mut self, claimed: Claimed, len: u64) {
+        match (self, claimed) {
+            (Self::Stream(producer), Claimed::Stream(reservation)) => {
+                let pending = producer.lay(None, reservation, len);
+                producer.commit(pending);
+            }
+            (Self::Cells(producer), Claimed::Cells(_)) => producer.commit(len),
+            (Self::Stream(producer), Claimed::StreamLoan(reservation)) => {
+                producer.commit_loan(reservation, len);
+            }
+            (Self::Cells(producer), Claimed::CellsLoan) => producer.commit_loan(len),
+            // What one claims of a ring, one commits to it.
+            (Self::Stream(_), _) | (Self::Cells(_), _) => {}
+        }
+    }
+
+    /// Gives up what is claimed and not committed.
+    #[inline]
+    pub(crate) fn abort(&mut self) {
+        if let Self::Cells(producer) = self {
+            producer.abort();
+        }
+        if self.pool().is_some() {
+            self.give_back();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push(
+        &mut self,
+        pending: &mut Option<Pending>,
+        message: &[u8],
+    ) -> Result<(), SendError> {
+        match self {
+            Self::Stream(producer) => {
+                let reservation = producer.reserve_behind(pending, message.len())?;
+                producer.region.write(reservation.payload(), message);
+                let laid = producer.lay(pending.take(), reservation, message.len() as u64);
+                *pending = Some(laid);
+                Ok(())
+            }
+            Self::Cells(producer) => producer.push(message),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn commit_batch(&mut self, pending: Option<Pending>) -> u64 {
+        match self {
+            Self::Stream(producer) => match pending {
+                Some(pending) => {
+                    producer.commit(pending);
+                    pending.messages()
+                }
+                None => 0,
+            },
+            Self::Cells(producer) => producer.commit_batch(),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        use crate::waiting::Blocked;
+        match self {
+            Self::Stream(producer) => CONSUMER.state(&producer.region),
+            Self::Cells(producer) => producer.member.peer(),
+        }
+    }
+
+    /// `None`: none can come any more.
+    pub(crate) fn wait_for_peer(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Option<Peer> {
+        match self {
+            Self::Stream(producer) => waiting::wait_for_peer(producer, how, deadline, |_| false),
+            Self::Cells(producer) => producer.wait_for_peer(how, deadline),
+        }
+    }
+
+    pub(crate) fn drained_until(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        match self {
+            Self::Stream(producer) => producer.drained_until(how, deadline),
+            Self::Cells(producer) => producer.drained_until(how, deadline),
+        }
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        match self {
+            Self::Stream(producer) => producer.sent(),
+            Self::Cells(producer) => producer.member.messages_ever(Role::Producer),
+        }
+    }
+
+    pub(crate) fn overwritten(&self) -> u64 {
+        match self {
+            Self::Stream(_) => 0,
+            Self::Cells(producer) => producer.overwritten(),
+        }
+    }
+
+    /// The longest message, in bytes.
+    pub(crate) fn max_len(&self) -> u64 {
+        let in_slab = self.pool().map_or(0, |pool| pool.longest());
+        in_slab.max(self.max_len_in_ring())
+    }
+
+    pub(crate) fn close(&mut self) {
+        match self {
+            Self::Stream(producer) => producer.close(),
+            Self::Cells(producer) => producer.close(),
+        }
+    }
+
+    /// Forgets that producers which have left closed, for one that detaches.
+    pub(crate) fn reopen(&self) {
+        if let Self::Cells(producer) = self
+            && !self.region().is_forked()
+        {
+            producer.member.reopen();
+        }
+    }
+
+    /// Says, after this producer has left its slot, that it is gone.
+    pub(crate) fn announce_leave(&self) {
+        if let Self::Cells(producer) = self
+            && !self.region().is_forked()
+        {
+            producer.member.announce(Role::Producer);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Long messages: written into a slab, if one is free.
+
+use std::time::Instant;
+
+use super::{Claimed, Sending};
+use crate::error::SendError;
+use crate::memory::layout::pool::TICKET_LEN;
+use crate::memory::region::Region;
+use crate::rings::pool::Pool;
+use crate::waiting::WaitStrategy;
+
+/// How a call waits that does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) how: WaitStrategy,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Sending {
+    /// Messages of more than so many bytes go into a slab.
+    pub(crate) fn set_copy_limit(&mut self, bytes: usize) {
+        match self {
+            Self::Stream(producer) => producer.set_copy_limit(bytes),
+            Self::Cells(producer) => producer.set_copy_limit(bytes),
+        }
+    }
+
+    #[inline]
+    pub(super) fn pool(&self) -> Option<&Pool> {
+        match self {
+            Self::Stream(producer) => producer.pool.as_deref(),
+            Self::Cells(producer) => producer.member.pool.as_deref(),
+        }
+    }
+
+    /// The longest message that fits the ring, in bytes.
+    pub(super) fn max_len_in_ring(&self) -> u64 {
+        match self {
+            Self::Stream(producer) => producer.max_len(),
+            Self::Cells(producer) => producer.max_len(),
+        }
+    }
+
+    /// Sends a message that was refused, if that was because it is too long to be copied.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn send_long(
+        &mut self,
+        message: &[u8],
+        refusal: SendError,
+        patience: Option<Patience>,
+    ) -> Result<(), SendError> {
+        let claimed = match self.place(message.len(), refusal, patience)? {
+            Some(claimed) => {
+                self.write_at(&claimed, 0, message);
+                claimed
+            }
+            None => {
+                // Before the ticket's room is claimed, which would keep others waiting.
+                self.write_loan(0, message);
+                self.claim_ticket(patience)?
+            }
+        };
+        self.commit(claimed, message.len() as u64);
+        Ok(())
+    }
+
+    /// Claims room for a message that was refused, if that was because it is too long to be copied.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn claim_long(
+        &mut self,
+        len: usize,
+        refusal: SendError,
+        patience: Option<Patience>,
+    ) -> Result<Claimed, SendError> {
+        match self.place(len, refusal, patience)? {
+            Some(claimed) => Ok(claimed),
+            None => self.claim_ticket(patience),
+        }
+    }
+
+    /// Finds a place for a long message: a slab, or (then it is returned) room in the ring, if there is no
+    /// free slab and the message fits the ring.
+    fn place(
+        &mut self,
+        len: usize,
+        refusal: SendError,
+        patience: Option<Patience>,
+    ) -> Result<Option<Claimed>, SendError> {
+        let in_slab = match (self.pool(), refusal) {
+            (Some(pool), SendError::TooLarge { .. }) => pool.longest(),
+            _ => return Err(refusal),
+        };
+        let in_ring = self.max_len_in_ring();
+        if len as u64 > in_slab.max(in_ring) {
+            let max = self.max_len() as usize;
+            return Err(SendError::TooLarge { len, max });
+        }
+        let fits_ring = len as u64 <= in_ring;
+        if len as u64 <= in_slab {
+            let patience = patience.filter(|_| !fits_ring);
+            match self.lend(len, patience) {
+                Ok(()) => return Ok(None),
+                Err(SendError::Full | SendError::PeerDied | SendError::Unsettled) if fits_ring => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.claim_to_copy(len, patience).map(Some)
+    }
+
+    fn lend(&mut self, len: usize, patience: Option<Patience>) -> Result<(), SendError> {
+        match (self, patience) {
+            (Self::Stream(producer), None) => producer.lend(len),
+            (Self::Cells(producer), None) => producer.lend(len),
+            (Self::Stream(producer), Some(Patience { how, deadline })) => {
+                producer.lend_until(len, how, deadline)
+            }
+            (Self::Cells(producer), Some(Patience { how, deadline })) => {
+                producer.lend_until(len, how, deadline)
+            }
+        }
+    }
+
+    /// Claims room in the ring, be it for a message that a slab would be better for.
+    fn claim_to_copy(
+        &mut self,
+        len: usize,
+        patience: Option<Patience>,
+    ) -> Result<Claimed, SendError> {
+        match self {
+            Self::Stream(producer) => match patience {
+                None => producer.reserve_to_copy(len),
+                Some(Patience { how, deadline }) => {
+                    producer.reserve_to_copy_until(len, how, deadline)
+                }
+            }
+            .map(Claimed::Stream),
+            Self::Cells(producer) => match patience {
+                None => producer.claim_to_copy(len),
+                Some(Patience { how, deadline }) => {
+                    producer.claim_to_copy_until(len, how, deadline)
+                }
+            }
+            .map(Claimed::Cells),
+        }
+    }
+
+    /// Claims room in the ring for the ticket of the slab that is lent; gives it back if there is none.
+    fn claim_ticket(&mut self, patience: Option<Patience>) -> Result<Claimed, SendError> {
+        match self.claim_to_copy(TICKET_LEN as usize, patience) {
+            Ok(Claimed::Stream(reservation)) => Ok(Claimed::StreamLoan(reservation)),
+            Ok(_) => Ok(Claimed::CellsLoan),
+            Err(error) => {
+                self.give_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives up the slab that is lent and not sent.
+    #[cold]
+    pub(super) fn give_back(&mut self) {
+        match self {
+            Self::Stream(producer) => producer.give_back(),
+            Self::Cells(producer) => producer.give_back(),
+        }
+    }
+
+    #[cold]
+    pub(super) fn write_loan(&self, offset: usize, bytes: &[u8]) {
+        if let Some(loan) = self.pool().and_then(|pool| pool.lent) {
+            self.region().write_slab(loan.at + offset as u64, bytes);
+        }
+    }
+
+    #[cold]
+    pub(super) fn read_loan(&self, bytes: &mut [u8]) {
+        if let Some(loan) = self.pool().and_then(|pool| pool.lent) {
+            self.region().read_slab(loan.at, bytes);
+        }
+    }
+
+    #[cold]
+    pub(super) fn lend_loan_pointer(&mut self) -> Option<*mut u8> {
+        let may = match self {
+            Self::Stream(producer) => {
+                let pool = producer.pool.as_mut()?;
+                pool.lend_pointer(&producer.region)
+            }
+            Self::Cells(producer) => {
+                let member = &mut producer.member;
+                member.pool.as_mut()?.lend_pointer(&member.cells.region)
+            }
+        };
+        may.then(|| self.loan_pointer())
+    }
+
+    #[cold]
+    pub(super) fn loan_pointer(&self) -> *mut u8 {
+        let lent = self.pool().and_then(|pool| pool.lent);
+        self.region().slab_pointer(lent.map_or(0, |loan| loan.at))
+    }
+}

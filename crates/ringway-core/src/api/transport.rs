@@ -1,0 +1,250 @@
+//! What all transports have in common, for code that works over any of them.
+
+use std::io::IoSlice;
+use std::time::Instant;
+
+use crate::api::message::Message;
+use crate::api::receiver::Receiver;
+use crate::api::sender::{Claim, Sender};
+use crate::error::{RecvError, SendError};
+
+/// Where whole messages go in: a ring's [`Sender`], or a message queue's.
+///
+/// No method that answers something has a default, so that who wraps a sink cannot forget to pass it on.
+///
+/// ```
+/// # use ringway_core as ringway;
+/// use std::io::IoSlice;
+///
+/// use ringway::{Builder, MessageSink, MessageSource, ReceivedMessage};
+///
+/// fn greet(sink: &mut impl MessageSink) -> Result<(), ringway::SendError> {
+///     sink.send_parts(&[IoSlice::new(b"hello, "), IoSlice::new(b"world")], None)
+/// }
+///
+/// let ring = Builder::new("memfd:")?.create()?;
+/// greet(&mut ring.sender()?)?;
+/// assert_eq!(ring.receiver()?.receive(None)?.len(), 12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait MessageSink {
+    /// The longest message, in bytes.
+    fn max_message_len(&self) -> usize;
+
+    /// A number that tells this sender from all others that send here, now or later.
+    fn sender_id(&self) -> u64;
+
+    /// Whether several receivers share the messages out among them, so that two messages of one sender may
+    /// go to different ones.
+    fn is_shared_out(&self) -> bool;
+
+    /// Sends the concatenation of `parts` as one message if there is room now.
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
+    fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError>;
+
+    /// Sends the concatenation of `parts` as one message, waiting for room; until `deadline` if there
+    /// is one.
+    ///
+    /// # Errors
+    /// As [`Sender::send_deadline`].
+    fn send_parts(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError>;
+
+    /// Sends a message of `len` bytes that `write` puts together, in any order, where possible in the
+    /// transport's own memory; waits for room, until `deadline` if there is one. `write` is called once there
+    /// is room, at most once, and must write every byte: what it leaves out may be anything.
+    ///
+    /// Unless a transport does better, the message is put together elsewhere and copied.
+    ///
+    /// # Errors
+    /// As [`send_parts`](Self::send_parts).
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::{Builder, MessageSink, MessageSource, ReceivedMessage};
+    ///
+    /// let ring = Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.send_with(5, None, &mut |room| {
+    ///     let body = room.write_at(1, b"ello");
+    ///     assert_eq!(body + room.write_at(0, b"h"), 5);
+    /// })?;
+    /// assert_eq!(ring.receiver()?.recv()?, b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn send_with(
+        &mut self,
+        len: usize,
+        deadline: Option<Instant>,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        let max = self.max_message_len();
+        if len > max {
+            return Err(SendError::TooLarge { len, max });
+        }
+        let mut message = vec![0; len];
+        write(&mut message.as_mut_slice());
+        self.send_parts(&[IoSlice::new(&message)], deadline)
+    }
+}
+
+/// Room for a message that is being put together.
+pub trait MessageRoom {
+    /// Copies `bytes` to `offset` of the message, and returns how many fitted.
+    fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize;
+}
+
+impl MessageRoom for &mut [u8] {
+    fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
+        let room = self.get_mut(offset..).unwrap_or_default();
+        let len = bytes.len().min(room.len());
+        room[..len].copy_from_slice(&bytes[..len]);
+        len
+    }
+}
+
+impl MessageRoom for Claim<'_> {
+    fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
+        Claim::write_at(self, offset, bytes)
+    }
+}
+
+/// Where whole messages come out: a ring's [`Receiver`], or a message queue's.
+///
+/// No method has a default, so that who wraps a source cannot forget to pass one on.
+pub trait MessageSource {
+    /// A message that is lent until it is dropped.
+    type Message<'a>: ReceivedMessage
+    where
+        Self: 'a;
+
+    /// Receives the next message if there is one now.
+    ///
+    /// # Errors
+    /// As [`Receiver::try_recv`].
+    fn try_receive(&mut self) -> Result<Self::Message<'_>, RecvError>;
+
+    /// Receives the next message, waiting for it; until `deadline` if there is one.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_deadline`].
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<Self::Message<'_>, RecvError>;
+
+    /// Whether the sender with that [id](MessageSink::sender_id) may still send; `None` if this transport
+    /// cannot know. Once it may not, it never will again.
+    fn is_attached(&self, sender: u64) -> Option<bool>;
+
+    /// Asked after [`RecvError::Empty`]: waits until it is worth trying again, or one of those senders is not
+    /// attached any more; until `deadline` if there is one. Returns at once with `false` if this transport
+    /// cannot wait for that.
+    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool;
+
+    /// Asked after [`RecvError::Empty`]: whether all that was sent before this call is received. Not so
+    /// where a message may lie behind one that is still being written.
+    fn is_drained(&mut self) -> bool;
+
+    /// The most bytes of messages that can lie in the transport, if it gives the oldest message first: then so many bytes
+    /// later all is received that was sent before. `None` if it cannot know.
+    fn capacity(&self) -> Option<u64>;
+}
+
+/// A message that a [`MessageSource`] lends. Dropping it acknowledges it, where the transport knows
+/// acknowledgements.
+pub trait ReceivedMessage {
+    /// Bytes of the message.
+    fn len(&self) -> usize;
+
+    /// Whether the message has no bytes.
+    fn is_empty(&self) -> bool;
+
+    /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
+    fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize;
+}
+
+impl MessageSink for Sender {
+    fn max_message_len(&self) -> usize {
+        usize::try_from(Self::max_message_len(self)).unwrap_or(usize::MAX)
+    }
+
+    fn sender_id(&self) -> u64 {
+        self.id()
+    }
+
+    fn is_shared_out(&self) -> bool {
+        Self::is_shared_out(self)
+    }
+
+    fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
+        self.try_send_vectored(parts)
+    }
+
+    fn send_parts(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        self.send_vectored(parts, deadline)
+    }
+
+    fn send_with(
+        &mut self,
+        len: usize,
+        deadline: Option<Instant>,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        let mut claim = self.claim(len, deadline)?;
+        write(&mut claim);
+        claim.commit();
+        Ok(())
+    }
+}
+
+impl MessageSource for Receiver {
+    type Message<'a> = Message<'a>;
+
+    fn try_receive(&mut self) -> Result<Message<'_>, RecvError> {
+        self.try_recv_in_place()
+    }
+
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<Message<'_>, RecvError> {
+        match deadline {
+            Some(deadline) => self.recv_in_place_deadline(deadline),
+            None => self.recv_in_place(),
+        }
+    }
+
+    fn is_attached(&self, sender: u64) -> Option<bool> {
+        Some(Self::is_attached(self, sender))
+    }
+
+    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        Self::wait_while_attached(self, senders, deadline);
+        true
+    }
+
+    fn is_drained(&mut self) -> bool {
+        Self::is_drained(self)
+    }
+
+    fn capacity(&self) -> Option<u64> {
+        Some(self.most_bytes())
+    }
+}
+
+impl ReceivedMessage for Message<'_> {
+    fn len(&self) -> usize {
+        Message::len(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        Message::len(self) == 0
+    }
+
+    fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        Message::read_at(self, offset, buffer)
+    }
+}

@@ -1,0 +1,88 @@
+//! The control lines.
+//!
+//! # Both shapes
+//!
+//! | offset | width | field | written by |
+//! |---|---|---|---|
+//! | 1016 | 4 | movements: raised by who comes, before it is seen, and by who leaves, before that is seen | all |
+//!
+//! # Stream ring
+//! Each line has one writer, but for the wake words, which the
+//! sleeper sets and the waker clears.
+//!
+//! | offset | width | field | written by |
+//! |---|---|---|---|
+//! | 256 | 8 | tail: bytes ever committed, a position | producer |
+//! | 264 | 8 | sent: messages ever committed | producer |
+//! | 384 | 8 | head: bytes ever released, a position | consumer |
+//! | 392 | 8 | received: messages ever released | consumer |
+//! | 512 | 4 | data event: bit 0 is set while the consumer sleeps for a message; the others count how often it was | both |
+//! | 516 | 4 | 1 when the consumer has closed | consumer |
+//! | 640 | 4 | space event: bit 0 is set while the producer sleeps for room | both |
+//! | 644 | 4 | 1 when the producer has closed | producer |
+//!
+//! Each "closed" word lies beside the event that the *other* side looks at after every operation: one
+//! line, hardly ever written, serves both questions.
+//!
+//! # Cell ring
+//!
+//! | offset | width | field | written by |
+//! |---|---|---|---|
+//! | 256 | 8 | claim hint: a cell where claiming may go on | producers |
+//! | 384 | 8 | head: cells before it are free for the next lap | all |
+//! | 512 | 4 | data event: bit 0 is set while a consumer may be asleep; the others count how often it came to be set, or who came to sleep on bells | all |
+//! | 516 | 4 | raised when a consumer comes or goes, or a message is given back | all |
+//! | 640 | 4 | space event: the same for producers | all |
+//! | 644 | 4 | raised when a producer comes or goes | all |
+//! | 768 | 8 | take hint: a cell where taking may go on | consumers |
+//! | 896 | 64 | the lock: `pthread_mutex_t`, or `sem_t` | lock-based kinds |
+//! | 960 | 8 | the lock's holder, where the lock does not tell | lock-based kinds |
+
+use super::LINE;
+
+/// Offset of the first control line.
+pub(crate) const CONTROL_OFFSET: usize = 256;
+/// Bytes of all control lines.
+pub(crate) const CONTROL_LEN: usize = 6 * LINE;
+
+/// The producer's line. It is the truth for observers and a hint for nobody: the producer's place is
+/// found again from the records themselves.
+pub(crate) const TAIL: usize = CONTROL_OFFSET;
+/// Messages ever committed.
+pub(crate) const SENT: usize = TAIL + 8;
+
+/// The consumer's line: everything before `HEAD` may be overwritten.
+pub(crate) const HEAD: usize = CONTROL_OFFSET + LINE;
+/// Messages ever released. Stored before `HEAD`.
+pub(crate) const RECEIVED: usize = HEAD + 8;
+
+/// The consumer's wake word.
+pub(crate) const DATA_EVENT: usize = CONTROL_OFFSET + 2 * LINE;
+/// Set once, when the consumer wants no more.
+pub(crate) const CONSUMER_CLOSED: usize = DATA_EVENT + 4;
+
+/// The producer's wake word.
+pub(crate) const SPACE_EVENT: usize = CONTROL_OFFSET + 3 * LINE;
+/// Set once, when the producer ends the stream.
+pub(crate) const PRODUCER_CLOSED: usize = SPACE_EVENT + 4;
+
+/// Cell ring: where claiming may go on, a cell's position.
+pub(crate) const CLAIM_HINT: usize = TAIL;
+/// Cell ring: raised when a consumer comes or goes.
+pub(crate) const CONSUMERS_CHANGED: usize = CONSUMER_CLOSED;
+/// Cell ring: raised when a producer comes or goes.
+pub(crate) const PRODUCERS_CHANGED: usize = PRODUCER_CLOSED;
+/// Cell ring: where taking may go on, a cell's position.
+pub(crate) const TAKE_HINT: usize = CONTROL_OFFSET + 4 * LINE;
+/// Cell ring: the lock of lock-based kinds, [`LOCK_LEN`] bytes.
+pub(crate) const LOCK: usize = CONTROL_OFFSET + 5 * LINE;
+/// Bytes kept for the lock.
+pub(crate) const LOCK_LEN: usize = 64;
+/// Cell ring: a 64-bit word for who holds the lock.
+pub(crate) const LOCK_HOLDER: usize = LOCK + LOCK_LEN;
+
+/// What turns watchers away that are about to sleep, see [`crate::presence::watcher`].
+pub(crate) const MOVEMENTS: usize = CONTROL_OFFSET + CONTROL_LEN - 8;
+
+const _: () = assert!(LOCK_HOLDER + 8 <= MOVEMENTS);
+const _: () = assert!(SPACE_EVENT + LINE <= CONTROL_OFFSET + CONTROL_LEN);

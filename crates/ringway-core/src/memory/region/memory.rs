@@ -1,0 +1,525 @@
+//! Real memory: a mapped segment, or the heap for tests and fuzzing.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+
+use super::{Change, Load, Region, Unreachable, copy};
+use crate::memory::layout::Geometry;
+use crate::memory::layout::header::FenceMode;
+use crate::memory::layout::pool::NO_WORD;
+use crate::memory::map::Map;
+use crate::planted::{self, Bug};
+use crate::presence;
+use crate::store::anchor::Anchor;
+use crate::store::slabs::SlabSegments;
+use crate::sys::errno;
+use crate::sys::fork::Origin;
+use crate::sys::futex::{self, MonotonicTime, Wake};
+use crate::sys::{membarrier, mmap};
+
+/// A region in memory that stays mapped as long as this lives.
+///
+/// The invariant that every access below stands on, made by the constructors: `geometry.total_len()`
+/// bytes from `base` are mapped and 4096-aligned, and control words and slots lie before
+/// `data_offset`, which is at least a page.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    base: NonNull<u8>,
+    data: NonNull<u8>,
+    /// Capacity - 1.
+    mask: u64,
+    asymmetric: bool,
+    /// Whether the last fence before a sleep was none: a sandbox has begun to deny `membarrier`.
+    unfenced: AtomicBool,
+    settles: bool,
+    /// The process that this is for.
+    origin: Origin,
+    /// Where the slabs are, if there are some.
+    pool: Option<Box<Pool>>,
+    /// By what to ask for the ring's name, if it can have one.
+    anchor: Option<Arc<Anchor>>,
+    /// The mapping or the heap memory, held so that it stays.
+    _owner: Arc<dyn std::fmt::Debug + Send + Sync>,
+}
+
+/// The pool in such memory: words, 4096-aligned, and behind them slabs, all of them within `total_len()` unless
+/// they are segments of their own.
+#[derive(Debug)]
+struct Pool {
+    words: NonNull<u8>,
+    /// How many.
+    count: u32,
+    slabs: Slabs,
+    /// Bytes of all slabs.
+    len: u64,
+}
+
+/// Where the slabs are.
+#[derive(Debug)]
+enum Slabs {
+    /// One behind the other, from there.
+    Here(NonNull<u8>),
+    /// Each in a segment of its own. `None`: nowhere, but in a header.
+    Apart(Option<Arc<SlabSegments>>),
+}
+
+// SAFETY: the pointers are to memory that the owner keeps, and all access to it is by atomics or the
+// copies that allow for races.
+unsafe impl Send for Memory {}
+// SAFETY: as for Send.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// The region of a mapped segment, and of those of its slabs if they have some; `None` if the segment is
+    /// shorter than `geometry`.
+    pub(crate) fn mapped(
+        map: Arc<Map>,
+        geometry: &Geometry,
+        fence: FenceMode,
+        slab_segments: Option<Arc<SlabSegments>>,
+    ) -> Option<Self> {
+        if (map.len() as u64) < geometry.total_len() {
+            return None;
+        }
+        let (base, origin) = (map.base(), map.origin());
+        Some(Self::over(
+            base,
+            geometry,
+            fence,
+            origin,
+            slab_segments,
+            map,
+        ))
+    }
+
+    /// The same, of a ring whose name can be asked for.
+    pub(crate) fn with_anchor(self, anchor: Option<Arc<Anchor>>) -> Self {
+        Self { anchor, ..self }
+    }
+
+    fn over(
+        base: NonNull<u8>,
+        geometry: &Geometry,
+        fence: FenceMode,
+        origin: Origin,
+        slab_segments: Option<Arc<SlabSegments>>,
+        owner: Arc<dyn std::fmt::Debug + Send + Sync>,
+    ) -> Self {
+        // SAFETY: the caller has total_len bytes at `base`, and data_offset is less.
+        let data = unsafe { base.add(geometry.data_offset() as usize) };
+        let pool = (!geometry.slabs().is_empty()).then(|| {
+            let (words, slabs) = geometry.slab_offsets();
+            // SAFETY: both offsets are less than total_len as well.
+            let [words, slabs] = [words, slabs].map(|at| unsafe { base.add(at as usize) });
+            Box::new(Pool {
+                words,
+                count: geometry.slabs().count(),
+                slabs: match geometry.has_slab_segments() {
+                    true => Slabs::Apart(slab_segments),
+                    false => Slabs::Here(slabs),
+                },
+                len: geometry.slabs().bytes(),
+            })
+        });
+        Self {
+            base,
+            data,
+            mask: geometry.capacity() - 1,
+            asymmetric: fence == FenceMode::Asymmetric,
+            unfenced: AtomicBool::new(false),
+            settles: fence.needs_membarrier(),
+            origin,
+            pool,
+            anchor: None,
+            _owner: owner,
+        }
+    }
+
+    #[inline]
+    fn word32(&self, offset: usize) -> &AtomicU32 {
+        debug_assert!(offset.is_multiple_of(4) && offset < self.control_len());
+        // SAFETY: offsets are constants of the layout: aligned, and before `data_offset` (see the
+        // type). All processes access these words atomically.
+        unsafe { AtomicU32::from_ptr(self.base.add(offset).cast().as_ptr()) }
+    }
+
+    #[inline]
+    fn word64(&self, offset: usize) -> &AtomicU64 {
+        debug_assert!(offset.is_multiple_of(8) && offset < self.control_len());
+        // SAFETY: as for `word32`.
+        unsafe { AtomicU64::from_ptr(self.base.add(offset).cast().as_ptr()) }
+    }
+
+    #[inline]
+    fn data_word(&self, position: u64) -> &AtomicU64 {
+        let offset = position & self.mask & !7;
+        // SAFETY: a multiple of eight below the capacity, so eight bytes of the data region, which is
+        // mapped (see the type). Record words are accessed atomically; where payload of another lap
+        // lies, only copies that allow for races touch it.
+        unsafe { AtomicU64::from_ptr(self.data.add(offset as usize).cast().as_ptr()) }
+    }
+
+    /// Whether `len` bytes from `position` lie before the end of the region. Payloads always do; this
+    /// keeps the copies sound without having to trust that.
+    #[inline]
+    fn holds(&self, position: u64, len: usize) -> bool {
+        let holds = len as u64 <= self.capacity() - (position & self.mask);
+        debug_assert!(holds, "a payload wraps");
+        holds
+    }
+
+    fn control_len(&self) -> usize {
+        self.data.addr().get() - self.base.addr().get()
+    }
+
+    fn slab_word(&self, index: u32) -> Option<&AtomicU64> {
+        let pool = self.pool.as_ref().filter(|pool| index < pool.count)?;
+        // SAFETY: so many words lie there, aligned, and all processes access them atomically.
+        Some(unsafe { AtomicU64::from_ptr(pool.words.add(8 * index as usize).cast().as_ptr()) })
+    }
+
+    /// As [`read`](Region::read), of a part of the `rest` bytes that are still to be read from `position` on.
+    #[inline]
+    pub(crate) fn read_ahead(&self, position: u64, bytes: &mut [u8], rest: usize) {
+        if self.holds(position, bytes.len()) {
+            let (target, source) = (bytes.as_mut_ptr(), self.pointer(position));
+            // SAFETY: so many bytes from here lie in the data region, just checked, and in `bytes`.
+            unsafe { copy::from_shared_ahead(target, source, bytes.len(), rest) };
+        }
+    }
+
+    /// As [`read_slab`](Region::read_slab), of a part of the `rest` bytes that are still to be read from `at` on.
+    #[inline]
+    pub(crate) fn read_slab_ahead(&self, at: u64, bytes: &mut [u8], rest: usize) {
+        if let Some(source) = self.slab_bytes(at, bytes.len()) {
+            // SAFETY: so many bytes from here lie in the slabs, just checked, and in `bytes`.
+            unsafe { copy::from_shared_ahead(bytes.as_mut_ptr(), source, bytes.len(), rest) };
+        }
+    }
+
+    /// Where so many bytes of slabs are; `None` if they are not all there.
+    fn slab_bytes(&self, at: u64, len: usize) -> Option<*mut u8> {
+        let pool = self.pool.as_ref()?;
+        let fits = at.checked_add(len as u64)? <= pool.len;
+        debug_assert!(fits, "{len} bytes at {at} of the slabs");
+        match &pool.slabs {
+            // SAFETY: in the slabs or right behind them, just checked.
+            Slabs::Here(slabs) => fits.then(|| unsafe { slabs.add(at as usize) }.as_ptr()),
+            Slabs::Apart(segments) => segments.as_ref()?.bytes(at, len),
+        }
+    }
+}
+
+impl Load for Memory {
+    #[inline]
+    fn capacity(&self) -> u64 {
+        self.mask + 1
+    }
+
+    #[inline]
+    fn load32(&self, offset: usize, order: Ordering) -> u32 {
+        self.word32(offset).load(order)
+    }
+
+    #[inline]
+    fn load64(&self, offset: usize, order: Ordering) -> u64 {
+        self.word64(offset).load(order)
+    }
+
+    #[inline]
+    fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        self.data_word(position).load(order)
+    }
+
+    fn load_slab(&self, index: u32) -> u64 {
+        self.slab_word(index)
+            .map_or(NO_WORD, |word| word.load(Ordering::Acquire))
+    }
+}
+
+impl Region for Memory {
+    #[inline]
+    fn store32(&self, offset: usize, value: u32, order: Ordering) {
+        self.word32(offset).store(value, order);
+    }
+
+    #[inline]
+    fn store64(&self, offset: usize, value: u64, order: Ordering) {
+        self.word64(offset).store(value, order);
+    }
+
+    fn set32(&self, offset: usize, bits: u32) -> u32 {
+        self.word32(offset).fetch_or(bits, Ordering::AcqRel)
+    }
+
+    fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
+        self.word32(offset)
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed)
+            .map(drop)
+    }
+
+    fn add32(&self, offset: usize, more: u32) {
+        self.word32(offset).fetch_add(more, Ordering::AcqRel);
+    }
+
+    #[inline]
+    fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
+        self.word64(offset)
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+    }
+
+    fn mask64(&self, offset: usize, bits: u64) -> u64 {
+        self.word64(offset).fetch_and(bits, Ordering::Release)
+    }
+
+    #[inline]
+    fn store_word(&self, position: u64, word: u64, order: Ordering) {
+        self.data_word(position).store(word, order);
+    }
+
+    #[inline]
+    fn replace_word(&self, position: u64, current: u64, new: u64) -> Result<(), u64> {
+        self.data_word(position)
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+    }
+
+    #[inline]
+    fn write(&self, position: u64, bytes: &[u8]) {
+        if self.holds(position, bytes.len()) {
+            // SAFETY: so many bytes from here lie in the data region, just checked, and in `bytes`.
+            unsafe { copy::to_shared(self.pointer(position), bytes.as_ptr(), bytes.len()) };
+        }
+    }
+
+    #[inline]
+    fn read(&self, position: u64, bytes: &mut [u8]) {
+        if self.holds(position, bytes.len()) {
+            // SAFETY: so many bytes from here lie in the data region, just checked, and in `bytes`.
+            unsafe { copy::from_shared(bytes.as_mut_ptr(), self.pointer(position), bytes.len()) };
+        }
+    }
+
+    #[inline]
+    fn pointer(&self, position: u64) -> *mut u8 {
+        // SAFETY: below the capacity, so in the data region.
+        unsafe { self.data.add((position & self.mask) as usize) }.as_ptr()
+    }
+
+    #[inline]
+    fn prefetch(&self, position: u64, pace: &mut u64) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // The multiplication makes each hint wait for the one before.
+        // SAFETY: a prefetch changes nothing and cannot fault.
+        unsafe {
+            std::arch::asm!(
+                "imul {pace}, {pace}",
+                "prefetcht0 [{place} + {pace}]",
+                pace = inout(reg) *pace,
+                place = in(reg) self.pointer(position),
+                options(nostack),
+            );
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = (position, pace);
+    }
+
+    #[inline]
+    fn prefetch_to_write(&self, position: u64) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: a prefetch changes nothing and cannot fault.
+        unsafe {
+            std::arch::asm!(
+                "prefetchw [{place}]",
+                place = in(reg) self.pointer(position),
+                options(nostack, preserves_flags),
+            );
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = position;
+    }
+
+    fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64> {
+        self.slab_word(index).map_or(Err(u64::MAX >> 1), |word| {
+            word.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+                .map(drop)
+        })
+    }
+
+    fn reach_slab(&self, at: u64) -> Result<(), Unreachable> {
+        match self.pool.as_ref().map(|pool| &pool.slabs) {
+            Some(Slabs::Apart(segments)) => {
+                let segments = segments.as_ref().ok_or(Unreachable::Corrupt)?;
+                segments.reach(at)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write_slab(&self, at: u64, bytes: &[u8]) {
+        if let Some(target) = self.slab_bytes(at, bytes.len()) {
+            // SAFETY: so many bytes from here lie in the slabs, just checked, and in `bytes`.
+            unsafe { copy::to_shared(target, bytes.as_ptr(), bytes.len()) };
+        }
+    }
+
+    fn read_slab(&self, at: u64, bytes: &mut [u8]) {
+        if let Some(source) = self.slab_bytes(at, bytes.len()) {
+            // SAFETY: so many bytes from here lie in the slabs, just checked, and in `bytes`.
+            unsafe { copy::from_shared(bytes.as_mut_ptr(), source, bytes.len()) };
+        }
+    }
+
+    fn slab_pointer(&self, at: u64) -> *mut u8 {
+        self.slab_bytes(at, 0).unwrap_or(std::ptr::null_mut())
+    }
+
+    fn renew_slab(&self, at: u64, len: u64) -> bool {
+        let Ok(len) = usize::try_from(len) else {
+            return false;
+        };
+        if self.reach_slab(at).is_err() {
+            return false;
+        }
+        let Some(start) = self.slab_bytes(at, len).and_then(NonNull::new) else {
+            return false;
+        };
+        // SAFETY: so many bytes from here are a slab's: whole pages of a shared mapping. The caller holds it for no
+        // message.
+        unsafe { mmap::renew(start.cast(), len) }.unwrap_or(false)
+    }
+
+    #[inline]
+    fn claim_fence(&self) {
+        fence(Ordering::Release);
+    }
+
+    #[inline]
+    fn publish_fence(&self) {
+        if self.asymmetric {
+            // The processor's part of this fence is in the sleeper's membarrier.
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn sleep_fence(&self) {
+        if self.asymmetric {
+            // Relaxed: this handle's own.
+            self.unfenced
+                .store(!membarrier::barrier(), Ordering::Relaxed);
+        } else {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn wait_on(rings: &[(&Self, &[(usize, u32)])], deadline: Option<MonotonicTime>) -> Wake {
+        let words = rings.iter().flat_map(|(region, words)| {
+            words
+                .iter()
+                .map(|&(offset, value)| (region.word32(offset), value))
+        });
+        // Without the fence a publisher may have missed that this one sleeps: it looks again by itself. Nothing less
+        // would do, for publishers that make no fence do not become others that do.
+        let is_unfenced = |(region, _): &(&Self, _)| region.unfenced.load(Ordering::Relaxed);
+        if !rings.iter().any(is_unfenced) {
+            return futex::wait(words, deadline);
+        }
+        let tick = MonotonicTime::after(futex::TICK);
+        let woken = futex::wait(words, [tick, deadline].into_iter().flatten().min());
+        match deadline {
+            Some(deadline) if deadline.remaining().is_none() => woken,
+            _ => Wake::Check,
+        }
+    }
+
+    // The only system calls on the way of a call that tries: such may be made in a signal handler.
+
+    fn wake(&self, offset: usize) {
+        errno::kept(|| futex::wake_all(self.word32(offset)));
+    }
+
+    fn change_and_wake(&self, offset: usize, change: Change) -> bool {
+        errno::kept(|| futex::change_and_wake(self.word32(offset), change))
+    }
+
+    fn settle(&self) -> bool {
+        errno::kept(presence::settle) || !self.settles || planted::is(Bug::UnsettledRepaired)
+    }
+
+    #[inline]
+    fn settles(&self) -> bool {
+        self.settles
+    }
+
+    fn anchor(&self) -> Option<&Anchor> {
+        self.anchor.as_deref()
+    }
+
+    #[inline]
+    fn is_forked(&self) -> bool {
+        self.origin.is_forked()
+    }
+}
+
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) use heap::Heap;
+
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+mod heap {
+    use super::*;
+
+    /// A segment on the heap, zeroed.
+    #[derive(Debug)]
+    pub(crate) struct Heap {
+        base: NonNull<u8>,
+        layout: std::alloc::Layout,
+        geometry: Geometry,
+        origin: Origin,
+    }
+
+    // SAFETY: the heap memory is accessed like a mapping: by atomics and racy copies only.
+    unsafe impl Send for Heap {}
+    // SAFETY: as for Send.
+    unsafe impl Sync for Heap {}
+
+    impl Heap {
+        /// Zeroed memory for a ring of that geometry.
+        pub(crate) fn new(geometry: Geometry) -> Option<Arc<Self>> {
+            let len = usize::try_from(geometry.total_len()).ok()?;
+            let layout = std::alloc::Layout::from_size_align(len, 4096).ok()?;
+            // SAFETY: the length is not zero: a geometry has a header.
+            let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
+            Some(Arc::new(Self {
+                base,
+                layout,
+                geometry,
+                origin: Origin::here().ok()?,
+            }))
+        }
+
+        /// A region over this memory; any number may exist, as of a mapping.
+        pub(crate) fn region(self: &Arc<Self>) -> Memory {
+            {
+                Memory::over(
+                    self.base,
+                    &self.geometry,
+                    FenceMode::Symmetric,
+                    self.origin,
+                    None,
+                    Arc::clone(self) as _,
+                )
+            }
+        }
+    }
+
+    impl Drop for Heap {
+        fn drop(&mut self) {
+            // SAFETY: allocated with this layout in `new`; every region holds an Arc of this.
+            unsafe { std::alloc::dealloc(self.base.as_ptr(), self.layout) };
+        }
+    }
+}

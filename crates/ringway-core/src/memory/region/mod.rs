@@ -1,0 +1,162 @@
+//! The seam between the ring algorithms and memory.
+//!
+//! The algorithms in [`crate::rings::stream`], [`crate::rings::cell`] and [`crate::waiting`] are written once, over [`Region`]. The same
+//! code runs on a mapping (production), on the heap (unit tests, property tests, Miri, fuzzing), on
+//! regions that lie at every read or are written to between any two accesses (hostile peers), and under
+//! loom. loom's atomics cannot be laid over a mapping, so a region gives operations, not references.
+
+pub(crate) mod copy;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod liar;
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) mod meddled;
+pub(crate) mod memory;
+#[cfg(all(loom, test))]
+pub(crate) mod model;
+
+use std::sync::atomic::Ordering;
+
+use crate::store::anchor::Anchor;
+pub(crate) use crate::sys::futex::{Change, MOST_WORDS};
+use crate::sys::futex::{MonotonicTime, Wake};
+
+/// Why the memory of a slab is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreachable {
+    /// What is there in its place is not that slab.
+    Corrupt,
+    /// The kernel does not give it, with this error number.
+    Os(i32),
+}
+
+/// Memory with a ring in it, to look at: control words by their offset in the segment, and a data region of a
+/// power of two bytes by position (positions grow for ever; the region wraps them).
+///
+/// Every operation is safe for every argument: offsets are the constants of [`crate::memory::layout`] and
+/// lie in every segment, and positions wrap. What walks over records is written over this half, so that those who
+/// only look ([`crate::store::View`]) walk as those do who take part.
+pub(crate) trait Load {
+    /// Bytes of the data region.
+    fn capacity(&self) -> u64;
+    /// Loads the 32-bit control word at `offset`.
+    fn load32(&self, offset: usize, order: Ordering) -> u32;
+    /// Loads the 64-bit control word at `offset`.
+    fn load64(&self, offset: usize, order: Ordering) -> u64;
+    /// Loads the record word at `position`, a multiple of eight.
+    fn load_word(&self, position: u64, order: Ordering) -> u64;
+    /// Loads the word of slab `index` of the ring's pool, with acquire; of one that is not there, something
+    /// that nobody writes.
+    fn load_slab(&self, index: u32) -> u64;
+}
+
+/// Memory with a ring in it, to take part. What is said of [`Load`] holds here too, and a copy that would leave
+/// the region is not made.
+pub(crate) trait Region: Load {
+    /// Stores the 32-bit control word at `offset`.
+    fn store32(&self, offset: usize, value: u32, order: Ordering);
+    /// Stores the 64-bit control word at `offset`.
+    fn store64(&self, offset: usize, value: u64, order: Ordering);
+    /// Sets bits of the 32-bit control word at `offset`, and returns what it held. Acquires and releases.
+    fn set32(&self, offset: usize, bits: u32) -> u32;
+    /// Replaces the 32-bit control word at `offset` if it holds `current`; else returns what it holds.
+    /// Acquires and releases.
+    fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32>;
+    /// Adds to the 32-bit control word at `offset`. Acquires and releases.
+    fn add32(&self, offset: usize, more: u32);
+    /// Replaces the 64-bit control word at `offset` if it holds `current`; else returns what it holds.
+    /// Acquires and releases.
+    fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64>;
+
+    /// Clears the bits of the 64-bit control word at `offset` that are not in `bits`, with release, and returns what it
+    /// held.
+    fn mask64(&self, offset: usize, bits: u64) -> u64;
+
+    /// Stores the record word at `position`, a multiple of eight.
+    fn store_word(&self, position: u64, word: u64, order: Ordering);
+    /// Replaces the record word at `position`, a multiple of eight, if it holds `current`; else returns
+    /// what it holds. Acquires and releases.
+    fn replace_word(&self, position: u64, current: u64, new: u64) -> Result<(), u64>;
+    /// Copies payload in.
+    fn write(&self, position: u64, bytes: &[u8]);
+    /// Copies payload out.
+    fn read(&self, position: u64, bytes: &mut [u8]);
+    /// Where the payload at `position` is in memory, for who takes a pointer at own risk.
+    fn pointer(&self, position: u64) -> *mut u8;
+    /// A hint that the line of `position` will be read soon, given again and again by one that spins.
+    ///
+    /// A processor that waits for one line runs ahead through hundreds of polls at once, and would give
+    /// all hints before it is of use. `pace`, which is and stays 0, hands each hint on to the next, so
+    /// that they are spread over the wait.
+    fn prefetch(&self, position: u64, pace: &mut u64);
+    /// A hint that the line of `position` will be written soon.
+    fn prefetch_to_write(&self, position: u64);
+
+    /// Replaces the word of slab `index` if it holds `current`; else returns what it holds. Acquires and
+    /// releases.
+    fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64>;
+    /// Sees to it that the slab with the byte `at` can be written and read, and stays so: to be called when
+    /// it is lent, and when a ticket for it has been accepted.
+    fn reach_slab(&self, at: u64) -> Result<(), Unreachable> {
+        // What lies in the region is there.
+        let _ = at;
+        Ok(())
+    }
+    /// Copies into the slabs, `at` bytes from the start of the first.
+    fn write_slab(&self, at: u64, bytes: &[u8]);
+    /// Copies out of the slabs, `at` bytes from the start of the first.
+    fn read_slab(&self, at: u64, bytes: &mut [u8]);
+    /// Where `at` bytes from the start of the first slab is in memory, for who takes a pointer at own risk.
+    fn slab_pointer(&self, at: u64) -> *mut u8;
+
+    /// Gives the slab of so many bytes that starts `at` bytes from the start of the first other memory, so that
+    /// whoever still writes to its old one changes nothing that anybody sees. What was in it is lost. `false` if
+    /// that did not work.
+    fn renew_slab(&self, at: u64, len: u64) -> bool {
+        // Nobody but the program writes to what is no mapping.
+        let _ = (at, len);
+        true
+    }
+
+    /// Orders what was read before it ahead of payload that is written after it, for who reads that
+    /// payload with acquire.
+    fn claim_fence(&self);
+    /// The fence between publishing and looking whether anyone sleeps. Pairs with
+    /// [`sleep_fence`](Self::sleep_fence): of the two sides, at least one sees the other's store.
+    fn publish_fence(&self);
+    /// The fence between saying that one sleeps and looking again.
+    fn sleep_fence(&self);
+    /// Sleeps while each of the words of all `rings` (at most [`MOST_WORDS`]) holds the value beside it.
+    fn wait_on(rings: &[(&Self, &[(usize, u32)])], deadline: Option<MonotonicTime>) -> Wake
+    where
+        Self: Sized;
+    /// Sleeps while each of the words holds the value beside it.
+    fn wait(&self, words: &[(usize, u32)], deadline: Option<MonotonicTime>) -> Wake
+    where
+        Self: Sized,
+    {
+        Self::wait_on(&[(self, words)], deadline)
+    }
+    /// Wakes all that sleep on the word at `offset`.
+    fn wake(&self, offset: usize);
+    /// Changes the word at `offset` and wakes all that sleep on it, in one step: nothing that happens to this
+    /// process can fall in between. Acquires and releases. `false`: this kernel does not do that, and nothing was
+    /// done.
+    #[must_use]
+    fn change_and_wake(&self, offset: usize, change: Change) -> bool;
+    /// Returns when a process that is marked dead can do nothing more to the region, if
+    /// [`settles`](Self::settles). `false`: it should, and cannot any more. Then what the dead hold is left alone.
+    #[must_use]
+    fn settle(&self) -> bool;
+    /// Whether [`settle`](Self::settle) can keep its promise. If not, one that is marked dead may execute
+    /// a few more instructions, so nobody may change by a plain store what others repair.
+    fn settles(&self) -> bool;
+
+    /// By what to ask for the ring's name, if it can have one.
+    fn anchor(&self) -> Option<&Anchor> {
+        // What is no segment has no name.
+        None
+    }
+
+    /// Whether this process is a child of `fork` that inherited the region.
+    fn is_forked(&self) -> bool;
+}

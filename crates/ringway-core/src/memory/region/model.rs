@@ -1,0 +1,621 @@
+//! A region for loom: every word is one of loom's atomics, and the futex is a lock, a list of sleepers and
+//! their condition variables, which is what the kernel's is to its callers.
+
+use std::collections::BTreeMap;
+use std::panic;
+use std::sync::atomic::{AtomicBool, AtomicU32 as Plain32, AtomicU64 as Plain};
+use std::time::Duration;
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use loom::sync::{Arc, Condvar, Mutex};
+
+use super::{Change, Load, Region};
+use crate::memory::layout::control::{
+    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, LOCK_HOLDER, MOVEMENTS, PRODUCERS_CHANGED,
+    RECEIVED, SENT, SPACE_EVENT, TAIL, TAKE_HINT,
+};
+use crate::memory::layout::participant::{
+    ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SIGHT_LEN, SLOT_LEN,
+    liveness_words, slot_offset,
+};
+use crate::memory::layout::pool::MIN_SLAB_LEN;
+use crate::presence::outlook::Kernel;
+use crate::rings::stream::{CONSUMER, PRODUCER};
+use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};
+use crate::waiting::eventcount;
+
+/// What a live holder's liveness word is.
+const HELD: u32 = WAITERS | 1;
+
+/// One who sleeps on words of rings, or is about to.
+struct Sleeper {
+    words: Vec<(*const Words, usize)>,
+    bed: std::sync::Arc<Condvar>,
+}
+
+struct Words {
+    control32: BTreeMap<usize, AtomicU32>,
+    control64: BTreeMap<usize, AtomicU64>,
+    /// Counters that nobody but their writer reads: no business of loom's.
+    counters: BTreeMap<usize, Plain>,
+    data: Vec<AtomicU64>,
+    /// One for each word of data: loom panics if payload is written while it may still be read, or
+    /// read before it is sure to be written.
+    races: Vec<UnsafeCell<()>>,
+    /// The word of each slab, and its one word of payload, with the same.
+    slabs: Vec<(AtomicU64, AtomicU64, UnsafeCell<()>)>,
+    participants: u32,
+    /// Whether sights are words of their own. In models of rings they are the liveness words, as if all changed at
+    /// once: that the one is as good as the other, the model of [`crate::presence`] shows.
+    has_sights: bool,
+    /// Whether the kernel cannot change a word and wake in one step.
+    is_old: bool,
+}
+
+// SAFETY: the cells hold nothing; they are there for loom to find unordered accesses.
+unsafe impl Sync for Words {}
+// SAFETY: as for Sync.
+unsafe impl Send for Words {}
+// SAFETY: the pointers in it are compared, nothing else.
+unsafe impl Send for Sleeper {}
+
+impl Words {
+    fn new(
+        participants: u32,
+        control32: &[usize],
+        control64: &[usize],
+        counters: &[usize],
+        data: &[u64],
+    ) -> Self {
+        Self {
+            control32: control32
+                .iter()
+                .map(|&at| (at, Default::default()))
+                .collect(),
+            control64: control64
+                .iter()
+                .map(|&at| (at, Default::default()))
+                .collect(),
+            counters: counters
+                .iter()
+                .map(|&at| (at, Default::default()))
+                .collect(),
+            data: data.iter().map(|&word| AtomicU64::new(word)).collect(),
+            races: data.iter().map(|_| UnsafeCell::new(())).collect(),
+            slabs: Vec::new(),
+            participants,
+            has_sights: false,
+            is_old: false,
+        }
+    }
+
+    fn word32(&self, offset: usize) -> &AtomicU32 {
+        let sight = offset.checked_sub(slot_offset(self.participants));
+        let at = match sight {
+            Some(sight) if !self.has_sights => {
+                let row = sight / (self.participants as usize * SIGHT_LEN);
+                slot_offset(row as u32) + LIVENESS
+            }
+            _ => offset,
+        };
+        &self.control32[&at]
+    }
+}
+
+/// A handle to the model's memory, as each process has one.
+pub(crate) struct Model {
+    words: Arc<Words>,
+    /// Who sleeps, on whatever ring.
+    kernel: Arc<Mutex<Vec<Sleeper>>>,
+    /// How many changes its process lives to make; [`FOR_EVER`] if it does not die.
+    changes: std::sync::Arc<Plain>,
+}
+
+const FOR_EVER: u64 = u64::MAX;
+
+impl Clone for Model {
+    /// Another process's handle.
+    fn clone(&self) -> Self {
+        Self {
+            words: Arc::clone(&self.words),
+            kernel: Arc::clone(&self.kernel),
+            changes: immortal(),
+        }
+    }
+}
+
+fn immortal() -> std::sync::Arc<Plain> {
+    std::sync::Arc::new(Plain::new(FOR_EVER))
+}
+
+/// What a process's death unwinds with.
+struct Death;
+
+/// Runs what a process does until it is done or [dies](Model::dies_after); whether it lived on.
+pub(crate) fn lives<T>(process: impl FnOnce() -> T) -> bool {
+    match panic::catch_unwind(panic::AssertUnwindSafe(process)) {
+        Ok(_) => true,
+        Err(panic) if panic.is::<Death>() => false,
+        Err(panic) => panic::resume_unwind(panic),
+    }
+}
+
+/// Checks a model for the death after each change that its victim makes. The model says whether the victim
+/// lived, given the number of changes that it may make.
+pub(crate) fn at_every_change(
+    check: impl Fn(Box<dyn Fn() + Sync + Send>),
+    model: impl Fn(u32) -> bool + Sync + Send + 'static,
+) {
+    let model = std::sync::Arc::new(model);
+    for changes in 0.. {
+        let died = std::sync::Arc::new(AtomicBool::new(false));
+        let (model, seen) = (model.clone(), died.clone());
+        check(Box::new(move || {
+            if !model(changes) {
+                seen.store(true, Ordering::Relaxed);
+            }
+        }));
+        if !died.load(Ordering::Relaxed) {
+            assert!(changes > 0, "nobody died");
+            return;
+        }
+    }
+}
+
+impl Model {
+    /// A stream ring of `capacity` bytes whose sides are both attached.
+    pub(crate) fn attached(capacity: usize) -> Self {
+        let model = Self::empty(capacity);
+        model.attach(PRODUCER.slot);
+        model.attach(CONSUMER.slot);
+        model
+    }
+
+    /// A stream ring of `capacity` bytes to which nobody is attached.
+    pub(crate) fn empty(capacity: usize) -> Self {
+        let control32 = [(PRODUCER, 0), (CONSUMER, 1)]
+            .map(|(side, slot)| [side.event, side.closed, slot_offset(slot) + LIVENESS])
+            .concat();
+        let control64 = [TAIL, SENT, HEAD, RECEIVED];
+        let data = vec![0; capacity / 8];
+        let counters = [0, 1].map(|slot| slot_offset(slot) + REPAIRED);
+        Self::over(Words::new(2, &control32, &control64, &counters, &data))
+    }
+
+    /// What a ring of so many slots has for who lives, and nothing else.
+    pub(crate) fn of_sights(participants: u32) -> Self {
+        let control32: Vec<_> = liveness_words(participants).chain([MOVEMENTS]).collect();
+        let control64: Vec<_> = (0..participants)
+            .map(|slot| slot_offset(slot) + EPOCH)
+            .collect();
+        let mut words = Words::new(participants, &control32, &control64, &[], &[0]);
+        words.has_sights = true;
+        Self::over(words)
+    }
+
+    /// A cell ring with so many slots to which nobody is attached. Each cell's word is `free`.
+    pub(crate) fn cells(cells: usize, cell_len: u32, slots: u32, free: u64) -> Self {
+        let in_slots = |fields: &[usize]| -> Vec<usize> {
+            let slots = (0..slots).map(slot_offset);
+            slots
+                .flat_map(|slot| fields.iter().map(move |field| slot + field))
+                .collect()
+        };
+        let mut control32 = in_slots(&[LIVENESS, ASLEEP, CLOSED]);
+        control32.extend([
+            DATA_EVENT,
+            SPACE_EVENT,
+            CONSUMERS_CHANGED,
+            PRODUCERS_CHANGED,
+        ]);
+        let mut control64 = in_slots(&[EPOCH]);
+        control64.extend([HEAD, CLAIM_HINT, TAKE_HINT, LOCK_HOLDER]);
+        let counters = in_slots(&[MESSAGES, OVERWRITTEN, REPAIRED]);
+        let mut cell = vec![0; cell_len as usize / 8];
+        cell[0] = free;
+        let data = cell.repeat(cells);
+        Self::over(Words::new(slots, &control32, &control64, &counters, &data))
+    }
+
+    /// The same ring, that nobody has used yet, with so many slabs. The words of their payloads but the first
+    /// do not exist.
+    pub(crate) fn with_slabs(mut self, slabs: u32) -> Self {
+        let words = Arc::get_mut(&mut self.words).expect("nobody else has a handle");
+        words.slabs = (0..slabs)
+            .map(|_| (AtomicU64::new(0), AtomicU64::new(0), UnsafeCell::new(())))
+            .collect();
+        // Holders are known by the epochs of their slots.
+        for slot in [0, 1] {
+            let epoch = slot_offset(slot) + EPOCH;
+            words.control64.entry(epoch).or_default();
+        }
+        self
+    }
+
+    /// The same ring, that nobody has used yet, under a kernel that cannot change a word and wake in one step.
+    pub(crate) fn under_an_old_kernel(mut self) -> Self {
+        let words = Arc::get_mut(&mut self.words).expect("nobody else has a handle");
+        words.is_old = true;
+        self
+    }
+
+    /// The same ring, under the kernel of another one.
+    pub(crate) fn beside(self, other: &Self) -> Self {
+        Self {
+            kernel: Arc::clone(&other.kernel),
+            ..self
+        }
+    }
+
+    fn over(words: Words) -> Self {
+        Self {
+            words: Arc::new(words),
+            kernel: Arc::default(),
+            changes: immortal(),
+        }
+    }
+
+    /// What happens when a process attaches. Returns the slot's epoch, for who has one.
+    pub(crate) fn attach(&self, slot: u32) -> u64 {
+        let epoch = self.words.control64.get(&(slot_offset(slot) + EPOCH));
+        let epoch = epoch.map_or(0, |epoch| epoch.fetch_add(1, Ordering::Release) + 1);
+        self.liveness(slot).store(HELD, Ordering::Release);
+        epoch
+    }
+
+    /// What the keeper does when a process detaches.
+    pub(crate) fn detach(&self, slot: u32) {
+        self.liveness(slot).store(0, Ordering::Release);
+    }
+
+    /// What the kernel does when a process dies: it marks the word. And what the watchers do then: they wake all.
+    pub(crate) fn kill(&self, slot: u32) {
+        self.liveness(slot)
+            .swap(OWNER_DIED | WAITERS, Ordering::AcqRel);
+        for event in [DATA_EVENT, SPACE_EVENT] {
+            self.change_and_wake_all(event, eventcount::AWAKE);
+        }
+    }
+
+    /// What the kernel does with one entry of a robust list: marks the word if it carries the thread's id, and wakes
+    /// *one* who sleeps on it.
+    pub(crate) fn mark(&self, offset: usize, tid: u32) {
+        let word = self.words.word32(offset);
+        let (held, dead) = (WAITERS | tid, WAITERS | OWNER_DIED);
+        let marked = word.compare_exchange(held, dead, Ordering::AcqRel, Ordering::Acquire);
+        if marked.is_ok() {
+            let mut sleepers = self.kernel.lock().unwrap();
+            let name = (self.id(), offset);
+            if let Some(first) = sleepers.iter().position(|one| one.words.contains(&name)) {
+                sleepers.remove(first).bed.notify_one();
+            }
+        }
+    }
+
+    fn liveness(&self, slot: u32) -> &AtomicU32 {
+        &self.words.control32[&(slot_offset(slot) + LIVENESS)]
+    }
+
+    /// Lets the process that has this handle die when it has made so many changes to the region. See
+    /// [`lives`].
+    pub(crate) fn dies_after(&self, changes: u32) {
+        self.changes.store(changes.into(), Ordering::Relaxed);
+    }
+
+    /// Another handle of the same process.
+    pub(crate) fn of_the_same_process(&self) -> Self {
+        Self {
+            changes: std::sync::Arc::clone(&self.changes),
+            ..self.clone()
+        }
+    }
+
+    /// Called before each change.
+    pub(crate) fn live(&self) {
+        let left = self.changes.load(Ordering::Relaxed);
+        if left == 0 {
+            panic::resume_unwind(Box::new(Death));
+        }
+        if left != FOR_EVER {
+            self.changes.store(left - 1, Ordering::Relaxed);
+        }
+    }
+
+    fn wake_all(&self, offset: usize) {
+        self.wake_by(&mut self.kernel.lock().unwrap(), offset);
+    }
+
+    /// One step, as seen by those who look into the kernel's queues.
+    fn change_and_wake_all(&self, offset: usize, change: Change) {
+        let mut sleepers = self.kernel.lock().unwrap();
+        let word = self.words.word32(offset);
+        match change {
+            Change::Clear(bits) => word.fetch_and(!bits, Ordering::AcqRel),
+            Change::Zero => word.swap(0, Ordering::AcqRel),
+        };
+        self.wake_by(&mut sleepers, offset);
+    }
+
+    fn wake_by(&self, sleepers: &mut Vec<Sleeper>, offset: usize) {
+        let word = (self.id(), offset);
+        sleepers.retain(|one| {
+            let stays = !one.words.contains(&word);
+            if !stays {
+                one.bed.notify_one();
+            }
+            stays
+        });
+    }
+
+    fn id(&self) -> *const Words {
+        &raw const *self.words
+    }
+
+    fn data(&self, position: u64) -> &AtomicU64 {
+        &self.words.data[self.index(position)]
+    }
+
+    fn race(&self, position: u64) -> &UnsafeCell<()> {
+        &self.words.races[self.index(position)]
+    }
+
+    fn index(&self, position: u64) -> usize {
+        position as usize / 8 % self.words.data.len()
+    }
+}
+
+/// Sleeps while all the words are what they are said to be. As the kernel does it: one word after the other is
+/// compared, and from then on slept on.
+fn sleep<'a>(
+    kernel: &Mutex<Vec<Sleeper>>,
+    words: impl Iterator<Item = (*const Words, usize, &'a AtomicU32, u32)>,
+) {
+    let bed = std::sync::Arc::new(Condvar::new());
+    let is_own = |one: &Sleeper| std::sync::Arc::ptr_eq(&one.bed, &bed);
+    let mut begun = false;
+    for (ring, offset, word, value) in words {
+        let mut sleepers = kernel.lock().unwrap();
+        let own = sleepers.iter().position(is_own);
+        let woken = begun && own.is_none();
+        if woken || word.load(Ordering::Acquire) != value {
+            own.map(|own| sleepers.remove(own));
+            return;
+        }
+        match own {
+            Some(own) => sleepers[own].words.push((ring, offset)),
+            None => sleepers.push(Sleeper {
+                words: vec![(ring, offset)],
+                bed: std::sync::Arc::clone(&bed),
+            }),
+        }
+        begun = true;
+    }
+    let sleepers = kernel.lock().unwrap();
+    if sleepers.iter().any(is_own) {
+        drop(bed.wait(sleepers).unwrap());
+    }
+}
+
+impl Kernel for Model {
+    fn write(&self, offset: usize, value: u32) {
+        self.live();
+        self.words.word32(offset).swap(value, Ordering::AcqRel);
+    }
+
+    fn raise(&self, offset: usize) {
+        self.add32(offset, 1);
+    }
+
+    fn replace(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
+        self.replace32(offset, current, new)
+    }
+
+    fn clear_and_wake(&self, offset: usize) {
+        self.live();
+        self.change_and_wake_all(offset, Change::Zero);
+    }
+
+    fn sleep(
+        &self,
+        words: impl Iterator<Item = (usize, u32)>,
+        _: (&Plain32, u32),
+        _: Option<Duration>,
+    ) {
+        let words =
+            words.map(|(offset, value)| (self.id(), offset, self.words.word32(offset), value));
+        sleep(&self.kernel, words);
+    }
+}
+
+impl Load for Model {
+    fn capacity(&self) -> u64 {
+        self.words.data.len() as u64 * 8
+    }
+
+    fn load32(&self, offset: usize, order: Ordering) -> u32 {
+        self.words.word32(offset).load(order)
+    }
+
+    fn load64(&self, offset: usize, order: Ordering) -> u64 {
+        match self.words.counters.get(&offset) {
+            Some(counter) => counter.load(order),
+            None => self.words.control64[&offset].load(order),
+        }
+    }
+
+    fn load_word(&self, position: u64, order: Ordering) -> u64 {
+        self.data(position).load(order)
+    }
+
+    fn load_slab(&self, index: u32) -> u64 {
+        self.words.slabs[index as usize].0.load(Ordering::Acquire)
+    }
+}
+
+impl Region for Model {
+    fn store32(&self, offset: usize, value: u32, order: Ordering) {
+        self.live();
+        self.words.word32(offset).store(value, order);
+    }
+
+    fn store64(&self, offset: usize, value: u64, order: Ordering) {
+        // That one is for observers, and no step of a repair.
+        if offset % SLOT_LEN != slot_offset(0) % SLOT_LEN + REPAIRED {
+            self.live();
+        }
+        match self.words.counters.get(&offset) {
+            Some(counter) => counter.store(value, order),
+            None => self.words.control64[&offset].store(value, order),
+        }
+    }
+
+    fn set32(&self, offset: usize, bits: u32) -> u32 {
+        self.live();
+        self.words.word32(offset).fetch_or(bits, Ordering::AcqRel)
+    }
+
+    fn replace32(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
+        self.live();
+        self.words
+            .word32(offset)
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed)
+            .map(drop)
+    }
+
+    fn add32(&self, offset: usize, more: u32) {
+        self.live();
+        self.words.word32(offset).fetch_add(more, Ordering::AcqRel);
+    }
+
+    fn replace64(&self, offset: usize, current: u64, new: u64) -> Result<(), u64> {
+        self.live();
+        self.words.control64[&offset]
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+    }
+
+    fn mask64(&self, offset: usize, bits: u64) -> u64 {
+        self.live();
+        self.words.control64[&offset].fetch_and(bits, Ordering::Release)
+    }
+
+    fn store_word(&self, position: u64, word: u64, order: Ordering) {
+        self.live();
+        self.data(position).store(word, order);
+    }
+
+    fn replace_word(&self, position: u64, current: u64, new: u64) -> Result<(), u64> {
+        self.live();
+        self.data(position)
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+    }
+
+    /// Payloads of whole words only. Relaxed: it is the ring's business to order them.
+    fn write(&self, position: u64, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        assert!(rest.is_empty(), "models send whole words");
+        for (position, word) in (position..).step_by(8).zip(words) {
+            self.race(position).with_mut(|_| ());
+            self.data(position)
+                .store(u64::from_le_bytes(*word), Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self, position: u64, bytes: &mut [u8]) {
+        let (words, _) = bytes.as_chunks_mut::<8>();
+        for (position, word) in (position..).step_by(8).zip(words) {
+            self.race(position).with(|_| ());
+            *word = self.data(position).load(Ordering::Relaxed).to_le_bytes();
+        }
+    }
+
+    fn pointer(&self, _: u64) -> *mut u8 {
+        std::ptr::null_mut()
+    }
+
+    fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64> {
+        self.live();
+        self.words.slabs[index as usize]
+            .0
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+    }
+
+    /// The first word only.
+    fn write_slab(&self, at: u64, bytes: &[u8]) {
+        let (_, word, race) = &self.words.slabs[(at / MIN_SLAB_LEN) as usize];
+        race.with_mut(|_| ());
+        if let Some(first) = bytes.first_chunk() {
+            word.store(u64::from_le_bytes(*first), Ordering::Relaxed);
+        }
+    }
+
+    /// The first word only.
+    fn read_slab(&self, at: u64, bytes: &mut [u8]) {
+        let (_, word, race) = &self.words.slabs[(at / MIN_SLAB_LEN) as usize];
+        race.with(|_| ());
+        if let Some(first) = bytes.first_chunk_mut() {
+            *first = word.load(Ordering::Relaxed).to_le_bytes();
+        }
+    }
+
+    fn slab_pointer(&self, _: u64) -> *mut u8 {
+        std::ptr::null_mut()
+    }
+
+    fn prefetch(&self, _: u64, _: &mut u64) {}
+
+    fn prefetch_to_write(&self, _: u64) {}
+
+    fn claim_fence(&self) {
+        fence(Ordering::Release);
+    }
+
+    fn publish_fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    fn sleep_fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    fn wait_on(rings: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
+        let words = rings.iter().flat_map(|(model, words)| {
+            words
+                .iter()
+                .map(|&(offset, value)| (model.id(), offset, model.words.word32(offset), value))
+        });
+        sleep(&rings[0].0.kernel, words);
+        Wake::Check
+    }
+
+    fn wake(&self, offset: usize) {
+        self.live();
+        self.wake_all(offset);
+    }
+
+    fn change_and_wake(&self, offset: usize, change: Change) -> bool {
+        if self.words.is_old {
+            return false;
+        }
+        self.live();
+        self.change_and_wake_all(offset, change);
+        true
+    }
+
+    fn settle(&self) -> bool {
+        fence(Ordering::SeqCst);
+        true
+    }
+
+    /// One that is marked dead has unwound.
+    fn settles(&self) -> bool {
+        true
+    }
+
+    fn is_forked(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,633 @@
+//! The receiving side of a cell ring.
+
+mod held;
+mod loans;
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use held::Held;
+
+use crate::error::RecvError;
+use crate::memory::layout::cell::{State, Word};
+use crate::memory::layout::control::TAKE_HINT;
+use crate::memory::layout::participant::Role;
+use crate::memory::region::Region;
+use crate::planted::{self, Bug};
+use crate::rings::cell::member::{Member, Refused};
+use crate::rings::cell::{Cells, Seen};
+use crate::rings::stream::consumer::{EAGER_POLLS, Found};
+use crate::rings::stream::{Corrupt, Peer};
+use crate::waiting::lull::Lull;
+use crate::waiting::several::{Bed, Candidate};
+use crate::waiting::watch::Watch;
+use crate::waiting::{Blocked, Look, Terms, WaitStrategy, Waited};
+
+/// One of the consumers.
+#[derive(Debug)]
+pub(crate) struct Consumer<R> {
+    pub(crate) member: Member<R>,
+    held: Option<Held>,
+    lull: Lull,
+    /// Whether a message in a slab may have been shown since the last release.
+    has_loans: bool,
+    /// Whether a message in a slab is taken though it cannot be read here.
+    skips: bool,
+}
+
+/// Messages that a consumer takes at once, at most: what it has taken, others cannot have.
+const MOST_AT_ONCE: u64 = 64;
+
+/// So many cells ahead of a short message that is received alone, the end of another is asked for.
+const AHEAD: u64 = 3;
+
+impl<R: Region> Consumer<R> {
+    /// Joins the consumers, and repairs what dead participants have left.
+    pub(crate) fn join(mut member: Member<R>) -> Result<Self, Refused> {
+        member.enter(None)?;
+        let repaired = member.repair_all();
+        if repaired.is_ok() {
+            // What is withheld is had later.
+            let _ = member.reclaim_slabs();
+        }
+        member.leave();
+        member.unless_unsettled(repaired)?;
+        member.reopen();
+        member.announce(Role::Consumer);
+        Ok(Self {
+            held: None,
+            lull: Lull::new(0, 0),
+            has_loans: false,
+            skips: false,
+            member,
+        })
+    }
+
+    fn cells(&self) -> &Cells<R> {
+        &self.member.cells
+    }
+
+    /// Copies the next message to the start of `buffer` if there is one now, and returns its length.
+    #[inline]
+    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        if let Some(len) = self.receive_from_one_cell(buffer) {
+            return Ok(len);
+        }
+        let found = self.take(1)?;
+        self.take_into(found, buffer)
+    }
+
+    /// Copies the next message to the start of `buffer`, waiting for it as the terms say.
+    #[inline]
+    pub(crate) fn recv_into_until(
+        &mut self,
+        buffer: &mut [u8],
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<usize, RecvError> {
+        if let Some(len) = self.receive_from_one_cell(buffer) {
+            return Ok(len);
+        }
+        let found = self.take_until(1, how, deadline)?;
+        self.take_into(found, buffer)
+    }
+
+    fn take_into(&mut self, found: Found, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        let Some(target) = buffer.get_mut(..found.len) else {
+            self.give_back();
+            return Err(RecvError::BufferTooSmall { len: found.len });
+        };
+        if found.is_loaned() {
+            self.read_loan(target);
+        } else {
+            self.member.region().read(found.payload, target);
+        }
+        self.release();
+        Ok(found.len)
+    }
+
+    /// The common case, which is the general one but for what need not be stored in between: the next
+    /// record has one cell, is full, fits the buffer, and the ring has no lock. `None` if it is another
+    /// case.
+    #[inline]
+    fn receive_from_one_cell(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let cells = &self.member.cells;
+        if cells.rivals.locked
+            || self.held.is_some()
+            || self.member.corrupt
+            || self.member.region().is_forked()
+        {
+            return None;
+        }
+        let cell = self.member.cursor;
+        // What `look` does: this word says all.
+        let full = cells.code.one_cell(State::Full, cell);
+        let is_there = cell < self.member.head + cells.count()
+            && cells.load(cell) == full
+            && cells.head(Ordering::Relaxed) <= cell;
+        if !is_there {
+            return None;
+        }
+        let len = cells.description(cell, 1).ok()?.len as usize;
+        let target = buffer.get_mut(..len)?;
+        let taken = cells.code.one_cell_of(State::Taken, self.member.me, cell);
+        if !cells.take_seen(cell, full, taken) {
+            return None;
+        }
+        self.point_behind(cell + 1);
+        // The processor runs ahead to the next cells' words by itself, but not to where their messages end.
+        let ahead = self.cells().position(cell + AHEAD) + 64;
+        self.member.region().prefetch(ahead, &mut 0);
+        let payload = self.cells().payload(cell);
+        if !planted::is(Bug::CellFreedBeforeRead) {
+            self.member.region().read(payload, target);
+        }
+        match self.free_run(cell, 1) {
+            Ok(()) => self.freed(1, cell..cell + 1),
+            Err(Corrupt) => self.member.corrupt = true,
+        }
+        if planted::is(Bug::CellFreedBeforeRead) {
+            self.member.region().read(payload, target);
+        }
+        Some(len)
+    }
+
+    /// Counts messages that were freed, which had these cells, and tells the others.
+    #[inline]
+    fn freed(&mut self, messages: u64, cells: Range<u64>) {
+        self.member.count(messages);
+        // What lies in one's own cache is cheap to pass; producers would have to fetch it.
+        let passed = self.member.cursor.saturating_sub(self.member.head);
+        if self.cells().rivals.overwrite {
+            // The cells may have been carried over.
+            if passed >= self.cells().count() / 8 {
+                self.member.head = self.cells().advance_head();
+            }
+        } else if messages > 1 || passed >= self.cells().count() / 8 {
+            self.member.head = self.cells().advance_head_over(cells);
+        }
+        self.member.notify(Role::Producer);
+        self.member.notify_of_end();
+    }
+
+    /// Takes up to `most` messages that are there now, and returns the first. `Empty`, `Closed` and
+    /// `PeerDied` mean that there is none.
+    #[inline]
+    pub(crate) fn take(&mut self, most: u64) -> Result<Found, RecvError> {
+        self.take_before(most, None)
+    }
+
+    /// Takes up to `most` messages, waiting for the first as the terms say.
+    #[inline]
+    pub(crate) fn take_until(
+        &mut self,
+        most: u64,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<Found, RecvError> {
+        match self.take_before(most, deadline) {
+            Err(RecvError::Empty) if how.spins() && self.catch_up() => {}
+            Err(RecvError::Empty) => self.block(how, deadline)?,
+            done => return done,
+        }
+        loop {
+            match self.take_before(most, deadline) {
+                // A peer that takes its word back could lead us on; `block` knows the deadline.
+                Err(RecvError::Empty) => self.block(how, deadline)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Waits until there is a message that somebody can take.
+    pub(crate) fn ready_until(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<(), RecvError> {
+        loop {
+            match self.is_ready() {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.block(how, deadline)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether there is nothing at the cursor, and so nothing behind it: cells are claimed in order.
+    pub(crate) fn is_drained(&self) -> bool {
+        let seen = self.cells().look(self.member.cursor, self.member.head);
+        matches!(seen, Ok(Seen::Free))
+    }
+
+    /// Whether there is a message now. An error if there will be none.
+    pub(crate) fn is_ready(&mut self) -> Result<bool, RecvError> {
+        match self.take(0) {
+            Ok(_) => Ok(true),
+            Err(RecvError::Empty) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn block(&mut self, how: WaitStrategy, deadline: Option<Instant>) -> Result<(), RecvError> {
+        match self.member.block(how, deadline) {
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(RecvError::TimedOut),
+            Waited::Forsaken => Err(RecvError::Removed),
+        }
+    }
+
+    /// Waits for the next message by polling; `false` if it does not come soon.
+    #[inline(never)]
+    fn catch_up(&mut self) -> bool {
+        let position = self.cells().position(self.member.cursor);
+        self.lull.wait(self.member.messages, position);
+        let mut pace = 0;
+        (0..EAGER_POLLS).any(|_| {
+            let ready = self.member.is_unblocked(Look::Glance);
+            // A short message may reach into the next line; have both on their way together.
+            self.member.region().prefetch(position + 64, &mut pace);
+            ready
+        })
+    }
+
+    #[inline]
+    fn take_before(&mut self, most: u64, deadline: Option<Instant>) -> Result<Found, RecvError> {
+        if self.member.region().is_forked() {
+            return Err(RecvError::Forked);
+        }
+        if self.member.corrupt {
+            return Err(self.corrupted());
+        }
+        if self.held.is_some() {
+            // The caller forgot a message without running its destructor.
+            self.give_back();
+        }
+        let found = match self.find(most, deadline)? {
+            Some(found) => found,
+            None => self.why_empty(most, deadline)?,
+        };
+        if found.is_loaned() {
+            return self.reach_loan(found);
+        }
+        Ok(found)
+    }
+
+    #[inline]
+    fn find(&mut self, most: u64, deadline: Option<Instant>) -> Result<Option<Found>, RecvError> {
+        if self.cells().rivals.locked && self.sees_nothing() {
+            return Ok(None);
+        }
+        self.enter(deadline)?;
+        let found = self.find_record(most);
+        self.member.leave();
+        found.map_err(|Corrupt| self.corrupted())
+    }
+
+    #[inline]
+    fn enter(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+        self.member
+            .enter(deadline)
+            .map_err(|refused| match refused {
+                Refused::TimedOut => RecvError::TimedOut,
+                Refused::Corrupt => self.corrupted(),
+                Refused::Unsettled => RecvError::Unsettled,
+            })
+    }
+
+    /// Whether there is nothing to take at the cursor, which takes no lock to see.
+    #[cold]
+    fn sees_nothing(&mut self) -> bool {
+        let cell = self.member.cursor;
+        match self.cells().look(cell, self.member.head) {
+            Ok(Seen::Free) => self.stand(cell, self.cells().free_word(cell)),
+            Ok(Seen::Record(word, stored)) if word.state == State::Claimed => {
+                self.stand(cell, stored);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Walks from the cursor to the first record that can be taken, and takes it; only finds it if `most`
+    /// is 0.
+    #[inline]
+    fn find_record(&mut self, most: u64) -> Result<Option<Found>, Corrupt> {
+        let mut cell = self.member.cursor;
+        // Each step goes on by a cell at least, or somebody else has taken what was seen.
+        for _ in 0..2 * self.cells().count() {
+            match self.cells().look(cell, self.member.head)? {
+                Seen::Record(word, stored) => match word.state {
+                    State::Full | State::Returned if most == 0 => {
+                        self.member.cursor = cell;
+                        let payload = self.cells().payload(cell);
+                        return Ok(Some(Found { payload, len: 0 }));
+                    }
+                    State::Full | State::Returned => {
+                        if let Some(found) = self.seize(cell, word, stored, most)? {
+                            return Ok(Some(found));
+                        }
+                    }
+                    State::Claimed => {
+                        self.stand(cell, stored);
+                        return Ok(None);
+                    }
+                    State::Aborted => {
+                        self.member.free_unread(cell, word, stored);
+                    }
+                    _ => cell = self.pass(cell, word.extent),
+                },
+                Seen::Done(word) if self.cells().rivals.overwrite => {
+                    // Producers may have come round; they advance HEAD once a lap.
+                    self.member.head = self.cells().advance_head();
+                    cell = self.pass(cell, word.extent).max(self.member.head);
+                }
+                Seen::Done(word) => cell = self.pass(cell, word.extent),
+                Seen::Free => {
+                    self.stand(cell, self.cells().free_word(cell));
+                    return Ok(None);
+                }
+                Seen::Beyond => {
+                    // The ring is full of what others hold.
+                    let before = self.member.head;
+                    self.member.cursor = cell;
+                    if !self.member.clear_head()? && self.member.head == before {
+                        return Ok(None);
+                    }
+                }
+                Seen::Stale => {
+                    cell = self.cells().head(Ordering::Acquire);
+                    self.member.head = cell;
+                }
+            }
+        }
+        self.stand(cell, 0);
+        Ok(None)
+    }
+
+    /// Where to go on behind what others have taken.
+    #[cold]
+    fn pass(&mut self, cell: u64, extent: u64) -> u64 {
+        // A hint, believed only if it lies ahead and within the lap. It lies behind records that somebody
+        // has taken in order. Acquire pairs with the release in `point_behind`: this may jump over the
+        // first word of a batch, which is what makes the records behind it visible.
+        let hint = self.member.region().load64(TAKE_HINT, Ordering::Acquire);
+        let next = cell + extent;
+        if hint > next && hint <= self.member.head + self.cells().count() {
+            hint
+        } else {
+            next
+        }
+    }
+
+    /// How many cells a consumer takes together, at most. Where producers overwrite, they need what it leaves.
+    #[inline]
+    pub(super) fn most_held(&self) -> u64 {
+        let cells = self.cells();
+        if cells.rivals.overwrite {
+            return cells.count() / 4;
+        }
+        cells.max_extent()
+    }
+
+    /// Goes on to `cell`: all before it is taken. Gives others the hint.
+    #[inline]
+    fn point_behind(&mut self, cell: u64) {
+        self.member.cursor = cell;
+        // Release pairs with the acquire in `pass`.
+        let region = self.member.region();
+        let order = planted::order(Bug::TakeHintWithoutRelease, Ordering::Release);
+        region.store64(TAKE_HINT, cell, order);
+    }
+
+    /// Nothing can be taken at `cell`, whose word is `stored`.
+    #[inline]
+    fn stand(&mut self, cell: u64, stored: u64) {
+        self.member.cursor = cell;
+        self.member.obstacle = (cell, stored);
+    }
+
+    /// Takes the record at `cell`, and those behind it that nobody can have taken. `None` if somebody was
+    /// faster.
+    #[inline]
+    fn seize(
+        &mut self,
+        cell: u64,
+        word: Word,
+        stored: u64,
+        most: u64,
+    ) -> Result<Option<Found>, Corrupt> {
+        let (extent, cut) = if most > 1 && word.state == State::Full {
+            self.run_from(cell, word.extent, stored, most)
+        } else {
+            (word.extent, true)
+        };
+        let taken = word
+            .become_owned(State::Taken, self.member.me)
+            .with_extent(extent);
+        if !self
+            .cells()
+            .take(cell, stored, self.cells().code.encode(taken))
+        {
+            return Ok(None);
+        }
+        self.point_behind(cell + extent);
+        let (start, shown) = self.held.map_or((cell, 0), |held| (held.start, held.shown));
+        self.held = Some(Held {
+            start,
+            cell,
+            extent,
+            next: cell,
+            shown,
+            cut,
+        });
+        self.show_next()
+    }
+
+    /// The extent of the full records from `cell` on, up to `most` of them, and whether what lies behind
+    /// them may be there to take as well. If `cell` is FULL from before
+    /// to after this, nobody has passed it, and all that was seen behind it is as it was seen.
+    #[inline]
+    fn run_from(&self, cell: u64, first: u64, stored: u64, most: u64) -> (u64, bool) {
+        let room = self.cells().to_end(cell).min(self.most_held());
+        let mut extent = first;
+        for _ in 1..most.min(MOST_AT_ONCE) {
+            let next = cell + extent;
+            if extent >= room || next >= self.member.head + self.cells().count() {
+                return (extent, true);
+            }
+            // A short message may reach into the next line.
+            let behind = self.cells().position(next) + 64;
+            self.member.region().prefetch(behind, &mut 0);
+            let found = self.cells().load(next);
+            // Of the same state, length and lap. Said so, where to look next does not depend on what is
+            // found here: the processor fetches many cells at once instead of one after the other.
+            if found == stored && extent + first <= room {
+                extent += first;
+                continue;
+            }
+            match self.cells().code.decode(found) {
+                Some(word)
+                    if word.state == State::Full
+                        && self.cells().is_of_lap(word, next)
+                        && extent + word.extent <= room =>
+                {
+                    extent += word.extent;
+                }
+                Some(word) => return (extent, word.state == State::Returned),
+                None => return (extent, false),
+            }
+        }
+        (extent, true)
+    }
+
+    #[cold]
+    fn corrupted(&mut self) -> RecvError {
+        if self.member.refused() == Refused::Unsettled {
+            return RecvError::Unsettled;
+        }
+        self.member.corrupt = true;
+        match self.member.beside {
+            Some(errno) => RecvError::Companion { errno },
+            None => RecvError::Corrupt,
+        }
+    }
+
+    /// Nothing was there. Puts in order what the dead have left, and if nothing will come, looks once
+    /// more: a producer may have committed between the look and its end.
+    #[cold]
+    #[inline(never)]
+    fn why_empty(&mut self, most: u64, deadline: Option<Instant>) -> Result<Found, RecvError> {
+        // Judged first, so that what was sent before the end is found.
+        let mut end = match self.member.peer() {
+            Peer::Closed => Some(RecvError::Closed),
+            Peer::Died => Some(RecvError::PeerDied),
+            Peer::Alive | Peer::Absent => None,
+        };
+        if planted::is(Bug::CellNoLookAfterEnd)
+            && let Some(end) = end
+        {
+            return Err(end);
+        }
+        if end == Some(RecvError::PeerDied) && !self.member.settle() {
+            // Something could come yet, as from one who is stopped.
+            end = Some(self.corrupted());
+        }
+        self.member.note_change();
+        let tended = self.member.tend(deadline);
+        if tended.map_err(|refused| match refused {
+            Refused::TimedOut => RecvError::TimedOut,
+            Refused::Corrupt => self.corrupted(),
+            Refused::Unsettled => RecvError::Unsettled,
+        })? || end.is_some()
+        {
+            let returned = self.member.first_returned(self.member.cursor);
+            if let Some(cell) = returned.map_err(|Corrupt| self.corrupted())? {
+                self.member.cursor = cell;
+            }
+            if let Some(found) = self.find(most, deadline)? {
+                return Ok(found);
+            }
+        }
+        // What other consumers hold may still come back.
+        let drained = self.cells().advance_head() >= self.member.cursor;
+        Err(end.filter(|_| drained).unwrap_or(RecvError::Empty))
+    }
+
+    /// Says that this consumer closes. It is seen when its slot is free.
+    pub(crate) fn close(&mut self) {
+        if !self.member.region().is_forked() {
+            self.member.mark_closed();
+        }
+    }
+
+    /// Waits for a live producer, or a message. Where many producers may come, one that closed is no
+    /// reason not to wait for the next; elsewhere `closing_ends` it.
+    pub(crate) fn wait_for_peer(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+        closing_ends: bool,
+    ) -> Result<(), RecvError> {
+        if self.member.region().is_forked() {
+            return Err(RecvError::Forked);
+        }
+        let arrived = |member: &Member<R>| match member.peer() {
+            Peer::Alive => Some(Ok(())),
+            Peer::Closed if closing_ends => Some(Err(RecvError::Closed)),
+            _ => None,
+        };
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: false,
+        };
+        loop {
+            // Sets the obstacle; whether it is one, the last look tells.
+            match self.is_ready() {
+                Ok(true) => return Ok(()),
+                Err(
+                    error @ (RecvError::Corrupt
+                    | RecvError::Companion { .. }
+                    | RecvError::Unsettled
+                    | RecvError::Forked),
+                ) => return Err(error),
+                _ => {}
+            }
+            if let Some(arrived) = arrived(&self.member) {
+                return arrived;
+            }
+            let waited = terms.wait(&mut self.member, |member, look| {
+                arrived(member).is_some() || member.is_unblocked(look)
+            });
+            match waited {
+                Waited::Ready => {}
+                Waited::TimedOut => return Err(RecvError::TimedOut),
+                Waited::Forsaken => return Err(RecvError::Removed),
+            }
+        }
+    }
+}
+
+impl<R: Region> Candidate for Consumer<R> {
+    type Region = R;
+
+    fn region(&self) -> &R {
+        self.member.region()
+    }
+
+    fn is_due(&mut self) -> bool {
+        self.is_ready() != Ok(false)
+    }
+
+    fn has_changed(&mut self) -> bool {
+        self.member.is_unblocked(Look::Glance)
+    }
+
+    fn prepare(&mut self) -> Watch {
+        self.member.prepare()
+    }
+
+    fn cancel(&mut self) {
+        self.member.cancel();
+    }
+
+    fn bed(&self) -> Bed<'_> {
+        self.member.bed()
+    }
+
+    fn drain(&mut self) {
+        self.member.drain_bell();
+    }
+
+    fn is_lonely(&mut self) -> bool {
+        self.member.is_lonely()
+    }
+
+    fn is_forsaken(&self) -> bool {
+        self.member.is_forsaken()
+    }
+}

@@ -1,0 +1,494 @@
+//! The cell ring: many producers, many consumers, each message to one consumer.
+//!
+//! # The protocol
+//!
+//! Positions count cells for ever; a cell is used anew in each *lap*. A record takes one cell or several
+//! adjacent ones, and the control word of its first cell ([`crate::memory::layout::cell`]) says what it is going
+//! through, whose it is, and how long it is:
+//!
+//! ```text
+//!            claim            commit           take            release
+//!   FREE(l) -------> CLAIMED -------> FULL ----------> TAKEN ----------> FREE(l+1)
+//!                     |  |                               |  \            ^
+//!               abort |  | dead                     dead |   > FREEING --+  (several cells)
+//!                     v  v                               v
+//!                    ABORTED --> FREEING --> FREE(l+1)  RETURNED ---> TAKEN ...
+//! ```
+//!
+//! Every arrow is one change of one word, so ownership and position become visible in one step:
+//! a compare-and-swap, or a store by whoever holds the ring's lock. Two rules make it a queue:
+//!
+//! - Producers walk from record to record and claim the first free cell. A claim of several cells covers
+//!   them all by its extent: nobody else looks at a cell inside a record.
+//! - Consumers walk from record to record, take the first that is committed, pass what others have taken
+//!   or aborted, and never pass a claim: a slow producer delays them, but loses nothing and lets others
+//!   claim behind it.
+//!
+//! All cells before the word `HEAD` are done with. Everybody may advance it, over cells that are; it may
+//! lag. Where claiming and taking go on (`CLAIM_HINT`, `TAKE_HINT`) are hints.
+//!
+//! To claim one cell, its word is enough: free for this lap. To claim several, or to look at a cell, one
+//! has to know that it holds a word and no payload: cells from `HEAD` on do, for one lap. (Single cells
+//! behind that lap may have been claimed already; walkers see that those before are done with.)
+//!
+//! A walker that was stopped for a lap may find payload where it expects a word. It believes a word only
+//! if `HEAD`, loaded after it, has not passed the cell, and no word is ever taken for another one,
+//! because words are xored with the ring's key.
+//!
+//! A message longer than the rest of the ring up to its end starts at the beginning of the next lap; the
+//! rest is claimed as aborted.
+//!
+//! A batch is one claim, of as many cells as are free, up to what the last one needed. Its records' words
+//! are laid inside it, and become visible when the first word changes from CLAIMED with the extent of all
+//! to FULL with the extent of the first. Several records are taken by one change in the same way, and only
+//! if the first one has never been taken before: nobody can then have passed it, so those behind it are
+//! untouched.
+//!
+//! # Overwriting
+//!
+//! Producers that overwrite wait for nobody. The cell at which claiming goes on may still hold a record of the lap
+//! before, which is the oldest there is ([`producer`]'s `overwriting`, [`moving`]):
+//!
+//! ```text
+//!   FULL, RETURNED, ABORTED -- discard, claim --> CLAIMED(l+1)       (one cell, for one: one change)
+//!   FULL, RETURNED, ABORTED -- discard --> FREEING --> FREE(l+1)     (else)
+//!   CLAIMED(o, l)  -- carry over --> CLAIMED(o, l+1)
+//!   FREEING(o, l)  -- carry over --> FREEING(o, l+1)
+//!   TAKEN(o, l)    -- carry over --> HELD OVER(o, l+1) -- carry over --> HELD OVER(o, l+2) ...
+//! ```
+//!
+//! What somebody alive owns is *carried over*: only the lap in its word changes. The record keeps its cells, its
+//! payload and its owner, lies a lap further on now, and claiming goes on behind it. So here owners change their words
+//! by compare-and-swap, and follow them: from a CLAIMED in any lap to FULL in that lap, from HELD OVER in any lap to
+//! FREE of the next. A run of several records is carried over as one; who commits a batch lays the words inside of it
+//! anew for the lap that it has come to.
+//!
+//! - *Order.* A claim that is carried over is committed behind what others sent meanwhile; nothing of its own producer's
+//!   lies between, as a handle has one claim. Consumers that waited at it find the cells done with, and go on.
+//! - What a consumer holds over does not come again: newer messages of the same producer have been received. If it
+//!   is given back, or its holder dies, it counts as overwritten, by whoever frees it. If it is released, it is received.
+//! - *A refusal discards nothing.* Before anything goes, there must be a place: so many adjacent cells, before the end of
+//!   the ring, that nobody alive holds. Only if there is none, it is full. (If consumers take what was about to make
+//!   room, a long message may be refused after something went. A short one takes its cell in the change that
+//!   discards.) Consumers take no more than a quarter of the cells together, so that something is left.
+//! - Padding fills what is free before a record that is held, if it is too short.
+//! - `HEAD` passes a record that was carried over as what it is in the lap that it came from: done with, all its cells.
+//!   A word of several cells that is a lap ahead of `HEAD` can be nothing else, because other claims of several cells
+//!   need `HEAD` to have passed them. What is released after it was carried over is free for the lap behind that, so
+//!   `HEAD` passes what is two laps ahead as well. Nothing is discarded or carried over that `HEAD` is a lap or more
+//!   behind of.
+//!
+//! (The cell's word in the place of D. Vyukov's sequence number, with the owner in it; he claims by an
+//! index that all share, which leaves nothing to tell who died with a cell.)
+//!
+//! # States, and what a death in each leaves
+//!
+//! | the owner dies while its record is | it leaves | who repairs, how |
+//! |---|---|---|
+//! | CLAIMED | bytes that nobody may read | who is blocked by it or attaches: ABORTED, the cells are freed unread |
+//! | FULL | a message | nobody needs to; the kernel wakes who sleeps for it |
+//! | TAKEN | a message that was perhaps read, not acknowledged | who finds nothing else, or attaches: RETURNED, delivered again |
+//! | FREEING | an acknowledged message, some cells free | who is blocked by it or attaches: takes FREEING over, frees the rest; the first cell last |
+//! | HELD OVER | a message that was perhaps read, not acknowledged | who is blocked by it or attaches: frees it unread, and counts it as overwritten |
+//!
+//! | somebody dies | it leaves | who repairs, how |
+//! |---|---|---|
+//! | after a change of a word, before a hint or `HEAD` | a hint that lags | who walks on |
+//! | after RETURNED, before waking others | a message behind the others' hints | who finds nothing else walks from `HEAD` |
+//! | inside a batch's commit, before the first word | a CLAIMED run | as CLAIMED: no part of it was visible |
+//! | returning several records, before the first word | some RETURNED inside a TAKEN run | as TAKEN, from the start: each step is a change that fails if it was made |
+//! | after a change, before waking who sleeps for it | sleepers | the kernel: it tells the others' watchers of the death, who wake all |
+//! | holding the ring's lock | words as above: each operation changes one | the next holder, before it says that all is consistent |
+//! | after discarding or freeing, before counting it as overwritten | a count that is too low, by one change's messages | nobody |
+//!
+//! | somebody is stopped | it delays | in a ring that overwrites |
+//! |---|---|---|
+//! | while its record is CLAIMED | consumers, at that record; producers that need its cells | consumers, until producers have come round; no producer |
+//! | TAKEN, HELD OVER or FREEING | producers that need its cells | nobody |
+//! | anywhere else | nobody | nobody |
+//! | holding the ring's lock | all who need that | the same |
+//!
+//! Death is what [`crate::presence`] says, or an epoch of the slot other than the owner's. Before memory
+//! of the dead is used again, [`settle`](Region::settle) makes sure that they are done.
+
+pub(crate) mod consumer;
+pub(crate) mod crowd;
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) mod heap;
+mod loans;
+pub(crate) mod member;
+pub(crate) mod moving;
+pub(crate) mod producer;
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) mod queue;
+mod repair;
+#[cfg(test)]
+mod tests;
+pub(crate) mod walk;
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use crate::memory::layout::cell::{CELL_HEADER, Code, LEN_AT, MIN_CELLS, State, Word, max_extent};
+use crate::memory::layout::control::HEAD;
+use crate::memory::region::{Load, Region};
+use crate::planted::{self, Bug};
+use crate::rings::stream::Corrupt;
+
+/// No honest `HEAD` comes so far.
+const MOST_HEAD: u64 = u64::MAX >> 8;
+
+/// The cells of a ring, as all participants see them.
+#[derive(Debug)]
+pub(crate) struct Cells<R> {
+    pub(crate) region: R,
+    /// Log2 of the bytes of a cell.
+    cell_bits: u32,
+    /// Log2 of the number of cells.
+    lap_bits: u32,
+    code: Code,
+    rivals: Rivals,
+}
+
+/// Who else may change the word that a participant is about to change. Where nobody may, a store does,
+/// which costs a third of a compare-and-swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rivals {
+    /// Whether other producers may claim the cell.
+    pub(crate) claim: bool,
+    /// Whether others may take the record.
+    pub(crate) take: bool,
+    /// Whether others may change what a participant owns while that lives: producers that overwrite move it out of
+    /// their way, and where [`settle`](Region::settle) cannot keep its promise, one that is taken for dead may live.
+    pub(crate) own: bool,
+    /// Whether producers overwrite.
+    pub(crate) overwrite: bool,
+    /// Whether the ring has a lock, which the caller holds: then nobody else may change what has no owner.
+    pub(crate) locked: bool,
+}
+
+/// What a walker finds at a cell where a record starts, or may.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    /// Not claimed yet: nothing follows.
+    Free,
+    /// A record: its word, and the same as it is stored.
+    Record(Word, u64),
+    /// Free for the next lap, or used in it already: the word of that lap. It has more cells than one only if it was
+    /// carried over from this lap, and then all of them are done with.
+    Done(Word),
+    /// A lap ahead of `HEAD`: the ring is full up to here.
+    Beyond,
+    /// `HEAD` has passed the cell; it may hold anything.
+    Stale,
+}
+
+/// A message, as its cell describes it.
+#[derive(Clone, Copy, Debug)]
+struct Description {
+    len: u32,
+    extent: u32,
+}
+
+impl<R: Load> Cells<R> {
+    /// The cells of a region, of `cell_len` bytes each.
+    pub(crate) fn new(region: R, cell_len: u32, key: u64, rivals: Rivals) -> Self {
+        let cell_bits = cell_len.trailing_zeros();
+        let lap_bits = region.capacity().trailing_zeros() - cell_bits;
+        Self {
+            cell_bits,
+            lap_bits,
+            region,
+            code: Code::new(key, 1 << lap_bits),
+            rivals,
+        }
+    }
+
+    /// How many cells.
+    #[inline]
+    fn count(&self) -> u64 {
+        1 << self.lap_bits
+    }
+
+    /// The longest extent of a record.
+    fn max_extent(&self) -> u64 {
+        max_extent(self.count())
+    }
+
+    /// Where a cell starts, in bytes.
+    #[inline]
+    fn position(&self, cell: u64) -> u64 {
+        cell << self.cell_bits
+    }
+
+    /// Where the payload of the record at `cell` starts, in bytes.
+    #[inline]
+    fn payload(&self, cell: u64) -> u64 {
+        self.position(cell) + CELL_HEADER
+    }
+
+    /// Cells that a message of `len` bytes takes.
+    #[inline]
+    fn extent_of(&self, len: u64) -> u64 {
+        (len + CELL_HEADER + (1 << self.cell_bits) - 1) >> self.cell_bits
+    }
+
+    /// Bytes of payload that so many cells hold.
+    fn room_in(&self, extent: u64) -> u64 {
+        self.position(extent) - CELL_HEADER
+    }
+
+    /// Cells from `cell` to the end of the region.
+    #[inline]
+    fn to_end(&self, cell: u64) -> u64 {
+        self.count() - (cell & (self.count() - 1))
+    }
+
+    #[inline]
+    fn lap(&self, cell: u64) -> u64 {
+        cell >> self.lap_bits
+    }
+
+    /// The word of a cell that nobody has claimed yet.
+    #[inline]
+    fn free(&self, cell: u64) -> Word {
+        Word::free(self.lap(cell))
+    }
+
+    /// The same as it is stored.
+    #[inline]
+    fn free_word(&self, cell: u64) -> u64 {
+        self.code.encode(self.free(cell))
+    }
+
+    /// The word of a cell that is done with, and free for the next lap.
+    #[inline]
+    fn freed(&self, cell: u64) -> Word {
+        Word::free(self.lap(cell).wrapping_add(1))
+    }
+
+    /// Whether a word that was found at `cell` is of its lap.
+    #[inline]
+    fn is_of_lap(&self, word: Word, cell: u64) -> bool {
+        self.code.is_of_lap(word, self.lap(cell))
+    }
+
+    /// Whether a word that was found at `cell` says that this is done with: it is of the next lap, or of the one after
+    /// that, if what was carried over into the next one was released before `HEAD` came here.
+    #[inline]
+    fn is_done_with(&self, word: Word, cell: u64) -> bool {
+        let lap = self.lap(cell);
+        self.code.is_of_lap(word, lap + 1) || self.code.is_of_lap(word, lap + 2)
+    }
+
+    /// The word `HEAD`. Whatever a peer makes of it, positions stay far from overflowing.
+    #[inline]
+    fn head(&self, order: Ordering) -> u64 {
+        self.region.load64(HEAD, order) & MOST_HEAD
+    }
+
+    /// The stored word of a cell. Acquire pairs with the release of whoever changed it.
+    #[inline]
+    fn load(&self, cell: u64) -> u64 {
+        self.region
+            .load_word(self.position(cell), Ordering::Acquire)
+    }
+}
+
+impl<R: Region> Cells<R> {
+    /// Changes a cell's word if it is what was seen. Acquires and releases: what the last owner did is
+    /// seen by the next.
+    #[inline]
+    fn change(&self, cell: u64, seen: u64, to: Word) -> bool {
+        self.change_to(cell, seen, self.code.encode(to))
+    }
+
+    /// The same, to a word as it is stored.
+    #[inline]
+    fn change_to(&self, cell: u64, seen: u64, to: u64) -> bool {
+        // Where owners' words are moved, owners change them without the lock.
+        if self.rivals.locked && !self.rivals.overwrite {
+            self.change_alone(cell, seen, to)
+        } else {
+            self.region
+                .replace_word(self.position(cell), seen, to)
+                .is_ok()
+        }
+    }
+
+    /// The same where nobody else may change the word meanwhile.
+    #[inline]
+    fn change_alone(&self, cell: u64, seen: u64, to: u64) -> bool {
+        let unchanged = self.load(cell) == seen;
+        if unchanged {
+            self.region
+                .store_word(self.position(cell), to, Ordering::Release);
+        }
+        unchanged
+    }
+
+    /// Claims a free cell.
+    #[inline]
+    fn claim(&self, cell: u64, free: u64, to: u64) -> bool {
+        if self.rivals.claim {
+            self.change_to(cell, free, to)
+        } else {
+            self.change_alone(cell, free, to)
+        }
+    }
+
+    /// Takes a record whose word the caller has just loaded, in a ring without a lock.
+    #[inline]
+    fn take_seen(&self, cell: u64, seen: u64, to: u64) -> bool {
+        if self.rivals.take {
+            return self.change_to(cell, seen, to);
+        }
+        // Release as in `change_alone`.
+        self.region
+            .store_word(self.position(cell), to, Ordering::Release);
+        true
+    }
+
+    /// Takes a record.
+    #[inline]
+    fn take(&self, cell: u64, seen: u64, to: u64) -> bool {
+        if self.rivals.take {
+            self.change_to(cell, seen, to)
+        } else {
+            self.change_alone(cell, seen, to)
+        }
+    }
+
+    /// Changes the word of a record that the caller owns, in a ring that does not overwrite. Others change it only
+    /// if the caller is dead; where it could be marked so and still run, it has to make sure.
+    #[inline]
+    fn change_own(&self, cell: u64, seen: u64, to: u64) -> bool {
+        if self.rivals.own {
+            return self.change_to(cell, seen, to);
+        }
+        // Release pairs with the acquire in `load`.
+        let order = planted::order(Bug::CellCommitWithoutRelease, Ordering::Release);
+        self.region.store_word(self.position(cell), to, order);
+        true
+    }
+}
+
+impl<R: Load> Cells<R> {
+    /// Looks at a cell where a record starts. `head` is any value that `HEAD` has had.
+    #[inline]
+    fn look(&self, cell: u64, head: u64) -> Result<Seen, Corrupt> {
+        if cell >= head + self.count() {
+            return Ok(Seen::Beyond);
+        }
+        let stored = self.load(cell);
+        // Behind the load above, by its acquire. If a later lap's payload was found there, its
+        // producer's fence (`Producer::claim_cells`) lets us see the HEAD that it claimed by.
+        if self.head(Ordering::Relaxed) > cell && !planted::is(Bug::StaleWordBelieved) {
+            return Ok(Seen::Stale);
+        }
+        let word = self.code.decode(stored).ok_or(Corrupt)?;
+        if self.is_of_lap(word, cell) {
+            if word.state == State::Free {
+                Ok(Seen::Free)
+            } else if word.extent <= self.to_end(cell) {
+                Ok(Seen::Record(word.in_lap(self.lap(cell)), stored))
+            } else {
+                Err(Corrupt)
+            }
+        } else if self.is_done_with(word, cell) && word.extent <= self.to_end(cell) {
+            Ok(Seen::Done(word))
+        } else {
+            Err(Corrupt)
+        }
+    }
+
+    /// How many cells from `cell` on, which is `HEAD` or lies behind it, are done with together; 0 if it is not.
+    fn done(&self, cell: u64) -> u64 {
+        match self.code.decode(self.load(cell)) {
+            Some(word) if self.is_done_with(word, cell) => word.extent,
+            _ => 0,
+        }
+    }
+
+    /// Whether a cell from `HEAD` on is done with.
+    fn is_done(&self, cell: u64) -> bool {
+        self.done(cell) > 0
+    }
+}
+
+impl<R: Region> Cells<R> {
+    /// Advances `HEAD` over all cells that are done with, and returns where it is.
+    fn advance_head(&self) -> u64 {
+        self.advance_head_over(0..0)
+    }
+
+    /// The same for one who knows of some cells that they are done with, and need no look.
+    fn advance_head_over(&self, done: Range<u64>) -> u64 {
+        // Acquire pairs with the release in `replace64`: what is done with before HEAD has been read.
+        let head = self.head(Ordering::Acquire);
+        let mut end = if head == done.start { done.end } else { head };
+        while end - head < self.count() {
+            match self.done(end) {
+                0 => break,
+                cells => end += cells,
+            }
+        }
+        if end == head {
+            return head;
+        }
+        match self.region.replace64(HEAD, head, end) {
+            Ok(()) => end,
+            Err(found) => found & MOST_HEAD,
+        }
+    }
+
+    /// Frees the cells of a record that the caller owns, as FREEING if there are several: the first one
+    /// last, so that who finds it free finds all free. In a ring that does not overwrite.
+    #[inline]
+    fn free_cells(&self, cell: u64, extent: u64) {
+        for at in (cell..cell + extent).rev() {
+            let cell = if planted::is(Bug::FirstCellFreedFirst) {
+                cell + (cell + extent - 1 - at)
+            } else {
+                at
+            };
+            // Release pairs with the acquire in `advance_head` and of the next claim: the payload has
+            // been read.
+            let freed = self.code.encode(self.freed(cell));
+            let order = planted::order(Bug::CellsFreedWithoutRelease, Ordering::Release);
+            self.region.store_word(self.position(cell), freed, order);
+        }
+    }
+
+    /// Writes what the record at `cell` is. Made visible by the release of its word.
+    #[inline]
+    fn describe(&self, cell: u64, len: u64, extent: u64) {
+        let description = len | extent << 32;
+        self.region
+            .store_word(self.position(cell) + LEN_AT, description, Ordering::Relaxed);
+    }
+}
+
+impl<R: Load> Cells<R> {
+    /// What the record at `cell` is, which has at most `most` cells. The caller has acquired its word.
+    #[inline]
+    fn description(&self, cell: u64, most: u64) -> Result<Description, Corrupt> {
+        let bits = self
+            .region
+            .load_word(self.position(cell) + LEN_AT, Ordering::Relaxed);
+        let (len, extent) = (bits & u64::from(u32::MAX), bits >> 32);
+        if extent == 0 || extent > most || len > self.room_in(extent) {
+            return Err(Corrupt);
+        }
+        Ok(Description {
+            len: len as u32,
+            extent: extent as u32,
+        })
+    }
+}
+
+/// The stored word of `cell` in a ring that is new.
+pub(crate) fn new_word(key: u64) -> u64 {
+    // The same in every ring, however many cells it has.
+    Code::new(key, MIN_CELLS).encode(Word::free(0))
+}

@@ -1,0 +1,609 @@
+//! The sending side of a cell ring.
+
+mod batch;
+mod loans;
+mod overwriting;
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::error::SendError;
+use crate::memory::layout::cell::{State, Word};
+use crate::memory::layout::control::CLAIM_HINT;
+use crate::memory::layout::participant::Role;
+use crate::memory::region::Region;
+use crate::planted::{self, Bug};
+use crate::rings::cell::member::{Member, Refused};
+use crate::rings::cell::{Cells, Seen};
+use crate::rings::stream::{Corrupt, Peer};
+use crate::waiting::lull::Lull;
+use crate::waiting::{Blocked, Look, WaitStrategy, Waited, wait_for_peer};
+
+/// One of the producers.
+#[derive(Debug)]
+pub(crate) struct Producer<R> {
+    pub(crate) member: Member<R>,
+    /// What is claimed and not committed yet.
+    claimed: Option<Run>,
+    /// Cells that the last batch needed: the next one claims as many.
+    batch: u64,
+    /// Whether the oldest message makes room for a new one.
+    overwrite: bool,
+    overwritten: u64,
+    /// Whether the consumers have closed.
+    closed: bool,
+    /// The longest message that fits the ring, in bytes.
+    max_len: u64,
+    /// The longest that is copied through the ring if there is a slab for it.
+    longest: u64,
+    /// The longest of them that fits one cell; 0 in a ring with a lock.
+    one_cell: usize,
+    /// Behind the last message that was committed here.
+    end: u64,
+    lull: Lull,
+}
+
+/// Claimed cells, and what is laid into them.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    cell: u64,
+    extent: u64,
+    /// Cells that records have been laid into.
+    used: u64,
+    /// The first record's cells.
+    first: u64,
+    messages: u64,
+    /// Whether it is all that was free, where more was wanted.
+    short: bool,
+}
+
+impl<R: Region> Producer<R> {
+    /// Joins the producers, and repairs what dead participants have left.
+    pub(crate) fn join(mut member: Member<R>, overwrite: bool) -> Result<Self, Refused> {
+        member.enter(None)?;
+        let repaired = member.repair_all();
+        if repaired.is_ok() {
+            // What is withheld is had later.
+            let _ = member.reclaim_slabs();
+        }
+        member.leave();
+        member.unless_unsettled(repaired)?;
+        let max_len = member.cells.room_in(member.cells.max_extent());
+        let mut producer = Self {
+            claimed: None,
+            batch: 0,
+            overwrite,
+            overwritten: 0,
+            closed: false,
+            max_len: max_len.min(u32::MAX.into()),
+            longest: 0,
+            one_cell: 0,
+            end: member.head,
+            lull: Lull::new(0, 0),
+            member,
+        };
+        producer.limit_copies();
+        producer.look_at_consumers();
+        producer.member.reopen();
+        producer.member.announce(Role::Producer);
+        Ok(producer)
+    }
+
+    fn cells(&self) -> &Cells<R> {
+        &self.member.cells
+    }
+
+    /// The longest message that fits the ring, in bytes.
+    pub(crate) fn max_len(&self) -> u64 {
+        self.max_len
+    }
+
+    /// Messages that this producer overwrote.
+    pub(crate) fn overwritten(&self) -> u64 {
+        self.overwritten
+    }
+
+    /// Sends a copy of `message` if there is room now.
+    #[inline]
+    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        if self.send_in_one_cell(message) {
+            return Ok(());
+        }
+        let payload = self.claim(message.len())?;
+        self.member.region().write(payload, message);
+        self.commit(message.len() as u64);
+        Ok(())
+    }
+
+    /// Sends a copy of `message`, waiting for room as the terms say.
+    #[inline]
+    pub(crate) fn send_until(
+        &mut self,
+        message: &[u8],
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        if self.send_in_one_cell(message) {
+            return Ok(());
+        }
+        let payload = self.claim_until(message.len(), how, deadline)?;
+        self.member.region().write(payload, message);
+        self.commit(message.len() as u64);
+        Ok(())
+    }
+
+    /// The common case, which is the general one but for what need not be stored in between: the message
+    /// fits one cell, which is free, and nothing stands against sending. `false` if it is another case.
+    #[inline]
+    fn send_in_one_cell(&mut self, message: &[u8]) -> bool {
+        if message.len() > self.one_cell
+            || self.closed
+            || self.claimed.is_some()
+            || self.member.corrupt
+            || self.member.consumers_changed()
+            || self.member.region().is_forked()
+        {
+            return false;
+        }
+        let cell = self.member.cursor;
+        let code = self.cells().code;
+        let free = code.one_cell(State::Free, cell);
+        let claimed = code.one_cell_of(State::Claimed, self.member.me, cell);
+        if !self.cells().claim(cell, free, claimed) {
+            return false;
+        }
+        let claimed = self.cells().free(cell);
+        let claimed = claimed.become_owned(State::Claimed, self.member.me);
+        self.member.cursor = cell + 1;
+        // Release pairs with the acquire of who overwrites (`go_behind`).
+        self.member
+            .region()
+            .store64(CLAIM_HINT, cell + 1, Ordering::Release);
+        let payload = self.cells().payload(cell);
+        if !planted::is(Bug::CellCommitBeforePayload) {
+            self.member.region().write(payload, message);
+        }
+        self.cells().describe(cell, message.len() as u64, 1);
+        self.show(cell, claimed, 1, 1, 1);
+        if planted::is(Bug::CellCommitBeforePayload) {
+            self.member.region().write(payload, message);
+        }
+        true
+    }
+
+    /// Claims cells for a message of `len` bytes; returns where its payload goes.
+    #[inline]
+    pub(crate) fn claim(&mut self, len: usize) -> Result<u64, SendError> {
+        self.claim_before(len, self.longest, None)
+    }
+
+    /// Claims cells for a message of `len` bytes, waiting for them as the terms say.
+    #[inline]
+    pub(crate) fn claim_until(
+        &mut self,
+        len: usize,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<u64, SendError> {
+        self.claim_up_to(self.longest, len, how, deadline)
+    }
+
+    #[inline]
+    fn claim_up_to(
+        &mut self,
+        most: u64,
+        len: usize,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<u64, SendError> {
+        match self.claim_before(len, most, deadline) {
+            Err(SendError::Full) if how.spins() && self.fall_back() => {}
+            Err(SendError::Full) => self.block(how, deadline)?,
+            done => return done,
+        }
+        loop {
+            match self.claim_before(len, most, deadline) {
+                // A peer that takes its word back could lead us on; `block` knows the deadline.
+                Err(SendError::Full) => self.block(how, deadline)?,
+                done => return done,
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn block(&mut self, how: WaitStrategy, deadline: Option<Instant>) -> Result<(), SendError> {
+        match self.member.block(how, deadline) {
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(SendError::TimedOut),
+            Waited::Forsaken => Err(SendError::Removed),
+        }
+    }
+
+    #[inline]
+    fn claim_before(
+        &mut self,
+        len: usize,
+        most: u64,
+        deadline: Option<Instant>,
+    ) -> Result<u64, SendError> {
+        self.check(len, most)?;
+        let extent = self.cells().extent_of(len as u64);
+        let run = self.claim_run(extent, extent, deadline)?;
+        self.claimed = Some(run);
+        Ok(self.cells().payload(run.cell))
+    }
+
+    /// Lets consumers make room; whether they did.
+    #[cold]
+    #[inline(never)]
+    fn fall_back(&mut self) -> bool {
+        let position = self.cells().position(self.end);
+        self.lull.wait(self.member.messages, position);
+        self.member.is_unblocked(Look::Glance)
+    }
+
+    /// What stands against sending a message of `len` bytes, where it may have at most `most`.
+    #[inline]
+    fn check(&mut self, len: usize, most: u64) -> Result<(), SendError> {
+        if self.member.region().is_forked() {
+            return Err(SendError::Forked);
+        }
+        if self.member.corrupt {
+            return Err(self.corrupted());
+        }
+        if self.claimed.is_some() {
+            // The caller forgot a claim without running its destructor.
+            self.abort();
+        }
+        if self.member.consumers_changed() {
+            self.look_at_consumers();
+        }
+        if self.closed {
+            return Err(SendError::Closed);
+        }
+        if len as u64 > most {
+            return Err(SendError::TooLarge {
+                len,
+                max: most as usize,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whoever notes a change also has to see what it is: nobody looks for it again.
+    #[cold]
+    fn look_at_consumers(&mut self) -> Peer {
+        self.member.note_change();
+        let peer = self.member.peer();
+        self.closed = peer == Peer::Closed;
+        peer
+    }
+
+    /// Claims `most` adjacent cells, or as many of them as are free: at least `extent`.
+    #[inline]
+    fn claim_run(
+        &mut self,
+        extent: u64,
+        most: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Run, SendError> {
+        match self.member.enter(deadline) {
+            Ok(()) => {}
+            Err(Refused::TimedOut) => return Err(SendError::TimedOut),
+            Err(Refused::Corrupt) => return Err(self.corrupted()),
+            Err(Refused::Unsettled) => return Err(SendError::Unsettled),
+        }
+        if planted::is(Bug::UnlockBeforeClaim) {
+            self.member.leave();
+        }
+        let claimed = self.claim_cells(extent, most);
+        if !planted::is(Bug::UnlockBeforeClaim) {
+            self.member.leave();
+        }
+        match claimed {
+            Ok(Some((cell, extent))) => Ok(Run {
+                cell,
+                extent,
+                used: 0,
+                first: 0,
+                messages: 0,
+                short: extent < most,
+            }),
+            Ok(None) => Err(self.why_full()),
+            Err(Corrupt) => Err(self.corrupted()),
+        }
+    }
+
+    /// Claims `most` adjacent cells, or as many as are free, but at least `extent`. Returns the first and
+    /// how many; `None` if they are not free.
+    #[inline]
+    fn claim_cells(&mut self, extent: u64, most: u64) -> Result<Option<(u64, u64)>, Corrupt> {
+        if self.overwrite {
+            return Ok(self.claim_over(extent)?.map(|cell| (cell, extent)));
+        }
+        // Each step goes on by a cell at least, or to where others have gone on meanwhile.
+        for _ in 0..2 * self.cells().count() {
+            let cell = self.member.cursor;
+            let to_end = self.cells().to_end(cell);
+            let fits = most <= to_end;
+            let (least, mut wanted) = if fits {
+                (extent, most)
+            } else {
+                (to_end, to_end)
+            };
+            // The word of a single cell says all.
+            if wanted > 1 && cell + wanted > self.member.head + self.cells().count() {
+                self.make_room(cell + wanted)?;
+                let free = (self.member.head + self.cells().count()).saturating_sub(cell);
+                if free < least {
+                    return Ok(None);
+                }
+                wanted = wanted.min(free);
+            }
+            let free = self.cells().free(cell);
+            let word = Word {
+                extent: wanted,
+                ..if fits {
+                    free.become_owned(State::Claimed, self.member.me)
+                } else {
+                    free.become_nobodys(State::Aborted)
+                }
+            };
+            let free = self.cells().code.encode(free);
+            if self
+                .cells()
+                .claim(cell, free, self.cells().code.encode(word))
+            {
+                self.member.cursor = cell + wanted;
+                // Relaxed: a hint.
+                self.member
+                    .region()
+                    .store64(CLAIM_HINT, self.member.cursor, Ordering::Relaxed);
+                if fits {
+                    if planted::is(Bug::NoClaimFence) {
+                        return Ok(Some((cell, wanted)));
+                    }
+                    // Orders the HEAD by which this was claimed ahead of the payload: see `Cells::look`.
+                    self.member.region().claim_fence();
+                    return Ok(Some((cell, wanted)));
+                }
+            } else if !self.go_on(cell)?
+                && (wanted == 1 && self.waits_for_consumers(cell)
+                    || !self.make_room(cell + least)?)
+            {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether `cell` still holds a message of the lap before, so that there is nothing to do but to wait. That
+    /// one look is all that a single cell takes: to pass what is done with, from `HEAD` on, would fetch each line
+    /// a second time.
+    fn waits_for_consumers(&mut self, cell: u64) -> bool {
+        let Some(before) = cell.checked_sub(self.cells().count()) else {
+            return false;
+        };
+        let stored = self.cells().load(before);
+        let is_full =
+            self.cells().code.decode(stored).is_some_and(|word| {
+                word.state == State::Full && self.cells().is_of_lap(word, before)
+            });
+        if is_full {
+            self.member.obstacle = (before, stored);
+        }
+        is_full
+    }
+
+    /// Makes sure that the cells before `end` are free, if they can be had.
+    #[cold]
+    fn make_room(&mut self, end: u64) -> Result<bool, Corrupt> {
+        let needed = end.saturating_sub(self.cells().count());
+        // Acquire pairs with the release in `replace64`: cells before it are done with.
+        self.member.head = self.cells().head(Ordering::Acquire);
+        if self.member.head < needed {
+            self.member.clear_head()?;
+        }
+        Ok(self.member.head >= needed)
+    }
+
+    /// `cell` could not be claimed. If that is because somebody else has, goes on to where claiming goes
+    /// on; `false` if the cell is still in use.
+    #[cold]
+    fn go_on(&mut self, cell: u64) -> Result<bool, Corrupt> {
+        // Acquire pairs with the release in `replace64`: cells before it are done with.
+        let head = self.cells().head(Ordering::Acquire);
+        self.member.head = head;
+        // Relaxed: a hint, believed only if it lies ahead and within the lap.
+        let hint = self.member.region().load64(CLAIM_HINT, Ordering::Relaxed);
+        if hint > cell && hint >= head && hint <= head + self.cells().count() {
+            self.member.cursor = hint;
+            return Ok(true);
+        }
+        match self.cells().look(cell, head)? {
+            Seen::Record(word, _) => self.member.cursor = cell + word.extent,
+            Seen::Done(word) => self.member.cursor = cell + word.extent,
+            Seen::Free => {}
+            Seen::Stale => self.member.cursor = self.cells().head(Ordering::Acquire),
+            Seen::Beyond => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    #[cold]
+    fn corrupted(&mut self) -> SendError {
+        if self.member.refused() == Refused::Unsettled {
+            return SendError::Unsettled;
+        }
+        self.member.corrupt = true;
+        match self.member.beside {
+            Some(errno) => SendError::Companion { errno },
+            None => SendError::Corrupt,
+        }
+    }
+
+    #[cold]
+    fn why_full(&mut self) -> SendError {
+        match self.look_at_consumers() {
+            Peer::Died => SendError::PeerDied,
+            Peer::Closed => SendError::Closed,
+            Peer::Alive | Peer::Absent => SendError::Full,
+        }
+    }
+
+    /// Commits the claimed message, of which `len` bytes count, and wakes sleeping consumers.
+    #[inline]
+    pub(crate) fn commit(&mut self, len: u64) {
+        if let Some(run) = &mut self.claimed {
+            let len = len.min(self.member.cells.room_in(run.extent));
+            self.member.cells.describe(run.cell, len, run.extent);
+            run.used = run.extent;
+            run.first = run.extent;
+            run.messages = 1;
+            self.publish();
+        }
+    }
+
+    /// Makes all that is laid into the claimed run visible.
+    #[inline]
+    fn publish(&mut self) {
+        let Some(run) = self.claimed.take() else {
+            return;
+        };
+        let claimed = self.claimed_word(&run);
+        self.show(run.cell, claimed, run.extent, run.first, run.messages);
+    }
+
+    /// Makes a claimed run visible, whose first record has `first` cells.
+    #[inline]
+    fn show(&mut self, cell: u64, claimed: Word, extent: u64, first: u64, messages: u64) {
+        let full = match first {
+            1 => self.cells().code.one_cell(State::Full, cell),
+            _ => {
+                let full = claimed.become_nobodys(State::Full).with_extent(first);
+                self.cells().code.encode(full)
+            }
+        };
+        if planted::is(Bug::NotifyBeforeCommit) {
+            self.member.notify(Role::Consumer);
+        }
+        // Its release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are
+        // seen by who sees this word. It fails only if somebody took us for dead.
+        let seen = self.cells().code.encode(claimed);
+        if self.overwrite {
+            match self.show_moved(cell, claimed, first) {
+                Ok(cell) => self.end = cell + extent,
+                Err(Corrupt) => {
+                    self.member.corrupt = true;
+                    return;
+                }
+            }
+        } else if self.cells().change_own(cell, seen, full) {
+            self.end = cell + extent;
+        } else {
+            self.member.corrupt = true;
+            return;
+        }
+        // The next claim's line.
+        let next = self.cells().position(self.member.cursor);
+        self.member.region().prefetch_to_write(next);
+        self.member.count(messages);
+        if !planted::is(Bug::NotifyBeforeCommit) {
+            self.member.notify(Role::Consumer);
+        }
+    }
+
+    #[inline]
+    fn claimed_word(&self, run: &Run) -> Word {
+        self.cells()
+            .free(run.cell)
+            .become_owned(State::Claimed, self.member.me)
+            .with_extent(run.extent)
+    }
+
+    /// Gives the claimed cells up: consumers pass them.
+    #[cold]
+    pub(crate) fn abort(&mut self) {
+        let Some(run) = self.claimed.take() else {
+            return;
+        };
+        if self.member.region().is_forked() {
+            return;
+        }
+        let claimed = self.claimed_word(&run);
+        if self.overwrite {
+            self.abort_moved(run.cell, claimed);
+        } else {
+            let aborted = claimed.become_nobodys(State::Aborted);
+            let code = self.cells().code;
+            self.cells()
+                .change_own(run.cell, code.encode(claimed), code.encode(aborted));
+        }
+        // What others have committed behind it can be taken now.
+        self.member.notify(Role::Consumer);
+    }
+
+    /// Waits until all that this producer committed is released.
+    pub(crate) fn drained_until(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        loop {
+            if self.member.region().is_forked() {
+                return Err(SendError::Forked);
+            }
+            // Judged before the look, so that what the consumers released before their end counts.
+            let peer = self.look_at_consumers();
+            self.member.wants = 0;
+            self.clear_head_before(deadline)?;
+            if self.member.head >= self.end {
+                // A consumer may still have one.
+                let held = match self.overwrite {
+                    true => self.member.first_held_over(),
+                    false => Ok(None),
+                };
+                match held.map_err(|Corrupt| self.corrupted())? {
+                    None => return Ok(()),
+                    Some(held) => self.member.obstacle = held,
+                }
+            }
+            match peer {
+                Peer::Closed => return Err(SendError::Closed),
+                Peer::Died => return Err(SendError::PeerDied),
+                Peer::Absent | Peer::Alive => {}
+            }
+            self.block(how, deadline)?;
+        }
+    }
+
+    fn clear_head_before(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+        match self.member.enter(deadline) {
+            Ok(()) => {}
+            Err(Refused::TimedOut) => return Err(SendError::TimedOut),
+            Err(Refused::Corrupt) => return Err(self.corrupted()),
+            Err(Refused::Unsettled) => return Err(SendError::Unsettled),
+        }
+        let cleared = self.member.clear_head();
+        self.member.leave();
+        cleared.map(drop).map_err(|Corrupt| self.corrupted())
+    }
+
+    /// Says that this producer closes. It is seen when its slot is free.
+    pub(crate) fn close(&mut self) {
+        if !self.member.region().is_forked() {
+            self.abort();
+            self.member.mark_closed();
+        }
+    }
+
+    /// Waits for a live consumer; `None` if none can come any more.
+    pub(crate) fn wait_for_peer(
+        &mut self,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Option<Peer> {
+        wait_for_peer(&mut self.member, how, deadline, |_| false)
+    }
+}

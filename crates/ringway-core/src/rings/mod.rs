@@ -1,0 +1,5 @@
+//! The algorithms: how messages get from producers to consumers through a region of memory.
+
+pub(crate) mod cell;
+pub(crate) mod pool;
+pub(crate) mod stream;

@@ -1,0 +1,221 @@
+//! The stream ring: one producer, one consumer, records of any size packed one after the other.
+//!
+//! # The protocol
+//!
+//! Positions count bytes for ever and are taken modulo the capacity. Between the consumer's *head* and
+//! the producer's *tail* lie committed records, each a 64-bit word and a payload
+//! ([`crate::memory::layout::record`]). **At the tail there is always a word of zero**, the stop word.
+//!
+//! To send, the producer writes, in this order,
+//!
+//! 1. the payload behind the stop word,
+//! 2. a new stop word behind the payload,
+//! 3. the record's word over the old stop word, with release: the commit.
+//!
+//! The consumer looks at the word at its head, with acquire. Zero: nothing there. Otherwise it is a
+//! whole record. It copies the payload and releases the space by storing *head* with release.
+//!
+//! So a message travels in the line that carries its payload; no index is exchanged on the way there.
+//! (Aeron commits by a length field in the log in the same manner, and has the consumer zero what it
+//! read; FastForward put the idea forward for slots. Here the producer lays the stop word itself, in a
+//! line that it is about to write anyway, and the consumer writes nothing into the data.)
+//!
+//! A record never wraps. If it does not fit before the end of the region, a padding record fills the
+//! rest and the message follows at the start; the padding's word is written last and commits both.
+//! A batch is committed the same way: all words but the first, then the first.
+//!
+//! # States, and what a death in each leaves
+//!
+//! | the producer dies | it leaves | who repairs, how |
+//! |---|---|---|
+//! | before 3 | a stop word at the tail; bytes behind it that nobody reads | nobody needs to |
+//! | after 3, before its counters | the message; `TAIL` and `SENT` short of it | the next producer walks the records from the head and finds tail and number again |
+//! | after 3, before the wake | the message, perhaps a sleeping consumer | the kernel and the consumer's watcher, which has it look |
+//!
+//! | the consumer dies | it leaves | who repairs, how |
+//! |---|---|---|
+//! | before it stores `HEAD` | the message, not released | the next consumer gets it again |
+//! | between `RECEIVED` and `HEAD` | a count that is one operation ahead | the next consumer takes the number from the record at the head |
+//! | after `HEAD`, before the wake | free space, perhaps a sleeping producer | the kernel, as above |
+//!
+//! # What a hostile peer can do
+//!
+//! It can send garbage, and it can make the other side's handle fail with `Corrupt`. Every word is
+//! fetched once, checked against this process's own geometry, and only the checked copy is used.
+
+pub(crate) mod consumer;
+pub(crate) mod producer;
+#[cfg(test)]
+mod tests;
+pub(crate) mod walk;
+
+use std::sync::atomic::Ordering;
+
+use crate::memory::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSED, SPACE_EVENT};
+use crate::memory::layout::participant::{REPAIRED, Role, slot_offset};
+use crate::memory::layout::pool::Holder;
+use crate::memory::region::Region;
+use crate::presence::{Liveness, Outlook};
+use crate::store::anchor::Anchor;
+use crate::sys::futex::{MonotonicTime, Wake};
+use crate::waiting::watch::Watch;
+use crate::waiting::{Blocked, eventcount};
+
+/// Counts messages that the last holder of `role` did not come to count, or not to release.
+fn count_repaired<R: Region>(region: &R, role: Role, messages: u64) {
+    if messages > 0 {
+        let slot = match role {
+            Role::Producer => 0,
+            Role::Consumer => 1,
+        };
+        let counter = slot_offset(slot) + REPAIRED;
+        let before = region.load64(counter, Ordering::Relaxed);
+        region.store64(counter, before.wrapping_add(messages), Ordering::Relaxed);
+    }
+}
+
+/// Whether the holder of a slab is not there any more.
+pub(crate) fn is_gone<R: Region>(region: &R, holder: Holder) -> bool {
+    let side = match holder.slot {
+        0 => PRODUCER,
+        1 => CONSUMER,
+        _ => return false,
+    };
+    let slot = holder.slot;
+    side.outlook()
+        .is_gone(region, slot, |epoch| holder.is_of(epoch))
+}
+
+/// What is known of the other side of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Nobody is attached: not yet, or not any more after an orderly detach.
+    Absent,
+    /// A live process is attached.
+    Alive,
+    /// The process died without closing.
+    Died,
+    /// It closed the ring.
+    Closed,
+}
+
+/// The words of one side of the ring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side {
+    /// What this side sleeps on.
+    pub(crate) event: usize,
+    /// Where this side says that it has closed.
+    pub(crate) closed: usize,
+    /// Where it sits.
+    pub(crate) slot: u32,
+}
+
+/// The producer's words.
+pub(crate) const PRODUCER: Side = Side {
+    event: SPACE_EVENT,
+    closed: PRODUCER_CLOSED,
+    slot: 0,
+};
+
+/// The consumer's words.
+pub(crate) const CONSUMER: Side = Side {
+    event: DATA_EVENT,
+    closed: CONSUMER_CLOSED,
+    slot: 1,
+};
+
+impl Side {
+    /// The words of the side that plays `role`.
+    pub(crate) fn of(role: Role) -> Self {
+        match role {
+            Role::Producer => PRODUCER,
+            Role::Consumer => CONSUMER,
+        }
+    }
+
+    /// Whether this side has closed. Acquire pairs with the release in [`close`](Self::close): what it
+    /// did before is seen.
+    pub(crate) fn is_closed<R: Region>(self, region: &R) -> bool {
+        region.load32(self.closed, Ordering::Acquire) != 0
+    }
+
+    /// How the other side sees this one.
+    fn outlook(self) -> Outlook {
+        Outlook::new(2, 1 - self.slot)
+    }
+
+    /// Whether this side is attached, as the other one sees it.
+    pub(crate) fn liveness<R: Region>(self, region: &R) -> Liveness {
+        self.outlook().liveness(region, self.slot)
+    }
+
+    /// What this side is, to the other.
+    pub(crate) fn state<R: Region>(self, region: &R) -> Peer {
+        if self.is_closed(region) {
+            return Peer::Closed;
+        }
+        match self.liveness(region) {
+            Liveness::Absent => Peer::Absent,
+            Liveness::Alive => Peer::Alive,
+            Liveness::Dead => Peer::Died,
+        }
+    }
+
+    /// Closes this side, and wakes `other` to learn of it.
+    pub(crate) fn close<R: Region>(self, other: Self, region: &R) {
+        region.store32(self.closed, 1, Ordering::Release);
+        eventcount::notify(region, other.event);
+    }
+}
+
+/// What waits in a stream ring: one side for the other.
+pub(crate) trait OneSide {
+    /// Where the ring is.
+    type Region: Region;
+    /// This side's words, and the other's.
+    const SIDES: (Side, Side);
+    /// Where the ring is.
+    fn region(&self) -> &Self::Region;
+}
+
+impl<S: OneSide> Blocked for S {
+    fn prepare(&mut self) -> Watch {
+        let (own, _) = S::SIDES;
+        let event = eventcount::prepare(self.region(), own.event);
+        // The watcher sees to deaths.
+        Watch::of(own.event, event)
+    }
+
+    fn cancel(&mut self) {
+        eventcount::cancel(self.region(), S::SIDES.0.event);
+    }
+
+    fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake {
+        self.region().wait(watch.words(), deadline)
+    }
+
+    fn in_vain(&mut self) -> bool {
+        let ((_, peer), region) = (S::SIDES, self.region());
+        if peer.is_closed(region) {
+            return true;
+        }
+        peer.liveness(region) == Liveness::Dead
+    }
+
+    fn peer(&self) -> Peer {
+        S::SIDES.1.state(self.region())
+    }
+
+    fn is_lonely(&mut self) -> bool {
+        let region = self.region();
+        region.anchor().is_some() && S::SIDES.1.liveness(region) != Liveness::Alive
+    }
+
+    fn is_forsaken(&self) -> bool {
+        self.region().anchor().is_some_and(Anchor::is_forsaken)
+    }
+}
+
+/// What the segment holds cannot be the work of a ringway peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Corrupt;

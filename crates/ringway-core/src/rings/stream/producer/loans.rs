@@ -1,0 +1,240 @@
+//! Messages that are written into a slab, and of which the ring carries the ticket.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::{Pending, Producer, Reservation};
+use crate::error::SendError;
+use crate::memory::layout::control::HEAD;
+use crate::memory::layout::pool::TICKET_LEN;
+use crate::memory::layout::record::{Record, WORD, footprint};
+use crate::memory::region::{Region, Unreachable};
+use crate::planted::{self, Bug};
+use crate::rings::pool::{Glances, Named, Pool, Reference, warm};
+use crate::rings::stream::{is_gone, walk};
+use crate::waiting::{Look, WaitStrategy};
+
+impl<R: Region> Producer<R> {
+    /// The same producer of a ring with slabs. Frees those that only the dead held.
+    pub(crate) fn with_pool(mut self, pool: Option<Box<Pool>>) -> Self {
+        self.pool = pool;
+        self.limit_copies();
+        // What is withheld is had later.
+        let _ = self.reclaim();
+        self
+    }
+
+    /// Messages of more than so many bytes go into a slab.
+    pub(crate) fn set_copy_limit(&mut self, bytes: usize) {
+        if let Some(pool) = &mut self.pool {
+            pool.copy_limit = bytes;
+            self.limit_copies();
+        }
+    }
+
+    fn limit_copies(&mut self) {
+        let limit = self
+            .pool
+            .as_ref()
+            .map_or(u64::MAX, |pool| pool.copy_limit as u64);
+        self.longest = self.max_len().min(limit);
+    }
+
+    /// Reserves room for a message of `len` bytes, be it so long that a slab would be better for it.
+    pub(crate) fn reserve_to_copy(&mut self, len: usize) -> Result<Reservation, SendError> {
+        self.reserve_at(self.tail, len, self.max_len())
+    }
+
+    /// The same, waiting for it as the terms say.
+    pub(crate) fn reserve_to_copy_until(
+        &mut self,
+        len: usize,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<Reservation, SendError> {
+        self.reserve_up_to(self.max_len(), len, how, deadline)
+    }
+
+    /// Takes a slab for a message of `len` bytes, if one is free now; [`Pool::lent`] then is where it goes.
+    pub(crate) fn lend(&mut self, len: usize) -> Result<(), SendError> {
+        self.give_back();
+        self.check()?;
+        let longest = self.pool.as_ref().map_or(0, |pool| pool.longest());
+        if len as u64 > longest {
+            let max = longest as usize;
+            return Err(SendError::TooLarge { len, max });
+        }
+        if self.takes_slab(len)? {
+            return Ok(());
+        }
+        // Judged before the look for what the dead held, so that nothing of theirs is missed.
+        let refusal = self.why_full();
+        let reclaimed = self.reclaim();
+        if self.takes_slab(len)? {
+            return Ok(());
+        }
+        match reclaimed {
+            true => Err(refusal),
+            false => Err(SendError::Unsettled),
+        }
+    }
+
+    fn takes_slab(&mut self, len: usize) -> Result<bool, SendError> {
+        let Some(pool) = &mut self.pool else {
+            return Ok(false);
+        };
+        pool.lent = pool.take(&self.region, len as u64);
+        let Some(loan) = pool.lent else {
+            return Ok(false);
+        };
+        self.region
+            .reach_slab(loan.at)
+            .map(|()| true)
+            .map_err(|unreachable| {
+                self.give_back();
+                match unreachable {
+                    Unreachable::Os(errno) => SendError::Unmapped { errno },
+                    Unreachable::Corrupt => {
+                        self.corrupt = true;
+                        SendError::Corrupt
+                    }
+                }
+            })
+    }
+
+    /// Takes a slab for a message of `len` bytes, waiting for one as the terms say.
+    pub(crate) fn lend_until(
+        &mut self,
+        len: usize,
+        how: WaitStrategy,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        self.check()?;
+        self.keep_warm(len, how, deadline);
+        let mut glances = Glances::default();
+        loop {
+            match self.lend(len) {
+                Err(SendError::Full) => self.block(how, deadline, |producer, look| {
+                    producer.may_lend(len, glances.sharpen(look))
+                })?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Waits a moment, if that may pay, for a slab that is still in the caches ([`warm`]).
+    fn keep_warm(&mut self, len: usize, how: WaitStrategy, deadline: Option<Instant>) {
+        let Some(pool) = &mut self.pool else { return };
+        if !how.spins() || !pool.is_restrained(&self.region, len as u64) {
+            return;
+        }
+        let moment = match how {
+            WaitStrategy::Adaptive(budget) => budget.min(warm::moment(len)),
+            _ => warm::moment(len),
+        };
+        let end = Instant::now() + moment;
+        let end = deadline.map_or(end, |deadline| deadline.min(end));
+        let waited = self.block(WaitStrategy::Spin, Some(end), |producer, _| {
+            let pool = producer.pool.as_ref();
+            pool.is_none_or(|pool| pool.has_warm(&producer.region, len as u64))
+        });
+        if let Some(pool) = &mut self.pool {
+            pool.restraint.waited(waited.is_err());
+        }
+    }
+
+    /// Whether a slab could be lent now.
+    fn may_lend(&self, len: usize, look: Look) -> bool {
+        let Some(pool) = &self.pool else {
+            return true;
+        };
+        // Another consumer may have followed one that died, so that nothing else tells of the death.
+        pool.has_free(&self.region, len as u64)
+            || look == Look::Last && {
+                let is_gone = |holder| is_gone(&self.region, holder);
+                !pool.await_withheld(&self.region, is_gone)
+                    || pool.is_held_by_the_gone(&self.region, is_gone)
+            }
+    }
+
+    /// Gives up the slab that was lent and not sent.
+    pub(crate) fn give_back(&mut self) {
+        if let Some(pool) = &mut self.pool
+            && let Some(loan) = pool.lent.take()
+            && !self.region.is_forked()
+        {
+            pool.free(&self.region, &loan);
+        }
+    }
+
+    /// Sends the first `len` bytes of the slab that was lent: commits its ticket.
+    pub(crate) fn commit_loan(&mut self, reservation: Reservation, len: u64) {
+        let Some(pool) = &mut self.pool else { return };
+        let Some(mut loan) = pool.lent.take() else {
+            return;
+        };
+        pool.end_lending(&self.region, &mut loan);
+        // Relaxed: made visible by the release of the record's word, and so is the slab.
+        for (at, word) in (reservation.payload()..)
+            .step_by(8)
+            .zip(loan.ticket(len).encode())
+        {
+            self.region.store_word(at, word, Ordering::Relaxed);
+        }
+        let mut first_word = Record::loaned(self.sent);
+        if reservation.padding > 0 {
+            let record_at = reservation.start + reservation.padding;
+            self.region
+                .store_word(record_at, first_word, Ordering::Relaxed);
+            first_word = Record::padding((reservation.padding - WORD) as u32, self.sent);
+        }
+        self.commit(Pending {
+            first_word,
+            end: reservation.payload() - WORD + footprint(TICKET_LEN),
+            messages: 1,
+        });
+    }
+
+    /// Frees slabs that only the dead hold. `false`: the dead cannot be settled.
+    #[must_use]
+    fn reclaim(&self) -> bool {
+        let Some(pool) = &self.pool else { return true };
+        if planted::is(Bug::SlabsNotReclaimed) {
+            return true;
+        }
+        let is_gone = |holder| is_gone(&self.region, holder);
+        pool.reclaim(&self.region, is_gone, |named| {
+            if planted::is(Bug::SlabReferencesNotSought) {
+                return Reference::None;
+            }
+            self.refers(named)
+        })
+    }
+
+    /// Whether a record that is not released refers to a slab. Nobody but this producer writes records, so
+    /// whatever the consumer releases meanwhile, these stay what they are.
+    fn refers(&self, named: &Named) -> Reference {
+        // Acquire pairs with the release in `Consumer::release`: of what lies before it, slabs are seized.
+        let mut at = self.region.load64(HEAD, Ordering::Acquire);
+        if at < self.head || at > self.tail || !at.is_multiple_of(WORD) {
+            return Reference::Unclear;
+        }
+        while at < self.tail {
+            let word = self.region.load_word(at, Ordering::Relaxed);
+            if let Record::Loaned { .. } = Record::decode(word) {
+                let words = [1, 2].map(|nth| {
+                    let at = at + nth * WORD;
+                    self.region.load_word(at, Ordering::Relaxed)
+                });
+                if named.is_in(words) {
+                    return Reference::Some;
+                }
+            }
+            at = match walk::step(&self.region, at) {
+                Ok(Some(step)) => step.end,
+                _ => return Reference::Unclear,
+            };
+        }
+        Reference::None
+    }
+}

@@ -1,0 +1,416 @@
+//! Every interleaving of two processes within loom's bounds, on the code that ships. A lost wake-up
+//! shows as a deadlock, a missing release or acquire as a payload that is not there yet.
+
+mod loans;
+
+use loom::thread;
+
+use crate::error::{RecvError, SendError};
+use crate::memory::region::model::{Model, at_every_change, lives};
+use crate::memory::region::{Load, Region};
+use crate::rings::stream::consumer::Consumer;
+use crate::rings::stream::producer::Producer;
+use crate::rings::stream::{CONSUMER, PRODUCER, Peer};
+use crate::waiting::{self, WaitStrategy, eventcount};
+
+/// Room for one message of 24 bytes, or for three of eight.
+const CAPACITY: usize = 64;
+
+fn model(body: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    if builder.preemption_bound.is_none() {
+        builder.preemption_bound = Some(3);
+    }
+    builder.check(body);
+}
+
+fn producer(model: &Model) -> Producer<Model> {
+    Producer::resume(model.clone()).unwrap()
+}
+
+fn consumer(model: &Model) -> Consumer<Model> {
+    Consumer::resume(model.clone()).unwrap()
+}
+
+/// As `Sender::send` does.
+fn send_bytes(producer: &mut Producer<Model>, bytes: &[u8]) -> Result<(), SendError> {
+    match producer.send_at_once(bytes) {
+        true => Ok(()),
+        false => producer.send_until(bytes, WaitStrategy::Park, None),
+    }
+}
+
+fn send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
+    send_bytes(producer, &value.to_le_bytes())
+}
+
+/// As `Sender::try_send` does.
+fn try_send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
+    let bytes = value.to_le_bytes();
+    match producer.send_at_once(&bytes) {
+        true => Ok(()),
+        false => producer.try_send(&bytes),
+    }
+}
+
+/// As `Receiver::recv_into` does.
+fn receive_into(consumer: &mut Consumer<Model>, bytes: &mut [u8]) -> Result<usize, RecvError> {
+    match consumer.glance() {
+        Some(found) => consumer.take_into(&found, bytes),
+        None => consumer.recv_into_until(bytes, WaitStrategy::Park, None),
+    }
+}
+
+fn receive(consumer: &mut Consumer<Model>) -> Result<u64, RecvError> {
+    let mut bytes = [0; 8];
+    assert_eq!(receive_into(consumer, &mut bytes)?, 8);
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// As `Receiver::try_recv_into` does.
+fn try_receive(consumer: &mut Consumer<Model>) -> Result<u64, RecvError> {
+    let mut bytes = [0; 8];
+    let len = match consumer.glance() {
+        Some(found) => consumer.take_into(&found, &mut bytes),
+        None => consumer.try_recv_into(&mut bytes),
+    }?;
+    assert_eq!(len, 8);
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Receives until there will be nothing more.
+fn receive_all(consumer: &mut Consumer<Model>) -> (Vec<u64>, RecvError) {
+    let mut values = Vec::new();
+    loop {
+        match receive(consumer) {
+            Ok(value) => values.push(value),
+            Err(end) => return (values, end),
+        }
+    }
+}
+
+/// A ring through which so many messages have gone: what they left in its memory is there.
+fn used(messages: u64) -> Model {
+    let ring = Model::attached(CAPACITY);
+    let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
+    for value in 0..messages {
+        send(&mut sending, value).unwrap();
+        assert_eq!(receive(&mut receiving), Ok(value));
+    }
+    ring
+}
+
+/// A full ring and its producer: messages 1 to 3 are in it.
+fn full() -> (Model, Producer<Model>) {
+    let ring = Model::attached(CAPACITY);
+    let mut sending = producer(&ring);
+    (1..=3).for_each(|value| send(&mut sending, value).unwrap());
+    (ring, sending)
+}
+
+/// Both sides sleep when they must; messages arrive whole and in order, and then the end.
+#[test]
+fn messages_then_close() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut receiving = consumer(&ring);
+        let sending = ring.clone();
+        let sender = thread::spawn(move || {
+            let mut producer = producer(&sending);
+            for value in 1..=2 {
+                send(&mut producer, value).unwrap();
+            }
+            producer.close();
+        });
+        for value in 1..=2 {
+            assert_eq!(receive(&mut receiving), Ok(value));
+        }
+        assert_eq!(receive(&mut receiving), Err(RecvError::Closed));
+        sender.join().unwrap();
+    });
+}
+
+/// The producer finds the ring full and sleeps; records wrap, with padding before the end.
+#[test]
+fn full_then_room() {
+    model(|| {
+        let (ring, mut sending) = full();
+        assert_eq!(try_send(&mut sending, 4), Err(SendError::Full));
+        let receiving = ring.clone();
+        let receiver = thread::spawn(move || {
+            let mut consumer = consumer(&receiving);
+            for value in 1..=3 {
+                assert_eq!(receive(&mut consumer), Ok(value));
+            }
+            consumer
+        });
+        send(&mut sending, 4).unwrap();
+        let mut consumer = receiver.join().unwrap();
+        assert_eq!(receive(&mut consumer), Ok(4));
+    });
+}
+
+/// A payload that goes where another was read, into the very room whose release is awaited, is written
+/// after that was read.
+#[test]
+fn room_is_read_before_it_is_written() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
+        let long = [7; 24];
+        send(&mut sending, 1).unwrap();
+        send_bytes(&mut sending, &long).unwrap();
+        assert_eq!(receive(&mut receiving), Ok(1));
+        send(&mut sending, 3).unwrap();
+        let receiver = thread::spawn(move || {
+            let mut bytes = [0; 24];
+            assert_eq!(receive_into(&mut receiving, &mut bytes), Ok(24));
+            assert_eq!(bytes, long);
+        });
+        send_bytes(&mut sending, &[9; 24]).unwrap();
+        receiver.join().unwrap();
+    });
+}
+
+/// A message that does not fit before the end of the region is committed together with its padding.
+#[test]
+fn padding_and_message_are_one() {
+    model(|| {
+        let ring = used(3);
+        let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
+        let sender = thread::spawn(move || {
+            let words = [4_u64.to_le_bytes(), 5_u64.to_le_bytes()].concat();
+            send_bytes(&mut sending, &words).unwrap();
+        });
+        let mut bytes = [0; 16];
+        assert_eq!(receive_into(&mut receiving, &mut bytes), Ok(16));
+        assert_eq!((bytes[0], bytes[8]), (4, 5));
+        sender.join().unwrap();
+    });
+}
+
+/// A batch is seen whole or not at all.
+#[test]
+fn a_batch_is_one() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut receiving = consumer(&ring);
+        let sending = ring.clone();
+        let sender = thread::spawn(move || {
+            let mut producer = producer(&sending);
+            let mut pending = None;
+            for value in 1..=2_u64 {
+                let reservation = producer.reserve_behind(&pending, 8).unwrap();
+                producer
+                    .region
+                    .write(reservation.payload(), &value.to_le_bytes());
+                pending = Some(producer.lay(pending, reservation, 8));
+            }
+            producer.commit(pending.unwrap());
+        });
+        let first = receiving.peek_until(WaitStrategy::Park, None).unwrap();
+        assert!(receiving.peek_behind(&first, 1).unwrap().is_some());
+        sender.join().unwrap();
+    });
+}
+
+/// Behind a message nothing is there, whatever the memory held before.
+#[test]
+fn nothing_is_behind_a_message() {
+    model(|| {
+        let ring = used(3);
+        let (mut sending, mut receiving) = (producer(&ring), consumer(&ring));
+        let sender = thread::spawn(move || send(&mut sending, 4).unwrap());
+        assert_eq!(receive(&mut receiving), Ok(4));
+        assert_eq!(try_receive(&mut receiving), Err(RecvError::Empty));
+        sender.join().unwrap();
+    });
+}
+
+/// A producer dies after any change, and another one goes on where the ring stands.
+#[test]
+fn a_producer_dies_and_another_follows() {
+    at_every_change(model, |changes| {
+        let ring = used(3);
+        let (mut victim, mut receiving) = (producer(&ring), consumer(&ring));
+        victim.region.dies_after(changes);
+        let dying = ring.clone();
+        let sender = thread::spawn(move || {
+            let lived = lives(|| [1, 2].map(|value| send(&mut victim, value).unwrap()));
+            dying.kill(PRODUCER.slot);
+            lived
+        });
+        let (values, end) = receive_all(&mut receiving);
+        assert_eq!(end, RecvError::PeerDied);
+        let lived = sender.join().unwrap();
+        let sent = if lived { 2..=2 } else { 0..=2 };
+        assert!(sent.contains(&values.len()) && [1, 2].starts_with(&values));
+        ring.attach(PRODUCER.slot);
+        let mut next = producer(&ring);
+        assert_eq!(next.sent(), 3 + values.len() as u64);
+        send(&mut next, 3).unwrap();
+        assert_eq!(receive(&mut receiving), Ok(3));
+        lived
+    });
+}
+
+/// A consumer dies after any change, and another one goes on where the ring stands: with what was not
+/// acknowledged.
+#[test]
+fn a_consumer_dies_and_another_follows() {
+    at_every_change(model, |changes| {
+        let ring = used(3);
+        let (mut sending, mut victim) = (producer(&ring), consumer(&ring));
+        (1..=2).for_each(|value| send(&mut sending, value).unwrap());
+        victim.region.dies_after(changes);
+        let mut received = 0;
+        let lived = lives(|| {
+            for value in 1..=2 {
+                assert_eq!(receive(&mut victim), Ok(value));
+                received = value;
+            }
+        });
+        ring.kill(CONSUMER.slot);
+        ring.attach(CONSUMER.slot);
+        let mut next = consumer(&ring);
+        let sender = thread::spawn(move || {
+            send(&mut sending, 3).unwrap();
+            sending.close();
+        });
+        let (values, end) = receive_all(&mut next);
+        assert_eq!(end, RecvError::Closed);
+        // Of the message that it was releasing the dead one did not say so any more.
+        let first = values[0];
+        assert!(values.iter().copied().eq(first..=3));
+        assert!(first == received + 1 || first == received + 2 && !lived);
+        sender.join().unwrap();
+        lived
+    });
+}
+
+/// A sleeping consumer is woken by the death of its producer, after what that committed.
+#[test]
+fn the_producer_dies() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut receiving = consumer(&ring);
+        let dying = ring.clone();
+        let sender = thread::spawn(move || {
+            send(&mut producer(&dying), 1).unwrap();
+            dying.kill(PRODUCER.slot);
+        });
+        assert_eq!(receive(&mut receiving), Ok(1));
+        assert_eq!(receive(&mut receiving), Err(RecvError::PeerDied));
+        sender.join().unwrap();
+    });
+}
+
+/// A producer that sleeps for room is woken by the death of its consumer.
+#[test]
+fn the_consumer_dies() {
+    model(|| {
+        let (ring, mut sending) = full();
+        let dying = ring.clone();
+        let receiver = thread::spawn(move || dying.kill(CONSUMER.slot));
+        assert_eq!(send(&mut sending, 4), Err(SendError::PeerDied));
+        receiver.join().unwrap();
+    });
+}
+
+/// A producer that sleeps for room is woken when its consumer closes.
+#[test]
+fn the_consumer_closes() {
+    model(|| {
+        let (ring, mut sending) = full();
+        let closing = ring.clone();
+        let receiver = thread::spawn(move || consumer(&closing).close());
+        assert_eq!(send(&mut sending, 4), Err(SendError::Closed));
+        receiver.join().unwrap();
+    });
+}
+
+/// A consumer that sleeps before anybody is there learns of a producer that attaches and dies, even if
+/// it dies before it has notified anybody.
+#[test]
+fn a_producer_comes_and_dies_at_once() {
+    model(|| {
+        let ring = Model::empty(CAPACITY);
+        ring.attach(CONSUMER.slot);
+        let mut receiving = consumer(&ring);
+        let dying = ring.clone();
+        let sender = thread::spawn(move || {
+            dying.attach(PRODUCER.slot);
+            dying.kill(PRODUCER.slot);
+        });
+        assert_eq!(receive(&mut receiving), Err(RecvError::PeerDied));
+        sender.join().unwrap();
+    });
+}
+
+/// After a death, waiting for the next peer ends when it attaches.
+#[test]
+fn a_successor_is_noticed() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        ring.kill(PRODUCER.slot);
+        let mut receiving = consumer(&ring);
+        let next = ring.clone();
+        let sender = thread::spawn(move || {
+            next.attach(PRODUCER.slot);
+            eventcount::notify(&next, CONSUMER.event);
+        });
+        assert_eq!(
+            waiting::wait_for_peer(&mut receiving, WaitStrategy::Park, None, |_| false),
+            Some(Peer::Alive)
+        );
+        sender.join().unwrap();
+    });
+}
+
+/// The producer sleeps until all is drained.
+#[test]
+fn drained() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut sending = producer(&ring);
+        send(&mut sending, 1).unwrap();
+        let receiving = ring.clone();
+        let receiver = thread::spawn(move || receive(&mut consumer(&receiving)).unwrap());
+        assert_eq!(sending.drained_until(WaitStrategy::Park, None), Ok(()));
+        assert_eq!(receiver.join().unwrap(), 1);
+    });
+}
+
+/// Both sides only try, on the short way or not: what is there is whole, and room is not taken twice.
+#[test]
+fn both_only_try() {
+    model(|| {
+        let (ring, mut sending) = full();
+        let mut receiving = consumer(&ring);
+        let sender = thread::spawn(move || [4, 5].map(|value| try_send(&mut sending, value)));
+        let mut values: Vec<u64> = (0..4).flat_map(|_| try_receive(&mut receiving)).collect();
+        let sent = sender.join().unwrap();
+        values.extend(std::iter::from_fn(|| try_receive(&mut receiving).ok()));
+        let all = [4, 5].into_iter().zip(sent);
+        let all = all.filter_map(|(value, sent)| sent.ok().map(|()| value));
+        assert!(values.into_iter().eq((1..=3).chain(all)));
+    });
+}
+
+/// A kernel that does not wake and clear in one step: slower, and nobody sleeps through what it waits for.
+#[test]
+fn an_old_kernel_wakes() {
+    model(|| {
+        let ring = Model::attached(CAPACITY).under_an_old_kernel();
+        let mut receiving = consumer(&ring);
+        let sending = ring.clone();
+        let sender = thread::spawn(move || {
+            let mut producer = producer(&sending);
+            (1..=2).for_each(|value| send(&mut producer, value).unwrap());
+        });
+        for value in 1..=2 {
+            assert_eq!(receive(&mut receiving), Ok(value));
+        }
+        sender.join().unwrap();
+    });
+}

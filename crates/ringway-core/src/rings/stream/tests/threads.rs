@@ -1,0 +1,76 @@
+//! Two threads on one ring, as two processes would be: on real processors natively, and under Miri,
+//! which reports every data race and every access outside of the memory.
+
+use crate::error::{RecvError, SendError};
+use crate::memory::layout::Geometry;
+use crate::memory::region::Region;
+use crate::memory::region::memory::{Heap, Memory};
+use crate::rings::stream::consumer::Consumer;
+use crate::rings::stream::producer::Producer;
+use crate::waiting::WaitStrategy;
+
+/// So small that both sides wait for each other all the time.
+const CAPACITY: u64 = 512;
+const MESSAGES: u64 = if cfg!(miri) { 150 } else { 20_000 };
+
+/// The message of that number: its length, then its bytes, all told by the number.
+fn message(number: u64) -> Vec<u8> {
+    let len = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+    (0..len.min(200))
+        .map(|at| number.wrapping_mul(31).wrapping_add(at) as u8)
+        .collect()
+}
+
+fn send_some(producer: &mut Producer<Memory>, number: u64) -> Result<u64, SendError> {
+    let first = message(number);
+    let reservation = producer.reserve_until(first.len(), WaitStrategy::Spin, None)?;
+    producer.region.write(reservation.payload(), &first);
+    let mut pending = producer.lay(None, reservation, first.len() as u64);
+    // Every third time a batch, as long as there is room.
+    if number.is_multiple_of(3) {
+        for next in number + 1..(number + 4).min(MESSAGES) {
+            let next = message(next);
+            match producer.reserve_behind(&Some(pending), next.len()) {
+                Ok(reservation) => {
+                    producer.region.write(reservation.payload(), &next);
+                    pending = producer.lay(Some(pending), reservation, next.len() as u64);
+                }
+                Err(SendError::Full) => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    producer.commit(pending);
+    Ok(pending.messages())
+}
+
+fn receive(consumer: &mut Consumer<Memory>) -> Result<Vec<u8>, RecvError> {
+    let found = consumer.peek_until(WaitStrategy::Spin, None)?;
+    let mut bytes = vec![0; found.len];
+    consumer.region.read(found.payload, &mut bytes);
+    consumer.release(&found, 1);
+    Ok(bytes)
+}
+
+#[test]
+fn every_message_arrives_whole_and_in_order() {
+    let heap = Heap::new(Geometry::stream(CAPACITY).unwrap()).unwrap();
+    let mut producer = Producer::resume(heap.region()).unwrap();
+    let mut consumer = Consumer::resume(heap.region()).unwrap();
+    let sender = std::thread::spawn(move || {
+        let mut sent = 0;
+        while sent < MESSAGES {
+            sent += send_some(&mut producer, sent).unwrap();
+        }
+        producer.close();
+    });
+    for number in 0..MESSAGES {
+        assert_eq!(
+            receive(&mut consumer),
+            Ok(message(number)),
+            "message {number}"
+        );
+    }
+    assert_eq!(receive(&mut consumer), Err(RecvError::Closed));
+    sender.join().unwrap();
+}

@@ -1,0 +1,199 @@
+//! The texts of errors: what was attempted, on which address, and what to do next.
+
+use nix::errno::Errno;
+
+use crate::address::Address;
+use crate::error::{Error, ErrorKind};
+
+use crate::memory::layout::header::{HeaderError, LAYOUT_VERSION, abi_fingerprint};
+use crate::presence::keeper::Refusal;
+use crate::sys::owner;
+
+use super::space::Bytes;
+
+/// An action on an address, which may fail.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    /// A verb, as in "cannot open shm:orders".
+    pub(crate) action: &'static str,
+    pub(crate) address: &'a Address,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn to(action: &'static str, address: &'a Address) -> Self {
+        Self { action, address }
+    }
+
+    /// The only producer that the ring has place for has closed it.
+    pub(crate) fn closed_for_good(self) -> Error {
+        self.error(ErrorKind::Closed, "its producer has closed it for good")
+            .remedy(format!(
+                "remove the ring (ringway rm {}) and create it again, or use another address; a producer that \
+                 leaves by detach leaves the ring open",
+                self.address
+            ))
+    }
+
+    /// A collector found the ring abandoned, before this process attached.
+    pub(crate) fn retired(self) -> Error {
+        let problem = "it was removed: all that had held it had died";
+        self.error(ErrorKind::NotFound, problem)
+            .remedy("open it again so that it is created if need be")
+    }
+
+    pub(crate) fn error(self, kind: ErrorKind, problem: impl Into<String>) -> Error {
+        Error::new(kind, self.action, self.address, problem)
+    }
+
+    /// `what` the kernel refused, for an errno that has no better explanation at the call.
+    pub(crate) fn os(self, what: &str, errno: Errno) -> Error {
+        let (kind, remedy) = match errno {
+            Errno::EACCES => (
+                ErrorKind::PermissionDenied,
+                "run as the user who owns it, or have it made with a wider mode",
+            ),
+            // Not for the mode of an object: a capability is missing, or a sandbox denies the call.
+            Errno::EPERM => (ErrorKind::PermissionDenied, ""),
+            Errno::EROFS => (
+                ErrorKind::PermissionDenied,
+                "mount it writable, or use another kind of address: memfd: or sysv:",
+            ),
+            Errno::EMFILE => (
+                ErrorKind::NoSpace,
+                "close descriptors or raise the limit (ulimit -n)",
+            ),
+            Errno::ENFILE => (ErrorKind::NoSpace, "raise the limit: sysctl fs.file-max"),
+            Errno::ENOMEM => (
+                ErrorKind::NoSpace,
+                "free memory, raise this process's memory limits, or choose a smaller capacity",
+            ),
+            Errno::ENOSPC => (
+                ErrorKind::NoSpace,
+                "free space or choose a smaller capacity",
+            ),
+            Errno::EDQUOT => (ErrorKind::NoSpace, "free some of the user's quota"),
+            Errno::ENOSYS => (ErrorKind::Unsupported, ""),
+            Errno::EOPNOTSUPP => (
+                ErrorKind::Unsupported,
+                "use another kind of address: shm:, file:, sysv: or memfd:",
+            ),
+            Errno::ENAMETOOLONG => (ErrorKind::InvalidAddress, "choose a shorter name"),
+            // No cause is known, so no remedy is.
+            _ => (ErrorKind::Os, ""),
+        };
+        self.error(kind, what).remedy(remedy).because(errno)
+    }
+
+    /// Nothing is at the address.
+    pub(crate) fn not_found(self, errno: Errno) -> Error {
+        let remedy = match self.action {
+            "open" => "create it, or let the open wait for it",
+            _ => "see which rings there are: ringway ls",
+        };
+        self.error(ErrorKind::NotFound, "there is no such ring")
+            .remedy(remedy)
+            .because(errno)
+    }
+
+    /// The address is taken.
+    pub(super) fn already_exists(self, errno: Errno) -> Error {
+        let remedy = format!(
+            "open it, remove it (ringway rm {}), or choose another address",
+            self.address
+        );
+        self.error(ErrorKind::AlreadyExists, "the address is taken")
+            .remedy(remedy)
+            .because(errno)
+    }
+
+    /// Something else is at the address.
+    pub(super) fn not_a_ring(self, problem: impl Into<String>) -> Error {
+        self.error(ErrorKind::NotARing, problem)
+            .remedy("choose another address; ringway leaves alone what it did not make")
+    }
+
+    pub(super) fn foreign_owner(self, owner: u32) -> Error {
+        let problem = owner::difference(owner);
+        self.error(ErrorKind::ForeignOwner, problem)
+            .remedy("if that user is to be trusted, allow any owner when opening")
+    }
+
+    pub(crate) fn timed_out(self, problem: impl Into<String>) -> Error {
+        self.error(ErrorKind::TimedOut, problem)
+            .remedy("see whether the creator runs, or wait longer")
+    }
+
+    /// Why the header of a segment of `len` bytes was refused.
+    pub(super) fn header(self, error: HeaderError, len: u64) -> Error {
+        let again = format!(
+            "remove it (ringway rm {}) and create it again",
+            self.address
+        );
+        match error {
+            HeaderError::Magic => self.not_a_ring("what is there is not a ringway segment"),
+            HeaderError::Version(version) => self
+                .error(
+                    ErrorKind::Incompatible,
+                    format!(
+                        "its layout has version {version}; this ringway reads version \
+                         {LAYOUT_VERSION}"
+                    ),
+                )
+                .remedy(format!("use the ringway that made it, or {again}")),
+            HeaderError::Abi(found) => self
+                .error(
+                    ErrorKind::Incompatible,
+                    format!(
+                        "another kind of machine or C library made it (ABI {found:#018x}; here \
+                         {:#018x})",
+                        abi_fingerprint()
+                    ),
+                )
+                .remedy(format!("use a program built for that machine, or {again}")),
+            HeaderError::Field(name) => self
+                .error(
+                    ErrorKind::Corrupt,
+                    format!("the {name} in its header has no meaning"),
+                )
+                .remedy(again),
+            HeaderError::Geometry => self
+                .error(
+                    ErrorKind::Corrupt,
+                    "the offsets and lengths in its header do not belong together",
+                )
+                .remedy(again),
+            HeaderError::Truncated { needed } => self
+                .error(
+                    ErrorKind::Truncated,
+                    format!(
+                        "it has {} and should have {}: somebody cut it off",
+                        Bytes(len),
+                        Bytes(needed)
+                    ),
+                )
+                .remedy(again),
+        }
+    }
+
+    /// Why the keeper did not take a word. (That somebody else changed the word is an end only for the
+    /// creation lock.)
+    pub(crate) fn keeper(self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Changed(_) => self
+                .error(ErrorKind::HalfMade, "another process is initialising it")
+                .remedy("try again"),
+            Refusal::Os(errno @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => self
+                .error(
+                    ErrorKind::Unsupported,
+                    "its keeper thread could not be started: set_robust_list is not there, or a sandbox denies it",
+                )
+                .remedy("have the sandbox allow it")
+                .because(errno),
+            Refusal::Os(Errno::EAGAIN) => self
+                .error(ErrorKind::Os, "its keeper thread could not be started")
+                .remedy("make room for one more thread (ulimit -u)")
+                .because(Errno::EAGAIN),
+            Refusal::Os(errno) => self.os("its keeper thread could not be started", errno),
+        }
+    }
+}

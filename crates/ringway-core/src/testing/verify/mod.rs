@@ -1,0 +1,16 @@
+//! The rings over heap memory, for fuzzing: the shipped code with nothing around it.
+//!
+//! Only with the feature `verify`, and not part of the stable interface.
+
+mod cells;
+mod header;
+mod pool;
+mod stream;
+
+pub use cells::{HostileRing, Write};
+pub use header::{Header, Refused};
+pub use pool::{PoolRing, PoolStep, PoolWrite};
+pub use stream::{HeapConsumer, HeapProducer, HeapRing, Seen};
+
+pub use crate::rings::cell::heap::{Leaving, Setup};
+pub use crate::rings::cell::queue::{Queue, Step};

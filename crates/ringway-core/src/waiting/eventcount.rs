@@ -1,0 +1,169 @@
+//! The eventcount: sleeping on a futex word without losing a wake-up.
+//!
+//! The word's lowest bit is set while somebody sleeps or is about to; the others count how often it came to be set.
+//! A flag, not a count of sleepers: one that dies leaves the bit, and that costs one needless wake, nothing more.
+//! Several may sleep on it; all are woken. (A wake-up given to one would be lost to the others while that
+//! one is stopped.)
+//!
+//! | sleeper | waker |
+//! |---|---|
+//! | set the bit, and if it was clear, add one to the count | publish |
+//! | *sleep fence* | *publish fence* |
+//! | look for what is published | load the word; if the bit is set, clear it and wake, in one step |
+//! | sleep while the word is as it was when the bit was set | |
+//!
+//! The fences are Dekker's: of the sleeper's look and the waker's load, at least one sees the other
+//! side's store. If the look sees it, nobody sleeps. If the load sees it, the bit is cleared under the lock of the
+//! kernel's under which a sleeper's word is compared: a sleeper that has not reached the kernel yet is turned away, and
+//! one that has is woken. Were there nothing but the bit, another sleeper that is woken and sets it again could make
+//! the word what it was before the first one has reached the kernel: hence the count.
+//!
+//! | a process is stopped, or dies | the others |
+//! |---|---|
+//! | having published, before it looks at the word | whoever publishes next sees the bit, and wakes all |
+//! | having seen the bit, before the step | the same: the bit is still set |
+//! | in the step | the kernel does both or neither ([`change_and_wake`](Region::change_and_wake)) |
+//! | having set the bit, asleep or not | a needless wake-up |
+//!
+//! Two that wake at once do no harm: the second clears what is clear, or turns away who has just come, who looks again.
+//!
+//! Where the kernel does not do it in one step (a sandbox denies that operation of futex), the bit stays set: the waker
+//! adds one to the count, which turns away who is about to sleep, and then wakes. Every later publication does
+//! the same, needlessly, until the sleeper of a stream ring says that it is awake ([`cancel`]); in a cell ring for good.
+//! Slow, but nobody is stranded: the bit is never clear before all are woken.
+//!
+//! # Bells
+//! Those who do not sleep on the word but on bells of their own, which remember, say so in their slots. The word tells
+//! whether anybody does:
+//!
+//! | sleeper | waker |
+//! |---|---|
+//! | write into the slot that it sleeps | publish |
+//! | add one to the count; then set the bit | *publish fence* |
+//! | *sleep fence*, look | load the word; if the bit is set, ring the bells of all whose slots say so |
+//! | sleep on the bell | clear the bit, if the word is as it was |
+//!
+//! Here every sleeper counts, not the first only, so the bit is cleared only if nobody has come since the waker looked
+//! at the slots. A waker that is stopped before that leaves it set, and the next one rings again.
+
+use std::sync::atomic::Ordering;
+
+use crate::memory::region::{Change, Region};
+use crate::planted::{self, Bug};
+
+/// Set while somebody sleeps.
+const ASLEEP: u32 = 1;
+/// One in the count of those who came to sleep. Added to the word, it turns away who is about to sleep on it.
+pub(crate) const COUNT: u32 = 2;
+/// Nobody sleeps any more.
+pub(crate) const AWAKE: Change = Change::Clear(ASLEEP);
+
+/// How often to try again to set the bit: each time somebody else has changed the word.
+const ATTEMPTS: usize = 64;
+
+/// Wakes whoever sleeps on `event`; without sleepers one fence (free where asymmetric) and one load.
+/// Call it after publishing.
+#[inline]
+pub(crate) fn notify<R: Region>(region: &R, event: usize) {
+    if !planted::is(Bug::NoPublishFence) {
+        region.publish_fence();
+    }
+    if is_slept_on(region, event) {
+        wake(region, event);
+    }
+}
+
+/// Whether anybody may sleep on `event`. The caller has published something and made the fence.
+#[inline]
+pub(crate) fn is_slept_on<R: Region>(region: &R, event: usize) -> bool {
+    // Relaxed: the fence orders it after the publication.
+    region.load32(event, Ordering::Relaxed) & ASLEEP != 0
+}
+
+/// Wakes all that sleep on `event`, and turns away who is about to.
+#[cold]
+pub(crate) fn wake<R: Region>(region: &R, event: usize) {
+    if planted::is(Bug::ClearedBeforeWake) {
+        let seen = region.load32(event, Ordering::Relaxed);
+        if region.replace32(event, seen, seen & !ASLEEP).is_ok() {
+            region.wake(event);
+        }
+        return;
+    }
+    if !region.change_and_wake(event, AWAKE) {
+        region.add32(event, COUNT);
+        region.wake(event);
+    }
+}
+
+/// Rings the bells of those who sleep, if any does, and says then that nobody sleeps any more.
+pub(crate) fn ring<R: Region>(region: &R, event: usize, bells: impl FnOnce()) {
+    // Acquire pairs with the release in `prepare_for_bell`: who has counted itself is seen to sleep.
+    let seen = region.load32(event, Ordering::Acquire);
+    if seen & ASLEEP == 0 {
+        return;
+    }
+    if planted::is(Bug::ClearedBeforeWake) {
+        if region.replace32(event, seen, seen & !ASLEEP).is_ok() {
+            bells();
+        }
+        return;
+    }
+    bells();
+    // It fails if somebody has counted itself since: that one may not have been rung.
+    let _ = region.replace32(event, seen, seen & !ASLEEP);
+}
+
+/// Says that the caller is about to sleep on `event`. It must look again after this, and then either
+/// [`cancel`] or sleep while the word is what this returns.
+pub(crate) fn prepare<R: Region>(region: &R, event: usize) -> u32 {
+    let prepared = set_asleep(region, event);
+    if !planted::is(Bug::NoSleepFence) {
+        region.sleep_fence();
+    }
+    prepared
+}
+
+/// Whoever sleeps while the word is what this returns is woken: that has the bit set.
+fn set_asleep<R: Region>(region: &R, event: usize) -> u32 {
+    let count = if planted::is(Bug::SleeperNotCounted) {
+        0
+    } else {
+        COUNT
+    };
+    // Acquire, as in `replace32`: who woke the last ones published before.
+    let mut seen = region.load32(event, Ordering::Acquire);
+    for _ in 0..ATTEMPTS {
+        if seen & ASLEEP != 0 {
+            return seen;
+        }
+        let asleep = seen.wrapping_add(count) | ASLEEP;
+        match region.replace32(event, seen, asleep) {
+            Ok(()) => return asleep,
+            Err(found) => seen = found,
+        }
+    }
+    // Somebody writes there without end. If it is this when the caller reaches the kernel, the bit is set.
+    seen | ASLEEP
+}
+
+/// The same for one that sleeps on a bell, and has said so in its slot.
+pub(crate) fn prepare_for_bell<R: Region>(region: &R, event: usize) -> u32 {
+    // First the count: who clears the bit between the two has seen it. Its release pairs with the acquire in `ring`.
+    region.add32(event, COUNT);
+    let before = region.set32(event, ASLEEP);
+    if !planted::is(Bug::NoSleepFence) {
+        region.sleep_fence();
+    }
+    before | ASLEEP
+}
+
+/// Takes [`prepare`] back, where nobody else sleeps on `event`.
+pub(crate) fn cancel<R: Region>(region: &R, event: usize) {
+    // Relaxed: a waker that still sees the bit makes a needless wake.
+    let seen = region.load32(event, Ordering::Relaxed);
+    if seen & ASLEEP != 0 {
+        // If it fails, a waker was there.
+        let _ = region.replace32(event, seen, seen & !ASLEEP);
+    }
+}

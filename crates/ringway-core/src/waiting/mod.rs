@@ -1,0 +1,276 @@
+//! How a blocked call waits: spin, then yield, then park.
+
+pub(crate) mod eventcount;
+#[cfg(all(loom, test))]
+mod interleavings;
+pub(crate) mod lull;
+pub(crate) mod several;
+pub(crate) mod sync;
+pub(crate) mod watch;
+
+use std::time::{Duration, Instant};
+
+use crate::planted::{self, Bug};
+use crate::rings::stream::Peer;
+use crate::store::anchor::INTERVAL;
+use watch::Watch;
+
+use crate::sys::futex::{MonotonicTime, Wake};
+
+/// How long a blocked call spins before it lets the kernel put it to sleep.
+///
+/// A set-up choice of each handle, not of the ring: the two sides may differ, and no message costs a
+/// system call while both are awake.
+///
+/// ```
+/// # use ringway_core as ringway;
+/// use ringway::WaitStrategy;
+/// use std::time::Duration;
+///
+/// assert_eq!(WaitStrategy::default(), WaitStrategy::Adaptive(Duration::from_micros(50)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitStrategy {
+    /// Never sleeps: the lowest latency, at the price of a whole processor. When nothing has come for a
+    /// while (on a machine with one processor: at once) it yields to whoever else wants to run.
+    Spin,
+    /// Spins for so long, then sleeps. On a machine with one processor it sleeps at once. Where more processes wait
+    /// than there are processors, those that spin are in the way of those that work: there, measure
+    /// [`Park`](Self::Park) beside it.
+    Adaptive(Duration),
+    /// Sleeps at once.
+    Park,
+}
+
+impl Default for WaitStrategy {
+    /// Spins for about as long as a sleep and a wake-up cost.
+    fn default() -> Self {
+        Self::Adaptive(Duration::from_micros(50))
+    }
+}
+
+/// For how long a spinning side believes that its peer is running. After that it offers its processor
+/// with each check: the peer may be waiting for that very one.
+const PATIENCE: Duration = Duration::from_micros(5);
+
+impl WaitStrategy {
+    /// Whether to poll at all before sleeping.
+    #[inline]
+    pub(crate) fn spins(self) -> bool {
+        self != Self::Park && processors() > 1
+    }
+}
+
+/// What ends a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// There is something to look at.
+    Ready,
+    /// The deadline passed.
+    TimedOut,
+    /// The ring's name is gone, and nobody is there or can come ([`anchor`](crate::store::anchor)).
+    Forsaken,
+}
+
+/// Polls between two looks at the clock and at the peer.
+const POLLS_PER_CHECK: u32 = 64;
+
+/// One participant of a ring, as it waits for others.
+pub(crate) trait Blocked {
+    /// Says that it is about to sleep. It must look again after this, and then either
+    /// [`cancel`](Self::cancel) or [`sleep`](Self::sleep).
+    fn prepare(&mut self) -> Watch;
+    /// Takes [`prepare`](Self::prepare) back.
+    fn cancel(&mut self);
+    /// Sleeps until it is woken, somebody that it watches dies, or the deadline passes.
+    fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake;
+    /// Whether those for whom it waits have closed or died, so that waiting is in vain.
+    fn in_vain(&mut self) -> bool;
+    /// What is known of those for whom it waits.
+    fn peer(&self) -> Peer;
+    /// Whether it waits for somebody who is yet to come, in a ring whose name may be gone.
+    fn is_lonely(&mut self) -> bool;
+    /// Whether nobody can come any more. A system call.
+    fn is_forsaken(&self) -> bool;
+}
+
+/// How closely to look whether a wait is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// One of many looks while spinning: as cheap as can be; others will follow.
+    Glance,
+    /// The last look before sleeping: nothing may escape it.
+    Last,
+}
+
+/// The terms of a wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) how: WaitStrategy,
+    pub(crate) deadline: Option<Instant>,
+    /// Whether the peer's closing or death ends the wait.
+    pub(crate) ends_with_peer: bool,
+}
+
+impl Terms {
+    /// Waits until `ready` says so, or the peer has ended (if that matters), or nobody can come any more, or the deadline passes; not
+    /// at all if it has passed, so that no peer can keep a caller beyond it. The caller has looked just
+    /// before.
+    ///
+    /// `ready` is called often while spinning, and always after this side has said that it sleeps.
+    pub(crate) fn wait<B: Blocked>(
+        &self,
+        side: &mut B,
+        mut ready: impl FnMut(&mut B, Look) -> bool,
+    ) -> Waited {
+        if self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            return Waited::TimedOut;
+        }
+        let spun = match self.how {
+            WaitStrategy::Park => None,
+            WaitStrategy::Spin => self.spin(None, side, &mut ready),
+            WaitStrategy::Adaptive(budget) => self.spin(Some(budget), side, &mut ready),
+        };
+        spun.unwrap_or_else(|| self.park(side, &mut ready))
+    }
+
+    /// `None` when the budget is spent.
+    fn spin<B: Blocked>(
+        &self,
+        budget: Option<Duration>,
+        side: &mut B,
+        ready: &mut impl FnMut(&mut B, Look) -> bool,
+    ) -> Option<Waited> {
+        let alone = processors() == 1;
+        if alone && budget.is_some() {
+            return None;
+        }
+        let started = Instant::now();
+        let patience = if alone { Duration::ZERO } else { PATIENCE };
+        let mut looked = started;
+        loop {
+            if self.is_in_vain(side) {
+                return Some(Waited::Ready);
+            }
+            let now = Instant::now();
+            if now - looked >= INTERVAL {
+                looked = now;
+                let ended = self.look_whether_forsaken(side, ready);
+                if ended.is_some() {
+                    return ended;
+                }
+            }
+            if self.deadline.is_some_and(|deadline| now >= deadline) {
+                return Some(Waited::TimedOut);
+            }
+            if budget.is_some_and(|budget| now - started >= budget) {
+                return None;
+            }
+            for _ in 0..POLLS_PER_CHECK {
+                if ready(side, Look::Glance) {
+                    return Some(Waited::Ready);
+                }
+                std::hint::spin_loop();
+            }
+            if now - started >= patience {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    fn park<B: Blocked>(
+        &self,
+        side: &mut B,
+        ready: &mut impl FnMut(&mut B, Look) -> bool,
+    ) -> Waited {
+        // A deadline beyond the clock's range is none.
+        let deadline = self.deadline.and_then(MonotonicTime::at);
+        loop {
+            let watch = side.prepare();
+            let looks = !planted::is(Bug::NoLastLook);
+            if looks && ready(side, Look::Last) || self.is_in_vain(side) {
+                side.cancel();
+                return Waited::Ready;
+            }
+            let lonely = side.is_lonely();
+            if lonely && let Some(ended) = self.look_whether_forsaken(side, ready) {
+                side.cancel();
+                return ended;
+            }
+            let next_look = lonely.then(|| MonotonicTime::after(INTERVAL)).flatten();
+            let until = [next_look, deadline].into_iter().flatten().min();
+            let woken = side.sleep(&watch, until);
+            // A peer that wakes this side again and again does not keep it beyond the deadline.
+            let is_over = |deadline: MonotonicTime| deadline.remaining().is_none();
+            if woken == Wake::TimedOut && next_look.is_none() || deadline.is_some_and(is_over) {
+                side.cancel();
+                return if ready(side, Look::Last) {
+                    Waited::Ready
+                } else {
+                    Waited::TimedOut
+                };
+            }
+            // Most often it was woken for something, and need not say again that it sleeps.
+            if ready(side, Look::Glance) {
+                side.cancel();
+                return Waited::Ready;
+            }
+        }
+    }
+
+    /// `None`: it may go on waiting.
+    fn look_whether_forsaken<B: Blocked>(
+        &self,
+        side: &mut B,
+        ready: &mut impl FnMut(&mut B, Look) -> bool,
+    ) -> Option<Waited> {
+        if !side.is_lonely() || !side.is_forsaken() {
+            return None;
+        }
+        // Who attached before it gave up its entry is seen from here on, and so is what it did before it left.
+        if ready(side, Look::Last) || self.is_in_vain(side) {
+            return Some(Waited::Ready);
+        }
+        side.is_lonely().then_some(Waited::Forsaken)
+    }
+
+    fn is_in_vain<B: Blocked>(&self, side: &mut B) -> bool {
+        self.ends_with_peer && side.in_vain()
+    }
+}
+
+/// Waits until a peer is attached or has closed, or until `left_work`: one that came and died while
+/// this side was waking up may have. `None`: none can come any more.
+pub(crate) fn wait_for_peer<B: Blocked>(
+    side: &mut B,
+    how: WaitStrategy,
+    deadline: Option<Instant>,
+    left_work: impl Fn(&mut B) -> bool,
+) -> Option<Peer> {
+    let terms = Terms {
+        how,
+        deadline,
+        ends_with_peer: false,
+    };
+    let waited = terms.wait(side, |side, _| {
+        matches!(side.peer(), Peer::Alive | Peer::Closed) || left_work(side)
+    });
+    (waited != Waited::Forsaken).then(|| side.peer())
+}
+
+/// Processors of the machine that are online. Asked once. Not those that this thread may run on: who is
+/// pinned to one of them has its peer on another, most often, and is the one who wants to spin.
+fn processors() -> i64 {
+    use nix::unistd::{SysconfVar, sysconf};
+    use std::sync::OnceLock;
+    static PROCESSORS: OnceLock<i64> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| {
+        sysconf(SysconfVar::_NPROCESSORS_ONLN)
+            .ok()
+            .flatten()
+            .unwrap_or(1)
+    })
+}
