@@ -69,7 +69,7 @@ fn compare(there: &Ring, back: &Ring) -> Result<(), Box<dyn Error>> {
             started.elapsed() / ROUNDS
         );
         // Left open, for the next way.
-        sender.detach();
+        sender.leave();
         other.wait()?;
     }
     Ok(())
@@ -84,6 +84,6 @@ fn echo(way: &str, there: &str, back: &str) -> Result<(), Box<dyn Error>> {
         let message = receiver.recv()?;
         sender.send(&message)?;
     }
-    sender.detach();
+    sender.leave();
     Ok(())
 }

@@ -32,7 +32,7 @@ fn each_attachment_has_an_id_of_its_own() {
             let sender = ring.sender().unwrap();
             assert!(receiver.is_attached(sender.id()), "{row}");
             ids.push(sender.id());
-            sender.detach();
+            sender.leave();
         }
         let last = ring.sender().unwrap();
         for id in &ids {
@@ -78,7 +78,7 @@ fn behind_a_message_that_is_being_written_others_may_lie() {
         assert!(receiver.is_drained(), "{row}");
         let claim = slow.claim(1, None).unwrap();
         fast.send(b"behind").unwrap();
-        fast.detach();
+        fast.leave();
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
         assert!(!receiver.is_drained(), "{row}");
         drop(claim);

@@ -82,7 +82,7 @@ fn assert_meet(one: &Channel, other: &Channel) {
     let mut buffer = [0; 1 << 16];
     let len = receiver.recv_into(&mut buffer).unwrap();
     assert_eq!(&buffer[..len], b"hello");
-    sender.detach();
+    sender.leave();
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn give_up_the_root(first: &First) {
     sender
         .try_send(&long)
         .unwrap_or_else(|error| panic!("{error}"));
-    sender.detach();
+    sender.leave();
     std::mem::forget(empty);
     first.say(directory.display());
 }
@@ -163,7 +163,7 @@ fn of_the_group(first: &First) {
             sender
                 .send(&number(3))
                 .unwrap_or_else(|error| panic!("{error}"));
-            sender.detach();
+            sender.leave();
             first.say("sent");
         }
         Err(error) => first.say(format!("{:?}", error.kind())),

@@ -79,7 +79,7 @@ fn assert_meet(sender: &mut Sender, receiver: &mut Receiver, what: u64) {
 
 /// Lets others come after.
 fn leave(sender: Sender, receiver: Receiver) {
-    sender.detach();
+    sender.leave();
     drop(receiver);
 }
 
@@ -163,7 +163,7 @@ fn of_many_that_open_a_copy_one_makes_it_a_ring_of_its_own() {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         if let Ok(sender) = open(&copy).sender() {
-                            sender.detach();
+                            sender.leave();
                         }
                     });
                 }
@@ -361,7 +361,7 @@ fn of_many_that_find_the_set_gone_one_makes_another() {
             std::thread::scope(|scope| {
                 for _ in 0..2 {
                     scope.spawn(|| {
-                        open(&place).sender().unwrap().detach();
+                        open(&place).sender().unwrap().leave();
                     });
                 }
             });
@@ -396,11 +396,11 @@ fn who_comes_after_the_names_of_the_queues_are_gone_is_woken_like_others() {
         assert_meet(&mut sender, &mut receiver, 1);
         // And another producer, who finds no queue of the consumer's.
         remove_names();
-        sender.detach();
+        sender.leave();
         let mut sender = ring.sender().unwrap().with_wait(WaitStrategy::Park);
         assert_meet(&mut sender, &mut receiver, 2);
         let second = {
-            sender.detach();
+            sender.leave();
             Second::start("send", &ring)
         };
         assert_eq!(
@@ -429,7 +429,7 @@ fn with_slabs(backing: Backing) -> (Ring, Place) {
 fn send_one(ring: &Ring, byte: u8) {
     let mut sender = ring.sender().unwrap();
     sender.send(&[byte; SLAB]).unwrap();
-    sender.detach();
+    sender.leave();
 }
 
 /// The slabs of one ring, by the name that they are under.

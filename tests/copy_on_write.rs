@@ -83,7 +83,7 @@ fn write_all_over(ring: &Ring, path: &Path) {
         }
         file.sync_all().unwrap();
     }
-    sender.detach();
+    sender.leave();
 }
 
 fn on_btrfs(first: &First) {
@@ -126,7 +126,7 @@ fn on_btrfs(first: &First) {
         }
         break;
     }
-    sender.detach();
+    sender.leave();
     first.say("slabs");
     second.kill();
     // The kernel has marked the dead one's word.

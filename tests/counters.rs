@@ -125,7 +125,7 @@ fn messages_arrive_while_counters_begin_anew() {
             for _ in 0..4 {
                 let (sender, receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
                 let handles = exchange(sender, receiver, &mut next);
-                handles.0.detach();
+                handles.0.leave();
             }
             let after = stat(&place.address).unwrap();
             assert_eq!(after.used_bytes, 0, "{row} {nth}");
@@ -204,7 +204,7 @@ fn slabs_are_lent_while_generations_begin_anew() {
                 assert_eq!(receiver.try_recv().unwrap(), message, "{row}");
                 assert_eq!(kept.to_vec(), message, "{row}");
             }
-            sender.detach();
+            sender.leave();
         }
         let stat = stat(&place.address).unwrap();
         assert!(

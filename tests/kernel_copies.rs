@@ -108,7 +108,7 @@ fn a_slab_that_a_killed_one_had_read_into_is_nobody_elses_before_the_kernel_is_d
                 let survive = || {
                     let mut sender = in_time(|_| ring.sender_when_free());
                     send_in_slab(&mut sender);
-                    sender.detach();
+                    sender.leave();
                 };
                 if !kill_reader(&ring, source, SLAB, round, survive) {
                     break;
@@ -140,7 +140,7 @@ fn a_claim_in_a_ring_that_a_killed_one_had_read_into_gets_nothing_of_it_afterwar
                         let message = vec![OURS; IN_RING];
                         in_time(|deadline| sender.send_deadline(&message, deadline)).unwrap();
                     }
-                    sender.detach();
+                    sender.leave();
                 };
                 if !kill_reader(&ring, source, IN_RING, round, survive) {
                     break;

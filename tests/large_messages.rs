@@ -209,7 +209,7 @@ fn what_a_sender_sent_before_it_left_arrives_whole_also_behind_one_that_is_slow(
             }
         });
         assert_eq!(sent.unwrap(), 3000);
-        sender.into_inner().detach();
+        sender.into_inner().leave();
         // Gone, and nothing to be had; but not all that it sent is received.
         let received = receiver.recv(Some(Instant::now()));
         let timed_out = ChunkRecvError::Transport(RecvError::TimedOut);
@@ -234,7 +234,7 @@ fn what_lies_in_slabs_of_a_sender_that_left_arrives_whole() {
         let mut sender = ChunkSender::new(sender).with_fragment_len(FRAGMENT);
         let message = pattern(1)[..4 * FRAGMENT].to_vec();
         sender.send(&message, Some(Instant::now())).unwrap();
-        sender.into_inner().detach();
+        sender.into_inner().leave();
         let mut receiver = ChunkReceiver::new(ring.receiver().unwrap());
         assert!(receiver.try_recv().unwrap() == message, "{row}");
     });

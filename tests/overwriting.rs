@@ -276,7 +276,7 @@ fn a_sender_waits_for_any_place() {
             std::thread::scope(|scope| {
                 let sending = scope.spawn(move || {
                     sender.send(&number(4)).unwrap();
-                    sender.detach();
+                    sender.leave();
                 });
                 last.release();
                 sending.join().unwrap();

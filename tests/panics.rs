@@ -315,7 +315,7 @@ fn a_claim_that_a_panic_drops_is_aborted() {
             sender = ring.sender().unwrap();
             send(&mut sender, 5);
             assert_eq!(number_in(&receiver.try_recv().unwrap()), 5, "{row}");
-            sender.detach();
+            sender.leave();
         }
     });
 }

@@ -137,7 +137,7 @@ fn what_was_sent_is_received_before() {
         let (ring, place) = row.ring();
         let mut sender = ring.sender().unwrap();
         sender.send(&number(1)).unwrap();
-        sender.detach();
+        sender.leave();
         remove(&place.address, true).unwrap();
         let mut receiver = ring.receiver().unwrap();
         assert_eq!(number_in(&receiver.recv().unwrap()), 1, "{row}");
@@ -151,7 +151,7 @@ fn send(first: &First) {
     while let Ok(text) = text(first) {
         sender.send(&number(text)).unwrap();
     }
-    sender.detach();
+    sender.leave();
 }
 
 /// A number, or the end.
@@ -314,7 +314,7 @@ fn a_message_that_may_come_back_is_waited_for() {
         let (ring, place) = row.ring();
         let mut sender = ring.sender().unwrap();
         sender.send(&number(1)).unwrap();
-        sender.detach();
+        sender.leave();
         let (mut one, mut two) = (ring.receiver().unwrap(), ring.receiver().unwrap());
         let mut held = one.backlog();
         assert!(held.next_message().unwrap().is_some());

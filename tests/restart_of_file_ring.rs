@@ -36,7 +36,7 @@ fn left_alone(backing: Backing, killed: bool) -> Place {
         producer.kill();
         consumer.kill();
     } else {
-        producer.say("detach");
+        producer.say("leave");
         producer.finish();
         consumer.say("leave");
         consumer.finish();

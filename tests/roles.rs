@@ -17,7 +17,7 @@ fn child_role() {
     play(|role, first| match role {
         "send" => send(first),
         "receive" => receive(first),
-        "detach" => detach(first),
+        "leave" => leave(first),
         "attach when told" => attach_when_told(first),
         _ => panic!("{role}"),
     });
@@ -76,7 +76,7 @@ fn a_role_that_was_left_is_free() {
     for backing in Backing::ALL {
         let (ring, _place) = backing.ring(4096);
         let mut receiver = ring.receiver().unwrap();
-        let first = Second::start("detach", &ring);
+        let first = Second::start("leave", &ring);
         first.finish();
         assert_eq!(receiver.peer(), Peer::Absent, "{backing:?}");
         let mut sender = ring.sender().unwrap();
@@ -85,7 +85,7 @@ fn a_role_that_was_left_is_free() {
         drop(receiver);
         assert_eq!(sender.peer(), Peer::Absent);
         sender.send(&number(2)).unwrap();
-        sender.detach();
+        sender.leave();
         let mut receiver = ring.receiver().unwrap();
         assert_eq!(number_in(&receiver.try_recv().unwrap()), 1);
         assert_eq!(number_in(&receiver.try_recv().unwrap()), 2);
@@ -195,7 +195,7 @@ fn a_blocked_consumer_waits_on_for_the_successor_of_one_that_left() {
     for wait in WAITS {
         let (ring, _place) = Backing::Shm.ring(4096);
         let mut receiver = ring.receiver().unwrap().with_wait(wait);
-        Second::start("detach", &ring).finish();
+        Second::start("leave", &ring).finish();
         assert_eq!(number_in(&receiver.recv_deadline(watchdog()).unwrap()), 0);
         let successor = Second::start("send", &ring);
         let message = while_blocked(
@@ -249,10 +249,10 @@ fn an_open_waits_for_the_ring_to_appear() {
     }
 }
 
-fn detach(first: &First) {
+fn leave(first: &First) {
     let mut sender = first.ring().sender().unwrap();
     sender.send(&number(0)).unwrap();
-    sender.detach();
+    sender.leave();
 }
 
 fn attach_when_told(first: &First) {

@@ -56,8 +56,8 @@ fn close(process: Second) {
     process.finish();
 }
 
-fn detach(process: Second) {
-    process.say("detach");
+fn leave(process: Second) {
+    process.say("leave");
     process.finish();
 }
 
@@ -71,7 +71,7 @@ fn each_role_has_as_many_places_as_were_asked_for() {
                 _ => consumer(&ring),
             };
             let attach = || match role {
-                Role::Producer => ring.sender().map(ringway::Sender::detach),
+                Role::Producer => ring.sender().map(ringway::Sender::leave),
                 _ => ring.receiver().map(drop),
             };
             let mut holders: Vec<_> = (0..row.up_to(3, role)).map(|_| start()).collect();
@@ -84,7 +84,7 @@ fn each_role_has_as_many_places_as_were_asked_for() {
             attach().unwrap_or_else(|error| panic!("{row}: {error}"));
             let next = start();
             attach().unwrap_err();
-            detach(next);
+            leave(next);
             attach().unwrap_or_else(|error| panic!("{row}: {error}"));
         }
     });
@@ -105,8 +105,8 @@ fn only_the_last_producer_ends_the_stream() {
         close(other);
         assert_eq!(receiver.recv(), Err(RecvError::Closed), "{row}");
         assert_eq!(receiver.peer(), Peer::Closed, "{row}");
-        // Another one can go on, and its detaching is no end.
-        detach(producer(&ring, 1));
+        // Another one can go on, and its leaving is no end.
+        leave(producer(&ring, 1));
         assert_eq!(receiver.recv(), Ok(number(0).to_vec()));
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
         assert_eq!(receiver.peer(), Peer::Absent, "{row}");
@@ -172,7 +172,7 @@ fn sleeping_producers_all_learn_that_the_last_consumer_has_closed_or_died() {
             let (ring, _place) = row.ring();
             let mut sender = ring.sender().unwrap();
             fill(&mut sender);
-            sender.detach();
+            sender.leave();
             let last = consumer(&ring);
             let sleepers: Vec<_> = (0..row.up_to(3, Role::Producer))
                 .map(|_| sleeper("sleep for room", &ring))
@@ -202,7 +202,7 @@ fn only_the_last_consumer_ends_the_sending() {
     });
 }
 
-/// Whoever closed before: the last to leave a role decides, by closing or by detaching.
+/// Whoever closed before: the last to leave a role decides, by closing or only by leaving.
 #[test]
 fn the_last_to_leave_decides_whether_that_was_all() {
     for_each(rows_with_many(Role::Producer), |row| {
@@ -214,7 +214,7 @@ fn the_last_to_leave_decides_whether_that_was_all() {
                 sender.send(&number(0)).unwrap();
                 match closes {
                     true => sender.close(),
-                    false => sender.detach(),
+                    false => sender.leave(),
                 }
             }
             let (end, peer) = match closes[1] {
@@ -253,7 +253,7 @@ fn the_last_to_leave_decides_whether_that_was_all() {
     });
 }
 
-/// The last one detaches while consumers sleep for a message: they sleep on, until one comes.
+/// The last one leaves, and does not close, while consumers sleep for a message: they sleep on, until one comes.
 #[test]
 fn sleeping_consumers_sleep_on_when_the_last_producer_detaches() {
     for_each(rows_with_many(Role::Producer), |row| {
@@ -261,7 +261,7 @@ fn sleeping_consumers_sleep_on_when_the_last_producer_detaches() {
         let [first, last] = [ring.sender().unwrap(), ring.sender().unwrap()];
         let sleeper = sleeper("sleep for one message", &ring);
         first.close();
-        last.detach();
+        last.leave();
         let mut next = ring.sender().unwrap();
         next.send(&number(7)).unwrap();
         sleeper.expect("7");
@@ -339,7 +339,7 @@ fn an_observer_sees_each_of_many() {
             assert_eq!((who.role, who.messages), (role, messages), "{row}");
             assert!(who.alive && who.waits_for.is_none(), "{row}: {who:?}");
         }
-        detach(idle);
+        leave(idle);
         let waits_for = |pid: u32| {
             let seen = stat(&place.address).unwrap();
             let who = seen.participants.into_iter().find(|who| who.pid == pid);
@@ -348,7 +348,7 @@ fn an_observer_sees_each_of_many() {
         let sleeper = sleeper("sleep for a message", &ring);
         assert_eq!(waits_for(sleeper.pid()), Some(WaitsFor::Message), "{row}");
         for producer in producers {
-            detach(producer);
+            leave(producer);
         }
     });
 }

@@ -150,7 +150,7 @@ fn a_process_maps_the_slabs_that_it_uses_and_no_others() {
             drop((receiver, other));
             assert_eq!(mapped(&slabs), [2, 2, 0]);
             assert_eq!(first.to_vec(), message(1));
-            sender.detach();
+            sender.leave();
             drop((first, ring));
             assert_eq!(mapped(&slabs), [0, 0, 0]);
         }
@@ -311,7 +311,7 @@ fn a_file_that_is_not_the_slab_is_refused() {
                 assert_eq!(receiver.try_recv(), Err(RecvError::Corrupt), "{what}");
                 drop(receiver);
                 // The sender has slab 0, so that another one finds it free only when that is gone.
-                sender.detach();
+                sender.leave();
                 let mut sender = again(&ring).sender().unwrap();
                 sender.try_send(&message(2)).unwrap();
                 remove_whatever(slab);
@@ -343,7 +343,7 @@ fn a_sender_is_not_lent_what_is_not_the_slab() {
                 "{what}"
             );
             assert_eq!(sender.send(&message(1)), Err(SendError::Corrupt), "{what}");
-            sender.detach();
+            sender.leave();
             let stat = ringway::stat(ring.address()).unwrap();
             assert_eq!(stat.slabs[0].free, SLABS, "{what}");
             remove_whatever(slab);
@@ -403,7 +403,7 @@ fn a_table_that_lies_is_refused_and_nothing_foreign_is_written_or_removed() {
                 Err(SendError::Unmapped { .. }) if !is_corrupt => {}
                 sent => panic!("{lie:#x}: {sent:?}"),
             }
-            sender.detach();
+            sender.leave();
         }
         // Nor when the ring goes.
         bytes::forge(&place, at, &entry(foreign[0].0).to_le_bytes());
@@ -474,7 +474,7 @@ fn a_message_whose_slab_cannot_be_mapped_stays_the_next_one() {
         third.release();
         // The same for a sender, and it has lost no slab.
         drop(receiver);
-        sender.detach();
+        sender.leave();
         for slab in &slabs {
             let Object::File(path) = slab else { continue };
             fs::rename(path, aside(path)).unwrap();
@@ -494,7 +494,7 @@ fn a_message_whose_slab_cannot_be_mapped_stays_the_next_one() {
         for number in 0..SLABS as u8 {
             sender.try_send(&message(number)).unwrap();
         }
-        sender.detach();
+        sender.leave();
     }
 }
 
@@ -595,7 +595,7 @@ fn what_is_sent_in_a_slab_is_not_taken_for_a_ring() {
             };
             assert!(!found.contains(&address), "{address}");
         }
-        sender.detach();
+        sender.leave();
     }
 }
 
@@ -623,6 +623,6 @@ fn slabs_of_several_lengths_hold_what_fits() {
             assert_eq!(found.read_at(len, &mut end), 0);
             assert!(found.to_vec() == message, "{len}");
         }
-        sender.detach();
+        sender.leave();
     }
 }

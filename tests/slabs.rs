@@ -119,7 +119,7 @@ fn long_messages_arrive_by_every_way_of_sending_and_receiving() {
             }
             assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
         }
-        sender.detach();
+        sender.leave();
         drop(receiver);
         assert_all_free(row, &ring);
     });
@@ -226,7 +226,7 @@ fn a_backlog_of_long_and_short_messages_is_released_together_or_not_at_all() {
             }
             assert_eq!(receiver.recv(), Ok(vec![2]), "{row}");
         }
-        sender.detach();
+        sender.leave();
         drop(receiver);
         assert_all_free(row, &ring);
     });
@@ -255,7 +255,7 @@ fn detached_messages_stay_while_others_come_and_go_and_end_in_any_order() {
         drop(receiver);
         let other = std::thread::spawn(move || [third, fourth].map(|slab| slab.to_vec()));
         assert_eq!(other.join().unwrap(), [message(2), message(9)], "{row}");
-        sender.detach();
+        sender.leave();
         assert_all_free(row, &ring);
         // And the place is free.
         if row.row.has_cells() {
@@ -298,7 +298,7 @@ fn who_waits_for_a_slab_is_woken_when_one_comes_back() {
         });
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(receiver.recv().unwrap(), message(1), "{row}");
-        sending.join().unwrap().detach();
+        sending.join().unwrap().leave();
         assert_eq!(receiver.recv().unwrap(), message(2), "{row}");
         drop((kept, receiver));
         assert_all_free(row, &ring);
@@ -341,7 +341,7 @@ fn what_fits_the_ring_goes_through_it_when_no_slab_is_free() {
         let slab = receiver.recv_in_place().and_then(Message::detach).unwrap();
         assert!(slab.is_copy(), "{row}");
         assert_eq!(slab.to_vec(), [8; 200], "{row}");
-        sender.detach();
+        sender.leave();
         drop((copies, receiver));
         assert_all_free(row, &ring);
     });
@@ -359,7 +359,7 @@ fn a_claim_that_is_dropped_or_forgotten_costs_no_slab() {
             assert_eq!(receiver.recv().unwrap(), message(number), "{row}");
         }
         std::mem::forget(sender.try_claim(SLAB).unwrap());
-        sender.detach();
+        sender.leave();
         drop(receiver);
         assert_all_free(row, &ring);
     });
@@ -457,7 +457,7 @@ fn slabs_of_a_producer_that_died_come_back_and_what_it_sent_arrives() {
             for number in [0, 0, 1, 2] {
                 assert_eq!(receiver.recv().unwrap(), message(number), "{row}");
             }
-            sender.detach();
+            sender.leave();
         }
         drop(receiver);
         assert_all_free(row, &ring);
@@ -495,7 +495,7 @@ fn slabs_of_a_consumer_that_died_come_back_and_what_it_had_not_released_comes_ag
                 assert_eq!(receiver.recv().unwrap(), message(number), "{row}");
             }
         }
-        sender.detach();
+        sender.leave();
         assert_all_free(row, &ring);
     });
 }

@@ -127,7 +127,7 @@ fn claim(first: &First) {
     assert_eq!(first.hear(), "commit");
     claim.write_at(0, &number(1));
     claim.commit();
-    sender.detach();
+    sender.leave();
 }
 
 /// Borrows a message, says its number, and releases it when told to.

@@ -39,7 +39,7 @@ fn send_half(first: &First) {
     first.say(sender.sender_id());
     match first.hear().as_str() {
         "close" => sender.close(),
-        "detach" => sender.detach(),
+        "leave" => sender.leave(),
         other => panic!("{other}"),
     }
     first.say("left");
@@ -218,7 +218,7 @@ impl<S: MessageSource> MessageSource for Borrowed<'_, S> {
 enum End {
     Killed,
     Close,
-    Detach,
+    Leave,
 }
 
 impl End {
@@ -226,14 +226,14 @@ impl End {
         match self {
             Self::Killed => second.kill(),
             Self::Close => second.say("close"),
-            Self::Detach => second.say("detach"),
+            Self::Leave => second.say("leave"),
         }
     }
 }
 
 #[test]
 fn a_sender_that_ends_in_the_midst_of_a_message_is_noticed_at_once_whoever_else_lives() {
-    for end in [End::Killed, End::Close, End::Detach] {
+    for end in [End::Killed, End::Close, End::Leave] {
         on_each(|transport| {
             let what = format!("{} {end:?}", transport.name);
             // With another one that lives on, and does nothing.

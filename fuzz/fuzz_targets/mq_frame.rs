@@ -21,7 +21,7 @@ struct Input {
 
 fuzz_target!(|input: Input| {
     let valid = Header {
-        kind: [Kind::Data, Kind::Closed, Kind::Detached][usize::from(input.kind % 3)],
+        kind: [Kind::Data, Kind::Closed, Kind::Left][usize::from(input.kind % 3)],
         sender: SenderNumber::of(input.sender % (1 << 61))
             .unwrap_or(SenderNumber::new(0, Duration::ZERO)),
     };

@@ -132,7 +132,7 @@ impl Handles {
             }
             (Step::NextProducer, sender, _) => {
                 if let Some(sender) = sender.take() {
-                    sender.detach();
+                    sender.leave();
                 }
                 *sender = self.ring.sender().ok();
             }

@@ -103,6 +103,14 @@ impl ChannelReceiver {
             Self::Queue(receiver) => receiver.close(),
         }
     }
+
+    /// Leaves without closing; another receiver may go on.
+    pub fn leave(self) {
+        match self {
+            Self::Ring(receiver) => receiver.leave(),
+            Self::Queue(receiver) => receiver.leave(),
+        }
+    }
 }
 
 /// A message that a [`ChannelReceiver`] lends. Dropping it acknowledges it, if it lies in a ring.

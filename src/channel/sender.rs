@@ -99,10 +99,10 @@ impl ChannelSender {
     pub fn close(self) {}
 
     /// Leaves without closing; another sender may go on.
-    pub fn detach(self) {
+    pub fn leave(self) {
         match self {
-            Self::Ring(sender) => sender.detach(),
-            Self::Queue(sender) => sender.detach(),
+            Self::Ring(sender) => sender.leave(),
+            Self::Queue(sender) => sender.leave(),
         }
     }
 }

@@ -117,10 +117,10 @@ fn what_was_left_in_order_stays() {
         assert_eq!(collect(&place), quiet(system), "closed");
         let mut receiver = queue.receiver().unwrap();
         drain(&mut receiver);
-        queue.sender().unwrap().detach();
+        queue.sender().unwrap().leave();
         drain(&mut receiver);
-        receiver.detach();
-        assert_eq!(collect(&place), quiet(system), "detached");
+        receiver.leave();
+        assert_eq!(collect(&place), quiet(system), "left");
         assert!(place.is_taken(), "{system:?}");
     }
 }
@@ -204,7 +204,7 @@ fn who_comes_while_it_is_decided_waits_for_that() {
         let attached = while_blocked(WaitStrategy::Park, || drop(gate), || queue.receiver());
         let mut receiver = attached.unwrap();
         drain(&mut receiver);
-        receiver.detach();
+        receiver.leave();
         let gate = Gate::close(&place);
         let mut sender =
             while_blocked(WaitStrategy::Park, || drop(gate), || queue.sender()).unwrap();
@@ -258,8 +258,8 @@ pub fn visit(first: &First) {
         let received = number_in(&receiver.recv_deadline(watchdog()).unwrap());
         assert_eq!(received, visits);
         visits += 1;
-        sender.detach();
-        receiver.detach();
+        sender.leave();
+        receiver.leave();
     }
     first.say("visited");
 }

@@ -60,7 +60,7 @@ fn of_a_thousand_racing_creators_one_succeeds_each_time() {
                             let created = match racer % 2 {
                                 0 => place.builder().create(),
                                 _ => place.builder().open_or_create().inspect(|queue| {
-                                    queue.sender().unwrap().detach();
+                                    queue.sender().unwrap().leave();
                                 }),
                             };
                             match created {

@@ -89,11 +89,11 @@ fn who_detaches_leaves_the_queue_open() {
         let mut receiver = queue.receiver().unwrap();
         let mut sender = queue.sender().unwrap();
         sender.send(b"x").unwrap();
-        sender.detach();
+        sender.leave();
         assert_eq!(receiver.recv().unwrap(), b"x");
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{system:?}");
         assert_eq!(receiver.peer(), Peer::Absent, "{system:?}");
-        receiver.detach();
+        receiver.leave();
         let mut sender = queue.sender().unwrap();
         assert_eq!(sender.peer(), Peer::Absent, "{system:?}");
         fill(&mut sender);
@@ -109,7 +109,7 @@ fn a_sender_that_saw_the_receiver_detach_waits_for_the_next() {
         let mut sender = queue.sender().unwrap();
         let receiver = queue.receiver().unwrap();
         assert_eq!(sender.peer(), Peer::Alive, "{system:?}");
-        receiver.detach();
+        receiver.leave();
         fill(&mut sender);
         assert_eq!(sender.peer(), Peer::Absent, "{system:?}");
         assert_eq!(sender.try_send(&[0; 8]), Err(SendError::Full));

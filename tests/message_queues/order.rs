@@ -224,7 +224,7 @@ fn a_sender_that_sleeps_goes_on_with_the_first_message_a_newcomer_takes() {
                 newcomer = Some(receiver);
             });
             assert_eq!(sent, Ok(()), "{system:?} {round}");
-            newcomer.unwrap().detach();
+            newcomer.unwrap().leave();
         }
         let mut receiver = queue.receiver().unwrap();
         drain(&mut receiver);

@@ -109,7 +109,7 @@ impl World {
                 });
             }
             Step::Attach(role, index) => self.attach(*role, *index),
-            Step::Detach(role, index) => self.leave(*role, *index, false),
+            Step::Leave(role, index) => self.leave(*role, *index, false),
             Step::Close(role, index) => {
                 if self.may_close(*role) {
                     self.leave(*role, *index, true);
@@ -380,7 +380,7 @@ impl World {
                 if close {
                     sender.close();
                 } else {
-                    sender.detach();
+                    sender.leave();
                 }
                 self.model.producers.leave(close);
             }

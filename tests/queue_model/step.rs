@@ -51,7 +51,7 @@ pub enum Step {
     /// Asks whether all is received.
     AskDrained(usize),
     Attach(Role, usize),
-    Detach(Role, usize),
+    Leave(Role, usize),
     /// Where the role can be taken again afterwards; elsewhere nothing.
     Close(Role, usize),
 }
@@ -160,7 +160,7 @@ fn flat(max: usize) -> impl Strategy<Value = Step> {
         3 => (handle(), 0..8_usize).prop_map(|(at, most)| Step::Drain { at, most }),
         1 => handle().prop_map(Step::AskDrained),
         2 => (role(), handle()).prop_map(|(role, index)| Step::Attach(role, index)),
-        1 => (role(), handle()).prop_map(|(role, index)| Step::Detach(role, index)),
+        1 => (role(), handle()).prop_map(|(role, index)| Step::Leave(role, index)),
         1 => (role(), handle()).prop_map(|(role, index)| Step::Close(role, index)),
     ]
 }

@@ -22,13 +22,13 @@ pub fn consumer(ring: &Ring) -> Second {
 }
 
 /// Sends so many messages as the test says, numbered from 0 on, says so, and waits to be told again:
-/// how many more, to close, or to detach.
+/// how many more, to close, or to leave.
 pub fn send(first: &First) {
     let mut sender = first.ring().sender().unwrap();
     loop {
         let count = match first.hear().as_str() {
             "close" => return sender.close(),
-            "detach" => return sender.detach(),
+            "leave" => return sender.leave(),
             count => count.parse().unwrap(),
         };
         for index in 0..count {

@@ -358,7 +358,7 @@ fn a_receiver_that_waits_learns_that_a_sender_left_in_the_midst_of_a_message() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 sender.send(&frame).unwrap();
-                sender.detach();
+                sender.leave();
             });
             assert_eq!(why_lost(receiver.recv(soon())), Why::SenderGone);
         });

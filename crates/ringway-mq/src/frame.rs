@@ -3,7 +3,7 @@
 //! | offset | width | field |
 //! |---|---|---|
 //! | 0 | 4 | magic and version: `RWQ` and 2 |
-//! | 4 | 1 | kind: 1 data, 2 the sender has closed, 3 the sender has detached |
+//! | 4 | 1 | kind: 1 data, 2 the sender has closed, 3 the sender has left, and did not close |
 //! | 5 | 3 | 0 |
 //! | 8 | 8 | the sender's number: its place in the low 10 bits, and above them when it attached, in 2048 ns since the machine was started; never 0, below 2^61 |
 //! | 16 | | payload; only of kind 1 |
@@ -41,7 +41,7 @@ pub enum Kind {
     /// The sender has closed; nothing of it follows.
     Closed,
     /// The sender has gone, and leaves the queue open for another one.
-    Detached,
+    Left,
 }
 
 /// The bytes in front of the payload, decoded.
@@ -106,7 +106,7 @@ impl Header {
         bytes[4] = match self.kind {
             Kind::Data => 1,
             Kind::Closed => 2,
-            Kind::Detached => 3,
+            Kind::Left => 3,
         };
         bytes[8..].copy_from_slice(&self.sender.get().to_le_bytes());
         bytes
@@ -122,7 +122,7 @@ impl Header {
         let kind = match kind {
             1 => Kind::Data,
             2 => Kind::Closed,
-            3 => Kind::Detached,
+            3 => Kind::Left,
             _ => return Err(Foreign),
         };
         let sender = SenderNumber::of(u64::from_le_bytes(sender)).ok_or(Foreign)?;
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes() {
-        for kind in [Kind::Data, Kind::Closed, Kind::Detached] {
+        for kind in [Kind::Data, Kind::Closed, Kind::Left] {
             let header = Header { kind, ..HEADER };
             assert_eq!(Header::decode(&header.encode()), Ok((header, &[][..])));
         }

@@ -8,7 +8,7 @@ use ringway_core::os::fork::Origin;
 use ringway_core::{MessageSource, Peer, ReceivedMessage, RecvError};
 
 use crate::frame::{Header, Kind, SenderNumber};
-use crate::side::{Broken, FRAME, Got, Inlet, Leave, PAYLOAD, Taken, is_over};
+use crate::side::{Broken, Departure, FRAME, Got, Inlet, PAYLOAD, Taken, is_over};
 
 /// How many things that are no messages a call passes over before it looks at the clock, or a try gives up.
 const MOST_SKIPPED: u32 = 1024;
@@ -302,23 +302,23 @@ impl QueueReceiver {
     pub fn close(self) {}
 
     /// Leaves the queue open for a later receiver: senders wait for it.
-    pub fn detach(mut self) {
-        self.leave(Leave::Detach);
+    pub fn leave(mut self) {
+        self.depart(Departure::Leave);
     }
 
-    fn leave(&mut self, how: Leave) {
+    fn depart(&mut self, how: Departure) {
         if !self.has_left && !self.origin.is_forked() {
             self.has_left = true;
-            self.inlet.leave(how);
+            self.inlet.depart(how);
         }
     }
 }
 
 impl Drop for QueueReceiver {
     fn drop(&mut self) {
-        self.leave(match self.unwinding.has_begun() {
-            true => Leave::Abandon,
-            false => Leave::Close,
+        self.depart(match self.unwinding.has_begun() {
+            true => Departure::Abandon,
+            false => Departure::Close,
         });
     }
 }
@@ -437,7 +437,7 @@ mod tests {
         fn descriptor(&self) -> Option<BorrowedFd<'_>> {
             None
         }
-        fn leave(&mut self, _: Leave) {}
+        fn depart(&mut self, _: Departure) {}
     }
 
     #[test]

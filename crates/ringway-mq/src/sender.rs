@@ -9,7 +9,7 @@ use ringway_core::{MessageRoom, MessageSink, Peer, SendError};
 
 use crate::frame::{HEADER_LEN, Header};
 use crate::lull;
-use crate::side::{Broken, FRAME, Leave, Outlet, PAYLOAD, is_over};
+use crate::side::{Broken, Departure, FRAME, Outlet, PAYLOAD, is_over};
 
 /// The highest priority of a message. The lowest is 0.
 pub const MAX_PRIORITY: u32 = 31;
@@ -280,24 +280,24 @@ impl QueueSender {
     /// # Errors
     /// [`SendError::TimedOut`]: it is closed, but the receiver could not be told, and will take it for dead.
     pub fn close_deadline(mut self, deadline: Instant) -> Result<(), SendError> {
-        match self.leave(Leave::Close, Some(deadline))? {
+        match self.depart(Departure::Close, Some(deadline))? {
             true => Ok(()),
             false => Err(SendError::TimedOut),
         }
     }
 
     /// Leaves the queue open for a later sender; waits as [`close`](Self::close).
-    pub fn detach(mut self) {
+    pub fn leave(mut self) {
         // The handle ends either way.
-        let _ = self.leave(Leave::Detach, None);
+        let _ = self.depart(Departure::Leave, None);
     }
 
-    fn leave(&mut self, how: Leave, deadline: Option<Instant>) -> Result<bool, Broken> {
+    fn depart(&mut self, how: Departure, deadline: Option<Instant>) -> Result<bool, Broken> {
         if self.has_left || self.is_forked() {
             return Ok(true);
         }
         self.has_left = true;
-        self.outlet.leave(how, deadline)
+        self.outlet.depart(how, deadline)
     }
 
     #[inline]
@@ -309,10 +309,10 @@ impl QueueSender {
 impl Drop for QueueSender {
     fn drop(&mut self) {
         let how = match self.unwinding.has_begun() {
-            true => Leave::Abandon,
-            false => Leave::Close,
+            true => Departure::Abandon,
+            false => Departure::Close,
         };
-        let _ = self.leave(how, None);
+        let _ = self.depart(how, None);
     }
 }
 

@@ -31,11 +31,11 @@ pub(crate) enum Broken {
 
 /// How a handle ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
+pub(crate) enum Departure {
     /// In order, and for good.
     Close,
     /// In order; another one will follow.
-    Detach,
+    Leave,
     /// By a panic: the others are to think that it died.
     Abandon,
 }
@@ -67,7 +67,7 @@ pub(crate) trait Outlet: Debug + Send {
     fn sleep_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), Broken>;
 
     /// Leaves. `Ok(false)`: the receiver could not be told how.
-    fn leave(&mut self, how: Leave, deadline: Option<Instant>) -> Result<bool, Broken>;
+    fn depart(&mut self, how: Departure, deadline: Option<Instant>) -> Result<bool, Broken>;
 }
 
 /// A message that was taken out of the queue into a buffer.
@@ -119,7 +119,7 @@ pub(crate) trait Inlet: Debug + Send {
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     /// Leaves.
-    fn leave(&mut self, how: Leave);
+    fn depart(&mut self, how: Departure);
 }
 
 /// What is left until a deadline; `None` if there is none.

@@ -76,7 +76,7 @@ impl World {
             }
             (3, Some(at)) if !self.senders[at].has_left => {
                 self.senders[at].has_left = true;
-                let kind = [Kind::Closed, Kind::Detached][usize::from(which >> 7)];
+                let kind = [Kind::Closed, Kind::Left][usize::from(which >> 7)];
                 self.put(0, kind, at);
             }
             // It unlocks its bytes after its farewell, or dies.

@@ -142,7 +142,7 @@ impl Outlet {
     /// stream is not complete. Who has `begun_nothing` leaves nothing behind, if nobody has come.
     pub(super) fn leave(mut self, begun_nothing: bool) {
         if self.peer_ended || begun_nothing && self.plain().peer() == Peer::Absent {
-            self.sender.into_inner().detach();
+            self.sender.into_inner().leave();
         } else {
             // Held until this process ends, which is at once: that is a death to the receiver.
             std::mem::forget(self.sender);

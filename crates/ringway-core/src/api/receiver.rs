@@ -320,7 +320,7 @@ impl Receiver {
     /// let (sender, receiver) = (ring.sender()?, ring.receiver()?);
     /// let id = sender.id();
     /// assert!(receiver.is_attached(id));
-    /// sender.detach();
+    /// sender.leave();
     /// assert!(!receiver.is_attached(id));
     /// # Ok::<(), ringway::Error>(())
     /// ```
@@ -337,7 +337,7 @@ impl Receiver {
     /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let (sender, mut receiver) = (ring.sender()?, ring.receiver()?);
     /// let id = sender.id();
-    /// std::thread::spawn(|| sender.detach());
+    /// std::thread::spawn(|| sender.leave());
     /// while receiver.try_recv().is_err() && receiver.is_attached(id) {
     ///     receiver.wait_while_attached(&[id], None);
     /// }
@@ -417,6 +417,10 @@ impl Receiver {
         self.receiving.give_back();
         self.receiving.close();
     }
+
+    /// Leaves: the next receiver goes on with the next message, and senders wait for it. The same as dropping the
+    /// handle.
+    pub fn leave(self) {}
 }
 
 impl Drop for Receiver {

@@ -18,7 +18,7 @@ use crate::waiting::WaitStrategy;
 /// Dropping it closes the ring: the receiver drains it and then gets
 /// [`RecvError::Closed`](crate::RecvError::Closed). A drop by a panic that began while the handle lived does not; the receiver gets
 /// [`RecvError::PeerDied`](crate::RecvError::PeerDied). To leave the ring open for a later producer,
-/// [`detach`](Self::detach).
+/// [`leave`](Self::leave).
 ///
 /// # In signal handlers
 /// In a ring of sync [`Futex`](crate::SyncKind::Futex) without [slab segments](crate::Builder::slab_segments),
@@ -295,7 +295,7 @@ impl Sender {
 
     /// Leaves the ring without closing it; another producer may attach and go on. If this is the last one to leave, the
     /// stream has not ended, whatever those before it did: the receiver waits.
-    pub fn detach(mut self) {
+    pub fn leave(mut self) {
         self.closes = false;
     }
 }

@@ -278,7 +278,7 @@ impl Sending {
         }
     }
 
-    /// Forgets that producers which have left closed, for one that detaches.
+    /// Forgets that producers which have left closed, for one that only leaves.
     pub(crate) fn reopen(&self) {
         if let Self::Cells(producer) = self
             && !self.region().is_forked()

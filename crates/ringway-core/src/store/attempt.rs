@@ -29,7 +29,7 @@ impl<'a> Attempt<'a> {
         self.error(ErrorKind::Closed, "its producer has closed it for good")
             .remedy(format!(
                 "remove the ring (ringway rm {}) and create it again, or use another address; a producer that \
-                 leaves by detach leaves the ring open",
+                 leaves by `leave` leaves the ring open",
                 self.address
             ))
     }

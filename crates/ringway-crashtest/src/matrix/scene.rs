@@ -105,7 +105,7 @@ impl Scene {
     /// Lets the sender leave, so that another may follow.
     pub(super) fn detach_sender(&mut self) {
         if let Some(sender) = self.sender.take() {
-            sender.detach();
+            sender.leave();
         }
     }
 
@@ -292,7 +292,7 @@ impl Scene {
                 self.apart.extend(self.got.last());
             }
             Slept::Sender(sender, Ok(())) => {
-                sender.detach();
+                sender.leave();
                 self.sent.push(Id {
                     who: OTHER_SLEEPER,
                     number: 0,

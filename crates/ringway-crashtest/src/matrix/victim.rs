@@ -68,7 +68,7 @@ fn produce(op: Op, ring: &Ring, who: u32) -> Result<()> {
         act(|| made(ring.sender(), &mut sender))?;
         // A close would keep others from following.
         if let Some(sender) = sender {
-            sender.detach();
+            sender.leave();
         }
         return Ok(());
     }
@@ -88,7 +88,7 @@ fn produce(op: Op, ring: &Ring, who: u32) -> Result<()> {
         }
         Op::DetachSender => {
             return act(|| {
-                sender.detach();
+                sender.leave();
                 Outcome::Done
             });
         }
@@ -132,7 +132,7 @@ fn produce(op: Op, ring: &Ring, who: u32) -> Result<()> {
         }),
         _ => act(|| sent(sender.try_send(first))),
     }?;
-    sender.detach();
+    sender.leave();
     Ok(())
 }
 

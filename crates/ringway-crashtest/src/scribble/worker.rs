@@ -158,7 +158,7 @@ impl Work {
                         // For good, where one can.
                         0 if self.random.below(20) == 0 => sender.close(),
                         1 => drop(sender),
-                        _ => sender.detach(),
+                        _ => sender.leave(),
                     }
                 }
                 Err(error) => {

@@ -30,7 +30,7 @@ const IN_TURN: u32 = 0o001;
 /// What the last receiver did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Receiver {
-    /// There was none, or it detached.
+    /// There was none, or it left without closing.
     Absent,
     /// It attached.
     Attached,

@@ -14,7 +14,7 @@ use super::local::{self, Farewells};
 use super::mark;
 use super::senders::Senders;
 use crate::frame::{Header, SenderNumber, since_start};
-use crate::side::{Broken, FRAME, Got, Inlet, Leave, Taken};
+use crate::side::{Broken, Departure, FRAME, Got, Inlet, Taken};
 use crate::watcher::Watcher;
 
 #[derive(Debug)]
@@ -139,12 +139,12 @@ impl Inlet for Receiver {
         Some(self.queue.as_fd())
     }
 
-    fn leave(&mut self, how: Leave) {
+    fn depart(&mut self, how: Departure) {
         self.watcher.stop();
         match how {
-            Leave::Close => mark::set_receiver(self.queue.as_fd(), mark::Receiver::Closed),
-            Leave::Detach => mark::set_receiver(self.queue.as_fd(), mark::Receiver::Absent),
-            Leave::Abandon => {}
+            Departure::Close => mark::set_receiver(self.queue.as_fd(), mark::Receiver::Closed),
+            Departure::Leave => mark::set_receiver(self.queue.as_fd(), mark::Receiver::Absent),
+            Departure::Abandon => {}
         }
         self.life = None;
     }

@@ -14,7 +14,7 @@ use super::local;
 use super::mark;
 use super::watch::Watch;
 use crate::frame::{Header, Kind};
-use crate::side::{Broken, FRAME, Leave, Outlet, is_over};
+use crate::side::{Broken, Departure, FRAME, Outlet, is_over};
 
 /// Farewells come last.
 const FAREWELL: u32 = 0;
@@ -122,11 +122,11 @@ impl Outlet for Sender {
         Ok(())
     }
 
-    fn leave(&mut self, how: Leave, deadline: Option<Instant>) -> Result<bool, Broken> {
+    fn depart(&mut self, how: Departure, deadline: Option<Instant>) -> Result<bool, Broken> {
         let told = match how {
-            Leave::Close => self.say_farewell(Kind::Closed, deadline),
-            Leave::Detach => self.say_farewell(Kind::Detached, deadline),
-            Leave::Abandon => Ok(true),
+            Departure::Close => self.say_farewell(Kind::Closed, deadline),
+            Departure::Leave => self.say_farewell(Kind::Left, deadline),
+            Departure::Abandon => Ok(true),
         };
         self.life = None;
         told

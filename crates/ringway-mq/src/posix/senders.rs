@@ -20,7 +20,7 @@
 //! Farewells have the lowest priority, so a farewell is received when nothing else of its sender is in the queue, and
 //! farewells come in the order in which senders left. A sender says farewell *before* it unlocks its bytes. So when a look
 //! finds nobody alive, and the queue is empty *after* that look, every farewell has been received that will ever come: a
-//! holder that is lost then has died. If none is, the last farewell decides: who closed has ended the stream, who detached
+//! holder that is lost then has died. If none is, the last farewell decides: who closed has ended the stream, who only left
 //! has not.
 //!
 //! A sender that appears in a place whose last holder left, or of which nothing is known, takes the place of one that was
@@ -62,7 +62,7 @@ impl Senders {
                 self.last = Some(sender);
                 self.heard_of(sender);
             }
-            Kind::Closed | Kind::Detached => {
+            Kind::Closed | Kind::Left => {
                 self.last = None;
                 self.has_closed = kind == Kind::Closed;
                 let latest = self.places.entry(sender.place());
@@ -134,7 +134,7 @@ mod tests {
     enum Step {
         Data(u16, u32),
         Closed(u16, u32),
-        Detached(u16, u32),
+        Left(u16, u32),
         Look(Vec<(u16, u32)>),
     }
 
@@ -147,7 +147,7 @@ mod tests {
             let (kind, place, nth) = match step.clone() {
                 Step::Data(place, nth) => (Kind::Data, place, nth),
                 Step::Closed(place, nth) => (Kind::Closed, place, nth),
-                Step::Detached(place, nth) => (Kind::Detached, place, nth),
+                Step::Left(place, nth) => (Kind::Left, place, nth),
                 Step::Look(alive) => {
                     let alive = alive.into_iter().map(|(place, nth)| holder(place, nth));
                     let mut alive: Vec<_> = alive.collect();
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(senders.end(), end);
     }
 
-    use Step::{Closed, Data, Detached, Look};
+    use Step::{Closed, Data, Left, Look};
 
     fn gone() -> Step {
         Look(vec![])
@@ -178,13 +178,13 @@ mod tests {
         check(&[Data(0, 1), gone(), Closed(0, 1)], Peer::Closed);
         check(&[Look(vec![(0, 1)]), gone(), Closed(0, 1)], Peer::Closed);
         check(&[gone(), Data(0, 1), gone()], Peer::Died);
-        check(&[Data(0, 1), Detached(0, 1), gone()], Peer::Absent);
+        check(&[Data(0, 1), Left(0, 1), gone()], Peer::Absent);
     }
 
     #[test]
     fn one_on_its_way_out_is_not_taken_for_another() {
         let way_out = Look(vec![(0, 1)]);
-        for (farewell, end) in [(Closed(0, 1), Peer::Closed), (Detached(0, 1), Peer::Absent)] {
+        for (farewell, end) in [(Closed(0, 1), Peer::Closed), (Left(0, 1), Peer::Absent)] {
             let steps = [Data(0, 1), farewell.clone(), way_out.clone(), gone()];
             check(&steps, end);
             let steps = [way_out.clone(), farewell, way_out.clone(), gone()];
@@ -214,8 +214,8 @@ mod tests {
         let check_after = |farewells: [Step; 2], end| {
             check(&[&both[..], &farewells, &[gone()]].concat(), end);
         };
-        check_after([Closed(0, 1), Detached(1, 1)], Peer::Absent);
-        check_after([Detached(0, 1), Closed(1, 1)], Peer::Closed);
+        check_after([Closed(0, 1), Left(1, 1)], Peer::Absent);
+        check_after([Left(0, 1), Closed(1, 1)], Peer::Closed);
     }
 
     #[test]

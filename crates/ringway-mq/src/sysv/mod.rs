@@ -334,7 +334,7 @@ impl Queue {
         };
         let watcher = Watcher::start(bell).map_err(|error| {
             // As if it had never been.
-            let _ = self.set.leave_receiver(crate::side::Leave::Detach);
+            let _ = self.set.leave_receiver(crate::side::Departure::Leave);
             attempt.no_watcher(&error)
         })?;
         let next = match self.has_priorities {

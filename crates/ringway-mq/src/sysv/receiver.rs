@@ -12,7 +12,7 @@ use ringway_core::os::msgget::{self, Next, TYPE_LEN, Wait};
 use super::set::{PRODUCERS, Set};
 use super::{NOTICE, broken, priority_of};
 use crate::frame::{Header, SenderNumber};
-use crate::side::{Broken, FRAME, Got, Inlet, Leave, Taken, remaining};
+use crate::side::{Broken, Departure, FRAME, Got, Inlet, Taken, remaining};
 use crate::watcher::Watcher;
 
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Inlet for Receiver {
         None
     }
 
-    fn leave(&mut self, how: Leave) {
+    fn depart(&mut self, how: Departure) {
         self.watcher.stop();
         // Fails if it was removed.
         let _ = self.set.leave_receiver(how);

@@ -9,7 +9,7 @@ use ringway_core::os::msgget::{self, TYPE_LEN};
 use super::set::{CONSUMER, Set};
 use super::{broken, longest, type_of};
 use crate::frame::SenderNumber;
-use crate::side::{Broken, Leave, Outlet, remaining};
+use crate::side::{Broken, Departure, Outlet, remaining};
 
 #[derive(Debug)]
 pub(super) struct Sender {
@@ -90,7 +90,7 @@ impl Outlet for Sender {
         woken.map_err(|errno| broken(self.queue, errno))
     }
 
-    fn leave(&mut self, how: Leave, _: Option<Instant>) -> Result<bool, Broken> {
+    fn depart(&mut self, how: Departure, _: Option<Instant>) -> Result<bool, Broken> {
         let left = self.set.leave_sender(self.number, how);
         left.map(|()| true)
             .map_err(|errno| broken(self.queue, errno))

@@ -5,8 +5,8 @@
 //! | [`PRODUCERS`] | senders that live (`SEM_UNDO`) |
 //! | [`CONSUMER`] | 1 while a receiver lives (`SEM_UNDO`) |
 //! | [`UNCLEAN`] | senders that did not leave in order: those that live, and those that died and in whose place nobody has come |
-//! | [`CLOSED`] | 1 when the last sender to leave in order has closed, 0 when it has detached |
-//! | [`RECEIVER`] | what the last receiver did: 0 nothing or detached, 1 attached, 2 closed |
+//! | [`CLOSED`] | 1 when the last sender to leave in order has closed, 0 when it has not |
+//! | [`RECEIVER`] | what the last receiver did: 0 nothing, or it left, 1 attached, 2 closed |
 //! | [`WAITING`] | senders that wait for room (`SEM_UNDO`) |
 //! | [`ROOM`] | changes when there is room for a sender that waits, and when the receiver leaves or dies: an eventcount |
 //! | [`NEWS`] | senders that left, died or began to wait since the receiver's watcher took note |
@@ -58,7 +58,7 @@ use ringway_core::{Error, Peer};
 use super::{has_priorities, permissions};
 use crate::attempt::Attempt;
 use crate::frame::{PLACES, SenderNumber, since_start};
-use crate::side::Leave;
+use crate::side::Departure;
 
 #[cfg(test)]
 mod tests;
@@ -327,7 +327,7 @@ impl Set {
         Err(Errno::EBUSY)
     }
 
-    pub(crate) fn leave_sender(self, sender: SenderNumber, how: Leave) -> Result<(), Errno> {
+    pub(crate) fn leave_sender(self, sender: SenderNumber, how: Departure) -> Result<(), Errno> {
         self.fold(NEWS)?;
         let mut operations = vec![
             Operation::lower(PRODUCERS, AtExit::Undo).at_once(),
@@ -336,7 +336,7 @@ impl Set {
         if let Some((index, mark)) = place_of(sender) {
             operations.push(Operation::lower_by(index, mark, AtExit::Undo).at_once());
         }
-        if how == Leave::Abandon {
+        if how == Departure::Abandon {
             return self.operate(&operations);
         }
         operations.push(Operation::lower(UNCLEAN, AtExit::Keep).at_once());
@@ -345,7 +345,7 @@ impl Set {
         let raise = Operation::raise(CLOSED, 1, AtExit::Keep);
         let not_closed = Operation::is_zero(CLOSED).at_once();
         let (it_says_so, it_is_to_say) = match how {
-            Leave::Close => ([is_closed, raise], [not_closed, raise]),
+            Departure::Close => ([is_closed, raise], [not_closed, raise]),
             _ => ([not_closed; 2], [is_closed, not_closed]),
         };
         for _ in 0..ATTEMPTS {
@@ -405,11 +405,11 @@ impl Set {
         }
     }
 
-    pub(crate) fn leave_receiver(self, how: Leave) -> Result<(), Errno> {
+    pub(crate) fn leave_receiver(self, how: Departure) -> Result<(), Errno> {
         match how {
-            Leave::Close => semget::set_value(self.id, RECEIVER, 2)?,
-            Leave::Detach => semget::set_value(self.id, RECEIVER, 0)?,
-            Leave::Abandon => {}
+            Departure::Close => semget::set_value(self.id, RECEIVER, 2)?,
+            Departure::Leave => semget::set_value(self.id, RECEIVER, 0)?,
+            Departure::Abandon => {}
         }
         self.fold(ROOM)?;
         let out = Operation::lower(CONSUMER, AtExit::Undo).at_once();

@@ -264,8 +264,8 @@ impl Model {
         epoch
     }
 
-    /// What the keeper does when a process detaches.
-    pub(crate) fn detach(&self, slot: u32) {
+    /// What the keeper does when a participant leaves.
+    pub(crate) fn leave(&self, slot: u32) {
         self.liveness(slot).store(0, Ordering::Release);
     }
 

@@ -253,7 +253,7 @@ impl HeapCells {
         if leaving == Leaving::Closing {
             producer.close();
         }
-        self.detach(Role::Producer, nth);
+        self.leave(Role::Producer, nth);
         producer.member.announce(Role::Producer);
     }
 
@@ -271,22 +271,22 @@ impl HeapCells {
         if leaving == Leaving::Closing {
             consumer.close();
         }
-        self.detach(Role::Consumer, nth);
+        self.leave(Role::Consumer, nth);
         consumer.member.announce(Role::Consumer);
     }
 
     /// The holder of the slot dies, perhaps with the lock. Its handle is not to be used again.
     pub(crate) fn kill(&self, role: Role, nth: u32) {
         self.script.die();
-        self.leave(role, nth, DEAD);
+        self.say(role, nth, DEAD);
     }
 
     /// The holder of the slot leaves. Its handle is not to be used again.
-    pub(crate) fn detach(&self, role: Role, nth: u32) {
-        self.leave(role, nth, 0);
+    pub(crate) fn leave(&self, role: Role, nth: u32) {
+        self.say(role, nth, 0);
     }
 
-    fn leave(&self, role: Role, nth: u32, word: u32) {
+    fn say(&self, role: Role, nth: u32, word: u32) {
         say_of(&self.region(), &self.geometry, self.slot(role, nth), word);
     }
 }

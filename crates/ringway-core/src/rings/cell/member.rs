@@ -338,8 +338,8 @@ impl<R: Region> Member<R> {
         self.region().store32(closed, 1, Ordering::Release);
     }
 
-    /// Forgets that others of this role closed before: whether the last one closes or detaches, decides. To be called
-    /// when one has come, and when it is about to detach.
+    /// Forgets that others of this role closed before: whether the last one closes or only leaves, decides. To be called
+    /// when one has come, and when it is about to leave without closing.
     pub(crate) fn reopen(&self) {
         crowd::reopen(self.region(), self.slots_of(self.seat.role));
     }

@@ -89,7 +89,7 @@ pub(crate) fn is_gone<R: Region>(region: &R, holder: Holder) -> bool {
 /// What is known of the other side of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
-    /// Nobody is attached: not yet, or not any more after an orderly detach.
+    /// Nobody is attached: not yet, or not any more after one left without closing.
     Absent,
     /// A live process is attached.
     Alive,

@@ -80,7 +80,7 @@ impl<'a> Producer<'a> {
             self.ring.kind().allows_many(ringway::Role::Producer) && self.random.below(2) == 0;
         match self.sender.take() {
             Some(sender) if closes => sender.close(),
-            Some(sender) => sender.detach(),
+            Some(sender) => sender.leave(),
             None => {}
         }
     }

@@ -43,10 +43,10 @@ fn counts_do_not_reach_the_largest_number() {
         let sender = set.enter_sender().unwrap();
         set.leave_sender(sender, how).unwrap();
     };
-    assert_folded(set, NEWS, || attend(Leave::Close));
+    assert_folded(set, NEWS, || attend(Departure::Close));
     assert_folded(set, ROOM, || {
         assert!(set.enter_receiver().unwrap());
-        set.leave_receiver(Leave::Detach).unwrap();
+        set.leave_receiver(Departure::Leave).unwrap();
     });
     assert!(set.enter_receiver().unwrap());
     assert_folded(set, NEWS, || {
@@ -56,7 +56,7 @@ fn counts_do_not_reach_the_largest_number() {
     set.begin_wait().unwrap();
     assert_folded(set, ROOM, || assert!(set.ring_room().unwrap()));
     set.end_wait();
-    set.leave_receiver(Leave::Close).unwrap();
+    set.leave_receiver(Departure::Close).unwrap();
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_sender_is_known_by_its_place() {
     let other = set.enter_sender().unwrap();
     assert_ne!(one.place(), other.place());
     assert_eq!(set.is_attached(one), Some(true));
-    set.leave_sender(one, Leave::Abandon).unwrap();
+    set.leave_sender(one, Departure::Abandon).unwrap();
     assert_eq!(set.is_attached(one), Some(false));
     assert_eq!(set.is_attached(other), Some(true));
     // The next one in that place is another one.
@@ -85,7 +85,7 @@ fn a_sender_is_known_by_its_place() {
         .collect();
     assert_eq!(without.len(), 2);
     for sender in many.into_iter().chain([other, next]) {
-        set.leave_sender(sender, Leave::Close).unwrap();
+        set.leave_sender(sender, Departure::Close).unwrap();
     }
     assert_eq!(set.values().unwrap().senders(), 0);
 }
@@ -124,11 +124,11 @@ proptest::proptest! {
                 }
                 how => {
                     let Some(sender) = leaves(&mut model) else { continue };
-                    let how = [Leave::Abandon, Leave::Close, Leave::Detach][usize::from(how) - 1];
+                    let how = [Departure::Abandon, Departure::Close, Departure::Leave][usize::from(how) - 1];
                     set.leave_sender(sender, how).unwrap();
                     match how {
-                        Leave::Abandon => model.dead += 1,
-                        how => model.has_closed = how == Leave::Close,
+                        Departure::Abandon => model.dead += 1,
+                        how => model.has_closed = how == Departure::Close,
                     }
                     assert_eq!(set.is_attached(sender), Some(false));
                 }
@@ -147,7 +147,7 @@ proptest::proptest! {
             assert!(all.copied().all(|sender| set.is_attached(sender) == Some(true)));
         }
         for sender in model.alive {
-            set.leave_sender(sender, Leave::Close).unwrap();
+            set.leave_sender(sender, Departure::Close).unwrap();
         }
     }
 }
@@ -157,10 +157,10 @@ fn the_last_to_leave_says_whether_the_stream_has_ended() {
     let own = own(2);
     let set = own.0;
     let ends = [
-        (Leave::Close, Leave::Detach, Peer::Absent),
-        (Leave::Detach, Leave::Close, Peer::Closed),
-        (Leave::Close, Leave::Close, Peer::Closed),
-        (Leave::Detach, Leave::Detach, Peer::Absent),
+        (Departure::Close, Departure::Leave, Peer::Absent),
+        (Departure::Leave, Departure::Close, Peer::Closed),
+        (Departure::Close, Departure::Close, Peer::Closed),
+        (Departure::Leave, Departure::Leave, Peer::Absent),
     ];
     for (first, last, end) in ends {
         let senders = [set.enter_sender().unwrap(), set.enter_sender().unwrap()];

@@ -158,7 +158,7 @@ pub(super) fn steps(step: &str) {
             say_there();
             ending.wait();
             drop(receiver);
-            sender.detach();
+            sender.leave();
         }
         ["make", address, sync, slabs] => {
             say_there();
@@ -182,7 +182,7 @@ pub(super) fn steps(step: &str) {
             assert!(!message.unwrap().is_copy());
             say_there();
             ending.wait();
-            sender.detach();
+            sender.leave();
         }
         ["visit", address, sync, slabs] => {
             let ending = Ending::new();
@@ -202,7 +202,7 @@ pub(super) fn steps(step: &str) {
                     Err(RecvError::Empty) => {}
                     Err(error) => panic!("{error}"),
                 }
-                sender.detach();
+                sender.leave();
             }
             // Nothing is left to lose.
             if let Ok(ring) = builder(address, Kind::Mpmc, sync_of(sync)).open() {

@@ -92,7 +92,7 @@ fn every_message_arrives_once_whole_and_in_order() {
             thread::spawn(move || {
                 send_all(&mut producer, nth.into());
                 producer.close();
-                ring.detach(Role::Producer, nth);
+                ring.leave(Role::Producer, nth);
                 producer.member.announce(Role::Producer);
             })
         })

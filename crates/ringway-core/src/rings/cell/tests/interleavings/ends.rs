@@ -97,7 +97,7 @@ fn the_consumer_closes() {
         fill(&mut producer);
         let closing = thread::spawn(move || {
             consumer.close();
-            ring.detach(1);
+            ring.leave(1);
             consumer.member.announce(Role::Consumer);
         });
         assert_eq!(send(&mut producer, 5), Err(SendError::Closed));
@@ -170,7 +170,7 @@ fn a_newcomer_dies_with_a_wake_up() {
     });
 }
 
-/// One producer closes, and the last one detaches: at no moment is that the end.
+/// One producer closes, and the last one leaves without closing: at no moment is that the end.
 #[test]
 fn the_last_producer_detaches() {
     model(0, || {
@@ -180,7 +180,7 @@ fn the_last_producer_detaches() {
         let leaving = thread::spawn(move || {
             ring.close(&mut first);
             last.member.reopen();
-            ring.detach(1);
+            ring.leave(1);
             last.member.announce(Role::Producer);
         });
         assert_ne!(consumer.member.peer(), Peer::Closed);

@@ -117,8 +117,8 @@ impl Ring {
         self.model.attach(slot);
     }
 
-    fn detach(&self, slot: u32) {
-        self.model.detach(slot);
+    fn leave(&self, slot: u32) {
+        self.model.leave(slot);
     }
 
     fn kill(&self, slot: u32) {
@@ -187,7 +187,7 @@ impl Ring {
     /// The producer in slot 0 says that it closes, and leaves.
     fn close(&self, producer: &mut Producer<Model>) {
         producer.close();
-        self.detach(0);
+        self.leave(0);
         producer.member.announce(Role::Producer);
     }
 
