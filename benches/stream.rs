@@ -48,7 +48,8 @@ fn in_place(criterion: &mut Criterion) {
                 claim.write_at(0, black_box(&[7; 8]));
                 claim.commit();
                 let message = receiver.try_recv_in_place().expect("a message");
-                message.read_at(0, black_box(&mut bytes))
+                message.read_at(0, black_box(&mut bytes));
+                message.release();
             })
         });
     }

@@ -69,8 +69,8 @@ fn receive(ring: &Ring) -> Result<(), Box<dyn Error>> {
         let bytes = unsafe { message.as_slice() };
         sum += bytes[4..].iter().map(|byte| u64::from(*byte)).sum::<u64>();
         lines += 1;
-        // The room goes back to the sender. Had this process died before, the next receiver would
-        // get the message again.
+        // Acknowledged: the room goes back to the sender. Had this message been dropped before, by a `?` or
+        // because this process died, the next receive would get it again.
         message.release();
     }
     println!("{lines} lines, their bytes add up to {sum}");

@@ -77,10 +77,16 @@ fn work(ring: &Ring, name: &str) -> Result<(), Box<dyn Error>> {
     receiver.wait_for_producers(2, None)?;
     let mut done = 0;
     loop {
-        match receiver.recv() {
-            Ok(_) => {
-                // What a job takes. Without it, the worker that comes first would have done all of them.
-                std::thread::sleep(Duration::from_micros(50));
+        // Acknowledged when the closure returns `Ok`. If it returned an error, panicked or died, the job would come
+        // again, to this worker or another one.
+        let outcome = receiver.process(|job| {
+            // What a job takes. Without it, the worker that comes first would have done all of them.
+            std::thread::sleep(Duration::from_micros(50));
+            String::from_utf8(job.to_vec())
+        });
+        match outcome {
+            Ok(job) => {
+                job?;
                 done += 1;
             }
             // The last producer has gone, and all is done.

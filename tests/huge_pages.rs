@@ -25,6 +25,7 @@ fn try_slabs(mut place: Place, kind: Kind, apart: bool) -> Result<(), Error> {
         sender.send(&vec![number; SLAB]).unwrap();
         let message = receiver.recv_in_place().unwrap();
         assert!(message.to_vec().iter().all(|byte| *byte == number));
+        message.release();
     }
     Ok(())
 }

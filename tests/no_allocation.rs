@@ -103,11 +103,12 @@ fn working_in_place_allocates_nothing() {
             let mut bytes = [0; 8];
             let message = receiver.recv_in_place().unwrap();
             assert_eq!(message.read_at(0, &mut bytes), 4);
-            message.keep();
+            drop(message);
             receiver.try_recv_in_place().unwrap().release();
             let message = receiver.try_recv_in_place().unwrap();
             assert_eq!(message.read_at(0, &mut bytes), 8);
             assert_eq!(&bytes, b"in parts");
+            message.release();
         }
     });
     assert_eq!(calls, 0);

@@ -158,7 +158,7 @@ fn what_is_held_too_long_and_left_is_overwritten() {
         for index in 1..100 {
             sender.try_send(&number(index)).unwrap();
         }
-        message.keep();
+        drop(message);
         let received = u64::from(number_in(&receiver.try_recv().unwrap()) == 0);
         assert_eq!(received, 0, "{row}");
         while receiver.try_recv().is_ok() {}
@@ -242,7 +242,7 @@ fn a_small_ring_loses_what_it_has_to() {
         assert_eq!(sender.try_send(&[1; 1500]), Err(SendError::Full), "{row}");
         sender.try_send(&number(5)).unwrap();
         assert_eq!(sender.overwritten(), before + 1, "{row}");
-        drop(held);
+        held.into_iter().for_each(|message| message.release());
         drop(receivers);
         let mut receiver = ring.receiver().unwrap();
         assert_eq!(receiver.try_recv().unwrap(), number(5), "{row}");

@@ -67,8 +67,9 @@ const WAYS: [(&str, Receive); 9] = [
         message.release();
         number
     }),
-    ("drop", |receiver| {
-        number_in(&receiver.recv_in_place().unwrap().to_vec())
+    ("process", |receiver| {
+        let number = receiver.process(|message| Ok::<_, ()>(number_in(&message.to_vec())));
+        number.unwrap().unwrap()
     }),
     ("detach", |receiver| {
         number_in(&receiver.recv_in_place().unwrap().detach().unwrap().to_vec())
@@ -85,8 +86,8 @@ const WAYS: [(&str, Receive); 9] = [
         backlog.release();
         number_in(&message)
     }),
-    ("keep first", |receiver| {
-        receiver.recv_in_place().unwrap().keep();
+    ("give back first", |receiver| {
+        drop(receiver.recv_in_place().unwrap());
         number_in(&receiver.try_recv().unwrap())
     }),
 ];

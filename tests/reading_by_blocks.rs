@@ -103,7 +103,9 @@ fn every_length_around_the_ends_of_blocks_is_shown_whole() {
             for _ in 0..2 {
                 sender.send(&bytes).unwrap();
             }
-            check(&receiver.recv_in_place().unwrap().reader(), &bytes);
+            let found = receiver.recv_in_place().unwrap();
+            check(&found.reader(), &bytes);
+            found.release();
             let mut shown = 0;
             let drained = receiver.drain(1, |view| {
                 check(&view.reader(), &bytes);

@@ -622,6 +622,7 @@ fn slabs_of_several_lengths_hold_what_fits() {
             assert_eq!(end[0], ((len - 1) % 251) as u8);
             assert_eq!(found.read_at(len, &mut end), 0);
             assert!(found.to_vec() == message, "{len}");
+            found.release();
         }
         sender.leave();
     }

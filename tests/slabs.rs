@@ -168,15 +168,25 @@ const RECEIVES: [Receive; 9] = [
         buffer[..len].to_vec()
     },
     |receiver| {
-        receiver.recv_in_place().unwrap().keep();
-        receiver.recv_in_place().unwrap().to_vec()
+        drop(receiver.recv_in_place().unwrap());
+        receiver
+            .process(|message| Ok::<_, ()>(message.to_vec()))
+            .unwrap()
+            .unwrap()
     },
     |receiver| {
         let message = receiver.try_recv_in_place().unwrap();
         // SAFETY: nobody writes it.
-        unsafe { message.as_slice() }.to_vec()
+        let seen = unsafe { message.as_slice() }.to_vec();
+        message.release();
+        seen
     },
-    |receiver| by_blocks(receiver.recv_in_place().unwrap().reader()),
+    |receiver| {
+        let message = receiver.recv_in_place().unwrap();
+        let seen = by_blocks(message.reader());
+        message.release();
+        seen
+    },
     |receiver| by_blocks(receiver.recv_in_place().unwrap().detach().unwrap().reader()),
     |receiver| {
         let mut seen = Vec::new();

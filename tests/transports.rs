@@ -158,6 +158,7 @@ fn bytes(message: impl ReceivedMessage) -> Vec<u8> {
     assert_eq!(message.is_empty(), bytes.is_empty());
     let mut behind = [0; 4];
     assert_eq!(message.read_at(bytes.len(), &mut behind), 0);
+    message.release();
     bytes
 }
 

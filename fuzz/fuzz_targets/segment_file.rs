@@ -127,7 +127,7 @@ impl Handles {
             (Step::Keep, _, Some(receiver)) => {
                 if let Ok(message) = receiver.try_recv_in_place() {
                     check(message.to_vec().len());
-                    message.keep();
+                    drop(message);
                 }
             }
             (Step::NextProducer, sender, _) => {

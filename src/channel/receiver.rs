@@ -113,14 +113,26 @@ impl ChannelReceiver {
     }
 }
 
-/// A message that a [`ChannelReceiver`] lends. Dropping it acknowledges it, if it lies in a ring.
+/// A message that a [`ChannelReceiver`] lends. [`release`](Self::release) acknowledges it; dropping it gives it back,
+/// and it comes again. (Of a queue it comes again to this very receiver, and is lost with it.)
 #[derive(Debug)]
+#[must_use = "a message that is dropped comes again; `release` acknowledges it"]
 #[non_exhaustive]
 pub enum ChannelMessage<'a> {
     /// In a ring.
     Ring(Message<'a>),
     /// Taken out of a queue.
     Queue(QueueMessage<'a>),
+}
+
+impl ChannelMessage<'_> {
+    /// Acknowledges the message: it does not come again.
+    pub fn release(self) {
+        match self {
+            Self::Ring(message) => message.release(),
+            Self::Queue(message) => message.release(),
+        }
+    }
 }
 
 impl ReceivedMessage for ChannelMessage<'_> {
@@ -143,6 +155,10 @@ impl ReceivedMessage for ChannelMessage<'_> {
             Self::Ring(message) => message.read_at(offset, buffer),
             Self::Queue(message) => message.read_at(offset, buffer),
         }
+    }
+
+    fn release(self) {
+        ChannelMessage::release(self);
     }
 }
 

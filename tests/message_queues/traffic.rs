@@ -148,6 +148,7 @@ fn the_higher_priority_comes_first_and_the_older_of_the_same() {
             let message = receiver.try_recv_in_place().unwrap();
             assert_eq!(message.bytes(), text.as_bytes(), "{system:?}");
             assert_eq!(message.priority(), priority, "{system:?}");
+            message.release();
         }
         sender.try_send_with_priority(b"x", u32::MAX).unwrap();
         let message = receiver.try_recv_in_place().unwrap();
@@ -287,7 +288,7 @@ fn queues_are_transports() {
         assert_eq!(message.read_at(3, &mut buffer), 5);
         assert_eq!(&buffer[..5], b"parts");
         assert_eq!(message.read_at(9, &mut buffer), 0);
-        drop(message);
+        message.release();
         assert!(source.try_receive().unwrap().is_empty());
     }
     for system in System::ALL {

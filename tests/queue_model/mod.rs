@@ -270,7 +270,7 @@ impl World {
             message.release();
             self.model.release(id);
         } else {
-            message.keep();
+            drop(message);
             self.model.give_back(id);
         }
     }

@@ -21,7 +21,7 @@ const STALLED: u64 = 4096;
 
 /// Receives messages of any length.
 ///
-/// A transport's message is released as soon as it is copied. If this process dies, the messages of which
+/// A fragment is acknowledged as soon as it is copied, so there is no giving back: what is received is received. If this process dies, the messages of which
 /// it has received a part are lost; the next receiver reports each once, as [`Why::Orphan`].
 ///
 /// A sender that dies in the midst of a message while others live is noticed when all that it had sent is
@@ -271,7 +271,7 @@ impl<R: MessageSource> ChunkReceiver<R> {
             }
         }
         let error = match self.source.receive(deadline) {
-            Ok(message) => return take(&mut self.reassembler, &mut self.received, &message),
+            Ok(message) => return take(&mut self.reassembler, &mut self.received, message),
             Err(error) => error,
         };
         self.ended(error)
@@ -279,7 +279,7 @@ impl<R: MessageSource> ChunkReceiver<R> {
 
     fn try_take_frame(&mut self) -> Result<(), ChunkRecvError> {
         let error = match self.source.try_receive() {
-            Ok(message) => return take(&mut self.reassembler, &mut self.received, &message),
+            Ok(message) => return take(&mut self.reassembler, &mut self.received, message),
             Err(error) => error,
         };
         self.ended(error)
@@ -380,20 +380,21 @@ fn check(deadline: Option<Instant>) -> Result<(), ChunkRecvError> {
     }
 }
 
-/// Copies a frame out of the transport: its header, then its payload to where it belongs.
+/// Copies a frame out of the transport, its header, then its payload to where it belongs, and acknowledges it.
 fn take(
     reassembler: &mut Reassembler,
     received: &mut u64,
-    message: &impl ReceivedMessage,
+    message: impl ReceivedMessage,
 ) -> Result<(), ChunkRecvError> {
     let len = message.len();
     *received = received.saturating_add(len as u64);
     let mut header = [0; HEADER_LEN];
     let copied = message.read_at(0, &mut header);
     let header = header.get(..copied).unwrap_or_default();
-    reassembler
-        .push_with(header, len, |offset, room| {
-            message.read_at(HEADER_LEN + offset, room)
-        })
-        .map_err(ChunkRecvError::Frame)
+    let taken = reassembler.push_with(header, len, |offset, room| {
+        message.read_at(HEADER_LEN + offset, room)
+    });
+    // Also what is no fragment: it would come again for ever.
+    message.release();
+    taken.map_err(ChunkRecvError::Frame)
 }

@@ -384,6 +384,7 @@ impl ReceivedMessage for OneFrame {
         buffer[..len].copy_from_slice(&rest[..len]);
         len
     }
+    fn release(self) {}
 }
 
 impl MessageSource for Frames {

@@ -33,7 +33,7 @@
 //! | longer ones | | in pieces, by chunking | in pieces, by chunking |
 //! | room | any | `fs.mqueue.msg_max`, 10 messages; of a user `ulimit -q`, 819200 bytes | `kernel.msgmnb`, 16384 bytes |
 //! | priorities | no | 0 to 31, unless [`made without`](QueueBuilder::priorities) | the same; it is faster without |
-//! | a message is received | when it is released; a receiver that dies before that gives it back | when it is taken from the queue | when it is taken from the queue |
+//! | a message is received | when it is released; a receiver that dies or leaves before that gives it back | when it is taken from the queue: one that is given back is that receiver's next one, and lost with it | the same |
 //! | a sender is told `Closed`, `PeerDied` | by its next send | when there is no room | when there is no room |
 //! | `Closed` of senders | is kept in the ring | is known to the receiver that was attached then or got the farewell | is kept beside the queue |
 //! | `Closed` of a receiver that belongs to another user than the queue | the same | senders are told `PeerDied` | the same |

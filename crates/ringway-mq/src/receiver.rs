@@ -15,6 +15,11 @@ const MOST_SKIPPED: u32 = 1024;
 
 /// The receiver's handle: messages come out here.
 ///
+/// A message that is lent ([`recv_in_place`](Self::recv_in_place)) is this handle's until it is
+/// [released](QueueMessage::release): one that is dropped before is its next message again. The queue itself takes
+/// nothing back. So a message that was taken out and not acknowledged is lost when the handle goes, be it by the death of
+/// its process or in order.
+///
 /// Dropping it closes it: a sender that finds no room then gets
 /// [`SendError::Closed`](ringway_core::SendError::Closed). Dropping it by a panic does not, and the senders will
 /// think that it died.
@@ -23,8 +28,9 @@ pub struct QueueReceiver {
     inlet: Box<dyn Inlet>,
     /// A type, a frame's header, a payload.
     buffer: Vec<u8>,
-    /// The message in the buffer is not acknowledged.
+    /// The message in the buffer, which is taken and not acknowledged.
     pending: Option<Current>,
+    /// Messages that were acknowledged.
     received: u64,
     foreign: u64,
     origin: Origin,
@@ -38,6 +44,8 @@ struct Current {
     len: usize,
     priority: u32,
     sender: u64,
+    /// How often it was lent.
+    deliveries: u32,
 }
 
 impl From<Broken> for RecvError {
@@ -70,7 +78,7 @@ impl QueueReceiver {
     /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Corrupt`],
     /// [`RecvError::Forked`]. A System V queue that was removed is `Closed`.
     pub fn try_recv(&mut self) -> Result<Vec<u8>, RecvError> {
-        self.try_recv_in_place().map(|message| message.to_vec())
+        self.try_recv_in_place().map(QueueMessage::into_vec)
     }
 
     /// Receives the next message, waiting for it.
@@ -78,7 +86,7 @@ impl QueueReceiver {
     /// # Errors
     /// As [`try_recv`](Self::try_recv), but for `Empty`.
     pub fn recv(&mut self) -> Result<Vec<u8>, RecvError> {
-        self.recv_in_place(None).map(|message| message.to_vec())
+        self.recv_in_place(None).map(QueueMessage::into_vec)
     }
 
     /// Receives the next message, waiting for it until `deadline`.
@@ -87,7 +95,7 @@ impl QueueReceiver {
     /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Vec<u8>, RecvError> {
         let message = self.recv_in_place(Some(deadline));
-        message.map(|message| message.to_vec())
+        message.map(QueueMessage::into_vec)
     }
 
     /// Receives the next message into `buffer`, waiting for it, until `deadline` if there is one; returns its bytes.
@@ -106,6 +114,7 @@ impl QueueReceiver {
             return Err(RecvError::BufferTooSmall { len: current.len });
         };
         room.copy_from_slice(self.payload(current));
+        self.received += 1;
         Ok(current.len)
     }
 
@@ -130,11 +139,29 @@ impl QueueReceiver {
         Ok(self.message(current))
     }
 
-    fn message(&self, current: Current) -> QueueMessage<'_> {
+    /// Receives the next message, waiting for it, and lends it to `work`; acknowledges it if that returns `Ok`. If it
+    /// returns an error, or panics, the message is this handle's next one again.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv); those of `work` are inside.
+    pub fn process<T, E>(
+        &mut self,
+        work: impl FnOnce(&QueueMessage<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        let message = self.recv_in_place(None)?;
+        let done = work(&message);
+        if done.is_ok() {
+            message.release();
+        }
+        Ok(done)
+    }
+
+    fn message(&mut self, mut current: Current) -> QueueMessage<'_> {
+        current.deliveries = current.deliveries.saturating_add(1);
         QueueMessage {
-            payload: self.payload(current),
-            priority: current.priority,
-            sender: current.sender,
+            receiver: self,
+            current,
+            is_done: false,
         }
     }
 
@@ -244,13 +271,11 @@ impl QueueReceiver {
         };
         let len = payload.len();
         self.inlet.note(&header);
-        (header.kind == Kind::Data).then(|| {
-            self.received += 1;
-            Current {
-                len,
-                priority: taken.priority,
-                sender: header.sender.get(),
-            }
+        (header.kind == Kind::Data).then(|| Current {
+            len,
+            priority: taken.priority,
+            sender: header.sender.get(),
+            deliveries: 0,
         })
     }
 
@@ -282,12 +307,13 @@ impl QueueReceiver {
     /// read. System V queues have none.
     ///
     /// It becomes readable for a sender's closing, not for its death; who wants to know of that asks
-    /// [`try_recv`](Self::try_recv). After a receive that waited, it may be readable once with nothing to receive.
+    /// [`try_recv`](Self::try_recv). After a receive that waited, it may be readable once with nothing to receive. Of a
+    /// message that was given back it knows nothing.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.inlet.descriptor()
     }
 
-    /// Messages that this handle has received.
+    /// Messages that this handle has received and acknowledged.
     pub fn received(&self) -> u64 {
         self.received
     }
@@ -323,50 +349,89 @@ impl Drop for QueueReceiver {
     }
 }
 
-/// A message that was received, in the receiver's buffer.
-#[derive(Clone, Copy, Debug)]
+/// A message that was taken out of the queue, in the receiver's buffer.
+///
+/// [`release`](Self::release) acknowledges it. Dropping it gives it back to its receiver, whose next message it is then.
+/// It is lost with that one.
+#[derive(Debug)]
+#[must_use = "a message that is dropped comes again; `release` acknowledges it"]
 pub struct QueueMessage<'a> {
-    payload: &'a [u8],
-    priority: u32,
-    sender: u64,
+    receiver: &'a mut QueueReceiver,
+    current: Current,
+    /// Acknowledged.
+    is_done: bool,
 }
 
-impl<'a> QueueMessage<'a> {
+impl QueueMessage<'_> {
     /// The message itself. Nobody else has it.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.payload
+    pub fn bytes(&self) -> &[u8] {
+        self.receiver.payload(self.current)
     }
 
     /// A copy.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.payload.to_vec()
+        self.bytes().to_vec()
+    }
+
+    fn into_vec(self) -> Vec<u8> {
+        let bytes = self.to_vec();
+        self.release();
+        bytes
+    }
+
+    /// Acknowledges the message: it does not come again.
+    pub fn release(mut self) {
+        self.is_done = true;
+        self.receiver.received += 1;
     }
 
     /// The priority it was sent with.
     pub fn priority(&self) -> u32 {
-        self.priority
+        self.current.priority
     }
 
     /// The number of its sender: [`QueueSender::id`](crate::QueueSender::id).
     pub fn sender(&self) -> u64 {
-        self.sender
+        self.current.sender
+    }
+
+    /// How often the message was received, with this time: 1 the first time.
+    pub fn deliveries(&self) -> u32 {
+        self.current.deliveries
+    }
+
+    /// Whether the message was received before, and given back.
+    pub fn redelivered(&self) -> bool {
+        self.deliveries() > 1
+    }
+}
+
+impl Drop for QueueMessage<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.receiver.pending = Some(self.current);
+        }
     }
 }
 
 impl ReceivedMessage for QueueMessage<'_> {
     fn len(&self) -> usize {
-        self.payload.len()
+        self.current.len
     }
 
     fn is_empty(&self) -> bool {
-        self.payload.is_empty()
+        self.current.len == 0
     }
 
     fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
-        let rest = self.payload.get(offset..).unwrap_or_default();
+        let rest = self.bytes().get(offset..).unwrap_or_default();
         let len = rest.len().min(buffer.len());
         buffer[..len].copy_from_slice(&rest[..len]);
         len
+    }
+
+    fn release(self) {
+        QueueMessage::release(self);
     }
 }
 

@@ -224,11 +224,12 @@ impl<const W: usize, const BY_BLOCKS: bool> Lane for Mapped<W, BY_BLOCKS> {
             let message = receiver.recv_in_place().expect("a live producer");
             if BY_BLOCKS {
                 check_blocks(message.reader(), number);
-                continue;
+            } else {
+                // SAFETY: the peer does not touch what is not released.
+                let bytes = unsafe { message.as_slice() };
+                check(bytemuck::cast_slice(bytes), number);
             }
-            // SAFETY: the peer does not touch what is not released.
-            let bytes = unsafe { message.as_slice() };
-            check(bytemuck::cast_slice(bytes), number);
+            message.release();
         }
     }
 }
@@ -277,6 +278,7 @@ impl Lane for HandOver {
             if message.len() != len || u64::from_ne_bytes(first) != number {
                 message::wrong(number);
             }
+            message.release();
         }
     }
 }

@@ -36,10 +36,11 @@ pub(super) fn receive(
             match message {
                 Ok(message) => {
                     busy.get_or_insert_with(Busy::begin);
-                    let message = message.bytes();
-                    append(&mut bytes, output.framing, message.len(), |room| {
-                        room.copy_from_slice(message);
+                    let text = message.bytes();
+                    append(&mut bytes, output.framing, text.len(), |room| {
+                        room.copy_from_slice(text);
                     })?;
+                    message.release();
                     count += 1;
                 }
                 Err(end) => break Some(end),

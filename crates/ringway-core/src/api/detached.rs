@@ -92,7 +92,9 @@ impl Drop for Tenancy {
     }
 }
 
-/// A message that was received, acknowledged and [kept](crate::Message::detach).
+/// A message that was received, acknowledged and [kept](crate::Message::detach). It does not come again, whatever happens to
+/// it: dropping it gives back its slab, not the message. Who needs it again if the work fails holds the
+/// [`Message`](crate::Message) until it is done.
 ///
 /// While one that lies in a slab lives, its receiver keeps its place in the ring, also if the
 /// [`Receiver`](crate::Receiver) itself is dropped.

@@ -11,18 +11,38 @@ use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
 use crate::rings::pool::IN_SLAB;
 use crate::rings::stream::consumer::Found;
-use crate::sys::unwinding::Unwinding;
 
-/// A message in the ring or in a slab, borrowed. Dropping it releases it, unless by a panic that began while it was
-/// held: then it is given back, and whoever receives next gets it again.
+/// A message in the ring or in a slab, borrowed.
+///
+/// [`release`](Self::release) acknowledges it: it is received, and its room is the sender's again. Dropping it, be it by
+/// `?`, by a `return` or by a panic, gives it back: whoever receives next gets it again, this receiver or another one.
+///
+/// ```
+/// # use ringway_core as ringway;
+/// let ring = ringway::Builder::new("memfd:")?.create()?;
+/// ring.sender()?.send(b"7 apples")?;
+/// let mut receiver = ring.receiver()?;
+///
+/// fn price(order: &[u8]) -> Option<u64> {
+///     order.strip_suffix(b" pears").map(|_| 3)
+/// }
+/// let order = receiver.recv_in_place()?;
+/// assert_eq!(price(&order.to_vec()), None);
+/// drop(order); // Nobody knew what to do with it: it comes again.
+///
+/// let order = receiver.recv_in_place()?;
+/// assert_eq!(order.to_vec(), b"7 apples");
+/// order.release(); // Done: it does not come again.
+/// assert_eq!(receiver.try_recv(), Err(ringway::RecvError::Closed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
+#[must_use = "a message that is dropped comes again; `release` acknowledges it"]
 pub struct Message<'a> {
     receiver: &'a mut Receiver,
     found: Found,
-    keeps: bool,
     /// Released already.
     is_done: bool,
-    unwinding: Unwinding,
 }
 
 impl<'a> Message<'a> {
@@ -31,9 +51,7 @@ impl<'a> Message<'a> {
         Self {
             receiver,
             found,
-            keeps: false,
             is_done: false,
-            unwinding: Unwinding::new(),
         }
     }
 
@@ -75,7 +93,7 @@ impl<'a> Message<'a> {
         unsafe { self.view().into_slice() }
     }
 
-    /// Acknowledges the message and gives its room to the producer, as a drop does.
+    /// Acknowledges the message, so that it does not come again, and gives its room to the producer.
     #[inline]
     pub fn release(mut self) {
         self.acknowledge();
@@ -85,11 +103,6 @@ impl<'a> Message<'a> {
     fn acknowledge(&mut self) {
         self.is_done = true;
         self.receiver.receiving.release(&self.found, 1);
-    }
-
-    /// Leaves the message where it is; the next receive gets it again.
-    pub fn keep(mut self) {
-        self.keeps = true;
     }
 
     /// Acknowledges the message and keeps it: it can be read until the [`DetachedMessage`] is dropped, in whatever order,
@@ -123,6 +136,19 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Acknowledges the message if `work` has succeeded with it.
+    #[inline]
+    pub(crate) fn process<T, E>(
+        self,
+        work: impl FnOnce(&Message<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let done = work(&self);
+        if done.is_ok() {
+            self.release();
+        }
+        done
+    }
+
     pub(crate) fn into_vec(mut self) -> Vec<u8> {
         let bytes = self.to_vec();
         self.acknowledge();
@@ -138,13 +164,8 @@ impl<'a> Message<'a> {
 impl Drop for Message<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.is_done {
-            return;
-        }
-        if self.keeps || self.unwinding.has_begun() {
+        if !self.is_done {
             self.receiver.receiving.give_back();
-        } else {
-            self.acknowledge();
         }
     }
 }

@@ -18,10 +18,10 @@ use crate::waiting::several::wait_for_any;
 
 /// The consumer's handle: messages come out here.
 ///
-/// A message is the consumer's until it is released: [`recv`](Self::recv) and
-/// [`recv_into`](Self::recv_into) release it when they have copied it,
-/// [`recv_in_place`](Self::recv_in_place) when the caller is done. If the process dies before, the next
-/// consumer gets the message again.
+/// A message is the consumer's until it is acknowledged, which is to release it: [`recv`](Self::recv) and
+/// [`recv_into`](Self::recv_into) do so when they have copied it, [`process`](Self::process) when the caller's work
+/// has succeeded, and who [receives in place](Self::recv_in_place) does so by [`Message::release`]. If the message is dropped or
+/// the process dies before, the next receive gets it again, be it this consumer's or another one's.
 ///
 /// Dropping the handle leaves the ring; the next consumer goes on with the next message. After a panic that began
 /// while the handle lived, its peers see a death. To tell the sender that nobody will go on,
@@ -189,6 +189,60 @@ impl Receiver {
     pub fn recv_in_place_deadline(&mut self, deadline: Instant) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.take_until(self.wait, Some(deadline))?;
         Ok(Message::new(self, found))
+    }
+
+    /// Receives the next message, waiting for it, and lends it to `work`; acknowledges it if that returns `Ok`. If it
+    /// returns an error, or panics, the message is given back, and whoever receives next gets it again.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv). What `work` returns is inside.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.send(b"7")?;
+    /// let mut receiver = ring.receiver()?;
+    /// let failed = receiver.process(|message| match message.len() {
+    ///     1 => Err("no time now"),
+    ///     _ => Ok(()),
+    /// });
+    /// assert_eq!(failed, Ok(Err("no time now")));
+    /// // So it comes again.
+    /// let number: u64 = receiver.process(|message| String::from_utf8_lossy(&message.to_vec()).parse())??;
+    /// assert_eq!(number, 7);
+    /// assert!(receiver.try_recv().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn process<T, E>(
+        &mut self,
+        work: impl FnOnce(&Message<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        self.recv_in_place().map(|message| message.process(work))
+    }
+
+    /// The same, waiting until `deadline`.
+    ///
+    /// # Errors
+    /// As [`recv_deadline`](Self::recv_deadline). What `work` returns is inside.
+    pub fn process_deadline<T, E>(
+        &mut self,
+        deadline: Instant,
+        work: impl FnOnce(&Message<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        let message = self.recv_in_place_deadline(deadline)?;
+        Ok(message.process(work))
+    }
+
+    /// The same with a message that is there now.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv). What `work` returns is inside.
+    pub fn try_process<T, E>(
+        &mut self,
+        work: impl FnOnce(&Message<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        self.try_recv_in_place()
+            .map(|message| message.process(work))
     }
 
     /// Shows up to `most` messages that are there now to `each`, in order, and releases them together

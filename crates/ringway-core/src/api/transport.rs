@@ -117,7 +117,7 @@ impl MessageRoom for Claim<'_> {
 ///
 /// No method has a default, so that who wraps a source cannot forget to pass one on.
 pub trait MessageSource {
-    /// A message that is lent until it is dropped.
+    /// A message that is lent until it is released or given back.
     type Message<'a>: ReceivedMessage
     where
         Self: 'a;
@@ -152,9 +152,11 @@ pub trait MessageSource {
     fn capacity(&self) -> Option<u64>;
 }
 
-/// A message that a [`MessageSource`] lends. Dropping it acknowledges it, where the transport knows
-/// acknowledgements.
-pub trait ReceivedMessage {
+/// A message that a [`MessageSource`] lends. [`release`](Self::release) acknowledges it; dropping it gives it back, and
+/// the next receive gets it again.
+///
+/// No method that says what is so has a default, so that who wraps a message cannot forget to pass one on.
+pub trait ReceivedMessage: Sized {
     /// Bytes of the message.
     fn len(&self) -> usize;
 
@@ -163,6 +165,16 @@ pub trait ReceivedMessage {
 
     /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
     fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize;
+
+    /// A copy of the whole message.
+    fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len()];
+        self.read_at(0, &mut bytes);
+        bytes
+    }
+
+    /// Acknowledges the message: it does not come again.
+    fn release(self);
 }
 
 impl MessageSink for Sender {
@@ -246,5 +258,9 @@ impl ReceivedMessage for Message<'_> {
 
     fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
         Message::read_at(self, offset, buffer)
+    }
+
+    fn release(self) {
+        Message::release(self);
     }
 }

@@ -42,8 +42,8 @@ pub(super) enum Op {
     Borrow,
     /// The same in a ring whose producers overwrite.
     BorrowOver,
-    /// Borrows a message, reads it, and leaves it for the next receive.
-    Keep,
+    /// Borrows a message, reads it, and drops it, which gives it back.
+    GiveBack,
     /// Up to three messages at once.
     Drain,
     /// Sleeps in an empty ring, and goes on when a message comes.
@@ -119,7 +119,7 @@ impl Op {
             | Self::Receive
             | Self::Borrow
             | Self::BorrowOver
-            | Self::Keep
+            | Self::GiveBack
             | Self::Drain
             | Self::SleepReceive
             | Self::CloseReceiver
@@ -153,7 +153,7 @@ impl Op {
             Self::Receive
             | Self::Borrow
             | Self::BorrowOver
-            | Self::Keep
+            | Self::GiveBack
             | Self::SleepReceive
             | Self::TakeLoan
             | Self::TakeSegment
@@ -235,7 +235,7 @@ impl Op {
             Self::BorrowOver => &[One, Full],
             Self::CloseSender | Self::DetachSender => &[One, Asleep],
             Self::Receive | Self::Borrow => &[Empty, One, Full, Wrapped, Long, Asleep],
-            Self::Keep => &[One, Wrapped],
+            Self::GiveBack => &[One, Wrapped],
             Self::Drain => &[One, Full, Wrapped, Long, Asleep],
             Self::SleepReceive => &[Empty],
             Self::CloseReceiver | Self::DropReceiver => &[One, Asleep],

@@ -206,7 +206,7 @@ fn weigh(scene: &Scene, victims: &[Victim]) -> Result<Effect, String> {
             Some(Outcome::NotNow | Outcome::Ended) => {}
         }
         match outcome {
-            _ if victim.op == Op::Keep => {}
+            _ if victim.op == Op::GiveBack => {}
             Some(_) => acknowledged.extend(seen),
             None => perhaps_acknowledged.extend(seen),
         }

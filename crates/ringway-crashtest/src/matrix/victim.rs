@@ -153,11 +153,11 @@ fn consume(op: Op, ring: &Ring) -> Result<()> {
             let deadline = Instant::now() + WATCHDOG;
             act_on(|| received(receiver.recv_into_deadline(page, deadline)))
         }
-        Op::Borrow | Op::BorrowOver | Op::Keep => act_on(|| {
+        Op::Borrow | Op::BorrowOver | Op::GiveBack => act_on(|| {
             let borrowed = receiver.try_recv_in_place().map(|message| {
                 message.read_at(0, page);
-                if op == Op::Keep {
-                    message.keep();
+                if op == Op::GiveBack {
+                    drop(message);
                 } else {
                     message.release();
                 }

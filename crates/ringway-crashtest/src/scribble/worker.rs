@@ -278,9 +278,8 @@ impl Work {
                 let len = message.len().min(BUFFER);
                 message.read_at(0, &mut self.buffer[..len]);
                 match self.random.below(3) {
-                    0 => message.keep(),
-                    1 => message.release(),
-                    _ => drop(message),
+                    0 => drop(message),
+                    _ => message.release(),
                 }
                 Ok(())
             }

@@ -149,7 +149,7 @@ impl<'a> Consumer<'a> {
                 journal.take_up_to(0);
                 if gives_back {
                     journal.write(Entry::GivingBack);
-                    message.keep();
+                    drop(message);
                 } else {
                     journal.write(Entry::Releasing);
                     message.release();
