@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod arguments;
 mod crashtest;
 mod fuzz;
+mod layers;
 mod loom;
 mod miri;
 mod mutants;
@@ -13,6 +14,10 @@ mod survivors;
 
 const USAGE: &str = "\
 Checks of ringway that take their time. Defaults are for an unhurried run; CI takes less.
+
+    cargo xtask layers
+        Imports run one way: what uses a room that stands above it is told of with file and line. The order
+        is in ARCHITECTURE.md, in the block `layers`.
 
     cargo xtask loom [--preemptions N]
         Every interleaving of two processes, as the model checker loom goes through them, with up to N
@@ -64,6 +69,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((command, rest)) => match command.as_str() {
+            "layers" => layers::run(rest),
             "loom" => loom::run(rest),
             "miri" => miri::run(rest),
             "fuzz" => fuzz::run(rest),

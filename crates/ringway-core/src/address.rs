@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
 use crate::escape::{self, Name};
-use crate::store::SHM_DIRECTORY;
+use crate::sys::shm_overview::SHM_DIRECTORY;
 
 /// The longest name of a `shm:`, `mq:` or `auto:` address, in bytes: what one directory entry can hold.
 const MAX_NAME: usize = 255;

@@ -1,10 +1,15 @@
 //! Errors: small `Copy` enums on the hot path, and one for set-up that says what to do next.
 
+mod attempt;
+mod bytes;
+
 use std::fmt;
 
 use nix::errno::Errno;
 
 use crate::escape::Line;
+pub(crate) use attempt::Attempt;
+pub(crate) use bytes::Bytes;
 
 /// Why a ring could not be created, opened, attached, removed or inspected.
 ///

@@ -57,6 +57,6 @@ pub use api::transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessag
 pub use error::{Error, ErrorKind, RecvError, SendError, WaitError};
 pub use memory::layout::participant::Role;
 pub use memory::layout::{Kind, SyncKind};
-pub use rings::stream::Peer;
+pub use presence::Peer;
 pub use store::PeerCredentials;
 pub use waiting::WaitStrategy;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::api::ring::Ring;
+use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::cell::{MAX_CELL_LEN, MIN_CELL_LEN, MIN_CELLS};
 use crate::memory::layout::header::FenceMode;
@@ -13,7 +14,6 @@ use crate::memory::layout::pool::{
 };
 use crate::memory::layout::{Geometry, Kind, MAX_CAPACITY, MAX_PARTICIPANTS, Shape, SyncKind};
 use crate::presence::keeper::{self, Refusal};
-use crate::store::attempt::Attempt;
 use crate::store::{PeerCredentials, Plan, Request, Segment};
 
 /// Bytes of the data region unless told otherwise. Larger than the private caches of two cores, so
@@ -498,7 +498,7 @@ impl Builder {
             action: "create",
             address: &self.address,
         };
-        let abilities = keeper::abilities().map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
+        let abilities = keeper::abilities().map_err(|errno| Refusal::Os(errno).explain(attempt))?;
         Ok(Plan {
             kind: self.kind,
             sync: self.sync,

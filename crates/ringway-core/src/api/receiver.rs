@@ -11,7 +11,7 @@ use crate::error::{Error, RecvError, WaitError};
 use crate::memory::layout::participant::Role;
 use crate::memory::region::{Load, Region};
 use crate::presence::Outlook;
-use crate::rings::stream::Peer;
+use crate::presence::Peer;
 use crate::sys::unwinding::Unwinding;
 use crate::waiting::WaitStrategy;
 use crate::waiting::several::wait_for_any;

@@ -11,7 +11,9 @@ use crate::api::receiver::Receiver;
 use crate::api::receiving::Receiving;
 use crate::api::sender::Sender;
 use crate::api::sending::Sending;
+use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::header::Header;
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::Holder;
@@ -28,11 +30,11 @@ use crate::rings::cell::{self, Cells, Rivals};
 use crate::rings::pool::{Lender, Pool};
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
-use crate::rings::stream::{CONSUMER, Corrupt, PRODUCER, Side};
+use crate::rings::stream::{CONSUMER, PRODUCER, Side};
 use crate::store::anchor::{Anchor, Entry};
-use crate::store::attempt::Attempt;
 use crate::store::slabs::SlabSegments;
-use crate::store::{self, Access, PeerCredentials, Segment, trust};
+use crate::store::{self, PeerCredentials, Segment, trust};
+use crate::sys::owner::Access;
 use crate::waiting::eventcount;
 use crate::waiting::sync;
 
@@ -96,7 +98,7 @@ impl Ring {
                 address: &address,
             };
             let abilities =
-                keeper::abilities().map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
+                keeper::abilities().map_err(|errno| Refusal::Os(errno).explain(attempt))?;
             if !abilities.membarrier {
                 let problem = "its creator relies on membarrier, which this process may not use";
                 return Err(
@@ -260,13 +262,14 @@ impl Ring {
             producers: header.geometry.slots(Role::Producer),
             consumers: header.geometry.slots(Role::Consumer),
         };
+        let attempt = Attempt::to("attach to", &self.address);
         let (primitives, alarm) = sync::open(
             &self.map,
             header,
             participant.slot,
             participant.epoch,
             &self.address,
-            self.access,
+            || store::access_now(attempt, header, self.access),
         )?;
         participant.watch(alarm);
         let key = layout::cell::key(header.nonce);

@@ -9,9 +9,10 @@ use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
 use crate::planted::{self, Bug};
+use crate::presence::Peer;
 use crate::rings::cell;
+use crate::rings::stream::CONSUMER;
 use crate::rings::stream::producer::{Pending, Producer, Reservation};
-use crate::rings::stream::{CONSUMER, Peer};
 use crate::waiting::{self, WaitStrategy};
 use lending::Patience;
 

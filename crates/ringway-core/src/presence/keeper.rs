@@ -23,12 +23,14 @@ use nix::errno::Errno;
 
 use super::outlook::Outlook;
 use super::watcher::{self, Alarm, Lookout};
+use crate::error::{Attempt, Error, ErrorKind};
+use crate::memory::layout::MAX_PARTICIPANTS;
 use crate::memory::layout::header::CREATION_LOCK_OFFSET;
 use crate::memory::layout::participant::{LIVENESS, PARTICIPANTS_OFFSET, slot_offset, table_end};
 use crate::memory::map::Map;
 use crate::planted::{self, Bug};
 use crate::sys::pthread_create::{self, Thread};
-use crate::sys::robust_list::RobustList;
+use crate::sys::robust_list::{self, RobustList};
 use crate::sys::unwinding::Unwinding;
 use crate::sys::{futex, membarrier};
 
@@ -39,6 +41,33 @@ pub(crate) enum Refusal {
     Changed(u32),
     /// The keeper could not be started.
     Os(Errno),
+}
+
+// A slot's word, and one for each that may watch it.
+const _: () = assert!((MAX_PARTICIPANTS as usize) < robust_list::LIMIT);
+
+impl Refusal {
+    /// Why the keeper did not take a word. (That somebody else changed the word is an end only for the
+    /// creation lock.)
+    pub(crate) fn explain(self, attempt: Attempt<'_>) -> Error {
+        match self {
+            Self::Changed(_) => attempt
+                .error(ErrorKind::HalfMade, "another process is initialising it")
+                .remedy("try again"),
+            Self::Os(errno @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => attempt
+                .error(
+                    ErrorKind::Unsupported,
+                    "its keeper thread could not be started: set_robust_list is not there, or a sandbox denies it",
+                )
+                .remedy("have the sandbox allow it")
+                .because(errno),
+            Self::Os(Errno::EAGAIN) => attempt
+                .error(ErrorKind::Os, "its keeper thread could not be started")
+                .remedy("make room for one more thread (ulimit -u)")
+                .because(Errno::EAGAIN),
+            Self::Os(errno) => attempt.os("its keeper thread could not be started", errno),
+        }
+    }
 }
 
 /// What this kernel can do, for this process, besides what ringway needs.

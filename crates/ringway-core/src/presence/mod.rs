@@ -79,6 +79,19 @@ impl Liveness {
     }
 }
 
+/// What is known of the other side of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Nobody is attached: not yet, or not any more after one left without closing.
+    Absent,
+    /// A live process is attached.
+    Alive,
+    /// The process died without closing.
+    Died,
+    /// It closed the ring.
+    Closed,
+}
+
 /// Returns when no thread of a process whose word says [`Liveness::Dead`] can execute another
 /// instruction.
 ///

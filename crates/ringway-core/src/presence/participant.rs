@@ -10,6 +10,7 @@ use super::outlook::is_being_given_up;
 use super::watcher::Alarm;
 use super::{Liveness, Outlook, settle};
 use crate::address::Address;
+use crate::error::Attempt;
 use crate::error::{Error, ErrorKind, UNSETTLED};
 use crate::memory::layout::MAX_PARTICIPANTS;
 use crate::memory::layout::participant::{
@@ -18,7 +19,6 @@ use crate::memory::layout::participant::{
 };
 use crate::memory::map::Map;
 use crate::presence::retire::{self, Retired};
-use crate::store::attempt::Attempt;
 use crate::sys::futex::{self, MonotonicTime};
 use crate::sys::now_ns;
 use crate::sys::pid_namespaces::seen_from_here;
@@ -65,7 +65,7 @@ impl Participant {
             settles,
         } = place;
         let keeper = Keeper::of_participant(map, participants);
-        let keeper = keeper.map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
+        let keeper = keeper.map_err(|errno| Refusal::Os(errno).explain(attempt))?;
         let liveness = |slot| {
             let word = map.word32(slot_offset(slot) + LIVENESS)?;
             // Acquire pairs with the release of a leaving holder.
@@ -118,7 +118,7 @@ impl Participant {
                     });
                 }
                 Err(Refusal::Changed(_)) => continue,
-                Err(refusal) => return Err(attempt.keeper(refusal)),
+                Err(refusal) => return Err(refusal.explain(attempt)),
             }
         }
         Err(taken(map, slots, role, address))

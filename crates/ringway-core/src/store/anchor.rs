@@ -43,8 +43,8 @@ use crate::planted::{self, Bug};
 use crate::sys::fork::Origin;
 use crate::sys::shmget;
 
-use super::attempt::Attempt;
 use super::{lock, namespace};
+use crate::error::Attempt;
 
 /// How often one that sleeps without a peer looks.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);

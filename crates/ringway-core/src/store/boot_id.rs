@@ -5,7 +5,7 @@ use nix::errno::Errno;
 
 use crate::error::Error;
 
-use super::attempt::Attempt;
+use crate::error::Attempt;
 
 /// What rings have that cannot outlive a boot.
 pub(super) const NONE: [u8; 16] = [0; 16];

@@ -14,12 +14,13 @@ use crate::memory::layout::header::{Header, MAGIC};
 use crate::presence::Liveness;
 use crate::sys::shmget;
 
-use super::attempt::Attempt;
 use super::descriptor;
-use super::named::{self, Place, SHM_DIRECTORY};
+use super::named::{self, Place};
 use super::peek::Peek;
 use super::slabs;
 use super::sysv;
+use crate::error::Attempt;
+use crate::sys::shm_overview::SHM_DIRECTORY;
 
 /// Every finished ringway segment in /dev/shm and among the System V segments that this process may
 /// read, of this layout version or another. What others made is passed over.

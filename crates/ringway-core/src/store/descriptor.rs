@@ -14,12 +14,12 @@ use crate::memory::layout::header::{FileId, HEADER_LEN, Header, MAGIC};
 use crate::waiting::sync;
 use crate::waiting::sync::semaphore_set::Home;
 
-use super::attempt::Attempt;
 use super::{
-    Access, Plan, Request, check_owner, in_place, new_header, publish_magic, settle_pages, space,
-    trust,
+    Plan, Request, check_owner, in_place, new_header, publish_magic, settle_pages, space, trust,
 };
+use crate::error::Attempt;
 use crate::memory::map::{Map, Source};
+use crate::sys::owner::Access;
 
 /// Builds a whole ring in the empty file `fd`, which nobody else can open yet.
 pub(super) fn build(
@@ -118,11 +118,11 @@ pub(super) fn inspect(
     let read = read_start(fd, &mut bytes)
         .map_err(|errno| attempt.os("pread cannot read its header", errno))?;
     let header = match read {
-        HEADER_LEN => Header::decode(&bytes, len).map_err(|error| attempt.header(error, len))?,
+        HEADER_LEN => Header::decode(&bytes, len).map_err(|error| error.explain(attempt, len))?,
         8.. if bytes[..8] == MAGIC.to_le_bytes() => {
             let needed = HEADER_LEN as u64;
             let error = crate::memory::layout::header::HeaderError::Truncated { needed };
-            return Err(attempt.header(error, len));
+            return Err(error.explain(attempt, len));
         }
         0 => return Err(attempt.not_a_ring("it is empty")),
         _ => return Err(attempt.not_a_ring("it is too short for a ring")),

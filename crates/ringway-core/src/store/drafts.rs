@@ -18,8 +18,8 @@ use crate::memory::layout::header::{HEADER_LEN, Header, MAGIC, MAGIC_OFFSET};
 use crate::sys::lease;
 use crate::sys::owner;
 
-use super::named::SHM_DIRECTORY;
 use super::{descriptor, remove_beside};
+use crate::sys::shm_overview::SHM_DIRECTORY;
 
 const MARK: &[u8] = b".ringway-";
 const DIGITS: usize = 16;

@@ -13,8 +13,9 @@ use crate::error::{Error, ErrorKind};
 use crate::memory::layout::header::{HeaderError, MAGIC};
 use crate::sys::unix;
 
-use super::attempt::Attempt;
-use super::{Access, Request, Segment, descriptor, memfd, memories, trust};
+use super::{Request, Segment, descriptor, memfd, memories, trust};
+use crate::error::Attempt;
+use crate::sys::owner::Access;
 
 /// Who is at the other end of a Unix socket, as the kernel recorded it when the socket was connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,7 +128,7 @@ pub(super) fn take_over(
     let (map, header) = descriptor::open(attempt, request, file.as_fd())?;
     trust::check_handover(attempt, header.sync, request.trust_peers)?;
     if header.geometry.has_slab_segments() {
-        return Err(attempt.header(HeaderError::Geometry, stat.st_size as u64));
+        return Err(HeaderError::Geometry.explain(attempt, stat.st_size as u64));
     }
     let segment = Segment {
         map: Arc::new(map),

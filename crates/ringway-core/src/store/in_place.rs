@@ -18,7 +18,7 @@ use nix::sys::statfs::{BTRFS_SUPER_MAGIC, FsType, NILFS_SUPER_MAGIC, fstatfs};
 use crate::error::{Error, ErrorKind};
 use crate::sys::ioctl_iflags::{self as iflags, NO_COW};
 
-use super::attempt::Attempt;
+use crate::error::Attempt;
 
 /// Those without a name in the nix crate.
 const BCACHEFS: FsType = FsType(0xca45_1a4e);

@@ -21,7 +21,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use crate::error::Error;
 use crate::presence::memory::FIRST_LOCK;
 
-use super::attempt::Attempt;
+use crate::error::Attempt;
 use crate::sys::deadline::Deadline;
 
 /// How long another process may hold a lock, in which it does little.

@@ -16,8 +16,8 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use crate::error::{Error, ErrorKind};
 use crate::waiting::sync;
 
-use super::attempt::Attempt;
 use super::{Plan, Request, Segment, boot_id, descriptor, memories, space};
+use crate::error::Attempt;
 
 /// Its length is fixed, and so are its seals.
 const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK

@@ -11,7 +11,6 @@
 //! In all of them the magic is published last, with release. What is not finished is never used.
 
 pub(crate) mod anchor;
-pub(crate) mod attempt;
 mod boot_id;
 mod catalog;
 mod descriptor;
@@ -43,22 +42,20 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::stat::FileStat;
 
 use crate::address::{Address, SysvKey};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Attempt, Bytes, Error, ErrorKind};
 use crate::memory::layout::header::{
     CREATION_LOCK_OFFSET, FenceMode, FileId, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET,
     SEMAPHORES_OFFSET, SLABS,
 };
 use crate::memory::layout::{self, Geometry, Kind, Shape, SyncKind};
 use crate::presence::memory::Memories;
-use crate::sys::owner;
-use crate::sys::{getrandom, now_ns, shmget};
+use crate::sys::owner::{self, Access};
+use crate::sys::{getrandom, now_ns};
 
 use crate::memory::map::Map;
 use anchor::Anchor;
-use attempt::Attempt;
 use slabs::SlabSegments;
 
 #[cfg(test)]
@@ -66,7 +63,6 @@ pub(crate) use catalog::present;
 pub(crate) use catalog::{Half, Names, half_made, half_made_at, list, list_in, names};
 pub use handover::PeerCredentials;
 pub(crate) use handover::hand_over;
-pub(crate) use named::SHM_DIRECTORY;
 pub(crate) use removal::{remove, remove_half_made};
 pub(crate) use view::View;
 
@@ -137,43 +133,6 @@ pub(crate) struct Segment {
     pub(crate) anchor: Option<Arc<Anchor>>,
     /// By what to ask for the memory of participants, in a ring with slabs.
     pub(crate) memories: Option<Arc<Memories>>,
-}
-
-/// Who may use a segment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Access {
-    /// Read and write bits.
-    pub(crate) mode: u32,
-    /// The owner.
-    pub(crate) uid: u32,
-    /// The owning group.
-    pub(crate) gid: u32,
-}
-
-impl Access {
-    fn of_sysv(status: &shmget::Status) -> Self {
-        Self {
-            mode: status.mode & 0o666,
-            uid: status.owner_uid,
-            gid: status.owner_gid,
-        }
-    }
-
-    fn of_file(stat: &FileStat) -> Self {
-        Self {
-            mode: stat.st_mode & 0o666,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-        }
-    }
-
-    /// The same for what lies beside the segment: nothing for a group that only seems to be the segment's.
-    pub(crate) fn beside(mut self) -> Self {
-        if !owner::is_known_group(self.gid) {
-            self.mode &= !0o070;
-        }
-        self
-    }
 }
 
 /// Who may use the segment of `header` now, which was opened at `attempt.address`; `then` if that does not lead there any
@@ -339,7 +298,7 @@ fn write_cells(map: &Map, header: &Header) -> Result<(), Errno> {
     let Shape::Cells(cell_len) = header.geometry.shape() else {
         return Ok(());
     };
-    let word = crate::rings::cell::new_word(layout::cell::key(header.nonce));
+    let word = layout::cell::new_word(layout::cell::key(header.nonce));
     let (start, end) = (header.geometry.data_offset(), header.geometry.data_end());
     for at in (start..end).step_by(cell_len as usize) {
         let at = usize::try_from(at).map_err(|_| Errno::EFAULT)?;
@@ -447,8 +406,8 @@ fn locking_failed(attempt: Attempt<'_>, len: u64, errno: Errno) -> Error {
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(limit, _)| limit);
     let problem = format!(
         "its {} cannot be locked in memory; this process may lock {}",
-        space::Bytes(len),
-        space::Bytes(limit)
+        Bytes(len),
+        Bytes(limit)
     );
     let kind = match errno {
         Errno::EPERM => ErrorKind::PermissionDenied,

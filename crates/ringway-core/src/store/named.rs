@@ -29,18 +29,16 @@ use crate::sys::rename;
 use crate::waiting::sync;
 
 use super::anchor::Anchor;
-use super::attempt::Attempt;
 use super::slabs::named::Unfinished;
 use super::slabs::{self, SlabSegments};
 use super::watch::Watch;
 use super::{
-    Access, Plan, Request, Segment, boot_id, descriptor, discard, drafts, lock, memories, removal,
-    renewal,
+    Plan, Request, Segment, boot_id, descriptor, discard, drafts, lock, memories, removal, renewal,
 };
+use crate::error::Attempt;
 use crate::sys::deadline::Deadline;
-
-/// Where the C library keeps POSIX shared memory.
-pub(crate) const SHM_DIRECTORY: &str = "/dev/shm";
+use crate::sys::owner::Access;
+use crate::sys::shm_overview::SHM_DIRECTORY;
 
 /// How long another process may have a lease on a file that is to be opened.
 const PATIENCE: Duration = Duration::from_secs(2);

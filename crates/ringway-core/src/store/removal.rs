@@ -13,7 +13,6 @@ use crate::memory::layout::header::{FileId, Header, MAGIC};
 use crate::sys::owner;
 use crate::sys::shmget;
 
-use super::attempt::Attempt;
 use super::catalog::Half;
 use super::lock::Sole;
 use super::named::{self, Place};
@@ -21,6 +20,7 @@ use super::peek::Peek;
 use super::slabs;
 use super::sysv::{self, Attached};
 use super::{descriptor, remove_beside, unsupported_by_name};
+use crate::error::Attempt;
 
 /// Removes the name of a ringway segment, finished or half-made, that belongs to this process's user
 /// (root may remove those of all). Who has it open goes on using it.

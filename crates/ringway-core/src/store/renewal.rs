@@ -45,11 +45,12 @@ use crate::sys::getrandom;
 use crate::waiting::sync::semaphore_set::Home;
 use crate::waiting::sync::{self, Beside};
 
-use super::attempt::Attempt;
 use super::lock::{Open, Sole};
 use super::named::Place;
-use super::{Access, boot_id, namespace, slabs};
+use super::{boot_id, namespace, slabs};
+use crate::error::Attempt;
 use crate::memory::map::Map;
+use crate::sys::owner::Access;
 
 impl FileId {
     pub(super) fn of(stat: &FileStat) -> Self {

@@ -1,7 +1,6 @@
 //! Is there room for a ring? Asked before it is made, so that the answer is an error with numbers and
 //! not a signal or the kernel's out-of-memory killer.
 
-use std::fmt;
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
@@ -10,32 +9,12 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statfs::{HUGETLBFS_MAGIC, TMPFS_MAGIC, fstatfs};
 
 use crate::address::Address;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Bytes, Error, ErrorKind};
 use crate::escape::Name;
 
-use super::attempt::Attempt;
 use super::memory::{self, Memory, Room};
-use super::named::SHM_DIRECTORY;
-
-/// Bytes as a person reads them.
-#[derive(Clone, Copy)]
-pub(super) struct Bytes(pub(super) u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-        let Some(power) = (self.0.max(1).ilog2() / 10).min(5).checked_sub(1) else {
-            return write!(f, "{} bytes", self.0);
-        };
-        let unit = 1_u64 << (10 * (power + 1));
-        let name = UNITS[power as usize];
-        if self.0.is_multiple_of(unit) {
-            write!(f, "{} {name}", self.0 / unit)
-        } else {
-            write!(f, "{:.1} {name}", self.0 as f64 / unit as f64)
-        }
-    }
-}
+use crate::error::Attempt;
+use crate::sys::shm_overview::SHM_DIRECTORY;
 
 /// Bytes of a huge page of the default size, where the kernel has them.
 pub(super) fn huge_page_size() -> Option<u64> {

@@ -26,11 +26,11 @@ use crate::sys::lease::{self, Lease};
 use crate::sys::owner;
 use crate::sys::shmget;
 
-use super::attempt::Attempt;
 use super::named::{self, Place};
 use super::sysv::{self, Attached};
 use super::view::View;
 use super::{descriptor, lock, removal, unsupported_by_name};
+use crate::error::Attempt;
 use crate::memory::map::{Map, Source};
 use crate::presence::retire::{self, Doubt, WriteAccess};
 

@@ -16,7 +16,7 @@
 //! decides for itself when it makes the ring writable for others, or hands it over: that takes the same opt-in.
 
 use super::Request;
-use super::attempt::Attempt;
+use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::SyncKind;
 use crate::sys::owner;

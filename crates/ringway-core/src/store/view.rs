@@ -17,10 +17,10 @@ use crate::memory::layout::{self, Shape};
 use crate::memory::region::Load;
 use crate::presence::retire;
 
-use super::attempt::Attempt;
 use super::named::{self, Place};
 use super::peek::Peek;
 use super::{boot_id, descriptor, lock, sysv, unsupported_by_name};
+use crate::error::Attempt;
 
 /// A segment that is looked at only: all that is known of it are copies ([`Peek`]).
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl View {
                 sysv::half_made(attempt, &status, memory.creation_lock())
             }
             HeaderError::Magic => sysv::foreign(attempt, "what is there is not a ringway segment"),
-            error => attempt.header(error, len),
+            error => error.explain(attempt, len),
         })?;
         Ok(Self {
             memory,

@@ -24,6 +24,7 @@ pub mod rename;
 pub(crate) mod robust_list;
 pub(crate) mod sem_overview;
 pub mod semget;
+pub(crate) mod shm_overview;
 pub(crate) mod shmget;
 pub(crate) mod unix;
 pub mod unwinding;

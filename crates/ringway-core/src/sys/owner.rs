@@ -5,7 +5,10 @@
 //! seems to be its own. So that number says who somebody is only where nobody is without one: in the first namespace,
 //! and those that map all.
 
+use nix::sys::stat::FileStat;
 use nix::unistd::geteuid;
+
+use super::shmget;
 
 /// Where one or the other number is told, and what it is where nobody tells.
 const OVERFLOW: u32 = 65534;
@@ -78,6 +81,43 @@ pub fn may_remove(owners: &[u32]) -> bool {
 /// Whether the number of a group stands for one and no other.
 pub(crate) fn is_known_group(group: u32) -> bool {
     GROUPS.is_known(group)
+}
+
+/// Who may use an object, such as a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    /// Read and write bits.
+    pub(crate) mode: u32,
+    /// The owner.
+    pub(crate) uid: u32,
+    /// The owning group.
+    pub(crate) gid: u32,
+}
+
+impl Access {
+    pub(crate) fn of_sysv(status: &shmget::Status) -> Self {
+        Self {
+            mode: status.mode & 0o666,
+            uid: status.owner_uid,
+            gid: status.owner_gid,
+        }
+    }
+
+    pub(crate) fn of_file(stat: &FileStat) -> Self {
+        Self {
+            mode: stat.st_mode & 0o666,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        }
+    }
+
+    /// The same for what lies beside the segment: nothing for a group that only seems to be the segment's.
+    pub(crate) fn beside(mut self) -> Self {
+        if !is_known_group(self.gid) {
+            self.mode &= !0o070;
+        }
+        self
+    }
 }
 
 #[cfg(test)]

@@ -22,12 +22,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use nix::errno::Errno;
 
 use super::{mmap, page_size};
-use crate::memory::layout::MAX_PARTICIPANTS;
 
 /// How many entries the kernel follows at a thread's death.
-const LIMIT: usize = 2048;
-// A slot's word, and one for each that may watch it.
-const _: () = assert!((MAX_PARTICIPANTS as usize) < LIMIT);
+pub(crate) const LIMIT: usize = 2048;
 
 /// An entry of the list.
 #[repr(C)]

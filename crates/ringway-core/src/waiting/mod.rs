@@ -11,7 +11,7 @@ pub(crate) mod watch;
 use std::time::{Duration, Instant};
 
 use crate::planted::{self, Bug};
-use crate::rings::stream::Peer;
+use crate::presence::Peer;
 use crate::store::anchor::INTERVAL;
 use watch::Watch;
 

@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use super::{Fate, Found, Gc, GcReport, Leftover, Why, not_removed};
 use crate::address::Address;
 use crate::error::Error;
-use crate::store::SHM_DIRECTORY;
 use crate::store::slabs::{named, sysv};
+use crate::sys::shm_overview::SHM_DIRECTORY;
 
 impl Gc {
     /// Those of all rings.

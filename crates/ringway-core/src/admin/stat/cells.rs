@@ -1,10 +1,10 @@
 //! What went through a cell ring.
 
 use super::{MOST_LOOKS, ParticipantStat, Traffic, is_there};
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::key;
 use crate::memory::layout::participant::{CLOSED, MESSAGES, OVERWRITTEN, Role, slot_offset};
 use crate::rings::cell::walk::{Tally, tally};
-use crate::rings::stream::Corrupt;
 use crate::store::View;
 
 pub(super) fn traffic(view: &View, cell_len: u32, slots: &[Option<ParticipantStat>]) -> Traffic {

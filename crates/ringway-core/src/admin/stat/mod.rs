@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use crate::address::Address;
+use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::participant::{
     ASLEEP, ATTACHED_NS, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, PID_NAMESPACE,
@@ -17,7 +18,6 @@ use crate::memory::layout::participant::{
 use crate::memory::layout::{Kind, Shape, SyncKind};
 use crate::presence::Liveness;
 use crate::presence::participant::{PATIENCE, holder_pid, name_holder};
-use crate::store::attempt::Attempt;
 use crate::store::{self, View};
 use crate::sys::pid_namespaces::seen_from_here;
 

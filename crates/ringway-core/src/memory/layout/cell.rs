@@ -298,6 +298,12 @@ impl Code {
     }
 }
 
+/// The stored word of a cell in a ring that is new.
+pub(crate) fn new_word(key: u64) -> u64 {
+    // The same in every ring, however many cells it has.
+    Code::new(key, MIN_CELLS).encode(Word::free(0))
+}
+
 /// What nobody writes as a word of the ring with this key.
 pub(crate) fn no_word(key: u64) -> u64 {
     // A free cell whose extent is not one.

@@ -38,6 +38,7 @@ use super::control::CONTROL_OFFSET;
 use super::participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
 use super::pool::{CLASSES_LEN, Slabs};
 use super::{Geometry, Kind, Shape, SyncKind};
+use crate::error::{Attempt, Bytes, Error, ErrorKind};
 
 /// Bytes of the header.
 pub(crate) const HEADER_LEN: usize = 256;
@@ -164,6 +165,60 @@ pub(crate) enum HeaderError {
     Geometry,
     /// The segment ends before the header says.
     Truncated { needed: u64 },
+}
+
+impl HeaderError {
+    /// Why the header of a segment of `len` bytes was refused, and what to do.
+    pub(crate) fn explain(self, attempt: Attempt<'_>, len: u64) -> Error {
+        let again = format!(
+            "remove it (ringway rm {}) and create it again",
+            attempt.address
+        );
+        match self {
+            Self::Magic => attempt.not_a_ring("what is there is not a ringway segment"),
+            Self::Version(version) => attempt
+                .error(
+                    ErrorKind::Incompatible,
+                    format!(
+                        "its layout has version {version}; this ringway reads version \
+                         {LAYOUT_VERSION}"
+                    ),
+                )
+                .remedy(format!("use the ringway that made it, or {again}")),
+            Self::Abi(found) => attempt
+                .error(
+                    ErrorKind::Incompatible,
+                    format!(
+                        "another kind of machine or C library made it (ABI {found:#018x}; here \
+                         {:#018x})",
+                        abi_fingerprint()
+                    ),
+                )
+                .remedy(format!("use a program built for that machine, or {again}")),
+            Self::Field(name) => attempt
+                .error(
+                    ErrorKind::Corrupt,
+                    format!("the {name} in its header has no meaning"),
+                )
+                .remedy(again),
+            Self::Geometry => attempt
+                .error(
+                    ErrorKind::Corrupt,
+                    "the offsets and lengths in its header do not belong together",
+                )
+                .remedy(again),
+            Self::Truncated { needed } => attempt
+                .error(
+                    ErrorKind::Truncated,
+                    format!(
+                        "it has {} and should have {}: somebody cut it off",
+                        Bytes(len),
+                        Bytes(needed)
+                    ),
+                )
+                .remedy(again),
+        }
+    }
 }
 
 impl Header {

@@ -41,6 +41,10 @@ pub(crate) const MAX_CAPACITY: u64 = 1 << 46;
 /// which takes 128 words.
 pub(crate) const MAX_PARTICIPANTS: u32 = 120;
 
+/// What the segment holds cannot be the work of a ringway peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Corrupt;
+
 const _: () = assert!(CONTROL_OFFSET >= header::HEADER_LEN);
 const _: () = assert!(CONTROL_OFFSET + control::CONTROL_LEN <= PARTICIPANTS_OFFSET);
 

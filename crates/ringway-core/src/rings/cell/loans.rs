@@ -6,13 +6,13 @@ use std::time::Instant;
 use super::Cells;
 use super::member::{Member, Refused};
 use super::walk::{Step, Walk};
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{CELL_HEADER, LEN_AT, LOANED, State, Word};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::{Holder, Ticket};
 use crate::memory::region::{Load, Region};
 use crate::planted::{self, Bug};
 use crate::rings::pool::{Glances, Named, Pool, Reference};
-use crate::rings::stream::Corrupt;
 use crate::waiting::{Look, Terms, WaitStrategy, Waited};
 
 impl<R: Region> Cells<R> {

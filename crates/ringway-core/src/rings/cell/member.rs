@@ -7,14 +7,15 @@ use std::time::Instant;
 
 use super::crowd::{self, Crowd, Party};
 use super::{Cells, MOST_HEAD};
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::Owner;
 use crate::memory::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD};
 use crate::memory::layout::participant::{ASLEEP, AWAKE, CLOSED, MESSAGES, Role, slot_offset};
 use crate::memory::region::Region;
 use crate::planted::{self, Bug};
+use crate::presence::Peer;
 use crate::presence::{Liveness, Outlook};
 use crate::rings::pool::Pool;
-use crate::rings::stream::{Corrupt, Peer};
 use crate::store::anchor::Anchor;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::several::Bed;

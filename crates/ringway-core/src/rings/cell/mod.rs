@@ -129,11 +129,11 @@ pub(crate) mod walk;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use crate::memory::layout::cell::{CELL_HEADER, Code, LEN_AT, MIN_CELLS, State, Word, max_extent};
+use crate::memory::layout::Corrupt;
+use crate::memory::layout::cell::{CELL_HEADER, Code, LEN_AT, State, Word, max_extent};
 use crate::memory::layout::control::HEAD;
 use crate::memory::region::{Load, Region};
 use crate::planted::{self, Bug};
-use crate::rings::stream::Corrupt;
 
 /// No honest `HEAD` comes so far.
 const MOST_HEAD: u64 = u64::MAX >> 8;
@@ -485,10 +485,4 @@ impl<R: Load> Cells<R> {
             extent: extent as u32,
         })
     }
-}
-
-/// The stored word of `cell` in a ring that is new.
-pub(crate) fn new_word(key: u64) -> u64 {
-    // The same in every ring, however many cells it has.
-    Code::new(key, MIN_CELLS).encode(Word::free(0))
 }

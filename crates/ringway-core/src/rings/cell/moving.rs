@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 
 use super::Cells;
 use super::member::Member;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::region::{Load, Region};
 use crate::planted::{self, Bug};
-use crate::rings::stream::Corrupt;
 
 /// So often an owner tries to change its word. Each time that it fails, all others have come round the whole ring
 /// between two of its instructions.

@@ -10,11 +10,11 @@ use std::time::Instant;
 use super::member::{Member, Refused};
 use super::walk::{Step, Walk};
 use super::{Cells, Seen};
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::participant::{OVERWRITTEN, REPAIRED, Role};
 use crate::memory::region::Region;
 use crate::planted::{self, Bug};
-use crate::rings::stream::Corrupt;
 
 impl<R: Region> Member<R> {
     /// Repairs what blocks this participant, and what lies before it. `true` if it is worth looking again.

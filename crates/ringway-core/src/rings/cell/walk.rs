@@ -2,10 +2,10 @@
 //! who only looks.
 
 use super::{Cells, MOST_HEAD, Rivals, Seen};
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::control::HEAD;
 use crate::memory::region::Load;
-use crate::rings::stream::Corrupt;
 use std::sync::atomic::Ordering;
 
 /// Where a walk is.

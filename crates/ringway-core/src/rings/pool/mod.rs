@@ -60,9 +60,9 @@ mod lent;
 mod tests;
 pub(crate) mod warm;
 
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::pool::{Holder, Slabs, Ticket, Word};
 use crate::memory::region::Region;
-use crate::rings::stream::Corrupt;
 use crate::waiting::Look;
 pub(crate) use lent::Lender;
 use warm::Restraint;

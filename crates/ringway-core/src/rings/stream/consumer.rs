@@ -5,8 +5,9 @@ mod loans;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Side, count_repaired, walk};
+use super::{CONSUMER, OneSide, PRODUCER, Side, count_repaired, walk};
 use crate::error::RecvError;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::control::{HEAD, RECEIVED};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::TICKET_LEN;

@@ -55,7 +55,7 @@ use crate::memory::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSE
 use crate::memory::layout::participant::{REPAIRED, Role, slot_offset};
 use crate::memory::layout::pool::Holder;
 use crate::memory::region::Region;
-use crate::presence::{Liveness, Outlook};
+use crate::presence::{Liveness, Outlook, Peer};
 use crate::store::anchor::Anchor;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::watch::Watch;
@@ -84,19 +84,6 @@ pub(crate) fn is_gone<R: Region>(region: &R, holder: Holder) -> bool {
     let slot = holder.slot;
     side.outlook()
         .is_gone(region, slot, |epoch| holder.is_of(epoch))
-}
-
-/// What is known of the other side of a ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// Nobody is attached: not yet, or not any more after one left without closing.
-    Absent,
-    /// A live process is attached.
-    Alive,
-    /// The process died without closing.
-    Died,
-    /// It closed the ring.
-    Closed,
 }
 
 /// The words of one side of the ring.
@@ -215,7 +202,3 @@ impl<S: OneSide> Blocked for S {
         self.region().anchor().is_some_and(Anchor::is_forsaken)
     }
 }
-
-/// What the segment holds cannot be the work of a ringway peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Corrupt;

@@ -5,14 +5,15 @@ mod loans;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{CONSUMER, Corrupt, OneSide, PRODUCER, Peer, Side, count_repaired, walk};
+use super::{CONSUMER, OneSide, PRODUCER, Side, count_repaired, walk};
 use crate::error::SendError;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::control::{HEAD, RECEIVED, SENT, TAIL};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::record::{Record, VACANT, WORD, footprint, max_payload};
 use crate::memory::region::Region;
 use crate::planted::{self, Bug};
-use crate::presence::Liveness;
+use crate::presence::{Liveness, Peer};
 use crate::rings::pool::Pool;
 use crate::waiting::lull::Lull;
 use crate::waiting::{Look, Terms, WaitStrategy, Waited, eventcount};

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Corrupt;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::layout::record::{Record, SEQUENCE_MASK, WORD, footprint};
 use crate::memory::region::Load;

@@ -57,8 +57,8 @@ use crate::memory::layout::slab_segment::Identity;
 use crate::memory::region::Unreachable;
 
 use super::Request;
-use super::attempt::Attempt;
 use super::named::Place;
+use crate::error::Attempt;
 use crate::memory::map::Map;
 use mapping::Mapping;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::address::{Address, SysvKey};
+use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::control::CONTROL_OFFSET;
 use crate::memory::layout::header::{CREATION_LOCK_OFFSET, HEADER_LEN, Header, MAGIC_OFFSET};
@@ -15,13 +16,13 @@ use crate::presence::keeper::{self, Refusal};
 use crate::presence::participant::unsettled;
 use crate::presence::{self, Liveness};
 use crate::store::anchor::Anchor;
-use crate::store::attempt::Attempt;
 use crate::store::slabs::{self, SlabSegments};
 use crate::store::{
-    Access, Plan, Request, Segment, boot_id, discard, magic, new_header, populate, publish_magic,
+    Plan, Request, Segment, boot_id, discard, magic, new_header, populate, publish_magic,
     settle_pages, space, write_header,
 };
 use crate::sys::deadline::Deadline;
+use crate::sys::owner::Access;
 use crate::sys::{futex, page_size, shmget};
 use crate::waiting::sync;
 use crate::waiting::sync::semaphore_set::Home;
@@ -169,7 +170,7 @@ impl Attached {
         let claim = match keeper::take_creation_lock(&self.map, word) {
             Ok(claim) => claim,
             Err(Refusal::Changed(_)) => return Ok(None),
-            Err(refusal) => return Err(attempt.keeper(refusal)),
+            Err(refusal) => return Err(refusal.explain(attempt)),
         };
         // Those who wait see that somebody is at it.
         futex::wake_all(lock);

@@ -21,7 +21,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use crate::address::{Address, SysvKey};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Bytes, Error, ErrorKind};
 use crate::escape::Name;
 use crate::memory::layout::header::{Header, HeaderError};
 use crate::presence::Liveness;
@@ -30,12 +30,13 @@ use crate::presence::retire;
 use crate::sys::{ftok, page_size, shmget};
 use crate::waiting::sync;
 
-use super::attempt::Attempt;
 use super::{
-    Access, Plan, ROUNDS, Request, Segment, check_owner, header_bytes, removal, renewal,
-    settle_pages, space, trust, unsupported_by_name, watch,
+    Plan, ROUNDS, Request, Segment, check_owner, header_bytes, removal, renewal, settle_pages,
+    space, trust, unsupported_by_name, watch,
 };
+use crate::error::Attempt;
 use crate::sys::deadline::Deadline;
+use crate::sys::owner::Access;
 
 #[cfg(test)]
 pub(super) use attached::HALF_MADE;
@@ -58,7 +59,7 @@ pub(super) fn create(request: &Request<'_>, key: &SysvKey, plan: &Plan) -> Resul
     };
     check_stays(attempt)?;
     // What it takes to hold the lock, before anything is made.
-    keeper::abilities().map_err(|errno| attempt.keeper(Refusal::Os(errno)))?;
+    keeper::abilities().map_err(|errno| Refusal::Os(errno).explain(attempt))?;
     for _ in 0..ROUNDS {
         let id = make_id(attempt, request, key, plan.geometry.total_len())?;
         let result = status(attempt, id)
@@ -152,8 +153,8 @@ pub(super) fn new_id(
                 ErrorKind::InvalidCapacity,
                 format!(
                     "the ring needs {}, and a segment may have {} (shmmax)",
-                    space::Bytes(len),
-                    space::Bytes(sysctl("shmmax").unwrap_or(0))
+                    Bytes(len),
+                    Bytes(sysctl("shmmax").unwrap_or(0))
                 ),
             )
             .remedy(format!(
@@ -166,7 +167,7 @@ pub(super) fn new_id(
                 format!(
                     "the machine has its {} segments (shmmni), or they have {} in all (shmall)",
                     sysctl("shmmni").unwrap_or(0),
-                    space::Bytes(
+                    Bytes(
                         sysctl("shmall")
                             .unwrap_or(0)
                             .saturating_mul(page_size() as u64)
@@ -242,7 +243,7 @@ fn try_open(
         .ok_or_else(|| foreign(attempt, "it is too short for a ring"))?;
     let mut header = Header::decode(&bytes, len).map_err(|error| match error {
         HeaderError::Magic => foreign(attempt, "what is there is not a ringway segment"),
-        error => attempt.header(error, len),
+        error => error.explain(attempt, len),
     })?;
     let status = &attached.status;
     let owners = [status.owner_uid, status.creator_uid];

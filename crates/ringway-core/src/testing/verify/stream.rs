@@ -18,12 +18,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::error::{RecvError, SendError};
-use crate::memory::layout::Geometry;
 use crate::memory::layout::control::CONTROL_OFFSET;
 use crate::memory::layout::participant::table_end;
+use crate::memory::layout::{Corrupt, Geometry};
 use crate::memory::region::memory::{Heap, Memory};
 use crate::memory::region::{Load, Region};
-use crate::rings::stream;
 use crate::rings::stream::consumer::{Consumer, Found};
 use crate::rings::stream::producer::Producer;
 use crate::waiting::WaitStrategy;
@@ -74,7 +73,7 @@ impl HeapRing {
     pub fn producer(&self) -> Result<HeapProducer, SendError> {
         Producer::resume(self.heap.region())
             .map(|producer| HeapProducer { producer })
-            .map_err(|stream::Corrupt| SendError::Corrupt)
+            .map_err(|Corrupt| SendError::Corrupt)
     }
 
     /// Attaches as the next consumer.
@@ -84,7 +83,7 @@ impl HeapRing {
     pub fn consumer(&self) -> Result<HeapConsumer, RecvError> {
         Consumer::resume(self.heap.region())
             .map(|consumer| HeapConsumer { consumer })
-            .map_err(|stream::Corrupt| RecvError::Corrupt)
+            .map_err(|Corrupt| RecvError::Corrupt)
     }
 }
 

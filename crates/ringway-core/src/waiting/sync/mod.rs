@@ -33,6 +33,7 @@ use std::sync::atomic::Ordering;
 use nix::errno::Errno;
 
 use crate::address::Address;
+use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::control::{DATA_EVENT, LOCK, LOCK_HOLDER, LOCK_LEN, SPACE_EVENT};
 use crate::memory::layout::header::{Header, SEMAPHORES_OFFSET};
@@ -41,9 +42,8 @@ use crate::memory::layout::{Shape, SyncKind};
 use crate::memory::map::Map;
 use crate::memory::region::memory::Memory;
 use crate::presence::watcher::Alarm;
-use crate::store::attempt::Attempt;
-use crate::store::{self, Access};
 use crate::sys::futex::{self, MonotonicTime, Wake};
+use crate::sys::owner::Access;
 use crate::waiting::eventcount;
 
 use semaphore_set::{Home, Set, User};
@@ -243,7 +243,7 @@ pub(crate) fn open(
     slot: u32,
     epoch: u64,
     address: &Address,
-    access: Access,
+    access: impl FnOnce() -> Access,
 ) -> Result<(Primitives, Alarm), Error> {
     let attempt = Attempt {
         action: "attach to",
@@ -285,7 +285,7 @@ pub(crate) fn open(
         }
         SyncKind::SysvSem => {
             let set = Set::open(attempt, map, header)?;
-            set.follow(store::access_now(attempt, header, access));
+            set.follow(access());
             let user = User::of(attempt, set)?;
             let bell = Arc::new(sysv_sem::Bells::new(set, slot, user));
             let own = Arc::clone(&bell);
@@ -296,8 +296,8 @@ pub(crate) fn open(
             Ok((primitives, Box::new(move |_| own.ring(slot))))
         }
         SyncKind::Mqueue => {
-            let access = store::access_now(attempt, header, access);
-            let bell = Arc::new(mqueue::Queues::open(attempt, map, header, slot, access)?);
+            let bell = mqueue::Queues::open(attempt, map, header, slot, access())?;
+            let bell = Arc::new(bell);
             let own = Arc::clone(&bell);
             let primitives = Primitives {
                 lock: None,

@@ -47,6 +47,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, fchown};
 
 use super::Broken;
+use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::MAX_PARTICIPANTS;
 use crate::memory::layout::header::Header;
@@ -54,12 +55,11 @@ use crate::memory::layout::participant::{LIVENESS, PID, QUEUE, slot_offset};
 use crate::memory::map::Map;
 use crate::planted::{self, Bug};
 use crate::presence::{Liveness, watcher};
-use crate::store::Access;
-use crate::store::attempt::Attempt;
 use crate::sys::deadline::Deadline;
 use crate::sys::flock;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::sys::mq_overview as mq;
+use crate::sys::owner::Access;
 
 /// The queues of all participants, as one of them has them.
 #[derive(Debug)]

@@ -26,13 +26,13 @@ use std::sync::atomic::{Ordering, fence};
 use nix::errno::Errno;
 
 use super::{Acquired, Broken};
+use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::control::{LOCK, LOCK_LEN};
 use crate::memory::layout::header::Header;
 use crate::memory::layout::participant::{FILLED_FOR, LIVENESS, PID, PID_NAMESPACE, slot_offset};
 use crate::memory::map::Map;
 use crate::presence::Liveness;
-use crate::store::attempt::Attempt;
 use crate::sys::futex::MonotonicTime;
 use crate::sys::pthread_mutex;
 

@@ -38,13 +38,14 @@ use nix::errno::Errno;
 use nix::sys::stat::stat;
 
 use crate::address::Address;
+use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::MAX_PARTICIPANTS;
 use crate::memory::layout::header::{Header, SEMAPHORES_OFFSET};
 use crate::memory::map::Map;
-use crate::store::attempt::Attempt;
-use crate::store::{Access, SHM_DIRECTORY};
+use crate::sys::owner::Access;
 use crate::sys::semget::{self, AtExit, Operation};
+use crate::sys::shm_overview::SHM_DIRECTORY;
 
 /// What the last semaphore of every set of ringway's holds: "RW".
 const TAG: u16 = 0x5257;

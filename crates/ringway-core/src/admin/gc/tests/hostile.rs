@@ -190,7 +190,8 @@ pub(super) fn tease(how: &str) {
     };
     let len = header.geometry.total_len();
     let start = bytes.len() as u64;
-    let word = crate::rings::cell::new_word(crate::memory::layout::cell::key(header.nonce));
+    let word =
+        crate::memory::layout::cell::new_word(crate::memory::layout::cell::key(header.nonce));
     let cell = [&word.to_le_bytes()[..], &[0; 56]].concat();
     let cells = cell.repeat(((len - start) / 64) as usize);
     let mut kept = None;

@@ -2,12 +2,12 @@
 
 use super::Consumer;
 use crate::error::RecvError;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::participant::{OVERWRITTEN, Role};
 use crate::memory::region::Region;
 use crate::rings::cell::Seen;
 use crate::rings::pool::IN_SLAB;
-use crate::rings::stream::Corrupt;
 use crate::rings::stream::consumer::Found;
 
 /// Messages that this consumer has taken: one run, or several that lie one behind the other.

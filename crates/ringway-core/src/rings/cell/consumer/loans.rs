@@ -2,10 +2,10 @@
 
 use super::{Consumer, MOST_AT_ONCE};
 use crate::error::RecvError;
+use crate::memory::layout::Corrupt;
 use crate::memory::region::{Region, Unreachable};
 use crate::planted::{self, Bug};
 use crate::rings::pool::{IN_SLAB, Loan};
-use crate::rings::stream::Corrupt;
 use crate::rings::stream::consumer::Found;
 
 /// The slabs of the records that were taken together.

@@ -10,15 +10,16 @@ use std::time::Instant;
 use held::Held;
 
 use crate::error::RecvError;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::control::TAKE_HINT;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
 use crate::planted::{self, Bug};
+use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
 use crate::rings::stream::consumer::{EAGER_POLLS, Found};
-use crate::rings::stream::{Corrupt, Peer};
 use crate::waiting::lull::Lull;
 use crate::waiting::several::{Bed, Candidate};
 use crate::waiting::watch::Watch;

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 
 use super::{Producer, Run};
 use crate::error::SendError;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::State;
 use crate::memory::region::Region;
-use crate::rings::stream::Corrupt;
 
 /// The first batch claims room for so many messages like its first one.
 const FIRST_BATCH: u64 = 8;

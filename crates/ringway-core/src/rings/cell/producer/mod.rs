@@ -8,14 +8,15 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::error::SendError;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::control::CLAIM_HINT;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
 use crate::planted::{self, Bug};
+use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
-use crate::rings::stream::{Corrupt, Peer};
 use crate::waiting::lull::Lull;
 use crate::waiting::{Blocked, Look, WaitStrategy, Waited, wait_for_peer};
 

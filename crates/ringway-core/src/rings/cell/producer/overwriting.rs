@@ -8,13 +8,13 @@
 use std::sync::atomic::Ordering;
 
 use super::Producer;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::control::CLAIM_HINT;
 use crate::memory::layout::participant::{OVERWRITTEN, Role};
 use crate::memory::region::Region;
 use crate::planted::{self, Bug};
 use crate::rings::cell::moving::Ahead;
-use crate::rings::stream::Corrupt;
 
 /// Steps for each cell of the ring: within two laps there is a place if there is one at all, and a record takes four
 /// at most, to be given back by the dead, discarded, passed or covered.

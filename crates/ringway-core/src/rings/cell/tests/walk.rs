@@ -1,9 +1,9 @@
 //! What an observer counts.
 
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::Kind;
 use crate::rings::cell::heap::{HeapCells, KEY, Leaving, Setup};
 use crate::rings::cell::walk::{Tally, tally};
-use crate::rings::stream::Corrupt;
 
 const CELL_LEN: u32 = 64;
 

@@ -1,12 +1,12 @@
 //! A slab's word, by itself: what may be seized, and what a reclaimer makes of it.
 
 use super::slabs;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::Geometry;
 use crate::memory::layout::pool::{Holder, Ticket, Word};
 use crate::memory::region::memory::{Heap, Memory};
 use crate::memory::region::{Load, Region};
 use crate::rings::pool::{Pool, Reference};
-use crate::rings::stream::Corrupt;
 
 /// The participant that does something, and one that has died.
 const ME: (u32, u64) = (0, 1);

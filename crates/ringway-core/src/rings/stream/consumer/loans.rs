@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 
 use super::{Consumer, Found};
 use crate::error::RecvError;
+use crate::memory::layout::Corrupt;
 use crate::memory::layout::record::WORD;
 use crate::memory::region::{Region, Unreachable};
 use crate::planted::{self, Bug};
 use crate::rings::pool::{IN_SLAB, Loan, Pool};
-use crate::rings::stream::{Corrupt, PRODUCER};
+use crate::rings::stream::PRODUCER;
 use crate::waiting::eventcount;
 
 impl<R: Region> Consumer<R> {

@@ -54,7 +54,7 @@ fn a_foreign_set_is_refused_and_not_removed() {
         assert!(error.next_step().contains("makes another set"), "{error}");
     }
     word.store(foreign as u32 + 1, Ordering::Relaxed);
-    store::remove(&ring.address).unwrap();
+    crate::store::remove(&ring.address).unwrap();
     assert!(exists(foreign));
     assert!(exists(own));
     semget::remove(own).unwrap();
@@ -68,7 +68,7 @@ fn a_set_that_is_removed_in_use_is_broken_and_no_hang() {
     assert_eq!(handle.lock().acquire(None), Ok(Acquired::Clean));
     let mut contender = Process::waiting("acquire and release", &fixture);
     let mut sleeper = Process::asleep("sleep for ever", &fixture);
-    store::remove(&fixture.address).unwrap();
+    crate::store::remove(&fixture.address).unwrap();
     assert_eq!(contender.says(), "Err(Beside(EIDRM))");
     assert_eq!(sleeper.says(), "\"broken\"");
     handle.lock().release();

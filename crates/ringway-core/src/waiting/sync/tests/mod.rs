@@ -57,7 +57,7 @@ impl Fixture {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        let _ = store::remove(&self.address);
+        let _ = crate::store::remove(&self.address);
     }
 }
 
@@ -116,14 +116,10 @@ impl Handle {
         let segment = Segment::open(&Request::new(address))?;
         let participant = Participant::attach(&segment.map, place(&segment), address)?;
         let (slot, epoch) = (participant.slot, participant.epoch);
-        let (primitives, alarm) = open(
-            &segment.map,
-            &segment.header,
-            slot,
-            epoch,
-            address,
-            segment.access,
-        )?;
+        let (primitives, alarm) =
+            open(&segment.map, &segment.header, slot, epoch, address, || {
+                segment.access
+            })?;
         let handle = Self {
             primitives,
             participant,

@@ -2,7 +2,7 @@
 
 use super::deaths::at_every_change;
 use super::*;
-use crate::rings::stream::Peer;
+use crate::presence::Peer;
 use crate::waiting::Blocked;
 
 /// The last producer sends and closes while a consumer sleeps.

@@ -18,6 +18,7 @@ use loom::thread::{self, JoinHandle};
 use primitives::{Counter, Key, RobustLock, Rope, Tower};
 
 use crate::error::{RecvError, SendError};
+use crate::memory::layout::cell::new_word;
 use crate::memory::layout::participant::{EPOCH, Role, slot_offset};
 use crate::memory::layout::pool::{Class, MIN_SLAB_LEN, Slabs};
 use crate::memory::region::model::{Model, lives};
@@ -25,7 +26,7 @@ use crate::memory::region::{Load, Region};
 use crate::rings::cell::consumer::Consumer;
 use crate::rings::cell::member::{Member, Seat};
 use crate::rings::cell::producer::Producer;
-use crate::rings::cell::{Cells, Rivals, new_word};
+use crate::rings::cell::{Cells, Rivals};
 use crate::rings::pool::Pool;
 use crate::rings::stream::consumer::Found;
 use crate::waiting::WaitStrategy;

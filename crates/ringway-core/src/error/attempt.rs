@@ -2,14 +2,9 @@
 
 use nix::errno::Errno;
 
+use super::{Error, ErrorKind};
 use crate::address::Address;
-use crate::error::{Error, ErrorKind};
-
-use crate::memory::layout::header::{HeaderError, LAYOUT_VERSION, abi_fingerprint};
-use crate::presence::keeper::Refusal;
 use crate::sys::owner;
-
-use super::space::Bytes;
 
 /// An action on an address, which may fail.
 #[derive(Clone, Copy)]
@@ -96,7 +91,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The address is taken.
-    pub(super) fn already_exists(self, errno: Errno) -> Error {
+    pub(crate) fn already_exists(self, errno: Errno) -> Error {
         let remedy = format!(
             "open it, remove it (ringway rm {}), or choose another address",
             self.address
@@ -107,12 +102,12 @@ impl<'a> Attempt<'a> {
     }
 
     /// Something else is at the address.
-    pub(super) fn not_a_ring(self, problem: impl Into<String>) -> Error {
+    pub(crate) fn not_a_ring(self, problem: impl Into<String>) -> Error {
         self.error(ErrorKind::NotARing, problem)
             .remedy("choose another address; ringway leaves alone what it did not make")
     }
 
-    pub(super) fn foreign_owner(self, owner: u32) -> Error {
+    pub(crate) fn foreign_owner(self, owner: u32) -> Error {
         let problem = owner::difference(owner);
         self.error(ErrorKind::ForeignOwner, problem)
             .remedy("if that user is to be trusted, allow any owner when opening")
@@ -121,79 +116,5 @@ impl<'a> Attempt<'a> {
     pub(crate) fn timed_out(self, problem: impl Into<String>) -> Error {
         self.error(ErrorKind::TimedOut, problem)
             .remedy("see whether the creator runs, or wait longer")
-    }
-
-    /// Why the header of a segment of `len` bytes was refused.
-    pub(super) fn header(self, error: HeaderError, len: u64) -> Error {
-        let again = format!(
-            "remove it (ringway rm {}) and create it again",
-            self.address
-        );
-        match error {
-            HeaderError::Magic => self.not_a_ring("what is there is not a ringway segment"),
-            HeaderError::Version(version) => self
-                .error(
-                    ErrorKind::Incompatible,
-                    format!(
-                        "its layout has version {version}; this ringway reads version \
-                         {LAYOUT_VERSION}"
-                    ),
-                )
-                .remedy(format!("use the ringway that made it, or {again}")),
-            HeaderError::Abi(found) => self
-                .error(
-                    ErrorKind::Incompatible,
-                    format!(
-                        "another kind of machine or C library made it (ABI {found:#018x}; here \
-                         {:#018x})",
-                        abi_fingerprint()
-                    ),
-                )
-                .remedy(format!("use a program built for that machine, or {again}")),
-            HeaderError::Field(name) => self
-                .error(
-                    ErrorKind::Corrupt,
-                    format!("the {name} in its header has no meaning"),
-                )
-                .remedy(again),
-            HeaderError::Geometry => self
-                .error(
-                    ErrorKind::Corrupt,
-                    "the offsets and lengths in its header do not belong together",
-                )
-                .remedy(again),
-            HeaderError::Truncated { needed } => self
-                .error(
-                    ErrorKind::Truncated,
-                    format!(
-                        "it has {} and should have {}: somebody cut it off",
-                        Bytes(len),
-                        Bytes(needed)
-                    ),
-                )
-                .remedy(again),
-        }
-    }
-
-    /// Why the keeper did not take a word. (That somebody else changed the word is an end only for the
-    /// creation lock.)
-    pub(crate) fn keeper(self, refusal: Refusal) -> Error {
-        match refusal {
-            Refusal::Changed(_) => self
-                .error(ErrorKind::HalfMade, "another process is initialising it")
-                .remedy("try again"),
-            Refusal::Os(errno @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => self
-                .error(
-                    ErrorKind::Unsupported,
-                    "its keeper thread could not be started: set_robust_list is not there, or a sandbox denies it",
-                )
-                .remedy("have the sandbox allow it")
-                .because(errno),
-            Refusal::Os(Errno::EAGAIN) => self
-                .error(ErrorKind::Os, "its keeper thread could not be started")
-                .remedy("make room for one more thread (ulimit -u)")
-                .because(Errno::EAGAIN),
-            Refusal::Os(errno) => self.os("its keeper thread could not be started", errno),
-        }
     }
 }
