@@ -81,6 +81,10 @@ impl Look<'_> {
     fn module(&mut self, module: &ItemMod, children: &Path) {
         let name = module.ident.to_string();
         let folder = children.join(&name);
+        if let (Some((_, items)), true) = (&module.content, self.modules.is_empty()) {
+            // It stands in the root, and is of it.
+            return self.items(items, &folder);
+        }
         self.modules.push(name);
         match &module.content {
             Some((_, items)) => self.items(items, &folder),

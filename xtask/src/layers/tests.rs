@@ -25,7 +25,7 @@ fn found(order: &str, files: &[(&str, &str)]) -> Vec<String> {
 const ORDER: &str = "src: api -> store | rings -> error, address -> sys";
 const ROOT: (&str, &str) = (
     "src/lib.rs",
-    "mod address; mod api; mod error; mod rings; mod store; mod sys;\npub use api::Ring;\n",
+    "mod address; mod api; mod error; mod rings; mod store; mod sys;\npub use api::Ring;\npub mod os { pub use crate::sys::call; }\n",
 );
 
 /// What is found if `sys/mod.rs` is `text`, and the others import downwards.

@@ -19,8 +19,8 @@ use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::Holder;
 use crate::memory::layout::{self, Kind, Shape, SyncKind};
 use crate::memory::map::Map;
-use crate::memory::region::Region as _;
 use crate::memory::region::memory::Memory;
+use crate::memory::region::{Region as _, RingName as _};
 use crate::presence::Outlook;
 use crate::presence::keeper::{self, Refusal};
 use crate::presence::memory::Memories;
@@ -197,10 +197,13 @@ impl Ring {
     /// The ring's memory, as one more part of this process uses it.
     fn region(&self) -> Result<Memory, Error> {
         let header = &self.header;
-        let (map, slabs) = (Arc::clone(&self.map), self.slabs.clone());
+        let (map, slabs) = (
+            Arc::clone(&self.map),
+            self.slabs.clone().map(|slabs| slabs as _),
+        );
         let memory = Memory::mapped(map, &header.geometry, header.fence, slabs);
         let memory = memory.ok_or_else(|| self.corrupt())?;
-        Ok(memory.with_anchor(self.anchor.clone()))
+        Ok(memory.with_name(self.anchor.clone().map(|anchor| anchor as _)))
     }
 
     /// The ring's slabs, as a participant uses them.

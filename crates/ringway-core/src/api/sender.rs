@@ -9,7 +9,6 @@ use crate::memory::region::{Load, Region};
 use crate::presence::Peer;
 use crate::presence::participant::Participant;
 use crate::rings::stream::producer::Pending;
-use crate::store::anchor::Anchor;
 use crate::sys::unwinding::Unwinding;
 use crate::waiting::WaitStrategy;
 
@@ -233,8 +232,8 @@ impl Sender {
     /// # Errors
     /// The same.
     pub fn is_removed(&self) -> Result<bool, Error> {
-        let anchor = self.sending.region().anchor();
-        anchor.map_or(Ok(false), Anchor::is_removed)
+        let name = self.sending.region().name();
+        name.map_or(Ok(false), |name| name.is_removed())
     }
 
     /// What is known of the consumer.

@@ -52,7 +52,8 @@ pub(crate) mod watcher;
 
 pub(crate) use outlook::Outlook;
 
-use crate::sys::{futex, membarrier};
+use crate::sys::futex;
+pub(crate) use crate::sys::membarrier::settle;
 
 /// What a liveness word says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,15 +91,4 @@ pub enum Peer {
     Died,
     /// It closed the ring.
     Closed,
-}
-
-/// Returns when no thread of a process whose word says [`Liveness::Dead`] can execute another
-/// instruction.
-///
-/// `false`: a sandbox has begun to deny that, and one may. What the dead hold in a ring whose participants rely on it
-/// is then left alone, as that of one who is stopped, and the call that needs it fails with an error of its own.
-#[must_use]
-pub(crate) fn settle() -> bool {
-    // Miri knows no such call, and neither it nor loom another process.
-    cfg!(any(miri, loom)) || membarrier::barrier()
 }

@@ -28,26 +28,23 @@
 //! the name is gone. The answer changes nothing in the ring, and the call can be made again.
 //!
 //! Who sleeps is not woken by a removal, which anybody's `unlink` may be, nor when somebody gives up attaching. It looks
-//! itself: before it falls asleep, and then every [`INTERVAL`], and only while no peer is attached.
+//! itself: before it falls asleep, and then every [`INTERVAL`](crate::waiting::INTERVAL), and only while no peer is attached.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
+use crate::memory::region::RingName;
 use crate::planted::{self, Bug};
 use crate::sys::fork::Origin;
 use crate::sys::shmget;
 
 use super::{lock, namespace};
 use crate::error::Attempt;
-
-/// How often one that sleeps without a peer looks.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// By what the kernel is asked for a ring's name.
 #[derive(Debug)]
@@ -93,8 +90,20 @@ impl Anchor {
         })
     }
 
-    /// Whether no name leads to the ring any more.
-    pub(crate) fn is_removed(&self) -> Result<bool, Error> {
+    fn others_have_entry(&self) -> bool {
+        if planted::is(Bug::EntryNotAskedFor) {
+            return false;
+        }
+        match &self.by {
+            By::File(file) => lock::Entry::is_others(file.as_fd()),
+            // Once by this process.
+            By::Sysv { id, .. } => shmget::status(*id).map_or(true, |status| status.attached > 1),
+        }
+    }
+}
+
+impl RingName for Anchor {
+    fn is_removed(&self) -> Result<bool, Error> {
         let attempt = Attempt::to("inspect", &self.address);
         match &self.by {
             By::File(file) => fstat(file)
@@ -112,21 +121,9 @@ impl Anchor {
         }
     }
 
-    /// Whether nobody can come to the ring any more, but this process itself. "No" where the kernel does not tell.
-    pub(crate) fn is_forsaken(&self) -> bool {
+    fn is_forsaken(&self) -> bool {
         // In this order, see above.
         self.is_removed().is_ok_and(|removed| removed) && !self.others_have_entry()
-    }
-
-    fn others_have_entry(&self) -> bool {
-        if planted::is(Bug::EntryNotAskedFor) {
-            return false;
-        }
-        match &self.by {
-            By::File(file) => lock::Entry::is_others(file.as_fd()),
-            // Once by this process.
-            By::Sysv { id, .. } => shmget::status(*id).map_or(true, |status| status.attached > 1),
-        }
     }
 }
 

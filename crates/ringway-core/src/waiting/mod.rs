@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use crate::planted::{self, Bug};
 use crate::presence::Peer;
-use crate::store::anchor::INTERVAL;
 use watch::Watch;
 
 use crate::sys::futex::{MonotonicTime, Wake};
@@ -48,6 +47,9 @@ impl Default for WaitStrategy {
         Self::Adaptive(Duration::from_micros(50))
     }
 }
+
+/// How often one that sleeps without a peer looks whether anybody can still come.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// For how long a spinning side believes that its peer is running. After that it offers its processor
 /// with each check: the peer may be waiting for that very one.

@@ -7,10 +7,9 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use super::watch::Watch;
-use super::{POLLS_PER_CHECK, WaitStrategy, processors};
+use super::{INTERVAL, POLLS_PER_CHECK, WaitStrategy, processors};
 use crate::error::WaitError;
 use crate::memory::region::{MOST_WORDS, Region};
-use crate::store::anchor::INTERVAL;
 use crate::sys::futex::MonotonicTime;
 
 /// A consumer that can be waited for together with others.

@@ -7,8 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use super::memory::Memory;
-use super::{Change, Load, Region};
-use crate::store::anchor::Anchor;
+use super::{Change, Load, Region, RingName};
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// What the meddler does to the memory.
@@ -202,8 +201,8 @@ impl Region for Meddled {
     fn settles(&self) -> bool {
         self.settles
     }
-    fn anchor(&self) -> Option<&Anchor> {
-        self.memory.anchor()
+    fn name(&self) -> Option<&dyn RingName> {
+        self.memory.name()
     }
     fn is_forked(&self) -> bool {
         self.memory.is_forked()

@@ -4,15 +4,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
-use super::{Change, Load, Region, Unreachable, copy};
+use super::{Change, Load, Region, RingName, SlabMemory, Unreachable, copy};
 use crate::memory::layout::Geometry;
 use crate::memory::layout::header::FenceMode;
 use crate::memory::layout::pool::NO_WORD;
 use crate::memory::map::Map;
 use crate::planted::{self, Bug};
-use crate::presence;
-use crate::store::anchor::Anchor;
-use crate::store::slabs::SlabSegments;
 use crate::sys::errno;
 use crate::sys::fork::Origin;
 use crate::sys::futex::{self, MonotonicTime, Wake};
@@ -37,8 +34,8 @@ pub(crate) struct Memory {
     origin: Origin,
     /// Where the slabs are, if there are some.
     pool: Option<Box<Pool>>,
-    /// By what to ask for the ring's name, if it can have one.
-    anchor: Option<Arc<Anchor>>,
+    /// The ring's name, if it can have one.
+    name: Option<Arc<dyn RingName>>,
     /// The mapping or the heap memory, held so that it stays.
     _owner: Arc<dyn std::fmt::Debug + Send + Sync>,
 }
@@ -61,7 +58,7 @@ enum Slabs {
     /// One behind the other, from there.
     Here(NonNull<u8>),
     /// Each in a segment of its own. `None`: nowhere, but in a header.
-    Apart(Option<Arc<SlabSegments>>),
+    Apart(Option<Arc<dyn SlabMemory>>),
 }
 
 // SAFETY: the pointers are to memory that the owner keeps, and all access to it is by atomics or the
@@ -77,7 +74,7 @@ impl Memory {
         map: Arc<Map>,
         geometry: &Geometry,
         fence: FenceMode,
-        slab_segments: Option<Arc<SlabSegments>>,
+        slab_segments: Option<Arc<dyn SlabMemory>>,
     ) -> Option<Self> {
         if (map.len() as u64) < geometry.total_len() {
             return None;
@@ -94,8 +91,8 @@ impl Memory {
     }
 
     /// The same, of a ring whose name can be asked for.
-    pub(crate) fn with_anchor(self, anchor: Option<Arc<Anchor>>) -> Self {
-        Self { anchor, ..self }
+    pub(crate) fn with_name(self, name: Option<Arc<dyn RingName>>) -> Self {
+        Self { name, ..self }
     }
 
     fn over(
@@ -103,7 +100,7 @@ impl Memory {
         geometry: &Geometry,
         fence: FenceMode,
         origin: Origin,
-        slab_segments: Option<Arc<SlabSegments>>,
+        slab_segments: Option<Arc<dyn SlabMemory>>,
         owner: Arc<dyn std::fmt::Debug + Send + Sync>,
     ) -> Self {
         // SAFETY: the caller has total_len bytes at `base`, and data_offset is less.
@@ -131,7 +128,7 @@ impl Memory {
             settles: fence.needs_membarrier(),
             origin,
             pool,
-            anchor: None,
+            name: None,
             _owner: owner,
         }
     }
@@ -206,6 +203,7 @@ impl Memory {
         match &pool.slabs {
             // SAFETY: in the slabs or right behind them, just checked.
             Slabs::Here(slabs) => fits.then(|| unsafe { slabs.add(at as usize) }.as_ptr()),
+            // What it returns is mapped as long as it lives, as every implementation promises.
             Slabs::Apart(segments) => segments.as_ref()?.bytes(at, len),
         }
     }
@@ -447,7 +445,7 @@ impl Region for Memory {
     }
 
     fn settle(&self) -> bool {
-        errno::kept(presence::settle) || !self.settles || planted::is(Bug::UnsettledRepaired)
+        errno::kept(membarrier::settle) || !self.settles || planted::is(Bug::UnsettledRepaired)
     }
 
     #[inline]
@@ -455,8 +453,8 @@ impl Region for Memory {
         self.settles
     }
 
-    fn anchor(&self) -> Option<&Anchor> {
-        self.anchor.as_deref()
+    fn name(&self) -> Option<&dyn RingName> {
+        self.name.as_deref()
     }
 
     #[inline]

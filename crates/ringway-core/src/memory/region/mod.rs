@@ -16,7 +16,7 @@ pub(crate) mod model;
 
 use std::sync::atomic::Ordering;
 
-use crate::store::anchor::Anchor;
+use crate::error::Error;
 pub(crate) use crate::sys::futex::{Change, MOST_WORDS};
 use crate::sys::futex::{MonotonicTime, Wake};
 
@@ -27,6 +27,26 @@ pub(crate) enum Unreachable {
     Corrupt,
     /// The kernel does not give it, with this error number.
     Os(i32),
+}
+
+/// By what to ask whether the ring's name still leads to it.
+pub(crate) trait RingName: std::fmt::Debug + Send + Sync {
+    /// Whether no name leads to the ring any more.
+    fn is_removed(&self) -> Result<bool, Error>;
+    /// Whether nobody can come to the ring any more, but this process itself. "No" where the kernel does not tell.
+    fn is_forsaken(&self) -> bool;
+}
+
+/// Slabs that lie in segments of their own, which this process maps when it needs them.
+///
+/// # Safety
+/// The bytes at the pointer that [`bytes`](Self::bytes) returns are mapped for reading and writing as long as this lives,
+/// and nobody accesses them but by atomics and by copies that allow for races.
+pub(crate) unsafe trait SlabMemory: std::fmt::Debug + Send + Sync {
+    /// Maps the slab with the byte `at`, in bytes from the start of the first, if that was not done before.
+    fn reach(&self, at: u64) -> Result<(), Unreachable>;
+    /// Where so many bytes of a slab that was [reached](Self::reach) are; `None` of others, and if they do not all lie in one.
+    fn bytes(&self, at: u64, len: usize) -> Option<*mut u8>;
 }
 
 /// Memory with a ring in it, to look at: control words by their offset in the segment, and a data region of a
@@ -151,8 +171,8 @@ pub(crate) trait Region: Load {
     /// a few more instructions, so nobody may change by a plain store what others repair.
     fn settles(&self) -> bool;
 
-    /// By what to ask for the ring's name, if it can have one.
-    fn anchor(&self) -> Option<&Anchor> {
+    /// The ring's name, if it can have one.
+    fn name(&self) -> Option<&dyn RingName> {
         // What is no segment has no name.
         None
     }

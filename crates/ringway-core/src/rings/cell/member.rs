@@ -16,7 +16,6 @@ use crate::planted::{self, Bug};
 use crate::presence::Peer;
 use crate::presence::{Liveness, Outlook};
 use crate::rings::pool::Pool;
-use crate::store::anchor::Anchor;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::several::Bed;
 use crate::waiting::sync::{Acquired, Broken, Primitives};
@@ -476,11 +475,11 @@ impl<R: Region> Blocked for Member<R> {
     }
 
     fn is_lonely(&mut self) -> bool {
-        self.region().anchor().is_some() && self.others_are_gone() && !self.may_get_back()
+        self.region().name().is_some() && self.others_are_gone() && !self.may_get_back()
     }
 
     fn is_forsaken(&self) -> bool {
-        self.region().anchor().is_some_and(Anchor::is_forsaken)
+        self.region().name().is_some_and(|name| name.is_forsaken())
     }
 
     fn peer(&self) -> Peer {

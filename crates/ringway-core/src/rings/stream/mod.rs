@@ -56,7 +56,6 @@ use crate::memory::layout::participant::{REPAIRED, Role, slot_offset};
 use crate::memory::layout::pool::Holder;
 use crate::memory::region::Region;
 use crate::presence::{Liveness, Outlook, Peer};
-use crate::store::anchor::Anchor;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::watch::Watch;
 use crate::waiting::{Blocked, eventcount};
@@ -195,10 +194,10 @@ impl<S: OneSide> Blocked for S {
 
     fn is_lonely(&mut self) -> bool {
         let region = self.region();
-        region.anchor().is_some() && S::SIDES.1.liveness(region) != Liveness::Alive
+        region.name().is_some() && S::SIDES.1.liveness(region) != Liveness::Alive
     }
 
     fn is_forsaken(&self) -> bool {
-        self.region().anchor().is_some_and(Anchor::is_forsaken)
+        self.region().name().is_some_and(|name| name.is_forsaken())
     }
 }

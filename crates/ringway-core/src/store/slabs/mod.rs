@@ -54,7 +54,7 @@ use crate::error::{Error, ErrorKind};
 use crate::memory::layout::header::Header;
 use crate::memory::layout::pool::Slabs;
 use crate::memory::layout::slab_segment::Identity;
-use crate::memory::region::Unreachable;
+use crate::memory::region::{SlabMemory, Unreachable};
 
 use super::Request;
 use super::named::Place;
@@ -149,28 +149,6 @@ impl SlabSegments {
         })
     }
 
-    /// Maps the slab with the byte `at`, in bytes from the start of the first, if that was not done before.
-    pub(crate) fn reach(&self, at: u64) -> Result<(), Unreachable> {
-        let (index, _) = self.slabs.slab_at(at).ok_or(Unreachable::Corrupt)?;
-        let cell = self.mappings.get(index as usize);
-        let cell = cell.ok_or(Unreachable::Corrupt)?;
-        if cell.get().is_none() {
-            // If another thread is faster, its mapping stays, and this one goes.
-            let _ = cell.set(self.map(index).map_err(Unreachable::from)?);
-        }
-        Ok(())
-    }
-
-    /// Where so many bytes of a slab that was [reached](Self::reach) are; `None` of others, and if they do not
-    /// all lie in one.
-    pub(crate) fn bytes(&self, at: u64, len: usize) -> Option<*mut u8> {
-        let (index, slab) = self.slabs.slab_at(at)?;
-        let mapping = self.mappings.get(index as usize)?.get()?;
-        let fits = at.checked_add(len as u64)? <= slab.end;
-        debug_assert!(fits, "{len} bytes at {at} of the slabs");
-        fits.then(|| mapping.pointer((at - slab.start) as usize))?
-    }
-
     #[cold]
     fn map(&self, index: u32) -> Result<Mapping, Error> {
         let address = match &self.home {
@@ -208,6 +186,29 @@ impl SlabSegments {
             mapping.lock(wanted.len).map_err(failed)?;
         }
         Ok(mapping)
+    }
+}
+
+// SAFETY: `bytes` points into a mapping of `mappings` and checks the length against the slab's, which is mapped whole;
+// no mapping goes before the `SlabSegments` does.
+unsafe impl SlabMemory for SlabSegments {
+    fn reach(&self, at: u64) -> Result<(), Unreachable> {
+        let (index, _) = self.slabs.slab_at(at).ok_or(Unreachable::Corrupt)?;
+        let cell = self.mappings.get(index as usize);
+        let cell = cell.ok_or(Unreachable::Corrupt)?;
+        if cell.get().is_none() {
+            // If another thread is faster, its mapping stays, and this one goes.
+            let _ = cell.set(self.map(index).map_err(Unreachable::from)?);
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, at: u64, len: usize) -> Option<*mut u8> {
+        let (index, slab) = self.slabs.slab_at(at)?;
+        let mapping = self.mappings.get(index as usize)?.get()?;
+        let fits = at.checked_add(len as u64)? <= slab.end;
+        debug_assert!(fits, "{len} bytes at {at} of the slabs");
+        fits.then(|| mapping.pointer((at - slab.start) as usize))?
     }
 }
 
