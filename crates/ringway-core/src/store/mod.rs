@@ -30,7 +30,7 @@ mod space;
 pub(crate) mod suspect;
 mod sysv;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod trust;
 mod view;
 mod watch;

@@ -5,7 +5,7 @@ mod boot;
 mod handover;
 mod lifecycle;
 mod limits;
-mod process;
+pub(crate) mod process;
 mod races;
 mod sysv;
 

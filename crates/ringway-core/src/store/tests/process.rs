@@ -12,16 +12,22 @@ use nix::unistd::{Uid, setresuid};
 use super::*;
 use crate::presence::keeper;
 use crate::store::sysv::HALF_MADE;
+use crate::testing::test_name;
 use crate::waiting::sync::semaphore_set::Home;
 
 const PLAY: &str = "RINGWAY_TEST_PLAY";
 const AT: &str = "RINGWAY_TEST_AT";
 
+/// How the harness names what other processes run.
+pub(crate) fn entry_name() -> &'static str {
+    test_name!(entry)
+}
+
 /// Runs `play` at `address` in another process.
 pub(super) fn command(play: &str, address: &Address) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "segment::tests::process::entry", "--ignored"])
+        .args(["--exact", entry_name(), "--ignored"])
         .args(["--nocapture", "--test-threads=1"])
         .env(PLAY, play)
         .env(AT, address.to_string())

@@ -13,10 +13,10 @@ use nix::sys::signal::Signal;
 use crate::admin::gc::Gc;
 use crate::api::builder::Builder;
 use crate::memory::layout::{Kind, SyncKind};
+use crate::testing::test_name;
 use crate::{RecvError, SendError};
 
 const PLAY: &str = "RINGWAY_TEST_GC_PLAY";
-const ENTRY: &str = "gc::tests::process::entry";
 /// Set in a world of its own.
 const PRIVATE: &str = "RINGWAY_TEST_GC_PRIVATE";
 /// The status of what could not be run.
@@ -34,7 +34,10 @@ fn command(entry: &str, play: &str) -> Command {
 
 /// Runs a play in namespaces of its own: nothing is in /dev/shm, and no System V object nor message queue.
 pub(super) fn private(play: &str) {
-    let output = command(ENTRY, play).env(PRIVATE, "1").output().unwrap();
+    let output = command(test_name!(entry), play)
+        .env(PRIVATE, "1")
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(SKIPPED) {
         eprintln!("skipped: {text}");
@@ -46,7 +49,7 @@ pub(super) fn private(play: &str) {
 
 /// Starts a step of a play in another process of this world, and waits until it says that it is there.
 pub(super) fn spawn(step: &str) -> Child {
-    let mut child = command(ENTRY, step)
+    let mut child = command(test_name!(entry), step)
         .env_remove(PRIVATE)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -80,7 +83,7 @@ pub(super) fn ends(mut child: Child) {
 /// A creator that dies where the play says.
 pub(super) fn die_in_the_middle(play: &str, address: &str) {
     use std::os::unix::process::ExitStatusExt;
-    let output = command("segment::tests::process::entry", play)
+    let output = command(crate::store::tests::process::entry_name(), play)
         .env("RINGWAY_TEST_PLAY", play)
         .env("RINGWAY_TEST_AT", address)
         .output()

@@ -10,6 +10,7 @@ use nix::unistd::{Pid, Uid, setresuid};
 
 use super::*;
 use crate::presence::Liveness;
+use crate::testing::test_name;
 
 const PLAY: &str = "RINGWAY_TEST_SYNC_PLAY";
 const AT: &str = "RINGWAY_TEST_SYNC_AT";
@@ -23,7 +24,7 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn start(play: &str, fixture: &Fixture) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "sync::tests::process::entry", "--ignored"])
+            .args(["--exact", test_name!(entry), "--ignored"])
             .args(["--nocapture", "--test-threads=1"])
             .env(PLAY, play)
             .env(AT, fixture.address.to_string())
