@@ -16,9 +16,9 @@ use super::outlook::Kernel;
 use super::watcher::{Lookout, hide, show};
 use crate::memory::layout::control::MOVEMENTS;
 use crate::memory::layout::participant::{EPOCH, LIVENESS, slot_offset};
-use crate::memory::region::model::{Model, at_every_change, lives};
 use crate::memory::region::{Load, Region};
 use crate::sys::futex::{OWNER_DIED, WAITERS};
+use crate::testing::model::{Model, at_every_change, lives};
 
 /// The slot of the one who watches, and of one who is watched.
 const ME: Outlook = Outlook::new(2, 0);

@@ -7,9 +7,9 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use super::eventcount::{notify, prepare, prepare_for_bell, ring};
-use crate::memory::region::model::{Model, at_every_change, lives};
 use crate::memory::region::{Load, Region};
 use crate::rings::stream::{CONSUMER, PRODUCER};
+use crate::testing::model::{Model, at_every_change, lives};
 
 /// What is slept on.
 const EVENT: usize = CONSUMER.event;

@@ -6,13 +6,7 @@
 //! loom. loom's atomics cannot be laid over a mapping, so a region gives operations, not references.
 
 pub(crate) mod copy;
-#[cfg(all(test, not(loom)))]
-pub(crate) mod liar;
-#[cfg(any(all(test, not(loom)), feature = "verify"))]
-pub(crate) mod meddled;
 pub(crate) mod memory;
-#[cfg(all(loom, test))]
-pub(crate) mod model;
 
 use std::sync::atomic::Ordering;
 

@@ -113,14 +113,10 @@
 
 pub(crate) mod consumer;
 pub(crate) mod crowd;
-#[cfg(any(all(test, not(loom)), feature = "verify"))]
-pub(crate) mod heap;
 mod loans;
 pub(crate) mod member;
 pub(crate) mod moving;
 pub(crate) mod producer;
-#[cfg(any(all(test, not(loom)), feature = "verify"))]
-pub(crate) mod queue;
 mod repair;
 #[cfg(test)]
 mod tests;

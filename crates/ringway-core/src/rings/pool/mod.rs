@@ -53,8 +53,6 @@
 //! A process that was taken for dead and is not can do no harm by a late change: it fails, because the
 //! generation or the holder is another one.
 
-#[cfg(any(all(test, not(loom)), feature = "verify"))]
-pub(crate) mod heap;
 mod lent;
 #[cfg(all(test, not(loom)))]
 mod tests;

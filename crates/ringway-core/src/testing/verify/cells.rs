@@ -10,13 +10,13 @@ use crate::memory::layout::control::{CLAIM_HINT, DATA_EVENT, HEAD, SPACE_EVENT, 
 use crate::memory::layout::participant::{
     ASLEEP, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, Role, SIGHT_LEN, sight_offset, slot_offset,
 };
-use crate::memory::region::meddled::{Meddled, Meddler};
 use crate::memory::region::memory::Memory;
 use crate::memory::region::{Load, Region};
 use crate::rings::cell::consumer::Consumer;
-use crate::rings::cell::heap::{DEAD, HELD, HeapCells, KEY, Leaving, Setup, say_of};
 use crate::rings::cell::producer::Producer;
-use crate::rings::cell::queue::{HOW, Step};
+use crate::testing::cells::{DEAD, HELD, HeapCells, KEY, Leaving, Setup, say_of};
+use crate::testing::meddled::{Meddled, Meddler};
+use crate::testing::queue::{HOW, Step};
 
 /// What a hostile peer writes. Numbers of words, cells, slots and states wrap.
 #[derive(Clone, Copy, Debug)]

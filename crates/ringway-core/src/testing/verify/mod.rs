@@ -12,5 +12,5 @@ pub use header::{Header, Refused};
 pub use pool::{PoolRing, PoolStep, PoolWrite};
 pub use stream::{HeapConsumer, HeapProducer, HeapRing, Seen};
 
-pub use crate::rings::cell::heap::{Leaving, Setup};
-pub use crate::rings::cell::queue::{Queue, Step};
+pub use crate::testing::cells::{Leaving, Setup};
+pub use crate::testing::queue::{Queue, Step};

@@ -13,9 +13,9 @@ use crate::memory::layout::record::{Record, footprint};
 use crate::memory::layout::{Geometry, Shape};
 use crate::memory::region::memory::Memory;
 use crate::memory::region::{Load, Region};
-use crate::rings::pool::heap::HeapPool;
 use crate::rings::pool::{self, IN_SLAB, Loan};
 use crate::rings::stream::consumer::Found;
+use crate::testing::pool::HeapPool;
 
 /// What a hostile peer writes. Numbers of slabs, slots and records wrap a little beyond what there is.
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +165,7 @@ impl PoolRing {
                 let word = CellWord::free(cell / cells).become_nobodys(State::Full);
                 store(
                     at,
-                    Code::new(crate::rings::cell::heap::KEY, cells).encode(word),
+                    Code::new(crate::testing::cells::KEY, cells).encode(word),
                 );
             }
         }

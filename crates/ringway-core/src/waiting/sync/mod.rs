@@ -18,8 +18,6 @@
 pub(crate) mod mqueue;
 pub(crate) mod posix_sem;
 mod pthread;
-#[cfg(any(all(test, not(loom)), feature = "verify"))]
-pub(crate) mod scripted;
 pub(crate) mod semaphore_set;
 mod sysv_sem;
 #[cfg(test)]

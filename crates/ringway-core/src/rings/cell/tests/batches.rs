@@ -4,8 +4,8 @@ use crate::error::SendError;
 use crate::memory::layout::Kind;
 use crate::memory::region::memory::Memory;
 use crate::rings::cell::consumer::Consumer;
-use crate::rings::cell::heap::HeapCells;
 use crate::rings::cell::producer::Producer;
+use crate::testing::cells::HeapCells;
 
 const CELLS: u64 = 32;
 const MESSAGE: &[u8] = b"in one cell";

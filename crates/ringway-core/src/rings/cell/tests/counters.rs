@@ -4,8 +4,8 @@ use crate::error::RecvError;
 use crate::memory::layout::Kind;
 use crate::memory::layout::cell::LAPS_END;
 use crate::memory::region::memory::Memory;
-use crate::rings::cell::heap::HeapCells;
 use crate::rings::cell::producer::Producer;
+use crate::testing::cells::HeapCells;
 
 const CELLS: u64 = 4;
 /// A message of two cells.

@@ -10,11 +10,11 @@ use crate::memory::layout::Kind;
 use crate::memory::layout::cell::{Code, Owner, State, Word};
 use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
-use crate::memory::region::liar::Liar;
 use crate::rings::cell::consumer::Consumer;
-use crate::rings::cell::heap::{HeapCells, KEY};
 use crate::rings::cell::producer::Producer;
 use crate::rings::stream::consumer::Found;
+use crate::testing::cells::{HeapCells, KEY};
+use crate::testing::liar::Liar;
 use crate::waiting::WaitStrategy;
 
 const CELLS: u64 = 8;

@@ -6,8 +6,8 @@ use crate::memory::layout::Kind;
 use crate::memory::layout::cell::LAPS_END;
 use crate::memory::layout::participant::Role;
 use crate::rings::cell::MOST_HEAD;
-use crate::rings::cell::heap::{Leaving, Setup};
-use crate::rings::cell::queue::{LENS, Queue, Step};
+use crate::testing::cells::{Leaving, Setup};
+use crate::testing::queue::{LENS, Queue, Step};
 
 const CELLS: u64 = 8;
 

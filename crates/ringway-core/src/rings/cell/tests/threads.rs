@@ -10,8 +10,8 @@ use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
 use crate::rings::cell::consumer::Consumer;
-use crate::rings::cell::heap::HeapCells;
 use crate::rings::cell::producer::Producer;
+use crate::testing::cells::HeapCells;
 use crate::waiting::WaitStrategy;
 
 const EACH: u64 = if cfg!(miri) { 20 } else { 20_000 };

@@ -2,8 +2,8 @@
 
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::Kind;
-use crate::rings::cell::heap::{HeapCells, KEY, Leaving, Setup};
 use crate::rings::cell::walk::{Tally, tally};
+use crate::testing::cells::{HeapCells, KEY, Leaving, Setup};
 
 const CELL_LEN: u32 = 64;
 

@@ -9,13 +9,13 @@ use crate::memory::layout::pool::{Holder, Ticket, Word};
 use crate::memory::layout::record::Record;
 use crate::memory::layout::{Geometry, Kind};
 use crate::memory::region::Region;
-use crate::memory::region::liar::Liar;
 use crate::memory::region::memory::Heap;
 use crate::rings::cell;
-use crate::rings::cell::heap::{HeapCells, KEY};
 use crate::rings::pool::Pool;
 use crate::rings::stream::consumer::{Consumer, Found};
 use crate::rings::stream::producer::Producer;
+use crate::testing::cells::{HeapCells, KEY};
+use crate::testing::liar::Liar;
 
 const CELLS: u64 = 8;
 

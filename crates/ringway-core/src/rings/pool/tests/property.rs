@@ -12,9 +12,9 @@ use crate::error::{RecvError, SendError};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::Holder;
 use crate::memory::region::Region;
-use crate::rings::pool::heap::HeapPool;
 use crate::rings::pool::{self, Loan};
 use crate::rings::stream::consumer::Found;
+use crate::testing::pool::HeapPool;
 
 /// Longer messages go into slabs.
 const COPY_LIMIT: usize = 32;

@@ -10,10 +10,10 @@ use crate::error::RecvError;
 use crate::memory::layout::Geometry;
 use crate::memory::layout::record::{Record, VACANT};
 use crate::memory::region::Region;
-use crate::memory::region::liar::Liar;
 use crate::memory::region::memory::Heap;
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
+use crate::testing::liar::Liar;
 use crate::waiting::WaitStrategy;
 
 const CAPACITY: u64 = 256;

@@ -6,12 +6,12 @@ mod loans;
 use loom::thread;
 
 use crate::error::{RecvError, SendError};
-use crate::memory::region::model::{Model, at_every_change, lives};
 use crate::memory::region::{Load, Region};
 use crate::presence::Peer;
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::rings::stream::{CONSUMER, PRODUCER};
+use crate::testing::model::{Model, at_every_change, lives};
 use crate::waiting::{self, WaitStrategy, eventcount};
 
 /// Room for one message of 24 bytes, or for three of eight.

@@ -2,7 +2,7 @@
 //! nothing, and blocks nobody.
 
 use super::*;
-use crate::memory::region::model;
+use crate::testing::model;
 
 pub(super) fn at_every_change(relief: usize, body: impl Fn(u32) -> bool + Sync + Send + 'static) {
     model::at_every_change(|body| model(relief, body), body);

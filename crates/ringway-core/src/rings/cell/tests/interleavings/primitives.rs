@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use loom::sync::{Condvar, Mutex};
 
-use crate::memory::region::model::Model;
 use crate::sys::futex::{MonotonicTime, Wake};
+use crate::testing::model::Model;
 use crate::waiting::sync::posix_sem::Tokens;
 use crate::waiting::sync::{Acquired, Bell, Broken, Lock};
 

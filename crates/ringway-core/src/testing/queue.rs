@@ -6,14 +6,14 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use super::consumer::Consumer;
-use super::heap::{HeapCells, Leaving, Setup};
-use super::producer::Producer;
+use super::cells::{HeapCells, Leaving, Setup};
 use crate::error::{RecvError, SendError};
 use crate::memory::layout::cell::CELL_HEADER;
 use crate::memory::layout::participant::{OVERWRITTEN, Role, slot_offset};
-use crate::memory::region::meddled::{Meddled, Meddler};
 use crate::memory::region::{Load, Region};
+use crate::rings::cell::consumer::Consumer;
+use crate::rings::cell::producer::Producer;
+use crate::testing::meddled::{Meddled, Meddler};
 use crate::waiting::WaitStrategy;
 
 /// Lengths of messages, so that each can be told from those around it.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Pool;
 use crate::api::receiving::Receiving;
 use crate::api::sending::Sending;
 #[cfg(feature = "verify")]
@@ -15,9 +14,10 @@ use crate::memory::layout::pool::{Slabs, Word};
 use crate::memory::layout::{Geometry, Kind};
 use crate::memory::region::memory::{Heap, Memory};
 use crate::memory::region::{Load, Region};
-use crate::rings::cell::heap::{DEAD, HELD, HeapCells, Setup, say_of};
+use crate::rings::pool::Pool;
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
+use crate::testing::cells::{DEAD, HELD, HeapCells, Setup, say_of};
 
 /// What all cell rings here have in common.
 const SETUP: Setup = Setup {

@@ -3,10 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::consumer::Consumer;
-use super::member::{Member, Refused, Seat};
-use super::producer::Producer;
-use super::{Cells, Rivals};
 use crate::memory::layout::cell::{Code, Word};
 use crate::memory::layout::control::{
     CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, MOVEMENTS, PRODUCERS_CHANGED, SPACE_EVENT,
@@ -20,9 +16,13 @@ use crate::memory::layout::pool::Slabs;
 use crate::memory::layout::{Geometry, Kind, Shape};
 use crate::memory::region::Region;
 use crate::memory::region::memory::{Heap, Memory};
+use crate::rings::cell::consumer::Consumer;
+use crate::rings::cell::member::{Member, Refused, Seat};
+use crate::rings::cell::producer::Producer;
+use crate::rings::cell::{Cells, Rivals};
 use crate::rings::pool::Pool;
 use crate::sys::futex::{OWNER_DIED, WAITERS};
-use crate::waiting::sync::scripted::{Script, Scripted};
+use crate::testing::scripted::{Script, Scripted};
 use crate::waiting::sync::{Bell, Lock, Primitives};
 
 /// The ring's key: no payload of a test decodes to a word under it.

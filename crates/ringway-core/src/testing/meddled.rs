@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use super::memory::Memory;
-use super::{Change, Load, Region, RingName};
+use crate::memory::region::memory::Memory;
+use crate::memory::region::{Change, Load, Region, RingName};
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// What the meddler does to the memory.

@@ -10,7 +10,6 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 
-use super::{Change, Load, Region};
 use crate::memory::layout::control::{
     CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, LOCK_HOLDER, MOVEMENTS, PRODUCERS_CHANGED,
     RECEIVED, SENT, SPACE_EVENT, TAIL, TAKE_HINT,
@@ -20,6 +19,7 @@ use crate::memory::layout::participant::{
     liveness_words, slot_offset,
 };
 use crate::memory::layout::pool::MIN_SLAB_LEN;
+use crate::memory::region::{Change, Load, Region};
 use crate::presence::outlook::Kernel;
 use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};

@@ -4,8 +4,8 @@
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
-use super::memory::Memory;
-use super::{Change, Load, Region};
+use crate::memory::region::memory::Memory;
+use crate::memory::region::{Change, Load, Region};
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// Lies at every read: mostly with values that look right.

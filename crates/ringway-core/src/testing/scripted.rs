@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Acquired, Bell, Broken, Lock};
 use crate::sys::futex::{MonotonicTime, Wake};
+use crate::waiting::sync::{Acquired, Bell, Broken, Lock};
 
 /// What the lock and the bells of a ring in one thread are to answer.
 #[derive(Debug, Default)]
