@@ -32,9 +32,10 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         was found before, in fuzz/regressions/, is tried first.
 
     cargo xtask mutants [--preemptions N] [BUG...]
-        Plants each bug of crates/ringway-core/src/planted.rs (default: all; about two minutes), and runs
-        the check that is meant to find it: it has to pass without the bug, and to fail with it. What
-        hangs with it for 30 seconds, and for 10 times as long as the check takes without, has failed.
+        Applies each patch of mutants/, a bug on purpose (default: all), to a copy of the sources, and runs
+        the checks that are meant to find it: they have to pass without the bug, and to fail with it. What
+        hangs with it for 30 seconds, and for 10 times as long as the check takes without, has failed. A patch
+        that does not apply, or with which the sources do not build, is an error.
         Interleavings have up to N preemptions (default 3).
 
     cargo xtask survivors [PART...] [--shard K/N]

@@ -39,17 +39,19 @@ pub(crate) fn run(mut command: Command) -> Result<(), String> {
     }
 }
 
-/// Shows the command, runs it, and returns what it writes; reports its failure.
-pub(crate) fn output(mut command: Command) -> Result<String, String> {
+/// Runs the command and returns what it writes; reports its failure, with what it says.
+pub(crate) fn quiet(mut command: Command) -> Result<String, String> {
     let shown = shown(&command);
-    println!("$ {shown}");
     let output = command
-        .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("{shown}: {error}"))?;
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(format!("{shown}: {}", output.status)),
+        false => Err(format!(
+            "{shown}: {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )),
     }
 }
 

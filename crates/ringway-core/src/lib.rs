@@ -17,7 +17,6 @@ mod api;
 mod error;
 mod escape;
 mod memory;
-mod planted;
 mod presence;
 mod rings;
 mod store;

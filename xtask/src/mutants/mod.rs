@@ -1,20 +1,26 @@
-//! Planted bugs, each of which a check has to find.
+//! Bugs on purpose, each of which a check has to find.
+//!
+//! A bug is a patch in `mutants/`. It is applied to a copy of the sources, what its checks need is built there, and they
+//! are run: each has to pass without the bug, and to fail with it. A patch that does not apply or does not build is an
+//! error: the sources have gone on without it.
 
-mod bugs;
+mod patch;
+mod tree;
 mod trial;
+mod workshop;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::fmt::Write;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use bugs::{BUGS, Build, Check};
+use patch::{Build, Check, Patch};
 use trial::{Outcome, Sandbox};
+use workshop::{Binary, Workshop};
 
 use crate::{arguments, process};
 
-const SOURCES: &str = "crates/ringway-core/src";
 /// A check that takes so long without any bug has hung.
 const CLEAN_LIMIT: Duration = Duration::from_secs(300);
 /// One with a bug has hung when it takes so long, and so many times as long as without.
@@ -22,291 +28,268 @@ const LIMIT: Duration = Duration::from_secs(30);
 const TIMES_CLEAN: u32 = 10;
 /// Checks with processes mostly wait, and hung ones always do: so many at once.
 const PROCESS_CHECKS: usize = 8;
+/// How many built binaries may wait for those that run them.
+const WAITING: usize = 8;
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let ([preemptions], names) = arguments::parse(arguments, ["preemptions"])?;
-    let places = places()?;
-    let chosen = choose(&names)?;
+    let patches = choose(&names)?;
     let runner = Runner {
-        binaries: build(&chosen)?,
         sandbox: Sandbox::new()?,
         preemptions: preemptions.unwrap_or(3).to_string(),
     };
-    let mut checks: Vec<Check> = chosen.iter().map(|(_, check)| *check).collect();
-    checks.sort_by_key(|check| check.test());
+    let started = Instant::now();
+    let clean = clean_checks(&patches);
+    println!("{} checks without a bug", clean.len());
+    let clean = tried(
+        &runner,
+        &[Job {
+            patch: None,
+            checks: clean,
+        }],
+        |_| CLEAN_LIMIT,
+    );
+    let clean = durations(clean)?;
+    println!(
+        "all pass ({:.0} s); {} bugs",
+        started.elapsed().as_secs_f64(),
+        patches.len()
+    );
+
+    let jobs: Vec<Job<'_>> = patches
+        .iter()
+        .map(|patch| Job {
+            patch: Some(patch),
+            checks: patch.checks.iter().collect(),
+        })
+        .collect();
+    let limit = |check: &Check| {
+        let clean = clean.get(check).copied();
+        clean.map_or(CLEAN_LIMIT, |clean| LIMIT.max(clean * TIMES_CLEAN))
+    };
+    let trials = tried(&runner, &jobs, limit);
+    println!("{:.0} s", started.elapsed().as_secs_f64());
+    report(&trials, &clean)
+}
+
+/// The bugs of those names, or all. An error if one does not apply.
+fn choose(names: &[String]) -> Result<Vec<Patch>, String> {
+    let mut patches = Patch::all(&process::root().join("mutants"))?;
+    if let Some(name) = names
+        .iter()
+        .find(|name| !patches.iter().any(|patch| patch.name == **name))
+    {
+        return Err(format!("there is no mutants/{name}.diff"));
+    }
+    patches.retain(|patch| names.is_empty() || names.contains(&patch.name));
+    let stale = patches
+        .iter()
+        .filter_map(|patch| tree::try_to_apply(&process::root(), patch).err());
+    let stale: Vec<String> = stale.collect();
+    match stale.is_empty() {
+        true => Ok(patches),
+        false => Err(stale.join("\n")),
+    }
+}
+
+/// All checks, each once.
+fn clean_checks(patches: &[Patch]) -> Vec<&Check> {
+    let mut checks: Vec<&Check> = patches.iter().flat_map(|patch| &patch.checks).collect();
+    checks.sort_unstable();
     checks.dedup();
-
-    println!("\n{} checks without a bug:", checks.len());
-    let clean = all(
-        &checks,
-        |check| *check,
-        |check| {
-            let outcome = runner.run(*check, None, CLEAN_LIMIT)?;
-            match outcome.passed() {
-                true => Ok(outcome.took),
-                false => Err(format!(
-                    "{} fails without any bug: {}\n{}",
-                    check.test(),
-                    outcome.symptom(),
-                    outcome.tail()
-                )),
-            }
-        },
-    );
-    let clean = clean.into_iter().collect::<Result<Vec<_>, _>>()?;
-    println!("all pass; {} bugs:", chosen.len());
-
-    let findings = all(
-        &chosen,
-        |(_, check)| *check,
-        |(bug, check)| {
-            let index = checks.iter().position(|one| one == check);
-            let clean = index.map_or(CLEAN_LIMIT, |index| clean[index]);
-            let limit = LIMIT.max(clean * TIMES_CLEAN);
-            let outcome = runner.run(*check, Some(bug), limit)?;
-            Ok((Verdict::of(bug, &outcome), clean, outcome))
-        },
-    );
-    let findings = findings.into_iter().collect::<Result<Vec<_>, String>>()?;
-    report(&chosen, &findings, &places)
+    checks
 }
 
-/// The bugs of those names, or all.
-fn choose(names: &[String]) -> Result<Vec<(&'static str, Check)>, String> {
-    if names.is_empty() {
-        return Ok(BUGS.to_vec());
-    }
-    let unknown = |name: &&String| !BUGS.iter().any(|(bug, _)| bug == *name);
-    if let Some(name) = names.iter().find(unknown) {
-        return Err(format!("there is no bug {name}"));
-    }
-    let is_named = |(bug, _): &&(&str, Check)| names.iter().any(|name| name == bug);
-    Ok(BUGS.iter().filter(is_named).copied().collect())
+/// Checks to be run on the sources, with a bug or as they are.
+struct Job<'a> {
+    patch: Option<&'a Patch>,
+    checks: Vec<&'a Check>,
 }
 
-/// The files in which each bug is planted. An error if the list of bugs is not that of the sources.
-fn places() -> Result<BTreeMap<String, Vec<String>>, String> {
-    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let root = process::root().join(SOURCES);
-    for file in sources(&root)? {
-        let text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
-        let name = file.strip_prefix(&root).unwrap_or(&file);
-        for (_, rest) in text.match_indices("Bug::").map(|(at, _)| text.split_at(at)) {
-            let bug = rest["Bug::".len()..].split(|next: char| !next.is_alphanumeric());
-            let files = places.entry(bug.take(1).collect()).or_default();
-            let name = name.display().to_string();
-            if !files.contains(&name) {
-                files.push(name);
-            }
-        }
-    }
-    let unchecked = places
-        .keys()
-        .find(|bug| !BUGS.iter().any(|(known, _)| known == bug));
-    let unplanted = BUGS.iter().find(|(bug, _)| !places.contains_key(*bug));
-    match (unchecked, unplanted) {
-        (Some(bug), _) => Err(format!("no check is meant to find {bug}")),
-        (_, Some((bug, _))) => Err(format!("{bug} is planted nowhere")),
-        (None, None) => Ok(places),
-    }
+/// A run of a check.
+struct Trial<'a> {
+    patch: Option<&'a Patch>,
+    check: &'a Check,
+    /// An error: it could not be run.
+    outcome: Result<Outcome, String>,
 }
 
-/// All sources but the list of bugs.
-fn sources(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut files = Vec::new();
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.is_dir() {
-            files.extend(sources(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs")
-            && !path.ends_with("planted.rs")
-        {
-            files.push(path);
-        }
-    }
-    Ok(files)
+/// A check that can be run.
+struct Ready<'a> {
+    patch: Option<&'a Patch>,
+    check: &'a Check,
+    binary: Binary,
 }
 
-/// Binaries, by how they are built, and by name.
-type Binaries = BTreeMap<(Build, String), String>;
-
-/// Builds what the checks need. One build has all bugs.
-fn build(chosen: &[(&str, Check)]) -> Result<Binaries, String> {
-    let mut binaries = Binaries::new();
-    for kind in [Build::Loom, Build::Tests, Build::Program] {
-        let mut needed: Vec<&str> = chosen
-            .iter()
-            .filter(|(_, check)| check.build() == kind)
-            .map(|(_, check)| check.binary())
-            .collect();
-        needed.sort_unstable();
-        needed.dedup();
-        if needed.is_empty() {
-            continue;
-        }
-        let mut build = match kind {
-            Build::Loom => process::command(&["cargo", "test", "--no-run", "--release"]),
-            Build::Tests => process::command(&["cargo", "test", "--no-run"]),
-            // Debug code has other instructions, and far more of them.
-            Build::Program => process::command(&["cargo", "build", "--release"]),
-        };
-        build.args(["--locked", "--message-format=json-render-diagnostics"]);
-        // Other flags for every crate: it would not share what is built.
-        let (flags, folder) = match kind {
-            Build::Loom => ("--cfg loom --cfg planted", "target/planted/loom"),
-            _ => ("--cfg planted", "target/planted/processes"),
-        };
-        for binary in needed {
-            match binary {
-                "crashtest" => build.arg("--package=ringway-crashtest"),
-                "ringway_core" => build.args(["--package=ringway-core", "--lib"]),
-                file => build.args(["--package=ringway", "--test", file]),
-            };
-        }
-        build
-            .env("RUSTFLAGS", flags)
-            .env("CARGO_TARGET_DIR", folder);
-        for path in process::output(build)?.lines().filter_map(executable) {
-            let name = Path::new(path).file_name().unwrap_or_default();
-            let name = name.to_string_lossy();
-            let name = name.rsplit_once('-').map_or(&*name, |(name, _)| name);
-            binaries.insert((kind, name.to_owned()), path.to_owned());
-        }
-    }
-    Ok(binaries)
-}
-
-/// The binary that a message of cargo's tells of.
-fn executable(message: &str) -> Option<&str> {
-    let (_, rest) = message.split_once("\"executable\":\"")?;
-    rest.split('"').next()
-}
-
-struct Runner {
-    binaries: Binaries,
-    sandbox: Sandbox,
-    preemptions: String,
-}
-
-impl Runner {
-    fn run(&self, check: Check, bug: Option<&str>, limit: Duration) -> Result<Outcome, String> {
-        let binary = (check.build(), check.binary().to_owned());
-        let binary = self.binaries.get(&binary);
-        let binary = binary.ok_or_else(|| format!("cargo built no {}", check.binary()))?;
-        let test = check.test();
-        let mode = match check {
-            Check::Freeze(_) => "freeze",
-            _ => "kill",
-        };
-        let words: &[&str] = match check {
-            Check::Matrix(case) | Check::Freeze(case) => &[
-                binary, "matrix", "--only", case, "--modes", mode, "--every", "0", "--jobs", "1",
-            ],
-            _ => &[binary, "--exact", &test, "--nocapture", "--test-threads=1"],
-        };
-        let environment = [
-            ("RINGWAY_PLANTED", bug.unwrap_or_default()),
-            ("LOOM_MAX_PREEMPTIONS", &self.preemptions),
-        ];
-        let name = format!("{}-{test}", bug.unwrap_or_default());
-        let name = name.replace("::", "-").replace('/', "-");
-        let outcome = self.sandbox.run(&name, words, &environment, limit)?;
-        let ran = ["1 passed", "all: 1 cases"];
-        if outcome.passed() && !ran.iter().any(|ran| outcome.output.contains(ran)) {
-            return Err(format!("there is no test {test}"));
-        }
-        Ok(outcome)
-    }
-}
-
-/// Does all the work, several at once, and returns what it gave in the order of `items`.
-fn all<T: Sync, O: Send>(
-    items: &[T],
-    check: impl Fn(&T) -> Check,
-    work: impl Fn(&T) -> Result<O, String> + Sync,
-) -> Vec<Result<O, String>> {
+/// Builds and runs all, as much at once as is of use. The result is in the order of the jobs.
+fn tried<'a>(
+    runner: &Runner,
+    jobs: &[Job<'a>],
+    limit: impl Fn(&Check) -> Duration + Sync,
+) -> Vec<Trial<'a>> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let done = Mutex::new(BTreeMap::new());
+    let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        let kinds = [
+        for (kind, workers) in [
             (Build::Loom, processors),
             (Build::Tests, PROCESS_CHECKS),
             (Build::Program, processors),
-        ];
-        for (kind, workers) in kinds {
-            let indices = 0..items.len();
-            let queue = indices.filter(|index| check(&items[*index]).build() == kind);
-            let queue = Arc::new(Mutex::new(queue.collect::<Vec<_>>().into_iter()));
+        ] {
+            let (give, take) = mpsc::sync_channel(WAITING);
+            let (done, limit) = (&done, &limit);
+            scope.spawn(move || built(kind, jobs, &give, done));
+            let take = std::sync::Arc::new(Mutex::new(take));
             for _ in 0..workers {
-                let (queue, done, work) = (Arc::clone(&queue), &done, &work);
+                let take = std::sync::Arc::clone(&take);
                 scope.spawn(move || {
-                    while let Some(index) = next(&queue) {
-                        let result = work(&items[index]);
-                        lock(done).insert(index, result);
+                    while let Some(Ready {
+                        patch,
+                        check,
+                        binary,
+                    }) = next(&take)
+                    {
+                        let outcome = runner.run(patch, check, &binary, limit(check));
+                        lock(done).push(Trial {
+                            patch,
+                            check,
+                            outcome,
+                        });
                     }
                 });
             }
         }
     });
-    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.into_values().collect()
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|trial| (trial.patch.map(|patch| &patch.name), trial.check));
+    done
 }
 
-fn next(queue: &Mutex<impl Iterator<Item = usize>>) -> Option<usize> {
-    lock(queue).next()
+/// Builds what the jobs need of one kind, one after the other, and hands it on.
+fn built<'a>(
+    kind: Build,
+    jobs: &[Job<'a>],
+    give: &SyncSender<Ready<'a>>,
+    done: &Mutex<Vec<Trial<'a>>>,
+) {
+    let mut workshop = None;
+    for Job { patch, checks } in jobs {
+        let checks = checks.iter().filter(|check| check.build() == kind);
+        let checks: Vec<&Check> = checks.copied().collect();
+        if checks.is_empty() {
+            continue;
+        }
+        if workshop.is_none() {
+            workshop = Some(Workshop::new(kind));
+        }
+        let binaries = match &mut workshop {
+            Some(Ok(workshop)) => workshop.build(*patch, &checks),
+            Some(Err(problem)) => Err(problem.clone()),
+            None => continue,
+        };
+        for (index, check) in checks.into_iter().enumerate() {
+            let patch = *patch;
+            match &binaries {
+                Ok(binaries) => {
+                    let binary = binaries[index].clone();
+                    // It fails if all that run checks have panicked, which ends everything.
+                    let _ = give.send(Ready {
+                        patch,
+                        check,
+                        binary,
+                    });
+                }
+                Err(problem) => lock(done).push(Trial {
+                    patch,
+                    check,
+                    outcome: Err(problem.clone()),
+                }),
+            }
+        }
+    }
+}
+
+struct Runner {
+    sandbox: Sandbox,
+    preemptions: String,
+}
+
+impl Runner {
+    fn run(
+        &self,
+        patch: Option<&Patch>,
+        check: &Check,
+        binary: &Binary,
+        limit: Duration,
+    ) -> Result<Outcome, String> {
+        let path = binary.path().to_string_lossy();
+        let mut words = vec![&*path];
+        words.extend(check.arguments());
+        let environment = [("LOOM_MAX_PREEMPTIONS", self.preemptions.as_str())];
+        let name = patch.map_or("clean", |patch| &patch.name);
+        let name = format!("{name}-{check}").replace(|c: char| !c.is_alphanumeric(), "-");
+        let outcome = self.sandbox.run(&name, &words, &environment, limit)?;
+        let ran = ["1 passed", "all: 1 cases"];
+        if outcome.passed() && !ran.iter().any(|ran| outcome.output.contains(ran)) {
+            return Err(format!("there is no check: {check}"));
+        }
+        Ok(outcome)
+    }
+}
+
+fn next<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
+    lock(queue).recv().ok()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a check makes of a bug.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Caught,
-    /// It passes.
-    Survived,
-    /// It fails, but never came to where the bug is.
-    NotReached,
-}
-
-impl Verdict {
-    fn of(bug: &str, outcome: &Outcome) -> Self {
-        let is_reached = outcome.output.contains(&format!("planted: {bug}"));
-        match (outcome.passed(), is_reached) {
-            (true, _) => Self::Survived,
-            (false, true) => Self::Caught,
-            (false, false) => Self::NotReached,
+/// How long each check took without any bug. An error if one does not pass.
+fn durations<'a>(trials: Vec<Trial<'a>>) -> Result<BTreeMap<&'a Check, Duration>, String> {
+    let took = trials.into_iter().map(|Trial { check, outcome, .. }| {
+        let outcome = outcome?;
+        match outcome.passed() {
+            true => Ok((check, outcome.took)),
+            false => Err(format!(
+                "{check} fails without any bug: {}\n{}",
+                outcome.symptom(),
+                outcome.tail()
+            )),
         }
-    }
+    });
+    took.collect()
 }
 
-fn report(
-    chosen: &[(&str, Check)],
-    findings: &[(Verdict, Duration, Outcome)],
-    places: &BTreeMap<String, Vec<String>>,
-) -> Result<(), String> {
-    println!("\n| bug | planted in | check | how it showed | seconds | without |");
+fn report(trials: &[Trial<'_>], clean: &BTreeMap<&Check, Duration>) -> Result<(), String> {
+    println!("\n| bug | in | check | how it showed | seconds | without |");
     println!("|---|---|---|---|---|---|");
-    let mut uncaught = Vec::new();
-    for ((bug, check), (verdict, clean, outcome)) in chosen.iter().zip(findings) {
-        let showed = match verdict {
-            Verdict::Caught => outcome.symptom(),
-            Verdict::Survived => "SURVIVED".to_owned(),
-            Verdict::NotReached => format!("NOT REACHED: {}", outcome.symptom()),
+    let mut problems = String::new();
+    for Trial {
+        patch,
+        check,
+        outcome,
+    } in trials
+    {
+        let Some(patch) = patch else { continue };
+        let (name, files) = (&patch.name, patch.files.join(", "));
+        let files = files.replace("crates/ringway-core/src/", "");
+        let (showed, took) = match outcome {
+            Ok(outcome) if outcome.passed() => {
+                let _ = write!(problems, "\n{name}: not found by {check}");
+                ("SURVIVED".to_owned(), outcome.took)
+            }
+            Ok(outcome) => (outcome.symptom(), outcome.took),
+            Err(problem) => {
+                let _ = write!(problems, "\n{name}, {check}: not tried: {problem}");
+                ("NOT TRIED".to_owned(), Duration::ZERO)
+            }
         };
-        let place = places
-            .get(*bug)
-            .map_or(String::new(), |files| files.join(", "));
-        let [took, clean] = [outcome.took, *clean].map(|time| time.as_secs_f64());
-        println!("| {bug} | {place} | {check} | {showed} | {took:.1} | {clean:.1} |");
-        if *verdict != Verdict::Caught {
-            uncaught.push(*bug);
-            eprintln!("{bug}:\n{}", outcome.tail());
-        }
+        let clean = clean.get(check).copied().unwrap_or_default();
+        let [took, clean] = [took, clean].map(|time| time.as_secs_f64());
+        println!("| {name} | {files} | {check} | {showed} | {took:.1} | {clean:.1} |");
     }
-    match uncaught.is_empty() {
+    match problems.is_empty() {
         true => Ok(()),
-        false => Err(format!("not caught: {}", uncaught.join(", "))),
+        false => Err(problems),
     }
 }

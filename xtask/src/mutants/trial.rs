@@ -80,7 +80,7 @@ const IN_IT: &str = "mount -t tmpfs tmpfs /dev/shm && exec \"$@\"";
 
 impl Sandbox {
     pub(super) fn new() -> Result<Self, String> {
-        let folder = format!("target/planted/scratch-{}", std::process::id());
+        let folder = format!("target/mutants/scratch-{}", std::process::id());
         let folder = process::root().join(folder);
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut probe = process::command(&UNSHARE);

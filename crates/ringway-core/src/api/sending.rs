@@ -8,7 +8,6 @@ use crate::error::SendError;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
-use crate::planted::{self, Bug};
 use crate::presence::Peer;
 use crate::rings::cell;
 use crate::rings::stream::CONSUMER;
@@ -144,9 +143,7 @@ impl Sending {
     #[inline]
     pub(crate) fn lend_pointer(&mut self, claimed: &Claimed) -> Option<*mut u8> {
         match claimed {
-            Claimed::Stream(_) | Claimed::Cells(_) => {
-                planted::is(Bug::RoomInRingLentByPointer).then(|| self.pointer(claimed))
-            }
+            Claimed::Stream(_) | Claimed::Cells(_) => None,
             Claimed::StreamLoan(_) | Claimed::CellsLoan => self.lend_loan_pointer(),
         }
     }

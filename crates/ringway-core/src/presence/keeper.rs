@@ -28,7 +28,6 @@ use crate::memory::layout::MAX_PARTICIPANTS;
 use crate::memory::layout::header::CREATION_LOCK_OFFSET;
 use crate::memory::layout::participant::{LIVENESS, PARTICIPANTS_OFFSET, slot_offset, table_end};
 use crate::memory::map::Map;
-use crate::planted::{self, Bug};
 use crate::sys::pthread_create::{self, Thread};
 use crate::sys::robust_list::{self, RobustList};
 use crate::sys::unwinding::Unwinding;
@@ -325,11 +324,7 @@ pub(super) fn linked(word: usize, slot: Option<Outlook>) -> impl Iterator<Item =
         .into_iter()
         .flat_map(|me| (0..me.participants).map(move |slot| me.seen_from(slot)));
     // Who takes the slot after a death must not be faster than the news of it.
-    let (first, last) = match planted::is(Bug::LivenessMarkedFirst) {
-        true => (None, Some(word)),
-        false => (Some(word), None),
-    };
-    first.into_iter().chain(sights).chain(last)
+    std::iter::once(word).chain(sights)
 }
 
 /// What the thread does.
@@ -358,25 +353,15 @@ impl Station {
         let word = self.map.word32(self.word());
         let word = word.ok_or(Refusal::Os(Errno::EFAULT))?;
         self.list.prepare(self.words()).map_err(Refusal::Os)?;
-        let link = || self.words().for_each(|offset| self.list.link(offset));
-        if !planted::is(Bug::NodeLinkedLate) {
-            link();
-        }
+        self.words().for_each(|offset| self.list.link(offset));
         let expected = self.expected.load(Ordering::Relaxed);
         // Acquire pairs with the release in `leave`: what the last holder did is seen; the kernel's mark of a death
         // is a full barrier. Release: a peer that sees this holder sees what came before.
-        match word.compare_exchange(expected, mine, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(before) => {
-                if planted::is(Bug::NodeLinkedLate) {
-                    link();
-                }
-                Ok(before)
-            }
-            Err(found) => {
-                self.list.clear();
-                Err(Refusal::Changed(found))
-            }
-        }
+        let taken = word.compare_exchange(expected, mine, Ordering::AcqRel, Ordering::Acquire);
+        taken.map_err(|found| {
+            self.list.clear();
+            Refusal::Changed(found)
+        })
     }
 
     /// Gives the word up. One that was not shown leaves everything as it was before.

@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::Liveness;
-use crate::memory::layout::participant::{EPOCH, FILLED_FOR, PID, sight_offset, slot_offset};
+use crate::memory::layout::participant::{EPOCH, FILLED_FOR, sight_offset, slot_offset};
 use crate::memory::map::Map;
 use crate::memory::region::Load;
-use crate::planted::{self, Bug};
 use crate::sys::futex::{self, MonotonicTime};
 
 /// Words of a segment, to look at. Loads acquire.
@@ -136,9 +135,6 @@ impl Outlook {
     /// with release, and the kernel's mark of a death is a full barrier.
     #[inline]
     pub(crate) fn liveness(self, words: &impl Words, slot: u32) -> Liveness {
-        if planted::is(Bug::LivenessByPid) {
-            return planted::liveness_by_pid(words.look32(slot_offset(slot) + PID));
-        }
         Liveness::of(words.look32(self.of(slot)))
     }
 
@@ -154,6 +150,5 @@ impl Outlook {
         // Epoch after life: a newcomer raises the epoch before it is seen alive.
         self.liveness(words, slot) != Liveness::Alive
             || !is_its(words.look64(slot_offset(slot) + EPOCH))
-                && !planted::is(Bug::EpochNotChecked)
     }
 }

@@ -42,7 +42,6 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::memory::layout::header::RETIREMENT_OFFSET;
 use crate::memory::map::Map;
-use crate::planted::{self, Bug};
 
 /// The word, and what orders it with slots and messages; the model of [`interleavings`] has one of its own.
 pub(crate) trait Word {
@@ -99,9 +98,7 @@ pub(crate) fn admit(map: &Map) -> Result<(), Retired> {
 
 fn admit_by<W: Word>(word: &W) -> Result<(), Retired> {
     // Pairs with the fence in `doubt`.
-    if !planted::is(Bug::NoAdmissionFence) {
-        W::fence();
-    }
+    W::fence();
     let mut seen = word.look();
     for _ in 0..ATTEMPTS {
         match seen & STATE {

@@ -28,7 +28,6 @@ use crate::memory::layout::MAX_PARTICIPANTS;
 use crate::memory::layout::control::MOVEMENTS;
 use crate::memory::layout::participant::{EPOCH, slot_offset};
 use crate::memory::map::Map;
-use crate::planted::{self, Bug};
 use crate::sys::futex;
 
 const _: () = assert!(MAX_PARTICIPANTS as usize + 2 <= futex::MOST_WORDS);
@@ -46,18 +45,14 @@ pub(crate) type Alarm = Box<dyn Fn(u32) + Send + Sync>;
 
 /// Lets all participants see that this one lives: `mine` is what the kernel looks for when it dies.
 pub(super) fn show(words: &impl Kernel, me: Outlook, mine: u32) {
-    if !planted::is(Bug::MovementNotCounted) {
-        words.raise(MOVEMENTS);
-    }
+    words.raise(MOVEMENTS);
     // Release: who sees this one alive sees its epoch, and that somebody came.
     (0..me.participants).for_each(|slot| words.write(me.seen_from(slot), mine));
 }
 
 /// Lets all participants see that this one has left.
 pub(super) fn hide(words: &impl Kernel, me: Outlook) {
-    if !planted::is(Bug::MovementNotCounted) {
-        words.raise(MOVEMENTS);
-    }
+    words.raise(MOVEMENTS);
     // In the order in which the kernel comes to them (`outlook::is_being_given_up`).
     let slots = (0..me.participants).rev();
     slots.for_each(|slot| words.clear_and_wake(me.seen_from(slot)));
@@ -113,7 +108,7 @@ impl<'a, W: Kernel> Lookout<'a, W> {
                 continue;
             }
             let mut sight = words.look32(me.of(slot));
-            if sight == DEAD && !planted::is(Bug::DeathNotNoted) {
+            if sight == DEAD {
                 let noted = words.replace(me.of(slot), DEAD, NOTED);
                 sight = noted.map_or_else(|other| other, |()| NOTED);
             }
@@ -137,7 +132,7 @@ impl<'a, W: Kernel> Lookout<'a, W> {
         let me = self.me;
         let others = (0..me.participants)
             .zip(&self.seen)
-            .filter(|(slot, _)| *slot != me.slot && !planted::is(Bug::PeersNotWatched));
+            .filter(|(slot, _)| *slot != me.slot);
         let sights = others.map(|(slot, seen)| (me.of(slot), seen.sight));
         let movements = (MOVEMENTS, self.movements);
         self.words.sleep(sights.chain([movements]), order, at_most);

@@ -39,7 +39,6 @@ use nix::sys::stat::fstat;
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::memory::region::RingName;
-use crate::planted::{self, Bug};
 use crate::sys::fork::Origin;
 use crate::sys::shmget;
 
@@ -91,9 +90,6 @@ impl Anchor {
     }
 
     fn others_have_entry(&self) -> bool {
-        if planted::is(Bug::EntryNotAskedFor) {
-            return false;
-        }
         match &self.by {
             By::File(file) => lock::Entry::is_others(file.as_fd()),
             // Once by this process.

@@ -40,7 +40,6 @@ use crate::memory::layout::header::{
     IPC_NAMESPACE_OFFSET, SEMAPHORES_OFFSET,
 };
 use crate::memory::layout::participant::liveness_words;
-use crate::planted::{self, Bug};
 use crate::sys::getrandom;
 use crate::waiting::sync::semaphore_set::Home;
 use crate::waiting::sync::{self, Beside};
@@ -116,7 +115,7 @@ pub(super) fn admit(
         }
         let _sole = Sole::take(attempt, file)?;
         let doubts = opening.doubts(header)?;
-        if doubts != NONE && (Open::alone(attempt, file)? || planted::is(Bug::RenewedInUse)) {
+        if doubts != NONE && Open::alone(attempt, file)? {
             opening.renew(doubts, header)?;
             return Open::hold(attempt, file);
         }
@@ -151,7 +150,7 @@ impl Opening<'_> {
         };
         header.boot_id = load16(self.attempt, self.map, BOOT_ID_OFFSET)?;
         read_beside(self.attempt, self.map, header)?;
-        let file = header.file != self.own && !planted::is(Bug::CopyNotTold);
+        let file = header.file != self.own;
         Ok(Doubts {
             // Made as shm:, and now opened by its path: what is no copy has not survived a boot.
             boot: self.place.survives_boot()

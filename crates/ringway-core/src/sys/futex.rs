@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use crate::planted::{self, Bug};
-
 /// The bits of a robust futex word that hold the owner's thread id.
 pub(crate) const TID_MASK: u32 = libc::FUTEX_TID_MASK;
 /// Set by the kernel when the owner died.
@@ -193,7 +191,7 @@ pub(crate) fn wake_all(word: &AtomicU32) {
                 libc::SYS_futex,
                 word,
                 operation,
-                all(),
+                ALL,
                 nothing,
                 nothing,
                 u32::MAX,
@@ -206,13 +204,8 @@ pub(crate) fn wake_all(word: &AtomicU32) {
         || change_and_wake(word, Change::Clear(0));
 }
 
-/// How many sleepers to wake: all.
-fn all() -> libc::c_int {
-    match planted::is(Bug::OneSleeperIsWoken) {
-        true => 1,
-        false => libc::c_int::MAX,
-    }
-}
+/// How many sleepers to wake.
+const ALL: libc::c_int = libc::c_int::MAX;
 
 /// Stores 0 in `word` and wakes all that sleep on it, in one step ([`change_and_wake`]) where the kernel does that.
 pub(crate) fn clear_and_wake_all(word: &AtomicU32) {
@@ -258,7 +251,7 @@ pub(crate) fn change_and_wake(word: &AtomicU32, change: Change) -> bool {
             libc::SYS_futex,
             word.as_ptr(),
             libc::FUTEX_WAKE_OP,
-            all(),
+            ALL,
             // Most to wake of the second word, in the place of the time-out.
             0 as libc::c_long,
             word.as_ptr(),

@@ -6,7 +6,6 @@ use std::ptr::NonNull;
 use nix::errno::Errno;
 
 use super::futex::MonotonicTime;
-use crate::planted::{self, Bug};
 
 #[cfg(not(target_env = "musl"))]
 unsafe extern "C" {
@@ -55,11 +54,6 @@ impl Mutex<'_> {
     /// Of the normal kind, not one that checks for errors: that would compare thread ids, and those of
     /// two pid namespaces may be equal.
     pub(crate) fn initialise(&self) -> Result<(), Errno> {
-        let robust = if planted::is(Bug::MutexNotRobust) {
-            libc::PTHREAD_MUTEX_STALLED
-        } else {
-            libc::PTHREAD_MUTEX_ROBUST
-        };
         // SAFETY: the attributes are initialised by the first call, used by the others, and destroyed;
         // the mutex is mapped for writing by the contract of `new`.
         unsafe {
@@ -69,7 +63,12 @@ impl Mutex<'_> {
                 &mut attributes,
                 libc::PTHREAD_PROCESS_SHARED,
             ))
-            .and_then(|()| check(libc::pthread_mutexattr_setrobust(&mut attributes, robust)))
+            .and_then(|()| {
+                check(libc::pthread_mutexattr_setrobust(
+                    &mut attributes,
+                    libc::PTHREAD_MUTEX_ROBUST,
+                ))
+            })
             .and_then(|()| check(libc::pthread_mutex_init(self.at.as_ptr(), &attributes)));
             libc::pthread_mutexattr_destroy(&mut attributes);
             done

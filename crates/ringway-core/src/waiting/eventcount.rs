@@ -49,7 +49,6 @@
 use std::sync::atomic::Ordering;
 
 use crate::memory::region::{Change, Region};
-use crate::planted::{self, Bug};
 
 /// Set while somebody sleeps.
 const ASLEEP: u32 = 1;
@@ -65,9 +64,7 @@ const ATTEMPTS: usize = 64;
 /// Call it after publishing.
 #[inline]
 pub(crate) fn notify<R: Region>(region: &R, event: usize) {
-    if !planted::is(Bug::NoPublishFence) {
-        region.publish_fence();
-    }
+    region.publish_fence();
     if is_slept_on(region, event) {
         wake(region, event);
     }
@@ -83,13 +80,6 @@ pub(crate) fn is_slept_on<R: Region>(region: &R, event: usize) -> bool {
 /// Wakes all that sleep on `event`, and turns away who is about to.
 #[cold]
 pub(crate) fn wake<R: Region>(region: &R, event: usize) {
-    if planted::is(Bug::ClearedBeforeWake) {
-        let seen = region.load32(event, Ordering::Relaxed);
-        if region.replace32(event, seen, seen & !ASLEEP).is_ok() {
-            region.wake(event);
-        }
-        return;
-    }
     if !region.change_and_wake(event, AWAKE) {
         region.add32(event, COUNT);
         region.wake(event);
@@ -103,12 +93,6 @@ pub(crate) fn ring<R: Region>(region: &R, event: usize, bells: impl FnOnce()) {
     if seen & ASLEEP == 0 {
         return;
     }
-    if planted::is(Bug::ClearedBeforeWake) {
-        if region.replace32(event, seen, seen & !ASLEEP).is_ok() {
-            bells();
-        }
-        return;
-    }
     bells();
     // It fails if somebody has counted itself since: that one may not have been rung.
     let _ = region.replace32(event, seen, seen & !ASLEEP);
@@ -118,26 +102,19 @@ pub(crate) fn ring<R: Region>(region: &R, event: usize, bells: impl FnOnce()) {
 /// [`cancel`] or sleep while the word is what this returns.
 pub(crate) fn prepare<R: Region>(region: &R, event: usize) -> u32 {
     let prepared = set_asleep(region, event);
-    if !planted::is(Bug::NoSleepFence) {
-        region.sleep_fence();
-    }
+    region.sleep_fence();
     prepared
 }
 
 /// Whoever sleeps while the word is what this returns is woken: that has the bit set.
 fn set_asleep<R: Region>(region: &R, event: usize) -> u32 {
-    let count = if planted::is(Bug::SleeperNotCounted) {
-        0
-    } else {
-        COUNT
-    };
     // Acquire, as in `replace32`: who woke the last ones published before.
     let mut seen = region.load32(event, Ordering::Acquire);
     for _ in 0..ATTEMPTS {
         if seen & ASLEEP != 0 {
             return seen;
         }
-        let asleep = seen.wrapping_add(count) | ASLEEP;
+        let asleep = seen.wrapping_add(COUNT) | ASLEEP;
         match region.replace32(event, seen, asleep) {
             Ok(()) => return asleep,
             Err(found) => seen = found,
@@ -152,9 +129,7 @@ pub(crate) fn prepare_for_bell<R: Region>(region: &R, event: usize) -> u32 {
     // First the count: who clears the bit between the two has seen it. Its release pairs with the acquire in `ring`.
     region.add32(event, COUNT);
     let before = region.set32(event, ASLEEP);
-    if !planted::is(Bug::NoSleepFence) {
-        region.sleep_fence();
-    }
+    region.sleep_fence();
     before | ASLEEP
 }
 

@@ -30,7 +30,6 @@
 //! one who looks at a cell at the wrong time may find payload there, and payload is anybody's.
 
 use super::pool::TICKET_LEN;
-use crate::planted::{self, Bug};
 
 /// Bytes of a cell that are not payload.
 pub(crate) const CELL_HEADER: u64 = 16;
@@ -227,16 +226,13 @@ impl Code {
             | u64::from(word.owner.slot) << STATE_BITS
             | u64::from(word.owner.epoch) << (STATE_BITS + SLOT_BITS)
             | (word.extent - 1) << Self::below_extent(word.state)
-            | Self::lap(word.lap) << self.below_lap(word.state);
+            | word.lap << self.below_lap(word.state);
         bits ^ self.key
     }
 
     /// The same for a record of one cell, the position `cell`, which nobody owns.
     #[inline]
     pub(crate) fn one_cell(self, state: State, cell: u64) -> u64 {
-        if planted::is(Bug::ShortLaps) {
-            return self.encode(Word::free(cell >> self.lap_bits()).become_nobodys(state));
-        }
         // The lap lies where the position has it, but for the bits of the state, and the extent's that are one less.
         let bits = state as u64 | (cell & self.laps) << (STATE_BITS - 1);
         bits ^ self.key
@@ -245,9 +241,6 @@ impl Code {
     /// The same for one that `owner` has.
     #[inline]
     pub(crate) fn one_cell_of(self, state: State, owner: Owner, cell: u64) -> u64 {
-        if planted::is(Bug::ShortLaps) {
-            return self.encode(Word::free(cell >> self.lap_bits()).become_owned(state, owner));
-        }
         let bits = state as u64
             | u64::from(owner.slot) << STATE_BITS
             | u64::from(owner.epoch) << (STATE_BITS + SLOT_BITS)
@@ -286,15 +279,7 @@ impl Code {
     /// Whether a word belongs to this lap.
     #[inline]
     pub(crate) fn is_of_lap(self, word: Word, lap: u64) -> bool {
-        Self::lap(word.lap ^ lap) << self.below_lap(word.state) == 0
-    }
-
-    #[inline]
-    fn lap(lap: u64) -> u64 {
-        if planted::is(Bug::ShortLaps) {
-            return lap & ((1 << 20) - 1);
-        }
-        lap
+        (word.lap ^ lap) << self.below_lap(word.state) == 0
     }
 }
 

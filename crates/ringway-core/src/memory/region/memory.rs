@@ -9,7 +9,6 @@ use crate::memory::layout::Geometry;
 use crate::memory::layout::header::FenceMode;
 use crate::memory::layout::pool::NO_WORD;
 use crate::memory::map::Map;
-use crate::planted::{self, Bug};
 use crate::sys::errno;
 use crate::sys::fork::Origin;
 use crate::sys::futex::{self, MonotonicTime, Wake};
@@ -445,7 +444,7 @@ impl Region for Memory {
     }
 
     fn settle(&self) -> bool {
-        errno::kept(membarrier::settle) || !self.settles || planted::is(Bug::UnsettledRepaired)
+        errno::kept(membarrier::settle) || !self.settles
     }
 
     #[inline]

@@ -11,7 +11,6 @@ use crate::memory::layout::participant::{
     ASLEEP, AWAKE, CLOSED, FOR_MESSAGE, FOR_ROOM, LIVENESS, Role, slot_offset,
 };
 use crate::memory::region::Region;
-use crate::planted::{self, Bug};
 use crate::presence::Liveness;
 use crate::waiting::eventcount;
 use crate::waiting::sync::Bell;
@@ -75,9 +74,6 @@ pub(super) fn wake<R: Region>(region: &R, bell: Option<&dyn Bell>, slots: Range<
             let asleep = slot_offset(slot) + ASLEEP;
             if region.load32(asleep, Ordering::Relaxed) != AWAKE {
                 bell.ring(slot);
-                if planted::is(Bug::OneBellIsRung) {
-                    return;
-                }
             }
         }
     });

@@ -11,7 +11,6 @@ use crate::memory::layout::cell::{CELL_HEADER, LEN_AT, LOANED, State, Word};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::{Holder, Ticket};
 use crate::memory::region::{Load, Region};
-use crate::planted::{self, Bug};
 use crate::rings::pool::{Glances, Named, Pool, Reference};
 use crate::waiting::{Look, Terms, WaitStrategy, Waited};
 
@@ -87,14 +86,9 @@ impl<R: Region> Member<R> {
     /// Frees slabs that only the dead held. Their claims are aborted. `false`: the dead cannot be settled.
     #[must_use]
     pub(super) fn reclaim_slabs(&self) -> bool {
-        if let Some(pool) = &self.pool
-            && !planted::is(Bug::SlabsNotReclaimed)
-        {
+        if let Some(pool) = &self.pool {
             let is_gone = |holder| self.is_gone(holder);
             let settled = pool.reclaim(self.region(), is_gone, |named| {
-                if planted::is(Bug::SlabReferencesNotSought) {
-                    return Reference::None;
-                }
                 self.refers(named).unwrap_or(Reference::Unclear)
             });
             // What took a while to be freed, others may sleep for who looked in between.

@@ -12,7 +12,6 @@ use crate::memory::layout::cell::Owner;
 use crate::memory::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD};
 use crate::memory::layout::participant::{ASLEEP, AWAKE, CLOSED, MESSAGES, Role, slot_offset};
 use crate::memory::region::Region;
-use crate::planted::{self, Bug};
 use crate::presence::Peer;
 use crate::presence::{Liveness, Outlook};
 use crate::rings::pool::Pool;
@@ -225,7 +224,6 @@ impl<R: Region> Member<R> {
         let repaired = self.unless_unsettled(repaired);
         if let Some(lock) = &self.primitives.lock {
             match repaired {
-                Ok(()) if planted::is(Bug::NotMarkedConsistent) => {}
                 Ok(()) => lock.mark_consistent(),
                 Err(_) => lock.release(),
             }
@@ -288,9 +286,7 @@ impl<R: Region> Member<R> {
     #[inline]
     pub(super) fn notify(&self, role: Role) {
         let party = Party::of(role);
-        if !planted::is(Bug::NoPublishFence) {
-            self.region().publish_fence();
-        }
+        self.region().publish_fence();
         if eventcount::is_slept_on(self.region(), party.event) {
             self.wake(role);
         }
@@ -299,9 +295,6 @@ impl<R: Region> Member<R> {
     /// Wakes consumers that wait for the others' last messages, after one was released.
     #[inline]
     pub(super) fn notify_of_end(&mut self) {
-        if planted::is(Bug::EndNotTold) {
-            return;
-        }
         // The caller has just made the fence in `notify`.
         if eventcount::is_slept_on(self.region(), DATA_EVENT) && self.others_are_gone() {
             self.wake(Role::Consumer);

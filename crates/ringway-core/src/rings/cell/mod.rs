@@ -129,7 +129,6 @@ use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{CELL_HEADER, Code, LEN_AT, State, Word, max_extent};
 use crate::memory::layout::control::HEAD;
 use crate::memory::region::{Load, Region};
-use crate::planted::{self, Bug};
 
 /// No honest `HEAD` comes so far.
 const MOST_HEAD: u64 = u64::MAX >> 8;
@@ -363,8 +362,8 @@ impl<R: Region> Cells<R> {
             return self.change_to(cell, seen, to);
         }
         // Release pairs with the acquire in `load`.
-        let order = planted::order(Bug::CellCommitWithoutRelease, Ordering::Release);
-        self.region.store_word(self.position(cell), to, order);
+        self.region
+            .store_word(self.position(cell), to, Ordering::Release);
         true
     }
 }
@@ -379,7 +378,7 @@ impl<R: Load> Cells<R> {
         let stored = self.load(cell);
         // Behind the load above, by its acquire. If a later lap's payload was found there, its
         // producer's fence (`Producer::claim_cells`) lets us see the HEAD that it claimed by.
-        if self.head(Ordering::Relaxed) > cell && !planted::is(Bug::StaleWordBelieved) {
+        if self.head(Ordering::Relaxed) > cell {
             return Ok(Seen::Stale);
         }
         let word = self.code.decode(stored).ok_or(Corrupt)?;
@@ -442,17 +441,12 @@ impl<R: Region> Cells<R> {
     /// last, so that who finds it free finds all free. In a ring that does not overwrite.
     #[inline]
     fn free_cells(&self, cell: u64, extent: u64) {
-        for at in (cell..cell + extent).rev() {
-            let cell = if planted::is(Bug::FirstCellFreedFirst) {
-                cell + (cell + extent - 1 - at)
-            } else {
-                at
-            };
+        for cell in (cell..cell + extent).rev() {
             // Release pairs with the acquire in `advance_head` and of the next claim: the payload has
             // been read.
             let freed = self.code.encode(self.freed(cell));
-            let order = planted::order(Bug::CellsFreedWithoutRelease, Ordering::Release);
-            self.region.store_word(self.position(cell), freed, order);
+            self.region
+                .store_word(self.position(cell), freed, Ordering::Release);
         }
     }
 

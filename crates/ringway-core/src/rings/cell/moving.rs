@@ -11,7 +11,6 @@ use super::member::Member;
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::region::{Load, Region};
-use crate::planted::{self, Bug};
 
 /// So often an owner tries to change its word. Each time that it fails, all others have come round the whole ring
 /// between two of its instructions.
@@ -99,11 +98,6 @@ impl<R: Region> Cells<R> {
         for _ in 0..MOST_TRIES {
             let to = self.code.encode(becomes(cell, word)?);
             let seen = self.code.encode(word);
-            if planted::is(Bug::OwnerStoresWhereOthersMove) {
-                self.region
-                    .store_word(self.position(cell), to, Ordering::Release);
-                return Ok(cell);
-            }
             match self.region.replace_word(self.position(cell), seen, to) {
                 Ok(()) => return Ok(cell),
                 Err(found) => (cell, word) = self.follow(cell, word, found).ok_or(Corrupt)?,
@@ -160,9 +154,7 @@ impl<R: Region> Cells<R> {
 impl<R: Region> Member<R> {
     /// Whether somebody who lives owns a record.
     pub(super) fn is_held(&self, word: Word) -> bool {
-        word.state.is_owned()
-            && !self.is_dead(word.owner)
-            && !planted::is(Bug::OverwrittenWhileRead)
+        word.state.is_owned() && !self.is_dead(word.owner)
     }
 
     /// Whether there are `extent` adjacent cells, in any place, that nobody holds. `true` as well if the ring changes

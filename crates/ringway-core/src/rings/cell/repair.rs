@@ -14,7 +14,6 @@ use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::participant::{OVERWRITTEN, REPAIRED, Role};
 use crate::memory::region::Region;
-use crate::planted::{self, Bug};
 
 impl<R: Region> Member<R> {
     /// Repairs what blocks this participant, and what lies before it. `true` if it is worth looking again.
@@ -117,9 +116,6 @@ impl<R: Region> Member<R> {
                 self.free_unread(cell, word, stored);
                 Ok(true)
             }
-            State::Claimed if planted::is(Bug::ClaimedNotRepaired) => Ok(false),
-            State::Taken if planted::is(Bug::TakenNotRepaired) => Ok(false),
-            State::Freeing if planted::is(Bug::FreeingNotRepaired) => Ok(false),
             _ if word.state.is_owned() && self.is_dead(word.owner) => {
                 if !self.settle() {
                     return Err(Corrupt);
@@ -186,12 +182,6 @@ impl<R: Region> Cells<R> {
     /// done. Whoever owns the run calls this, or one who found its owner dead. Whether it was done by this.
     pub(super) fn give_back(&self, cell: u64, run: Word, stored: u64) -> Result<bool, Corrupt> {
         let end = cell + run.extent;
-        if planted::is(Bug::FirstRecordReturnedFirst) {
-            let first = self.extent_at(cell, run.extent)?;
-            let returned = run.become_nobodys(State::Returned).with_extent(first);
-            let changed = self.change(cell, stored, returned);
-            return self.return_records(cell + first, end).map(|()| changed);
-        }
         let given = self.give_back_behind(cell, end);
         if self.load(cell) != stored {
             // Somebody else has done it; what was found behind may be in use again.

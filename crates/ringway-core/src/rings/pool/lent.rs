@@ -30,7 +30,6 @@ use std::sync::Arc;
 use super::{Loan, Pool};
 use crate::memory::layout::pool::{Holder, Word};
 use crate::memory::region::Region;
-use crate::planted::{self, Bug};
 use crate::presence::memory::{Memories, Proof, Wake};
 
 /// What a participant needs to lend pointers, and to take back what others lent.
@@ -94,11 +93,9 @@ impl Pool {
 
     /// Whether nothing writes to the memory of slabs for one that is dead any more, to which it had lent a pointer.
     pub(super) fn is_memory_gone(&self, holder: Holder) -> bool {
-        planted::is(Bug::MemoryOfTheDeadNotAwaited)
-            || self
-                .lender
-                .as_ref()
-                .is_some_and(|lender| lender.memories.is_gone(holder))
+        self.lender
+            .as_ref()
+            .is_some_and(|lender| lender.memories.is_gone(holder))
     }
 
     /// Whether a slab of one's own is none that one has for a message, but one that shall have new pages.
@@ -138,7 +135,7 @@ impl Pool {
         let Some(place) = self.slabs.place(slab) else {
             return;
         };
-        if planted::is(Bug::LentPagesKept) || region.renew_slab(place.at, place.len) {
+        if region.renew_slab(place.at, place.len) {
             let free = Word::free(generation.wrapping_add(1)).encode();
             let _ = region.replace_slab(slab, seen, free);
         }

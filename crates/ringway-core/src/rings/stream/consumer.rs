@@ -13,7 +13,6 @@ use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::memory::region::Region;
-use crate::planted::{self, Bug};
 use crate::presence::Liveness;
 use crate::rings::pool::{IN_SLAB, Pool};
 use crate::waiting::lull::Lull;
@@ -131,8 +130,7 @@ impl<R: Region> Consumer<R> {
             return None;
         }
         // Acquire: as in `find`.
-        let order = planted::order(Bug::StreamGlanceWithoutAcquire, Ordering::Acquire);
-        let word = self.region.load_word(self.head, order);
+        let word = self.region.load_word(self.head, Ordering::Acquire);
         let Record::Message { len, sequence } = Record::decode(word) else {
             return None;
         };
@@ -302,9 +300,6 @@ impl<R: Region> Consumer<R> {
         } else {
             return Err(RecvError::Empty);
         };
-        if planted::is(Bug::StreamNoLookAfterDeath) {
-            return Err(end);
-        }
         self.find(self.head, self.received)?.ok_or(end)
     }
 
@@ -346,14 +341,9 @@ impl<R: Region> Consumer<R> {
         let Some(target) = buffer.get_mut(..found.len) else {
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
-        if !planted::is(Bug::StreamHeadBeforeRead) {
-            self.region.read(found.payload, target);
-        }
+        self.region.read(found.payload, target);
         if !self.region.is_forked() {
             self.release_records(found.end_in_ring(), 1);
-        }
-        if planted::is(Bug::StreamHeadBeforeRead) {
-            self.region.read(found.payload, target);
         }
         Ok(found.len)
     }
@@ -377,17 +367,10 @@ impl<R: Region> Consumer<R> {
         self.head = end;
         self.received += messages;
         // RECEIVED first, so that a death in between leaves a record at HEAD that tells the number.
-        if !planted::is(Bug::StreamCountAfterHead) {
-            self.region
-                .store64(RECEIVED, self.received, Ordering::Relaxed);
-        }
+        self.region
+            .store64(RECEIVED, self.received, Ordering::Relaxed);
         // Release pairs with the acquire in `Producer::refresh_head`: the payload has been read.
-        let order = planted::order(Bug::StreamHeadWithoutRelease, Ordering::Release);
-        self.region.store64(HEAD, self.head, order);
-        if planted::is(Bug::StreamCountAfterHead) {
-            self.region
-                .store64(RECEIVED, self.received, Ordering::Relaxed);
-        }
+        self.region.store64(HEAD, self.head, Ordering::Release);
         eventcount::notify(&self.region, PRODUCER.event);
     }
 

@@ -12,7 +12,6 @@ use crate::memory::layout::control::{HEAD, RECEIVED, SENT, TAIL};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::record::{Record, VACANT, WORD, footprint, max_payload};
 use crate::memory::region::Region;
-use crate::planted::{self, Bug};
 use crate::presence::{Liveness, Peer};
 use crate::rings::pool::Pool;
 use crate::waiting::lull::Lull;
@@ -92,13 +91,6 @@ impl<R: Region> Producer<R> {
         let reach = walk::reach(&region, head, u64::MAX)?;
         let [counted, received] = [SENT, RECEIVED].map(|at| region.load64(at, Ordering::Relaxed));
         let (tail, sent) = (reach.tail, reach.sent(counted, received));
-        let (tail, sent) = if planted::is(Bug::StreamTailNotSought) {
-            [TAIL, SENT]
-                .map(|counter| region.load64(counter, Ordering::Relaxed))
-                .into()
-        } else {
-            (tail, sent)
-        };
         if sent > u64::MAX / 2 {
             return Err(Corrupt);
         }
@@ -138,7 +130,7 @@ impl<R: Region> Producer<R> {
             && !self.corrupt
             && !CONSUMER.is_closed(&self.region)
             && len as u64 <= self.longest
-            && (self.fits(&reservation) || planted::is(Bug::StreamRoomOfTheUnread));
+            && self.fits(&reservation);
         is_usual.then_some(reservation)
     }
 
@@ -356,9 +348,6 @@ impl<R: Region> Producer<R> {
             self.region
                 .store_word(reservation.start, first_word, Ordering::Relaxed);
             first_word = pending.first_word;
-        } else if planted::is(Bug::StreamBatchFirstWordFirst) {
-            self.region
-                .store_word(reservation.start, first_word, Ordering::Release);
         }
         Pending {
             first_word,
@@ -404,13 +393,8 @@ impl<R: Region> Producer<R> {
         let pending = self.lay(None, reservation, message.len() as u64);
         // From the back to the front: see `commit`.
         self.stop_behind(&pending);
-        if !planted::is(Bug::StreamCommitBeforePayload) {
-            self.region.write(reservation.payload(), message);
-        }
+        self.region.write(reservation.payload(), message);
         self.publish(pending);
-        if planted::is(Bug::StreamCommitBeforePayload) {
-            self.region.write(reservation.payload(), message);
-        }
     }
 
     /// Commits: makes all that was laid visible at once, and wakes a sleeping consumer.
@@ -422,9 +406,6 @@ impl<R: Region> Producer<R> {
 
     #[inline]
     fn stop_behind(&self, pending: &Pending) {
-        if planted::is(Bug::StreamStopWordAfterCommit) {
-            return;
-        }
         // Relaxed: made visible by the release of the first word.
         self.region
             .store_word(pending.end, VACANT, Ordering::Relaxed);
@@ -434,12 +415,8 @@ impl<R: Region> Producer<R> {
     fn publish(&mut self, pending: Pending) {
         // Release pairs with the acquire in `Consumer::find`: payload, later words and the stop word
         // are seen by who sees this word.
-        let order = planted::order(Bug::StreamCommitWithoutRelease, Ordering::Release);
-        self.region.store_word(self.tail, pending.first_word, order);
-        if planted::is(Bug::StreamStopWordAfterCommit) {
-            self.region
-                .store_word(pending.end, VACANT, Ordering::Relaxed);
-        }
+        self.region
+            .store_word(self.tail, pending.first_word, Ordering::Release);
         self.tail = pending.end;
         self.sent += pending.messages;
         self.show_counters();

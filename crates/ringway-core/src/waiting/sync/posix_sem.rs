@@ -54,7 +54,6 @@ use crate::memory::layout::header::Header;
 use crate::memory::layout::participant::{SEMAPHORE, SEMAPHORE_LEN, slot_offset};
 use crate::memory::map::Map;
 use crate::memory::region::Region;
-use crate::planted::{self, Bug};
 use crate::presence::Outlook;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::sys::sem_overview::Semaphore;
@@ -158,10 +157,7 @@ impl<R: Region, T: Tokens> Lock<R, T> {
         if slot >= self.participants || word & HOLDER == self.own {
             return Err(Broken::Written);
         }
-        let is_its = |epoch: u64| {
-            epoch << EPOCH_SHIFT == word >> EPOCH_SHIFT << EPOCH_SHIFT
-                || planted::is(Bug::PosixSemHolderBySlot)
-        };
+        let is_its = |epoch: u64| epoch << EPOCH_SHIFT == word >> EPOCH_SHIFT << EPOCH_SHIFT;
         Ok(!self.outlook.is_gone(&self.region, slot, is_its))
     }
 }
@@ -183,12 +179,7 @@ impl<R: Region + Send, T: Tokens + Send> super::Lock for Lock<R, T> {
                 if is_taken_over && !self.region.settle() {
                     return Err(Broken::Unsettled);
                 }
-                let is_told = !planted::is(Bug::PosixSemDeathNotTold);
-                let dirty = if is_taken_over && is_told {
-                    DIRTY
-                } else {
-                    word & DIRTY
-                };
+                let dirty = if is_taken_over { DIRTY } else { word & DIRTY };
                 let mine = self.own | dirty | word & CONTENDED | slept;
                 // Its acquire pairs with the release of the lock; its release with the load above.
                 match self.region.replace64(LOCK_HOLDER, word, mine) {
@@ -204,9 +195,7 @@ impl<R: Region + Send, T: Tokens + Send> super::Lock for Lock<R, T> {
             if replaced.is_err() {
                 continue;
             }
-            if !planted::is(Bug::PosixSemSleepersForgotten) {
-                slept = CONTENDED;
-            }
+            slept = CONTENDED;
             self.tokens.wait(deadline);
         }
     }

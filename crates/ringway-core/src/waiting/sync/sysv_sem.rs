@@ -32,7 +32,6 @@ use super::semaphore_set::{Set, User};
 use super::{Acquired, Bell, Broken, PREDECESSORS};
 use crate::memory::layout::control::LOCK_HOLDER;
 use crate::memory::map::Map;
-use crate::planted::{self, Bug};
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::sys::semget::{self, AtExit};
 
@@ -67,7 +66,7 @@ impl Lock {
 impl super::Lock for Lock {
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
         let holder = self.holder().ok_or(Broken::Written)?;
-        if lower(self.set.id, LOCK, at_exit(), deadline)? == Wake::TimedOut {
+        if lower(self.set.id, LOCK, AT_EXIT, deadline)? == Wake::TimedOut {
             return Ok(Acquired::TimedOut);
         }
         // Acquire, and release below: the kernel orders one holder behind the other, by a lock of its own.
@@ -88,33 +87,19 @@ impl super::Lock for Lock {
     }
 
     fn release(&self) {
-        if planted::is(Bug::SysvSemRaisedBeforeErased) {
-            let _ = semget::raise(self.set.id, LOCK, at_exit());
-            // Others run when they like.
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
         // Relaxed: this thread's own store.
         if let Some(holder) = self.holder()
             && holder.load(Ordering::Relaxed) & DIRTY == 0
         {
             holder.store(0, Ordering::Release);
         }
-        if planted::is(Bug::SysvSemRaisedBeforeErased) {
-            return;
-        }
         // Fails if the set was removed; then nobody can acquire the lock.
-        let _ = semget::raise(self.set.id, LOCK, at_exit());
+        let _ = semget::raise(self.set.id, LOCK, AT_EXIT);
     }
 }
 
 /// What becomes of the lock when its holder ends.
-fn at_exit() -> AtExit {
-    if planted::is(Bug::SysvSemNotUndone) {
-        AtExit::Keep
-    } else {
-        AtExit::Undo
-    }
-}
+const AT_EXIT: AtExit = AtExit::Undo;
 
 /// The bells of all participants, as one of them has them.
 #[derive(Debug)]

@@ -4,7 +4,6 @@ use super::{Consumer, MOST_AT_ONCE};
 use crate::error::RecvError;
 use crate::memory::layout::Corrupt;
 use crate::memory::region::{Region, Unreachable};
-use crate::planted::{self, Bug};
 use crate::rings::pool::{IN_SLAB, Loan};
 use crate::rings::stream::consumer::Found;
 
@@ -112,14 +111,8 @@ impl<R: Region> Consumer<R> {
         self.has_loans = false;
         while cell < end {
             let run = self.own_run(cell, end)?;
-            let late = planted::is(Bug::SlabSeizedAfterRelease);
-            if late {
-                self.free_run(cell, run)?;
-            }
             let seized = self.seize_run(cell, run)?;
-            if !late {
-                self.free_run(cell, run)?;
-            }
+            self.free_run(cell, run)?;
             if let Some(pool) = &self.member.pool {
                 // Whoever sleeps for a slab is woken with those who sleep for room.
                 for loan in seized.loans.iter().take(seized.count).flatten() {

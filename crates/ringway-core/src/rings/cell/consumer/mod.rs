@@ -15,7 +15,6 @@ use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::control::TAKE_HINT;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
-use crate::planted::{self, Bug};
 use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
@@ -141,15 +140,10 @@ impl<R: Region> Consumer<R> {
         let ahead = self.cells().position(cell + AHEAD) + 64;
         self.member.region().prefetch(ahead, &mut 0);
         let payload = self.cells().payload(cell);
-        if !planted::is(Bug::CellFreedBeforeRead) {
-            self.member.region().read(payload, target);
-        }
+        self.member.region().read(payload, target);
         match self.free_run(cell, 1) {
             Ok(()) => self.freed(1, cell..cell + 1),
             Err(Corrupt) => self.member.corrupt = true,
-        }
-        if planted::is(Bug::CellFreedBeforeRead) {
-            self.member.region().read(payload, target);
         }
         Some(len)
     }
@@ -400,8 +394,7 @@ impl<R: Region> Consumer<R> {
         self.member.cursor = cell;
         // Release pairs with the acquire in `pass`.
         let region = self.member.region();
-        let order = planted::order(Bug::TakeHintWithoutRelease, Ordering::Release);
-        region.store64(TAKE_HINT, cell, order);
+        region.store64(TAKE_HINT, cell, Ordering::Release);
     }
 
     /// Nothing can be taken at `cell`, whose word is `stored`.
@@ -508,11 +501,6 @@ impl<R: Region> Consumer<R> {
             Peer::Died => Some(RecvError::PeerDied),
             Peer::Alive | Peer::Absent => None,
         };
-        if planted::is(Bug::CellNoLookAfterEnd)
-            && let Some(end) = end
-        {
-            return Err(end);
-        }
         if end == Some(RecvError::PeerDied) && !self.member.settle() {
             // Something could come yet, as from one who is stopped.
             end = Some(self.corrupted());

@@ -13,7 +13,6 @@ use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::control::CLAIM_HINT;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
-use crate::planted::{self, Bug};
 use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
@@ -161,14 +160,9 @@ impl<R: Region> Producer<R> {
             .region()
             .store64(CLAIM_HINT, cell + 1, Ordering::Release);
         let payload = self.cells().payload(cell);
-        if !planted::is(Bug::CellCommitBeforePayload) {
-            self.member.region().write(payload, message);
-        }
+        self.member.region().write(payload, message);
         self.cells().describe(cell, message.len() as u64, 1);
         self.show(cell, claimed, 1, 1, 1);
-        if planted::is(Bug::CellCommitBeforePayload) {
-            self.member.region().write(payload, message);
-        }
         true
     }
 
@@ -295,13 +289,8 @@ impl<R: Region> Producer<R> {
             Err(Refused::Corrupt) => return Err(self.corrupted()),
             Err(Refused::Unsettled) => return Err(SendError::Unsettled),
         }
-        if planted::is(Bug::UnlockBeforeClaim) {
-            self.member.leave();
-        }
         let claimed = self.claim_cells(extent, most);
-        if !planted::is(Bug::UnlockBeforeClaim) {
-            self.member.leave();
-        }
+        self.member.leave();
         match claimed {
             Ok(Some((cell, extent))) => Ok(Run {
                 cell,
@@ -362,9 +351,6 @@ impl<R: Region> Producer<R> {
                     .region()
                     .store64(CLAIM_HINT, self.member.cursor, Ordering::Relaxed);
                 if fits {
-                    if planted::is(Bug::NoClaimFence) {
-                        return Ok(Some((cell, wanted)));
-                    }
                     // Orders the HEAD by which this was claimed ahead of the payload: see `Cells::look`.
                     self.member.region().claim_fence();
                     return Ok(Some((cell, wanted)));
@@ -486,9 +472,6 @@ impl<R: Region> Producer<R> {
                 self.cells().code.encode(full)
             }
         };
-        if planted::is(Bug::NotifyBeforeCommit) {
-            self.member.notify(Role::Consumer);
-        }
         // Its release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are
         // seen by who sees this word. It fails only if somebody took us for dead.
         let seen = self.cells().code.encode(claimed);
@@ -510,9 +493,7 @@ impl<R: Region> Producer<R> {
         let next = self.cells().position(self.member.cursor);
         self.member.region().prefetch_to_write(next);
         self.member.count(messages);
-        if !planted::is(Bug::NotifyBeforeCommit) {
-            self.member.notify(Role::Consumer);
-        }
+        self.member.notify(Role::Consumer);
     }
 
     #[inline]

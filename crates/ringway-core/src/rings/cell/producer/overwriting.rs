@@ -13,7 +13,6 @@ use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::control::CLAIM_HINT;
 use crate::memory::layout::participant::{OVERWRITTEN, Role};
 use crate::memory::region::Region;
-use crate::planted::{self, Bug};
 use crate::rings::cell::moving::Ahead;
 
 /// Steps for each cell of the ring: within two laps there is a place if there is one at all, and a record takes four
@@ -159,9 +158,6 @@ impl<R: Region> Producer<R> {
                 if self.member.free_unread(before, word, stored) {
                     self.count_overwritten();
                 }
-            }
-            _ if planted::is(Bug::OverwrittenWhileRead) => {
-                self.member.free_unread(before, word, stored);
             }
             _ => drop(self.member.repair(before, word, stored)?),
         }

@@ -7,7 +7,6 @@ use crate::error::RecvError;
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::record::WORD;
 use crate::memory::region::{Region, Unreachable};
-use crate::planted::{self, Bug};
 use crate::rings::pool::{IN_SLAB, Loan, Pool};
 use crate::rings::stream::PRODUCER;
 use crate::waiting::eventcount;
@@ -101,13 +100,8 @@ impl<R: Region> Consumer<R> {
                 self.corrupt = true;
                 break;
             };
-            if planted::is(Bug::SlabSeizedAfterRelease) {
-                self.release_records(found.end(), 1);
-            }
             let Ok(loan) = self.seize(&found) else { break };
-            if !planted::is(Bug::SlabSeizedAfterRelease) {
-                self.release_records(found.end(), 1);
-            }
+            self.release_records(found.end(), 1);
             if let (Some(pool), Some(loan)) = (&self.pool, loan) {
                 pool.free(&self.region, &loan);
                 eventcount::notify(&self.region, PRODUCER.event);

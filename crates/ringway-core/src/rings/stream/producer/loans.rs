@@ -9,7 +9,6 @@ use crate::memory::layout::control::HEAD;
 use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::layout::record::{Record, WORD, footprint};
 use crate::memory::region::{Region, Unreachable};
-use crate::planted::{self, Bug};
 use crate::rings::pool::{Glances, Named, Pool, Reference, warm};
 use crate::rings::stream::{is_gone, walk};
 use crate::waiting::{Look, WaitStrategy};
@@ -199,16 +198,8 @@ impl<R: Region> Producer<R> {
     #[must_use]
     fn reclaim(&self) -> bool {
         let Some(pool) = &self.pool else { return true };
-        if planted::is(Bug::SlabsNotReclaimed) {
-            return true;
-        }
         let is_gone = |holder| is_gone(&self.region, holder);
-        pool.reclaim(&self.region, is_gone, |named| {
-            if planted::is(Bug::SlabReferencesNotSought) {
-                return Reference::None;
-            }
-            self.refers(named)
-        })
+        pool.reclaim(&self.region, is_gone, |named| self.refers(named))
     }
 
     /// Whether a record that is not released refers to a slab. Nobody but this producer writes records, so

@@ -1,0 +1,172 @@
+//! Where binaries with bugs are built.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::patch::{Build, Check, Patch};
+use super::tree::Tree;
+use crate::process;
+
+/// A copy of the sources, and what is built of it in one way.
+///
+/// For each bug one crate and what depends on it is built again, incrementally, so what counts is the time of that: our own
+/// code is hardly optimised, what it depends on is.
+pub(super) struct Workshop {
+    kind: Build,
+    folder: PathBuf,
+    tree: Tree,
+    built: usize,
+}
+
+/// A binary that cargo's next build leaves alone. It is removed with the last of these.
+#[derive(Clone, Debug)]
+pub(super) struct Binary(Arc<Removed>);
+
+#[derive(Debug)]
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Binary {
+    pub(super) fn path(&self) -> &Path {
+        &self.0.0
+    }
+}
+
+impl Workshop {
+    pub(super) fn new(kind: Build) -> Result<Self, String> {
+        let name = match kind {
+            Build::Loom => "loom",
+            Build::Tests => "tests",
+            Build::Program => "program",
+        };
+        let folder = process::root().join("target/mutants").join(name);
+        let binaries = folder.join("binaries");
+        // Of a run that was ended.
+        let _ = fs::remove_dir_all(&binaries);
+        for folder in [&binaries, &folder.join("tree")] {
+            let shown = |error| format!("{}: {error}", folder.display());
+            fs::create_dir_all(folder).map_err(shown)?;
+        }
+        Ok(Self {
+            kind,
+            tree: Tree::new(folder.join("tree"))?,
+            folder,
+            built: 0,
+        })
+    }
+
+    /// Builds what `checks` need, with a bug or as the sources are. Returns a binary for each. An error has all that the
+    /// compiler said.
+    pub(super) fn build(
+        &mut self,
+        patch: Option<&Patch>,
+        checks: &[&Check],
+    ) -> Result<Vec<Binary>, String> {
+        match patch {
+            Some(patch) => self.tree.apply(patch)?,
+            None => self.tree.restore()?,
+        }
+        let mut binaries: Vec<&str> = checks.iter().map(|check| check.binary()).collect();
+        binaries.sort_unstable();
+        binaries.dedup();
+        let (ours, files): (Vec<&str>, Vec<&str>) = binaries
+            .iter()
+            .partition(|name| matches!(**name, "ringway_core" | "crashtest"));
+        // Apart, so that each selects the same features whatever is built beside it.
+        let mut built = Vec::new();
+        for name in ours {
+            built.extend(self.built_by(&match name {
+                "crashtest" => vec!["--package=ringway-crashtest"],
+                _ => vec!["--package=ringway-core", "--lib"],
+            })?);
+        }
+        if !files.is_empty() {
+            let mut selection = vec!["--package=ringway"];
+            selection.extend(files.iter().flat_map(|file| ["--test", file]));
+            built.extend(self.built_by(&selection)?);
+        }
+        let kept = built.into_iter().map(|(name, path)| {
+            self.built += 1;
+            let copy = self
+                .folder
+                .join("binaries")
+                .join(format!("{name}-{}", self.built));
+            let shown = |error| format!("{}: {error}", copy.display());
+            fs::copy(path, &copy).map_err(shown)?;
+            Ok((name, Binary(Arc::new(Removed(copy)))))
+        });
+        let kept: Vec<(String, Binary)> = kept.collect::<Result<_, String>>()?;
+        let of = |check: &&Check| {
+            let found = kept.iter().find(|(name, _)| name == check.binary());
+            let found = found.map(|(_, binary)| binary.clone());
+            found.ok_or_else(|| format!("cargo built no {}", check.binary()))
+        };
+        checks.iter().map(of).collect()
+    }
+
+    /// Builds, and returns the names and paths of what came of it.
+    fn built_by(&self, selection: &[&str]) -> Result<Vec<(String, String)>, String> {
+        let mut build = process::command(&["cargo"]);
+        let (words, profile): (&[&str], _) = match self.kind {
+            Build::Loom | Build::Tests => (&["test", "--no-run"], "dev"),
+            // Code that is not optimised has other instructions, and far more of them.
+            Build::Program => (&["build", "--release"], "release"),
+        };
+        build.args(words).args(selection);
+        build.args([
+            "--quiet",
+            "--locked",
+            "--message-format=json-render-diagnostics",
+        ]);
+        let mut set = |key: &str, value: &str| {
+            build.args(["--config", &format!("profile.{profile}.{key}={value}")]);
+        };
+        set("debug", "0");
+        set("package.\"*\".opt-level", "3");
+        match self.kind {
+            // What finds a bug shall be the model.
+            Build::Loom => ["debug-assertions", "overflow-checks"]
+                .into_iter()
+                .for_each(|check| set(check, "false")),
+            Build::Tests => {}
+            Build::Program => set("opt-level", "1"),
+        }
+        build
+            .current_dir(self.tree.root())
+            .env("CARGO_TARGET_DIR", self.folder.join("target"))
+            .env("CARGO_INCREMENTAL", "1")
+            .env(
+                "RUSTFLAGS",
+                match self.kind {
+                    Build::Loom => "--cfg loom",
+                    Build::Tests | Build::Program => "",
+                },
+            );
+        let messages = process::quiet(build)?;
+        let paths = messages.lines().filter_map(executable);
+        let named = paths.map(|path| {
+            let name = Path::new(path).file_name().unwrap_or_default();
+            let name = name.to_string_lossy();
+            let name = match self.kind {
+                Build::Program => &*name,
+                Build::Loom | Build::Tests => {
+                    name.rsplit_once('-').map_or(&*name, |(name, _)| name)
+                }
+            };
+            (name.to_owned(), path.to_owned())
+        });
+        Ok(named.collect())
+    }
+}
+
+/// The binary that a message of cargo's tells of.
+fn executable(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("\"executable\":\"")?;
+    rest.split('"').next()
+}
