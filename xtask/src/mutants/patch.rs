@@ -205,7 +205,12 @@ check: test roles two
             let (folder, test) = match check {
                 Check::Test(file, test) => (root.join("tests").join(format!("{file}.rs")), test),
                 Check::Loom(test) | Check::Lib(test) => {
-                    (root.join("crates/ringway-core/src"), test)
+                    let parts = test.split("::").take_while(|part| *part != "tests");
+                    let parts = parts.take_while(|part| *part != "interleavings");
+                    let folder = root.join("crates/ringway-core/src");
+                    let place = parts.fold(folder, |folder, part| folder.join(part));
+                    let file = place.with_extension("rs");
+                    (if file.exists() { file } else { place }, test)
                 }
                 Check::Kill(_) | Check::Freeze(_) => continue,
             };
