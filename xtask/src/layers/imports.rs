@@ -1,4 +1,4 @@
-//! What modules of a crate use of each other, from their sources.
+//! What modules of a crate, or of a room in it, use of each other, from their sources.
 
 use std::path::{Path, PathBuf};
 
@@ -17,17 +17,23 @@ pub(super) fn check(
     order: &Order,
     found: &mut Vec<String>,
 ) -> Result<(), String> {
-    let top = ["lib.rs", "main.rs"]
+    let top = ["lib.rs", "main.rs", "mod.rs"]
         .map(|name| root.join(place).join(name))
         .into_iter()
         .find(|path| path.exists())
-        .ok_or_else(|| format!("{place} has neither lib.rs nor main.rs"))?;
+        .ok_or_else(|| format!("{place} has no lib.rs, main.rs or mod.rs"))?;
+    // Below the root of the crate.
+    let room: Vec<String> = match place.split_once("/src/") {
+        Some((_, room)) => room.split('/').map(str::to_owned).collect(),
+        None => Vec::new(),
+    };
     let mut look = Look {
         root,
         order,
         found,
         file: top.clone(),
-        modules: Vec::new(),
+        modules: room.clone(),
+        room,
         problem: None,
     };
     let children = root.join(place);
@@ -45,7 +51,9 @@ struct Look<'a> {
     found: &'a mut Vec<String>,
     /// The file that is being read.
     file: PathBuf,
-    /// The path of the module that is being read, below the root of the crate.
+    /// The path of the room whose order it is, below the root of the crate: empty for the crate.
+    room: Vec<String>,
+    /// The path of the module that is being read, likewise.
     modules: Vec<String>,
     problem: Option<String>,
 }
@@ -81,7 +89,7 @@ impl Look<'_> {
     fn module(&mut self, module: &ItemMod, children: &Path) {
         let name = module.ident.to_string();
         let folder = children.join(&name);
-        if let (Some((_, items)), true) = (&module.content, self.modules.is_empty()) {
+        if let (Some((_, items)), true) = (&module.content, self.modules == self.room) {
             // It stands in the root, and is of it.
             return self.items(items, &folder);
         }
@@ -102,10 +110,10 @@ impl Look<'_> {
 
     /// A path of the crate's own, from its root, is used at `line`.
     fn uses(&mut self, path: &[String], line: usize) {
-        let Some(user) = self.modules.first() else {
+        let Some(user) = self.modules.get(self.room.len()) else {
             return;
         };
-        let Some(used) = module_of(&self.modules, path) else {
+        let Some(used) = module_of(&self.modules, &self.room, path) else {
             return;
         };
         if &used != user
@@ -207,8 +215,8 @@ impl<'ast> Visit<'ast> for Look<'_> {
     }
 }
 
-/// The module at the root of the crate that `path` leads into, if it begins with `crate` or leaves by `super`.
-fn module_of(modules: &[String], path: &[String]) -> Option<String> {
+/// The module of `room` that `path` leads into, if it begins with `crate` or leaves by `super`.
+fn module_of(modules: &[String], room: &[String], path: &[String]) -> Option<String> {
     let (first, rest) = path.split_first()?;
     let (above, rest) = match first.as_str() {
         "crate" => (&[][..], rest),
@@ -219,7 +227,13 @@ fn module_of(modules: &[String], path: &[String]) -> Option<String> {
         }
         _ => return None,
     };
-    above.first().or(rest.first()).cloned()
+    let mut whole = above.iter().chain(rest);
+    let leads_there = room.iter().all(|module| whole.next() == Some(module));
+    if leads_there {
+        whole.next().cloned()
+    } else {
+        None
+    }
 }
 
 /// Whether what has these attributes is compiled for more than tests.

@@ -1,14 +1,14 @@
 //! Imports run one way: from the rooms that stand above to those below.
 //!
 //! The order stands in ARCHITECTURE.md, in a block of code named `layers`, and nowhere else. A line of it says
-//! where modules are (or `packages`), and which may use which:
+//! where modules are (a crate, or a room in one; or `packages`), and which may use which:
 //!
 //! ```text
 //! crates/ringway-core/src: api -> store | rings -> address, error -> sys
 //! ```
 //!
 //! `->` separates floors, from top to bottom; `|` rooms of one floor, which do not know each other; and `,` modules of
-//! one room, which may. Code may use its own room and all rooms of lower floors. The root (`lib.rs`, `main.rs`) may use
+//! one room, which may. Code may use its own room and all rooms of lower floors. The root (`lib.rs`, `main.rs`, of a room `mod.rs`) may use
 //! everything, and nobody may use what only the root has. Code that is compiled for tests alone may use everything,
 //! as tests play the part of users.
 
@@ -52,6 +52,7 @@ fn check(root: &Path) -> Result<Vec<String>, String> {
             place => imports::check(root, place, order, &mut found)?,
         }
     }
+    found.dedup();
     Ok(found)
 }
 

@@ -134,6 +134,39 @@ fn neighbours_strangers_and_the_root_are_found() {
 }
 
 #[test]
+fn rooms_have_orders_of_their_own() {
+    let inside = |text| {
+        found(
+            "a/src/store: removal -> place -> header",
+            &[
+                (
+                    "a/src/store/mod.rs",
+                    "mod place; mod removal; mod header; pub use removal::remove; use crate::api;",
+                ),
+                ("a/src/store/header.rs", "use crate::sys::removal;"),
+                (
+                    "a/src/store/removal.rs",
+                    "use super::place::Place;\nuse crate::store::header;",
+                ),
+                ("a/src/store/place/mod.rs", "mod names;"),
+                ("a/src/store/place/names.rs", text),
+            ],
+        )
+    };
+    assert_eq!(
+        inside("use super::super::header; use super::Place; use crate::removal;"),
+        [""; 0]
+    );
+    let upwards = ["a/src/store/place/names.rs:1: removal stands above place, which uses it"];
+    assert_eq!(inside("use super::super::removal;"), upwards);
+    assert_eq!(inside("use crate::store::{header, removal};"), upwards);
+    assert_eq!(
+        inside("use crate::store::remove;"),
+        ["a/src/store/place/names.rs:1: remove has no place in the order, and place uses it"]
+    );
+}
+
+#[test]
 fn packages_depend_downwards() {
     let with = |dependency: &str| {
         found(

@@ -15,10 +15,10 @@ use crate::presence::Liveness;
 use crate::sys::shmget;
 
 use super::descriptor;
-use super::named::{self, Place};
+use super::ids;
 use super::peek::Peek;
+use super::place::{self, Place};
 use super::slabs;
-use super::sysv;
 use crate::error::Attempt;
 use crate::sys::shm_overview::SHM_DIRECTORY;
 
@@ -63,7 +63,7 @@ fn rings_in(
 
 fn is_ring_file(attempt: Attempt<'_>) -> Result<bool, Error> {
     let place = Place::of(attempt)?;
-    let file = named::open_path(attempt, &place, OFlag::O_RDONLY)?;
+    let file = place::open_path(attempt, &place, OFlag::O_RDONLY)?;
     // What is sent in a slab may begin as a ring does.
     Ok(descriptor::has_magic(file.as_fd()).unwrap_or(false)
         && !slabs::named::is_slab(place.name(), file.as_fd()))
@@ -71,11 +71,11 @@ fn is_ring_file(attempt: Attempt<'_>) -> Result<bool, Error> {
 
 fn sysv_segments() -> Vec<Address> {
     // What is sent in a slab may begin as a ring does.
-    let is_ring = |row: &Row, memory: &Peek| {
+    let is_ring = |row: &ids::Row, memory: &Peek| {
         memory.magic() == MAGIC && !slabs::sysv::is_slab(memory, row.len)
     };
     let rings =
-        sysv_rows().filter(|row| Peek::of_sysv(row.id).is_ok_and(|memory| is_ring(row, &memory)));
+        ids::rows().filter(|row| Peek::of_sysv(row.id).is_ok_and(|memory| is_ring(row, &memory)));
     rings
         .map(|row| {
             Address::Sysv(match row.key as u32 {
@@ -102,7 +102,7 @@ pub(crate) struct Half {
 
 /// Those of this machine that this process may read.
 pub(crate) fn half_made() -> Vec<Half> {
-    sysv_rows().filter_map(|row| half(row.id)).collect()
+    ids::rows().filter_map(|row| half(row.id)).collect()
 }
 
 /// The one at `address`, if there is one.
@@ -114,17 +114,17 @@ pub(crate) fn half_made_at(address: &Address) -> Option<Half> {
     let Address::Sysv(key) = address else {
         return None;
     };
-    half(sysv::find(attempt, key).ok()?)
+    half(ids::find(attempt, key).ok()?)
 }
 
 fn half(id: i32) -> Option<Half> {
     // Before the magic, see `is_half_made`.
     let status = shmget::status(id).ok().filter(|status| !status.removed)?;
-    if !sysv::is_half_made(&status, 0) {
+    if !ids::is_half_made(&status, 0) {
         return None;
     }
     let memory = Peek::of_sysv(id).ok()?;
-    let is_half = sysv::is_half_made(&status, memory.magic())
+    let is_half = ids::is_half_made(&status, memory.magic())
         && memory
             .header_bytes()
             .is_some_and(|bytes| Header::may_become(&bytes, status.len as u64));
@@ -151,7 +151,7 @@ pub(crate) struct Names {
 /// Looks at all names.
 pub(crate) fn names() -> Names {
     let mut names = Names::default();
-    for row in sysv_rows() {
+    for row in ids::rows() {
         let bytes = Peek::of_sysv(row.id).ok();
         let bytes = bytes.and_then(|memory| memory.header_bytes());
         names
@@ -181,46 +181,4 @@ pub(crate) fn names() -> Names {
     }
     names.hidden = complete.then_some(hidden);
     names
-}
-
-/// A System V segment, as the kernel's table shows it.
-pub(super) struct Row {
-    pub(super) key: i32,
-    pub(super) id: i32,
-    len: usize,
-}
-
-pub(super) fn sysv_rows() -> impl Iterator<Item = Row> {
-    let table = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-    let parse = |line: &str| {
-        // key, shmid, perms, size, ...
-        let mut fields = line.split_whitespace();
-        let key = fields.next()?.parse().ok()?;
-        let id = fields.next()?.parse().ok()?;
-        let mode = u32::from_str_radix(fields.next()?, 8).ok()?;
-        let len = fields.next()?.parse().ok()?;
-        (mode & shmget::REMOVED == 0).then_some(Row { key, id, len })
-    };
-    let rows: Vec<Row> = table.lines().skip(1).filter_map(parse).collect();
-    rows.into_iter()
-}
-
-/// Bytes of the System V segment `id` that are there, in memory or swapped out.
-pub(crate) fn present(id: i32) -> Option<u64> {
-    let table = std::fs::read_to_string("/proc/sysvipc/shm").ok()?;
-    table.lines().skip(1).find_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        if fields.get(1)?.parse() != Ok(id) {
-            return None;
-        }
-        let [.., memory, swap] = fields[..] else {
-            return None;
-        };
-        Some(
-            memory
-                .parse::<u64>()
-                .ok()?
-                .saturating_add(swap.parse().ok()?),
-        )
-    })
 }

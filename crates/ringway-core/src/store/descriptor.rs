@@ -14,9 +14,13 @@ use crate::memory::layout::header::{FileId, HEADER_LEN, Header, MAGIC};
 use crate::waiting::sync;
 use crate::waiting::sync::semaphore_set::Home;
 
-use super::{
-    Plan, Request, check_owner, in_place, new_header, publish_magic, settle_pages, space, trust,
-};
+use super::header::new_header;
+use super::header::{publish_magic, write_header};
+use super::pages::settle_pages;
+use super::request::Plan;
+use super::request::Request;
+use super::request::check_owner;
+use super::{in_place, space, trust};
 use crate::error::Attempt;
 use crate::memory::map::{Map, Source};
 use crate::sys::owner::Access;
@@ -63,7 +67,7 @@ pub(super) fn build(
         },
         ..new_header(attempt, plan, boot_id)?
     };
-    super::write_header(&map, &header).map_err(os("its header is not mapped"))?;
+    write_header(&map, &header).map_err(os("its header is not mapped"))?;
     settle_pages(attempt, request, &map)?;
     let home = Home::of_file(attempt.address);
     let access = Access::of_file(&stat);

@@ -1,10 +1,8 @@
-//! Files under a temporary name, on their way to a ring's name; and what their creators left of them when
-//! they died.
+//! What creators left of files under a temporary name ([`unnamed`](super::unnamed)) when they died.
 //!
 //! A creator has its file open from the moment in which there is one, and nobody else opens it. So when the
 //! kernel knows of nobody who has it open, the creator is dead or has given up.
 
-use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -18,32 +16,10 @@ use crate::memory::layout::header::{HEADER_LEN, Header, MAGIC, MAGIC_OFFSET};
 use crate::sys::lease;
 use crate::sys::owner;
 
-use super::{descriptor, remove_beside};
+use super::descriptor;
+use super::header::remove_beside;
+use super::unnamed::is_temporary;
 use crate::sys::shm_overview::SHM_DIRECTORY;
-
-const MARK: &[u8] = b".ringway-";
-const DIGITS: usize = 16;
-
-/// The temporary name for a ring's.
-pub(super) fn name(of: &OsStr, nonce: [u8; 16]) -> OsString {
-    let mut name = OsString::from(".");
-    // A name has up to 255 bytes, of which the ending takes 25.
-    let stem = of.as_bytes();
-    name.push(OsStr::from_bytes(&stem[..stem.len().min(200)]));
-    name.push(OsStr::from_bytes(MARK));
-    for byte in &nonce[..DIGITS / 2] {
-        name.push(format!("{byte:02x}"));
-    }
-    name
-}
-
-fn is_name(name: &[u8]) -> bool {
-    let is_digit = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
-    name.len().checked_sub(DIGITS).is_some_and(|at| {
-        let (stem, digits) = name.split_at(at);
-        stem.starts_with(b".") && stem.ends_with(MARK) && digits.iter().all(is_digit)
-    })
-}
 
 /// A file under a temporary name whose creator is dead.
 #[derive(Debug)]
@@ -58,7 +34,7 @@ pub(crate) fn all() -> Vec<Draft> {
     let entries = std::fs::read_dir(SHM_DIRECTORY).into_iter().flatten();
     entries
         .filter_map(|entry| entry.ok())
-        .filter(|entry| is_name(entry.file_name().as_bytes()))
+        .filter(|entry| is_temporary(entry.file_name().as_bytes()))
         .filter_map(|entry| Draft::of_the_dead(&entry.path()))
         .collect()
 }
@@ -113,24 +89,5 @@ impl Draft {
             remove_beside(&bytes, stat.st_size as u64);
         }
         unlink(&self.path).map(|()| true)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn temporary_names_are_told_from_others() {
-        assert!(is_name(name(OsStr::new("a.b"), [0xab; 16]).as_bytes()));
-        for other in [
-            ".ringway-0123456789abcdef0",
-            "x.ringway-0123456789abcdef",
-            ".x.ringway-0123456789abcdeF",
-            ".x.ringway-0123",
-            "",
-        ] {
-            assert!(!is_name(other.as_bytes()), "{other}");
-        }
     }
 }

@@ -26,7 +26,7 @@ use crate::presence::Liveness;
 use crate::sys::pipe::Pipe;
 use crate::sys::{mmap, page_size, shmget};
 
-use super::{catalog, descriptor};
+use super::{descriptor, ids};
 use crate::memory::mapped::Mapped;
 
 /// Somebody's memory, to copy from.
@@ -45,7 +45,7 @@ impl Peek {
     /// The System V segment `id`, whatever it is.
     pub(super) fn of_sysv(id: i32) -> Result<Self, Errno> {
         // Whoever leaves it last removes it then, and an observer changes nothing.
-        if super::sysv::is_removed_when_left() && shmget::status(id)?.attached == 0 {
+        if ids::is_removed_when_left() && shmget::status(id)?.attached == 0 {
             return Err(Errno::EBUSY);
         }
         let (mapped, _) = Mapped::sysv_to_read(id)?;
@@ -155,6 +155,6 @@ impl Attached {
     }
 
     fn present(&self) -> Option<u64> {
-        *self.present.get_or_init(|| catalog::present(self.id))
+        *self.present.get_or_init(|| ids::present(self.id))
     }
 }

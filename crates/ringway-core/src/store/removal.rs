@@ -13,13 +13,16 @@ use crate::memory::layout::header::{FileId, Header, MAGIC};
 use crate::sys::owner;
 use crate::sys::shmget;
 
+use super::attached::Attached;
 use super::catalog::Half;
+use super::descriptor;
+use super::header::remove_beside;
+use super::ids;
 use super::lock::Sole;
-use super::named::{self, Place};
 use super::peek::Peek;
+use super::place::{self, Place};
+use super::request::unsupported_by_name;
 use super::slabs;
-use super::sysv::{self, Attached};
-use super::{descriptor, remove_beside, unsupported_by_name};
 use crate::error::Attempt;
 
 /// Removes the name of a ringway segment, finished or half-made, that belongs to this process's user
@@ -34,11 +37,11 @@ pub(crate) fn remove(address: &Address) -> Result<(), Error> {
     match address {
         Address::Shm(_) | Address::File(_) => {
             let place = Place::of(attempt)?;
-            match named::open_path(attempt, &place, OFlag::O_RDWR) {
+            match place::open_path(attempt, &place, OFlag::O_RDWR) {
                 // Whoever may not write it may yet remove its name. Nobody can use such a ring, so nobody
                 // else makes haste to make another.
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    let file = named::open_path(attempt, &place, OFlag::O_RDONLY)?;
+                    let file = place::open_path(attempt, &place, OFlag::O_RDONLY)?;
                     unlink_file(attempt, &place, file.as_fd())
                 }
                 file => remove_file(attempt, &place, file?.as_fd()),
@@ -101,13 +104,13 @@ fn unlink_file(attempt: Attempt<'_>, place: &Place, file: BorrowedFd<'_>) -> Res
 }
 
 fn remove_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<(), Error> {
-    let id = sysv::find(attempt, key)?;
-    let status = sysv::status(attempt, id)?;
+    let id = ids::find(attempt, key)?;
+    let status = ids::status(attempt, id)?;
     let memory = Peek::of_sysv(id).map_err(|errno| attempt.os("shmat cannot attach it", errno))?;
     let magic = memory.magic();
-    let is_half_made = sysv::is_half_made(&status, magic);
+    let is_half_made = ids::is_half_made(&status, magic);
     if magic != MAGIC && !is_half_made {
-        return Err(sysv::foreign(
+        return Err(ids::foreign(
             attempt,
             "what is there is not a ringway segment",
         ));
@@ -137,7 +140,7 @@ pub(crate) fn remove_half_made(half: &Half) -> Result<bool, Error> {
         action: "remove",
         address: &half.address,
     };
-    let status = sysv::status(attempt, half.id)?;
+    let status = ids::status(attempt, half.id)?;
     check_is_ours(attempt, &[status.owner_uid, status.creator_uid])?;
     let removed = Attached::new(attempt, half.id, status)?.remove_half_made(attempt)?;
     Ok(removed.is_some())

@@ -27,6 +27,7 @@
 //! else has the ring open, and so nobody renews it. Two openers of a renewed ring come one after the other ([`Sole`]), and
 //! who has seen that all agrees looks again when it has said that it has the ring open.
 
+use super::ids;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,7 +46,7 @@ use crate::waiting::sync::semaphore_set::Home;
 use crate::waiting::sync::{self, Beside};
 
 use super::lock::{Open, Sole};
-use super::named::Place;
+use super::place::Place;
 use super::{boot_id, namespace, slabs};
 use crate::error::Attempt;
 use crate::memory::map::Map;
@@ -255,7 +256,7 @@ pub(super) fn admit_to_sysv(
     if sync::beside(map, header, namespace::ipc()) == Beside::Fine {
         return Ok(true);
     }
-    let status = super::sysv::status(attempt, id)?;
+    let status = ids::status(attempt, id)?;
     if status.attached > 1 {
         return Ok(false);
     }

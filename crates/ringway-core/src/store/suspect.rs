@@ -26,10 +26,12 @@ use crate::sys::lease::{self, Lease};
 use crate::sys::owner;
 use crate::sys::shmget;
 
-use super::named::{self, Place};
-use super::sysv::{self, Attached};
+use super::attached::Attached;
+use super::ids;
+use super::place::{self, Place};
+use super::request::unsupported_by_name;
 use super::view::View;
-use super::{descriptor, lock, removal, unsupported_by_name};
+use super::{descriptor, lock, removal};
 use crate::error::Attempt;
 use crate::memory::map::{Map, Source};
 use crate::presence::retire::{self, Doubt, WriteAccess};
@@ -74,8 +76,8 @@ impl Suspect {
         match address {
             Address::Shm(_) | Address::File(_) => Self::of_file(attempt),
             Address::Sysv(key) => {
-                let id = sysv::find(attempt, key)?;
-                let status = sysv::status(attempt, id)?;
+                let id = ids::find(attempt, key)?;
+                let status = ids::status(attempt, id)?;
                 removal::check_is_ours(attempt, &[status.owner_uid, status.creator_uid])?;
                 let view = View::of_sysv_id(attempt, id)?;
                 let name = Name::Sysv { id };
@@ -87,7 +89,7 @@ impl Suspect {
 
     fn of_file(attempt: Attempt<'_>) -> Result<Self, Error> {
         let place = Place::of(attempt)?;
-        let file = Arc::new(named::open_path(attempt, &place, OFlag::O_RDWR)?);
+        let file = Arc::new(place::open_path(attempt, &place, OFlag::O_RDWR)?);
         let stat = inspect(attempt, &file)?;
         removal::check_is_ours(attempt, &[stat.st_uid])?;
         // Of the same opening: the lease counts those.
@@ -127,7 +129,7 @@ impl Suspect {
                 None => Ok(None),
             },
             Name::Sysv { id } => {
-                let status = sysv::status(self.attempt(), *id)?;
+                let status = ids::status(self.attempt(), *id)?;
                 let map = Attached::new(self.attempt(), *id, status)?.map;
                 let by = By::Sysv(*id);
                 Ok(Some(Hold { map, by }))
@@ -189,7 +191,7 @@ impl Suspect {
         match self.name {
             Name::File { place, file } => removal::remove_file(attempt, &place, file.as_fd()),
             Name::Sysv { id } => {
-                let status = sysv::status(attempt, id)?;
+                let status = ids::status(attempt, id)?;
                 removal::remove_finished(attempt, id, status.len)
             }
         }

@@ -15,7 +15,7 @@
 //! (An access control list lets others write only as far as the group's bits say, so the mode covers it.) The owner
 //! decides for itself when it makes the ring writable for others, or hands it over: that takes the same opt-in.
 
-use super::Request;
+use super::request::Request;
 use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::SyncKind;

@@ -17,9 +17,10 @@ use crate::memory::layout::{self, Shape};
 use crate::memory::region::Load;
 use crate::presence::retire;
 
-use super::named::{self, Place};
 use super::peek::Peek;
-use super::{boot_id, descriptor, lock, sysv, unsupported_by_name};
+use super::place::{self, Place};
+use super::request::unsupported_by_name;
+use super::{boot_id, descriptor, ids, lock};
 use crate::error::Attempt;
 
 /// A segment that is looked at only: all that is known of it are copies ([`Peek`]).
@@ -47,7 +48,7 @@ impl View {
     }
 
     fn of_file(attempt: Attempt<'_>) -> Result<Self, Error> {
-        let file = named::open_path(attempt, &Place::of(attempt)?, OFlag::O_RDONLY)?;
+        let file = place::open_path(attempt, &Place::of(attempt)?, OFlag::O_RDONLY)?;
         Self::of_descriptor(attempt, Arc::new(file))
     }
 
@@ -64,24 +65,24 @@ impl View {
     }
 
     fn of_sysv(attempt: Attempt<'_>, key: &SysvKey) -> Result<Self, Error> {
-        let id = sysv::find(attempt, key)?;
+        let id = ids::find(attempt, key)?;
         Self::of_sysv_id(attempt, id)
     }
 
     /// Looks at the finished System V segment `id`.
     pub(super) fn of_sysv_id(attempt: Attempt<'_>, id: i32) -> Result<Self, Error> {
-        let status = sysv::status(attempt, id)?;
+        let status = ids::status(attempt, id)?;
         let memory =
             Peek::of_sysv(id).map_err(|errno| attempt.os("shmat cannot attach it", errno))?;
         let bytes = memory
             .header_bytes()
-            .ok_or_else(|| sysv::foreign(attempt, "it is too short for a ring"))?;
+            .ok_or_else(|| ids::foreign(attempt, "it is too short for a ring"))?;
         let len = status.len as u64;
         let header = Header::decode(&bytes, len).map_err(|error| match error {
-            HeaderError::Magic if sysv::is_half_made(&status, memory.magic()) => {
-                sysv::half_made(attempt, &status, memory.creation_lock())
+            HeaderError::Magic if ids::is_half_made(&status, memory.magic()) => {
+                ids::half_made(attempt, &status, memory.creation_lock())
             }
-            HeaderError::Magic => sysv::foreign(attempt, "what is there is not a ringway segment"),
+            HeaderError::Magic => ids::foreign(attempt, "what is there is not a ringway segment"),
             error => error.explain(attempt, len),
         })?;
         Ok(Self {

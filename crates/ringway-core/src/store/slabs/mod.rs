@@ -56,10 +56,12 @@ use crate::memory::layout::pool::Slabs;
 use crate::memory::layout::slab_segment::Identity;
 use crate::memory::region::{SlabMemory, Unreachable};
 
-use super::Request;
-use super::named::Place;
+use super::pages;
+use super::place::Place;
+use super::request::check_owner;
 use crate::error::Attempt;
 use crate::memory::map::Map;
+use crate::store::request::Request;
 use mapping::Mapping;
 
 /// The slabs of a ring that this process has open.
@@ -179,10 +181,10 @@ impl SlabSegments {
             }
         }?;
         if self.terms.prefault {
-            super::populate(attempt, wanted.len, || mapping.populate(wanted.len))?;
+            pages::populate(attempt, wanted.len, || mapping.populate(wanted.len))?;
         }
         if self.terms.lock_memory {
-            let failed = |errno| super::locking_failed(attempt, wanted.len, errno);
+            let failed = |errno| pages::locking_failed(attempt, wanted.len, errno);
             mapping.lock(wanted.len).map_err(failed)?;
         }
         Ok(mapping)
@@ -219,7 +221,7 @@ impl Terms {
             any_owner: self.any_owner,
             ..Request::new(attempt.address)
         };
-        super::check_owner(attempt, &request, owner)
+        check_owner(attempt, &request, owner)
     }
 }
 

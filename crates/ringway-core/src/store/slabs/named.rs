@@ -21,8 +21,10 @@ use crate::escape::Name;
 use crate::memory::layout::Geometry;
 use crate::memory::layout::header::Header;
 use crate::memory::layout::slab_segment::{IDENTITY_LEN, Identity, TRAILER_LEN};
-use crate::store::named::{self, Draft, Place};
-use crate::store::{Request, descriptor, in_place, space};
+use crate::store::place::{self, Place};
+use crate::store::request::Request;
+use crate::store::unnamed::Draft;
+use crate::store::{descriptor, in_place, space};
 use crate::sys::lease;
 use crate::sys::owner;
 
@@ -189,8 +191,8 @@ pub(super) fn map(
     let os = |what| move |errno| attempt.os(what, errno);
     let place = ring.beside(name(ring.name(), wanted.nonce, wanted.index));
     let file = match directory {
-        Some(directory) => named::open_in(attempt, directory, place.name(), OFlag::O_RDWR),
-        None => named::open_path(attempt, &place, OFlag::O_RDWR),
+        Some(directory) => place::open_in(attempt, directory, place.name(), OFlag::O_RDWR),
+        None => place::open_path(attempt, &place, OFlag::O_RDWR),
     }?;
     let stat = fstat(file.as_fd()).map_err(os("a slab cannot be inspected"))?;
     if !is_regular(&stat) {

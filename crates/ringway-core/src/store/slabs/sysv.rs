@@ -16,9 +16,12 @@ use crate::error::Error;
 use crate::memory::layout::header::{Header, MAGIC, MAGIC_OFFSET};
 use crate::memory::layout::slab_segment::{IDENTITY_LEN, Identity, TRAILER_LEN, segment_len};
 use crate::memory::map::Map;
-use crate::store::catalog::{self, Row};
+use crate::store::header::header_bytes;
+use crate::store::ids::{self, Row};
+use crate::store::pages::populate;
 use crate::store::peek::Peek;
-use crate::store::{Request, header_bytes, populate, space, sysv};
+use crate::store::request::Request;
+use crate::store::space;
 use crate::sys::owner;
 use crate::sys::shmget;
 
@@ -89,7 +92,7 @@ fn make_one(
     let entry = ring.word64(table + 8 * identity.index as usize);
     let entry = entry.ok_or_else(|| failed(Errno::EFAULT))?;
     for _ in 0..ATTEMPTS {
-        let id = sysv::new_id(
+        let id = ids::new_id(
             attempt,
             request,
             libc::IPC_PRIVATE,
@@ -101,7 +104,7 @@ fn make_one(
         match finish(attempt, request, id, identity) {
             Ok(()) => return Ok(()),
             // A collector was faster.
-            Err(_) if sysv::is_gone(id) => {}
+            Err(_) if ids::is_gone(id) => {}
             Err(error) => {
                 let _ = shmget::remove(id);
                 return Err(error);
@@ -257,7 +260,7 @@ pub(crate) struct Orphans {
 /// Those of this machine that this process's user may remove.
 pub(crate) fn orphans() -> Vec<Orphans> {
     let mut found = BTreeMap::new();
-    for Row { id, .. } in catalog::sysv_rows().filter(|row| row.key == libc::IPC_PRIVATE) {
+    for Row { id, .. } in ids::rows().filter(|row| row.key == libc::IPC_PRIVATE) {
         if !may_remove(id) {
             continue;
         }

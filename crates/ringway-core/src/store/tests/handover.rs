@@ -218,7 +218,8 @@ fn who_has_taken_over_what_is_given_back_then_has_errors_and_pays_for_no_more_th
         for _ in 0..3 {
             let _ = sender.try_send(&[1; 1000]);
             punch(file.as_fd(), stat().st_size).unwrap();
-            assert_eq!(descriptor::allocated(&stat()), 0);
+            // A watcher that looks meanwhile brings a page back.
+            assert!(descriptor::allocated(&stat()) < before);
             for _ in 0..2000 {
                 let _ = sender.try_send(&[1; 1000]);
                 let _ = receiver.try_recv();

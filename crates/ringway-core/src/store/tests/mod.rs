@@ -5,17 +5,20 @@ mod boot;
 mod handover;
 mod lifecycle;
 mod limits;
+mod named;
 pub(crate) mod process;
 mod races;
 mod sysv;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use super::header::{magic, new_header, write_header};
 use super::*;
-use crate::address::SysvKey;
-use crate::memory::layout::Shape;
+use crate::memory::layout::header::{CREATION_LOCK_OFFSET, FenceMode, SEMAPHORES_OFFSET};
 use crate::memory::layout::participant::slot_offset;
+use crate::memory::layout::{Geometry, Kind, Shape, SyncKind};
 use crate::sys::shmget;
 
 /// A number that no other test uses, nor another process of the same test run.

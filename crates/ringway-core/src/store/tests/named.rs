@@ -1,5 +1,9 @@
+//! Files that get their names when they are finished.
+
 use super::*;
-use crate::store::tests::*;
+use crate::store::backing::named::create_from;
+use crate::store::place::Place;
+use crate::store::unnamed::Draft;
 
 #[test]
 fn where_files_need_names_a_temporary_one_is_used_and_goes() {
@@ -11,8 +15,8 @@ fn where_files_need_names_a_temporary_one_is_used_and_goes() {
         };
         let place = Place::of(attempt).unwrap();
         let temporaries = || {
-            let prefix = format!(".{}.ringway-", place.name.to_str().unwrap());
-            let entries = std::fs::read_dir(&place.directory).unwrap();
+            let prefix = format!(".{}.ringway-", place.name().to_str().unwrap());
+            let entries = std::fs::read_dir(place.directory()).unwrap();
             let names = entries.map(|entry| entry.unwrap().file_name());
             names
                 .filter(|name| name.to_string_lossy().starts_with(&prefix))

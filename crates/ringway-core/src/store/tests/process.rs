@@ -11,7 +11,7 @@ use nix::unistd::{Uid, setresuid};
 
 use super::*;
 use crate::presence::keeper;
-use crate::store::sysv::HALF_MADE;
+use crate::store::ids::HALF_MADE;
 use crate::testing::test_name;
 use crate::waiting::sync::semaphore_set::Home;
 
@@ -245,14 +245,17 @@ fn entry() {
     }
 }
 
-pub(super) fn half_made_segment(fixture: &Fixture, plan: &Plan) -> crate::store::sysv::Attached {
+pub(super) fn half_made_segment(
+    fixture: &Fixture,
+    plan: &Plan,
+) -> crate::store::attached::Attached {
     let flags = libc::IPC_CREAT | libc::IPC_EXCL | (0o600 | HALF_MADE) as libc::c_int;
     let id = shmget::get(fixture.key(), plan.geometry.total_len() as usize, flags).unwrap();
     let attempt = Attempt {
         action: "create",
         address: &fixture.address,
     };
-    crate::store::sysv::Attached::new(attempt, id, shmget::status(id).unwrap()).unwrap()
+    crate::store::attached::Attached::new(attempt, id, shmget::status(id).unwrap()).unwrap()
 }
 
 /// Moves this process into namespaces of its own, so that what it changes is its own; `None` where it

@@ -13,8 +13,12 @@ use crate::error::{Error, ErrorKind};
 use crate::memory::layout::header::{HeaderError, MAGIC};
 use crate::sys::unix;
 
-use super::{Request, Segment, descriptor, memfd, memories, trust};
+use super::memfd;
 use crate::error::Attempt;
+use crate::store::request::Request;
+use crate::store::segment::Segment;
+use crate::store::segment::memories;
+use crate::store::{descriptor, trust};
 use crate::sys::owner::Access;
 
 /// Who is at the other end of a Unix socket, as the kernel recorded it when the socket was connected.
@@ -74,7 +78,7 @@ pub(crate) fn hand_over(
 /// Receives a memfd from the process at the other end of `socket`, and says who that is. Whether to
 /// trust that user is for the caller to judge by it; nobody can cut the memory off. But it tells only who
 /// handed it over, not who has it besides: a lock of the C library's in it takes an opt-in, whoever that is.
-pub(super) fn take_over(
+pub(in crate::store) fn take_over(
     request: &Request<'_>,
     socket: &UnixStream,
 ) -> Result<(Segment, PeerCredentials), Error> {

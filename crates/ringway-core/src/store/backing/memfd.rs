@@ -16,15 +16,19 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use crate::error::{Error, ErrorKind};
 use crate::waiting::sync;
 
-use super::{Plan, Request, Segment, boot_id, descriptor, memories, space};
 use crate::error::Attempt;
+use crate::store::request::Plan;
+use crate::store::request::Request;
+use crate::store::segment::Segment;
+use crate::store::segment::memories;
+use crate::store::{boot_id, descriptor, space};
 
 /// Its length is fixed, and so are its seals.
 const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
     .union(SealFlag::F_SEAL_GROW)
     .union(SealFlag::F_SEAL_SEAL);
 
-pub(super) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Error> {
+pub(in crate::store) fn create(request: &Request<'_>, plan: &Plan) -> Result<Segment, Error> {
     let attempt = Attempt {
         action: "create",
         address: request.address,
@@ -72,7 +76,7 @@ fn new_file(huge_pages: bool) -> Result<OwnedFd, Errno> {
 }
 
 /// Whether `file` is a memfd whose length nobody can change.
-pub(super) fn is_sealed(file: BorrowedFd<'_>) -> bool {
+pub(in crate::store) fn is_sealed(file: BorrowedFd<'_>) -> bool {
     match fcntl(file, FcntlArg::F_GET_SEALS) {
         Ok(seals) => SealFlag::from_bits_retain(seals).contains(SEALS),
         // Not a memfd.

@@ -1,38 +1,39 @@
 //! A System V segment that is attached, and the creation lock in it.
 
+use super::ids::{foreign, half_made, is_half_made};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::anchor::Anchor;
+use super::header::discard;
+use super::header::magic;
+use super::header::new_header;
+use super::header::publish_magic;
+use super::header::write_header;
+use super::pages::populate;
+use super::pages::settle_pages;
+use super::request::Plan;
+use super::request::Request;
+use super::segment::Segment;
+use super::slabs::{self, SlabSegments};
+use super::{boot_id, space};
 use crate::address::{Address, SysvKey};
 use crate::error::Attempt;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::memory::layout::control::CONTROL_OFFSET;
 use crate::memory::layout::header::{CREATION_LOCK_OFFSET, HEADER_LEN, Header, MAGIC_OFFSET};
 use crate::memory::map::{Map, Source};
 use crate::presence::keeper::{self, Refusal};
 use crate::presence::participant::unsettled;
 use crate::presence::{self, Liveness};
-use crate::store::anchor::Anchor;
-use crate::store::slabs::{self, SlabSegments};
-use crate::store::{
-    Plan, Request, Segment, boot_id, discard, magic, new_header, populate, publish_magic,
-    settle_pages, space, write_header,
-};
 use crate::sys::deadline::Deadline;
 use crate::sys::owner::Access;
 use crate::sys::{futex, page_size, shmget};
 use crate::waiting::sync;
 use crate::waiting::sync::semaphore_set::Home;
-
-use super::foreign;
-
-/// The execute bit of the group alone, which no program sets: the kernel gives it no meaning, and
-/// modes like 0777 set it for the owner too.
-pub(in crate::store) const HALF_MADE: u32 = 0o010;
-const EXECUTE_BITS: u32 = 0o111;
 
 /// How long who waits for nothing waits all the same for a creator that is alive to finish. What is not finished then
 /// stays what it is.
@@ -41,15 +42,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_millis(200);
 
 /// A segment that is attached; finished, half-made or foreign.
-pub(in crate::store) struct Attached {
-    pub(in crate::store) id: i32,
-    pub(in crate::store) status: shmget::Status,
-    pub(in crate::store) map: Arc<Map>,
+pub(super) struct Attached {
+    pub(super) id: i32,
+    pub(super) status: shmget::Status,
+    pub(super) map: Arc<Map>,
 }
 
 impl Attached {
     /// Attaches segment `id`, if it can be a ring by its length.
-    pub(in crate::store) fn new(
+    pub(super) fn new(
         attempt: Attempt<'_>,
         id: i32,
         status: shmget::Status,
@@ -75,7 +76,7 @@ impl Attached {
 
     /// Whether this is a ring on its way. `status` was asked for before the magic is read, and the odd
     /// bit goes only when the magic is there.
-    pub(in crate::store) fn is_half_made(&self) -> bool {
+    pub(super) fn is_half_made(&self) -> bool {
         is_half_made(&self.status, magic(&self.map))
     }
 
@@ -138,10 +139,7 @@ impl Attached {
     }
 
     /// Takes the lock and removes the segment, if it is still half-made; else `None`.
-    pub(in crate::store) fn remove_half_made(
-        &self,
-        attempt: Attempt<'_>,
-    ) -> Result<Option<()>, Error> {
+    pub(super) fn remove_half_made(&self, attempt: Attempt<'_>) -> Result<Option<()>, Error> {
         let Some((claim, _)) = self.take_lock(attempt)? else {
             return Ok(None);
         };
@@ -184,7 +182,7 @@ impl Attached {
 
     /// Makes the ring in this segment, under the creation lock. `None`: somebody else has finished or
     /// removed it, or it was of no use and is removed; look again.
-    pub(in crate::store) fn finish(
+    pub(super) fn finish(
         &self,
         attempt: Attempt<'_>,
         request: &Request<'_>,
@@ -294,36 +292,6 @@ impl Attached {
             memories: None,
         }
     }
-}
-
-/// Whether `magic`, read after `status`, is missing because a ring is on its way.
-pub(in crate::store) fn is_half_made(status: &shmget::Status, magic: u64) -> bool {
-    magic == 0 && status.mode & EXECUTE_BITS == HALF_MADE
-}
-
-/// The error about a segment that is not finished.
-pub(in crate::store) fn half_made(
-    attempt: Attempt<'_>,
-    status: &shmget::Status,
-    life: Liveness,
-) -> Error {
-    let creator = status.creator_pid;
-    let problem = match life {
-        Liveness::Alive => {
-            format!("it is not finished yet: process {creator} or a successor is making it")
-        }
-        // Nothing tells whether it is slow, stopped or dead, and no time does.
-        Liveness::Absent => format!(
-            "it is not finished yet: process {creator}, which made it, has not begun to fill it in"
-        ),
-        Liveness::Dead => {
-            format!("it is not finished: who was making it died, process {creator} or a successor")
-        }
-    };
-    attempt.error(ErrorKind::HalfMade, problem).remedy(format!(
-        "wait for it, open it so that it is created if need be, or remove it (ringway rm {})",
-        attempt.address
-    ))
 }
 
 fn timed_out(attempt: Attempt<'_>, status: &shmget::Status) -> Error {
