@@ -12,7 +12,7 @@ use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
 use crate::presence::Outlook;
 use crate::presence::participant::Participant;
-use crate::rings::cell::crowd::Crowd;
+use crate::rings::cell::notify::Notifier;
 use crate::rings::pool::{self, Loan};
 use crate::waiting::eventcount;
 
@@ -27,25 +27,29 @@ use crate::waiting::eventcount;
 ///
 /// While a detached message outlives its handle, the place stays taken and its peers see somebody alive.
 #[derive(Debug)]
-pub(crate) struct Tenancy {
+pub(crate) struct ConsumerSlot {
     region: Memory,
     participant: Option<Participant>,
     me: Holder,
     outlook: Outlook,
     /// Of a cell ring: whom to tell.
-    crowd: Option<Crowd>,
+    notifier: Option<Notifier>,
     /// Whether the handle ended by a panic.
     died: AtomicBool,
 }
 
-impl Tenancy {
-    pub(crate) fn new(region: Memory, participant: Participant, crowd: Option<Crowd>) -> Self {
+impl ConsumerSlot {
+    pub(crate) fn new(
+        region: Memory,
+        participant: Participant,
+        notifier: Option<Notifier>,
+    ) -> Self {
         Self {
             region,
             me: Holder::new(participant.slot, participant.epoch),
             outlook: participant.outlook,
             participant: Some(participant),
-            crowd,
+            notifier,
             died: AtomicBool::new(false),
         }
     }
@@ -66,28 +70,28 @@ impl Tenancy {
             return;
         }
         pool::free(&self.region, self.me, loan);
-        match &self.crowd {
-            Some(crowd) => crowd.notify(&self.region, Role::Producer),
+        match &self.notifier {
+            Some(notifier) => notifier.notify(&self.region, Role::Producer),
             None => eventcount::notify(&self.region, SPACE_EVENT),
         }
     }
 }
 
-impl Drop for Tenancy {
+impl Drop for ConsumerSlot {
     fn drop(&mut self) {
         // If it closed itself, that stands: its own place is held yet.
-        if let Some(crowd) = &self.crowd
+        if let Some(notifier) = &self.notifier
             && !self.region.is_forked()
         {
-            crowd.reopen(&self.region);
+            notifier.reopen(&self.region);
         }
         if let Some(participant) = self.participant.take() {
             participant.leave(*self.died.get_mut());
         }
-        if let Some(crowd) = &self.crowd
+        if let Some(notifier) = &self.notifier
             && !self.region.is_forked()
         {
-            crowd.announce(&self.region, Role::Consumer);
+            notifier.announce(&self.region, Role::Consumer);
         }
     }
 }
@@ -106,15 +110,15 @@ pub struct DetachedMessage {
 #[derive(Debug)]
 enum Kept {
     /// Where it was written.
-    InSlab(Arc<Tenancy>, Loan),
+    InSlab(Arc<ConsumerSlot>, Loan),
     /// In memory of this process.
     Copy(Vec<u8>),
 }
 
 impl DetachedMessage {
-    pub(crate) fn keep(tenancy: Arc<Tenancy>, loan: Loan) -> Self {
+    pub(crate) fn keep(consumer_slot: Arc<ConsumerSlot>, loan: Loan) -> Self {
         Self {
-            kept: Kept::InSlab(tenancy, loan),
+            kept: Kept::InSlab(consumer_slot, loan),
         }
     }
 
@@ -159,8 +163,10 @@ impl DetachedMessage {
         let target = &mut buffer[..len];
         match &self.kept {
             _ if len == 0 => {}
-            Kept::InSlab(tenancy, loan) => {
-                tenancy.region.read_slab(loan.at + offset as u64, target);
+            Kept::InSlab(consumer_slot, loan) => {
+                consumer_slot
+                    .region
+                    .read_slab(loan.at + offset as u64, target);
             }
             Kept::Copy(bytes) => target.copy_from_slice(&bytes[offset..offset + len]),
         }
@@ -177,8 +183,8 @@ impl DetachedMessage {
     /// Reads the message from the front to the back, a block at a time; a [copy](Self::is_copy) is one block.
     pub fn reader(&self) -> MessageReader<'_> {
         match &self.kept {
-            Kept::InSlab(tenancy, loan) => {
-                let view = MessageView::in_slab(&tenancy.region, loan.at, self.len());
+            Kept::InSlab(consumer_slot, loan) => {
+                let view = MessageView::in_slab(&consumer_slot.region, loan.at, self.len());
                 MessageReader::of_shared(view)
             }
             Kept::Copy(bytes) => MessageReader::of_private(bytes),
@@ -192,8 +198,8 @@ impl DetachedMessage {
     /// this is dropped; a hostile one could, and that would be undefined behaviour here.
     pub unsafe fn as_slice(&self) -> &[u8] {
         match &self.kept {
-            Kept::InSlab(tenancy, loan) => {
-                let pointer = tenancy.region.slab_pointer(loan.at);
+            Kept::InSlab(consumer_slot, loan) => {
+                let pointer = consumer_slot.region.slab_pointer(loan.at);
                 // SAFETY: `len` bytes from here lie in a slab, which stays mapped while the region lives;
                 // that nobody writes them is the caller's promise.
                 unsafe { std::slice::from_raw_parts(pointer, loan.len as usize) }
@@ -205,8 +211,8 @@ impl DetachedMessage {
 
 impl Drop for DetachedMessage {
     fn drop(&mut self) {
-        if let Kept::InSlab(tenancy, loan) = &self.kept {
-            tenancy.free(loan);
+        if let Kept::InSlab(consumer_slot, loan) = &self.kept {
+            consumer_slot.free(loan);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::RecvError;
 use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
 use crate::rings::pool::IN_SLAB;
-use crate::rings::stream::consumer::Found;
+use crate::rings::stream::consumer::MessageRef;
 
 /// A message in the ring or in a slab, borrowed.
 ///
@@ -40,14 +40,14 @@ use crate::rings::stream::consumer::Found;
 #[must_use = "a message that is dropped comes again; `release` acknowledges it"]
 pub struct Message<'a> {
     receiver: &'a mut Receiver,
-    found: Found,
+    found: MessageRef,
     /// Released already.
     is_done: bool,
 }
 
 impl<'a> Message<'a> {
     #[inline]
-    pub(crate) fn new(receiver: &'a mut Receiver, found: Found) -> Self {
+    pub(crate) fn new(receiver: &'a mut Receiver, found: MessageRef) -> Self {
         Self {
             receiver,
             found,
@@ -130,8 +130,10 @@ impl<'a> Message<'a> {
         let loan = self.receiver.receiving.detach(&self.found);
         // Acknowledged, or beyond that.
         self.is_done = true;
-        match (loan?, &self.receiver.tenancy) {
-            (Some(loan), Some(tenancy)) => Ok(DetachedMessage::keep(Arc::clone(tenancy), loan)),
+        match (loan?, &self.receiver.consumer_slot) {
+            (Some(loan), Some(consumer_slot)) => {
+                Ok(DetachedMessage::keep(Arc::clone(consumer_slot), loan))
+            }
             _ => Ok(DetachedMessage::copied(copy.unwrap_or_default())),
         }
     }
@@ -176,7 +178,7 @@ impl Drop for Message<'_> {
 #[derive(Debug)]
 pub struct Backlog<'a> {
     receiving: &'a mut Receiving,
-    last: Option<Found>,
+    last: Option<MessageRef>,
     count: u64,
     /// All of up to so many will be looked at, so that they can be taken together.
     most: Option<u64>,
@@ -265,7 +267,7 @@ impl<'a> MessageView<'a> {
     }
 
     #[inline]
-    fn of(receiving: &'a Receiving, found: &Found) -> Self {
+    fn of(receiving: &'a Receiving, found: &MessageRef) -> Self {
         Self {
             region: receiving.region(),
             at: receiving.locate(found),

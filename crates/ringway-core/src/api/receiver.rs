@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::api::detached::Tenancy;
+use crate::api::detached::ConsumerSlot;
 use crate::api::message::{Backlog, Message, MessageView};
 use crate::api::receiving::Receiving;
 use crate::api::ring::Ring;
@@ -35,7 +35,7 @@ use crate::waiting::several::wait_for_any;
 pub struct Receiver {
     pub(crate) receiving: Receiving,
     /// Held until this consumer has left its messages in order.
-    pub(crate) tenancy: Option<Arc<Tenancy>>,
+    pub(crate) consumer_slot: Option<Arc<ConsumerSlot>>,
     /// For what is known of the participants.
     ring: Ring,
     /// How this one sees them.
@@ -45,11 +45,11 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(receiving: Receiving, tenancy: Tenancy, ring: Ring) -> Self {
+    pub(crate) fn new(receiving: Receiving, consumer_slot: ConsumerSlot, ring: Ring) -> Self {
         Self {
             receiving,
-            outlook: tenancy.outlook(),
-            tenancy: Some(Arc::new(tenancy)),
+            outlook: consumer_slot.outlook(),
+            consumer_slot: Some(Arc::new(consumer_slot)),
             ring,
             wait: WaitStrategy::default(),
             unwinding: Unwinding::new(),
@@ -480,8 +480,8 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.receiving.give_back();
-        if let Some(tenancy) = self.tenancy.take() {
-            tenancy.end(self.unwinding.has_begun());
+        if let Some(consumer_slot) = self.consumer_slot.take() {
+            consumer_slot.end(self.unwinding.has_begun());
         }
     }
 }

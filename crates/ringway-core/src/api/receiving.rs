@@ -10,10 +10,10 @@ use crate::presence::Peer;
 use crate::rings::cell;
 use crate::rings::pool::{IN_SLAB, Loan};
 use crate::rings::stream::PRODUCER;
-use crate::rings::stream::consumer::{Consumer, Found};
-use crate::waiting::several::{Bed, Candidate};
+use crate::rings::stream::consumer::{Consumer, MessageRef};
+use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::watch::Watch;
-use crate::waiting::{self, Blocked, Terms, WaitStrategy, Waited};
+use crate::waiting::{self, Blocked, WaitOptions, WaitStrategy, Waited};
 
 /// A consumer.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Receiving {
     /// The next message, which is this consumer's until it is released or given back. In a cell ring up to
     /// `most` are taken together.
     #[inline]
-    pub(crate) fn try_take(&mut self, most: u64) -> Result<Found, RecvError> {
+    pub(crate) fn try_take(&mut self, most: u64) -> Result<MessageRef, RecvError> {
         match self {
             Self::Stream(consumer) => consumer.peek(),
             Self::Cells(consumer) => consumer.take(most),
@@ -75,7 +75,7 @@ impl Receiving {
         &mut self,
         how: WaitStrategy,
         deadline: Option<Instant>,
-    ) -> Result<Found, RecvError> {
+    ) -> Result<MessageRef, RecvError> {
         match self {
             Self::Stream(consumer) => consumer.peek_until(how, deadline),
             Self::Cells(consumer) => consumer.take_until(1, how, deadline),
@@ -87,10 +87,10 @@ impl Receiving {
     #[inline]
     pub(crate) fn take_behind(
         &mut self,
-        last: &Found,
+        last: &MessageRef,
         nth: u64,
         most: u64,
-    ) -> Result<Option<Found>, RecvError> {
+    ) -> Result<Option<MessageRef>, RecvError> {
         match self {
             Self::Stream(consumer) => consumer.peek_behind(last, nth),
             Self::Cells(consumer) => consumer.next_held(most),
@@ -99,7 +99,7 @@ impl Receiving {
 
     /// Where the message that was found last is: a position in the ring, or [`IN_SLAB`] and one in the slabs.
     #[inline]
-    pub(crate) fn locate(&self, found: &Found) -> u64 {
+    pub(crate) fn locate(&self, found: &MessageRef) -> u64 {
         if found.is_loaned() {
             return self.locate_loan();
         }
@@ -116,7 +116,7 @@ impl Receiving {
     }
 
     /// Acknowledges the only message that was taken, and keeps its slab if it lies in one.
-    pub(crate) fn detach(&mut self, found: &Found) -> Result<Option<Loan>, RecvError> {
+    pub(crate) fn detach(&mut self, found: &MessageRef) -> Result<Option<Loan>, RecvError> {
         match self {
             Self::Stream(consumer) => consumer.detach(found),
             Self::Cells(consumer) => consumer.detach(found),
@@ -126,7 +126,7 @@ impl Receiving {
     /// Acknowledges the `count` messages that were taken, `last` being the last of them, and returns how many were
     /// acknowledged: fewer if the ring turns out to be corrupt, none in a child of `fork`.
     #[inline]
-    pub(crate) fn release(&mut self, last: &Found, count: u64) -> u64 {
+    pub(crate) fn release(&mut self, last: &MessageRef, count: u64) -> u64 {
         match self {
             Self::Stream(consumer) => {
                 let before = consumer.received();
@@ -238,14 +238,14 @@ impl Receiving {
         if self.region().is_forked() {
             return Err(RecvError::Forked);
         }
-        let terms = Terms {
+        let options = WaitOptions {
             how,
             deadline,
             ends_with_peer: false,
         };
         let waited = match self {
-            Self::Stream(consumer) => terms.wait(consumer, |_, _| condition()),
-            Self::Cells(consumer) => terms.wait(&mut consumer.member, |_, _| condition()),
+            Self::Stream(consumer) => options.wait(consumer, |_, _| condition()),
+            Self::Cells(consumer) => options.wait(&mut consumer.member, |_, _| condition()),
         };
         match waited {
             _ if condition() => Ok(()),
@@ -262,18 +262,18 @@ impl Receiving {
         deadline: Option<Instant>,
         over: impl Fn() -> bool,
     ) {
-        let terms = Terms {
+        let options = WaitOptions {
             how,
             deadline,
             ends_with_peer: true,
         };
         match self {
             Self::Stream(consumer) => {
-                terms.wait(consumer, |consumer, _| consumer.may_retry() || over());
+                options.wait(consumer, |consumer, _| consumer.may_retry() || over());
             }
             Self::Cells(consumer) => {
                 let member = &mut consumer.member;
-                member.block_or(terms, over);
+                member.block_or(options, over);
             }
         }
     }
@@ -328,10 +328,10 @@ impl Candidate for Receiving {
         }
     }
 
-    fn bed(&self) -> Bed<'_> {
+    fn sleeps_on(&self) -> SleepsOn<'_> {
         match self {
-            Self::Stream(consumer) => consumer.bed(),
-            Self::Cells(consumer) => consumer.bed(),
+            Self::Stream(consumer) => consumer.sleeps_on(),
+            Self::Cells(consumer) => consumer.sleeps_on(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::api::builder::Builder;
-use crate::api::detached::Tenancy;
+use crate::api::detached::ConsumerSlot;
 use crate::api::receiver::Receiver;
 use crate::api::receiving::Receiving;
 use crate::api::sender::Sender;
@@ -25,8 +25,8 @@ use crate::presence::Outlook;
 use crate::presence::keeper::{self, Refusal};
 use crate::presence::memory::Memories;
 use crate::presence::participant::{self, Participant, Place};
-use crate::rings::cell::member::{Member, Refused, Seat};
-use crate::rings::cell::{self, Cells, Rivals};
+use crate::rings::cell::member::{Member, Refused, SlotInfo};
+use crate::rings::cell::{self, Cells, Contention};
 use crate::rings::pool::{Lender, Pool};
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
@@ -149,8 +149,8 @@ impl Ring {
             }
             Shape::Cells(cell_len) => {
                 let member = self.member(region, cell_len, &participant, Role::Producer)?;
-                let (crowd, own) = (member.crowd(), self.region()?);
-                let wake = move || crowd.notify(&own, Role::Producer);
+                let (notifier, own) = (member.notifier(), self.region()?);
+                let wake = move || notifier.notify(&own, Role::Producer);
                 let lender = self.lender(&participant, wake);
                 let member = member.with_pool(pool.map(|pool| pool.with_lender(lender)));
                 let producer = cell::producer::Producer::join(member, self.header.overwrite);
@@ -172,7 +172,7 @@ impl Ring {
     pub fn receiver(&self) -> Result<Receiver, Error> {
         let (region, participant) = self.attach(Role::Consumer)?;
         let pool = self.pool(&participant);
-        let (receiving, crowd) = match self.header.geometry.shape() {
+        let (receiving, notifier) = match self.header.geometry.shape() {
             Shape::Stream => {
                 participant.watch(sync::wake_side(&self.map, CONSUMER.event));
                 let consumer = Consumer::resume(region).map_err(|Corrupt| self.corrupt())?;
@@ -181,17 +181,17 @@ impl Ring {
             }
             Shape::Cells(cell_len) => {
                 let member = self.member(region, cell_len, &participant, Role::Consumer)?;
-                let crowd = member.crowd();
+                let notifier = member.notifier();
                 let consumer = cell::consumer::Consumer::join(member.with_pool(pool));
                 let consumer = consumer.map_err(|refused| self.refused(refused))?;
-                (Receiving::Cells(consumer), Some(crowd))
+                (Receiving::Cells(consumer), Some(notifier))
             }
         };
-        let tenancy = Tenancy::new(self.region()?, participant, crowd);
+        let consumer_slot = ConsumerSlot::new(self.region()?, participant, notifier);
         // Which attaches to nothing more.
         let mut ring = self.clone();
         ring.attach_no_more();
-        Ok(Receiver::new(receiving, tenancy, ring))
+        Ok(Receiver::new(receiving, consumer_slot, ring))
     }
 
     /// The ring's memory, as one more part of this process uses it.
@@ -258,7 +258,7 @@ impl Ring {
         role: Role,
     ) -> Result<Member<Memory>, Error> {
         let header = &self.header;
-        let seat = Seat {
+        let slot_info = SlotInfo {
             role,
             slot: participant.slot,
             epoch: participant.epoch,
@@ -276,15 +276,15 @@ impl Ring {
         )?;
         participant.watch(alarm);
         let key = layout::cell::key(header.nonce);
-        let rivals = Rivals {
+        let contention = Contention {
             claim: header.kind.allows_many(Role::Producer),
             take: header.kind.allows_many(Role::Consumer) || header.overwrite,
             own: !region.settles() || header.overwrite,
             overwrite: header.overwrite,
             locked: primitives.lock.is_some(),
         };
-        let cells = Cells::new(region, cell_len, key, rivals);
-        Ok(Member::new(cells, seat, primitives))
+        let cells = Cells::new(region, cell_len, key, contention);
+        Ok(Member::new(cells, slot_info, primitives))
     }
 
     /// How many processes ever attached in `role`.

@@ -162,7 +162,7 @@ impl Sending {
     pub(crate) fn commit(&mut self, claimed: Claimed, len: u64) {
         match (self, claimed) {
             (Self::Stream(producer), Claimed::Stream(reservation)) => {
-                let pending = producer.lay(None, reservation, len);
+                let pending = producer.stage(None, reservation, len);
                 producer.commit(pending);
             }
             (Self::Cells(producer), Claimed::Cells(_)) => producer.commit(len),
@@ -196,7 +196,7 @@ impl Sending {
             Self::Stream(producer) => {
                 let reservation = producer.reserve_behind(pending, message.len())?;
                 producer.region.write(reservation.payload(), message);
-                let laid = producer.lay(pending.take(), reservation, message.len() as u64);
+                let laid = producer.stage(pending.take(), reservation, message.len() as u64);
                 *pending = Some(laid);
                 Ok(())
             }

@@ -97,7 +97,7 @@ pub(crate) struct Keeper {
 
 /// The creation lock of a segment, held.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct CreationLock {
     _keeper: Keeper,
 }
 
@@ -143,11 +143,11 @@ const TAKEN: u32 = 0;
 const CHANGED: u32 = u32::MAX;
 
 /// Takes the creation lock if it holds `expected`.
-pub(crate) fn take_creation_lock(map: &Arc<Map>, expected: u32) -> Result<Claim, Refusal> {
+pub(crate) fn take_creation_lock(map: &Arc<Map>, expected: u32) -> Result<CreationLock, Refusal> {
     let words = CREATION_LOCK_OFFSET..CREATION_LOCK_OFFSET + 8;
     let keeper = Keeper::start(map, words).map_err(Refusal::Os)?;
     keeper.take(CREATION_LOCK_OFFSET, expected, None)?;
-    Ok(Claim { _keeper: keeper })
+    Ok(CreationLock { _keeper: keeper })
 }
 
 impl Keeper {

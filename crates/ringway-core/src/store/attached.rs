@@ -157,7 +157,10 @@ impl Attached {
     }
 
     /// Takes the creation lock if nobody alive has it, and says who had it before; `None` if somebody has.
-    fn take_lock(&self, attempt: Attempt<'_>) -> Result<Option<(keeper::Claim, Liveness)>, Error> {
+    fn take_lock(
+        &self,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<(keeper::CreationLock, Liveness)>, Error> {
         let Some(lock) = self.lock_word() else {
             return Ok(None);
         };

@@ -17,9 +17,9 @@ use crate::memory::layout::{Geometry, Kind, Shape};
 use crate::memory::region::Region;
 use crate::memory::region::memory::{Heap, Memory};
 use crate::rings::cell::consumer::Consumer;
-use crate::rings::cell::member::{Member, Refused, Seat};
+use crate::rings::cell::member::{Member, Refused, SlotInfo};
 use crate::rings::cell::producer::Producer;
-use crate::rings::cell::{Cells, Rivals};
+use crate::rings::cell::{Cells, Contention};
 use crate::rings::pool::Pool;
 use crate::sys::futex::{OWNER_DIED, WAITERS};
 use crate::testing::scripted::{Script, Scripted};
@@ -190,7 +190,7 @@ impl HeapCells {
         region.store64(at + EPOCH, epoch, Ordering::Release);
         say_of(&region, &self.geometry, slot, HELD);
         region.store32(at + CLOSED, 0, Ordering::Relaxed);
-        let seat = Seat {
+        let slot_info = SlotInfo {
             role,
             slot,
             epoch,
@@ -198,7 +198,7 @@ impl HeapCells {
             consumers: self.geometry.slots(Role::Consumer),
         };
         let Setup { kind, lock, .. } = self.setup;
-        let rivals = Rivals {
+        let contention = Contention {
             claim: kind.allows_many(Role::Producer),
             take: kind.allows_many(Role::Consumer) || self.setup.overwrite,
             own: !region.settles() || self.setup.overwrite,
@@ -213,9 +213,9 @@ impl HeapCells {
                 .bell
                 .then(|| Arc::new(scripted()) as Arc<dyn Bell>),
         };
-        let cells = Cells::new(region, self.setup.cell_len, KEY, rivals);
+        let cells = Cells::new(region, self.setup.cell_len, KEY, contention);
         let pool = Pool::new(self.geometry.slabs(), slot, epoch);
-        Member::new(cells, seat, primitives).with_pool(pool)
+        Member::new(cells, slot_info, primitives).with_pool(pool)
     }
 
     /// The next producer over any region.

@@ -1,9 +1,9 @@
 //! How a blocked call waits: spin, then yield, then park.
 
+pub(crate) mod backoff;
 pub(crate) mod eventcount;
 #[cfg(all(loom, test))]
 mod interleavings;
-pub(crate) mod lull;
 pub(crate) mod several;
 pub(crate) mod sync;
 pub(crate) mod watch;
@@ -104,16 +104,16 @@ pub(crate) enum Look {
     Last,
 }
 
-/// The terms of a wait.
+/// The options of a wait.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct WaitOptions {
     pub(crate) how: WaitStrategy,
     pub(crate) deadline: Option<Instant>,
     /// Whether the peer's closing or death ends the wait.
     pub(crate) ends_with_peer: bool,
 }
 
-impl Terms {
+impl WaitOptions {
     /// Waits until `ready` says so, or the peer has ended (if that matters), or nobody can come any more, or the deadline passes; not
     /// at all if it has passed, so that no peer can keep a caller beyond it. The caller has looked just
     /// before.
@@ -250,12 +250,12 @@ pub(crate) fn wait_for_peer<B: Blocked>(
     deadline: Option<Instant>,
     left_work: impl Fn(&mut B) -> bool,
 ) -> Option<Peer> {
-    let terms = Terms {
+    let options = WaitOptions {
         how,
         deadline,
         ends_with_peer: false,
     };
-    let waited = terms.wait(side, |side, _| {
+    let waited = options.wait(side, |side, _| {
         matches!(side.peer(), Peer::Alive | Peer::Closed) || left_work(side)
     });
     (waited != Waited::Forsaken).then(|| side.peer())

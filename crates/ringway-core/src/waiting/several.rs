@@ -27,7 +27,7 @@ pub(crate) trait Candidate {
     /// As [`Blocked::cancel`](super::Blocked::cancel).
     fn cancel(&mut self);
     /// What it sleeps on.
-    fn bed(&self) -> Bed<'_>;
+    fn sleeps_on(&self) -> SleepsOn<'_>;
     /// Takes note of what has made the descriptor readable.
     fn drain(&mut self);
     /// As [`Blocked::is_lonely`](super::Blocked::is_lonely).
@@ -38,7 +38,7 @@ pub(crate) trait Candidate {
 
 /// What a consumer sleeps on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Bed<'a> {
+pub(crate) enum SleepsOn<'a> {
     /// The words of its watch.
     Words,
     /// A descriptor that becomes readable.
@@ -145,18 +145,21 @@ fn sleep<C: Candidate>(
     watches: &[Watch],
     deadline: Option<MonotonicTime>,
 ) -> Result<(), WaitError> {
-    if candidates.iter().all(|one| matches!(one.bed(), Bed::Words)) {
+    if candidates
+        .iter()
+        .all(|one| matches!(one.sleeps_on(), SleepsOn::Words))
+    {
         return sleep_on_words(candidates, watches, deadline);
     }
     let mut polled = Vec::new();
     let mut mixed = false;
     for candidate in candidates.iter() {
-        match candidate.bed() {
-            Bed::Descriptor(descriptor) => {
+        match candidate.sleeps_on() {
+            SleepsOn::Descriptor(descriptor) => {
                 polled.push(PollFd::new(descriptor, PollFlags::POLLIN));
             }
-            Bed::Semaphore => return Err(WaitError::Semaphore),
-            Bed::Words => mixed = true,
+            SleepsOn::Semaphore => return Err(WaitError::Semaphore),
+            SleepsOn::Words => mixed = true,
         }
     }
     if mixed {

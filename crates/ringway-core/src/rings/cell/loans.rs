@@ -11,8 +11,8 @@ use crate::memory::layout::cell::{CELL_HEADER, LEN_AT, LOANED, State, Word};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::{Holder, Ticket};
 use crate::memory::region::{Load, Region};
-use crate::rings::pool::{Glances, Named, Pool, Reference};
-use crate::waiting::{Look, Terms, WaitStrategy, Waited};
+use crate::rings::pool::{EveryNth, Pool, Referenced, SlabRef};
+use crate::waiting::{Look, WaitOptions, WaitStrategy, Waited};
 
 impl<R: Region> Cells<R> {
     /// Writes that the record at `cell` is a message in a slab. Made visible by the release of its word.
@@ -89,7 +89,7 @@ impl<R: Region> Member<R> {
         if let Some(pool) = &self.pool {
             let is_gone = |holder| self.is_gone(holder);
             let settled = pool.reclaim(self.region(), is_gone, |named| {
-                self.refers(named).unwrap_or(Reference::Unclear)
+                self.refers(named).unwrap_or(Referenced::Unclear)
             });
             // What took a while to be freed, others may sleep for who looked in between.
             self.notify(Role::Producer);
@@ -99,19 +99,19 @@ impl<R: Region> Member<R> {
     }
 
     /// Whether a record that is not released refers to a slab whose holder is gone.
-    fn refers(&self, named: &Named) -> Result<Reference, Corrupt> {
+    fn refers(&self, named: &SlabRef) -> Result<Referenced, Corrupt> {
         let cells = &self.cells;
         // Each step goes on by a cell at least, or the word that was seen has changed.
         let mut walk = Walk::new(4 * cells.count()).start(self.settled_head());
         loop {
             let (word, stored) = match cells.step(&mut walk)? {
                 Step::Record(word, stored) => (word, stored),
-                Step::End => return Ok(Reference::None),
+                Step::End => return Ok(Referenced::No),
                 Step::Overtaken => {
                     walk = walk.start(self.settled_head());
                     continue;
                 }
-                Step::TooLong => return Ok(Reference::Unclear),
+                Step::TooLong => return Ok(Referenced::Unclear),
             };
             let cell = walk.cell;
             let refers = match word.state {
@@ -124,7 +124,7 @@ impl<R: Region> Member<R> {
                     Err(Corrupt) => return Err(Corrupt),
                 },
                 // It could still commit, until it is aborted.
-                State::Claimed if self.is_dead(word.owner) => return Ok(Reference::Unclear),
+                State::Claimed if self.is_dead(word.owner) => return Ok(Referenced::Unclear),
                 // Of a live one, who refers to what it holds itself; or done with.
                 _ => false,
             };
@@ -133,14 +133,14 @@ impl<R: Region> Member<R> {
                 continue;
             }
             if refers {
-                return Ok(Reference::Some);
+                return Ok(Referenced::Yes);
             }
             walk.pass(word);
         }
     }
 
     /// Whether one of the records that were taken together refers to a slab.
-    fn run_refers(&self, cell: u64, run: Word, named: &Named) -> Result<bool, Corrupt> {
+    fn run_refers(&self, cell: u64, run: Word, named: &SlabRef) -> Result<bool, Corrupt> {
         let mut refers = false;
         self.cells.visit_run(cell, run, |at| {
             let ticket = self.cells.ticket(at);
@@ -163,24 +163,24 @@ impl<R: Region> Member<R> {
         head
     }
 
-    /// Waits for a free slab for a message of `len` bytes, as the terms say.
+    /// Waits for a free slab for a message of `len` bytes, as the options say.
     pub(super) fn block_for_slab(
         &mut self,
         len: u64,
         how: WaitStrategy,
         deadline: Option<Instant>,
     ) -> Waited {
-        let terms = Terms {
+        let options = WaitOptions {
             how,
             deadline,
             ends_with_peer: true,
         };
-        let mut glances = Glances::default();
-        terms.wait(self, |member, look| {
+        let mut every_nth = EveryNth::default();
+        options.wait(self, |member, look| {
             member.has_slab(len)
                 || member.consumers_changed()
                 || member.corrupt
-                || glances.sharpen(look) == Look::Last
+                || every_nth.sharpen(look) == Look::Last
                     && (!member.awaits_withheld()
                         || member.reclaim(deadline).is_err()
                         || member.has_slab(len))

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::crowd::{self, Crowd, Party};
+use super::notify::{self, Notifier, RoleWords};
 use super::{Cells, MOST_HEAD};
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::Owner;
@@ -16,14 +16,14 @@ use crate::presence::Peer;
 use crate::presence::{Liveness, Outlook};
 use crate::rings::pool::Pool;
 use crate::sys::futex::{MonotonicTime, Wake};
-use crate::waiting::several::Bed;
+use crate::waiting::several::SleepsOn;
 use crate::waiting::sync::{Acquired, Broken, Primitives};
 use crate::waiting::watch::Watch;
-use crate::waiting::{Blocked, Look, Terms, WaitStrategy, Waited, eventcount};
+use crate::waiting::{Blocked, Look, WaitOptions, WaitStrategy, Waited, eventcount};
 
 /// Who takes part, and in which slot.
 #[derive(Clone, Debug)]
-pub(crate) struct Seat {
+pub(crate) struct SlotInfo {
     pub(crate) role: Role,
     pub(crate) slot: u32,
     /// The slot's epoch.
@@ -48,7 +48,7 @@ pub(crate) enum Refused {
 pub(crate) struct Member<R> {
     pub(crate) cells: Cells<R>,
     pub(super) me: Owner,
-    seat: Seat,
+    slot_info: SlotInfo,
     primitives: Primitives,
     /// `HEAD` as last seen.
     pub(super) head: u64,
@@ -78,16 +78,16 @@ pub(crate) struct Member<R> {
 }
 
 impl<R: Region> Member<R> {
-    pub(crate) fn new(cells: Cells<R>, seat: Seat, primitives: Primitives) -> Self {
+    pub(crate) fn new(cells: Cells<R>, slot_info: SlotInfo, primitives: Primitives) -> Self {
         let messages = cells
             .region
-            .load64(slot_offset(seat.slot) + MESSAGES, Ordering::Relaxed);
+            .load64(slot_offset(slot_info.slot) + MESSAGES, Ordering::Relaxed);
         let head = cells.region.load64(HEAD, Ordering::Acquire);
         let mut member = Self {
-            me: Owner::new(seat.slot, seat.epoch),
-            witness: seat.producers.start,
+            me: Owner::new(slot_info.slot, slot_info.epoch),
+            witness: slot_info.producers.start,
             cells,
-            seat,
+            slot_info,
             primitives,
             head: head & MOST_HEAD,
             obstacle: (head, 0),
@@ -110,10 +110,12 @@ impl<R: Region> Member<R> {
     }
 
     /// What this participant sleeps on.
-    pub(super) fn bed(&self) -> Bed<'_> {
+    pub(super) fn sleeps_on(&self) -> SleepsOn<'_> {
         match &self.primitives.bell {
-            None => Bed::Words,
-            Some(bell) => bell.descriptor().map_or(Bed::Semaphore, Bed::Descriptor),
+            None => SleepsOn::Words,
+            Some(bell) => bell
+                .descriptor()
+                .map_or(SleepsOn::Semaphore, SleepsOn::Descriptor),
         }
     }
 
@@ -163,23 +165,23 @@ impl<R: Region> Member<R> {
     }
 
     pub(super) fn role(&self) -> Role {
-        self.seat.role
+        self.slot_info.role
     }
 
-    fn own(&self) -> Party {
-        Party::of(self.seat.role)
+    fn own(&self) -> RoleWords {
+        RoleWords::of(self.slot_info.role)
     }
 
     fn slots_of(&self, role: Role) -> Range<u32> {
         match role {
-            Role::Producer => self.seat.producers.clone(),
-            Role::Consumer => self.seat.consumers.clone(),
+            Role::Producer => self.slot_info.producers.clone(),
+            Role::Consumer => self.slot_info.consumers.clone(),
         }
     }
 
     /// The slots of those for whom this participant waits.
     fn others(&self) -> Range<u32> {
-        self.slots_of(match self.seat.role {
+        self.slots_of(match self.slot_info.role {
             Role::Producer => Role::Consumer,
             Role::Consumer => Role::Producer,
         })
@@ -233,7 +235,7 @@ impl<R: Region> Member<R> {
 
     /// How many slots there are.
     pub(super) fn slots(&self) -> u32 {
-        self.seat.consumers.end
+        self.slot_info.consumers.end
     }
 
     pub(super) fn liveness(&self, slot: u32) -> Liveness {
@@ -242,7 +244,7 @@ impl<R: Region> Member<R> {
 
     /// How this participant sees the others.
     fn outlook(&self) -> Outlook {
-        Outlook::new(self.slots(), self.seat.slot)
+        Outlook::new(self.slots(), self.slot_info.slot)
     }
 
     /// Whether one that had a slot is there no more, known by its epoch; what is in no slot of this ring is nobody's.
@@ -278,16 +280,16 @@ impl<R: Region> Member<R> {
 
     /// Notes the change that is looked at from here on.
     pub(super) fn note_change(&mut self) {
-        // Acquire pairs with the release in `crowd::change`: what changed is seen.
+        // Acquire pairs with the release in `notify::change`: what changed is seen.
         self.change = self.region().load32(CONSUMERS_CHANGED, Ordering::Acquire);
     }
 
     /// Wakes those who play `role`, if any sleeps. Call it after publishing.
     #[inline]
     pub(super) fn notify(&self, role: Role) {
-        let party = Party::of(role);
+        let words = RoleWords::of(role);
         self.region().publish_fence();
-        if eventcount::is_slept_on(self.region(), party.event) {
+        if eventcount::is_slept_on(self.region(), words.event) {
             self.wake(role);
         }
     }
@@ -305,28 +307,28 @@ impl<R: Region> Member<R> {
     #[inline(never)]
     fn wake(&self, role: Role) {
         let bell = self.primitives.bell.as_deref();
-        crowd::wake(self.region(), bell, self.slots_of(role), role);
+        notify::wake(self.region(), bell, self.slots_of(role), role);
     }
 
     /// Whom to wake and tell, for one that outlives this participant.
-    pub(crate) fn crowd(&self) -> Crowd {
-        Crowd {
-            producers: self.seat.producers.clone(),
-            consumers: self.seat.consumers.clone(),
+    pub(crate) fn notifier(&self) -> Notifier {
+        Notifier {
+            producers: self.slot_info.producers.clone(),
+            consumers: self.slot_info.consumers.clone(),
             bell: self.primitives.bell.clone(),
         }
     }
 
     /// Says that this participant has come or is gone, or that a message came back: sleepers look again.
     pub(crate) fn announce(&self, role: Role) {
-        crowd::change(self.region(), role);
+        notify::change(self.region(), role);
         self.notify(Role::Consumer);
         self.notify(Role::Producer);
     }
 
     /// Says, for the time after this participant is gone, that it has closed.
     pub(crate) fn mark_closed(&self) {
-        let closed = slot_offset(self.seat.slot) + CLOSED;
+        let closed = slot_offset(self.slot_info.slot) + CLOSED;
         // Release: ordered before the liveness word's store by that one's release as well.
         self.region().store32(closed, 1, Ordering::Release);
     }
@@ -334,14 +336,14 @@ impl<R: Region> Member<R> {
     /// Forgets that others of this role closed before: whether the last one closes or only leaves, decides. To be called
     /// when one has come, and when it is about to leave without closing.
     pub(crate) fn reopen(&self) {
-        crowd::reopen(self.region(), self.slots_of(self.seat.role));
+        notify::reopen(self.region(), self.slots_of(self.slot_info.role));
     }
 
     /// Shows how many messages went through this slot. Relaxed: nobody concludes anything from it.
     #[inline]
     pub(super) fn count(&mut self, messages: u64) {
         self.messages = self.messages.wrapping_add(messages);
-        let offset = slot_offset(self.seat.slot) + MESSAGES;
+        let offset = slot_offset(self.slot_info.slot) + MESSAGES;
         self.region()
             .store64(offset, self.messages, Ordering::Relaxed);
     }
@@ -356,7 +358,7 @@ impl<R: Region> Member<R> {
 
     /// Adds to a counter in this participant's slot.
     pub(super) fn add(&self, counter: usize, more: u64) -> u64 {
-        let offset = slot_offset(self.seat.slot) + counter;
+        let offset = slot_offset(self.slot_info.slot) + counter;
         let sum = self
             .region()
             .load64(offset, Ordering::Relaxed)
@@ -365,22 +367,22 @@ impl<R: Region> Member<R> {
         sum
     }
 
-    /// Waits until the obstacle has changed, as the terms say.
+    /// Waits until the obstacle has changed, as the options say.
     #[cold]
     #[inline(never)]
     pub(super) fn block(&mut self, how: WaitStrategy, deadline: Option<Instant>) -> Waited {
-        let terms = Terms {
+        let options = WaitOptions {
             how,
             deadline,
             ends_with_peer: true,
         };
-        self.block_or(terms, || false)
+        self.block_or(options, || false)
     }
 
     /// The same, or until `over`.
-    pub(crate) fn block_or(&mut self, terms: Terms, over: impl Fn() -> bool) -> Waited {
-        self.deadline = terms.deadline;
-        terms.wait(self, |member, look| member.is_unblocked(look) || over())
+    pub(crate) fn block_or(&mut self, options: WaitOptions, over: impl Fn() -> bool) -> Waited {
+        self.deadline = options.deadline;
+        options.wait(self, |member, look| member.poll_progress(look) || over())
     }
 
     /// Whether what blocked this participant is not there any more.
@@ -394,12 +396,12 @@ impl<R: Region> Member<R> {
 
     /// Whether it is worth looking again.
     #[inline]
-    pub(super) fn is_unblocked(&mut self, look: Look) -> bool {
+    pub(super) fn poll_progress(&mut self, look: Look) -> bool {
         self.obstacle_changed()
             || self.consumers_changed()
             || self.corrupt
             || self.wants > 0 && self.has_place(self.wants.into()) != Ok(false)
-            || look == Look::Last && self.tend(self.deadline) != Ok(false)
+            || look == Look::Last && self.repair_before(self.deadline) != Ok(false)
     }
 
     /// Whether the owner of what blocks this participant is dead.
@@ -421,7 +423,7 @@ impl<R: Region> Member<R> {
 impl<R: Region> Member<R> {
     /// Whether what other consumers hold may still come back to this one.
     fn may_get_back(&self) -> bool {
-        self.seat.role == Role::Consumer && self.cells.advance_head() < self.cursor
+        self.slot_info.role == Role::Consumer && self.cells.advance_head() < self.cursor
     }
 }
 
@@ -429,7 +431,7 @@ impl<R: Region> Blocked for Member<R> {
     fn prepare(&mut self) -> Watch {
         let own = self.own();
         // Seen by who sees the event's change below.
-        let asleep = slot_offset(self.seat.slot) + ASLEEP;
+        let asleep = slot_offset(self.slot_info.slot) + ASLEEP;
         self.region()
             .store32(asleep, own.asleep_for, Ordering::Release);
         let event = match self.primitives.bell {
@@ -442,7 +444,7 @@ impl<R: Region> Blocked for Member<R> {
 
     /// The event stays as it is: others may be asleep on it.
     fn cancel(&mut self) {
-        let asleep = slot_offset(self.seat.slot) + ASLEEP;
+        let asleep = slot_offset(self.slot_info.slot) + ASLEEP;
         self.region().store32(asleep, AWAKE, Ordering::Relaxed);
     }
 

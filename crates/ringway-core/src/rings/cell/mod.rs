@@ -112,10 +112,10 @@
 //! of the dead is used again, [`settle`](Region::settle) makes sure that they are done.
 
 pub(crate) mod consumer;
-pub(crate) mod crowd;
 mod loans;
 pub(crate) mod member;
 pub(crate) mod moving;
+pub(crate) mod notify;
 pub(crate) mod producer;
 mod repair;
 #[cfg(test)]
@@ -142,13 +142,13 @@ pub(crate) struct Cells<R> {
     /// Log2 of the number of cells.
     lap_bits: u32,
     code: Code,
-    rivals: Rivals,
+    contention: Contention,
 }
 
 /// Who else may change the word that a participant is about to change. Where nobody may, a store does,
 /// which costs a third of a compare-and-swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rivals {
+pub(crate) struct Contention {
     /// Whether other producers may claim the cell.
     pub(crate) claim: bool,
     /// Whether others may take the record.
@@ -187,7 +187,7 @@ struct Description {
 
 impl<R: Load> Cells<R> {
     /// The cells of a region, of `cell_len` bytes each.
-    pub(crate) fn new(region: R, cell_len: u32, key: u64, rivals: Rivals) -> Self {
+    pub(crate) fn new(region: R, cell_len: u32, key: u64, contention: Contention) -> Self {
         let cell_bits = cell_len.trailing_zeros();
         let lap_bits = region.capacity().trailing_zeros() - cell_bits;
         Self {
@@ -195,7 +195,7 @@ impl<R: Load> Cells<R> {
             lap_bits,
             region,
             code: Code::new(key, 1 << lap_bits),
-            rivals,
+            contention,
         }
     }
 
@@ -302,7 +302,7 @@ impl<R: Region> Cells<R> {
     #[inline]
     fn change_to(&self, cell: u64, seen: u64, to: u64) -> bool {
         // Where owners' words are moved, owners change them without the lock.
-        if self.rivals.locked && !self.rivals.overwrite {
+        if self.contention.locked && !self.contention.overwrite {
             self.change_alone(cell, seen, to)
         } else {
             self.region
@@ -325,7 +325,7 @@ impl<R: Region> Cells<R> {
     /// Claims a free cell.
     #[inline]
     fn claim(&self, cell: u64, free: u64, to: u64) -> bool {
-        if self.rivals.claim {
+        if self.contention.claim {
             self.change_to(cell, free, to)
         } else {
             self.change_alone(cell, free, to)
@@ -335,7 +335,7 @@ impl<R: Region> Cells<R> {
     /// Takes a record whose word the caller has just loaded, in a ring without a lock.
     #[inline]
     fn take_seen(&self, cell: u64, seen: u64, to: u64) -> bool {
-        if self.rivals.take {
+        if self.contention.take {
             return self.change_to(cell, seen, to);
         }
         // Release as in `change_alone`.
@@ -347,7 +347,7 @@ impl<R: Region> Cells<R> {
     /// Takes a record.
     #[inline]
     fn take(&self, cell: u64, seen: u64, to: u64) -> bool {
-        if self.rivals.take {
+        if self.contention.take {
             self.change_to(cell, seen, to)
         } else {
             self.change_alone(cell, seen, to)
@@ -358,7 +358,7 @@ impl<R: Region> Cells<R> {
     /// if the caller is dead; where it could be marked so and still run, it has to make sure.
     #[inline]
     fn change_own(&self, cell: u64, seen: u64, to: u64) -> bool {
-        if self.rivals.own {
+        if self.contention.own {
             return self.change_to(cell, seen, to);
         }
         // Release pairs with the acquire in `load`.

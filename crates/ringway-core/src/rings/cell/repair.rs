@@ -17,28 +17,28 @@ use crate::memory::region::Region;
 
 impl<R: Region> Member<R> {
     /// Repairs what blocks this participant, and what lies before it. `true` if it is worth looking again.
-    pub(super) fn tend(&mut self, deadline: Option<Instant>) -> Result<bool, Refused> {
+    pub(super) fn repair_before(&mut self, deadline: Option<Instant>) -> Result<bool, Refused> {
         // In order, which takes no lock to see. (`self.head` stays what this participant last looked by:
         // that `HEAD` has moved since is a reason to look again.)
         if self.cells.advance_head() == self.cursor && !self.is_blocked_by_the_dead() {
             return Ok(false);
         }
         self.enter(deadline)?;
-        let tended = match self.role() {
+        let repaired = match self.role() {
             Role::Producer => self.clear_head(),
-            Role::Consumer => self.tend_until(self.cursor),
+            Role::Consumer => self.repair_until(self.cursor),
         };
         self.leave();
-        // Who gets the lock after a death has repaired all before anything was tended here.
-        match tended {
-            Ok(tended) => Ok(tended || self.obstacle_changed()),
+        // Who gets the lock after a death has repaired everything before this repairs anything.
+        match repaired {
+            Ok(repaired) => Ok(repaired || self.obstacle_changed()),
             Err(Corrupt) => Err(self.refused()),
         }
     }
 
     /// Repairs the whole ring, as one who attaches or gets the lock of a dead holder does.
     pub(super) fn repair_all(&mut self) -> Result<(), Corrupt> {
-        self.tend_until(u64::MAX).map(drop)
+        self.repair_until(u64::MAX).map(drop)
     }
 
     /// Advances `HEAD` as far as it goes, over what nobody lives to free as well. What then lies there is
@@ -64,7 +64,7 @@ impl<R: Region> Member<R> {
 
     /// Walks from `HEAD` to the record at `end`, it included, and repairs all that the dead own. `true` if
     /// that changed something, or a message before `end` can be taken.
-    fn tend_until(&mut self, end: u64) -> Result<bool, Corrupt> {
+    fn repair_until(&mut self, end: u64) -> Result<bool, Corrupt> {
         let (mut changed, mut waits) = (false, false);
         self.head = self.cells.advance_head();
         // Each step goes on by a cell at least, or repairs one.
@@ -151,7 +151,7 @@ impl<R: Region> Member<R> {
         let mine = word.become_owned(State::Freeing, self.me);
         let changed = self.cells.change(cell, stored, mine);
         if changed {
-            if self.cells.rivals.overwrite {
+            if self.cells.contention.overwrite {
                 // It fails only if somebody took us for dead, and then frees them.
                 let _ = self.cells.free_moved(cell, mine);
             } else {

@@ -1,7 +1,7 @@
 //! The walk over the records of a cell ring that are not done with: of who repairs or looks for a slab's record, and of
 //! who only looks.
 
-use super::{Cells, MOST_HEAD, Rivals, Seen};
+use super::{Cells, Contention, MOST_HEAD, Seen};
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::control::HEAD;
@@ -111,14 +111,14 @@ pub(crate) fn tally<R: Load>(
     key: u64,
     looks: u64,
 ) -> (Tally, Result<bool, Corrupt>) {
-    let rivals = Rivals {
+    let contention = Contention {
         claim: true,
         take: true,
         own: true,
         overwrite: false,
         locked: false,
     };
-    let cells = Cells::new(region, cell_len, key, rivals);
+    let cells = Cells::new(region, cell_len, key, contention);
     let mut tally = Tally::default();
     let end = cells.count_into(&mut tally, looks);
     tally.cells = tally.cells.min(cells.count());

@@ -63,7 +63,7 @@ use crate::memory::layout::pool::{Holder, Slabs, Ticket, Word};
 use crate::memory::region::Region;
 use crate::waiting::Look;
 pub(crate) use lent::Lender;
-use warm::Restraint;
+use warm::WarmBackoff;
 
 /// Messages up to so many bytes are copied through the ring, unless the sender says otherwise. Written and read in
 /// place, shorter ones were faster in the ring, and this long they were as fast in a slab (benches/README.md).
@@ -112,12 +112,12 @@ impl Loan {
 
 /// A slab in some generation, as records refer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
+pub(crate) struct SlabRef {
     slab: u32,
     generation: u32,
 }
 
-impl Named {
+impl SlabRef {
     /// Whether the ticket in these words is for it.
     pub(crate) fn is_in(&self, words: [u64; 2]) -> bool {
         let ticket = Ticket::decode(words);
@@ -127,11 +127,11 @@ impl Named {
 
 /// Whether an unreleased record refers to a slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reference {
+pub(crate) enum Referenced {
     /// One does.
-    Some,
+    Yes,
     /// None does.
-    None,
+    No,
     /// The records changed too fast to tell, or there is something to repair first.
     Unclear,
 }
@@ -139,9 +139,9 @@ pub(crate) enum Reference {
 /// Makes one of many glances a good look: who spins for a slab and never sleeps has to see what the dead hold,
 /// too, which takes a while.
 #[derive(Debug, Default)]
-pub(crate) struct Glances(u32);
+pub(crate) struct EveryNth(u32);
 
-impl Glances {
+impl EveryNth {
     pub(crate) fn sharpen(&mut self, look: Look) -> Look {
         self.0 = self.0.wrapping_add(1);
         if self.0.is_multiple_of(1 << 14) {
@@ -165,7 +165,7 @@ pub(crate) struct Pool {
     pub(crate) shown: Option<Loan>,
     /// The producer's: longer messages go into a slab.
     pub(crate) copy_limit: usize,
-    pub(crate) restraint: Restraint,
+    pub(crate) warm_backoff: WarmBackoff,
     /// By what pointers to slabs are lent, and slabs are given new pages of which somebody had one.
     lender: Option<Lender>,
 }
@@ -181,7 +181,7 @@ impl Pool {
                 lent: None,
                 shown: None,
                 copy_limit: COPY_LIMIT,
-                restraint: Restraint::default(),
+                warm_backoff: WarmBackoff::default(),
                 lender: None,
             })
         })
@@ -236,7 +236,7 @@ impl Pool {
 
     /// Whether to wait a moment for a warm slab before this message of `len` bytes takes another.
     pub(crate) fn is_restrained<R: Region>(&mut self, region: &R, len: u64) -> bool {
-        !self.has_warm(region, len) && self.restraint.is_due()
+        !self.has_warm(region, len) && self.warm_backoff.is_due()
     }
 
     /// Whether a warm slab for a message of `len` bytes is free, or it is all the same which one it takes.
@@ -299,7 +299,7 @@ impl Pool {
         &self,
         region: &R,
         is_gone: impl Fn(Holder) -> bool,
-        refers: impl Fn(&Named) -> Reference,
+        refers: impl Fn(&SlabRef) -> Referenced,
     ) -> bool {
         let mut settled = None;
         let mut unsettled = false;
@@ -332,14 +332,14 @@ impl Pool {
                 }
                 settled = Some(holder);
             }
-            let next = match refers(&Named { slab, generation }) {
-                Reference::None if lent => {
+            let next = match refers(&SlabRef { slab, generation }) {
+                Referenced::No if lent => {
                     self.take_back(region, slab, seen, &word);
                     continue;
                 }
-                Reference::None => Word::free(generation.wrapping_add(1)),
-                Reference::Some => Word::held(self.me, generation),
-                Reference::Unclear => continue,
+                Referenced::No => Word::free(generation.wrapping_add(1)),
+                Referenced::Yes => Word::held(self.me, generation),
+                Referenced::Unclear => continue,
             };
             let _ = region.replace_slab(slab, seen, next.encode());
         }

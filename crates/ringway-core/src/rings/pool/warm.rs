@@ -35,14 +35,14 @@ pub(crate) fn moment(len: usize) -> std::time::Duration {
 
 /// Which calls wait for a warm slab.
 #[derive(Debug, Default)]
-pub(crate) struct Restraint {
+pub(crate) struct WarmBackoff {
     /// So many calls more do not.
     skip: u32,
     /// How many were to be skipped after the last wait.
     skipped: u32,
 }
 
-impl Restraint {
+impl WarmBackoff {
     /// Whether this call may wait.
     pub(super) fn is_due(&mut self) -> bool {
         let is_due = self.skip == 0;
@@ -67,18 +67,18 @@ mod tests {
 
     #[test]
     fn waits_in_vain_become_rare() {
-        let mut restraint = Restraint::default();
+        let mut warm_backoff = WarmBackoff::default();
         let mut waits = 0;
         for _ in 0..1000 {
-            if restraint.is_due() {
-                restraint.waited(true);
+            if warm_backoff.is_due() {
+                warm_backoff.waited(true);
                 waits += 1;
             }
         }
         assert!(waits < 25, "{waits}");
-        while !restraint.is_due() {}
-        restraint.waited(false);
-        assert!(restraint.is_due());
+        while !warm_backoff.is_due() {}
+        warm_backoff.waited(false);
+        assert!(warm_backoff.is_due());
     }
 
     #[test]

@@ -15,10 +15,10 @@ use crate::memory::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footpri
 use crate::memory::region::Region;
 use crate::presence::Liveness;
 use crate::rings::pool::{IN_SLAB, Pool};
-use crate::waiting::lull::Lull;
-use crate::waiting::several::{Bed, Candidate};
+use crate::waiting::backoff::BurstBackoff;
+use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::watch::Watch;
-use crate::waiting::{Blocked, Terms, WaitStrategy, Waited, eventcount};
+use crate::waiting::{Blocked, WaitOptions, WaitStrategy, Waited, eventcount};
 
 /// How often to poll before the first pause.
 pub(crate) const EAGER_POLLS: u32 = 1024;
@@ -32,7 +32,7 @@ pub(crate) struct Consumer<R> {
     head: u64,
     /// Messages ever released.
     received: u64,
-    lull: Lull,
+    backoff: BurstBackoff,
     corrupt: bool,
     /// Bytes of slabs that were shown.
     loaned: u64,
@@ -46,14 +46,14 @@ pub(crate) struct Consumer<R> {
 
 /// A committed message that is not released yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct MessageRef {
     /// Where its payload is; of a message in a slab, where its ticket is, with [`IN_SLAB`].
     pub(crate) payload: u64,
     /// Bytes of the message.
     pub(crate) len: usize,
 }
 
-impl Found {
+impl MessageRef {
     /// Whether it lies in a slab.
     #[inline]
     pub(crate) fn is_loaned(&self) -> bool {
@@ -108,7 +108,7 @@ impl<R: Region> Consumer<R> {
             capacity,
             head,
             received,
-            lull: Lull::new(received, head),
+            backoff: BurstBackoff::new(received, head),
             corrupt: false,
             loaned: 0,
             has_loans: false,
@@ -125,7 +125,7 @@ impl<R: Region> Consumer<R> {
     /// The first message that is not released, if it lies in the ring and nothing stands against receiving. This is
     /// the usual case, and short: part of the caller's loop.
     #[inline(always)]
-    pub(crate) fn glance(&self) -> Option<Found> {
+    pub(crate) fn glance(&self) -> Option<MessageRef> {
         if self.region.is_forked() || self.corrupt || self.has_loans {
             return None;
         }
@@ -136,7 +136,7 @@ impl<R: Region> Consumer<R> {
         };
         let to_end = self.capacity - (self.head & (self.capacity - 1));
         let is_next = sequence == self.received & SEQUENCE_MASK && footprint(len.into()) <= to_end;
-        is_next.then_some(Found {
+        is_next.then_some(MessageRef {
             payload: self.head + WORD,
             len: len as usize,
         })
@@ -145,7 +145,7 @@ impl<R: Region> Consumer<R> {
     /// The first message that is not released. `Empty`, `Closed` and `PeerDied` mean that there is
     /// none.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Result<Found, RecvError> {
+    pub(crate) fn peek(&mut self) -> Result<MessageRef, RecvError> {
         if self.region.is_forked() {
             return Err(RecvError::Forked);
         }
@@ -154,17 +154,17 @@ impl<R: Region> Consumer<R> {
         }
         match self.find(self.head, self.received)? {
             Some(found) => Ok(found),
-            None => self.why_empty(),
+            None => self.recheck_or_end(),
         }
     }
 
-    /// The first message that is not released, waiting for it as the terms say.
+    /// The first message that is not released, waiting for it as the options say.
     #[inline]
     pub(crate) fn peek_until(
         &mut self,
         how: WaitStrategy,
         deadline: Option<Instant>,
-    ) -> Result<Found, RecvError> {
+    ) -> Result<MessageRef, RecvError> {
         match self.peek() {
             Err(RecvError::Empty) if how.spins() && self.catch_up() => {}
             Err(RecvError::Empty) => self.block(how, deadline)?,
@@ -184,7 +184,7 @@ impl<R: Region> Consumer<R> {
     fn catch_up(&mut self) -> bool {
         // A ticket is short, but not what it stands for.
         let position = self.head.saturating_add(self.loaned);
-        self.lull.wait(self.received, position);
+        self.backoff.wait(self.received, position);
         self.poll()
     }
 
@@ -204,12 +204,12 @@ impl<R: Region> Consumer<R> {
     #[cold]
     #[inline(never)]
     fn block(&mut self, how: WaitStrategy, deadline: Option<Instant>) -> Result<(), RecvError> {
-        let terms = Terms {
+        let options = WaitOptions {
             how,
             deadline,
             ends_with_peer: true,
         };
-        match terms.wait(self, |consumer, _| consumer.may_retry()) {
+        match options.wait(self, |consumer, _| consumer.may_retry()) {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(RecvError::TimedOut),
             Waited::Forsaken => Err(RecvError::Removed),
@@ -220,14 +220,14 @@ impl<R: Region> Consumer<R> {
     #[inline]
     pub(crate) fn peek_behind(
         &mut self,
-        found: &Found,
+        found: &MessageRef,
         nth: u64,
-    ) -> Result<Option<Found>, RecvError> {
+    ) -> Result<Option<MessageRef>, RecvError> {
         self.find(found.end(), self.received + nth)
     }
 
     #[inline]
-    fn find(&mut self, position: u64, number: u64) -> Result<Option<Found>, RecvError> {
+    fn find(&mut self, position: u64, number: u64) -> Result<Option<MessageRef>, RecvError> {
         // Acquire pairs with the release in `Producer::publish`: the payload is there. The word is
         // fetched once; everything below works on this copy.
         let word = self.region.load_word(position, Ordering::Acquire);
@@ -237,7 +237,7 @@ impl<R: Region> Consumer<R> {
             Record::Message { len, sequence }
                 if sequence == number & SEQUENCE_MASK && footprint(len.into()) <= to_end =>
             {
-                Ok(Some(Found {
+                Ok(Some(MessageRef {
                     payload: position + WORD,
                     len: len as usize,
                 }))
@@ -262,12 +262,12 @@ impl<R: Region> Consumer<R> {
         &mut self,
         position: u64,
         number: u64,
-    ) -> Result<Option<Found>, RecvError> {
+    ) -> Result<Option<MessageRef>, RecvError> {
         match Record::decode(self.region.load_word(position, Ordering::Acquire)) {
             Record::Message { len, sequence }
                 if sequence == number & SEQUENCE_MASK && footprint(len.into()) <= self.capacity =>
             {
-                Ok(Some(Found {
+                Ok(Some(MessageRef {
                     payload: position + WORD,
                     len: len as usize,
                 }))
@@ -288,7 +288,7 @@ impl<R: Region> Consumer<R> {
     /// Nothing was there. If nothing will come, look once more: the producer may have committed
     /// between our look and its end.
     #[cold]
-    fn why_empty(&mut self) -> Result<Found, RecvError> {
+    fn recheck_or_end(&mut self) -> Result<MessageRef, RecvError> {
         let end = if PRODUCER.is_closed(&self.region) {
             RecvError::Closed
         } else if PRODUCER.liveness(&self.region) == Liveness::Dead {
@@ -316,7 +316,7 @@ impl<R: Region> Consumer<R> {
         self.take_into(&found, buffer)
     }
 
-    /// The same, waiting for a message as the terms say.
+    /// The same, waiting for a message as the options say.
     #[inline(never)]
     pub(crate) fn recv_into_until(
         &mut self,
@@ -332,7 +332,7 @@ impl<R: Region> Consumer<R> {
     #[inline]
     pub(crate) fn take_into(
         &mut self,
-        found: &Found,
+        found: &MessageRef,
         buffer: &mut [u8],
     ) -> Result<usize, RecvError> {
         if self.has_loans {
@@ -351,7 +351,7 @@ impl<R: Region> Consumer<R> {
     /// Releases `messages` messages, `last` being the last of them: acknowledges them, gives their
     /// space to the producer, and wakes it if it sleeps.
     #[inline]
-    pub(crate) fn release(&mut self, last: &Found, messages: u64) {
+    pub(crate) fn release(&mut self, last: &MessageRef, messages: u64) {
         if self.region.is_forked() {
             return;
         }
@@ -405,8 +405,8 @@ impl<R: Region> Candidate for Consumer<R> {
         Blocked::cancel(self);
     }
 
-    fn bed(&self) -> Bed<'_> {
-        Bed::Words
+    fn sleeps_on(&self) -> SleepsOn<'_> {
+        SleepsOn::Words
     }
 
     fn drain(&mut self) {}

@@ -14,8 +14,8 @@ use crate::memory::layout::record::{Record, VACANT, WORD, footprint, max_payload
 use crate::memory::region::Region;
 use crate::presence::{Liveness, Peer};
 use crate::rings::pool::Pool;
-use crate::waiting::lull::Lull;
-use crate::waiting::{Look, Terms, WaitStrategy, Waited, eventcount};
+use crate::waiting::backoff::BurstBackoff;
+use crate::waiting::{Look, WaitOptions, WaitStrategy, Waited, eventcount};
 
 /// The one producer.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Producer<R> {
     head: u64,
     /// Bytes of the longest message that is copied through the ring if there is a slab for it.
     longest: u64,
-    lull: Lull,
+    backoff: BurstBackoff,
     corrupt: bool,
     /// The slabs, if the ring has some.
     pub(crate) pool: Option<Box<Pool>>,
@@ -103,7 +103,7 @@ impl<R: Region> Producer<R> {
             sent,
             head,
             longest: max_payload(capacity),
-            lull: Lull::new(sent, tail),
+            backoff: BurstBackoff::new(sent, tail),
             corrupt: false,
             pool: None,
         };
@@ -140,7 +140,7 @@ impl<R: Region> Producer<R> {
         self.reserve_at(self.tail, len, self.longest)
     }
 
-    /// Reserves room for a message of `len` bytes, waiting for it as the terms say.
+    /// Reserves room for a message of `len` bytes, waiting for it as the options say.
     #[inline]
     pub(crate) fn reserve_until(
         &mut self,
@@ -174,7 +174,7 @@ impl<R: Region> Producer<R> {
     #[cold]
     #[inline(never)]
     fn fall_back(&mut self, len: usize) -> bool {
-        self.lull.wait(self.sent, self.tail);
+        self.backoff.wait(self.sent, self.tail);
         self.may_retry(len)
     }
 
@@ -209,7 +209,7 @@ impl<R: Region> Producer<R> {
         deadline: Option<Instant>,
         ready: impl FnMut(&mut Self, Look) -> bool,
     ) -> Result<(), SendError> {
-        match (Terms {
+        match (WaitOptions {
             how,
             deadline,
             ends_with_peer: true,
@@ -325,10 +325,10 @@ impl<R: Region> Producer<R> {
         Ok(self.head == self.tail)
     }
 
-    /// Lays a record into a reservation, behind `pending` or as the first of a batch. `len` may be
+    /// Stages a record in a reservation, behind `pending` or as the first of a batch. `len` may be
     /// less than was reserved. Nothing is visible yet.
     #[inline]
-    pub(crate) fn lay(
+    pub(crate) fn stage(
         &self,
         pending: Option<Pending>,
         reservation: Reservation,
@@ -374,7 +374,7 @@ impl<R: Region> Producer<R> {
         Ok(())
     }
 
-    /// The same, waiting for room as the terms say.
+    /// The same, waiting for room as the options say.
     #[inline(never)]
     pub(crate) fn send_until(
         &mut self,
@@ -390,7 +390,7 @@ impl<R: Region> Producer<R> {
     /// Copies a whole message into its reservation and commits it.
     #[inline]
     pub(crate) fn write_and_commit(&mut self, reservation: Reservation, message: &[u8]) {
-        let pending = self.lay(None, reservation, message.len() as u64);
+        let pending = self.stage(None, reservation, message.len() as u64);
         // From the back to the front: see `commit`.
         self.stop_behind(&pending);
         self.region.write(reservation.payload(), message);

@@ -70,7 +70,7 @@ pub(crate) struct SlabSegments {
     slabs: Slabs,
     nonce: [u8; 16],
     home: Home,
-    terms: Terms,
+    options: MapOptions,
     /// Of each slab, as soon as it was reached.
     mappings: Box<[OnceLock<Mapping>]>,
 }
@@ -93,7 +93,7 @@ enum Home {
 
 /// What the opener of the ring asked for.
 #[derive(Clone, Copy, Debug)]
-struct Terms {
+struct MapOptions {
     any_owner: bool,
     prefault: bool,
     lock_memory: bool,
@@ -141,7 +141,7 @@ impl SlabSegments {
                 slabs,
                 nonce: header.nonce,
                 home: home(),
-                terms: Terms {
+                options: MapOptions {
                     any_owner: request.any_owner,
                     prefault: request.prefault,
                     lock_memory: request.lock_memory,
@@ -174,16 +174,16 @@ impl SlabSegments {
         let mapping = match &self.home {
             Home::Beside { place, directory } => {
                 let directory = directory.as_ref().map(|directory| directory.as_fd());
-                named::map(attempt, place, directory, &wanted, self.terms)
+                named::map(attempt, place, directory, &wanted, self.options)
             }
             Home::Listed { ring, table, .. } => {
-                sysv::map(attempt, ring, *table, &wanted, self.terms)
+                sysv::map(attempt, ring, *table, &wanted, self.options)
             }
         }?;
-        if self.terms.prefault {
+        if self.options.prefault {
             pages::populate(attempt, wanted.len, || mapping.populate(wanted.len))?;
         }
-        if self.terms.lock_memory {
+        if self.options.lock_memory {
             let failed = |errno| pages::locking_failed(attempt, wanted.len, errno);
             mapping.lock(wanted.len).map_err(failed)?;
         }
@@ -214,7 +214,7 @@ unsafe impl SlabMemory for SlabSegments {
     }
 }
 
-impl Terms {
+impl MapOptions {
     /// Refuses what belongs to neither this process's user nor root, unless that was allowed.
     fn check_owner(self, attempt: Attempt<'_>, owner: u32) -> Result<(), Error> {
         let request = Request {

@@ -13,7 +13,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, lstat};
 use nix::unistd::unlink;
 
 use super::mapping::{Condemned, Mapping};
-use super::{Terms, not_the_slab};
+use super::{MapOptions, not_the_slab};
 use crate::address::Address;
 use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
@@ -186,7 +186,7 @@ pub(super) fn map(
     ring: &Place,
     directory: Option<BorrowedFd<'_>>,
     wanted: &Identity,
-    terms: Terms,
+    options: MapOptions,
 ) -> Result<Mapping, Error> {
     let os = |what| move |errno| attempt.os(what, errno);
     let place = ring.beside(name(ring.name(), wanted.nonce, wanted.index));
@@ -198,7 +198,7 @@ pub(super) fn map(
     if !is_regular(&stat) {
         return Err(not_the_slab(attempt, "a slab is no regular file"));
     }
-    terms.check_owner(attempt, stat.st_uid)?;
+    options.check_owner(attempt, stat.st_uid)?;
     let page = descriptor::page_of(&stat);
     let len = wanted.segment_len();
     // Beyond the end of a file, accesses are signals.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use nix::errno::Errno;
 
 use super::mapping::{Condemned, Mapping};
-use super::{Terms, not_the_slab};
+use super::{MapOptions, not_the_slab};
 use crate::address::{Address, SysvKey};
 use crate::error::Attempt;
 use crate::error::Error;
@@ -139,7 +139,7 @@ pub(super) fn map(
     ring: &Map,
     table: usize,
     wanted: &Identity,
-    terms: Terms,
+    options: MapOptions,
 ) -> Result<Mapping, Error> {
     // Fetched once: a peer may write it.
     let entry = ring
@@ -153,13 +153,13 @@ pub(super) fn map(
     if !is_possible {
         return Err(not_the_slab(attempt, "a slab is not what its creator made"));
     }
-    terms.check_owner(attempt, status.owner_uid)?;
+    options.check_owner(attempt, status.owner_uid)?;
     let (mapping, status) = Mapping::of_sysv(id).map_err(not_mapped)?;
     let is_whole = status.len as u64 == wanted.segment_len();
     if !is_whole || mapping.identity(wanted.len) != Some(*wanted) {
         return Err(not_the_slab(attempt, "a slab is not what its creator made"));
     }
-    terms.check_owner(attempt, status.owner_uid)?;
+    options.check_owner(attempt, status.owner_uid)?;
     Ok(mapping)
 }
 

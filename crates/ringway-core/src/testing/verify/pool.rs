@@ -14,7 +14,7 @@ use crate::memory::layout::{Geometry, Shape};
 use crate::memory::region::memory::Memory;
 use crate::memory::region::{Load, Region};
 use crate::rings::pool::{self, IN_SLAB, Loan};
-use crate::rings::stream::consumer::Found;
+use crate::rings::stream::consumer::MessageRef;
 use crate::testing::pool::HeapPool;
 
 /// What a hostile peer writes. Numbers of slabs, slots and records wrap a little beyond what there is.
@@ -286,7 +286,7 @@ impl PoolRing {
 }
 
 /// Reads a message, wherever it is.
-fn read(receiving: &Receiving, found: &Found, longest: u64) {
+fn read(receiving: &Receiving, found: &MessageRef, longest: u64) {
     assert!(found.len as u64 <= longest, "{found:?}");
     let mut bytes = vec![0; found.len];
     let at = receiving.locate(found);

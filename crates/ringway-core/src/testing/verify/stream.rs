@@ -23,7 +23,7 @@ use crate::memory::layout::participant::table_end;
 use crate::memory::layout::{Corrupt, Geometry};
 use crate::memory::region::memory::{Heap, Memory};
 use crate::memory::region::{Load, Region};
-use crate::rings::stream::consumer::{Consumer, Found};
+use crate::rings::stream::consumer::{Consumer, MessageRef};
 use crate::rings::stream::producer::Producer;
 use crate::waiting::WaitStrategy;
 
@@ -135,7 +135,7 @@ impl HeapProducer {
         self.producer.region.write(reservation.payload(), message);
         if let Some(len) = len {
             let len = len.min(message.len()) as u64;
-            let pending = self.producer.lay(None, reservation, len);
+            let pending = self.producer.stage(None, reservation, len);
             self.producer.commit(pending);
         }
         Ok(())
@@ -154,7 +154,7 @@ impl HeapProducer {
                 Ok(reservation) => {
                     self.producer.region.write(reservation.payload(), message);
                     let len = message.len() as u64;
-                    pending = Some(self.producer.lay(pending, reservation, len));
+                    pending = Some(self.producer.stage(pending, reservation, len));
                 }
                 Err(error) => {
                     outcome = Err(error);
@@ -248,7 +248,7 @@ impl HeapConsumer {
         self.consumer.close();
     }
 
-    fn look(&mut self, most: usize) -> (Seen, Option<Found>) {
+    fn look(&mut self, most: usize) -> (Seen, Option<MessageRef>) {
         let (mut messages, mut last) = (Vec::new(), None);
         while messages.len() < most {
             let next = match &last {
@@ -276,7 +276,7 @@ impl HeapConsumer {
         )
     }
 
-    fn copy(&self, found: &Found) -> Vec<u8> {
+    fn copy(&self, found: &MessageRef) -> Vec<u8> {
         // Asserted here, so that a lie about the length fails as such and not for lack of memory.
         assert!(
             found.len as u64 <= self.consumer.region.capacity(),

@@ -8,7 +8,7 @@ use crate::memory::layout::participant::{OVERWRITTEN, Role};
 use crate::memory::region::Region;
 use crate::rings::cell::Seen;
 use crate::rings::pool::IN_SLAB;
-use crate::rings::stream::consumer::Found;
+use crate::rings::stream::consumer::MessageRef;
 
 /// Messages that this consumer has taken: one run, or several that lie one behind the other.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ impl<R: Region> Consumer<R> {
     /// The next of the messages that were taken, or one of up to `most` more that lay right behind them;
     /// `None` if there was none, or somebody else has it.
     #[inline]
-    pub(crate) fn next_held(&mut self, most: u64) -> Result<Option<Found>, RecvError> {
+    pub(crate) fn next_held(&mut self, most: u64) -> Result<Option<MessageRef>, RecvError> {
         match self.next_taken(most)? {
             Some(found) if found.is_loaned() => self.reach_loan(found).map(Some),
             found => Ok(found),
@@ -41,7 +41,7 @@ impl<R: Region> Consumer<R> {
     }
 
     #[inline]
-    fn next_taken(&mut self, most: u64) -> Result<Option<Found>, RecvError> {
+    fn next_taken(&mut self, most: u64) -> Result<Option<MessageRef>, RecvError> {
         match self.show_next() {
             Ok(None) if most > 0 && self.held.is_some_and(|held| held.cut) => {}
             shown => return shown.map_err(|Corrupt| self.corrupted()),
@@ -52,11 +52,11 @@ impl<R: Region> Consumer<R> {
         more.map_err(|Corrupt| self.corrupted())
     }
 
-    fn take_behind(&mut self, most: u64) -> Result<Option<Found>, Corrupt> {
+    fn take_behind(&mut self, most: u64) -> Result<Option<MessageRef>, Corrupt> {
         let Some(held) = self.held else {
             return Ok(None);
         };
-        if self.cells().rivals.overwrite && held.next - held.start >= self.most_held() {
+        if self.cells().contention.overwrite && held.next - held.start >= self.most_held() {
             return Ok(None);
         }
         match self.cells().look(held.next, self.member.head)? {
@@ -69,7 +69,7 @@ impl<R: Region> Consumer<R> {
 
     /// The next of the messages that were taken; `None` if all were shown.
     #[inline]
-    pub(super) fn show_next(&mut self) -> Result<Option<Found>, Corrupt> {
+    pub(super) fn show_next(&mut self) -> Result<Option<MessageRef>, Corrupt> {
         let Some(held) = &mut self.held else {
             return Ok(None);
         };
@@ -84,7 +84,7 @@ impl<R: Region> Consumer<R> {
                 let payload = cells.payload(held.next) & !IN_SLAB;
                 held.next += u64::from(record.extent);
                 held.shown += 1;
-                Ok(Some(Found {
+                Ok(Some(MessageRef {
                     payload,
                     len: record.len as usize,
                 }))
@@ -198,7 +198,8 @@ impl<R: Region> Consumer<R> {
         let word = self.cells().code.decode(stored).ok_or(Corrupt)?;
         let taken = self.taken_word(cell, word.extent);
         let is_own = stored == self.cells().code.encode(taken)
-            || self.cells().rivals.overwrite && self.cells().follow(cell, taken, stored).is_some();
+            || self.cells().contention.overwrite
+                && self.cells().follow(cell, taken, stored).is_some();
         (is_own && word.extent <= end - cell)
             .then_some(word.extent)
             .ok_or(Corrupt)
@@ -209,7 +210,7 @@ impl<R: Region> Consumer<R> {
     pub(super) fn free_run(&self, cell: u64, extent: u64) -> Result<(), Corrupt> {
         let cells = self.cells();
         let taken = self.taken_word(cell, extent);
-        if cells.rivals.overwrite {
+        if cells.contention.overwrite {
             return cells.release_moved(cell, taken);
         }
         let seen = cells.code.encode(taken);
@@ -302,7 +303,7 @@ impl<R: Region> Consumer<R> {
             let run = self.own_run(cell, end)?;
             let taken = self.taken_word(cell, run);
             let seen = self.cells().code.encode(taken);
-            if !self.cells().give_back(cell, taken, seen)? && self.cells().rivals.overwrite {
+            if !self.cells().give_back(cell, taken, seen)? && self.cells().contention.overwrite {
                 // Producers have come round: there is no place for it among the newer ones.
                 let messages = self.cells().records_in(cell, taken)?;
                 self.cells().release_moved(cell, taken)?;

@@ -5,7 +5,7 @@ use crate::error::RecvError;
 use crate::memory::layout::Corrupt;
 use crate::memory::region::{Region, Unreachable};
 use crate::rings::pool::{IN_SLAB, Loan};
-use crate::rings::stream::consumer::Found;
+use crate::rings::stream::consumer::MessageRef;
 
 /// The slabs of the records that were taken together.
 struct Loans {
@@ -17,13 +17,13 @@ impl<R: Region> Consumer<R> {
     /// The next of the messages that were taken, if it lies in a slab.
     #[cold]
     #[inline(never)]
-    pub(super) fn show_loan(&mut self) -> Result<Option<Found>, Corrupt> {
+    pub(super) fn show_loan(&mut self) -> Result<Option<MessageRef>, Corrupt> {
         let shown = self.next_loan();
         self.member.corrupt |= shown.is_err();
         shown.map(Some)
     }
 
-    fn next_loan(&mut self) -> Result<Found, Corrupt> {
+    fn next_loan(&mut self) -> Result<MessageRef, Corrupt> {
         let member = &mut self.member;
         let (Some(held), Some(pool)) = (&mut self.held, &mut member.pool) else {
             return Err(Corrupt);
@@ -35,7 +35,7 @@ impl<R: Region> Consumer<R> {
         let payload = member.cells.payload(held.next) | IN_SLAB;
         held.next += 1;
         held.shown += 1;
-        Ok(Found {
+        Ok(MessageRef {
             payload,
             len: loan.len as usize,
         })
@@ -45,7 +45,7 @@ impl<R: Region> Consumer<R> {
     /// shown before it is still held.
     #[cold]
     #[inline(never)]
-    pub(super) fn reach_loan(&mut self, found: Found) -> Result<Found, RecvError> {
+    pub(super) fn reach_loan(&mut self, found: MessageRef) -> Result<MessageRef, RecvError> {
         if self.skips {
             return Ok(found);
         }
@@ -90,7 +90,7 @@ impl<R: Region> Consumer<R> {
     }
 
     /// Acknowledges the message that was taken, and keeps its slab, if it lies in one.
-    pub(crate) fn detach(&mut self, found: &Found) -> Result<Option<Loan>, RecvError> {
+    pub(crate) fn detach(&mut self, found: &MessageRef) -> Result<Option<Loan>, RecvError> {
         if self.member.region().is_forked() {
             return Err(RecvError::Forked);
         }

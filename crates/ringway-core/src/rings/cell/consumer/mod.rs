@@ -18,18 +18,18 @@ use crate::memory::region::Region;
 use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
-use crate::rings::stream::consumer::{EAGER_POLLS, Found};
-use crate::waiting::lull::Lull;
-use crate::waiting::several::{Bed, Candidate};
+use crate::rings::stream::consumer::{EAGER_POLLS, MessageRef};
+use crate::waiting::backoff::BurstBackoff;
+use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::watch::Watch;
-use crate::waiting::{Blocked, Look, Terms, WaitStrategy, Waited};
+use crate::waiting::{Blocked, Look, WaitOptions, WaitStrategy, Waited};
 
 /// One of the consumers.
 #[derive(Debug)]
 pub(crate) struct Consumer<R> {
     pub(crate) member: Member<R>,
     held: Option<Held>,
-    lull: Lull,
+    backoff: BurstBackoff,
     /// Whether a message in a slab may have been shown since the last release.
     has_loans: bool,
     /// Whether a message in a slab is taken though it cannot be read here.
@@ -57,7 +57,7 @@ impl<R: Region> Consumer<R> {
         member.announce(Role::Consumer);
         Ok(Self {
             held: None,
-            lull: Lull::new(0, 0),
+            backoff: BurstBackoff::new(0, 0),
             has_loans: false,
             skips: false,
             member,
@@ -78,7 +78,7 @@ impl<R: Region> Consumer<R> {
         self.take_into(found, buffer)
     }
 
-    /// Copies the next message to the start of `buffer`, waiting for it as the terms say.
+    /// Copies the next message to the start of `buffer`, waiting for it as the options say.
     #[inline]
     pub(crate) fn recv_into_until(
         &mut self,
@@ -93,7 +93,7 @@ impl<R: Region> Consumer<R> {
         self.take_into(found, buffer)
     }
 
-    fn take_into(&mut self, found: Found, buffer: &mut [u8]) -> Result<usize, RecvError> {
+    fn take_into(&mut self, found: MessageRef, buffer: &mut [u8]) -> Result<usize, RecvError> {
         let Some(target) = buffer.get_mut(..found.len) else {
             self.give_back();
             return Err(RecvError::BufferTooSmall { len: found.len });
@@ -113,7 +113,7 @@ impl<R: Region> Consumer<R> {
     #[inline]
     fn receive_from_one_cell(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let cells = &self.member.cells;
-        if cells.rivals.locked
+        if cells.contention.locked
             || self.held.is_some()
             || self.member.corrupt
             || self.member.region().is_forked()
@@ -154,7 +154,7 @@ impl<R: Region> Consumer<R> {
         self.member.count(messages);
         // What lies in one's own cache is cheap to pass; producers would have to fetch it.
         let passed = self.member.cursor.saturating_sub(self.member.head);
-        if self.cells().rivals.overwrite {
+        if self.cells().contention.overwrite {
             // The cells may have been carried over.
             if passed >= self.cells().count() / 8 {
                 self.member.head = self.cells().advance_head();
@@ -169,18 +169,18 @@ impl<R: Region> Consumer<R> {
     /// Takes up to `most` messages that are there now, and returns the first. `Empty`, `Closed` and
     /// `PeerDied` mean that there is none.
     #[inline]
-    pub(crate) fn take(&mut self, most: u64) -> Result<Found, RecvError> {
+    pub(crate) fn take(&mut self, most: u64) -> Result<MessageRef, RecvError> {
         self.take_before(most, None)
     }
 
-    /// Takes up to `most` messages, waiting for the first as the terms say.
+    /// Takes up to `most` messages, waiting for the first as the options say.
     #[inline]
     pub(crate) fn take_until(
         &mut self,
         most: u64,
         how: WaitStrategy,
         deadline: Option<Instant>,
-    ) -> Result<Found, RecvError> {
+    ) -> Result<MessageRef, RecvError> {
         match self.take_before(most, deadline) {
             Err(RecvError::Empty) if how.spins() && self.catch_up() => {}
             Err(RecvError::Empty) => self.block(how, deadline)?,
@@ -239,10 +239,10 @@ impl<R: Region> Consumer<R> {
     #[inline(never)]
     fn catch_up(&mut self) -> bool {
         let position = self.cells().position(self.member.cursor);
-        self.lull.wait(self.member.messages, position);
+        self.backoff.wait(self.member.messages, position);
         let mut pace = 0;
         (0..EAGER_POLLS).any(|_| {
-            let ready = self.member.is_unblocked(Look::Glance);
+            let ready = self.member.poll_progress(Look::Glance);
             // A short message may reach into the next line; have both on their way together.
             self.member.region().prefetch(position + 64, &mut pace);
             ready
@@ -250,7 +250,11 @@ impl<R: Region> Consumer<R> {
     }
 
     #[inline]
-    fn take_before(&mut self, most: u64, deadline: Option<Instant>) -> Result<Found, RecvError> {
+    fn take_before(
+        &mut self,
+        most: u64,
+        deadline: Option<Instant>,
+    ) -> Result<MessageRef, RecvError> {
         if self.member.region().is_forked() {
             return Err(RecvError::Forked);
         }
@@ -263,7 +267,7 @@ impl<R: Region> Consumer<R> {
         }
         let found = match self.find(most, deadline)? {
             Some(found) => found,
-            None => self.why_empty(most, deadline)?,
+            None => self.recheck_or_end(most, deadline)?,
         };
         if found.is_loaned() {
             return self.reach_loan(found);
@@ -272,8 +276,12 @@ impl<R: Region> Consumer<R> {
     }
 
     #[inline]
-    fn find(&mut self, most: u64, deadline: Option<Instant>) -> Result<Option<Found>, RecvError> {
-        if self.cells().rivals.locked && self.sees_nothing() {
+    fn find(
+        &mut self,
+        most: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Option<MessageRef>, RecvError> {
+        if self.cells().contention.locked && self.sees_nothing() {
             return Ok(None);
         }
         self.enter(deadline)?;
@@ -298,9 +306,9 @@ impl<R: Region> Consumer<R> {
     fn sees_nothing(&mut self) -> bool {
         let cell = self.member.cursor;
         match self.cells().look(cell, self.member.head) {
-            Ok(Seen::Free) => self.stand(cell, self.cells().free_word(cell)),
+            Ok(Seen::Free) => self.record_obstacle(cell, self.cells().free_word(cell)),
             Ok(Seen::Record(word, stored)) if word.state == State::Claimed => {
-                self.stand(cell, stored);
+                self.record_obstacle(cell, stored);
             }
             _ => return false,
         }
@@ -310,7 +318,7 @@ impl<R: Region> Consumer<R> {
     /// Walks from the cursor to the first record that can be taken, and takes it; only finds it if `most`
     /// is 0.
     #[inline]
-    fn find_record(&mut self, most: u64) -> Result<Option<Found>, Corrupt> {
+    fn find_record(&mut self, most: u64) -> Result<Option<MessageRef>, Corrupt> {
         let mut cell = self.member.cursor;
         // Each step goes on by a cell at least, or somebody else has taken what was seen.
         for _ in 0..2 * self.cells().count() {
@@ -319,7 +327,7 @@ impl<R: Region> Consumer<R> {
                     State::Full | State::Returned if most == 0 => {
                         self.member.cursor = cell;
                         let payload = self.cells().payload(cell);
-                        return Ok(Some(Found { payload, len: 0 }));
+                        return Ok(Some(MessageRef { payload, len: 0 }));
                     }
                     State::Full | State::Returned => {
                         if let Some(found) = self.seize(cell, word, stored, most)? {
@@ -327,7 +335,7 @@ impl<R: Region> Consumer<R> {
                         }
                     }
                     State::Claimed => {
-                        self.stand(cell, stored);
+                        self.record_obstacle(cell, stored);
                         return Ok(None);
                     }
                     State::Aborted => {
@@ -335,14 +343,14 @@ impl<R: Region> Consumer<R> {
                     }
                     _ => cell = self.pass(cell, word.extent),
                 },
-                Seen::Done(word) if self.cells().rivals.overwrite => {
+                Seen::Done(word) if self.cells().contention.overwrite => {
                     // Producers may have come round; they advance HEAD once a lap.
                     self.member.head = self.cells().advance_head();
                     cell = self.pass(cell, word.extent).max(self.member.head);
                 }
                 Seen::Done(word) => cell = self.pass(cell, word.extent),
                 Seen::Free => {
-                    self.stand(cell, self.cells().free_word(cell));
+                    self.record_obstacle(cell, self.cells().free_word(cell));
                     return Ok(None);
                 }
                 Seen::Beyond => {
@@ -359,7 +367,7 @@ impl<R: Region> Consumer<R> {
                 }
             }
         }
-        self.stand(cell, 0);
+        self.record_obstacle(cell, 0);
         Ok(None)
     }
 
@@ -382,7 +390,7 @@ impl<R: Region> Consumer<R> {
     #[inline]
     pub(super) fn most_held(&self) -> u64 {
         let cells = self.cells();
-        if cells.rivals.overwrite {
+        if cells.contention.overwrite {
             return cells.count() / 4;
         }
         cells.max_extent()
@@ -399,7 +407,7 @@ impl<R: Region> Consumer<R> {
 
     /// Nothing can be taken at `cell`, whose word is `stored`.
     #[inline]
-    fn stand(&mut self, cell: u64, stored: u64) {
+    fn record_obstacle(&mut self, cell: u64, stored: u64) {
         self.member.cursor = cell;
         self.member.obstacle = (cell, stored);
     }
@@ -413,7 +421,7 @@ impl<R: Region> Consumer<R> {
         word: Word,
         stored: u64,
         most: u64,
-    ) -> Result<Option<Found>, Corrupt> {
+    ) -> Result<Option<MessageRef>, Corrupt> {
         let (extent, cut) = if most > 1 && word.state == State::Full {
             self.run_from(cell, word.extent, stored, most)
         } else {
@@ -494,7 +502,11 @@ impl<R: Region> Consumer<R> {
     /// more: a producer may have committed between the look and its end.
     #[cold]
     #[inline(never)]
-    fn why_empty(&mut self, most: u64, deadline: Option<Instant>) -> Result<Found, RecvError> {
+    fn recheck_or_end(
+        &mut self,
+        most: u64,
+        deadline: Option<Instant>,
+    ) -> Result<MessageRef, RecvError> {
         // Judged first, so that what was sent before the end is found.
         let mut end = match self.member.peer() {
             Peer::Closed => Some(RecvError::Closed),
@@ -506,8 +518,8 @@ impl<R: Region> Consumer<R> {
             end = Some(self.corrupted());
         }
         self.member.note_change();
-        let tended = self.member.tend(deadline);
-        if tended.map_err(|refused| match refused {
+        let repaired = self.member.repair_before(deadline);
+        if repaired.map_err(|refused| match refused {
             Refused::TimedOut => RecvError::TimedOut,
             Refused::Corrupt => self.corrupted(),
             Refused::Unsettled => RecvError::Unsettled,
@@ -549,7 +561,7 @@ impl<R: Region> Consumer<R> {
             Peer::Closed if closing_ends => Some(Err(RecvError::Closed)),
             _ => None,
         };
-        let terms = Terms {
+        let options = WaitOptions {
             how,
             deadline,
             ends_with_peer: false,
@@ -569,8 +581,8 @@ impl<R: Region> Consumer<R> {
             if let Some(arrived) = arrived(&self.member) {
                 return arrived;
             }
-            let waited = terms.wait(&mut self.member, |member, look| {
-                arrived(member).is_some() || member.is_unblocked(look)
+            let waited = options.wait(&mut self.member, |member, look| {
+                arrived(member).is_some() || member.poll_progress(look)
             });
             match waited {
                 Waited::Ready => {}
@@ -593,7 +605,7 @@ impl<R: Region> Candidate for Consumer<R> {
     }
 
     fn has_changed(&mut self) -> bool {
-        self.member.is_unblocked(Look::Glance)
+        self.member.poll_progress(Look::Glance)
     }
 
     fn prepare(&mut self) -> Watch {
@@ -604,8 +616,8 @@ impl<R: Region> Candidate for Consumer<R> {
         self.member.cancel();
     }
 
-    fn bed(&self) -> Bed<'_> {
-        self.member.bed()
+    fn sleeps_on(&self) -> SleepsOn<'_> {
+        self.member.sleeps_on()
     }
 
     fn drain(&mut self) {

@@ -22,7 +22,7 @@ impl<R: Region> Producer<R> {
         let pool = self.member.pool.as_ref();
         let limit = pool.map_or(u64::MAX, |pool| pool.copy_limit as u64);
         self.longest = self.max_len.min(limit);
-        self.one_cell = if self.member.cells.rivals.locked {
+        self.one_cell = if self.member.cells.contention.locked {
             0
         } else {
             self.member.cells.room_in(1).min(self.longest) as usize
@@ -34,7 +34,7 @@ impl<R: Region> Producer<R> {
         self.claim_before(len, self.max_len, None)
     }
 
-    /// The same, waiting for them as the terms say.
+    /// The same, waiting for them as the options say.
     pub(crate) fn claim_to_copy_until(
         &mut self,
         len: usize,
@@ -50,7 +50,7 @@ impl<R: Region> Producer<R> {
         self.lend_before(len, None)
     }
 
-    /// Takes a slab for a message of `len` bytes, waiting for one as the terms say.
+    /// Takes a slab for a message of `len` bytes, waiting for one as the options say.
     pub(crate) fn lend_until(
         &mut self,
         len: usize,
@@ -75,13 +75,13 @@ impl<R: Region> Producer<R> {
         self.give_back();
         let pool = self.member.pool.as_ref();
         self.check(len, pool.map_or(0, |pool| pool.longest()))?;
-        if self.takes_slab(len)? {
+        if self.try_take_slab(len)? {
             return Ok(());
         }
         // Judged before the look for what the dead held, so that nothing of theirs is missed.
         let refusal = self.why_full();
         match self.member.reclaim(deadline) {
-            Ok(()) => match self.takes_slab(len)? {
+            Ok(()) => match self.try_take_slab(len)? {
                 true => Ok(()),
                 false => Err(refusal),
             },
@@ -91,7 +91,7 @@ impl<R: Region> Producer<R> {
         }
     }
 
-    fn takes_slab(&mut self, len: usize) -> Result<bool, SendError> {
+    fn try_take_slab(&mut self, len: usize) -> Result<bool, SendError> {
         let member = &mut self.member;
         let Some(pool) = &mut member.pool else {
             return Ok(false);

@@ -16,7 +16,7 @@ use crate::memory::region::Region;
 use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
-use crate::waiting::lull::Lull;
+use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::{Blocked, Look, WaitStrategy, Waited, wait_for_peer};
 
 /// One of the producers.
@@ -40,7 +40,7 @@ pub(crate) struct Producer<R> {
     one_cell: usize,
     /// Behind the last message that was committed here.
     end: u64,
-    lull: Lull,
+    backoff: BurstBackoff,
 }
 
 /// Claimed cells, and what is laid into them.
@@ -79,7 +79,7 @@ impl<R: Region> Producer<R> {
             longest: 0,
             one_cell: 0,
             end: member.head,
-            lull: Lull::new(0, 0),
+            backoff: BurstBackoff::new(0, 0),
             member,
         };
         producer.limit_copies();
@@ -115,7 +115,7 @@ impl<R: Region> Producer<R> {
         Ok(())
     }
 
-    /// Sends a copy of `message`, waiting for room as the terms say.
+    /// Sends a copy of `message`, waiting for room as the options say.
     #[inline]
     pub(crate) fn send_until(
         &mut self,
@@ -172,7 +172,7 @@ impl<R: Region> Producer<R> {
         self.claim_before(len, self.longest, None)
     }
 
-    /// Claims cells for a message of `len` bytes, waiting for them as the terms say.
+    /// Claims cells for a message of `len` bytes, waiting for them as the options say.
     #[inline]
     pub(crate) fn claim_until(
         &mut self,
@@ -234,8 +234,8 @@ impl<R: Region> Producer<R> {
     #[inline(never)]
     fn fall_back(&mut self) -> bool {
         let position = self.cells().position(self.end);
-        self.lull.wait(self.member.messages, position);
-        self.member.is_unblocked(Look::Glance)
+        self.backoff.wait(self.member.messages, position);
+        self.member.poll_progress(Look::Glance)
     }
 
     /// What stands against sending a message of `len` bytes, where it may have at most `most`.
@@ -355,7 +355,7 @@ impl<R: Region> Producer<R> {
                     self.member.region().claim_fence();
                     return Ok(Some((cell, wanted)));
                 }
-            } else if !self.go_on(cell)?
+            } else if !self.follow_hint(cell)?
                 && (wanted == 1 && self.waits_for_consumers(cell)
                     || !self.make_room(cell + least)?)
             {
@@ -398,7 +398,7 @@ impl<R: Region> Producer<R> {
     /// `cell` could not be claimed. If that is because somebody else has, goes on to where claiming goes
     /// on; `false` if the cell is still in use.
     #[cold]
-    fn go_on(&mut self, cell: u64) -> Result<bool, Corrupt> {
+    fn follow_hint(&mut self, cell: u64) -> Result<bool, Corrupt> {
         // Acquire pairs with the release in `replace64`: cells before it are done with.
         let head = self.cells().head(Ordering::Acquire);
         self.member.head = head;

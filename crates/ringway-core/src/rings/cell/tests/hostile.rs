@@ -12,7 +12,7 @@ use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
 use crate::rings::cell::consumer::Consumer;
 use crate::rings::cell::producer::Producer;
-use crate::rings::stream::consumer::Found;
+use crate::rings::stream::consumer::MessageRef;
 use crate::testing::cells::{HeapCells, KEY};
 use crate::testing::liar::Liar;
 use crate::waiting::WaitStrategy;
@@ -94,7 +94,7 @@ fn consumer(seed: u64, lens: &[usize], kind: Kind) -> Option<Consumer<Liar>> {
     Consumer::join(ring.attach(liar, Role::Consumer, 0)).ok()
 }
 
-fn read(consumer: &Consumer<Liar>, found: Found) {
+fn read(consumer: &Consumer<Liar>, found: MessageRef) {
     assert!(found.len <= CAPACITY);
     let mut bytes = vec![0; found.len];
     consumer.member.region().read(found.payload, &mut bytes);

@@ -12,7 +12,7 @@ use crate::memory::region::Region;
 use crate::memory::region::memory::Heap;
 use crate::rings::cell;
 use crate::rings::pool::Pool;
-use crate::rings::stream::consumer::{Consumer, Found};
+use crate::rings::stream::consumer::{Consumer, MessageRef};
 use crate::rings::stream::producer::Producer;
 use crate::testing::cells::{HeapCells, KEY};
 use crate::testing::liar::Liar;
@@ -62,7 +62,7 @@ fn cells() -> HeapCells {
 }
 
 /// Reads what was found, wherever it is.
-fn read(region: &Liar, found: &Found, at: Option<u64>) {
+fn read(region: &Liar, found: &MessageRef, at: Option<u64>) {
     if found.is_loaned() {
         assert!(found.len <= 8192);
         region.read_slab(at.unwrap(), &mut vec![0; found.len]);

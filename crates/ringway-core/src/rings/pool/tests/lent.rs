@@ -16,7 +16,7 @@ use crate::memory::map::{Map, Source};
 use crate::memory::region::memory::{Heap, Memory};
 use crate::memory::region::{Load, Region};
 use crate::presence::memory::{Memories, Proof};
-use crate::rings::pool::{Lender, Pool, Reference};
+use crate::rings::pool::{Lender, Pool, Referenced};
 use crate::sys::page_size;
 
 struct World {
@@ -96,7 +96,7 @@ fn a_slab_is_lent_until_it_is_committed_or_given_up() {
             assert_eq!(world.first(), Word::lent(me(), generation));
         }
         // It is the message that is being made, and none to be renewed.
-        let _ = pool.reclaim(&world.region, is_gone, |_| Reference::None);
+        let _ = pool.reclaim(&world.region, is_gone, |_| Referenced::No);
         assert!(!pool.has_to_renew(&world.region));
         let mut loan = pool.lent.take().unwrap();
         if generation == 1 {
@@ -118,7 +118,7 @@ fn who_cannot_prove_its_memory_lends_none_and_takes_none_back() {
     let lent = Word::lent(dead(), 0);
     world.set(lent);
     pool.lent = None;
-    let _ = pool.reclaim(&world.region, is_gone, |_| Reference::None);
+    let _ = pool.reclaim(&world.region, is_gone, |_| Referenced::No);
     assert_eq!(world.first(), lent);
     assert!(!pool.is_held_by_the_gone(&world.region, is_gone));
     assert!(pool.await_withheld(&world.region, is_gone));
@@ -131,7 +131,7 @@ fn what_a_dead_one_had_lent_is_withheld_until_its_memory_is_gone_and_then_until_
     let (_memories, proof) = world.proof(dead());
     let lent = Word::lent(dead(), 3);
     world.set(lent);
-    let _ = pool.reclaim(&world.region, is_gone, |_| Reference::None);
+    let _ = pool.reclaim(&world.region, is_gone, |_| Referenced::No);
     assert_eq!(world.first(), lent);
     assert!(!pool.is_held_by_the_gone(&world.region, is_gone));
     assert!(pool.await_withheld(&world.region, is_gone));
@@ -143,7 +143,7 @@ fn what_a_dead_one_had_lent_is_withheld_until_its_memory_is_gone_and_then_until_
     assert!(pool.is_held_by_the_gone(&world.region, is_gone));
     // It is this one's now, and nobody's message before it has other pages.
     for _ in 0..2 {
-        let _ = pool.reclaim(&world.region, is_gone, |_| Reference::None);
+        let _ = pool.reclaim(&world.region, is_gone, |_| Referenced::No);
         assert_eq!(world.first(), Word::lent(me(), 3));
         assert!(pool.has_to_renew(&world.region));
         assert!(!pool.is_held_by_the_gone(&world.region, is_gone));
@@ -160,6 +160,6 @@ fn what_was_committed_is_taken_over_as_a_message() {
     let world = World::new();
     let pool = world.lending_pool();
     world.set(Word::held(dead(), 3));
-    let _ = pool.reclaim(&world.region, is_gone, |_| Reference::Some);
+    let _ = pool.reclaim(&world.region, is_gone, |_| Referenced::Yes);
     assert_eq!(world.first(), Word::held(me(), 3));
 }

@@ -13,7 +13,7 @@ use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::Holder;
 use crate::memory::region::Region;
 use crate::rings::pool::{self, Loan};
-use crate::rings::stream::consumer::Found;
+use crate::rings::stream::consumer::MessageRef;
 use crate::testing::pool::HeapPool;
 
 /// Longer messages go into slabs.
@@ -72,7 +72,7 @@ struct Producer {
 struct Consumer {
     receiving: Receiving,
     me: Holder,
-    held: Option<(Found, u64)>,
+    held: Option<(MessageRef, u64)>,
     kept: Vec<(Loan, u64)>,
 }
 
@@ -145,7 +145,7 @@ impl World {
         assert!(self.queue.remove(&number).is_some(), "{number} again");
     }
 
-    fn read(&mut self, who: u32, found: &Found) -> u64 {
+    fn read(&mut self, who: u32, found: &MessageRef) -> u64 {
         let receiving = &self.consumer(who).receiving;
         let mut bytes = vec![0; found.len];
         let at = receiving.locate(found);
@@ -159,7 +159,7 @@ impl World {
         self.check(&bytes)
     }
 
-    fn take(&mut self, who: u32) -> Option<(Found, u64)> {
+    fn take(&mut self, who: u32) -> Option<(MessageRef, u64)> {
         match self.consumer(who).receiving.try_take(1) {
             Ok(found) => {
                 let number = self.read(who, &found);

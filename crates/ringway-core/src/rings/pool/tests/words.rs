@@ -6,7 +6,7 @@ use crate::memory::layout::Geometry;
 use crate::memory::layout::pool::{Holder, Ticket, Word};
 use crate::memory::region::memory::{Heap, Memory};
 use crate::memory::region::{Load, Region};
-use crate::rings::pool::{Pool, Reference};
+use crate::rings::pool::{Pool, Referenced};
 
 /// The participant that does something, and one that has died.
 const ME: (u32, u64) = (0, 1);
@@ -62,9 +62,9 @@ fn a_reclaimer_raises_the_generation_of_what_it_frees_and_keeps_that_of_what_it_
     let of_the_dead = Word::held(holder(DEAD), u32::MAX);
     let cases = [
         // No generation comes again while anybody has a ticket for it; after the last comes the first.
-        (Reference::None, Word::free(0)),
-        (Reference::Some, Word::held(holder(ME), u32::MAX)),
-        (Reference::Unclear, of_the_dead),
+        (Referenced::No, Word::free(0)),
+        (Referenced::Yes, Word::held(holder(ME), u32::MAX)),
+        (Referenced::Unclear, of_the_dead),
     ];
     for (reference, expected) in cases {
         let (region, pool) = ring(of_the_dead);
@@ -82,7 +82,7 @@ fn a_reclaimer_raises_the_generation_of_what_it_frees_and_keeps_that_of_what_it_
         let _ = pool.reclaim(
             &region,
             |holder| holder == self::holder(ME),
-            |_| Reference::None,
+            |_| Referenced::No,
         );
         assert_eq!(first(&region), word);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Consumer, Found};
+use super::{Consumer, MessageRef};
 use crate::error::RecvError;
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::record::WORD;
@@ -21,7 +21,7 @@ impl<R: Region> Consumer<R> {
     /// The message whose ticket lies at `position`, which the caller has acquired.
     #[cold]
     #[inline(never)]
-    pub(super) fn find_loan(&mut self, position: u64) -> Result<Found, RecvError> {
+    pub(super) fn find_loan(&mut self, position: u64) -> Result<MessageRef, RecvError> {
         let words = [0, 1].map(|nth| {
             let at = position + nth * WORD;
             self.region.load_word(at, Ordering::Relaxed)
@@ -42,7 +42,7 @@ impl<R: Region> Consumer<R> {
         pool.shown = Some(loan);
         self.loaned = self.loaned.saturating_add(loan.len);
         self.has_loans = true;
-        Ok(Found {
+        Ok(MessageRef {
             payload: position | IN_SLAB,
             len: loan.len as usize,
         })
@@ -76,7 +76,7 @@ impl<R: Region> Consumer<R> {
     #[inline(never)]
     pub(super) fn take_loan_into(
         &mut self,
-        found: &Found,
+        found: &MessageRef,
         buffer: &mut [u8],
     ) -> Result<usize, RecvError> {
         let Some(target) = buffer.get_mut(..found.len) else {
@@ -111,7 +111,7 @@ impl<R: Region> Consumer<R> {
     }
 
     /// Acknowledges the first message, and keeps its slab, if it lies in one.
-    pub(crate) fn detach(&mut self, found: &Found) -> Result<Option<Loan>, RecvError> {
+    pub(crate) fn detach(&mut self, found: &MessageRef) -> Result<Option<Loan>, RecvError> {
         if self.region.is_forked() {
             return Err(RecvError::Forked);
         }
@@ -126,7 +126,7 @@ impl<R: Region> Consumer<R> {
     }
 
     /// Makes the slab of the message that was found last this consumer's own, if it lies in one.
-    fn seize(&mut self, found: &Found) -> Result<Option<Loan>, Corrupt> {
+    fn seize(&mut self, found: &MessageRef) -> Result<Option<Loan>, Corrupt> {
         if !found.is_loaned() {
             return Ok(None);
         }

@@ -9,7 +9,7 @@ use crate::memory::layout::control::HEAD;
 use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::layout::record::{Record, WORD, footprint};
 use crate::memory::region::{Region, Unreachable};
-use crate::rings::pool::{Glances, Named, Pool, Reference, warm};
+use crate::rings::pool::{EveryNth, Pool, Referenced, SlabRef, warm};
 use crate::rings::stream::{is_gone, walk};
 use crate::waiting::{Look, WaitStrategy};
 
@@ -44,7 +44,7 @@ impl<R: Region> Producer<R> {
         self.reserve_at(self.tail, len, self.max_len())
     }
 
-    /// The same, waiting for it as the terms say.
+    /// The same, waiting for it as the options say.
     pub(crate) fn reserve_to_copy_until(
         &mut self,
         len: usize,
@@ -63,13 +63,13 @@ impl<R: Region> Producer<R> {
             let max = longest as usize;
             return Err(SendError::TooLarge { len, max });
         }
-        if self.takes_slab(len)? {
+        if self.try_take_slab(len)? {
             return Ok(());
         }
         // Judged before the look for what the dead held, so that nothing of theirs is missed.
         let refusal = self.why_full();
         let reclaimed = self.reclaim();
-        if self.takes_slab(len)? {
+        if self.try_take_slab(len)? {
             return Ok(());
         }
         match reclaimed {
@@ -78,7 +78,7 @@ impl<R: Region> Producer<R> {
         }
     }
 
-    fn takes_slab(&mut self, len: usize) -> Result<bool, SendError> {
+    fn try_take_slab(&mut self, len: usize) -> Result<bool, SendError> {
         let Some(pool) = &mut self.pool else {
             return Ok(false);
         };
@@ -101,7 +101,7 @@ impl<R: Region> Producer<R> {
             })
     }
 
-    /// Takes a slab for a message of `len` bytes, waiting for one as the terms say.
+    /// Takes a slab for a message of `len` bytes, waiting for one as the options say.
     pub(crate) fn lend_until(
         &mut self,
         len: usize,
@@ -110,11 +110,11 @@ impl<R: Region> Producer<R> {
     ) -> Result<(), SendError> {
         self.check()?;
         self.keep_warm(len, how, deadline);
-        let mut glances = Glances::default();
+        let mut every_nth = EveryNth::default();
         loop {
             match self.lend(len) {
                 Err(SendError::Full) => self.block(how, deadline, |producer, look| {
-                    producer.may_lend(len, glances.sharpen(look))
+                    producer.may_lend(len, every_nth.sharpen(look))
                 })?,
                 done => return done,
             }
@@ -138,7 +138,7 @@ impl<R: Region> Producer<R> {
             pool.is_none_or(|pool| pool.has_warm(&producer.region, len as u64))
         });
         if let Some(pool) = &mut self.pool {
-            pool.restraint.waited(waited.is_err());
+            pool.warm_backoff.waited(waited.is_err());
         }
     }
 
@@ -204,11 +204,11 @@ impl<R: Region> Producer<R> {
 
     /// Whether a record that is not released refers to a slab. Nobody but this producer writes records, so
     /// whatever the consumer releases meanwhile, these stay what they are.
-    fn refers(&self, named: &Named) -> Reference {
+    fn refers(&self, named: &SlabRef) -> Referenced {
         // Acquire pairs with the release in `Consumer::release`: of what lies before it, slabs are seized.
         let mut at = self.region.load64(HEAD, Ordering::Acquire);
         if at < self.head || at > self.tail || !at.is_multiple_of(WORD) {
-            return Reference::Unclear;
+            return Referenced::Unclear;
         }
         while at < self.tail {
             let word = self.region.load_word(at, Ordering::Relaxed);
@@ -218,14 +218,14 @@ impl<R: Region> Producer<R> {
                     self.region.load_word(at, Ordering::Relaxed)
                 });
                 if named.is_in(words) {
-                    return Reference::Some;
+                    return Referenced::Yes;
                 }
             }
             at = match walk::step(&self.region, at) {
                 Ok(Some(step)) => step.end,
-                _ => return Reference::Unclear,
+                _ => return Referenced::Unclear,
             };
         }
-        Reference::None
+        Referenced::No
     }
 }

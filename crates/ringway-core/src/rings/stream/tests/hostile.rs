@@ -65,7 +65,7 @@ proptest! {
                 }
             } else if let Ok(reservation) = producer.reserve_behind(&pending, len) {
                 producer.region.write(reservation.payload(), &vec![0xff; len]);
-                pending = Some(producer.lay(pending, reservation, len as u64));
+                pending = Some(producer.stage(pending, reservation, len as u64));
             }
         }
     }

@@ -205,7 +205,7 @@ fn a_batch_is_one() {
                 producer
                     .region
                     .write(reservation.payload(), &value.to_le_bytes());
-                pending = Some(producer.lay(pending, reservation, 8));
+                pending = Some(producer.stage(pending, reservation, 8));
             }
             producer.commit(pending.unwrap());
         });

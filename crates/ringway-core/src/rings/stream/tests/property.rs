@@ -99,7 +99,7 @@ impl World {
             Ok(reservation) => {
                 self.producer.region.write(reservation.payload(), &message);
                 let part = part.unwrap_or(len).min(len);
-                let pending = self.producer.lay(None, reservation, part as u64);
+                let pending = self.producer.stage(None, reservation, part as u64);
                 self.producer.commit(pending);
                 self.queue.push_back(message[..part].to_vec());
             }
@@ -116,7 +116,7 @@ impl World {
                 break;
             };
             self.producer.region.write(reservation.payload(), &message);
-            pending = Some(self.producer.lay(pending, reservation, *len as u64));
+            pending = Some(self.producer.stage(pending, reservation, *len as u64));
             batch.push(message);
         }
         if let Some(pending) = pending {

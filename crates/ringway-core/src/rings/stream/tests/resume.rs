@@ -116,7 +116,7 @@ fn an_unfinished_batch_is_never_seen() {
         for _ in 0..2 {
             let reservation = producer.reserve_behind(&pending, 16).unwrap();
             producer.region.write(reservation.payload(), &[0xff; 16]);
-            pending = Some(producer.lay(pending, reservation, 16));
+            pending = Some(producer.stage(pending, reservation, 16));
         }
         drop(producer);
         assert_eq!(receive(&heap), Err(RecvError::Empty));

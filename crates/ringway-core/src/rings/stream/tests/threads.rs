@@ -25,7 +25,7 @@ fn send_some(producer: &mut Producer<Memory>, number: u64) -> Result<u64, SendEr
     let first = message(number);
     let reservation = producer.reserve_until(first.len(), WaitStrategy::Spin, None)?;
     producer.region.write(reservation.payload(), &first);
-    let mut pending = producer.lay(None, reservation, first.len() as u64);
+    let mut pending = producer.stage(None, reservation, first.len() as u64);
     // Every third time a batch, as long as there is room.
     if number.is_multiple_of(3) {
         for next in number + 1..(number + 4).min(MESSAGES) {
@@ -33,7 +33,7 @@ fn send_some(producer: &mut Producer<Memory>, number: u64) -> Result<u64, SendEr
             match producer.reserve_behind(&Some(pending), next.len()) {
                 Ok(reservation) => {
                     producer.region.write(reservation.payload(), &next);
-                    pending = producer.lay(Some(pending), reservation, next.len() as u64);
+                    pending = producer.stage(Some(pending), reservation, next.len() as u64);
                 }
                 Err(SendError::Full) => break,
                 Err(error) => return Err(error),

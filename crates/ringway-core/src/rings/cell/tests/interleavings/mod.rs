@@ -23,11 +23,11 @@ use crate::memory::layout::participant::{EPOCH, Role, slot_offset};
 use crate::memory::layout::pool::{Class, MIN_SLAB_LEN, Slabs};
 use crate::memory::region::{Load, Region};
 use crate::rings::cell::consumer::Consumer;
-use crate::rings::cell::member::{Member, Seat};
+use crate::rings::cell::member::{Member, SlotInfo};
 use crate::rings::cell::producer::Producer;
-use crate::rings::cell::{Cells, Rivals};
+use crate::rings::cell::{Cells, Contention};
 use crate::rings::pool::Pool;
-use crate::rings::stream::consumer::Found;
+use crate::rings::stream::consumer::MessageRef;
 use crate::testing::model::{Model, lives};
 use crate::waiting::WaitStrategy;
 use crate::waiting::sync::Primitives;
@@ -140,7 +140,7 @@ impl Ring {
 
     fn member(&self, role: Role, slot: u32) -> Member<Model> {
         let consumers = self.producers..self.producers + self.consumers;
-        let seat = Seat {
+        let slot_info = SlotInfo {
             role,
             slot,
             epoch: self
@@ -159,20 +159,20 @@ impl Ring {
             },
             bell: self.bells.clone().map(rope),
         };
-        let rivals = Rivals {
+        let contention = Contention {
             claim: self.producers > 1,
             take: self.consumers > 1 || self.overwrite,
             own: self.overwrite,
             overwrite: self.overwrite,
             locked: primitives.lock.is_some(),
         };
-        let cells = Cells::new(region, CELL_LEN, KEY, rivals);
+        let cells = Cells::new(region, CELL_LEN, KEY, contention);
         let classes = [Class {
             len: MIN_SLAB_LEN,
             count: self.slabs,
         }];
-        let pool = Slabs::new(&classes).and_then(|slabs| Pool::new(&slabs, slot, seat.epoch));
-        Member::new(cells, seat, primitives).with_pool(pool)
+        let pool = Slabs::new(&classes).and_then(|slabs| Pool::new(&slabs, slot, slot_info.epoch));
+        Member::new(cells, slot_info, primitives).with_pool(pool)
     }
 
     /// The producer in slot `nth`.
@@ -272,7 +272,7 @@ fn value_of(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(words[0])
 }
 
-fn read(consumer: &Consumer<Model>, found: Found) -> u64 {
+fn read(consumer: &Consumer<Model>, found: MessageRef) -> u64 {
     let mut bytes = vec![0; found.len];
     consumer.member.region().read(found.payload, &mut bytes);
     value_of(&bytes)

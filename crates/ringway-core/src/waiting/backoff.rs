@@ -13,20 +13,20 @@ const RUN: u64 = 4;
 /// Up to this mean length in bytes, messages are short.
 const SHORT: u64 = 1024;
 
-/// The length of a lull in pauses (of some 45 ns on current x86-64): it doubles each time that a run
+/// The length of a wait in pauses (of some 45 ns on current x86-64): it doubles each time that a run
 /// ends, and begins anew when one does not.
 const SHORTEST: u32 = 8;
 const LONGEST: u32 = 64;
 
 /// Remembers where one side's last run ended.
 #[derive(Debug)]
-pub(crate) struct Lull {
+pub(crate) struct BurstBackoff {
     pauses: u32,
     messages: u64,
     position: u64,
 }
 
-impl Lull {
+impl BurstBackoff {
     /// From here on runs are counted: after so many messages, at this position.
     pub(crate) fn new(messages: u64, position: u64) -> Self {
         Self {

@@ -17,7 +17,7 @@ use crate::waiting::sync::Bell;
 
 /// The words of those who play a role.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Party {
+pub(super) struct RoleWords {
     /// What they sleep on.
     pub(super) event: usize,
     /// Raised when one comes or goes.
@@ -26,7 +26,7 @@ pub(super) struct Party {
     pub(super) asleep_for: u32,
 }
 
-impl Party {
+impl RoleWords {
     pub(super) const fn of(role: Role) -> Self {
         match role {
             Role::Producer => Self {
@@ -45,7 +45,7 @@ impl Party {
 
 /// Raises what says that somebody who plays `role` came or went.
 pub(super) fn change<R: Region>(region: &R, role: Role) {
-    region.add32(Party::of(role).changed, 1);
+    region.add32(RoleWords::of(role).changed, 1);
 }
 
 /// Forgets that those who held one of `slots` and have left closed. The caller holds one itself. Who comes and closes in
@@ -64,11 +64,11 @@ pub(super) fn reopen<R: Region>(region: &R, slots: Range<u32>) {
 
 /// Wakes those who play `role`, in `slots`. The caller has published something and made the fence.
 pub(super) fn wake<R: Region>(region: &R, bell: Option<&dyn Bell>, slots: Range<u32>, role: Role) {
-    let party = Party::of(role);
+    let words = RoleWords::of(role);
     let Some(bell) = bell else {
-        return eventcount::wake(region, party.event);
+        return eventcount::wake(region, words.event);
     };
-    eventcount::ring(region, party.event, || {
+    eventcount::ring(region, words.event, || {
         for slot in slots {
             // Nobody but its holder writes it. That is ordered by the event.
             let asleep = slot_offset(slot) + ASLEEP;
@@ -81,17 +81,17 @@ pub(super) fn wake<R: Region>(region: &R, bell: Option<&dyn Bell>, slots: Range<
 
 /// Who takes part, for one that tells them something and takes no other part itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct Notifier {
     pub(super) producers: Range<u32>,
     pub(super) consumers: Range<u32>,
     pub(super) bell: Option<Arc<dyn Bell>>,
 }
 
-impl Crowd {
+impl Notifier {
     /// Wakes those who play `role`, if any sleeps. Call it after publishing.
     pub(crate) fn notify<R: Region>(&self, region: &R, role: Role) {
         region.publish_fence();
-        if eventcount::is_slept_on(region, Party::of(role).event) {
+        if eventcount::is_slept_on(region, RoleWords::of(role).event) {
             let slots = match role {
                 Role::Producer => self.producers.clone(),
                 Role::Consumer => self.consumers.clone(),
