@@ -9,8 +9,8 @@ use crate::api::receiving::Receiving;
 use crate::error::RecvError;
 use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
+use crate::rings::message::MessageRef;
 use crate::rings::pool::IN_SLAB;
-use crate::rings::stream::consumer::MessageRef;
 
 /// A message in the ring or in a slab, borrowed.
 ///

@@ -14,14 +14,12 @@ use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::memory::region::Region;
 use crate::presence::Liveness;
+use crate::rings::message::{EAGER_POLLS, MessageRef};
 use crate::rings::pool::{IN_SLAB, Pool};
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::watch::Watch;
 use crate::waiting::{Blocked, WaitOptions, WaitStrategy, Waited, eventcount};
-
-/// How often to poll before the first pause.
-pub(crate) const EAGER_POLLS: u32 = 1024;
 
 /// The one consumer.
 #[derive(Debug)]
@@ -44,22 +42,7 @@ pub(crate) struct Consumer<R> {
     pool: Option<Box<Pool>>,
 }
 
-/// A committed message that is not released yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MessageRef {
-    /// Where its payload is; of a message in a slab, where its ticket is, with [`IN_SLAB`].
-    pub(crate) payload: u64,
-    /// Bytes of the message.
-    pub(crate) len: usize,
-}
-
 impl MessageRef {
-    /// Whether it lies in a slab.
-    #[inline]
-    pub(crate) fn is_loaned(&self) -> bool {
-        self.payload & IN_SLAB != 0
-    }
-
     #[inline]
     fn end(&self) -> u64 {
         if self.is_loaned() {

@@ -13,8 +13,8 @@ use crate::memory::layout::record::{Record, footprint};
 use crate::memory::layout::{Geometry, Shape};
 use crate::memory::region::memory::Memory;
 use crate::memory::region::{Load, Region};
+use crate::rings::message::MessageRef;
 use crate::rings::pool::{self, IN_SLAB, Loan};
-use crate::rings::stream::consumer::MessageRef;
 use crate::testing::pool::HeapPool;
 
 /// What a hostile peer writes. Numbers of slabs, slots and records wrap a little beyond what there is.

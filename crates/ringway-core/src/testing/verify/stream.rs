@@ -23,7 +23,8 @@ use crate::memory::layout::participant::table_end;
 use crate::memory::layout::{Corrupt, Geometry};
 use crate::memory::region::memory::{Heap, Memory};
 use crate::memory::region::{Load, Region};
-use crate::rings::stream::consumer::{Consumer, MessageRef};
+use crate::rings::message::MessageRef;
+use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::waiting::WaitStrategy;
 

@@ -7,8 +7,8 @@ use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::participant::{OVERWRITTEN, Role};
 use crate::memory::region::Region;
 use crate::rings::cell::Seen;
+use crate::rings::message::MessageRef;
 use crate::rings::pool::IN_SLAB;
-use crate::rings::stream::consumer::MessageRef;
 
 /// Messages that this consumer has taken: one run, or several that lie one behind the other.
 #[derive(Clone, Copy, Debug)]

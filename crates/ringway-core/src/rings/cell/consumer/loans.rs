@@ -4,8 +4,8 @@ use super::{Consumer, MOST_AT_ONCE};
 use crate::error::RecvError;
 use crate::memory::layout::Corrupt;
 use crate::memory::region::{Region, Unreachable};
+use crate::rings::message::MessageRef;
 use crate::rings::pool::{IN_SLAB, Loan};
-use crate::rings::stream::consumer::MessageRef;
 
 /// The slabs of the records that were taken together.
 struct Loans {

@@ -18,7 +18,7 @@ use crate::memory::region::Region;
 use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
-use crate::rings::stream::consumer::{EAGER_POLLS, MessageRef};
+use crate::rings::message::{EAGER_POLLS, MessageRef};
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::watch::Watch;

@@ -12,7 +12,7 @@ use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
 use crate::rings::cell::consumer::Consumer;
 use crate::rings::cell::producer::Producer;
-use crate::rings::stream::consumer::MessageRef;
+use crate::rings::message::MessageRef;
 use crate::testing::cells::{HeapCells, KEY};
 use crate::testing::liar::Liar;
 use crate::waiting::WaitStrategy;

@@ -12,8 +12,8 @@ use crate::error::{RecvError, SendError};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::Holder;
 use crate::memory::region::Region;
+use crate::rings::message::MessageRef;
 use crate::rings::pool::{self, Loan};
-use crate::rings::stream::consumer::MessageRef;
 use crate::testing::pool::HeapPool;
 
 /// Longer messages go into slabs.

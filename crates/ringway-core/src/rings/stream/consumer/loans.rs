@@ -2,11 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Consumer, MessageRef};
+use super::Consumer;
 use crate::error::RecvError;
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::record::WORD;
 use crate::memory::region::{Region, Unreachable};
+use crate::rings::message::MessageRef;
 use crate::rings::pool::{IN_SLAB, Loan, Pool};
 use crate::rings::stream::PRODUCER;
 use crate::waiting::eventcount;
