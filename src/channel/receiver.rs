@@ -85,7 +85,7 @@ impl ChannelReceiver {
     }
 
     /// Waits until a sender is attached; until `deadline` if there is one. To go on after
-    /// [`RecvError::PeerDied`].
+    /// [`RecvError::PeerDied`] or [`RecvError::Closed`].
     ///
     /// # Errors
     /// As [`Receiver::wait_for_peer`].
@@ -96,7 +96,8 @@ impl ChannelReceiver {
         }
     }
 
-    /// Closes: senders are told that nobody will receive.
+    /// Leaves, and refuses further messages until another receiver attaches: senders are told
+    /// [`Closed`](ringway_core::SendError::Closed), those of a queue when there is no room.
     pub fn close(self) {
         match self {
             Self::Ring(receiver) => receiver.close(),
@@ -104,7 +105,7 @@ impl ChannelReceiver {
         }
     }
 
-    /// Leaves without closing; another receiver may go on.
+    /// Leaves: the next receiver goes on with the next message, and senders wait for it. The same as dropping the handle.
     pub fn leave(self) {
         match self {
             Self::Ring(receiver) => receiver.leave(),

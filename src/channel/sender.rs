@@ -94,11 +94,12 @@ impl ChannelSender {
         }
     }
 
-    /// Closes, as dropping it does: the receivers get what was sent, then learn that this was all. A POSIX queue
-    /// takes that as one more message, for which it may wait.
+    /// Leaves, and ends the stream if this is the last sender, as dropping it does: the receivers get what was sent, then
+    /// learn that this was all, until the next sender comes. A POSIX queue takes that as one more message, for which it
+    /// may wait.
     pub fn close(self) {}
 
-    /// Leaves without closing; another sender may go on.
+    /// Leaves without ending the stream: the receivers wait for the next sender.
     pub fn leave(self) {
         match self {
             Self::Ring(sender) => sender.leave(),

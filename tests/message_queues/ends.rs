@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ringway::mq::{QueueBuilder, list, remove, stat};
+use ringway::mq::{QueueBuilder, QueueReceiver, list, remove, stat};
 use ringway::{ErrorKind, Peer, RecvError, SendError, WaitStrategy};
 
 use super::place::{System, again, drain, fill, receive_during, send_during};
@@ -83,7 +83,7 @@ fn a_blocked_sender_learns_that_the_receiver_closed() {
 }
 
 #[test]
-fn who_detaches_leaves_the_queue_open() {
+fn who_leaves_leaves_the_queue_open() {
     for system in System::ALL {
         let (queue, _place) = system.queue();
         let mut receiver = queue.receiver().unwrap();
@@ -94,16 +94,49 @@ fn who_detaches_leaves_the_queue_open() {
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{system:?}");
         assert_eq!(receiver.peer(), Peer::Absent, "{system:?}");
         receiver.leave();
-        let mut sender = queue.sender().unwrap();
-        assert_eq!(sender.peer(), Peer::Absent, "{system:?}");
-        fill(&mut sender);
-        assert_eq!(sender.try_send(&[0; 8]), Err(SendError::Full));
-        drain(&mut queue.receiver().unwrap());
+        // Dropping it is that, too.
+        for leave in [drop::<QueueReceiver>, QueueReceiver::leave] {
+            let mut sender = queue.sender().unwrap();
+            assert_eq!(sender.peer(), Peer::Absent, "{system:?}");
+            fill(&mut sender);
+            assert_eq!(sender.try_send(&[0; 8]), Err(SendError::Full));
+            let mut receiver = queue.receiver().unwrap();
+            drain(&mut receiver);
+            leave(receiver);
+            assert_eq!(sender.peer(), Peer::Absent, "{system:?}");
+        }
+    }
+}
+
+/// One sender after the other ends in order, or dies: the receiver is told what became of the last one, and the next one
+/// opens the queue again.
+#[test]
+fn each_stream_has_its_end_and_the_next_one_begins() {
+    for system in System::ALL {
+        let (queue, _place) = system.queue();
+        let mut receiver = queue.receiver().unwrap();
+        for round in 0..4_u8 {
+            let mut sender = queue.sender().unwrap();
+            assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{system:?}");
+            sender.send(&[round]).unwrap();
+            match round % 2 {
+                0 => sender.close(),
+                _ => drop(sender),
+            }
+            assert_eq!(receiver.recv().unwrap(), [round], "{system:?}");
+            for _ in 0..2 {
+                assert_eq!(receiver.recv(), Err(RecvError::Closed), "{system:?}");
+            }
+            let nobody = receiver.wait_for_peer(Some(Instant::now()));
+            assert_eq!(nobody, Err(RecvError::TimedOut), "{system:?}");
+        }
+        queue.sender().unwrap().leave();
+        assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{system:?}");
     }
 }
 
 #[test]
-fn a_sender_that_saw_the_receiver_detach_waits_for_the_next() {
+fn a_sender_that_saw_the_receiver_leave_waits_for_the_next() {
     for system in System::ALL {
         let (queue, _place) = system.queue();
         let mut sender = queue.sender().unwrap();

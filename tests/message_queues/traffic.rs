@@ -186,6 +186,8 @@ fn tries_and_deadlines_end_without_a_peer_and_without_a_message() {
         assert_eq!(sender.try_send(&[0; 8]), Err(SendError::Full));
         drop(receiver);
         let mut sender = queue.sender().unwrap();
+        assert_eq!(sender.try_send(&[0; 8]), Err(SendError::Full));
+        queue.receiver().unwrap().close();
         assert_eq!(sender.try_send(&[0; 8]), Err(SendError::Closed));
     }
 }

@@ -7,7 +7,7 @@ use std::io::IoSlice;
 use std::time::Instant;
 
 use model::Model;
-use ringway::{ErrorKind, Receiver, RecvError, Ring, Role, SendError, Sender};
+use ringway::{Receiver, RecvError, Ring, Role, SendError, Sender};
 use step::{End, HANDLES, Receiving, Sending, Step};
 
 use crate::two_processes::place::{Place, again};
@@ -110,11 +110,7 @@ impl World {
             }
             Step::Attach(role, index) => self.attach(*role, *index),
             Step::Leave(role, index) => self.leave(*role, *index, false),
-            Step::Close(role, index) => {
-                if self.may_close(*role) {
-                    self.leave(*role, *index, true);
-                }
-            }
+            Step::Close(role, index) => self.leave(*role, *index, true),
         }
     }
 
@@ -365,11 +361,6 @@ impl World {
         }
     }
 
-    /// Whether somebody can take the role again after it was closed, and others go on meanwhile.
-    fn may_close(&self, role: Role) -> bool {
-        self.row.has_many(role) && (role == Role::Producer || self.model.side(role).attached > 1)
-    }
-
     fn leave(&mut self, role: Role, index: usize, close: bool) {
         match role {
             Role::Producer => {
@@ -405,12 +396,12 @@ impl World {
         for index in 0..self.senders.len() {
             self.leave(Role::Producer, index, true);
         }
-        if !self.row.has_many(Role::Producer) {
-            let error = self.rings[0].sender().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Closed);
-        }
         let rest = self.receive_rest();
         assert_eq!(rest, RecvError::Closed);
+        // The next producer opens it again.
+        let _sender = self.rings[0].sender().unwrap();
+        let mut receiver = self.rings[0].receiver().unwrap();
+        assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
     }
 
     /// All consumers close, and the producer learns of it; another consumer still gets what there is.

@@ -58,31 +58,22 @@ enum State {
 #[derive(Default)]
 pub struct Attached {
     pub attached: usize,
-    /// Of those that left since somebody was attached last: whether all closed, whether none did.
-    all_closed: bool,
-    none_closed: bool,
+    /// How the last one to leave left.
+    closed: bool,
 }
 
 impl Attached {
     pub fn attach(&mut self) {
-        if self.attached == 0 {
-            (self.all_closed, self.none_closed) = (true, true);
-        }
         self.attached += 1;
     }
 
     pub fn leave(&mut self, close: bool) {
         self.attached -= 1;
-        self.all_closed &= close;
-        self.none_closed &= !close;
+        self.closed = close;
     }
 
-    fn must_be_closed(&self) -> bool {
-        self.attached == 0 && self.all_closed && !self.none_closed
-    }
-
-    fn may_be_closed(&self) -> bool {
-        self.attached == 0 && !self.none_closed
+    fn is_closed(&self) -> bool {
+        self.attached == 0 && self.closed
     }
 }
 
@@ -151,7 +142,7 @@ impl Model {
     pub fn claim(&mut self, from: u64, len: usize, outcome: Result<(), SendError>) -> Option<u64> {
         let Err(error) = outcome else {
             assert!(len <= self.max);
-            assert!(!self.consumers.must_be_closed(), "nobody will receive");
+            assert!(!self.consumers.is_closed(), "nobody will receive");
             return Some(self.append(from, self.room(len), State::Claimed));
         };
         match error {
@@ -159,7 +150,7 @@ impl Model {
                 assert_eq!((said, max), (len, self.max));
                 assert!(len > max);
             }
-            SendError::Closed => assert!(self.consumers.may_be_closed(), "not closed"),
+            SendError::Closed => assert!(self.consumers.is_closed(), "not closed"),
             SendError::Full => {
                 self.check_full(len);
                 self.failed = true;
@@ -203,7 +194,7 @@ impl Model {
 
     /// The ring is full only if the record and the worst padding do not fit.
     fn check_full(&self, len: usize) {
-        assert!(!self.consumers.must_be_closed(), "nobody will receive");
+        assert!(!self.consumers.is_closed(), "nobody will receive");
         assert!(len <= self.max, "no message of {len} bytes fits ever");
         if self.overwrites {
             let stuck = |entry: &Entry| matches!(entry.state, State::Claimed | State::Held);
@@ -235,7 +226,7 @@ impl Model {
                 assert!(!of_it.any(left), "not all is received");
             }
             Err(SendError::TimedOut) => assert!(self.log.iter().any(left), "all is received"),
-            Err(SendError::Closed) => assert!(self.consumers.may_be_closed()),
+            Err(SendError::Closed) => assert!(self.consumers.is_closed()),
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -366,10 +357,10 @@ impl Model {
         self.check_none_follows();
         match error {
             RecvError::Empty => {
-                let over = self.producers.must_be_closed() && self.log.is_empty();
+                let over = self.producers.is_closed() && self.log.is_empty();
                 assert!(!over, "all producers have closed");
             }
-            RecvError::Closed => assert!(self.producers.may_be_closed(), "not closed"),
+            RecvError::Closed => assert!(self.producers.is_closed(), "not closed"),
             error => panic!("{error:?}"),
         }
     }

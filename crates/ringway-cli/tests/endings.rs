@@ -280,19 +280,17 @@ fn an_input_that_cannot_be_read_is_an_error_and_no_orderly_end() {
 }
 
 #[test]
-fn who_sends_to_a_ring_that_is_closed_for_good_is_told_what_to_do() {
-    let place = Place::new("shm");
-    let words = ["send", &place.address, "--create"];
-    assert_status(&run_with(words, b"first\n"), 0);
-    let second = run_with(words, b"second\n");
-    assert_status(&second, 2);
-    let said = text(&second.stderr);
-    assert!(
-        said.contains("ringway rm") && said.contains("--unlink"),
-        "{said}"
-    );
-    assert_eq!(run(["recv", &place.address, "--unlink"]).stdout, b"first\n");
-    assert_status(&run_with(words, b"second\n"), 0);
+fn who_sends_where_another_one_has_ended_goes_on() {
+    for kind in ["spsc", "spmc", "mpsc", "mpmc"] {
+        let place = Place::new("shm");
+        let words = ["send", &place.address, "--create", "--kind", kind];
+        assert_status(&run_with(words, b"first\n"), 0);
+        assert_status(&run_with(words, b"second\n"), 0);
+        assert_eq!(run(["recv", &place.address]).stdout, b"first\nsecond\n");
+        assert_status(&run_with(words, b"third\n"), 0);
+        let recv = run(["recv", &place.address, "--unlink"]);
+        assert_eq!(recv.stdout, b"third\n");
+    }
 }
 
 #[test]

@@ -79,9 +79,6 @@ pub enum ErrorKind {
         /// seen from here.
         pid: u32,
     },
-    /// The only producer that the ring has place for has closed it for good, by
-    /// [`close`](crate::Sender::close) or by dropping its handle.
-    Closed,
     /// This process may not do that.
     PermissionDenied,
     /// The object belongs to somebody else.
@@ -207,7 +204,8 @@ pub enum SendError {
     Full,
     /// The deadline passed before there was room.
     TimedOut,
-    /// The consumer, or the last of several, closed the ring; nobody will receive.
+    /// The last consumer to leave closed: nobody will receive until another one attaches
+    /// ([`wait_for_peer`](crate::Sender::wait_for_peer)).
     Closed,
     /// There is no room, and the consumer, or one of several that have all gone, died without closing. A new one
     /// may attach and go on.
@@ -257,7 +255,7 @@ impl fmt::Display for SendError {
         match self {
             Self::Full => f.write_str("the ring is full: receive from it, or use a blocking send"),
             Self::TimedOut => f.write_str("the ring stayed full until the deadline"),
-            Self::Closed => f.write_str("the receiver has closed the ring"),
+            Self::Closed => f.write_str("the last receiver has closed, and no other has come"),
             Self::PeerDied => f.write_str(
                 "the ring is full and the receiving process died without closing it: start it \
                  again, it goes on where the ring stands",
@@ -293,9 +291,9 @@ pub enum RecvError {
     Empty,
     /// The deadline passed before there was a message.
     TimedOut,
-    /// All is drained, and the producer closed the ring. In a ring that has many, the last one that was attached
-    /// did, and others may come: [`wait_for_producers`](crate::Receiver::wait_for_producers) goes on with them.
-    /// A service that shall not end between its clients can hold a [`Sender`](crate::Sender) of its own.
+    /// All is received, and the last producer to leave closed: the stream has ended. The next producer opens the ring again, and
+    /// [`wait_for_peer`](crate::Receiver::wait_for_peer) waits for it.
+    /// A service that shall not end between its clients can hold a [`Sender`](crate::Sender) of its own, where there is place.
     Closed,
     /// All is drained, and the producer died without closing; in a ring that has many, all have gone and one of
     /// them died. A new one may attach and go on.
@@ -337,7 +335,7 @@ impl fmt::Display for RecvError {
         match self {
             Self::Empty => f.write_str("the ring is empty: send to it, or use a blocking receive"),
             Self::TimedOut => f.write_str("no message came before the deadline"),
-            Self::Closed => f.write_str("the sender has closed the ring, and all is received"),
+            Self::Closed => f.write_str("the last sender has closed, and all is received"),
             Self::PeerDied => f.write_str(
                 "the sending process died without closing the ring; all that it sent is received: \
                  start it again, it goes on where the ring stands",

@@ -34,7 +34,8 @@
 //! | room | any | `fs.mqueue.msg_max`, 10 messages; of a user `ulimit -q`, 819200 bytes | `kernel.msgmnb`, 16384 bytes |
 //! | priorities | no | 0 to 31, unless [`made without`](QueueBuilder::priorities) | the same; it is faster without |
 //! | a message is received | when it is released; a receiver that dies or leaves before that gives it back | when it is taken from the queue: one that is given back is that receiver's next one, and lost with it | the same |
-//! | a sender is told `Closed`, `PeerDied` | by its next send | when there is no room | when there is no room |
+//! | a sender is told `Closed` | by its next send | when there is no room | when there is no room |
+//! | ... and `PeerDied` | when there is no room | when there is no room | when there is no room |
 //! | `Closed` of senders | is kept in the ring | is known to the receiver that was attached then or got the farewell | is kept beside the queue |
 //! | `Closed` of a receiver that belongs to another user than the queue | the same | senders are told `PeerDied` | the same |
 //! | closing, when there is no room | at once | waits for room while a receiver is attached elsewhere | at once |

@@ -20,9 +20,8 @@ const MOST_SKIPPED: u32 = 1024;
 /// nothing back. So a message that was taken out and not acknowledged is lost when the handle goes, be it by the death of
 /// its process or in order.
 ///
-/// Dropping it closes it: a sender that finds no room then gets
-/// [`SendError::Closed`](ringway_core::SendError::Closed). Dropping it by a panic does not, and the senders will
-/// think that it died.
+/// Dropping it leaves the queue, as [`leave`](Self::leave) does: senders wait for the next receiver. To tell them that
+/// nobody will receive, [`close`](Self::close). Dropping it by a panic is neither, and the senders will think that it died.
 #[derive(Debug)]
 pub struct QueueReceiver {
     inlet: Box<dyn Inlet>,
@@ -323,14 +322,15 @@ impl QueueReceiver {
         self.foreign
     }
 
-    /// Closes: a sender that finds no room gets [`SendError::Closed`](ringway_core::SendError::Closed). Messages stay in
-    /// the queue, and another receiver may attach.
-    pub fn close(self) {}
-
-    /// Leaves the queue open for a later receiver: senders wait for it.
-    pub fn leave(mut self) {
-        self.depart(Departure::Leave);
+    /// Leaves, and refuses further messages until another receiver attaches: a sender that finds no room gets
+    /// [`SendError::Closed`](ringway_core::SendError::Closed). Messages stay in the queue.
+    pub fn close(mut self) {
+        self.depart(Departure::Close);
     }
+
+    /// Leaves: the next receiver goes on with the next message, and senders wait for it. The same as dropping the
+    /// handle.
+    pub fn leave(self) {}
 
     fn depart(&mut self, how: Departure) {
         if !self.has_left && !self.origin.is_forked() {
@@ -344,7 +344,7 @@ impl Drop for QueueReceiver {
     fn drop(&mut self) {
         self.depart(match self.unwinding.has_begun() {
             true => Departure::Abandon,
-            false => Departure::Close,
+            false => Departure::Leave,
         });
     }
 }

@@ -267,8 +267,8 @@ impl QueueSender {
         self.header.sender.get()
     }
 
-    /// Closes: the receiver gets all that was sent, and then, when no other sender lives,
-    /// [`RecvError::Closed`](ringway_core::RecvError::Closed).
+    /// Leaves, and ends the stream if this is the last sender: the receiver gets all that was sent, and then
+    /// [`RecvError::Closed`](ringway_core::RecvError::Closed), until the next sender comes. The same as dropping the handle.
     ///
     /// A POSIX queue takes that as one more message. If it is full, this waits for room as long as another process is
     /// attached as its receiver. Without a receiver, one that comes later takes a sender that found no room
@@ -286,7 +286,8 @@ impl QueueSender {
         }
     }
 
-    /// Leaves the queue open for a later sender; waits as [`close`](Self::close).
+    /// Leaves without ending the stream: the receiver waits for the next sender. If this is the last one to leave, that is
+    /// so whatever those before it did. Waits as [`close`](Self::close).
     pub fn leave(mut self) {
         // The handle ends either way.
         let _ = self.depart(Departure::Leave, None);

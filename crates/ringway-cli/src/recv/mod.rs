@@ -60,7 +60,7 @@ fn check(args: &RecvArgs, channel: &Channel) -> Result<(), Failure> {
         Carrier::Queue(_) => Err(uncounted()),
         _ if producers > 1 && !channel.allows_many(Role::Producer) => {
             Err(Failure::error(format_args!(
-                "{} is a ring of kind {}, which its one sender closes for good: leave out --producers, or use a ring \
+                "{} is a ring of kind {}, which has place for one sender: leave out --producers, or use a ring \
              of kind mpsc or mpmc",
                 channel.address(),
                 match channel.carrier() {

@@ -67,7 +67,7 @@ impl Inlet<'_> {
         );
         match args.producers {
             Some(asked) if ever < asked => Err(Failure::negative(format_args!(
-                "the ring is closed for good, and only {} of {asked} came",
+                "the last sender has closed, and only {} of {asked} came",
                 counted(ever, "sender")
             ))),
             _ => all_came(came, args.count),

@@ -5,7 +5,7 @@ mod outlet;
 use std::io::{self, Read};
 
 use ringway::chunk::ChunkSendError;
-use ringway::{Address, Carrier, Channel, ChannelSender, Error, ErrorKind, Role};
+use ringway::{Address, Carrier, Channel, ChannelSender, Role};
 
 use self::outlet::Outlet;
 use crate::attach;
@@ -37,7 +37,7 @@ fn attach(args: &SendArgs, channel: &Channel) -> Result<Outlet, Failure> {
         return Err(unlinked_queue());
     }
     args.copy.refuse_without_slabs(channel)?;
-    let sender = channel.sender().map_err(advise)?;
+    let sender = channel.sender()?;
     Ok(Outlet::new(args.copy.apply(sender)))
 }
 
@@ -79,17 +79,6 @@ fn send(
             Err(failure)
         }
     }
-}
-
-/// The next step, as the command line has it.
-fn advise(error: Error) -> Failure {
-    Failure::from(match error.kind() {
-        ErrorKind::Closed => error.remedy(
-            "remove it (ringway rm) and send with --create, or use --kind mpsc, where another may follow; \
-             recv --unlink removes a ring at its end",
-        ),
-        _ => error,
-    })
 }
 
 /// Sends the input as one message, in pieces.

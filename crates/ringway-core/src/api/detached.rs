@@ -14,6 +14,7 @@ use crate::presence::Outlook;
 use crate::presence::participant::Participant;
 use crate::rings::cell::notify::Notifier;
 use crate::rings::pool::{self, Loan};
+use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::waiting::eventcount;
 
 /// A consumer's place among the participants: kept until its handle and all messages that it detached are
@@ -88,10 +89,10 @@ impl Drop for ConsumerSlot {
         if let Some(participant) = self.participant.take() {
             participant.leave(*self.died.get_mut());
         }
-        if let Some(notifier) = &self.notifier
-            && !self.region.is_forked()
-        {
-            notifier.announce(&self.region, Role::Consumer);
+        match &self.notifier {
+            _ if self.region.is_forked() => {}
+            Some(notifier) => notifier.announce(&self.region, Role::Consumer),
+            None => CONSUMER.announce(PRODUCER, &self.region),
         }
     }
 }

@@ -23,9 +23,17 @@ use crate::waiting::several::wait_for_any;
 /// has succeeded, and who [receives in place](Self::recv_in_place) does so by [`Message::release`]. If the message is dropped or
 /// the process dies before, the next receive gets it again, be it this consumer's or another one's.
 ///
-/// Dropping the handle leaves the ring; the next consumer goes on with the next message. After a panic that began
-/// while the handle lived, its peers see a death. To tell the sender that nobody will go on,
-/// [`close`](Self::close).
+/// # Leaving
+/// Dropping the handle leaves the ring, and refuses nothing; the next consumer goes on with the next message.
+///
+/// | the last consumer ends by | a sender is told |
+/// |---|---|
+/// | a drop, [`leave`](Self::leave) | nothing: it sends while there is room, and waits |
+/// | [`close`](Self::close) | [`Closed`](crate::SendError::Closed), until the next consumer comes |
+/// | death, a drop by a panic that began while the handle lived | [`PeerDied`](crate::SendError::PeerDied), when there is no room |
+///
+/// [`RecvError::Closed`] and [`RecvError::PeerDied`] are no ends of the ring: the next producer opens it again, and
+/// [`wait_for_peer`](Self::wait_for_peer) waits for it.
 ///
 /// # In signal handlers
 /// In a ring of sync [`Futex`](crate::SyncKind::Futex) without [slab segments](crate::Builder::slab_segments),
@@ -354,14 +362,13 @@ impl Receiver {
     }
 
     /// Waits until a producer is attached, or has been and left a message; until `deadline` if there is
-    /// one. To go on after [`RecvError::PeerDied`].
+    /// one. To go on after [`RecvError::PeerDied`] or [`RecvError::Closed`]. (A producer that comes and goes meanwhile and
+    /// leaves no message may go unnoticed; [`wait_for_producers`](Self::wait_for_producers) counts them.)
     ///
     /// # Errors
-    /// [`RecvError::Closed`], [`RecvError::TimedOut`], [`RecvError::Removed`], [`RecvError::Forked`].
+    /// [`RecvError::TimedOut`], [`RecvError::Removed`], [`RecvError::Forked`].
     pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
-        let closing_ends = !self.ring.kind().allows_many(Role::Producer);
-        self.receiving
-            .wait_for_peer(self.wait, deadline, closing_ends)
+        self.receiving.wait_for_peer(self.wait, deadline)
     }
 
     /// Whether the producer's attachment with that [id](crate::Sender::id) still lives, by proof of the
@@ -419,7 +426,7 @@ impl Receiver {
     }
 
     /// Waits until `count` producers have ever attached to this ring, be they gone again or not; until
-    /// `deadline` if there is one. To go on after [`RecvError::Closed`] in a ring that has many, wait for
+    /// `deadline` if there is one. To go on after [`RecvError::Closed`] and miss none, wait for
     /// one more than [`producers_ever`](Self::producers_ever) said before the call that failed.
     ///
     /// # Errors
@@ -465,8 +472,8 @@ impl Receiver {
         self.ring.most_bytes()
     }
 
-    /// Closes the ring for good: the sender's next call fails with
-    /// [`SendError::Closed`](crate::SendError::Closed).
+    /// Leaves, and refuses further messages if this is the last consumer: the next call of a sender fails with
+    /// [`SendError::Closed`](crate::SendError::Closed), until another consumer comes. Messages stay in the ring.
     pub fn close(mut self) {
         self.receiving.give_back();
         self.receiving.close();

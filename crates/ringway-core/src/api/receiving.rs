@@ -206,16 +206,15 @@ impl Receiving {
         }
     }
 
-    /// Waits for a live producer or a message. `closing_ends` it where there can be no other producer.
+    /// Waits for a live producer or a message.
     pub(crate) fn wait_for_peer(
         &mut self,
         how: WaitStrategy,
         deadline: Option<Instant>,
-        closing_ends: bool,
     ) -> Result<(), RecvError> {
         let consumer = match self {
             Self::Stream(consumer) => consumer,
-            Self::Cells(consumer) => return consumer.wait_for_peer(how, deadline, closing_ends),
+            Self::Cells(consumer) => return consumer.wait_for_peer(how, deadline),
         };
         if consumer.region.is_forked() {
             return Err(RecvError::Forked);
@@ -223,8 +222,7 @@ impl Receiving {
         match waiting::wait_for_peer(consumer, how, deadline, |consumer| consumer.may_retry()) {
             Some(Peer::Alive) => Ok(()),
             _ if consumer.may_retry() => Ok(()),
-            Some(Peer::Closed) => Err(RecvError::Closed),
-            Some(Peer::Absent | Peer::Died) => Err(RecvError::TimedOut),
+            Some(Peer::Absent | Peer::Died | Peer::Closed) => Err(RecvError::TimedOut),
             None => Err(RecvError::Removed),
         }
     }

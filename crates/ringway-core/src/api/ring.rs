@@ -126,7 +126,6 @@ impl Ring {
     ///
     /// # Errors
     /// [`ErrorKind::RoleTaken`] if live processes hold all of its producers' places,
-    /// [`ErrorKind::Closed`] if the ring has place for one producer and one has closed it,
     /// [`ErrorKind::NotFound`] if a collector ([`Gc`](crate::Gc)) has removed the ring since it was opened,
     /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
     /// child of `fork` that inherited the ring.
@@ -135,17 +134,12 @@ impl Ring {
         let pool = self.pool(&participant);
         let sending = match self.header.geometry.shape() {
             Shape::Stream => {
-                if PRODUCER.is_closed(&region) {
-                    return Err(Attempt::to("send to", &self.address).closed_for_good());
-                }
                 participant.watch(sync::wake_side(&self.map, PRODUCER.event));
                 let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
                 let own = self.region()?;
                 let wake = move || eventcount::notify(&own, Side::of(Role::Producer).event);
                 let lender = self.lender(&participant, wake);
-                let producer = producer.with_pool(pool.map(|pool| pool.with_lender(lender)));
-                eventcount::notify(&producer.region, Side::of(Role::Consumer).event);
-                Sending::Stream(producer)
+                Sending::Stream(producer.with_pool(pool.map(|pool| pool.with_lender(lender))))
             }
             Shape::Cells(cell_len) => {
                 let member = self.member(region, cell_len, &participant, Role::Producer)?;
@@ -176,7 +170,6 @@ impl Ring {
             Shape::Stream => {
                 participant.watch(sync::wake_side(&self.map, CONSUMER.event));
                 let consumer = Consumer::resume(region).map_err(|Corrupt| self.corrupt())?;
-                eventcount::notify(&consumer.region, Side::of(Role::Producer).event);
                 (Receiving::Stream(consumer.with_pool(pool)), None)
             }
             Shape::Cells(cell_len) => {
@@ -241,7 +234,6 @@ impl Ring {
         let place = Place {
             role,
             slots: header.geometry.slots(role),
-            closing_is_final: !header.kind.allows_many(role),
             participants: header.geometry.participants(),
             settles: header.fence.needs_membarrier(),
         };

@@ -14,10 +14,32 @@ use crate::waiting::WaitStrategy;
 
 /// The producer's handle: messages go in here.
 ///
-/// Dropping it closes the ring: the receiver drains it and then gets
-/// [`RecvError::Closed`](crate::RecvError::Closed). A drop by a panic that began while the handle lived does not; the receiver gets
-/// [`RecvError::PeerDied`](crate::RecvError::PeerDied). To leave the ring open for a later producer,
-/// [`leave`](Self::leave).
+/// # Leaving
+/// Dropping it ends the stream, and not the ring: when the last producer has left so, the receiver gets all that was sent and
+/// then [`RecvError::Closed`](crate::RecvError::Closed). The next producer opens the ring again; one that comes before the
+/// receiver has got to the end goes on with the same stream.
+///
+/// | the last producer ends by | a receiver that has got all is told |
+/// |---|---|
+/// | a drop, [`close`](Self::close) | [`Closed`](crate::RecvError::Closed) |
+/// | [`leave`](Self::leave) | nothing: the stream goes on, and it waits |
+/// | death, a drop by a panic that began while the handle lived | [`PeerDied`](crate::RecvError::PeerDied) |
+///
+/// ```
+/// # use ringway_core as ringway;
+/// use ringway::RecvError;
+///
+/// let ring = ringway::Builder::new("memfd:")?.create()?;
+/// let mut receiver = ring.receiver()?;
+/// for run in [b"one", b"two"] {
+///     ring.sender()?.send(run)?; // and drops the handle
+///     assert_eq!(receiver.recv()?, run);
+///     assert_eq!(receiver.recv(), Err(RecvError::Closed));
+/// }
+/// ring.sender()?.leave();
+/// assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # In signal handlers
 /// In a ring of sync [`Futex`](crate::SyncKind::Futex) without [slab segments](crate::Builder::slab_segments),
@@ -241,18 +263,18 @@ impl Sender {
         self.sending.peer()
     }
 
-    /// Waits until a consumer is attached; until `deadline` if there is one.
+    /// Waits until a consumer is attached; until `deadline` if there is one. To go on after [`SendError::PeerDied`] or
+    /// [`SendError::Closed`].
     ///
     /// # Errors
-    /// [`SendError::Closed`], [`SendError::TimedOut`], [`SendError::Removed`], [`SendError::Forked`].
+    /// [`SendError::TimedOut`], [`SendError::Removed`], [`SendError::Forked`].
     pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
         if self.sending.region().is_forked() {
             return Err(SendError::Forked);
         }
         match self.sending.wait_for_peer(self.wait, deadline) {
             Some(Peer::Alive) => Ok(()),
-            Some(Peer::Closed) => Err(SendError::Closed),
-            Some(Peer::Absent | Peer::Died) => Err(SendError::TimedOut),
+            Some(Peer::Absent | Peer::Died | Peer::Closed) => Err(SendError::TimedOut),
             None => Err(SendError::Removed),
         }
     }
@@ -288,12 +310,12 @@ impl Sender {
         self.sending.max_len()
     }
 
-    /// Closes the ring for good: the receiver drains it, then learns that this was all. The same as
-    /// dropping the handle.
+    /// Leaves, and ends the stream if this is the last producer: the receiver gets what was sent, then learns that this was
+    /// all, until the next producer comes. The same as dropping the handle.
     pub fn close(self) {}
 
-    /// Leaves the ring without closing it; another producer may attach and go on. If this is the last one to leave, the
-    /// stream has not ended, whatever those before it did: the receiver waits.
+    /// Leaves without ending the stream: the receiver waits for the next producer. If this is the last one to leave, that
+    /// is so whatever those before it did.
     pub fn leave(mut self) {
         self.closes = false;
     }

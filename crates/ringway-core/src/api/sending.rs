@@ -10,8 +10,8 @@ use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
 use crate::presence::Peer;
 use crate::rings::cell;
-use crate::rings::stream::CONSUMER;
 use crate::rings::stream::producer::{Pending, Producer, Reservation};
+use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::waiting::{self, WaitStrategy};
 use lending::Patience;
 
@@ -276,7 +276,8 @@ impl Sending {
         }
     }
 
-    /// Forgets that producers which have left closed, for one that only leaves.
+    /// Forgets that producers which have left before closed, for one that only leaves. (In a stream, this one has forgotten
+    /// it when it came.)
     pub(crate) fn reopen(&self) {
         if let Self::Cells(producer) = self
             && !self.region().is_forked()
@@ -287,10 +288,10 @@ impl Sending {
 
     /// Says, after this producer has left its slot, that it is gone.
     pub(crate) fn announce_leave(&self) {
-        if let Self::Cells(producer) = self
-            && !self.region().is_forked()
-        {
-            producer.member.announce(Role::Producer);
+        match self {
+            _ if self.region().is_forked() => {}
+            Self::Stream(producer) => PRODUCER.announce(CONSUMER, &producer.region),
+            Self::Cells(producer) => producer.member.announce(Role::Producer),
         }
     }
 }

@@ -19,16 +19,6 @@ impl<'a> Attempt<'a> {
         Self { action, address }
     }
 
-    /// The only producer that the ring has place for has closed it.
-    pub(crate) fn closed_for_good(self) -> Error {
-        self.error(ErrorKind::Closed, "its producer has closed it for good")
-            .remedy(format!(
-                "remove the ring (ringway rm {}) and create it again, or use another address; a producer that \
-                 leaves by `leave` leaves the ring open",
-                self.address
-            ))
-    }
-
     /// A collector found the ring abandoned, before this process attached.
     pub(crate) fn retired(self) -> Error {
         let problem = "it was removed: all that had held it had died";

@@ -87,8 +87,8 @@ pub enum Peer {
     Absent,
     /// A live process is attached.
     Alive,
-    /// The process died without closing.
+    /// The process died, and nobody has taken its place.
     Died,
-    /// It closed the ring.
+    /// It closed when it left, and nobody has come since.
     Closed,
 }

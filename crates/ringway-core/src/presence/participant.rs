@@ -35,8 +35,6 @@ pub(crate) struct Place {
     pub(crate) slots: Range<u32>,
     /// All slots of the ring.
     pub(crate) participants: u32,
-    /// Whether nobody may follow a producer that closed.
-    pub(crate) closing_is_final: bool,
     /// Whether participants rely on [`settle`].
     pub(crate) settles: bool,
 }
@@ -61,7 +59,6 @@ impl Participant {
             role,
             slots,
             participants,
-            closing_is_final,
             settles,
         } = place;
         let keeper = Keeper::of_participant(map, participants);
@@ -99,13 +96,6 @@ impl Participant {
                     if died && !settle() && settles {
                         // What the dead one writes there, it could write over what this one does.
                         return Err(unsettled(attempt));
-                    }
-                    if closing_is_final
-                        && !died
-                        && role == Role::Producer
-                        && has_closed(map, offset)
-                    {
-                        return Err(Attempt::to("send to", address).closed_for_good());
                     }
                     let epoch = fill(map, offset, role);
                     keeper.show();
@@ -261,11 +251,6 @@ pub(crate) fn holder_pid(load32: impl Fn(usize) -> Option<u32>, patience: &mut u
         *patience = rest;
         std::thread::yield_now();
     }
-}
-
-fn has_closed(map: &Map, slot: usize) -> bool {
-    map.word32(slot + CLOSED)
-        .is_some_and(|closed| closed.load(Ordering::Acquire) != 0)
 }
 
 /// Writes down who holds the slot at `slot`, before anybody sees that it is held, and returns the epoch.

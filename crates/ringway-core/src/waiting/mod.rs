@@ -242,8 +242,8 @@ impl WaitOptions {
     }
 }
 
-/// Waits until a peer is attached or has closed, or until `left_work`: one that came and died while
-/// this side was waking up may have. `None`: none can come any more.
+/// Waits until a peer is attached, or until `left_work`: one that came and went while this side was waking up may have.
+/// How the last one left does not matter. `None`: none can come any more.
 pub(crate) fn wait_for_peer<B: Blocked>(
     side: &mut B,
     how: WaitStrategy,
@@ -256,7 +256,7 @@ pub(crate) fn wait_for_peer<B: Blocked>(
         ends_with_peer: false,
     };
     let waited = options.wait(side, |side, _| {
-        matches!(side.peer(), Peer::Alive | Peer::Closed) || left_work(side)
+        side.peer() == Peer::Alive || left_work(side)
     });
     (waited != Waited::Forsaken).then(|| side.peer())
 }

@@ -35,7 +35,7 @@ pub(super) enum Op {
     /// Commits a message that was claimed and written before, in a ring whose other producers overwrite.
     CommitOver,
     CloseSender,
-    DetachSender,
+    LeaveSender,
     /// Receives a copy.
     Receive,
     /// Borrows a message, reads it, releases it.
@@ -87,6 +87,8 @@ pub(super) enum State {
     Held,
     /// A copy of a ring in use, with one message, that nobody has opened yet.
     Copied,
+    /// With one message, and the last one in the victim's role has closed.
+    Closed,
 }
 
 impl Op {
@@ -110,7 +112,7 @@ impl Op {
             | Self::OverwriteLong
             | Self::CommitOver
             | Self::CloseSender
-            | Self::DetachSender
+            | Self::LeaveSender
             | Self::SendByPointer
             | Self::Lend
             | Self::LendPointer
@@ -173,7 +175,7 @@ impl Op {
                 | Self::AttachSender
                 | Self::AttachReceiver
                 | Self::CloseSender
-                | Self::DetachSender
+                | Self::LeaveSender
                 | Self::CloseReceiver
                 | Self::DropReceiver
                 | Self::SleepSend
@@ -220,11 +222,11 @@ impl Op {
 
     /// The states that make a difference to it.
     fn states(self) -> &'static [State] {
-        use State::{Asleep, Copied, Empty, Full, Held, Long, Nothing, One, Wrapped};
+        use State::{Asleep, Closed, Copied, Empty, Full, Held, Long, Nothing, One, Wrapped};
         match self {
             Self::Create | Self::CreateSegments => &[Nothing],
             Self::Open => &[Empty, Copied],
-            Self::AttachSender | Self::AttachReceiver => &[Empty, One, Full],
+            Self::AttachSender | Self::AttachReceiver => &[Empty, One, Full, Closed],
             Self::Send | Self::SendLong => &[Empty, One, Full, Wrapped, Asleep],
             Self::Commit | Self::Abort | Self::Batch => &[Empty, Wrapped, Asleep],
             Self::SendByPointer | Self::LendPointer => &[Empty, Wrapped],
@@ -233,7 +235,7 @@ impl Op {
             Self::OverwriteLong => &[Full, Held],
             Self::CommitOver => &[Empty, Full],
             Self::BorrowOver => &[One, Full],
-            Self::CloseSender | Self::DetachSender => &[One, Asleep],
+            Self::CloseSender | Self::LeaveSender => &[One, Asleep],
             Self::Receive | Self::Borrow => &[Empty, One, Full, Wrapped, Long, Asleep],
             Self::GiveBack => &[One, Wrapped],
             Self::Drain => &[One, Full, Wrapped, Long, Asleep],

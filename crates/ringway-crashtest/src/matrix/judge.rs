@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use ringway::{ErrorKind, RecvError, Role, SendError, SlabStat, WaitStrategy};
+use ringway::{Peer, Receiver, RecvError, Role, SendError, Sender, SlabStat, WaitStrategy};
 
 use super::board::{Diary, Outcome};
 use super::case::{Op, SLABS, State};
@@ -29,7 +29,7 @@ impl Victim {
     fn ends_sleep(&self) -> bool {
         match self.op {
             Op::CloseSender | Op::CloseReceiver => true,
-            Op::DetachSender | Op::DropReceiver => false,
+            Op::LeaveSender | Op::DropReceiver => false,
             _ => self.died,
         }
     }
@@ -57,16 +57,17 @@ pub(super) fn judge(scene: &mut Scene, victims: &[Victim], room: usize) -> Resul
         // Nobody else will wake the sleeper, if there is one.
         scene.wake_up()?;
     }
-    let can_send = come_after(scene)?;
-    let can_send = collect(scene, can_send)?;
+    check_end(scene, victims)?;
+    come_after(scene)?;
+    collect(scene)?;
     let effect = weigh(scene, victims)?;
-    if can_send && !scene.case.op.overwrites() {
+    if !scene.case.op.overwrites() {
         check_room(scene, room)?;
         if scene.case.op.has_slabs() {
             check_slabs(scene)?;
         }
     }
-    check_places(scene, can_send)?;
+    check_places(scene)?;
     Ok(effect)
 }
 
@@ -95,8 +96,35 @@ fn take_over(scene: &mut Scene) -> Result<(), String> {
     Ok(())
 }
 
-/// Fills the empty roles. `false` if nobody can send any more, because the producer closed.
-fn come_after(scene: &mut Scene) -> Result<bool, String> {
+/// Where a lone victim was the only one in its role: whether its end is seen as what it was, before somebody follows it.
+/// Who dies on the way has died, or has closed or left already, or was never seen to come.
+fn check_end(scene: &Scene, victims: &[Victim]) -> Result<(), String> {
+    let ([victim], true) = (victims, is_alone(scene)) else {
+        return Ok(());
+    };
+    let end = match victim.op {
+        Op::CloseSender | Op::CloseReceiver => Peer::Closed,
+        Op::LeaveSender | Op::DropReceiver => Peer::Absent,
+        // Who has come leaves without closing.
+        Op::AttachSender | Op::AttachReceiver if !victim.died => Peer::Absent,
+        Op::AttachSender | Op::AttachReceiver if scene.case.state == State::Closed => Peer::Closed,
+        Op::AttachSender | Op::AttachReceiver => Peer::Absent,
+        _ => return Ok(()),
+    };
+    let seen = match victim.op.role() {
+        Some(Role::Producer) => scene.receiver.as_ref().map(Receiver::peer),
+        _ => scene.sender.as_ref().map(Sender::peer),
+    };
+    match seen {
+        Some(seen) if seen != end && !(victim.died && seen == Peer::Died) => {
+            Err(format!("WRONG END: {seen:?} instead of {end:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fills the empty roles: whoever was there before, and however it ended, others can follow.
+fn come_after(scene: &mut Scene) -> Result<(), String> {
     let ring = scene.ring()?;
     if scene.receiver.is_none()
         && !(scene.has_sleeper() && scene.case.op.role() == Some(Role::Producer))
@@ -107,30 +135,14 @@ fn come_after(scene: &mut Scene) -> Result<bool, String> {
     if scene.sender.is_none()
         && !(scene.has_sleeper() && scene.case.op.role() == Some(Role::Consumer))
     {
-        match ring.sender() {
-            Ok(sender) => scene.sender = Some(sender.with_copy_limit(COPY_LIMIT)),
-            Err(error) if error.kind() == ErrorKind::Closed && scene.case.op == Op::CloseSender => {
-                return Ok(false);
-            }
-            Err(error) => return Err(format!("the next producer: {error}")),
-        }
+        let sender = ring.sender().map_err(said("the next producer"))?;
+        scene.sender = Some(sender.with_copy_limit(COPY_LIMIT));
     }
-    Ok(true)
+    Ok(())
 }
 
-/// Receives all that there is: up to a last message that is sent now, or up to the end. `false` if the ring
-/// is closed.
-fn collect(scene: &mut Scene, can_send: bool) -> Result<bool, String> {
-    if !can_send {
-        loop {
-            let receiver = scene.receiver.as_mut().ok_or("nobody receives")?;
-            match receiver.recv_deadline(Instant::now() + WATCHDOG) {
-                Ok(message) => scene.note(&message)?,
-                Err(RecvError::Closed) => return Ok(false),
-                Err(error) => return Err(format!("after the close: {error}")),
-            }
-        }
-    }
+/// Receives all that there is: up to a last message that is sent now.
+fn collect(scene: &mut Scene) -> Result<(), String> {
     // With this the ring overwrites what was not received.
     while scene.case.op.overwrites() && scene.try_receive(None)? {}
     let last = Id {
@@ -149,11 +161,6 @@ fn collect(scene: &mut Scene, can_send: bool) -> Result<bool, String> {
         match sender.try_send(&last.bytes(SHORT)) {
             Ok(()) => break,
             Err(SendError::Full) => scene.receive()?,
-            // A consumer closes a stream for good, too.
-            Err(SendError::Closed) if scene.case.op == Op::CloseReceiver => {
-                while scene.try_receive(None)? {}
-                return Ok(false);
-            }
             Err(error) => return Err(format!("sending: {error}")),
         }
     }
@@ -164,7 +171,7 @@ fn collect(scene: &mut Scene, can_send: bool) -> Result<bool, String> {
     scene.got.pop();
     // What the dead had taken comes when there is nothing else.
     while scene.try_receive(None)? {}
-    Ok(true)
+    Ok(())
 }
 
 /// Has what a dead consumer had taken given back before a survivor receives, as who attaches does. A consumer that sees
@@ -355,11 +362,11 @@ fn has_withheld_slabs(scene: &mut Scene) -> Result<bool, String> {
 }
 
 /// No place in the ring is lost to the dead, and the ring goes without a trace.
-fn check_places(scene: &mut Scene, can_send: bool) -> Result<(), String> {
+fn check_places(scene: &mut Scene) -> Result<(), String> {
     let ring = scene.ring()?;
     let row = scene.case.row;
     // The places of the dead are taken first.
-    let also_send = (can_send && row.has_many(Role::Producer)).then(|| ring.sender());
+    let also_send = row.has_many(Role::Producer).then(|| ring.sender());
     let also_receive = row.has_many(Role::Consumer).then(|| ring.receiver());
     let second_receive = row.has_many(Role::Consumer).then(|| ring.receiver());
     let _also = (
@@ -374,13 +381,21 @@ fn check_places(scene: &mut Scene, can_send: bool) -> Result<(), String> {
     if let Some(dead) = stat
         .participants
         .iter()
-        .find(|participant| !participant.alive && can_send)
+        .find(|participant| !participant.alive)
     {
         return Err(format!("LEAKED: the place of {dead:?}"));
     }
     drop(_also);
-    scene.detach_sender();
-    scene.receiver = None;
+    scene.part_with_sender();
+    // It did not close, whoever did before it.
+    match scene
+        .receiver
+        .take()
+        .map(|mut receiver| receiver.try_recv())
+    {
+        None | Some(Err(RecvError::Empty)) => {}
+        Some(other) => return Err(format!("WRONG END: {other:?}")),
+    }
     let stat = ringway::stat(&address).map_err(said("stat"))?;
     if stat
         .participants
@@ -389,7 +404,7 @@ fn check_places(scene: &mut Scene, can_send: bool) -> Result<(), String> {
     {
         return Err(format!("LEAKED: {:?}", stat.participants));
     }
-    if can_send && stat.slabs.iter().any(|slabs| slabs.free < slabs.count) {
+    if stat.slabs.iter().any(|slabs| slabs.free < slabs.count) {
         return Err(format!("LEAKED: {:?}", stat.slabs));
     }
     ringway::remove(&address, false).map_err(said("remove"))?;

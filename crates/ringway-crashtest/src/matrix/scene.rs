@@ -81,7 +81,7 @@ impl Scene {
         for role in victims {
             if !case.row.has_many(*role) {
                 if *role == Role::Producer {
-                    scene.detach_sender();
+                    scene.part_with_sender();
                 } else {
                     scene.receiver = None;
                 }
@@ -95,7 +95,7 @@ impl Scene {
         let path = self.place.path();
         let copy = path.with_extension("copy");
         std::fs::copy(&path, &copy)?;
-        self.detach_sender();
+        self.part_with_sender();
         self.receiver = None;
         ringway::remove(&self.place.address, true)?;
         std::fs::rename(&copy, &path)?;
@@ -103,7 +103,7 @@ impl Scene {
     }
 
     /// Lets the sender leave, so that another may follow.
-    pub(super) fn detach_sender(&mut self) {
+    pub(super) fn part_with_sender(&mut self) {
         if let Some(sender) = self.sender.take() {
             sender.leave();
         }
@@ -123,6 +123,13 @@ impl Scene {
         match self.case.state {
             State::Nothing | State::Empty => {}
             State::One | State::Copied => self.send(SHORT)?,
+            State::Closed => {
+                self.send(SHORT)?;
+                match self.case.op.role() {
+                    Some(Role::Producer) => self.sender.take().map_or((), Sender::close),
+                    _ => self.receiver.take().map_or((), Receiver::close),
+                }
+            }
             State::Long => {
                 self.send(LONG)?;
                 self.send(SHORT)?;
@@ -452,7 +459,7 @@ impl Scene {
                 Ok(true)
             }
             Err(SendError::TimedOut | SendError::Full) => Ok(false),
-            Err(SendError::Closed) if self.case.op == Op::CloseReceiver => Ok(false),
+            Err(SendError::Closed) if self.may_be_closed(Op::CloseReceiver) => Ok(false),
             Err(error) => Err(format!("sending: {error}")),
         }
     }
@@ -469,9 +476,16 @@ impl Scene {
         match received {
             Ok(message) => self.note(&message).map(|()| true),
             Err(RecvError::TimedOut | RecvError::Empty) => Ok(false),
-            Err(RecvError::Closed) if self.case.op == Op::CloseSender => Ok(false),
+            Err(RecvError::Closed) if self.may_be_closed(Op::CloseSender) => Ok(false),
             Err(error) => Err(format!("receiving: {error}")),
         }
+    }
+
+    /// Whether a survivor may be told that the victim's side is closed, until somebody follows it: by the victim or before it
+    /// came.
+    fn may_be_closed(&self, closing: Op) -> bool {
+        self.case.op == closing
+            || self.case.state == State::Closed && self.case.op.role() == closing.role()
     }
 
     /// Receives a message, which must come.

@@ -8,7 +8,7 @@ use clap::Args;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::uio::pread;
 use nix::unistd::write;
-use ringway::{Builder, ErrorKind, RecvError, Ring, SendError, WaitStrategy};
+use ringway::{Builder, RecvError, Ring, SendError, WaitStrategy};
 use ringway_testing::table::Row;
 
 use super::board::{BOARD, MOST, Outcome, PAGE, Pages};
@@ -66,7 +66,6 @@ fn produce(op: Op, ring: &Ring, who: u32) -> Result<()> {
     if op == Op::AttachSender {
         let mut sender = None;
         act(|| made(ring.sender(), &mut sender))?;
-        // A close would keep others from following.
         if let Some(sender) = sender {
             sender.leave();
         }
@@ -86,7 +85,7 @@ fn produce(op: Op, ring: &Ring, who: u32) -> Result<()> {
                 Outcome::Done
             });
         }
-        Op::DetachSender => {
+        Op::LeaveSender => {
             return act(|| {
                 sender.leave();
                 Outcome::Done
@@ -221,7 +220,6 @@ fn made<T>(made: std::result::Result<T, ringway::Error>, place: &mut Option<T>) 
             *place = Some(thing);
             Outcome::Done
         }
-        Err(error) if error.kind() == ErrorKind::Closed => Outcome::Ended,
         Err(_) => Outcome::Wrong,
     }
 }

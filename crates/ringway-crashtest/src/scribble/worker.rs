@@ -117,7 +117,6 @@ impl Work {
         self.note(match error.kind() {
             ErrorKind::Corrupt => "corrupt",
             ErrorKind::RoleTaken { .. } => "role taken",
-            ErrorKind::Closed => "closed for good",
             _ => "not opened or attached",
         });
         std::thread::sleep(Duration::from_millis(1));
@@ -155,8 +154,7 @@ impl Work {
                         }
                     }
                     match self.random.below(4) {
-                        // For good, where one can.
-                        0 if self.random.below(20) == 0 => sender.close(),
+                        0 => sender.close(),
                         1 => drop(sender),
                         _ => sender.leave(),
                     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringway::{Kind, Role};
+use ringway::Role;
 use ringway_testing::messages::Random;
 use ringway_testing::place::Backing;
 use ringway_testing::table::Row;
@@ -69,11 +69,6 @@ impl Plan {
             // Each has a word, and there is one behind the last.
             self.capacity / 8 - 1
         }
-    }
-
-    /// Whether a producer that closes is the last.
-    pub(super) fn closing_is_final(&self) -> bool {
-        matches!(self.row.kind, Kind::Spsc | Kind::Spmc)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What went through a cell ring.
 
-use super::{MOST_LOOKS, ParticipantStat, Traffic, is_there};
+use super::{MOST_LOOKS, ParticipantStat, Traffic, is_held};
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::key;
 use crate::memory::layout::participant::{CLOSED, MESSAGES, OVERWRITTEN, Role, slot_offset};
@@ -16,7 +16,7 @@ pub(super) fn traffic(view: &View, cell_len: u32, slots: &[Option<ParticipantSta
     };
     let closed = |role| {
         let marked = |slot| view.load32(slot_offset(slot) + CLOSED).unwrap_or(0) != 0;
-        !is_there(slots, role) && geometry.slots(role).any(marked)
+        !is_held(slots, role) && geometry.slots(role).any(marked)
     };
     // Received before sent: what is received was sent before.
     let received = sum(Role::Consumer, MESSAGES);

@@ -50,9 +50,9 @@ pub struct Stat {
     /// Messages that producers overwrote, in a ring made for that, and those that consumers held too long and did not
     /// release.
     pub overwritten: u64,
-    /// Whether the last producer has closed.
+    /// Whether the last producer to leave closed, and none has come since.
     pub producer_closed: bool,
-    /// Whether the last consumer has closed.
+    /// Whether the last consumer to leave closed, and none has come since.
     pub consumer_closed: bool,
     /// How many producers ever attached.
     pub producers_ever: u64,
@@ -287,6 +287,12 @@ struct Traffic {
 }
 
 /// Whether a live process plays `role`.
+/// Whether one that plays `role` is there, or died there and nobody has followed.
+fn is_held(slots: &[Option<ParticipantStat>], role: Role) -> bool {
+    let mut held = slots.iter().flatten();
+    held.any(|participant| participant.role == role)
+}
+
 fn is_there(slots: &[Option<ParticipantStat>], role: Role) -> bool {
     let mut held = slots.iter().flatten();
     held.any(|participant| participant.role == role && participant.alive)

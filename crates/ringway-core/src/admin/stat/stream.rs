@@ -1,6 +1,6 @@
 //! What went through a stream ring.
 
-use super::{MOST_LOOKS, ParticipantStat, Traffic, is_there};
+use super::{MOST_LOOKS, ParticipantStat, Traffic, is_held, is_there};
 use crate::memory::layout::control::{
     CONSUMER_CLOSED, HEAD, PRODUCER_CLOSED, RECEIVED, SENT, TAIL,
 };
@@ -25,6 +25,7 @@ pub(super) fn traffic(view: &View, slots: &[Option<ParticipantStat>]) -> Traffic
     {
         (tail, sent) = (reach.tail, reach.sent(sent, received));
     }
+    let closed = |role, mark| !is_held(slots, role) && load32(mark) != 0;
     Traffic {
         used_bytes: tail
             .saturating_sub(head)
@@ -32,8 +33,8 @@ pub(super) fn traffic(view: &View, slots: &[Option<ParticipantStat>]) -> Traffic
         sent: sent.max(received),
         received,
         overwritten: 0,
-        producer_closed: load32(PRODUCER_CLOSED) != 0,
-        consumer_closed: load32(CONSUMER_CLOSED) != 0,
+        producer_closed: closed(Role::Producer, PRODUCER_CLOSED),
+        consumer_closed: closed(Role::Consumer, CONSUMER_CLOSED),
     }
 }
 

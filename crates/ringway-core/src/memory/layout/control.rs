@@ -17,9 +17,9 @@
 //! | 384 | 8 | head: bytes ever released, a position | consumer |
 //! | 392 | 8 | received: messages ever released | consumer |
 //! | 512 | 4 | data event: bit 0 is set while the consumer sleeps for a message; the others count how often it was | both |
-//! | 516 | 4 | 1 when the consumer has closed | consumer |
+//! | 516 | 4 | 1 if the last consumer closed when it left, and none has come since | consumer |
 //! | 640 | 4 | space event: bit 0 is set while the producer sleeps for room | both |
-//! | 644 | 4 | 1 when the producer has closed | producer |
+//! | 644 | 4 | 1 if the last producer closed when it left, and none has come since | producer |
 //!
 //! Each "closed" word lies beside the event that the *other* side looks at after every operation: one
 //! line, hardly ever written, serves both questions.
@@ -58,12 +58,13 @@ pub(crate) const RECEIVED: usize = HEAD + 8;
 
 /// The consumer's wake word.
 pub(crate) const DATA_EVENT: usize = CONTROL_OFFSET + 2 * LINE;
-/// Set once, when the consumer wants no more.
+/// Set by a consumer that closes, before it leaves its slot; cleared by one that has come. Says nothing while the slot is
+/// held.
 pub(crate) const CONSUMER_CLOSED: usize = DATA_EVENT + 4;
 
 /// The producer's wake word.
 pub(crate) const SPACE_EVENT: usize = CONTROL_OFFSET + 3 * LINE;
-/// Set once, when the producer ends the stream.
+/// The same of the producer.
 pub(crate) const PRODUCER_CLOSED: usize = SPACE_EVENT + 4;
 
 /// Cell ring: where claiming may go on, a cell's position.

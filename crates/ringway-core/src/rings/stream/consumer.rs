@@ -13,7 +13,7 @@ use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::memory::region::Region;
-use crate::presence::Liveness;
+use crate::presence::Peer;
 use crate::rings::message::{EAGER_POLLS, MessageRef};
 use crate::rings::pool::{IN_SLAB, Pool};
 use crate::waiting::backoff::BurstBackoff;
@@ -70,7 +70,7 @@ impl<R: Region> OneSide for Consumer<R> {
 
 impl<R: Region> Consumer<R> {
     /// Takes up the work where the last consumer left it: with the first message that it did not
-    /// release.
+    /// release. Its slot is held, and all see that.
     pub(crate) fn resume(region: R) -> Result<Self, Corrupt> {
         let capacity = region.capacity();
         // Relaxed: the last consumer is gone, and taking its liveness word was an acquire.
@@ -86,6 +86,8 @@ impl<R: Region> Consumer<R> {
         }
         count_repaired(&region, Role::Consumer, counted.saturating_sub(received));
         region.store64(RECEIVED, received, Ordering::Relaxed);
+        CONSUMER.reopen(&region);
+        CONSUMER.announce(PRODUCER, &region);
         Ok(Self {
             region,
             capacity,
@@ -272,16 +274,12 @@ impl<R: Region> Consumer<R> {
     /// between our look and its end.
     #[cold]
     fn recheck_or_end(&mut self) -> Result<MessageRef, RecvError> {
-        let end = if PRODUCER.is_closed(&self.region) {
-            RecvError::Closed
-        } else if PRODUCER.liveness(&self.region) == Liveness::Dead {
-            match self.region.settle() {
-                true => RecvError::PeerDied,
-                // Something could come yet.
-                false => RecvError::Unsettled,
-            }
-        } else {
-            return Err(RecvError::Empty);
+        let end = match PRODUCER.state(&self.region) {
+            Peer::Closed => RecvError::Closed,
+            Peer::Died if self.region.settle() => RecvError::PeerDied,
+            // Something could come yet.
+            Peer::Died => RecvError::Unsettled,
+            Peer::Alive | Peer::Absent => return Err(RecvError::Empty),
         };
         self.find(self.head, self.received)?.ok_or(end)
     }
@@ -357,10 +355,10 @@ impl<R: Region> Consumer<R> {
         eventcount::notify(&self.region, PRODUCER.event);
     }
 
-    /// Refuses further messages for good.
+    /// Says that this consumer closes. It is seen when its slot is free.
     pub(crate) fn close(&self) {
         if !self.region.is_forked() {
-            CONSUMER.close(PRODUCER, &self.region);
+            CONSUMER.mark_closed(&self.region);
         }
     }
 }

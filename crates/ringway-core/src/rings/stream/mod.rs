@@ -38,6 +38,38 @@
 //! | between `RECEIVED` and `HEAD` | a count that is one operation ahead | the next consumer takes the number from the record at the head |
 //! | after `HEAD`, before the wake | free space, perhaps a sleeping producer | the kernel, as above |
 //!
+//! # How a stream ends, and goes on
+//!
+//! Each side has a mark, "closed", in its control line. It says how the side left, and counts only while nobody has its
+//! slot. A producer that closes sets the mark and then leaves its slot; one that attaches clears it. So a side is, as the
+//! other one sees it:
+//!
+//! | its slot | its mark | it is | a receiver that finds nothing gets | a sender gets |
+//! |---|---|---|---|---|
+//! | nobody's | 0 | absent: nobody came yet, or the last one left without closing | `Empty`, or it waits | `Full`, or it waits, if there is no room |
+//! | held | any | alive | the same | the same |
+//! | a dead one's | any | died | `PeerDied` | `PeerDied` if there is no room |
+//! | nobody's | 1 | closed | `Closed` | `Closed` |
+//!
+//! ```text
+//!   ABSENT -- attach --> ALIVE -- set the mark, leave --> CLOSED -- attach --> ALIVE
+//!      ^                 |   |                                                   ^
+//!      +----- leave -----+   +--- death ---> DIED ----------- attach ------------+
+//! ```
+//!
+//! The mark is judged before the last look for a message ([`consumer`]'s `recheck_or_end`), so all that the producer sent before
+//! it closed is received first. A successor that attaches before that goes on with the same stream: nobody is told of the end in
+//! between. A receiver that has been told `Closed` may ask again, or wait for the next producer.
+//!
+//! | somebody dies, or is stopped, | the others see |
+//! |---|---|
+//! | closing, before the mark | a death; or somebody alive |
+//! | closing, between the mark and leaving the slot | the same: the mark of one who has not left says nothing. The next one clears it |
+//! | closing, between leaving and waking who sleeps | closed. Watchers wake sleepers when somebody leaves |
+//! | attaching, before it is seen to live | what they saw before it came |
+//! | attaching, before it has cleared the mark | a death; or somebody alive. The next one clears it |
+//! | attaching, before it wakes who sleeps | a death, or somebody alive. Watchers wake sleepers of a death; who is stopped here delays one who waits for it |
+//!
 //! # What a hostile peer can do
 //!
 //! It can send garbage, and it can make the other side's handle fail with `Corrupt`. Every word is
@@ -119,9 +151,10 @@ impl Side {
         }
     }
 
-    /// Whether this side has closed. Acquire pairs with the release in [`close`](Self::close): what it
-    /// did before is seen.
-    pub(crate) fn is_closed<R: Region>(self, region: &R) -> bool {
+    /// Whether this side's mark is set: it has [closed](Peer::Closed), if nobody has its slot.
+    #[inline]
+    fn is_marked<R: Region>(self, region: &R) -> bool {
+        // Acquire pairs with the release in `mark_closed`: what it did before is seen.
         region.load32(self.closed, Ordering::Acquire) != 0
     }
 
@@ -137,19 +170,29 @@ impl Side {
 
     /// What this side is, to the other.
     pub(crate) fn state<R: Region>(self, region: &R) -> Peer {
-        if self.is_closed(region) {
-            return Peer::Closed;
-        }
         match self.liveness(region) {
-            Liveness::Absent => Peer::Absent,
             Liveness::Alive => Peer::Alive,
             Liveness::Dead => Peer::Died,
+            // The mark after the slot: whoever left it had set the mark before, or cleared it when it came. If
+            // somebody has come meanwhile, either answer was true a moment ago.
+            Liveness::Absent if self.is_marked(region) => Peer::Closed,
+            Liveness::Absent => Peer::Absent,
         }
     }
 
-    /// Closes this side, and wakes `other` to learn of it.
-    pub(crate) fn close<R: Region>(self, other: Self, region: &R) {
+    /// Says, for the time after this side has left its slot, that it has closed.
+    fn mark_closed<R: Region>(self, region: &R) {
         region.store32(self.closed, 1, Ordering::Release);
+    }
+
+    /// Forgets that the last one on this side closed. To be called when one has come, and all see that it lives.
+    fn reopen<R: Region>(self, region: &R) {
+        // Relaxed: made visible by whatever this one does next, its leaving included.
+        region.store32(self.closed, 0, Ordering::Relaxed);
+    }
+
+    /// Wakes `other`, if it sleeps, to see that this side has come or left.
+    pub(crate) fn announce<R: Region>(self, other: Self, region: &R) {
         eventcount::notify(region, other.event);
     }
 }
@@ -181,11 +224,7 @@ impl<S: OneSide> Blocked for S {
     }
 
     fn in_vain(&mut self) -> bool {
-        let ((_, peer), region) = (S::SIDES, self.region());
-        if peer.is_closed(region) {
-            return true;
-        }
-        peer.liveness(region) == Liveness::Dead
+        matches!(self.peer(), Peer::Closed | Peer::Died)
     }
 
     fn peer(&self) -> Peer {

@@ -83,7 +83,7 @@ impl<R: Region> OneSide for Producer<R> {
 
 impl<R: Region> Producer<R> {
     /// Takes up the work where the last producer left it: the tail is the first vacant word that the
-    /// records from the head lead to. Reads at most every record once.
+    /// records from the head lead to. Reads at most every record once. Its slot is held, and all see that.
     pub(crate) fn resume(region: R) -> Result<Self, Corrupt> {
         // Acquire pairs with the release in `Consumer::release`: RECEIVED is at least as new as HEAD,
         // and the space before HEAD is free to write.
@@ -108,6 +108,8 @@ impl<R: Region> Producer<R> {
             pool: None,
         };
         producer.show_counters();
+        PRODUCER.reopen(&producer.region);
+        PRODUCER.announce(CONSUMER, &producer.region);
         Ok(producer)
     }
 
@@ -128,7 +130,7 @@ impl<R: Region> Producer<R> {
         let reservation = self.place(self.tail, len as u64);
         let is_usual = !self.region.is_forked()
             && !self.corrupt
-            && !CONSUMER.is_closed(&self.region)
+            && !CONSUMER.is_marked(&self.region)
             && len as u64 <= self.longest
             && self.fits(&reservation);
         is_usual.then_some(reservation)
@@ -265,7 +267,7 @@ impl<R: Region> Producer<R> {
         if self.corrupt {
             return Err(SendError::Corrupt);
         }
-        if CONSUMER.is_closed(&self.region) {
+        if CONSUMER.is_marked(&self.region) && CONSUMER.state(&self.region) == Peer::Closed {
             return Err(SendError::Closed);
         }
         Ok(())
@@ -430,10 +432,10 @@ impl<R: Region> Producer<R> {
         self.region.store64(SENT, self.sent, Ordering::Relaxed);
     }
 
-    /// Ends the stream for good.
+    /// Says that this producer closes. It is seen when its slot is free.
     pub(crate) fn close(&self) {
         if !self.region.is_forked() {
-            PRODUCER.close(CONSUMER, &self.region);
+            PRODUCER.mark_closed(&self.region);
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::memory::region::{Load, Region};
 use crate::rings::message::MessageRef;
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
+use crate::rings::stream::{self, CONSUMER, PRODUCER};
 use crate::waiting::WaitStrategy;
 
 /// A ring on the heap.
@@ -185,6 +186,7 @@ impl HeapProducer {
     /// Ends the stream.
     pub fn close(&self) {
         self.producer.close();
+        PRODUCER.announce(CONSUMER, &self.producer.region);
     }
 }
 
@@ -247,6 +249,7 @@ impl HeapConsumer {
     /// Refuses further messages.
     pub fn close(&self) {
         self.consumer.close();
+        CONSUMER.announce(PRODUCER, &self.consumer.region);
     }
 
     fn look(&mut self, most: usize) -> (Seen, Option<MessageRef>) {

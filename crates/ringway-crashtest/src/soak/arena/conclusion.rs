@@ -49,11 +49,7 @@ impl Arena {
     /// counted it. A stream's records know their numbers.
     fn check_stat(&self, counts: Counts) -> Result<(), String> {
         let stat = stat(&self.place.address).map_err(|error| error.to_string())?;
-        let fill = if self.is_closed {
-            0
-        } else {
-            self.plan.most_messages()
-        };
+        let fill = self.plan.most_messages();
         let most = counts.delivered + fill;
         let (least_sent, least_received) = if self.plan.row.has_cells() {
             (counts.sent + fill, counts.released + fill)

@@ -47,8 +47,6 @@ pub(super) struct Arena {
     next: Instant,
     kills_left: u64,
     hang: Duration,
-    /// Whether a lone producer has closed it.
-    is_closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +112,6 @@ impl Arena {
             seen: now,
             next: now,
             hang,
-            is_closed: false,
             plan,
         };
         for _ in 0..arena.plan.producers {
@@ -132,7 +129,6 @@ impl Arena {
             producers: self.plan.row.up_to(PLACES as usize, Role::Producer),
             consumers: self.plan.row.up_to(PLACES as usize, Role::Consumer),
             messages: self.plan.most_messages(),
-            takes_senders: !self.is_closed,
         };
         self.crew.start(stage, task)
     }
@@ -325,9 +321,7 @@ impl Arena {
             return self.crew.kill(stage, &victims);
         }
         self.crew.order(stage, Part::Consume, Order::Stop);
-        self.start(stage, Part::Close)?;
-        self.is_closed = self.plan.closing_is_final();
-        Ok(())
+        self.start(stage, Part::Close)
     }
 
     pub(super) fn describe(&self) -> String {

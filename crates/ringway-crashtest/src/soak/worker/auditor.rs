@@ -15,21 +15,18 @@ pub(super) fn audit(ring: &Ring, task: &Task, journal: &Journal) -> Result<(), S
         producers,
         consumers,
         messages,
-        takes_senders,
     } = task.fresh;
     let mut senders = Vec::new();
     let mut receivers = vec![receiver];
     fill_places(&mut receivers, consumers, || ring.receiver())?;
-    if takes_senders {
-        fill_places(&mut senders, producers, || ring.sender())?;
-        let held = fill(&mut senders[0])?;
-        if held != messages {
-            return Err(format!(
-                "holds {held} messages; when it was new, {messages}"
-            ));
-        }
-        empty(&mut receivers[0], held)?;
+    fill_places(&mut senders, producers, || ring.sender())?;
+    let held = fill(&mut senders[0])?;
+    if held != messages {
+        return Err(format!(
+            "holds {held} messages; when it was new, {messages}"
+        ));
     }
+    empty(&mut receivers[0], held)?;
     senders.into_iter().for_each(Sender::close);
     Ok(())
 }

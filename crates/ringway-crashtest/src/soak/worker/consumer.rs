@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ringway::{Receiver, RecvError, Ring, Role, SyncKind};
+use ringway::{Receiver, RecvError, Ring};
 use ringway_testing::messages::{Random, SIGNATURE_LEN, claimed_signature, is_signed};
 
 use super::{Task, execute, fork_bystander, is_due, max_message, rest, some_wait, take_place};
@@ -87,14 +87,10 @@ impl<'a> Consumer<'a> {
         Ok(())
     }
 
-    /// The consumer of a stream that closes, closes for good.
     fn leave(&mut self) {
         self.journal.begin(Step::Leaving);
-        let is_stream = !self.ring.kind().allows_many(Role::Producer)
-            && !self.ring.kind().allows_many(Role::Consumer)
-            && self.ring.sync() == SyncKind::Futex;
         match self.receiver.take() {
-            Some(receiver) if !is_stream && self.random.below(3) == 0 => receiver.close(),
+            Some(receiver) if self.random.below(3) == 0 => receiver.close(),
             receiver => drop(receiver),
         }
     }
@@ -107,7 +103,7 @@ impl<'a> Consumer<'a> {
         // The last producer may be about to leave, and nobody will come after it.
         let soon = Instant::now() + Duration::from_millis(20);
         match receiver.wait_for_peer(Some(soon)) {
-            Ok(()) | Err(RecvError::TimedOut | RecvError::Closed) => Ok(()),
+            Ok(()) | Err(RecvError::TimedOut) => Ok(()),
             Err(error) => Err(format!("waiting for a producer: {error:?}")),
         }
     }

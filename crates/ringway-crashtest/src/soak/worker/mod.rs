@@ -52,8 +52,6 @@ pub(super) struct Fresh {
     pub(super) consumers: usize,
     /// Messages of no bytes that it can hold.
     pub(super) messages: u64,
-    /// Whether it can be sent to: a lone producer has not closed it.
-    pub(super) takes_senders: bool,
 }
 
 /// How a worker is started that is a program of its own.

@@ -7,7 +7,7 @@ use ringway::{Ring, SendError, Sender};
 use ringway_testing::messages::{Random, sign};
 
 use super::{Task, execute, fork_bystander, is_due, max_message, rest, some_wait, take_place};
-use crate::soak::journal::{Journal, Order, Step};
+use crate::soak::journal::{Journal, Step};
 
 /// A batch has at most so many messages.
 const MOST_IN_BATCH: u64 = 6;
@@ -73,11 +73,9 @@ impl<'a> Producer<'a> {
         Ok(())
     }
 
-    /// Where one producer's closing is the end, only an auditor may close.
     fn leave(&mut self) {
         self.journal.begin(Step::Leaving);
-        let closes =
-            self.ring.kind().allows_many(ringway::Role::Producer) && self.random.below(2) == 0;
+        let closes = self.random.below(2) == 0;
         match self.sender.take() {
             Some(sender) if closes => sender.close(),
             Some(sender) => sender.leave(),
@@ -155,15 +153,11 @@ impl<'a> Producer<'a> {
     fn go_on_after(&mut self, error: SendError) -> Result<(), String> {
         match error {
             SendError::Full | SendError::TimedOut => {}
-            // The consumers will have successors, unless all is about to end.
+            // The consumers will have successors: they end when all producers have.
             SendError::PeerDied | SendError::Closed => {
                 self.journal.begin(Step::AwaitingPeer);
-                while self.journal.order() != Order::Stop {
-                    match self.sender()?.wait_for_peer(None) {
-                        Ok(()) => break,
-                        Err(SendError::Closed) => std::thread::sleep(Duration::from_micros(200)),
-                        Err(error) => return Err(format!("waiting for a consumer: {error:?}")),
-                    }
+                if let Err(error) = self.sender()?.wait_for_peer(None) {
+                    return Err(format!("waiting for a consumer: {error:?}"));
                 }
             }
             error => return Err(format!("sending message {}: {error:?}", self.number)),

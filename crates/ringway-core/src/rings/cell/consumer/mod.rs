@@ -545,22 +545,16 @@ impl<R: Region> Consumer<R> {
         }
     }
 
-    /// Waits for a live producer, or a message. Where many producers may come, one that closed is no
-    /// reason not to wait for the next; elsewhere `closing_ends` it.
+    /// Waits for a live producer, or a message. How the last one left does not matter.
     pub(crate) fn wait_for_peer(
         &mut self,
         how: WaitStrategy,
         deadline: Option<Instant>,
-        closing_ends: bool,
     ) -> Result<(), RecvError> {
         if self.member.region().is_forked() {
             return Err(RecvError::Forked);
         }
-        let arrived = |member: &Member<R>| match member.peer() {
-            Peer::Alive => Some(Ok(())),
-            Peer::Closed if closing_ends => Some(Err(RecvError::Closed)),
-            _ => None,
-        };
+        let arrived = |member: &Member<R>| member.peer() == Peer::Alive;
         let options = WaitOptions {
             how,
             deadline,
@@ -578,11 +572,11 @@ impl<R: Region> Consumer<R> {
                 ) => return Err(error),
                 _ => {}
             }
-            if let Some(arrived) = arrived(&self.member) {
-                return arrived;
+            if arrived(&self.member) {
+                return Ok(());
             }
             let waited = options.wait(&mut self.member, |member, look| {
-                arrived(member).is_some() || member.poll_progress(look)
+                arrived(member) || member.poll_progress(look)
             });
             match waited {
                 Waited::Ready => {}

@@ -90,6 +90,20 @@ fn receive_all(consumer: &mut Consumer<Model>) -> (Vec<u64>, RecvError) {
     }
 }
 
+/// The producer leaves and ends the stream, as `Sender`'s drop does.
+fn close(producer: &Producer<Model>) {
+    producer.close();
+    producer.region.leave(PRODUCER.slot);
+    PRODUCER.announce(CONSUMER, &producer.region);
+}
+
+/// The consumer leaves and refuses further messages, as `Receiver::close` does.
+fn refuse(consumer: &Consumer<Model>) {
+    consumer.close();
+    consumer.region.leave(CONSUMER.slot);
+    CONSUMER.announce(PRODUCER, &consumer.region);
+}
+
 /// A ring through which so many messages have gone: what they left in its memory is there.
 fn used(messages: u64) -> Model {
     let ring = Model::attached(CAPACITY);
@@ -121,13 +135,141 @@ fn messages_then_close() {
             for value in 1..=2 {
                 send(&mut producer, value).unwrap();
             }
-            producer.close();
+            close(&producer);
         });
         for value in 1..=2 {
             assert_eq!(receive(&mut receiving), Ok(value));
         }
         assert_eq!(receive(&mut receiving), Err(RecvError::Closed));
         sender.join().unwrap();
+    });
+}
+
+/// Receives, and waits for the next producer after each end, until `last` has come. What the ends were.
+fn receive_beyond_ends(consumer: &mut Consumer<Model>, last: u64) -> Vec<RecvError> {
+    let (mut next, mut ends) = (1, Vec::new());
+    while next <= last {
+        match receive(consumer) {
+            Ok(value) => {
+                assert_eq!(value, next);
+                next += 1;
+            }
+            Err(end) => {
+                ends.push(end);
+                let come = waiting::wait_for_peer(consumer, WaitStrategy::Park, None, |consumer| {
+                    consumer.may_retry()
+                });
+                assert!(come.is_some());
+            }
+        }
+    }
+    ends
+}
+
+/// One producer closes and another one opens again, while the consumer receives, has been told of the end, or sleeps
+/// for the next one: the stream goes on, and has an end when the last one has closed.
+#[test]
+fn the_next_producer_opens_what_the_last_one_closed() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut receiving = consumer(&ring);
+        let sending = ring.clone();
+        let sender = thread::spawn(move || {
+            let mut first = producer(&sending);
+            send(&mut first, 1).unwrap();
+            close(&first);
+            sending.attach(PRODUCER.slot);
+            let mut second = producer(&sending);
+            send(&mut second, 2).unwrap();
+            close(&second);
+        });
+        let ends = receive_beyond_ends(&mut receiving, 2);
+        assert!(ends.iter().all(|end| *end == RecvError::Closed), "{ends:?}");
+        assert_eq!(receive(&mut receiving), Err(RecvError::Closed));
+        sender.join().unwrap();
+    });
+}
+
+/// One closes, and the next one opens and only leaves: that is no end, whatever the first one said.
+#[test]
+fn who_opens_again_and_leaves_without_closing_has_ended_nothing() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        close(&producer(&ring));
+        let mut receiving = consumer(&ring);
+        let sending = ring.clone();
+        let sender = thread::spawn(move || {
+            sending.attach(PRODUCER.slot);
+            let mut second = producer(&sending);
+            send(&mut second, 1).unwrap();
+            sending.leave(PRODUCER.slot);
+            PRODUCER.announce(CONSUMER, &sending);
+        });
+        let ends = receive_beyond_ends(&mut receiving, 1);
+        // Told before the second one came, or not at all.
+        assert!(ends.iter().all(|end| *end == RecvError::Closed), "{ends:?}");
+        assert_eq!(try_receive(&mut receiving), Err(RecvError::Empty));
+        sender.join().unwrap();
+        assert_eq!(PRODUCER.state(&ring), Peer::Absent);
+    });
+}
+
+/// A producer dies after any change of sending and closing, also between its mark and its leaving: that is a death. The
+/// next one dies after any change of opening, or leaves without closing; of the first one's mark nothing is left then.
+#[test]
+fn a_producer_dies_while_it_closes() {
+    at_every_change(model, |changes| {
+        let ring = Model::attached(CAPACITY);
+        let (mut victim, mut receiving) = (producer(&ring), consumer(&ring));
+        victim.region.dies_after(changes);
+        let dying = ring.clone();
+        let sender = thread::spawn(move || {
+            let lived = lives(|| {
+                send(&mut victim, 1).unwrap();
+                victim.close();
+            });
+            dying.kill(PRODUCER.slot);
+            lived
+        });
+        let (values, end) = receive_all(&mut receiving);
+        assert_eq!(end, RecvError::PeerDied);
+        let lived = sender.join().unwrap();
+        assert!([1].starts_with(&values) && (values.len() == 1 || !lived));
+        ring.attach(PRODUCER.slot);
+        drop(producer(&ring));
+        ring.leave(PRODUCER.slot);
+        assert_eq!(try_receive(&mut receiving), Err(RecvError::Empty));
+        lived
+    });
+}
+
+/// The ring is closed. A producer dies after any change of opening it: it has died, or was never seen. The next one opens it all
+/// the same.
+#[test]
+fn a_producer_dies_while_it_opens_again() {
+    at_every_change(model, |changes| {
+        let ring = Model::attached(CAPACITY);
+        close(&producer(&ring));
+        let mut receiving = consumer(&ring);
+        let coming = ring.clone();
+        coming.dies_after(changes);
+        let sender = thread::spawn(move || {
+            coming.attach(PRODUCER.slot);
+            let lived = lives(|| drop(Producer::resume(coming.of_the_same_process()).unwrap()));
+            coming.kill(PRODUCER.slot);
+            lived
+        });
+        let end = receive(&mut receiving).unwrap_err();
+        assert!([RecvError::Closed, RecvError::PeerDied].contains(&end));
+        let lived = sender.join().unwrap();
+        assert_eq!(receive(&mut receiving), Err(RecvError::PeerDied));
+        ring.attach(PRODUCER.slot);
+        let mut next = producer(&ring);
+        assert_eq!(try_receive(&mut receiving), Err(RecvError::Empty));
+        send(&mut next, 1).unwrap();
+        close(&next);
+        assert_eq!(receive_all(&mut receiving), (vec![1], RecvError::Closed));
+        lived
     });
 }
 
@@ -276,7 +418,7 @@ fn a_consumer_dies_and_another_follows() {
         let mut next = consumer(&ring);
         let sender = thread::spawn(move || {
             send(&mut sending, 3).unwrap();
-            sending.close();
+            close(&sending);
         });
         let (values, end) = receive_all(&mut next);
         assert_eq!(end, RecvError::Closed);
@@ -324,9 +466,34 @@ fn the_consumer_closes() {
     model(|| {
         let (ring, mut sending) = full();
         let closing = ring.clone();
-        let receiver = thread::spawn(move || consumer(&closing).close());
+        let receiver = thread::spawn(move || refuse(&consumer(&closing)));
         assert_eq!(send(&mut sending, 4), Err(SendError::Closed));
         receiver.join().unwrap();
+    });
+}
+
+/// A consumer closes, and the next one opens again, while the producer sleeps for room or has been refused: it goes on.
+#[test]
+fn the_next_consumer_opens_what_the_last_one_closed() {
+    model(|| {
+        let (ring, mut sending) = full();
+        let receiving = ring.clone();
+        let receiver = thread::spawn(move || {
+            refuse(&consumer(&receiving));
+            receiving.attach(CONSUMER.slot);
+            let mut next = consumer(&receiving);
+            for value in 1..=3 {
+                assert_eq!(receive(&mut next), Ok(value));
+            }
+            next
+        });
+        while let Err(error) = send(&mut sending, 4) {
+            assert_eq!(error, SendError::Closed);
+            let come = waiting::wait_for_peer(&mut sending, WaitStrategy::Park, None, |_| false);
+            assert_eq!(come, Some(Peer::Alive));
+        }
+        let mut next = receiver.join().unwrap();
+        assert_eq!(receive(&mut next), Ok(4));
     });
 }
 

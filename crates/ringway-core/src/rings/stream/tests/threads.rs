@@ -7,6 +7,7 @@ use crate::memory::region::Region;
 use crate::memory::region::memory::{Heap, Memory};
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
+use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::waiting::WaitStrategy;
 
 /// So small that both sides wait for each other all the time.
@@ -63,6 +64,7 @@ fn every_message_arrives_whole_and_in_order() {
             sent += send_some(&mut producer, sent).unwrap();
         }
         producer.close();
+        PRODUCER.announce(CONSUMER, &producer.region);
     });
     for number in 0..MESSAGES {
         assert_eq!(

@@ -88,7 +88,6 @@ pub(super) fn place(segment: &Segment) -> Place {
         role: Role::Producer,
         slots: segment.header.geometry.slots(Role::Producer),
         participants: segment.header.geometry.participants(),
-        closing_is_final: false,
         settles: true,
     }
 }

@@ -86,7 +86,7 @@ fn a_lender_dies_and_another_reclaims() {
         let sender = thread::spawn(move || {
             let mut next = lender(&next, 2);
             lend(&mut next, 3).unwrap();
-            next.close();
+            close(&next);
         });
         let (values, end) = receive_all(&mut receiving);
         sender.join().unwrap();
