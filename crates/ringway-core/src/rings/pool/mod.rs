@@ -202,28 +202,30 @@ impl Pool {
                 Some(_) => 0,
                 None => self.hints[nth],
             };
-            for step in 0..class.count {
-                let slab = range.start + (from + step) % class.count;
-                let bits = region.load_slab(slab);
-                let Some(word) = Word::decode(bits).filter(|word| word.holder.is_none()) else {
-                    continue;
-                };
-                let held = Word::held(self.me, word.generation);
-                // Its acquire pairs with the release in `free`: the last message has been read.
-                if region.replace_slab(slab, bits, held.encode()).is_ok() {
-                    self.hints[nth] = slab - range.start;
-                    let place = self.slabs.place(slab)?;
-                    return Some(Loan {
-                        slab,
-                        generation: word.generation,
-                        at: place.at,
-                        len: place.len,
-                        lent: false,
-                    });
-                }
+            let mut slabs = (0..class.count).map(|step| range.start + (from + step) % class.count);
+            if let Some(loan) = slabs.find_map(|slab| self.take_free(region, slab)) {
+                self.hints[nth] = loan.slab - range.start;
+                return Some(loan);
             }
         }
         None
+    }
+
+    /// Takes this slab if it is free.
+    fn take_free<R: Region>(&self, region: &R, slab: u32) -> Option<Loan> {
+        let bits = region.load_slab(slab);
+        let word = Word::decode(bits).filter(|word| word.holder.is_none())?;
+        let place = self.slabs.place(slab)?;
+        let held = Word::held(self.me, word.generation);
+        // Its acquire pairs with the release in `free`: the last message has been read.
+        region.replace_slab(slab, bits, held.encode()).ok()?;
+        Some(Loan {
+            slab,
+            generation: word.generation,
+            at: place.at,
+            len: place.len,
+            lent: false,
+        })
     }
 
     /// Whether there is a free slab for a message of `len` bytes.

@@ -88,6 +88,28 @@ const HOLDER: u64 = !0 << SLOT_SHIFT;
 
 const _: () = assert!(MAX_PARTICIPANTS < 1 << (EPOCH_SHIFT - SLOT_SHIFT));
 
+/// Who has the lock, as its word says.
+struct Holder {
+    slot: u32,
+    /// Of it the word has the low bits.
+    epoch: u64,
+}
+
+impl Holder {
+    fn encode(&self) -> u64 {
+        u64::from(self.slot + 1) << SLOT_SHIFT | self.epoch << EPOCH_SHIFT
+    }
+
+    /// `None` if the word names no slot.
+    fn of(word: u64) -> Option<Self> {
+        let slot = (word as u32 >> SLOT_SHIFT & 0xff).checked_sub(1)?;
+        Some(Self {
+            slot,
+            epoch: word >> EPOCH_SHIFT,
+        })
+    }
+}
+
 /// Where contenders for the lock sleep.
 pub(crate) trait Tokens {
     /// Takes a token, waiting for one until the deadline; may also return without one.
@@ -139,25 +161,21 @@ impl<R: Region, T: Tokens> Lock<R, T> {
             tokens,
             participants,
             outlook: Outlook::new(participants, slot),
-            own: u64::from(slot + 1) << SLOT_SHIFT | epoch << EPOCH_SHIFT,
+            own: Holder { slot, epoch }.encode(),
         }
     }
 
     /// Whether the holder in `word` can still release the lock.
     fn is_held(&self, word: u64) -> Result<bool, Broken> {
-        let Some(slot) = (word >> SLOT_SHIFT & 0xff).checked_sub(1) else {
-            // An epoch without a slot.
-            return if word & HOLDER == 0 {
-                Ok(false)
-            } else {
-                Err(Broken::Written)
-            };
-        };
-        let slot = u32::try_from(slot).map_err(|_| Broken::Written)?;
+        if word & HOLDER == 0 {
+            return Ok(false);
+        }
+        let Holder { slot, epoch } = Holder::of(word).ok_or(Broken::Written)?;
         if slot >= self.participants || word & HOLDER == self.own {
             return Err(Broken::Written);
         }
-        let is_its = |epoch: u64| epoch << EPOCH_SHIFT == word >> EPOCH_SHIFT << EPOCH_SHIFT;
+        // The word has the low bits of an epoch.
+        let is_its = |whole: u64| whole << EPOCH_SHIFT == epoch << EPOCH_SHIFT;
         Ok(!self.outlook.is_gone(&self.region, slot, is_its))
     }
 }
