@@ -20,14 +20,24 @@
 //! | the next 7 | owner: slot in the participants table | |
 //! | the next 10 | owner: low bits of the slot's epoch | |
 //! | the next log2(cells) - 1 | extent in cells, less 1 | the same |
-//! | all others | lap: low bits of how often the ring has been used up to here | the same |
+//! | up to 62 | lap: low bits of how often the ring has been used up to here | the same |
+//! | 63 | 0 | 0 |
 //!
-//! So the word of a cell without an owner comes again after 2^62 cells, and none has been used so often
-//! (`HEAD` ends at 2^56). One with an owner comes again after 2^45 cells, and only if the slot's epoch has come
+//! So the word of a cell without an owner comes again after 2^61 cells, and none has been used so often
+//! (`HEAD` ends at 2^56). One with an owner comes again after 2^44 cells, and only if the slot's epoch has come
 //! round as well.
 //!
-//! The key comes from the ring's nonce. It is there so that no payload is ever taken for a control word:
-//! one who looks at a cell at the wrong time may find payload there, and payload is anybody's.
+//! # Payload where a word was
+//!
+//! One who was stopped for long may look at a cell, or try to change the word that it saw there, when the cell lies
+//! inside a record of several cells. It must find no control word, although payload is anybody's:
+//!
+//! - Words are xored with a key, which comes from the ring's nonce. So eight bytes of payload are no word.
+//! - The end of a message may cover only the first bytes of a word, and bytes are written one after the other. So
+//!   before any payload is written, each cell of a record but the first gets a *cover* in its word's place. It has
+//!   bit 63 and, in a free cell, an extent that is not 1. Whatever the payload leaves of it, the first byte
+//!   or the last, is no part of a word. (Without a cover one byte of payload made the word of a free cell that of the lap
+//!   before, which a producer that was idle since then could claim.)
 
 use super::pool::TICKET_LEN;
 
@@ -56,12 +66,16 @@ const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 const EPOCH_MASK: u64 = (1 << EPOCH_BITS) - 1;
 /// After so many cells of any ring, the lap in the word of a record with an owner begins anew.
 #[cfg(test)]
-pub(crate) const LAPS_END: u64 = 1 << (u64::BITS - STATE_BITS - OWNER_BITS + 1);
+pub(crate) const LAPS_END: u64 = 1 << (WORD_BITS - STATE_BITS - OWNER_BITS + 1);
+
+/// A word's bits: all but the last, which tells a cover.
+const WORD_BITS: u32 = u64::BITS - 1;
+const WORD_MASK: u64 = u64::MAX >> 1;
 
 /// Log2 of the most cells of a ring.
 const MAX_CELL_BITS: u32 = (super::MAX_CAPACITY / MIN_CELL_LEN as u64).ilog2();
 // Three laps that follow one another can be told apart.
-const _: () = assert!(STATE_BITS + OWNER_BITS + MAX_CELL_BITS - 1 + 2 <= u64::BITS);
+const _: () = assert!(STATE_BITS + OWNER_BITS + MAX_CELL_BITS - 1 + 2 <= WORD_BITS);
 const _: () = assert!(super::MAX_PARTICIPANTS as u64 <= SLOT_MASK);
 const _: () = assert!(CELL_HEADER + TICKET_LEN <= MIN_CELL_LEN as u64);
 
@@ -189,14 +203,18 @@ pub(crate) struct Code {
     key: u64,
     /// The bits of a position that tell the lap.
     laps: u64,
+    /// Those of them for which a word with an owner has room.
+    owned_laps: u64,
 }
 
 impl Code {
     /// The code of a ring of so many cells, under this key.
     pub(crate) fn new(key: u64, cells: u64) -> Self {
+        let laps = !(cells - 1);
         Self {
             key,
-            laps: !(cells - 1),
+            laps,
+            owned_laps: laps & WORD_MASK >> (STATE_BITS + OWNER_BITS - 1),
         }
     }
 
@@ -227,7 +245,7 @@ impl Code {
             | u64::from(word.owner.epoch) << (STATE_BITS + SLOT_BITS)
             | (word.extent - 1) << Self::below_extent(word.state)
             | word.lap << self.below_lap(word.state);
-        bits ^ self.key
+        bits & WORD_MASK ^ self.key
     }
 
     /// The same for a record of one cell, the position `cell`, which nobody owns.
@@ -244,7 +262,7 @@ impl Code {
         let bits = state as u64
             | u64::from(owner.slot) << STATE_BITS
             | u64::from(owner.epoch) << (STATE_BITS + SLOT_BITS)
-            | (cell & self.laps) << (STATE_BITS + OWNER_BITS - 1);
+            | (cell & self.owned_laps) << (STATE_BITS + OWNER_BITS - 1);
         bits ^ self.key
     }
 
@@ -252,6 +270,9 @@ impl Code {
     #[inline]
     pub(crate) fn decode(self, stored: u64) -> Option<Word> {
         let bits = stored ^ self.key;
+        if bits & !WORD_MASK != 0 {
+            return None;
+        }
         let state = State::ALL[(bits & STATE_MASK) as usize];
         let extent = bits >> Self::below_extent(state) & ((1 << (self.lap_bits() - 1)) - 1);
         let owner = if state.is_owned() {
@@ -273,13 +294,19 @@ impl Code {
 
     /// How many laps from `word`, of which all of its lap is known, to the same record in a later one.
     pub(crate) fn laps_to(self, word: Word, later: Word) -> u64 {
-        later.lap.wrapping_sub(word.lap) & u64::MAX >> self.below_lap(later.state)
+        later.lap.wrapping_sub(word.lap) & WORD_MASK >> self.below_lap(later.state)
     }
 
     /// Whether a word belongs to this lap.
     #[inline]
     pub(crate) fn is_of_lap(self, word: Word, lap: u64) -> bool {
-        (word.lap ^ lap) << self.below_lap(word.state) == 0
+        (word.lap ^ lap) << self.below_lap(word.state) & WORD_MASK == 0
+    }
+
+    /// What is stored in the word's place of a cell inside a record.
+    #[inline]
+    pub(crate) fn cover(self) -> u64 {
+        no_word(self.key)
     }
 }
 
@@ -289,10 +316,12 @@ pub(crate) fn new_word(key: u64) -> u64 {
     Code::new(key, MIN_CELLS).encode(Word::free(0))
 }
 
-/// What nobody writes as a word of the ring with this key.
+/// What is no word of the ring with this key, and stays none if all of its bytes but the first or the last are others:
+/// the cover of a cell inside a record.
+#[inline]
 pub(crate) fn no_word(key: u64) -> u64 {
-    // A free cell whose extent is not one.
-    key ^ 1 << STATE_BITS
+    // A free cell whose extent is not one, and the last bit.
+    key ^ (1 << STATE_BITS | !WORD_MASK)
 }
 
 /// The ring's key, from its nonce.
@@ -323,7 +352,7 @@ mod tests {
     fn a_word_is_what_it_was_encoded_from() {
         let code = Code::new(42, CELLS);
         for state in State::ALL {
-            let lap = u64::MAX >> code.below_lap(state);
+            let lap = WORD_MASK >> code.below_lap(state);
             let extent = if state == State::Free { 1 } else { CELLS / 2 };
             let word = Word::free(lap).with_extent(extent);
             let word = match state.is_owned() {
@@ -348,6 +377,34 @@ mod tests {
         for cells in [MIN_CELLS, CELLS] {
             for key in [0, u64::MAX] {
                 assert_eq!(Code::new(key, cells).decode(no_word(key)), None);
+            }
+        }
+    }
+
+    /// Whatever payload lies over a cover but for its first byte, or but for its last, it is the word of no free cell,
+    /// and no other word if the last byte is left.
+    #[test]
+    fn what_is_left_of_a_cover_is_no_word() {
+        let code = Code::new(7, MIN_CELLS);
+        for lap in [0, 1, 2, 255, 256, 1 << 20, u64::MAX >> 12] {
+            for (state, owner) in State::ALL
+                .into_iter()
+                .map(|state| (state, Owner::new(1, 1)))
+            {
+                let word = match state.is_owned() {
+                    true => Word::free(lap).become_owned(state, owner),
+                    false => Word::free(lap).become_nobodys(state),
+                };
+                let word = code.encode(word);
+                for covered in 1..8 {
+                    // The payload's bytes are those that would make it that word.
+                    let payload = u64::MAX >> (64 - 8 * covered);
+                    let from_the_front = code.cover() & !payload | word & payload;
+                    assert_ne!(from_the_front, word, "{state:?} in lap {lap}");
+                    let from_the_back = word & !(u64::MAX >> (8 * covered));
+                    let from_the_back = code.cover() & u64::MAX >> (8 * covered) | from_the_back;
+                    assert_ne!(from_the_back, word, "{state:?} in lap {lap}");
+                }
             }
         }
     }

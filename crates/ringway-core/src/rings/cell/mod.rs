@@ -450,6 +450,18 @@ impl<R: Region> Cells<R> {
         }
     }
 
+    /// Covers the words of the cells inside a record, before any payload is written there: who was stopped for a lap or
+    /// more takes nothing of it for a word ([`crate::memory::layout::cell`]).
+    #[inline]
+    fn cover(&self, cell: u64, extent: u64) {
+        for inside in cell + 1..cell + extent {
+            // Relaxed: for one that was stopped, what counts is the order of changes of this word, and they are all
+            // this producer's until the record is freed.
+            self.region
+                .store_word(self.position(inside), self.code.cover(), Ordering::Relaxed);
+        }
+    }
+
     /// Writes what the record at `cell` is. Made visible by the release of its word.
     #[inline]
     fn describe(&self, cell: u64, len: u64, extent: u64) {

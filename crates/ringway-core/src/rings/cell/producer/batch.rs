@@ -30,6 +30,7 @@ impl<R: Region> Producer<R> {
             self.member.region().prefetch_to_write(ahead);
             self.member.region().prefetch_to_write(ahead + 64);
         }
+        self.cells().cover(cell, extent);
         self.cells().describe(cell, message.len() as u64, extent);
         let payload = self.cells().payload(cell);
         self.member.region().write(payload, message);
@@ -130,6 +131,7 @@ impl<R: Region> Producer<R> {
         while at < from.used {
             let record = self.cells().description(from.cell + at, from.used - at)?;
             let (len, extent) = (record.len as usize, u64::from(record.extent));
+            self.cells().cover(to.cell + at, extent);
             self.cells().describe(to.cell + at, len as u64, extent);
             if at > 0 {
                 self.lay_word(to.cell + at, State::Full, extent);

@@ -225,6 +225,7 @@ impl<R: Region> Producer<R> {
         self.check(len, most)?;
         let extent = self.cells().extent_of(len as u64);
         let run = self.claim_run(extent, extent, deadline)?;
+        self.cells().cover(run.cell, run.extent);
         self.claimed = Some(run);
         Ok(self.cells().payload(run.cell))
     }

@@ -53,6 +53,31 @@ fn a_producer_that_was_idle_sends_where_others_do() {
     }
 }
 
+/// Once the last bytes of a message that ended within a cell's word could make that the word that an idle producer
+/// knew: it claimed the cell, inside the other's record, and its own message was lost in there.
+#[test]
+fn a_producer_that_was_idle_claims_nothing_inside_a_record() {
+    // In a ring of four cells four bits of the lap are in the word's first byte.
+    for laps in 1..16 {
+        for byte in 0..=u8::MAX {
+            let ring = ring();
+            let mut idle = idle(&ring, laps);
+            let mut other = ring.producer(1).unwrap();
+            let mut consumer = ring.consumer(0).unwrap();
+            // Its second cell is the idle one's place, and its last byte the first of what was that cell's word.
+            let mut long = [7; 49];
+            long[48] = byte;
+            other.try_send(&long).unwrap();
+            idle.try_send(&[1]).unwrap();
+            let mut buffer = [0; 128];
+            assert_eq!(consumer.try_recv_into(&mut buffer), Ok(49));
+            assert_eq!(buffer[..49], long, "{laps} laps");
+            assert_eq!(consumer.try_recv_into(&mut buffer), Ok(1));
+            assert_eq!(buffer[0], 1);
+        }
+    }
+}
+
 /// The same for one that is about to wait for what it saw there.
 #[test]
 fn a_consumer_that_was_idle_receives_in_order() {
