@@ -1,7 +1,8 @@
 //! A second process: this test binary, started again as its test `child_role` with a role to play.
 //!
 //! The two talk by lines over a Unix socket, which is the second one's standard input, and over which
-//! a `memfd:` ring is handed over. The second process dies with the test, also with a failed one.
+//! a `memfd:` ring is handed over. The second process dies with the test, also with a failed one, and what it made
+//! in the directory for temporary files goes then: it may be killed, so nothing that it owns removes itself.
 
 #![allow(
     dead_code,
@@ -15,8 +16,10 @@ pub mod roles;
 
 pub use ringway_testing::{messages, place, procfs, table};
 
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -27,8 +30,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use ringway::{Address, Builder, Ring, WaitStrategy};
+use tempfile::TempDir;
 
-const ROLE: &str = "RINGWAY_TEST_ROLE";
+use place::ROLE;
+
 const AT: &str = "RINGWAY_TEST_AT";
 
 /// The ways to wait.
@@ -60,6 +65,8 @@ pub fn in_time<T>(call: impl FnOnce(Instant) -> T) -> T {
 pub struct Second {
     process: Mutex<Child>,
     socket: UnixStream,
+    /// Its directory for temporary files. It goes when the process is gone.
+    _scratch: TempDir,
 }
 
 impl Second {
@@ -91,10 +98,15 @@ impl Second {
     fn start_by(mut command: Command) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(WATCHDOG)).unwrap();
+        let scratch = TempDir::with_prefix("ringway-test-").unwrap();
+        // It may become another user.
+        fs::set_permissions(&scratch, Permissions::from_mode(0o1777)).unwrap();
+        command.env("TMPDIR", scratch.path());
         let process = command.stdin(OwnedFd::from(theirs)).spawn().unwrap();
         Self {
             process: Mutex::new(process),
             socket: ours,
+            _scratch: scratch,
         }
     }
 

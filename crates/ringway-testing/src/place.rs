@@ -49,7 +49,11 @@ impl Backing {
     }
 }
 
-/// An address that no other test uses. What is there goes when this is dropped.
+/// The variable that tells a process that it is a test's second one.
+pub const ROLE: &str = "RINGWAY_TEST_ROLE";
+
+/// An address that no other test uses. What is there goes when this is dropped. So a process that is killed cannot have
+/// one: the test makes it, and tells the process.
 pub struct Place {
     /// Where; of a ring without a name, only once it exists.
     pub address: Address,
@@ -58,7 +62,16 @@ pub struct Place {
 
 impl Place {
     /// A place that nobody else uses.
+    ///
+    /// # Panics
+    ///
+    /// In a test's second process, which may be killed, but for a file: that lies in the process's directory for temporary
+    /// files, which the test removes.
     pub fn new(backing: Backing) -> Self {
+        assert!(
+            backing == Backing::File || std::env::var_os(ROLE).is_none(),
+            "a process that may be killed cannot remove what it made"
+        );
         let (process, number) = (std::process::id(), unique());
         let name = format!("ringway-test-{process}-{number}");
         let mut directory = None;
