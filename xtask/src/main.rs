@@ -39,7 +39,7 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Interleavings have up to N preemptions (default 3).
 
     cargo xtask survivors [PART...] [--shard K/N]
-        Makes each small change that cargo-mutants knows to parts of the code (chunk, mq, segment, gc, stat,
+        Makes each small change that cargo-mutants knows to parts of the code (chunk, mq, store, gc, stat,
         pool; default: all), one at a time, and runs the tests of that part. Prints the changes that no test
         noticed. Hours; a shard tries the K-th of N shares, K from 0.
 

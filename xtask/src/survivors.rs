@@ -31,8 +31,8 @@ const PARTS: [Part; 6] = [
         tests: &["--lib", "--test", "message_queues", "--test", "transports"],
     },
     Part {
-        name: "segment",
-        files: "crates/ringway-core/src/segment/**/*.rs",
+        name: "store",
+        files: "crates/ringway-core/src/store/**/*.rs",
         packages: CORE,
         tests: &[
             "--lib",
@@ -48,19 +48,19 @@ const PARTS: [Part; 6] = [
     },
     Part {
         name: "gc",
-        files: "crates/ringway-core/src/gc/**/*.rs",
+        files: "crates/ringway-core/src/admin/gc/**/*.rs",
         packages: CORE,
         tests: &["--lib"],
     },
     Part {
         name: "stat",
-        files: "crates/ringway-core/src/stat/**/*.rs",
+        files: "crates/ringway-core/src/admin/stat/**/*.rs",
         packages: CORE,
         tests: &["--lib", "--test", "observation"],
     },
     Part {
         name: "pool",
-        files: "crates/ringway-core/src/pool/**/*.rs",
+        files: "crates/ringway-core/src/rings/pool/**/*.rs",
         packages: CORE,
         tests: &["--lib", "--test", "slabs", "--test", "slab_segments"],
     },
@@ -94,7 +94,8 @@ fn tried(part: &Part, shard: Option<&String>) -> Result<String, String> {
     let output = format!("target/survivors/{}", part.name);
     fs::create_dir_all(process::root().join(&output)).map_err(|error| error.to_string())?;
     let mut command = process::command(&["cargo", "mutants", "--no-shuffle", "--colors=never"]);
-    command.args(["--file", part.files, "--output", &output]);
+    // Without the first it looks at the package of this folder only.
+    command.args(["--workspace", "--file", part.files, "--output", &output]);
     // What the code does in builds for tests only is held by nothing.
     command.args(["--exclude-re", "verify|fmt"]);
     part.packages.iter().for_each(|package| {
@@ -117,6 +118,9 @@ fn tried(part: &Part, shard: Option<&String>) -> Result<String, String> {
         ("do not compile", lines("unviable.txt").len()),
         ("survived", survivors.len()),
     ];
+    if counts.iter().all(|(_, count)| *count == 0) {
+        return Err(format!("there is nothing to change in {}", part.files));
+    }
     let counts = counts.map(|(what, count)| format!("{count} {what}"));
     let mut text = format!("{}: {}", part.name, counts.join(", "));
     for survivor in survivors {
