@@ -272,11 +272,10 @@ fn who_had_the_ring_open_and_is_gone_comes_no_more() {
     });
 }
 
-/// Two that wait for the same do not keep each other waiting, if they have given up attaching otherwise. (Of a `sysv:` ring
-/// the kernel tells only that two have it.)
+/// Two that wait for the same do not keep each other waiting, if they have given up attaching otherwise.
 #[test]
 fn two_who_wait_for_the_same_are_both_told() {
-    for_each(Row::with_many(Role::Producer, on_shm()), |row| {
+    for_each(Row::with_many(Role::Producer, rows()), |row| {
         let (ring, place) = row.ring();
         let mut other = two_processes::place::again(&ring);
         let mut senders = [ring.sender().unwrap(), other.sender().unwrap()];

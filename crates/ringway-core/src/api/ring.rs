@@ -20,7 +20,7 @@ use crate::memory::layout::pool::Holder;
 use crate::memory::layout::{self, Kind, Shape, SyncKind};
 use crate::memory::map::Map;
 use crate::memory::region::memory::Memory;
-use crate::memory::region::{Region as _, RingName as _};
+use crate::memory::region::{Region as _, RingName};
 use crate::presence::Outlook;
 use crate::presence::keeper::{self, Refusal};
 use crate::presence::memory::Memories;
@@ -31,7 +31,7 @@ use crate::rings::pool::{Lender, Pool};
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::rings::stream::{CONSUMER, PRODUCER, Side};
-use crate::store::anchor::{Anchor, Entry};
+use crate::store::anchor::{Anchor, Attached, Entry};
 use crate::store::slabs::SlabSegments;
 use crate::store::{self, PeerCredentials, Segment, trust};
 use crate::sys::owner::Access;
@@ -196,7 +196,7 @@ impl Ring {
         );
         let memory = Memory::mapped(map, &header.geometry, header.fence, slabs);
         let memory = memory.ok_or_else(|| self.corrupt())?;
-        Ok(memory.with_name(self.anchor.clone().map(|anchor| anchor as _)))
+        Ok(memory.with_name(self.name()))
     }
 
     /// The ring's slabs, as a participant uses them.
@@ -215,6 +215,11 @@ impl Ring {
         let me = Holder::new(participant.slot, participant.epoch);
         let proof = memories.prove(&self.map, me)?;
         Some(Lender::new(Arc::clone(memories), proof, Arc::new(wake)))
+    }
+
+    /// Who tells whether the ring has its name, if it had one.
+    fn name(&self) -> Option<Arc<dyn RingName>> {
+        self.anchor.clone().map(|anchor| anchor as _)
     }
 
     fn attach(&self, role: Role) -> Result<(Memory, Participant), Error> {
@@ -238,6 +243,13 @@ impl Ring {
             settles: header.fence.needs_membarrier(),
         };
         let participant = Participant::attach(&self.map, place, &self.address)?;
+        let participant = match &self.anchor {
+            None => participant,
+            Some(anchor) => {
+                let attached = Attached::new(anchor, participant.slot, participant.id());
+                participant.with(Box::new(attached))
+            }
+        };
         Ok((region, participant))
     }
 
@@ -265,6 +277,7 @@ impl Ring {
             participant.epoch,
             &self.address,
             || store::access_now(attempt, header, self.access),
+            self.name(),
         )?;
         participant.watch(alarm);
         let key = layout::cell::key(header.nonce);

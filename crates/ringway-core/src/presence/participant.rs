@@ -1,5 +1,6 @@
 //! Taking part: a slot in the participants table, held while a handle lives.
 
+use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,8 +15,8 @@ use crate::error::Attempt;
 use crate::error::{Error, ErrorKind, UNSETTLED};
 use crate::memory::layout::MAX_PARTICIPANTS;
 use crate::memory::layout::participant::{
-    ASLEEP, ATTACHED_NS, AWAKE, CLOSED, EPOCH, FILLED_FOR, LIVENESS, PID, PID_NAMESPACE, QUEUE,
-    ROLE, Role, slot_offset,
+    ASLEEP, ATTACHED_NS, AWAKE, CLOSED, EPOCH, FILLED_FOR, LIVENESS, NO_ENTRY, PID, PID_NAMESPACE,
+    QUEUE, ROLE, Role, slot_offset,
 };
 use crate::memory::map::Map;
 use crate::presence::retire::{self, Retired};
@@ -42,6 +43,8 @@ pub(crate) struct Place {
 /// A held slot. Dropping it leaves in order.
 #[derive(Debug)]
 pub(crate) struct Participant {
+    /// Goes before the slot is left.
+    guard: Option<Box<dyn Debug + Send + Sync>>,
     keeper: Keeper,
     /// How it sees the others.
     pub(crate) outlook: Outlook,
@@ -101,6 +104,7 @@ impl Participant {
                     keeper.show();
                     open(map, offset);
                     return Ok(Self {
+                        guard: None,
                         keeper,
                         outlook,
                         slot,
@@ -116,7 +120,14 @@ impl Participant {
 
     /// Leaves; as the dead do, if it is for a panic.
     pub(crate) fn leave(self, died: bool) {
+        drop(self.guard);
         self.keeper.leave(died);
+    }
+
+    /// Keeps `guard` until shortly before the slot is left.
+    pub(crate) fn with(mut self, guard: Box<dyn Debug + Send + Sync>) -> Self {
+        self.guard = Some(guard);
+        self
     }
 
     /// A number that no other attachment to the ring ever has.
@@ -273,6 +284,7 @@ fn fill(map: &Map, slot: usize, role: Role) -> u64 {
     store64(ATTACHED_NS, now_ns());
     store32(ASLEEP, AWAKE, Ordering::Relaxed);
     store64(QUEUE, 0);
+    store64(NO_ENTRY, 0);
     // Release: who sees the new epoch sees a slot that is awake. What the last holder owned is the dead's from here on.
     let epoch = map
         .word64(slot + EPOCH)

@@ -284,8 +284,9 @@ impl Attached {
             Address::Sysv(SysvKey::Private) => Address::Sysv(SysvKey::Id(self.id)),
             address => address.clone(),
         };
+        let participants = header.geometry.participants();
         Segment {
-            anchor: Some(Anchor::of_sysv(&address, self.map.origin(), self.id)),
+            anchor: Some(Anchor::of_sysv(&address, &self.map, participants, self.id)),
             slabs: SlabSegments::listed(request, &header, &self.map, self.id),
             map: Arc::clone(&self.map),
             header,

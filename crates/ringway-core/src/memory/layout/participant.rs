@@ -17,7 +17,7 @@
 //! | 96 | 8 | zero |
 //! | 104 | 8 | records of the dead that holders of this slot put in order |
 //! | 112 | 8 | mqueue: the queue that the holder sleeps on: its device above the low 32 bits of its inode; 0 before it is made |
-//! | 120 | 8 | zero |
+//! | 120 | 8 | `sysv:`: which opening of the ring this is of, by a number that no other ever had, while that cannot attach any more; else 0. See [`crate::store::anchor`] |
 //!
 //! Slots belong to roles: first come the producers' slots, then the consumers'. So taking a role and
 //! being seen to live is one compare-and-swap. The fields from 40 to 96 are those of cell rings; a
@@ -54,6 +54,9 @@ pub(crate) const REPAIRED: usize = 104;
 
 /// Which queue the holder sleeps on, see [`crate::waiting::sync::mqueue`].
 pub(crate) const QUEUE: usize = 112;
+
+/// Says of which opening that has no entry any more the holder is.
+pub(crate) const NO_ENTRY: usize = 120;
 
 /// What [`ASLEEP`] says.
 pub(crate) const AWAKE: u32 = 0;

@@ -38,6 +38,7 @@ use crate::memory::layout::header::{Header, SEMAPHORES_OFFSET};
 use crate::memory::layout::participant::{SEMAPHORE, SEMAPHORE_LEN, slot_offset};
 use crate::memory::layout::{Shape, SyncKind};
 use crate::memory::map::Map;
+use crate::memory::region::RingName;
 use crate::memory::region::memory::Memory;
 use crate::presence::watcher::Alarm;
 use crate::sys::futex::{self, MonotonicTime, Wake};
@@ -229,7 +230,7 @@ pub(crate) fn is_initialised_early(offset: usize) -> bool {
 }
 
 /// Opens what the cell ring of `header` synchronises by, for the participant that holds `slot` in its
-/// `epoch`; and what its watcher is to do.
+/// `epoch`; and what its watcher is to do. `name` tells whether the ring has its name.
 ///
 /// # Errors
 /// [`ErrorKind::CompanionLost`] if the semaphores in the header are not this ring's (any more),
@@ -242,6 +243,7 @@ pub(crate) fn open(
     epoch: u64,
     address: &Address,
     access: impl FnOnce() -> Access,
+    name: Option<Arc<dyn RingName>>,
 ) -> Result<(Primitives, Alarm), Error> {
     let attempt = Attempt {
         action: "attach to",
@@ -294,7 +296,7 @@ pub(crate) fn open(
             Ok((primitives, Box::new(move |_| own.ring(slot))))
         }
         SyncKind::Mqueue => {
-            let bell = mqueue::Queues::open(attempt, map, header, slot, access())?;
+            let bell = mqueue::Queues::open(attempt, map, header, slot, access(), name)?;
             let bell = Arc::new(bell);
             let own = Arc::clone(&bell);
             let primitives = Primitives {

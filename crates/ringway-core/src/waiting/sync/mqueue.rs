@@ -16,8 +16,8 @@
 //!
 //! # Queues without a ring
 //!
-//! Somebody removed the segment by other means, or attached to a ring whose name was gone. Queue 0 is the
-//! *gate*: every participant holds its file lock (flock) together with all others, from before it makes or
+//! Somebody removed the segment by other means, or attached to a ring whose name was gone. Who leaves such a ring as
+//! the last one removes its queues, as a collector does; if it dies, they stay for that. Queue 0 is the *gate*: every participant holds its file lock (flock) together with all others, from before it makes or
 //! opens its own queue until it has left; the kernel takes the lock from the dead. A collector that
 //! gets the lock alone knows that nobody living has any of the ring's queues or remembers one, removes
 //! them all, the gate last, and lets go. Who gets the lock of a gate that has lost its name
@@ -53,6 +53,7 @@ use crate::memory::layout::MAX_PARTICIPANTS;
 use crate::memory::layout::header::Header;
 use crate::memory::layout::participant::{LIVENESS, PID, QUEUE, slot_offset};
 use crate::memory::map::Map;
+use crate::memory::region::RingName;
 use crate::presence::{Liveness, watcher};
 use crate::sys::deadline::Deadline;
 use crate::sys::flock;
@@ -68,7 +69,9 @@ pub(super) struct Queues {
     slot: u32,
     own: OwnedFd,
     /// Locked while this lives; `None` if it is `own`.
-    _gate: Option<OwnedFd>,
+    gate: Option<OwnedFd>,
+    /// Tells whether the ring has its name.
+    name: Option<Arc<dyn RingName>>,
     /// Those that were rung from here, by slot.
     others: Box<[OnceLock<(u64, OwnedFd)>]>,
 }
@@ -80,6 +83,7 @@ impl Queues {
         header: &Header,
         slot: u32,
         access: Access,
+        ring: Option<Arc<dyn RingName>>,
     ) -> Result<Self, Error> {
         let failed = |errno| explain(attempt, errno);
         let gate = pass_gate(attempt, header.companions, access.mode)?;
@@ -122,7 +126,8 @@ impl Queues {
             nonce: header.companions,
             slot,
             own,
-            _gate: gate,
+            gate,
+            name: ring,
             others: (0..header.geometry.participants())
                 .map(|_| OnceLock::new())
                 .collect(),
@@ -151,6 +156,24 @@ impl Queues {
         // Taken already if the slot's queue was another one before: then it is opened each time.
         let _ = cell.set((wanted, queue));
         Ok(())
+    }
+}
+
+impl Drop for Queues {
+    /// The queues of a ring that has no name go with the last participant: nobody else comes by to remove them.
+    fn drop(&mut self) {
+        let is_removed = |name: &Arc<dyn RingName>| name.is_removed().is_ok_and(|removed| removed);
+        // A child of fork shares the lock with its parent, and is no participant.
+        if self.map.is_forked() || !self.name.as_ref().is_some_and(is_removed) {
+            return;
+        }
+        let gate = self.gate.as_ref().unwrap_or(&self.own);
+        // Under the lock the gate must have its name: the queues of the others are of that gate, then.
+        if flock::try_exclusive(gate.as_fd()).is_ok()
+            && fstat(gate.as_fd()).is_ok_and(|stat| stat.st_nlink > 0)
+        {
+            unlink_all(self.nonce, self.others.len() as u32);
+        }
     }
 }
 
@@ -301,8 +324,12 @@ fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
 
 /// Removes the queues of a ring, the gate last. Those that another user made may stay.
 pub(super) fn remove(header: &Header) {
-    for slot in (0..header.geometry.participants()).rev() {
-        if let Some(name) = name(header.companions, slot) {
+    unlink_all(header.companions, header.geometry.participants());
+}
+
+fn unlink_all(nonce: [u8; 16], participants: u32) {
+    for slot in (0..participants).rev() {
+        if let Some(name) = name(nonce, slot) {
             let _ = mq::unlink(&name);
         }
     }

@@ -115,10 +115,16 @@ impl Handle {
         let segment = Segment::open(&Request::new(address))?;
         let participant = Participant::attach(&segment.map, place(&segment), address)?;
         let (slot, epoch) = (participant.slot, participant.epoch);
-        let (primitives, alarm) =
-            open(&segment.map, &segment.header, slot, epoch, address, || {
-                segment.access
-            })?;
+        let name = segment.anchor.clone().map(|anchor| anchor as _);
+        let (primitives, alarm) = open(
+            &segment.map,
+            &segment.header,
+            slot,
+            epoch,
+            address,
+            || segment.access,
+            name,
+        )?;
         let handle = Self {
             primitives,
             participant,
