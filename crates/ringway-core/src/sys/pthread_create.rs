@@ -23,6 +23,12 @@ const MOST_STACK: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Thread(libc::pthread_t);
 
+// SAFETY: it names a thread, by a number or, as in musl, by a pointer that only the C library follows; any thread may
+// join it.
+unsafe impl Send for Thread {}
+// SAFETY: as above. It is joined once, whoever does it.
+unsafe impl Sync for Thread {}
+
 impl Thread {
     /// Starts a thread on a small stack, and with all signals blocked, so that no handler of the program ever runs
     /// on it.
