@@ -16,6 +16,7 @@ use ringway::{
 };
 use ringway_testing::place::{Backing, Place};
 use ringway_testing::procfs::{until_asleep, while_blocked};
+use ringway_testing::sandbox::Call;
 
 /// Where a peer finds what it does with which ring until it is killed.
 const PEER: &str = "RINGWAY_TEST_PEER";
@@ -26,18 +27,12 @@ const LONG: usize = 8 << 20;
 /// Of one that is better in a slab, and fits the ring.
 const FITS_BOTH: usize = 160 << 10;
 
-/// What is denied: the call, and of futex one operation.
-const CALLS: [(&str, libc::c_long, Option<u32>); 5] = [
-    ("membarrier", libc::SYS_membarrier, None),
-    ("futex_waitv", libc::SYS_futex_waitv, None),
-    (
-        "futex-wake-op",
-        libc::SYS_futex,
-        Some(libc::FUTEX_WAKE_OP as u32),
-    ),
-    ("futex-wake", libc::SYS_futex, Some(libc::FUTEX_WAKE as u32)),
-    ("semctl", libc::SYS_semctl, None),
-];
+/// What is denied.
+fn calls() -> impl Iterator<Item = Call> {
+    let semctl = Call::of("semctl", libc::SYS_semctl, None);
+    Call::DISPENSABLE.into_iter().chain([semctl])
+}
+
 const ERRNOS: [i32; 2] = [libc::EPERM, libc::ENOSYS];
 /// When it begins.
 const STEPS: [&str; 5] = ["before", "opened", "attached", "used", "asleep"];
@@ -55,11 +50,11 @@ const VICTIM: &str = "RINGWAY_TEST_VICTIM";
 #[test]
 fn what_is_denied_later_harms_nobody() {
     let mut failed = Vec::new();
-    for (call, _, _) in CALLS {
+    for call in calls() {
         for errno in ERRNOS {
             for step in STEPS {
                 for kind in KINDS {
-                    let what = format!("{call} {errno} {step} {}", kind.name());
+                    let what = format!("{} {errno} {step} {}", call.name, kind.name());
                     let places = [(); 2].map(|()| Place::new(Backing::Shm));
                     let names = places.each_ref().map(|place| place.address.to_string());
                     let status = Command::new(std::env::current_exe().unwrap())
@@ -94,7 +89,7 @@ fn child() {
     }
     let Ok(what) = std::env::var(TRY) else { return };
     let words: Vec<&str> = what.split(' ').collect();
-    let (_, call, operation) = CALLS.into_iter().find(|call| call.0 == words[0]).unwrap();
+    let call = calls().find(|call| call.name == words[0]).unwrap();
     let errno = words[1].parse().unwrap();
     let kind = KINDS
         .into_iter()
@@ -104,7 +99,7 @@ fn child() {
     nix::unistd::alarm::set(60);
     let begins = |step| {
         if words[2] == step {
-            deny(call, operation, errno);
+            call.deny(errno);
         }
     };
     // What needs semctl is made by it: the ring is there before.
@@ -253,7 +248,7 @@ fn survive_without_membarrier(what: &str) {
         behind.send(&seven).unwrap();
         sender = Some(behind);
     }
-    deny(libc::SYS_membarrier, None, libc::EPERM);
+    Call::MEMBARRIER.deny(libc::EPERM);
     let end = while_blocked(
         WaitStrategy::Park,
         || victim.kill(),
@@ -296,7 +291,7 @@ fn want_the_slab(ring: &Ring, address: &str) {
     let mut rescuer = Peer::start("rescuer", address);
     victim.say();
     assert_eq!(victim.hear(), "there");
-    deny(libc::SYS_membarrier, None, libc::EPERM);
+    Call::MEMBARRIER.deny(libc::EPERM);
     let refused = while_blocked(
         WaitStrategy::Park,
         || victim.kill(),
@@ -435,51 +430,4 @@ fn cpu_time() -> Duration {
         Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000)
     };
     time(usage.user_time()) + time(usage.system_time())
-}
-
-/// Has the kernel refuse a call of all threads of this process from now on.
-fn deny(call: libc::c_long, operation: Option<u32>, errno: i32) {
-    let statement = |code, k| libc::sock_filter {
-        code,
-        jt: 0,
-        jf: 0,
-        k,
-    };
-    let unless = |k, jf| libc::sock_filter {
-        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-        jt: 0,
-        jf,
-        k,
-    };
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let give = (libc::BPF_RET | libc::BPF_K) as u16;
-    let refuse = statement(give, libc::SECCOMP_RET_ERRNO | errno as u32);
-    let allow = statement(give, libc::SECCOMP_RET_ALLOW);
-    // Offsets in seccomp_data: the number at 0, the second argument's low half at 24.
-    let mut filter = match operation {
-        None => vec![statement(load, 0), unless(call as u32, 1), refuse, allow],
-        Some(operation) => vec![
-            statement(load, 0),
-            unless(call as u32, 3),
-            statement(load, 24),
-            unless(operation, 1),
-            refuse,
-            allow,
-        ],
-    };
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: prctl takes numbers here; the program and its statements live through the call of seccomp.
-    let installed = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_TSYNC,
-            &raw const program,
-        )
-    };
-    assert_eq!(installed, 0, "{}", std::io::Error::last_os_error());
 }

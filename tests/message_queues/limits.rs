@@ -1,10 +1,16 @@
 //! The kernel's limits and a queue's mode, changed by others while it is in use.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
 use nix::sched::{CloneFlags, unshare};
-use ringway::mq::{list, remove};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{Uid, geteuid, setresuid};
+use ringway::mq::{QueueBuilder, list, remove};
 use ringway::{ErrorKind, RecvError, SendError};
 
-use super::place::System;
+use super::place::{Place, System};
+use super::two_processes::{First, Second};
 
 /// Runs a test in a thread that has System V limits of its own, if this process may make such a thread.
 fn with_own_limits(test: impl FnOnce() + Send) {
@@ -106,4 +112,52 @@ fn a_system_v_queue_is_known_by_its_set_when_its_mode_was_changed() {
         assert_eq!(queue.receiver().unwrap().recv().unwrap(), b"x");
         remove(&place.address, false).unwrap();
     }
+}
+
+/// Attaches where this process has no descriptor left, then where its user has no inotify instance left, and says what
+/// it is told: the kernel says EMFILE of both.
+pub fn run_out(first: &First) {
+    let queue = QueueBuilder::at(first.address().clone()).open().unwrap();
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    // One descriptor, by which the queue is opened once more, and none to watch it by.
+    let next = File::open("/").unwrap().as_raw_fd() as u64;
+    setrlimit(Resource::RLIMIT_NOFILE, next + 1, hard).unwrap();
+    let refused = queue.sender().unwrap_err();
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    first.say(refused);
+    // A user of its own, so that it takes nobody's instances.
+    let alone = Uid::from_raw(1_000_000 + std::process::id());
+    if !geteuid().is_root() || setresuid(alone, alone, alone).is_err() {
+        return first.say("not tried");
+    }
+    // SAFETY: a call with a number; the descriptors go with this process.
+    while unsafe { libc::inotify_init1(libc::IN_CLOEXEC) } >= 0 {}
+    match File::open("/") {
+        Ok(_) => first.say(queue.sender().unwrap_err()),
+        Err(_) => first.say("not tried"),
+    }
+}
+
+#[test]
+fn of_two_limits_with_one_errno_the_error_names_the_one_that_was_met() {
+    let place = Place::new(System::Posix);
+    let _queue = place.builder().mode(0o666).create().unwrap();
+    let second = Second::start_at("run out", &place.address);
+    let says = |text: &str, words: &[&str], others: &str| {
+        for word in words {
+            assert!(text.contains(word), "{text}");
+        }
+        assert!(!text.contains(others), "{text}");
+    };
+    let descriptors = ["inotify_init1", "EMFILE", "ulimit -n"];
+    says(&second.hear(), &descriptors, "instances");
+    let heard = second.hear();
+    if heard == "not tried" {
+        return println!(
+            "skipped: this user cannot be another one, or has more instances than descriptors"
+        );
+    }
+    let instances = ["inotify_init1", "EMFILE", "fs.inotify.max_user_instances"];
+    says(&heard, &instances, "ulimit");
+    second.finish();
 }

@@ -29,6 +29,7 @@ fn child_role() {
         "make without priorities" => order::make(first),
         "make under a umask" => order::make_under_a_umask(first),
         "create" => creation::create(first),
+        "run out" => limits::run_out(first),
         "few bytes" => creation::few_bytes(first),
         _ => panic!("{role}"),
     });

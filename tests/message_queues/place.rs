@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ringway::mq::{Queue, QueueBuilder, QueueReceiver, QueueSender};
 use ringway::{Address, QueueKey, RecvError, SendError, WaitStrategy};
 
+use super::two_processes::place::ROLE;
 use super::two_processes::procfs::while_blocked;
 use super::two_processes::{First, in_time};
 
@@ -35,7 +36,8 @@ impl System {
     }
 }
 
-/// An address that no other test uses. What is there goes when this is dropped.
+/// An address that no other test uses. What is there goes when this is dropped. So a process that is killed cannot have
+/// one.
 pub struct Place {
     pub address: Address,
     priorities: bool,
@@ -43,6 +45,10 @@ pub struct Place {
 
 impl Place {
     pub fn new(system: System) -> Self {
+        assert!(
+            std::env::var_os(ROLE).is_none(),
+            "a process that may be killed cannot remove what it made"
+        );
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let address = match system {

@@ -100,8 +100,23 @@ impl Attempt<'_> {
             .remedy("mount it (mount -t proc none /proc), or use another kind of address"))
     }
 
-    /// `what` the kernel refused, for an errno that has no better explanation at the call.
-    pub(crate) fn os(self, what: &str, errno: Errno) -> Error {
+    /// This user has as many inotify instances or watches as the limit `name` allows.
+    pub(crate) fn limit_of_inotify(self, call: &str, name: &str, errno: Errno) -> Error {
+        let limit = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}"));
+        let limit = limit.unwrap_or_default();
+        let problem = format!(
+            "{call} cannot watch it: this user has its fs.inotify.{name} ({})",
+            limit.trim()
+        );
+        self.error(ErrorKind::NoSpace, problem)
+            .remedy(format!(
+                "end senders and receivers of POSIX queues, or raise the limit (sysctl fs.inotify.{name})"
+            ))
+            .with_errno(errno as i32)
+    }
+
+    /// That the system call `call` `failed`, as in "cannot open it", for an errno that has no better explanation there.
+    pub(crate) fn os(self, call: &str, failed: &str, errno: Errno) -> Error {
         let (kind, remedy) = match errno {
             Errno::EACCES => (
                 ErrorKind::PermissionDenied,
@@ -124,8 +139,14 @@ impl Attempt<'_> {
             // No cause is known, so no remedy is.
             _ => (ErrorKind::Os, ""),
         };
-        self.error(kind, what)
+        self.error(kind, format!("{call} {failed}"))
             .remedy(remedy)
             .with_errno(errno as i32)
     }
+}
+
+/// Whether this process has all the descriptors that it may have. The kernel says EMFILE of other limits, too.
+pub(crate) fn is_out_of_descriptors() -> bool {
+    let opened = std::fs::File::open("/");
+    opened.is_err_and(|error| error.raw_os_error() == Some(libc::EMFILE))
 }

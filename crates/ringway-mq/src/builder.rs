@@ -224,5 +224,5 @@ impl QueueBuilder {
 
 /// This process, known before anything is made: without it, children of fork would not be told apart.
 fn origin(attempt: Attempt<'_>) -> Result<Origin, Error> {
-    Origin::here().map_err(|errno| attempt.os("this process cannot be marked", errno))
+    Origin::here().map_err(|errno| attempt.os("mmap or madvise", "cannot mark this process", errno))
 }

@@ -8,7 +8,7 @@ use ringway_core::os::mq_overview as mq;
 use ringway_core::{Error, ErrorKind, Fate};
 
 use super::life::{self, Everybody};
-use super::{has_no_name, mark, open, queued_bytes, unlink};
+use super::{LOCKING, has_no_name, mark, open, queued_bytes, unlink};
 use crate::attempt::Attempt;
 use crate::builder::Options;
 use crate::gc::{Gc, State};
@@ -19,15 +19,19 @@ pub(crate) fn collect(attempt: Attempt<'_>, name: &str, gc: &Gc) -> Result<Optio
         ..Options::default()
     };
     let queue = open(attempt, name, &any)?.queue;
-    let failed = |errno| attempt.os("it cannot be inspected", errno);
-    let owner = fstat(&queue).map_err(failed)?.st_uid;
+    let failed = |call| move |errno| attempt.os(call, "cannot inspect it", errno);
+    let owner = fstat(&queue).map_err(failed("fstat"))?.st_uid;
     let close = || {
         attempt.check_is_ours(&[owner])?;
         Everybody::take(queue.as_fd())
-            .map_err(|errno| attempt.os("its locks cannot be taken", errno))
+            .map_err(|errno| attempt.os(LOCKING, "cannot take its locks", errno))
     };
     let remove = |_: &Everybody| remove(attempt, name, queue.as_fd());
-    gc.run(|| look(queue.as_fd()).map_err(failed), close, remove)
+    gc.run(
+        || look(queue.as_fd()).map_err(failed("fcntl")),
+        close,
+        remove,
+    )
 }
 
 /// Removes the name of the queue that was judged; whether it had it still.

@@ -52,7 +52,7 @@ use nix::sys::stat::fstat;
 use ringway_core::os::{self, mq_overview as mq};
 use ringway_core::{Address, Error, ErrorKind};
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, is_out_of_descriptors};
 use crate::builder::Options;
 use crate::frame::{HEADER_LEN, Header, Kind, PLACES};
 use crate::limits;
@@ -62,11 +62,16 @@ use crate::watcher::Watcher;
 use bell::Bell;
 pub(crate) use collect::collect;
 use life::{Everybody, Life};
-use watch::Watch;
+use watch::{Unwatched, Watch};
 
 /// The most the kernel lets anybody have.
 const HARD_MESSAGES: u64 = 65_536;
 const HARD_MESSAGE_LEN: u64 = 16 << 20;
+
+/// A place is a descriptor of its own, and a lock by it.
+const LOCKING: &str = "open or fcntl";
+/// What everybody who attaches does.
+const AGAIN: &str = "cannot open it once more, through /proc";
 
 /// A queue that is open.
 #[derive(Clone, Debug)]
@@ -94,7 +99,7 @@ pub(crate) fn create(attempt: Attempt<'_>, name: &str, options: &Options) -> Res
         }
     })?;
     let made = mark::permit(queue.as_fd(), mode)
-        .map_err(|errno| attempt.os("its mode cannot be set", errno))
+        .map_err(|errno| attempt.os("fchmod", "cannot set its mode", errno))
         .and_then(|()| Queue::new(attempt, queue, options.priorities));
     if made.is_err() {
         // It was made here, and just now.
@@ -106,13 +111,13 @@ pub(crate) fn create(attempt: Attempt<'_>, name: &str, options: &Options) -> Res
 pub(crate) fn open(attempt: Attempt<'_>, name: &str, options: &Options) -> Result<Queue, Error> {
     let queue = mq::open(&path(attempt, name)?).map_err(|errno| match errno {
         Errno::ENOENT => attempt.not_found(errno),
-        errno => attempt.os("mq_open cannot open it", errno),
+        errno => attempt.os("mq_open", "cannot open it", errno),
     })?;
-    let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+    let stat = fstat(&queue).map_err(|errno| attempt.os("fstat", "cannot inspect it", errno))?;
     attempt.check_owner(&[stat.st_uid], options.any_owner)?;
     if !mark::is_ours(&stat) {
         let is_used = life::is_used(queue.as_fd())
-            .map_err(|errno| attempt.os("its locks cannot be inspected", errno))?;
+            .map_err(|errno| attempt.os("fcntl", "cannot inspect its locks", errno))?;
         if !is_used {
             return Err(unmarked(attempt));
         }
@@ -135,13 +140,13 @@ pub(crate) fn remove(attempt: Attempt<'_>, name: &str, force: bool) -> Result<()
         ..Options::default()
     };
     let queue = open(attempt, name, &any)?.queue;
-    let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+    let stat = fstat(&queue).map_err(|errno| attempt.os("fstat", "cannot inspect it", errno))?;
     attempt.check_is_ours(&[stat.st_uid])?;
     if force {
         return unlink(attempt, name);
     }
     let everybody = Everybody::take(queue.as_fd())
-        .map_err(|errno| attempt.os("its locks cannot be taken", errno))?;
+        .map_err(|errno| attempt.os(LOCKING, "cannot take its locks", errno))?;
     match everybody {
         None => Err(crate::stat::in_use(attempt)),
         Some(_) if has_no_name(queue.as_fd()) => Err(attempt.not_found(Errno::ENOENT)),
@@ -152,7 +157,7 @@ pub(crate) fn remove(attempt: Attempt<'_>, name: &str, force: bool) -> Result<()
 fn unlink(attempt: Attempt<'_>, name: &str) -> Result<(), Error> {
     mq::unlink(&path(attempt, name)?).map_err(|errno| match errno {
         Errno::ENOENT => attempt.not_found(errno),
-        errno => attempt.os("the name cannot be removed", errno),
+        errno => attempt.os("mq_unlink", "cannot remove its name", errno),
     })
 }
 
@@ -166,16 +171,16 @@ pub(crate) fn stat(attempt: Attempt<'_>, name: &str) -> Result<QueueStat, Error>
         ..Options::default()
     };
     let queue = open(attempt, name, &any)?.queue;
-    let failed = |errno| attempt.os("it cannot be inspected", errno);
+    let failed = |call| move |errno| attempt.os(call, "cannot inspect it", errno);
     let queue = queue.as_fd();
-    let attributes = mq::attributes(queue).map_err(failed)?;
-    let stat = fstat(queue).map_err(failed)?;
+    let attributes = mq::attributes(queue).map_err(failed("mq_getattr"))?;
+    let stat = fstat(queue).map_err(failed("fstat"))?;
     // Who is about to remove it holds the places of all, and is none of them.
-    let (senders, receivers) = match life::is_gated(queue).map_err(failed)? {
+    let (senders, receivers) = match life::is_gated(queue).map_err(failed("fcntl"))? {
         true => (0, 0),
         false => (
-            life::senders(queue).map_err(failed)?.len(),
-            usize::from(life::has_receiver(queue).map_err(failed)?),
+            life::senders(queue).map_err(failed("fcntl"))?.len(),
+            usize::from(life::has_receiver(queue).map_err(failed("fcntl"))?),
         ),
     };
     Ok(QueueStat {
@@ -223,7 +228,7 @@ pub(crate) fn list() -> Vec<Address> {
 impl Queue {
     fn new(attempt: Attempt<'_>, queue: OwnedFd, has_priorities: bool) -> Result<Self, Error> {
         let attributes = mq::attributes(queue.as_fd())
-            .map_err(|errno| attempt.os("it cannot be inspected", errno))?;
+            .map_err(|errno| attempt.os("mq_getattr", "cannot inspect it", errno))?;
         let frame_len = usize::try_from(attributes.max_len).unwrap_or(0);
         if frame_len < HEADER_LEN {
             return Err(attempt.foreign("its messages are too short for ringway's"));
@@ -238,7 +243,7 @@ impl Queue {
 
     pub(crate) fn sender(&self, attempt: Attempt<'_>) -> Result<(Box<dyn Outlet>, Header), Error> {
         let (queue, watch) = self.join(attempt)?;
-        let failed = |errno| attempt.os("its locks cannot be taken", errno);
+        let failed = |errno| attempt.os(LOCKING, "cannot take its locks", errno);
         let (life, sender) = Life::sender(queue.as_fd())
             .map_err(failed)?
             .ok_or_else(|| {
@@ -260,11 +265,12 @@ impl Queue {
     pub(crate) fn receiver(&self, attempt: Attempt<'_>) -> Result<Box<dyn Inlet>, Error> {
         let (queue, watch) = self.join(attempt)?;
         let life = Life::receiver(queue.as_fd())
-            .map_err(|errno| attempt.os("its locks cannot be taken", errno))?
+            .map_err(|errno| attempt.os(LOCKING, "cannot take its locks", errno))?
             .ok_or_else(|| attempt.role_taken())?;
         self.refuse_removed(attempt)?;
-        let stat = fstat(&queue).map_err(|errno| attempt.os("it cannot be inspected", errno))?;
-        let again = |errno| attempt.os("open cannot open it once more, through /proc", errno);
+        let stat =
+            fstat(&queue).map_err(|errno| attempt.os("fstat", "cannot inspect it", errno))?;
+        let again = |errno| attempt.os("open", AGAIN, errno);
         let blocking = life::reopen_to_wait(queue.as_fd()).map_err(again)?;
         let queue = Arc::new(queue);
         let bell = Bell::new(Arc::clone(&queue), watch).map_err(again)?;
@@ -280,21 +286,18 @@ impl Queue {
 
     fn join(&self, attempt: Attempt<'_>) -> Result<(OwnedFd, Watch), Error> {
         attempt.check_proc()?;
-        let queue = life::reopen(self.queue.as_fd())
-            .map_err(|errno| attempt.os("open cannot open it once more, through /proc", errno))?;
+        let queue =
+            life::reopen(self.queue.as_fd()).map_err(|errno| attempt.os("open", AGAIN, errno))?;
         mark::restore(queue.as_fd());
-        let watch = Watch::new(queue.as_fd()).map_err(|errno| match errno {
-            Errno::EMFILE | Errno::ENOSPC => attempt
-                .error(
-                    ErrorKind::NoSpace,
-                    "this process has no descriptor left, or this user no inotify instance or watch",
-                )
-                .remedy(
-                    "raise the limits (ulimit -n; sysctl fs.inotify.max_user_instances and \
-                     fs.inotify.max_user_watches)",
-                )
-                .with_errno(errno as i32),
-            errno => attempt.os("it cannot be watched", errno),
+        let watch = Watch::new(queue.as_fd()).map_err(|failed| match failed {
+            Unwatched::Init(Errno::EMFILE) if !is_out_of_descriptors() => {
+                attempt.limit_of_inotify("inotify_init1", "max_user_instances", Errno::EMFILE)
+            }
+            Unwatched::Init(errno) => attempt.os("inotify_init1", "cannot watch it", errno),
+            Unwatched::Add(Errno::ENOSPC) => {
+                attempt.limit_of_inotify("inotify_add_watch", "max_user_watches", Errno::ENOSPC)
+            }
+            Unwatched::Add(errno) => attempt.os("inotify_add_watch", "cannot watch it", errno),
         })?;
         Ok((queue, watch))
     }
@@ -311,7 +314,7 @@ impl Queue {
     fn announce(&self, attempt: Attempt<'_>) -> Result<(), Error> {
         let bell = life::reopen(self.queue.as_fd());
         bell.map(drop)
-            .map_err(|errno| attempt.os("open cannot open it once more, through /proc", errno))
+            .map_err(|errno| attempt.os("open", AGAIN, errno))
     }
 }
 
@@ -379,20 +382,22 @@ fn explain(attempt: Attempt<'_>, errno: Errno, messages: u64, len: u64) -> Error
                 ),
             )
             .remedy("remove queues, or raise the limit (sysctl fs.mqueue.queues_max)"),
+        Errno::EMFILE if is_out_of_descriptors() => {
+            return attempt.os("mq_open", "made no message queue", errno);
+        }
         Errno::EMFILE | Errno::ENOMEM => attempt
             .error(
                 ErrorKind::NoSpace,
                 format!(
-                    "this process has no descriptor left, or this user's message queues would have more \
-                     than RLIMIT_MSGQUEUE, {} bytes, with these {} or so",
+                    "this user's message queues would have more than RLIMIT_MSGQUEUE, {} bytes, with these {} or so",
                     limits.bytes,
                     limits::Posix::cost(messages, len)
                 ),
             )
             .remedy(
-                "choose fewer or shorter messages, remove queues, or raise the limits (ulimit -q, ulimit -n)",
+                "choose fewer or shorter messages, remove queues, or raise the limit (ulimit -q)",
             ),
-        errno => return attempt.os("mq_open made no message queue", errno),
+        errno => return attempt.os("mq_open", "made no message queue", errno),
     };
     error.with_errno(errno as i32)
 }

@@ -11,6 +11,13 @@ use nix::sys::time::TimeSpec;
 use super::life;
 use crate::side::{Broken, remaining};
 
+/// Which call failed. Each has limits of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unwatched {
+    Init(Errno),
+    Add(Errno),
+}
+
 /// Hears when a descriptor of the queue is closed, by whomever, however.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -25,9 +32,11 @@ impl AsFd for Watch {
 }
 
 impl Watch {
-    pub(super) fn new(queue: BorrowedFd<'_>) -> Result<Self, Errno> {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        inotify.add_watch(life::path(queue).as_str(), AddWatchFlags::IN_CLOSE)?;
+    pub(super) fn new(queue: BorrowedFd<'_>) -> Result<Self, Unwatched> {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
+        let inotify = inotify.map_err(Unwatched::Init)?;
+        let watched = inotify.add_watch(life::path(queue).as_str(), AddWatchFlags::IN_CLOSE);
+        watched.map_err(Unwatched::Add)?;
         Ok(Self { inotify })
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn collect(
     };
     let failed = |errno| match is_gone(errno) {
         true => attempt.not_found(errno),
-        false => attempt.os("it cannot be inspected", errno),
+        false => attempt.os("msgctl", "cannot inspect it", errno),
     };
     let state = || {
         let values = set.values().map_err(failed)?;
@@ -48,7 +48,7 @@ pub(crate) fn collect(
             Ok(true)
         }
         Err(errno) if is_gone(errno) => Ok(false),
-        Err(errno) => Err(attempt.os("the kernel does not remove it", errno)),
+        Err(errno) => Err(attempt.os("msgctl", "cannot remove it", errno)),
     };
     gc.run(state, close, remove)
 }

@@ -196,7 +196,7 @@ pub(crate) fn open(
     let set = Set::of(attempt, number, id, status.mode, options.any_owner)?;
     let values = set
         .values()
-        .map_err(|errno| attempt.os("its semaphores cannot be used", errno))?;
+        .map_err(|errno| attempt.os("semctl", "cannot read its semaphores", errno))?;
     Ok(Queue {
         id,
         set,
@@ -213,7 +213,7 @@ fn has_priorities(mode: u32) -> bool {
 fn look(attempt: Attempt<'_>, key: u32) -> Result<(i32, msgget::Status), Error> {
     let failed = |errno| match errno {
         Errno::ENOENT | Errno::EIDRM | Errno::EINVAL => attempt.not_found(errno),
-        errno => attempt.os("msgget cannot open it", errno),
+        errno => attempt.os("msgget", "cannot open it", errno),
     };
     let id = find(key).map_err(failed)?;
     let status = msgget::status(id).map_err(failed)?;
@@ -241,7 +241,7 @@ pub(crate) fn remove(attempt: Attempt<'_>, key: &QueueKey, force: bool) -> Resul
     };
     attempt.check_is_ours(&[status.owner_uid, status.creator_uid])?;
     let set = Set::find(attempt, key, Some(id));
-    let failed = |errno| attempt.os("its semaphores cannot be used", errno);
+    let failed = |errno| attempt.os("semop", "cannot use its semaphores", errno);
     // Whoever comes then finds nothing.
     let _gate = match set {
         Some(set) if !force => match set.close().map_err(failed)? {
@@ -253,7 +253,7 @@ pub(crate) fn remove(attempt: Attempt<'_>, key: &QueueKey, force: bool) -> Resul
     // First the queue: a set without one is found again by the next under that key.
     msgget::remove(id).map_err(|errno| match is_gone(errno) {
         true => attempt.not_found(errno),
-        false => attempt.os("the kernel does not remove it", errno),
+        false => attempt.os("msgctl", "cannot remove it", errno),
     })?;
     if let Some(set) = set {
         set.remove();
@@ -356,7 +356,7 @@ impl Queue {
                 )
                 .remedy("close some")
                 .with_errno(errno as i32),
-            errno => attempt.os("its semaphores cannot be used", errno),
+            errno => attempt.os("semop", "cannot use its semaphores", errno),
         }
     }
 
@@ -365,7 +365,7 @@ impl Queue {
         match msgget::status(self.id) {
             Ok(status) => Ok(longest(&status)),
             Err(errno) if is_gone(errno) => Err(attempt.not_found(errno)),
-            Err(errno) => Err(attempt.os("it cannot be inspected", errno)),
+            Err(errno) => Err(attempt.os("msgctl", "cannot inspect it", errno)),
         }
     }
 }
@@ -420,7 +420,7 @@ fn set_max_bytes(attempt: Attempt<'_>, id: i32, bytes: u64) -> Result<(), Error>
             )
             .remedy("choose fewer or shorter messages, or raise the limit (sysctl kernel.msgmnb)")
             .with_errno(errno as i32),
-        errno => attempt.os("its size cannot be set", errno),
+        errno => attempt.os("msgctl", "cannot set its size", errno),
     })
 }
 
@@ -435,7 +435,9 @@ fn number(attempt: Attempt<'_>, key: &QueueKey) -> Result<u32, Error> {
                 )
                 .remedy("choose another number after #")),
             Ok(key) => Ok(key),
-            Err(errno) => Err(attempt.os("the file that gives its key cannot be inspected", errno)),
+            Err(errno) => {
+                Err(attempt.os("stat", "cannot inspect the file that gives its key", errno))
+            }
         },
         _ => Err(attempt.wrong_address()),
     }
@@ -454,6 +456,6 @@ fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
             )
             .remedy("remove queues (ipcs -q, ipcrm -q), or raise the limit (sysctl kernel.msgmni)")
             .with_errno(errno as i32),
-        errno => attempt.os("msgget made no message queue", errno),
+        errno => attempt.os("msgget", "made no message queue", errno),
     }
 }

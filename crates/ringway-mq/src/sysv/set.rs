@@ -215,7 +215,7 @@ impl Set {
         mode: u32,
         any_owner: bool,
     ) -> Result<Self, Error> {
-        let failed = |errno| attempt.os("its semaphore set cannot be used", errno);
+        let failed = |errno| attempt.os("semop", "cannot use its semaphore set", errno);
         for _ in 0..ATTEMPTS {
             let id = semget::of_key(key, LEN, Some(permissions(mode) | MARK));
             let id = id.map_err(|errno| explain(attempt, errno))?;
@@ -245,7 +245,7 @@ impl Set {
 
     fn check(attempt: Attempt<'_>, id: i32, any_owner: bool) -> Result<(), Error> {
         let status = semget::status(id)
-            .map_err(|errno| attempt.os("its semaphore set cannot be inspected", errno))?;
+            .map_err(|errno| attempt.os("semctl", "cannot inspect its semaphore set", errno))?;
         if status.count != LEN || status.mode & MARK != MARK {
             return Err(foreign(attempt));
         }
@@ -553,6 +553,6 @@ fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
                 )
                 .with_errno(errno as i32)
         }
-        errno => attempt.os("its semaphore set cannot be opened or made", errno),
+        errno => attempt.os("semget", "cannot open or make its semaphore set", errno),
     }
 }
