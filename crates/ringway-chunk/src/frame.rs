@@ -476,6 +476,9 @@ mod tests {
         assert_eq!(decode(&bytes), Err(FrameError::Flags(8)));
         bytes[4] = 6;
         assert_eq!(decode(&bytes), Err(FrameError::Flags(6)));
+        // The first fragment of nothing.
+        bytes[4] = 5;
+        assert_eq!(decode(&bytes), Err(FrameError::Flags(5)));
         bytes[3] = 2;
         assert_eq!(decode(&bytes), Err(FrameError::Version(2)));
         bytes[0] = b'r';

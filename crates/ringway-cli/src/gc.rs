@@ -289,6 +289,7 @@ fn word_of(why: &Why) -> &'static str {
         Why::Recent => "recent",
         Why::BeingMade { .. } => "being-made",
         Why::Unknown { .. } | Why::Unproven => "unknown",
+        Why::Unsettled => "unsettled",
         Why::NotPermitted => "not-permitted",
         _ => "other",
     }
@@ -311,6 +312,7 @@ fn common_next_step(name: &str, why: &Why) -> Option<String> {
         )),
         Why::Damaged => Some(format!("remove it (ringway rm {name})")),
         Why::NotPermitted => Some("run as its owner or as root".to_owned()),
+        Why::Unsettled => Some("allow the call, or collect from outside of the sandbox".to_owned()),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{ChildStdout, Stdio};
 
-use common::{Place, Running, assert_says, assert_status, command, lines};
+use common::{Place, Running, assert_says, assert_status, command, lines, run, waiting_sender};
 use ringway_testing::sandbox::{Call, Sandbox};
 
 /// Two processes, each in a sandbox of its own, and what the one writes.
@@ -127,4 +127,21 @@ fn what_is_denied_from_the_start_and_is_needed_is_named() {
         drop(sandbox);
         assert!(!place.exists(), "{}", call.name);
     }
+}
+
+/// It cannot make sure that the dead send nothing more. The next one can.
+#[test]
+fn a_collector_that_may_not_call_membarrier_keeps_what_it_cannot_judge() {
+    let place = Place::new("shm");
+    waiting_sender(&place, &["--kind", "mpmc"], b"").kill();
+    let mut command = command(["gc", &place.address]);
+    Sandbox::prepare(&mut command, Call::MEMBARRIER);
+    let mut running = Running::spawn(&mut command);
+    let sandbox = Sandbox::denying(running.child(), libc::EPERM);
+    let output = running.finish();
+    drop(sandbox);
+    assert_says(&output.stdout, &["kept", &place.address, "membarrier"]);
+    assert!(place.exists());
+    assert_says(&run(["gc", &place.address]).stdout, &["removed"]);
+    assert!(!place.exists());
 }

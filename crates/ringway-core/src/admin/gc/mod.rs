@@ -161,9 +161,11 @@ pub enum Why {
         home: &'static str,
     },
     /// Nobody alive is attached, and nothing tells whether somebody died: of a POSIX message queue that only senders
-    /// held, and of a System V message queue that was never finished. Of a ring: that the dead are done this process
-    /// cannot find out, because a sandbox denies it the system call `membarrier`.
+    /// held, and of a System V message queue that was never finished.
     Unproven,
+    /// Somebody died there, and this process cannot make sure that the dead are done, because a sandbox denies it the
+    /// system call `membarrier`.
+    Unsettled,
     /// It is another user's, or this process may not do that.
     NotPermitted,
 }
@@ -397,6 +399,10 @@ impl std::fmt::Display for Why {
             Self::Unproven => {
                 f.write_str("nobody is attached, and whether anybody died cannot be told")
             }
+            Self::Unsettled => f.write_str(
+                "somebody died there, and this process may not make sure that the dead are done, because a sandbox \
+                 denies it the system call membarrier",
+            ),
             Self::NotPermitted => f.write_str("it is not this user's"),
         }
     }

@@ -143,7 +143,7 @@ impl Gc {
         }
         // What the dead were about to send they have sent by now, or never will.
         if !presence::settle() && view.header().fence.needs_membarrier() {
-            return Verdict::Stays(Why::Unproven);
+            return Verdict::Stays(Why::Unsettled);
         }
         match stat::undelivered(view) {
             Some(0) => Verdict::Garbage,
