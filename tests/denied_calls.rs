@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::gettid;
 use ringway::{
@@ -44,6 +45,8 @@ const TRY: &str = "RINGWAY_TEST_DENIED";
 const PLACES: &str = "RINGWAY_TEST_PLACES";
 /// Where it finds what a peer held that died.
 const INSIDE: &str = "RINGWAY_TEST_INSIDE";
+/// Where it finds the call that is to leave the error number alone.
+const ERRNO: &str = "RINGWAY_TEST_ERRNO";
 /// Where its own child finds the ring in which it is to die.
 const VICTIM: &str = "RINGWAY_TEST_VICTIM";
 
@@ -75,6 +78,38 @@ fn what_is_denied_later_harms_nobody() {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
+/// A handler may send where its program is about to look at that number. A call that succeeds leaves it alone by itself.
+#[test]
+fn what_is_denied_leaves_the_error_number_alone() {
+    for call in Call::DISPENSABLE {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "--quiet", "child"])
+            .env(ERRNO, call.name)
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success(), "{}: {output}", call.name);
+    }
+}
+
+fn leave_errno_alone(call: &str) {
+    const OWN: i32 = 4242;
+    nix::unistd::alarm::set(60);
+    let (ring, _place) = Backing::Shm.ring(4096);
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let call = calls().find(|known| known.name == call).unwrap();
+    call.deny(libc::EPERM);
+    let send = || {
+        Errno::set_raw(OWN);
+        let sent = sender.try_send(b"x");
+        let after = Errno::last_raw();
+        sent.unwrap();
+        assert_eq!(after, OWN, "{}", call.name);
+    };
+    let received = while_blocked(WaitStrategy::Park, send, || receiver.recv());
+    assert_eq!(received.unwrap(), b"x");
+}
+
 #[test]
 #[ignore = "run in a process of its own by another test"]
 fn child() {
@@ -86,6 +121,9 @@ fn child() {
     }
     if let Ok(address) = std::env::var(VICTIM) {
         return live_until_killed(&address);
+    }
+    if let Ok(call) = std::env::var(ERRNO) {
+        return leave_errno_alone(&call);
     }
     let Ok(what) = std::env::var(TRY) else { return };
     let words: Vec<&str> = what.split(' ').collect();
