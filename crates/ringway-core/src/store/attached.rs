@@ -148,7 +148,7 @@ impl Attached {
                 self.discard();
                 shmget::remove(self.id)
                     .map(Some)
-                    .map_err(|errno| attempt.os("it cannot be removed", errno))
+                    .map_err(|errno| attempt.os("shmctl cannot remove it", errno))
             }
             false => Ok(None),
         };
@@ -251,7 +251,7 @@ impl Attached {
         populate(attempt, self.map.len() as u64, || self.map.populate())?;
         settle_pages(attempt, request, &self.map)?;
         let header = new_header(attempt, plan, boot_id::NONE)?;
-        let failed = |errno| attempt.os("it cannot be finished", errno);
+        let failed = |errno| attempt.os("shmctl cannot finish it", errno);
         write_header(&self.map, &header).map_err(failed)?;
         slabs::sysv::make(attempt, request, &self.map, self.id, &header)?;
         let access = Access {

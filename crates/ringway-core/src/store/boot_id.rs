@@ -28,7 +28,7 @@ pub(super) fn current(attempt: Attempt<'_>) -> Result<[u8; 16], Error> {
         Err(error) => match error.raw_os_error().map(Errno::from_raw) {
             // They pass, and say nothing about /proc.
             Some(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EINTR)) => {
-                Err(attempt.os("the id of this boot cannot be read", errno))
+                Err(attempt.os("the id of this boot cannot be read from /proc", errno))
             }
             Some(errno) => Err(unreadable("cannot be read").because(errno)),
             None => Err(unreadable("cannot be read")),

@@ -71,7 +71,7 @@ pub(super) fn find(attempt: Attempt<'_>, key: &SysvKey) -> Result<i32, Error> {
     };
     shmget::get(key, 0, 0).map_err(|errno| match errno {
         Errno::ENOENT => attempt.not_found(errno),
-        errno => attempt.os("the key cannot be looked up", errno),
+        errno => attempt.os("shmget cannot look the key up", errno),
     })
 }
 

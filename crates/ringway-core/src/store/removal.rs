@@ -160,7 +160,7 @@ pub(super) fn remove_finished(attempt: Attempt<'_>, id: i32, len: usize) -> Resu
     }
     shmget::remove(id).map_err(|errno| match errno {
         Errno::EIDRM | Errno::EINVAL => attempt.not_found(errno),
-        errno => attempt.os("the kernel does not remove it", errno),
+        errno => attempt.os("shmctl cannot remove it", errno),
     })
 }
 

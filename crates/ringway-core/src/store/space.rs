@@ -192,7 +192,7 @@ pub(super) fn unshare(attempt: Attempt<'_>, file: BorrowedFd<'_>, len: u64) -> R
         return match fallocate(file, FallocateFlags::FALLOC_FL_UNSHARE_RANGE, 0, len) {
             Err(Errno::EINTR) => continue,
             Err(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => {
-                Err(attempt.os("there is no room for blocks of its own", errno))
+                Err(attempt.os("fallocate finds no room for blocks of its own", errno))
             }
             // A file system that shares no blocks, or cannot say so.
             Ok(()) | Err(_) => Ok(()),

@@ -34,7 +34,7 @@ pub struct PeerCredentials {
 
 fn credentials(attempt: Attempt<'_>, socket: &UnixStream) -> Result<PeerCredentials, Error> {
     let found = getsockopt(socket, sockopt::PeerCredentials)
-        .map_err(|errno| attempt.os("the socket does not say who its peer is", errno))?;
+        .map_err(|errno| attempt.os("getsockopt does not say who the peer of the socket is", errno))?;
     Ok(PeerCredentials {
         pid: found.pid(),
         uid: found.uid(),
@@ -71,7 +71,7 @@ pub(crate) fn hand_over(
             .error(ErrorKind::NotFound, "the peer has closed the socket")
             .remedy("see whether the peer runs")
             .because(errno)),
-        Err(errno) => Err(attempt.os("the descriptor cannot be sent", errno)),
+        Err(errno) => Err(attempt.os("sendmsg cannot send the descriptor", errno)),
     }
 }
 
@@ -98,8 +98,8 @@ pub(in crate::store) fn take_over(
             .timed_out("the peer has handed nothing over")
             .because(errno),
         // The kernel could not place a descriptor here.
-        Errno::ENOBUFS => attempt.os("the descriptor cannot be received", Errno::EMFILE),
-        errno => attempt.os("the socket cannot be read", errno),
+        Errno::ENOBUFS => attempt.os("recvmsg cannot receive the descriptor", Errno::EMFILE),
+        errno => attempt.os("recvmsg cannot read the socket", errno),
     })?;
     if received.len == 0 {
         return Err(attempt

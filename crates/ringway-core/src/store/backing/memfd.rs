@@ -49,7 +49,7 @@ pub(in crate::store) fn create(request: &Request<'_>, plan: &Plan) -> Result<Seg
     let (map, header, access) =
         descriptor::build(attempt, request, plan, file.as_fd(), boot_id::NONE)?;
     fcntl(file.as_fd(), FcntlArg::F_ADD_SEALS(SEALS))
-        .map_err(|errno| attempt.os("the memfd cannot be sealed", errno))?;
+        .map_err(|errno| attempt.os("fcntl cannot seal the memfd", errno))?;
     Ok(Segment {
         map,
         address: request.address.clone(),

@@ -146,7 +146,7 @@ pub(super) fn map(
         .word64(table + 8 * wanted.index as usize)
         .map_or(0, |entry| entry.load(Ordering::Relaxed));
     let id = id_in(entry).ok_or_else(|| not_the_slab(attempt, "the ring does not list a slab"))?;
-    let not_mapped = |errno| attempt.os("a slab cannot be attached", errno);
+    let not_mapped = |errno| attempt.os("shmat cannot attach a slab", errno);
     // Before it is attached, which what is not ours should not be.
     let status = shmget::status(id).map_err(not_mapped)?;
     let is_possible = status.len as u64 == wanted.segment_len();

@@ -266,7 +266,7 @@ fn not_usable(attempt: Attempt<'_>, errno: Errno) -> Error {
                  once: its set follows then",
             )
             .because(errno),
-        errno => attempt.os("its semaphore set cannot be used", errno),
+        errno => attempt.os("semop cannot use its semaphore set", errno),
     }
 }
 
@@ -313,7 +313,7 @@ pub(super) fn create(
     access: Access,
     home: Home,
 ) -> Result<(), Error> {
-    let failed = |errno| attempt.os("its semaphore set cannot be set up", errno);
+    let failed = |errno| attempt.os("semctl cannot set its semaphore set up", errno);
     let access = access.beside();
     let word = map.word32(SEMAPHORES_OFFSET);
     let word = word.ok_or_else(|| failed(Errno::EFAULT))?;
