@@ -33,8 +33,12 @@ pub struct PeerCredentials {
 }
 
 fn credentials(attempt: Attempt<'_>, socket: &UnixStream) -> Result<PeerCredentials, Error> {
-    let found = getsockopt(socket, sockopt::PeerCredentials)
-        .map_err(|errno| attempt.os("getsockopt does not say who the peer of the socket is", errno))?;
+    let found = getsockopt(socket, sockopt::PeerCredentials).map_err(|errno| {
+        attempt.os(
+            "getsockopt does not say who the peer of the socket is",
+            errno,
+        )
+    })?;
     Ok(PeerCredentials {
         pid: found.pid(),
         uid: found.uid(),
