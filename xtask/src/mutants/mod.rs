@@ -10,8 +10,7 @@ mod trial;
 mod workshop;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,37 +38,57 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         preemptions: preemptions.unwrap_or(3).to_string(),
     };
     let started = Instant::now();
-    let clean = clean_checks(&patches);
-    println!("{} checks without a bug", clean.len());
-    let clean = tried(
-        &runner,
-        &[Job {
-            patch: None,
-            checks: clean,
-        }],
-        |_| CLEAN_LIMIT,
-    );
-    let clean = durations(clean)?;
-    println!(
-        "all pass ({:.0} s); {} bugs",
-        started.elapsed().as_secs_f64(),
-        patches.len()
-    );
+    println!("{} bugs; each check first without any", patches.len());
+    let lanes = std::thread::scope(|scope| {
+        let lanes = [Build::Loom, Build::Tests, Build::Program].map(|kind| {
+            let (runner, patches) = (&runner, &patches);
+            scope.spawn(move || lane(kind, runner, patches))
+        });
+        lanes.map(|lane| {
+            lane.join()
+                .unwrap_or_else(|_| Err("a thread panicked".to_owned()))
+        })
+    });
+    println!("{:.0} s", started.elapsed().as_secs_f64());
+    report(lanes)
+}
 
-    let jobs: Vec<Job<'_>> = patches
+/// All checks of a kind, first on the sources as they are, then with the bugs that they must find.
+fn lane<'a>(kind: Build, runner: &Runner, patches: &'a [Patch]) -> Result<Vec<Trial<'a>>, String> {
+    let of_kind = |patch: &'a Patch| {
+        patch
+            .checks
+            .iter()
+            .filter(move |check| check.build() == kind)
+    };
+    let jobs: Vec<Job<'a>> = patches
         .iter()
         .map(|patch| Job {
             patch: Some(patch),
-            checks: patch.checks.iter().collect(),
+            checks: of_kind(patch).collect(),
         })
+        .filter(|job| !job.checks.is_empty())
         .collect();
-    let limit = |check: &Check| {
-        let clean = clean.get(check).copied();
-        clean.map_or(CLEAN_LIMIT, |clean| LIMIT.max(clean * TIMES_CLEAN))
+    let mut checks: Vec<&Check> = jobs.iter().flat_map(|job| job.checks.clone()).collect();
+    checks.sort_unstable();
+    checks.dedup();
+    if checks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut workshop = Workshop::new(kind)?;
+    let clean = Job {
+        patch: None,
+        checks,
     };
-    let trials = tried(&runner, &jobs, limit);
-    println!("{:.0} s", started.elapsed().as_secs_f64());
-    report(&trials, &clean)
+    let clean = tried(&mut workshop, runner, &[clean], |_| CLEAN_LIMIT);
+    let clean = durations(clean)?;
+    let without = |check: &Check| clean.get(check).copied().unwrap_or(CLEAN_LIMIT);
+    let limit = |check: &Check| LIMIT.max(without(check) * TIMES_CLEAN);
+    let mut trials = tried(&mut workshop, runner, &jobs, limit);
+    for trial in &mut trials {
+        trial.clean = without(trial.check);
+    }
+    Ok(trials)
 }
 
 /// The bugs of those names, or all. An error if one does not apply.
@@ -92,14 +111,6 @@ fn choose(names: &[String]) -> Result<Vec<Patch>, String> {
     }
 }
 
-/// All checks, each once.
-fn clean_checks(patches: &[Patch]) -> Vec<&Check> {
-    let mut checks: Vec<&Check> = patches.iter().flat_map(|patch| &patch.checks).collect();
-    checks.sort_unstable();
-    checks.dedup();
-    checks
-}
-
 /// Checks to be run on the sources, with a bug or as they are.
 struct Job<'a> {
     patch: Option<&'a Patch>,
@@ -112,6 +123,27 @@ struct Trial<'a> {
     check: &'a Check,
     /// An error: it could not be run.
     outcome: Result<Outcome, String>,
+    /// How long it takes without a bug.
+    clean: Duration,
+}
+
+impl<'a> Trial<'a> {
+    /// Says what came of it, so that who waits for all sees that they go on.
+    fn new(patch: Option<&'a Patch>, check: &'a Check, outcome: Result<Outcome, String>) -> Self {
+        let result = match &outcome {
+            Ok(outcome) if outcome.passed() => "passes",
+            Ok(_) => "fails",
+            Err(_) => "could not be tried",
+        };
+        let name = patch.map_or("without a bug", |patch| &patch.name);
+        println!("{name}: {check}: {result}");
+        Self {
+            patch,
+            check,
+            outcome,
+            clean: Duration::ZERO,
+        }
+    }
 }
 
 /// A check that can be run.
@@ -121,91 +153,60 @@ struct Ready<'a> {
     binary: Binary,
 }
 
-/// Builds and runs all, as much at once as is of use. The result is in the order of the jobs.
+/// Builds for all jobs, one after the other, and meanwhile runs what is built. The result is in the order of the jobs.
 fn tried<'a>(
+    workshop: &mut Workshop,
     runner: &Runner,
     jobs: &[Job<'a>],
     limit: impl Fn(&Check) -> Duration + Sync,
 ) -> Vec<Trial<'a>> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = match workshop.kind() {
+        Build::Tests => PROCESS_CHECKS,
+        Build::Loom | Build::Program => std::thread::available_parallelism().map_or(1, usize::from),
+    };
     let done = Mutex::new(Vec::new());
+    let (give, take) = mpsc::sync_channel(WAITING);
+    let take = Mutex::new(take);
     std::thread::scope(|scope| {
-        for (kind, workers) in [
-            (Build::Loom, processors),
-            (Build::Tests, PROCESS_CHECKS),
-            (Build::Program, processors),
-        ] {
-            let (give, take) = mpsc::sync_channel(WAITING);
-            let (done, limit) = (&done, &limit);
-            scope.spawn(move || built(kind, jobs, &give, done));
-            let take = std::sync::Arc::new(Mutex::new(take));
-            for _ in 0..workers {
-                let take = std::sync::Arc::clone(&take);
-                scope.spawn(move || {
-                    while let Some(Ready {
-                        patch,
-                        check,
-                        binary,
-                    }) = next(&take)
-                    {
-                        let outcome = runner.run(patch, check, &binary, limit(check));
-                        lock(done).push(Trial {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(Ready {
+                    patch,
+                    check,
+                    binary,
+                }) = next(&take)
+                {
+                    let outcome = runner.run(patch, check, &binary, limit(check));
+                    lock(&done).push(Trial::new(patch, check, outcome));
+                }
+            });
+        }
+        for Job { patch, checks } in jobs {
+            let patch = *patch;
+            match workshop.build(patch, checks) {
+                Ok(binaries) => {
+                    for (&check, binary) in checks.iter().zip(binaries) {
+                        // It fails if all that run checks have panicked, which ends everything.
+                        let _ = give.send(Ready {
                             patch,
                             check,
-                            outcome,
+                            binary,
                         });
                     }
-                });
+                }
+                Err(problem) => {
+                    let trials = checks
+                        .iter()
+                        .map(|check| Trial::new(patch, check, Err(problem.clone())));
+                    lock(&done).extend(trials);
+                }
             }
         }
+        drop(give);
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|trial| (trial.patch.map(|patch| &patch.name), trial.check));
     done
-}
-
-/// Builds what the jobs need of one kind, one after the other, and hands it on.
-fn built<'a>(
-    kind: Build,
-    jobs: &[Job<'a>],
-    give: &SyncSender<Ready<'a>>,
-    done: &Mutex<Vec<Trial<'a>>>,
-) {
-    let mut workshop = None;
-    for Job { patch, checks } in jobs {
-        let checks = checks.iter().filter(|check| check.build() == kind);
-        let checks: Vec<&Check> = checks.copied().collect();
-        if checks.is_empty() {
-            continue;
-        }
-        if workshop.is_none() {
-            workshop = Some(Workshop::new(kind));
-        }
-        let binaries = match &mut workshop {
-            Some(Ok(workshop)) => workshop.build(*patch, &checks),
-            Some(Err(problem)) => Err(problem.clone()),
-            None => continue,
-        };
-        for (index, check) in checks.into_iter().enumerate() {
-            let patch = *patch;
-            match &binaries {
-                Ok(binaries) => {
-                    let binary = binaries[index].clone();
-                    // It fails if all that run checks have panicked, which ends everything.
-                    let _ = give.send(Ready {
-                        patch,
-                        check,
-                        binary,
-                    });
-                }
-                Err(problem) => lock(done).push(Trial {
-                    patch,
-                    check,
-                    outcome: Err(problem.clone()),
-                }),
-            }
-        }
-    }
 }
 
 struct Runner {
@@ -245,9 +246,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// How long each check took without any bug. An error if one does not pass.
-fn durations<'a>(trials: Vec<Trial<'a>>) -> Result<BTreeMap<&'a Check, Duration>, String> {
-    let took = trials.into_iter().map(|Trial { check, outcome, .. }| {
-        let outcome = outcome?;
+fn durations(trials: Vec<Trial<'_>>) -> Result<BTreeMap<&Check, Duration>, String> {
+    let took = trials.into_iter().map(|trial| {
+        let (check, outcome) = (trial.check, trial.outcome?);
         match outcome.passed() {
             true => Ok((check, outcome.took)),
             false => Err(format!(
@@ -260,32 +261,34 @@ fn durations<'a>(trials: Vec<Trial<'a>>) -> Result<BTreeMap<&'a Check, Duration>
     took.collect()
 }
 
-fn report(trials: &[Trial<'_>], clean: &BTreeMap<&Check, Duration>) -> Result<(), String> {
+fn report(lanes: [Result<Vec<Trial<'_>>, String>; 3]) -> Result<(), String> {
     println!("\n| bug | in | check | how it showed | seconds | without |");
     println!("|---|---|---|---|---|---|");
     let mut problems = String::new();
-    for Trial {
-        patch,
-        check,
-        outcome,
-    } in trials
-    {
-        let Some(patch) = patch else { continue };
-        let (name, files) = (&patch.name, patch.files.join(", "));
+    let mut trials = Vec::new();
+    for lane in lanes {
+        match lane {
+            Ok(lane) => trials.extend(lane),
+            Err(problem) => problems += &format!("\n{problem}"),
+        }
+    }
+    trials.sort_by_key(|trial| trial.patch.map(|patch| &patch.name));
+    for trial in trials {
+        let Some(patch) = trial.patch else { continue };
+        let (name, check, files) = (&patch.name, trial.check, patch.files.join(", "));
         let files = files.replace("crates/ringway-core/src/", "");
-        let (showed, took) = match outcome {
+        let (showed, took) = match trial.outcome {
             Ok(outcome) if outcome.passed() => {
-                let _ = write!(problems, "\n{name}: not found by {check}");
+                problems += &format!("\n{name} is not found by {check}");
                 ("SURVIVED".to_owned(), outcome.took)
             }
             Ok(outcome) => (outcome.symptom(), outcome.took),
             Err(problem) => {
-                let _ = write!(problems, "\n{name}, {check}: not tried: {problem}");
+                problems += &format!("\n{name}, {check}: could not be tried: {problem}");
                 ("NOT TRIED".to_owned(), Duration::ZERO)
             }
         };
-        let clean = clean.get(check).copied().unwrap_or_default();
-        let [took, clean] = [took, clean].map(|time| time.as_secs_f64());
+        let [took, clean] = [took, trial.clean].map(|time| time.as_secs_f64());
         println!("| {name} | {files} | {check} | {showed} | {took:.1} | {clean:.1} |");
     }
     match problems.is_empty() {

@@ -13,8 +13,8 @@ use crate::process;
 /// of modification: cargo builds only what did.
 pub(super) struct Tree {
     root: PathBuf,
-    /// What differs from the sources.
-    changed: Vec<String>,
+    /// What a bug has changed, as it was. Not read from the sources again: somebody may be working on them.
+    changed: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Tree {
@@ -47,20 +47,31 @@ impl Tree {
     /// Makes the copy what the sources are with this bug.
     pub(super) fn apply(&mut self, patch: &Patch) -> Result<(), String> {
         self.restore()?;
-        self.changed.clone_from(&patch.files);
-        git_apply(&self.root, patch, &[])?;
         for file in &patch.files {
-            if fs::read(self.root.join(file)).ok() == fs::read(process::root().join(file)).ok() {
-                return Err(format!("{} changes nothing in {file}", patch.name));
-            }
+            let path = self.root.join(file);
+            let shown = |error| format!("{}: {error}", path.display());
+            let text = fs::read(&path).map_err(shown)?;
+            self.changed.push((path, text));
         }
-        Ok(())
+        git_apply(&self.root, patch, &[])?;
+        let is_same =
+            |(path, text): &&(PathBuf, Vec<u8>)| fs::read(path).ok().as_ref() == Some(text);
+        match self.changed.iter().find(is_same) {
+            Some((path, _)) => Err(format!(
+                "{} changes nothing in {}",
+                patch.name,
+                path.display()
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Makes the copy what the sources are.
     pub(super) fn restore(&mut self) -> Result<(), String> {
-        let changed = std::mem::take(&mut self.changed);
-        changed.iter().try_for_each(|file| self.copy(file))
+        for (path, text) in self.changed.drain(..) {
+            fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// Copies a file if it differs. One that is gone from the sources, but not yet for git, is removed.

@@ -61,6 +61,10 @@ impl Workshop {
         })
     }
 
+    pub(super) fn kind(&self) -> Build {
+        self.kind
+    }
+
     /// Builds what `checks` need, with a bug or as the sources are. Returns a binary for each. An error has all that the
     /// compiler said.
     pub(super) fn build(
