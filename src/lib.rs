@@ -38,7 +38,7 @@
 //! [`at`] names an address and gives a [`Builder`]; that makes or opens a [`Ring`]; the ring gives a
 //! [`Sender`] or a [`Receiver`]: one of each at a time, or as many as its [`Kind`] allows. [`stat`], [`list`],
 //! [`remove`] and [`Gc`] look after rings from outside. [`chunk`] carries messages of any length, [`mq`] has the
-//! kernel's queues.
+//! kernel's queues. A [`Stage`] of a pipeline takes from one ring and sends to another, each message exactly once.
 //!
 //! # When a process dies
 //!
@@ -56,11 +56,13 @@
 //! peers that you do not trust a sealed `memfd:`.
 
 mod channel;
+mod stage;
 
 pub use channel::{Carrier, Channel, ChannelMessage, ChannelReceiver, ChannelSender};
 pub use ringway_chunk as chunk;
 pub use ringway_core::*;
 pub use ringway_mq as mq;
+pub use stage::{Stage, StageError};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

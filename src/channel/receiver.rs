@@ -158,6 +158,13 @@ impl ReceivedMessage for ChannelMessage<'_> {
         }
     }
 
+    fn deliveries(&self) -> u32 {
+        match self {
+            Self::Ring(message) => message.deliveries(),
+            Self::Queue(message) => message.deliveries(),
+        }
+    }
+
     fn release(self) {
         ChannelMessage::release(self);
     }

@@ -384,6 +384,9 @@ impl ReceivedMessage for OneFrame {
         buffer[..len].copy_from_slice(&rest[..len]);
         len
     }
+    fn deliveries(&self) -> u32 {
+        1
+    }
     fn release(self) {}
 }
 

@@ -200,7 +200,11 @@ impl std::error::Error for Error {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
-    /// There is no room now (`try_` calls only).
+    /// There is no room now (`try_` calls only), in the ring or in its slabs.
+    ///
+    /// That can be so although much was received: room is used in turn. A message that a receiver
+    /// holds keeps the room behind it, also of messages that others have received and released since, until it is
+    /// released or given back. Who holds messages for long [detaches](crate::Message::detach) them.
     Full,
     /// The deadline passed before there was room.
     TimedOut,
@@ -287,7 +291,12 @@ impl std::error::Error for SendError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// There is no message now (`try_` calls only).
+    /// There is no message to receive now (`try_` calls only).
+    ///
+    /// That can be so although a `send` has returned: messages come in the order in which their room was claimed. One whose claim
+    /// lies behind another producer's that is not committed yet comes after that one, and as long as that one is
+    /// written, or its process stopped, there is nothing to receive. [`is_drained`](crate::Receiver::is_drained) tells this from a ring in which
+    /// nothing is left. (When that process dies, the others go on at once.)
     Empty,
     /// The deadline passed before there was a message.
     TimedOut,

@@ -430,6 +430,10 @@ impl ReceivedMessage for QueueMessage<'_> {
         len
     }
 
+    fn deliveries(&self) -> u32 {
+        QueueMessage::deliveries(self)
+    }
+
     fn release(self) {
         QueueMessage::release(self);
     }

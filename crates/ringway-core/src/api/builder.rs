@@ -184,6 +184,10 @@ impl Builder {
     /// Bytes for messages in a new ring, rounded up to a power of two of at least 4096. Each message
     /// takes its length, rounded up to eight, and eight bytes; none may take more than half of the
     /// ring. The default is 4 MiB.
+    ///
+    /// A message never goes on at the beginning of the ring: where it does not fit before the end, what is left there stays
+    /// unused until it is passed. A ring of kind spsc and sync futex holds 8 bytes less than its capacity; in others a
+    /// message takes cells ([`cell_len`](Self::cell_len)).
     #[must_use]
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = bytes;

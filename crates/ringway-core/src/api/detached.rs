@@ -106,6 +106,8 @@ impl Drop for ConsumerSlot {
 #[derive(Debug)]
 pub struct DetachedMessage {
     kept: Kept,
+    number: u64,
+    deliveries: u32,
 }
 
 #[derive(Debug)]
@@ -120,13 +122,38 @@ impl DetachedMessage {
     pub(crate) fn keep(consumer_slot: Arc<ConsumerSlot>, loan: Loan) -> Self {
         Self {
             kept: Kept::InSlab(consumer_slot, loan),
+            number: 0,
+            deliveries: 1,
         }
     }
 
     pub(crate) fn copied(bytes: Vec<u8>) -> Self {
         Self {
             kept: Kept::Copy(bytes),
+            number: 0,
+            deliveries: 1,
         }
+    }
+
+    /// The same message with its number, and how often it was delivered.
+    pub(crate) fn with_origin(mut self, (number, deliveries): (u64, u32)) -> Self {
+        (self.number, self.deliveries) = (number, deliveries);
+        self
+    }
+
+    /// As [`Message::number`](crate::Message::number).
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// As [`Message::deliveries`](crate::Message::deliveries).
+    pub fn deliveries(&self) -> u32 {
+        self.deliveries
+    }
+
+    /// As [`Message::redelivered`](crate::Message::redelivered).
+    pub fn redelivered(&self) -> bool {
+        self.deliveries > 1
     }
 
     /// Bytes of the message.

@@ -55,6 +55,13 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// The same, for one who looks at it before it is released.
+    #[inline]
+    pub(crate) fn shown(receiver: &'a mut Receiver, found: MessageRef) -> Self {
+        receiver.receiving.show(0);
+        Self::new(receiver, found)
+    }
+
     /// Bytes of the message.
     pub fn len(&self) -> usize {
         self.found.len
@@ -63,6 +70,40 @@ impl<'a> Message<'a> {
     /// Whether the message has no bytes.
     pub fn is_empty(&self) -> bool {
         self.found.len == 0
+    }
+
+    /// What tells the message from all others that ever come through this ring. Numbers grow in the order in which
+    /// messages come; one that comes again has the number that it had. In a ring of kind spsc and sync futex they are
+    /// consecutive from 0; in others they have gaps, which say nothing.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// sender.send(b"one")?;
+    /// let first = receiver.recv_in_place()?;
+    /// assert_eq!((first.number(), first.deliveries()), (0, 1));
+    /// drop(first);
+    /// let again = receiver.recv_in_place()?;
+    /// assert_eq!((again.number(), again.deliveries()), (0, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn number(&self) -> u64 {
+        self.receiver.receiving.number(&self.found, 0)
+    }
+
+    /// How often the message was delivered, with this time: 1 the first time. It counts up to 15.
+    ///
+    /// Whom it was delivered to may have died before it looked at it, or have taken it together with others
+    /// ([`Receiver::drain`]) and given it back before it came to it. So what says 1 is seen for the first time; what says more
+    /// may have been seen before.
+    pub fn deliveries(&self) -> u32 {
+        self.receiver.receiving.deliveries(&self.found, 0)
+    }
+
+    /// Whether the message was delivered before and not acknowledged: it was given back, or its receiver died.
+    pub fn redelivered(&self) -> bool {
+        self.deliveries() > 1
     }
 
     /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
@@ -126,16 +167,16 @@ impl<'a> Message<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn detach(mut self) -> Result<DetachedMessage, RecvError> {
+        let origin = (self.number(), self.deliveries());
         let copy = (!self.found.is_loaned()).then(|| self.to_vec());
         let loan = self.receiver.receiving.detach(&self.found);
         // Acknowledged, or beyond that.
         self.is_done = true;
-        match (loan?, &self.receiver.consumer_slot) {
-            (Some(loan), Some(consumer_slot)) => {
-                Ok(DetachedMessage::keep(Arc::clone(consumer_slot), loan))
-            }
-            _ => Ok(DetachedMessage::copied(copy.unwrap_or_default())),
-        }
+        let detached = match (loan?, &self.receiver.consumer_slot) {
+            (Some(loan), Some(slot)) => DetachedMessage::keep(Arc::clone(slot), loan),
+            _ => DetachedMessage::copied(copy.unwrap_or_default()),
+        };
+        Ok(detached.with_origin(origin))
     }
 
     /// Acknowledges the message if `work` has succeeded with it.
@@ -159,7 +200,7 @@ impl<'a> Message<'a> {
 
     #[inline]
     fn view(&self) -> MessageView<'_> {
-        MessageView::of(&self.receiver.receiving, &self.found)
+        MessageView::of(&self.receiver.receiving, self.found, 0)
     }
 }
 
@@ -219,8 +260,10 @@ impl<'a> Backlog<'a> {
             },
         };
         let Some(found) = next else { return Ok(None) };
-        (self.last, self.count) = (next, self.count + 1);
-        Ok(Some(MessageView::of(self.receiving, &found)))
+        let nth = self.count;
+        (self.last, self.count) = (next, nth + 1);
+        self.receiving.show(nth);
+        Ok(Some(MessageView::of(self.receiving, found, nth)))
     }
 
     /// Acknowledges all that were looked at, and returns how many messages that were. Fewer were if the ring turns out
@@ -257,22 +300,59 @@ pub struct MessageView<'a> {
     /// A position in the ring, or with [`IN_SLAB`] one in the slabs.
     at: u64,
     len: usize,
+    origin: Option<Origin<'a>>,
+}
+
+/// As what a message was found.
+#[derive(Clone, Copy, Debug)]
+struct Origin<'a> {
+    receiving: &'a Receiving,
+    found: MessageRef,
+    nth: u64,
 }
 
 impl<'a> MessageView<'a> {
     /// Of `len` bytes in the slabs, `at` from the start of the first.
     pub(crate) fn in_slab(region: &'a Memory, at: u64, len: usize) -> Self {
         let at = at | IN_SLAB;
-        Self { region, at, len }
+        Self {
+            region,
+            at,
+            len,
+            origin: None,
+        }
     }
 
     #[inline]
-    fn of(receiving: &'a Receiving, found: &MessageRef) -> Self {
+    fn of(receiving: &'a Receiving, found: MessageRef, nth: u64) -> Self {
         Self {
             region: receiving.region(),
-            at: receiving.locate(found),
+            at: receiving.locate(&found),
             len: found.len,
+            origin: Some(Origin {
+                receiving,
+                found,
+                nth,
+            }),
         }
+    }
+
+    /// As [`Message::number`].
+    pub fn number(&self) -> u64 {
+        let number = |origin: &Origin<'_>| origin.receiving.number(&origin.found, origin.nth);
+        self.origin.as_ref().map_or(0, number)
+    }
+
+    /// As [`Message::deliveries`].
+    pub fn deliveries(&self) -> u32 {
+        let deliveries =
+            |origin: &Origin<'_>| origin.receiving.deliveries(&origin.found, origin.nth);
+        self.origin.as_ref().map_or(1, deliveries)
+    }
+
+    /// As [`Message::redelivered`].
+    pub fn redelivered(&self) -> bool {
+        self.deliveries() > 1
     }
 
     /// Bytes of the message.

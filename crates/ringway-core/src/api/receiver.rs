@@ -81,6 +81,9 @@ impl Receiver {
 
     /// Receives the next message if there is one now.
     ///
+    /// Where many send, `Empty` can be said although a later `send` has returned: as long as an earlier claim is not
+    /// committed, nothing that lies behind it comes ([`RecvError::Empty`]).
+    ///
     /// # Errors
     /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Unmapped`],
     /// [`RecvError::Corrupt`], [`RecvError::Forked`].
@@ -94,7 +97,8 @@ impl Receiver {
     /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn try_recv(&mut self) -> Result<Vec<u8>, RecvError> {
-        self.try_recv_in_place().map(Message::into_vec)
+        let found = self.receiving.try_take(1)?;
+        Ok(Message::new(self, found).into_vec())
     }
 
     /// Receives the next message, waiting for it.
@@ -102,7 +106,8 @@ impl Receiver {
     /// # Errors
     /// As [`try_recv`](Self::try_recv), but for `Empty`, and [`RecvError::Removed`].
     pub fn recv(&mut self) -> Result<Vec<u8>, RecvError> {
-        self.recv_in_place().map(Message::into_vec)
+        let found = self.receiving.take_until(self.wait, None)?;
+        Ok(Message::new(self, found).into_vec())
     }
 
     /// Receives the next message, waiting for it until `deadline`.
@@ -110,7 +115,8 @@ impl Receiver {
     /// # Errors
     /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Vec<u8>, RecvError> {
-        self.recv_in_place_deadline(deadline).map(Message::into_vec)
+        let found = self.receiving.take_until(self.wait, Some(deadline))?;
+        Ok(Message::new(self, found).into_vec())
     }
 
     /// Copies the next message to the start of `buffer` if there is one now, and returns its length.
@@ -163,10 +169,11 @@ impl Receiver {
     #[inline]
     pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.try_take(1)?;
-        Ok(Message::new(self, found))
+        Ok(Message::shown(self, found))
     }
 
-    /// Borrows the next message in place, waiting for it.
+    /// Borrows the next message in place, waiting for it. While it is held, it keeps the room of those behind it, too
+    /// ([`SendError::Full`](crate::SendError::Full)).
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -186,7 +193,7 @@ impl Receiver {
     #[inline]
     pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.take_until(self.wait, None)?;
-        Ok(Message::new(self, found))
+        Ok(Message::shown(self, found))
     }
 
     /// Borrows the next message in place, waiting for it until `deadline`.
@@ -196,7 +203,7 @@ impl Receiver {
     #[inline]
     pub fn recv_in_place_deadline(&mut self, deadline: Instant) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.take_until(self.wait, Some(deadline))?;
-        Ok(Message::new(self, found))
+        Ok(Message::shown(self, found))
     }
 
     /// Receives the next message, waiting for it, and lends it to `work`; acknowledges it if that returns `Ok`. If it
@@ -457,12 +464,39 @@ impl Receiver {
             .wait_until(self.wait, deadline, || ring.ever(Role::Producer) >= count)
     }
 
-    /// Messages that this ring's consumers have ever received and released.
+    /// Messages that this ring's consumers have ever received and released. How exact it is, and how a process that is started
+    /// again goes by it: [`Sender::sent`](crate::Sender::sent).
     pub fn received(&self) -> u64 {
         self.receiving.received()
     }
 
-    /// Bytes for messages.
+    /// Messages that were ever lost in this ring because its producers [overwrite the
+    /// oldest](crate::Builder::overwrite_oldest), and those that consumers held for so long that producers came round, and
+    /// did not release. 0 in other rings.
+    ///
+    /// What made room for a message is counted before that can be received, so who compares this with what it was
+    /// at the message before knows that something is missing. (A participant that is killed within a send that overwrites
+    /// may leave what that one change discarded uncounted.)
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.capacity(4096).overwrite_oldest(true).create()?;
+    /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// for _ in 0..1000 {
+    ///     sender.send(&[7; 100])?;
+    /// }
+    /// let mut got = 0;
+    /// while receiver.try_recv().is_ok() {
+    ///     got += 1;
+    /// }
+    /// assert_eq!(got + receiver.lost(), 1000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lost(&self) -> u64 {
+        self.ring.overwritten()
+    }
+
+    /// Bytes for messages, with what each takes beside its text ([`Builder::capacity`](crate::Builder::capacity)).
     pub fn capacity(&self) -> u64 {
         self.receiving.region().capacity()
     }

@@ -116,6 +116,33 @@ impl Receiving {
         IN_SLAB | shown.map_or(0, |loan| loan.at)
     }
 
+    /// The `nth` of those that were taken is about to be shown in place.
+    #[inline]
+    pub(crate) fn show(&mut self, nth: u64) {
+        match self {
+            Self::Stream(consumer) => consumer.show(consumer.received() + nth),
+            // Counted when it is taken.
+            Self::Cells(_) => {}
+        }
+    }
+
+    /// What tells a message that was found, the `nth` of those that were taken, from all others.
+    #[inline]
+    pub(crate) fn number(&self, found: &MessageRef, nth: u64) -> u64 {
+        match self {
+            Self::Stream(consumer) => consumer.received() + nth,
+            Self::Cells(consumer) => consumer.number(found),
+        }
+    }
+
+    /// How often that message was delivered, with this time.
+    pub(crate) fn deliveries(&self, found: &MessageRef, nth: u64) -> u32 {
+        match self {
+            Self::Stream(consumer) => consumer.deliveries(consumer.received() + nth),
+            Self::Cells(consumer) => consumer.deliveries(found),
+        }
+    }
+
     /// Acknowledges the only message that was taken, and keeps its slab if it lies in one.
     pub(crate) fn detach(&mut self, found: &MessageRef) -> Result<Option<Loan>, RecvError> {
         match self {

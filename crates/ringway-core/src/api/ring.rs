@@ -3,8 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::address::Address;
+use crate::admin::stat::{self, Stat};
 use crate::api::builder::Builder;
 use crate::api::detached::ConsumerSlot;
 use crate::api::receiver::Receiver;
@@ -15,7 +17,7 @@ use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::header::Header;
-use crate::memory::layout::participant::Role;
+use crate::memory::layout::participant::{OVERWRITTEN, Role, slot_offset};
 use crate::memory::layout::pool::Holder;
 use crate::memory::layout::{self, Kind, Shape, SyncKind};
 use crate::memory::map::Map;
@@ -33,7 +35,7 @@ use crate::rings::stream::producer::Producer;
 use crate::rings::stream::{CONSUMER, PRODUCER, Side};
 use crate::store::anchor::{Anchor, Attached, Entry};
 use crate::store::slabs::SlabSegments;
-use crate::store::{self, PeerCredentials, Segment, trust};
+use crate::store::{self, PeerCredentials, Segment, View, trust};
 use crate::sys::owner::Access;
 use crate::waiting::eventcount;
 use crate::waiting::sync;
@@ -300,6 +302,34 @@ impl Ring {
         })
     }
 
+    /// Messages that were ever overwritten, or held too long.
+    pub(crate) fn overwritten(&self) -> u64 {
+        let slots = 0..self.header.geometry.participants();
+        slots.fold(0, |sum: u64, slot| {
+            let word = self.map.word64(slot_offset(slot) + OVERWRITTEN);
+            // Acquire: with what a message's sender has counted before it sent that.
+            sum.saturating_add(word.map_or(0, |word| word.load(Ordering::Acquire)))
+        })
+    }
+
+    /// The ring as an observer sees it, as [`stat`](crate::stat()) of its address does. This one also looks at rings without
+    /// a name: a `memfd:`, and what was removed since it was opened.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// ring.sender()?.send(b"hello")?;
+    /// assert_eq!((ring.stat().sent, ring.stat().received), (1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stat(&self) -> Stat {
+        stat::look(&View::of_mapped(
+            &self.map,
+            self.header.clone(),
+            &self.address,
+        ))
+    }
+
     /// Whether a producer's attachment still lives, as `me` sees it.
     pub(crate) fn is_attached(&self, me: Outlook, id: u64) -> bool {
         let slots = self.header.geometry.slots(Role::Producer);
@@ -343,7 +373,7 @@ impl Ring {
         self.access.mode
     }
 
-    /// Bytes for messages.
+    /// Bytes for messages, with what each takes beside its text ([`Builder::capacity`]).
     pub fn capacity(&self) -> u64 {
         self.header.geometry.capacity()
     }

@@ -290,6 +290,14 @@ impl Sender {
 
     /// Messages that this ring's producers have ever sent: the number of the next one, for a producer
     /// that goes on where another stopped.
+    ///
+    /// In a ring of kind spsc and sync futex that does not overwrite, this and [`Receiver::received`](crate::Receiver::received) are
+    /// exact, whoever died at whatever instruction: who attaches puts them right before it does anything else. So a
+    /// process that receives from one ring and sends to another, one message for each, and releases what came in when it has sent,
+    /// knows when it is started again what to do with the first message that it is given: of the one that was killed,
+    /// `sent` of the output less `received` of the input is 0 if that message is still to be done, and 1 if it was sent on and is only to be
+    /// released. `ringway::Stage` does that. (In other rings each death may leave both numbers lower by what one
+    /// call sent or released.)
     pub fn sent(&self) -> u64 {
         self.sending.sent()
     }
@@ -300,7 +308,7 @@ impl Sender {
         self.sending.overwritten()
     }
 
-    /// Bytes for messages.
+    /// Bytes for messages, with what each takes beside its text ([`Builder::capacity`](crate::Builder::capacity)).
     pub fn capacity(&self) -> u64 {
         self.sending.region().capacity()
     }

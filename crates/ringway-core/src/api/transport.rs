@@ -173,6 +173,15 @@ pub trait ReceivedMessage: Sized {
         bytes
     }
 
+    /// How often the message was delivered, with this time: 1 the first time, and more if it was given back, or, where
+    /// the transport keeps what its receiver dies with, its receiver died.
+    fn deliveries(&self) -> u32;
+
+    /// Whether the message was delivered before.
+    fn redelivered(&self) -> bool {
+        self.deliveries() > 1
+    }
+
     /// Acknowledges the message: it does not come again.
     fn release(self);
 }
@@ -258,6 +267,10 @@ impl ReceivedMessage for Message<'_> {
 
     fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
         Message::read_at(self, offset, buffer)
+    }
+
+    fn deliveries(&self) -> u32 {
+        Message::deliveries(self)
     }
 
     fn release(self) {

@@ -17,6 +17,7 @@
 use std::cell::OnceCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
@@ -27,6 +28,7 @@ use crate::sys::pipe::Pipe;
 use crate::sys::{mmap, page_size, shmget};
 
 use super::{descriptor, ids};
+use crate::memory::map::Map;
 use crate::memory::mapped::Mapped;
 
 /// Somebody's memory, to copy from.
@@ -34,6 +36,8 @@ use crate::memory::mapped::Mapped;
 pub(super) enum Peek {
     File(Arc<OwnedFd>),
     Sysv(Attached),
+    /// One's own: who has it mapped is exposed to all of this anyhow.
+    Mapped(Arc<Map>),
 }
 
 impl Peek {
@@ -63,6 +67,7 @@ impl Peek {
         match self {
             Self::File(file) => descriptor::read_at(file.as_fd(), bytes, offset),
             Self::Sysv(attached) => attached.read_at(bytes, offset),
+            Self::Mapped(map) => Ok(copy_words(map, bytes, offset)),
         }
     }
 
@@ -73,6 +78,7 @@ impl Peek {
                 .ok()
                 .map(|stat| descriptor::allocated(&stat)),
             Self::Sysv(attached) => attached.present(),
+            Self::Mapped(map) => Some(map.len() as u64),
         }
     }
 
@@ -108,6 +114,28 @@ impl Peek {
         let read = self.read_at(&mut bytes, offset as u64);
         (read == Ok(LEN)).then_some(bytes)
     }
+}
+
+/// Copies what is mapped at `offset`, a multiple of four, word by word, to the start of `bytes`, and returns how many
+/// bytes are there.
+fn copy_words(map: &Map, bytes: &mut [u8], offset: u64) -> usize {
+    let mut copied = 0;
+    // 64-bit words in one piece, where they can be.
+    while copied < bytes.len() {
+        let at = (offset as usize).saturating_add(copied);
+        let rest = &mut bytes[copied..];
+        // Acquire: later copies are not older than this one.
+        copied += if let (Some(word), Some(to)) = (map.word64(at), rest.first_chunk_mut::<8>()) {
+            *to = word.load(Ordering::Acquire).to_ne_bytes();
+            8
+        } else if let (Some(word), Some(to)) = (map.word32(at), rest.first_chunk_mut::<4>()) {
+            *to = word.load(Ordering::Acquire).to_ne_bytes();
+            4
+        } else {
+            break;
+        };
+    }
+    copied
 }
 
 /// A System V segment.

@@ -14,6 +14,7 @@ use crate::memory::layout::header::{
     BOOT_ID_OFFSET, FILE_OFFSET, FileId, Header, HeaderError, RETIREMENT_OFFSET,
 };
 use crate::memory::layout::{self, Shape};
+use crate::memory::map::Map;
 use crate::memory::region::Load;
 use crate::presence::retire;
 
@@ -91,6 +92,16 @@ impl View {
             address: attempt.address.clone(),
             file: None,
         })
+    }
+
+    /// A segment that this process has open: it is looked at where it is mapped.
+    pub(crate) fn of_mapped(map: &Arc<Map>, header: Header, address: &Address) -> Self {
+        Self {
+            memory: Peek::Mapped(Arc::clone(map)),
+            file: Some((header.file, true)),
+            header,
+            address: address.clone(),
+        }
     }
 
     /// A private copy of the header.

@@ -97,6 +97,14 @@ impl Op {
         name_of(&self)
     }
 
+    /// Whether it shows messages where they lie, before it releases them.
+    pub(super) fn shows_in_place(self) -> bool {
+        matches!(
+            self,
+            Self::Borrow | Self::BorrowOver | Self::GiveBack | Self::Drain | Self::Detach
+        )
+    }
+
     /// In which role the victim is; `None` if it takes no part.
     pub(super) fn role(self) -> Option<Role> {
         match self {

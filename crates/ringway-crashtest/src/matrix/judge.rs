@@ -249,6 +249,7 @@ fn weigh(scene: &Scene, victims: &[Victim]) -> Result<Effect, String> {
         ));
     }
     check_order(scene, victims)?;
+    check_deliveries(scene, victims)?;
     let first = victims.first();
     let of_first = |id: &&Id| first.is_some_and(|first| first.who == id.who);
     let mut arrived: Vec<&Id> = got.iter().filter(of_first).collect();
@@ -266,6 +267,20 @@ fn weigh(scene: &Scene, victims: &[Victim]) -> Result<Effect, String> {
         sent: arrived,
         received: seen.iter().filter(|id| !got.contains(id)).count(),
     })
+}
+
+/// What a victim saw where it lay, and a survivor received, says that it was delivered before.
+fn check_deliveries(scene: &Scene, victims: &[Victim]) -> Result<(), String> {
+    let in_place = victims.iter().filter(|victim| victim.op.shows_in_place());
+    let mut seen = in_place.flat_map(|victim| &victim.diary.seen);
+    let apart = |id: &Id| scene.apart.contains(id);
+    match seen.find(|id| scene.got.contains(id) && !scene.again.contains(id) && !apart(id)) {
+        Some(id) => Err(format!(
+            "FORGOTTEN: {id} was seen before, and came as if for the first time; came: {}",
+            list(&scene.got)
+        )),
+        None => Ok(()),
+    }
 }
 
 /// How many messages were overwritten, at most. Who died may have overwritten one and not counted it.

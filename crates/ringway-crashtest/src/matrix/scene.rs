@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::gettid;
 use ringway::{
-    Builder, ErrorKind, Receiver, RecvError, Ring, Role, SendError, Sender, SyncKind, WaitStrategy,
+    Builder, ErrorKind, Message, Receiver, RecvError, Ring, Role, SendError, Sender, SyncKind,
+    WaitStrategy,
 };
 use ringway_testing::place::Place;
 use ringway_testing::procfs;
@@ -35,6 +36,8 @@ pub(super) struct Scene {
     /// What must arrive: sent for certain, and not received here yet.
     pub(super) sent: Vec<Id>,
     pub(super) got: Vec<Id>,
+    /// Those of them that were said to have been delivered before.
+    pub(super) again: Vec<Id>,
     /// Those of them that came beside the others, in no order.
     pub(super) apart: Vec<Id>,
     next: u32,
@@ -59,6 +62,7 @@ impl Scene {
             sent: Vec::new(),
             got: Vec::new(),
             apart: Vec::new(),
+            again: Vec::new(),
             next: 0,
         };
         if case.state == State::Nothing {
@@ -470,11 +474,11 @@ impl Scene {
             return Err("no survivor receives".to_owned());
         };
         let received = match patience {
-            None => receiver.try_recv(),
-            Some(deadline) => receiver.recv_deadline(deadline),
+            None => receiver.try_recv_in_place(),
+            Some(deadline) => receiver.recv_in_place_deadline(deadline),
         };
-        match received {
-            Ok(message) => self.note(&message).map(|()| true),
+        match received.map(release) {
+            Ok((message, again)) => self.note_delivery(&message, again).map(|()| true),
             Err(RecvError::TimedOut | RecvError::Empty) => Ok(false),
             Err(RecvError::Closed) if self.may_be_closed(Op::CloseSender) => Ok(false),
             Err(error) => Err(format!("receiving: {error}")),
@@ -493,8 +497,9 @@ impl Scene {
         let Some(receiver) = &mut self.receiver else {
             return Err("no survivor receives".to_owned());
         };
-        match receiver.recv_deadline(Instant::now() + WATCHDOG) {
-            Ok(message) => self.note(&message),
+        let received = receiver.recv_in_place_deadline(Instant::now() + WATCHDOG);
+        match received.map(release) {
+            Ok((message, again)) => self.note_delivery(&message, again),
             Err(error) => Err(format!("receiving: {error}")),
         }
     }
@@ -504,6 +509,21 @@ impl Scene {
         self.got.push(id);
         Ok(())
     }
+
+    fn note_delivery(&mut self, message: &[u8], again: bool) -> Result<(), String> {
+        self.note(message)?;
+        if again {
+            self.again.extend(self.got.last());
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a message, and whether it was delivered before.
+fn release(message: Message<'_>) -> (Vec<u8>, bool) {
+    let (bytes, again) = (message.to_vec(), message.redelivered());
+    message.release();
+    (bytes, again)
 }
 
 fn receiver_asleep(receiver: Receiver) -> Result<JoinHandle<Slept>, String> {

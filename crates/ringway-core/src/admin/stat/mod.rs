@@ -219,7 +219,7 @@ fn refuse_if_in_use(stat: &Stat) -> Result<(), Error> {
     Err(Error::new(kind, "remove", &stat.address, problem).remedy(remedy))
 }
 
-fn look(view: &View) -> Stat {
+pub(crate) fn look(view: &View) -> Stat {
     let header = view.header();
     // For all slots together: what a header says of many newcomers must not add up.
     let mut patience = PATIENCE;

@@ -45,6 +45,11 @@ use super::pool::TICKET_LEN;
 pub(crate) const CELL_HEADER: u64 = 16;
 /// Where the length of the payload is, in bytes from the start of the cell.
 pub(crate) const LEN_AT: u64 = 8;
+/// Where the description of a record, 64 bits from [`LEN_AT`] on, says how often it was delivered before, in four
+/// bits: 0 to 14, and 15 for "once less than never": it was taken once, and nobody looked at it.
+pub(crate) const DELIVERED: u32 = 58;
+/// Those bits.
+pub(crate) const DELIVERED_MASK: u64 = 15 << DELIVERED;
 /// What there is of a message in a slab: its ticket, in one cell.
 pub(crate) const LOANED: u64 = 1 << 63 | 1 << 32 | TICKET_LEN;
 /// The shortest cell, in bytes.
@@ -56,6 +61,7 @@ pub(crate) const MIN_CELLS: u64 = 4;
 
 /// The longest extent of a record, or of several taken together.
 const MAX_EXTENT: u64 = 1 << 24;
+const _: () = assert!(MAX_EXTENT << 32 < 1 << DELIVERED);
 const STATE_BITS: u32 = 3;
 const SLOT_BITS: u32 = 7;
 const EPOCH_BITS: u32 = 10;

@@ -20,6 +20,7 @@
 //! | 516 | 4 | 1 if the last consumer closed when it left, and none has come since | consumer |
 //! | 640 | 4 | space event: bit 0 is set while the producer sleeps for room | both |
 //! | 644 | 4 | 1 if the last producer closed when it left, and none has come since | producer |
+//! | 768 + 8 i | 8 | deliveries, i from 0 to 14: messages before this number were shown in place more than i times | consumer |
 //!
 //! Each "closed" word lies beside the event that the *other* side looks at after every operation: one
 //! line, hardly ever written, serves both questions.
@@ -67,6 +68,12 @@ pub(crate) const SPACE_EVENT: usize = CONTROL_OFFSET + 3 * LINE;
 /// The same of the producer.
 pub(crate) const PRODUCER_CLOSED: usize = SPACE_EVENT + 4;
 
+/// Stream ring: the numbers of the messages before which all were shown once, twice and so on, [`MOST_DELIVERIES`]
+/// words; a line of their own, which the producer does not look at.
+pub(crate) const SHOWN: usize = CONTROL_OFFSET + 4 * LINE;
+/// How often a message is shown before its deliveries are not counted further, in rings of both shapes.
+pub(crate) const MOST_DELIVERIES: usize = 15;
+
 /// Cell ring: where claiming may go on, a cell's position.
 pub(crate) const CLAIM_HINT: usize = TAIL;
 /// Cell ring: raised when a consumer comes or goes.
@@ -86,4 +93,5 @@ pub(crate) const LOCK_HOLDER: usize = LOCK + LOCK_LEN;
 pub(crate) const MOVEMENTS: usize = CONTROL_OFFSET + CONTROL_LEN - 8;
 
 const _: () = assert!(LOCK_HOLDER + 8 <= MOVEMENTS);
+const _: () = assert!(SHOWN + 8 * MOST_DELIVERIES <= MOVEMENTS);
 const _: () = assert!(SPACE_EVENT + LINE <= CONTROL_OFFSET + CONTROL_LEN);

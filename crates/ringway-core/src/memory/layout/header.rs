@@ -74,7 +74,7 @@ const _: () = assert!(SLABS.end == IDENTITY.start && IDENTITY.end <= PERSISTENT_
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"RINGWAY\n");
 
 /// Raised when the bytes of a segment change their meaning.
-pub(crate) const LAYOUT_VERSION: u32 = 2;
+pub(crate) const LAYOUT_VERSION: u32 = 3;
 
 /// Who pays for the fence between "publish" and "is anyone asleep?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

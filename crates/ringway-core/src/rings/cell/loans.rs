@@ -7,7 +7,7 @@ use super::Cells;
 use super::member::{Member, Refused};
 use super::walk::{Step, Walk};
 use crate::memory::layout::Corrupt;
-use crate::memory::layout::cell::{CELL_HEADER, LEN_AT, LOANED, State, Word};
+use crate::memory::layout::cell::{CELL_HEADER, DELIVERED_MASK, LEN_AT, LOANED, State, Word};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::{Holder, Ticket};
 use crate::memory::region::{Load, Region};
@@ -35,7 +35,8 @@ impl<R: Load> Cells<R> {
             let position = self.position(cell) + at;
             self.region.load_word(position, Ordering::Relaxed)
         };
-        (load(LEN_AT) == LOANED).then(|| [load(CELL_HEADER), load(CELL_HEADER + 8)])
+        (load(LEN_AT) & !DELIVERED_MASK == LOANED)
+            .then(|| [load(CELL_HEADER), load(CELL_HEADER + 8)])
     }
 
     /// The cells of the record at `cell`, which has at most `most`, wherever its message is. The caller has

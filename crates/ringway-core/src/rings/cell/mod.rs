@@ -112,6 +112,7 @@
 //! of the dead is used again, [`settle`](Region::settle) makes sure that they are done.
 
 pub(crate) mod consumer;
+mod deliveries;
 mod loans;
 pub(crate) mod member;
 pub(crate) mod moving;
@@ -126,7 +127,9 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use crate::memory::layout::Corrupt;
-use crate::memory::layout::cell::{CELL_HEADER, Code, LEN_AT, State, Word, max_extent};
+use crate::memory::layout::cell::{
+    CELL_HEADER, Code, DELIVERED_MASK, LEN_AT, State, Word, max_extent,
+};
 use crate::memory::layout::control::HEAD;
 use crate::memory::region::{Load, Region};
 
@@ -477,7 +480,8 @@ impl<R: Load> Cells<R> {
     fn description(&self, cell: u64, most: u64) -> Result<Description, Corrupt> {
         let bits = self
             .region
-            .load_word(self.position(cell) + LEN_AT, Ordering::Relaxed);
+            .load_word(self.position(cell) + LEN_AT, Ordering::Relaxed)
+            & !DELIVERED_MASK;
         let (len, extent) = (bits & u64::from(u32::MAX), bits >> 32);
         if extent == 0 || extent > most || len > self.room_in(extent) {
             return Err(Corrupt);

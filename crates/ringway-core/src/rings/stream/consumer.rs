@@ -1,9 +1,12 @@
 //! The receiving side of a stream ring.
 
 mod loans;
+mod shown;
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+use shown::Shown;
 
 use super::{CONSUMER, OneSide, PRODUCER, Side, count_repaired, walk};
 use crate::error::RecvError;
@@ -40,6 +43,7 @@ pub(crate) struct Consumer<R> {
     skips: bool,
     /// The slabs, if the ring has some.
     pool: Option<Box<Pool>>,
+    shown: Shown,
 }
 
 impl MessageRef {
@@ -89,6 +93,7 @@ impl<R: Region> Consumer<R> {
         CONSUMER.reopen(&region);
         CONSUMER.announce(PRODUCER, &region);
         Ok(Self {
+            shown: Shown::load(&region),
             region,
             capacity,
             head,

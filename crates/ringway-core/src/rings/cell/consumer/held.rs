@@ -252,6 +252,27 @@ impl<R: Region> Consumer<R> {
         self.member.announce(Role::Consumer);
     }
 
+    /// Gives the only message that was taken back. The caller has shown it to nobody.
+    #[cold]
+    pub(super) fn give_back_unseen(&mut self) {
+        if let Some(held) = &self.held
+            && !self.member.region().is_forked()
+        {
+            self.cells().uncount_delivery(held.start);
+        }
+        self.give_back();
+    }
+
+    /// How often the message that was found, and is held, was delivered, with this time.
+    pub(crate) fn deliveries(&self, found: &MessageRef) -> u32 {
+        self.cells().deliveries(self.cells().cell_of(found))
+    }
+
+    /// What tells a message that was found from all others: the position of its cell.
+    pub(crate) fn number(&self, found: &MessageRef) -> u64 {
+        self.cells().cell_of(found)
+    }
+
     /// Leaves the message that was shown last, and what lies behind it in its run, to whoever comes next. What was
     /// shown before it stays taken: the run is cut in front of it.
     ///
@@ -262,6 +283,9 @@ impl<R: Region> Consumer<R> {
         let Some(mut held) = self.held else { return };
         // A message in a slab has one cell.
         let last = held.next - 1;
+        if !self.member.region().is_forked() {
+            self.cells().uncount_delivery(last);
+        }
         if held.shown <= 1 {
             return self.give_back();
         }

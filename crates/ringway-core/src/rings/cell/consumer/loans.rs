@@ -71,7 +71,7 @@ impl<R: Region> Consumer<R> {
         match is_unreadable {
             // The slab's word is the ring's, and is all that this needs.
             true => drop(self.release()),
-            false => self.give_back(),
+            false => self.give_back_unseen(),
         }
         Ok(is_unreadable)
     }

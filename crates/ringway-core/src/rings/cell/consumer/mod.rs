@@ -95,7 +95,7 @@ impl<R: Region> Consumer<R> {
 
     fn take_into(&mut self, found: MessageRef, buffer: &mut [u8]) -> Result<usize, RecvError> {
         let Some(target) = buffer.get_mut(..found.len) else {
-            self.give_back();
+            self.give_back_unseen();
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
         if found.is_loaned() {
@@ -435,6 +435,9 @@ impl<R: Region> Consumer<R> {
             .take(cell, stored, self.cells().code.encode(taken))
         {
             return Ok(None);
+        }
+        if word.state == State::Returned {
+            self.cells().count_delivery(cell);
         }
         self.point_behind(cell + extent);
         let (start, shown) = self.held.map_or((cell, 0), |held| (held.start, held.shown));
