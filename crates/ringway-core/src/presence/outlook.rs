@@ -139,7 +139,8 @@ impl Outlook {
     }
 
     /// Whether one that had `slot` is there no more. `is_its` knows it by its epoch, whole or in part. The answer
-    /// "gone" stays true; what it held may be taken after [`settle`](super::settle).
+    /// "gone" stays true; what it held may be taken after [`settle`](super::settle). What is said to be somebody's who had
+    /// no slot of this ring is nobody's: the answer is "no".
     #[inline]
     pub(crate) fn is_gone(
         self,
@@ -147,6 +148,9 @@ impl Outlook {
         slot: u32,
         is_its: impl FnOnce(u64) -> bool,
     ) -> bool {
+        if slot >= self.participants {
+            return false;
+        }
         // Epoch after life: a newcomer raises the epoch before it is seen alive.
         self.liveness(words, slot) != Liveness::Alive
             || !is_its(words.look64(slot_offset(slot) + EPOCH))

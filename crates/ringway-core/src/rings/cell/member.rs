@@ -243,19 +243,17 @@ impl<R: Region> Member<R> {
     }
 
     /// How this participant sees the others.
-    fn outlook(&self) -> Outlook {
+    pub(super) fn outlook(&self) -> Outlook {
         Outlook::new(self.slots(), self.slot_info.slot)
-    }
-
-    /// Whether one that had a slot is there no more, known by its epoch; what is in no slot of this ring is nobody's.
-    pub(super) fn is_gone_from(&self, slot: u32, is_its: impl FnOnce(u64) -> bool) -> bool {
-        slot < self.slots() && self.outlook().is_gone(self.region(), slot, is_its)
     }
 
     /// Whether the owner in a control word is gone: what it owned may be repaired, after
     /// [`settle`](Region::settle).
     pub(super) fn is_dead(&self, owner: Owner) -> bool {
-        owner != self.me && self.is_gone_from(owner.slot, |epoch| owner.is_of(epoch))
+        owner != self.me
+            && self
+                .outlook()
+                .is_gone(self.region(), owner.slot, |epoch| owner.is_of(epoch))
     }
 
     /// Whether none of the others lives any more, or not yet.

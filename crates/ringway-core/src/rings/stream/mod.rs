@@ -105,16 +105,10 @@ fn count_repaired<R: Region>(region: &R, role: Role, messages: u64) {
     }
 }
 
-/// Whether the holder of a slab is not there any more.
-pub(crate) fn is_gone<R: Region>(region: &R, holder: Holder) -> bool {
-    let side = match holder.slot {
-        0 => PRODUCER,
-        1 => CONSUMER,
-        _ => return false,
-    };
-    let slot = holder.slot;
-    side.outlook()
-        .is_gone(region, slot, |epoch| holder.is_of(epoch))
+/// Whether the holder of a slab is not there any more, as the producer sees it.
+fn is_gone<R: Region>(region: &R, holder: Holder) -> bool {
+    let outlook = CONSUMER.outlook();
+    outlook.is_gone(region, holder.slot, |epoch| holder.is_of(epoch))
 }
 
 /// The words of one side of the ring.
