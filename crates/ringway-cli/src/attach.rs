@@ -2,7 +2,10 @@
 
 use std::os::unix::net::UnixStream;
 
-use ringway::{Address, Builder, Carrier, Channel, Error, ErrorKind, ParticipantStat, Ring, Role};
+use ringway::{
+    Address, Builder, Carrier, Channel, Error, ErrorKind, ParticipantStat, QueueKey, Ring, Role,
+    SysvKey,
+};
 
 use crate::cli::RingArgs;
 use crate::failure::Failure;
@@ -78,6 +81,12 @@ fn advise(error: Error, args: &RingArgs) -> Failure {
             Failure::from(error.remedy("if that user is to be trusted, add --any-owner"))
         }
         ErrorKind::Untrusted => trust_it(error),
+        ErrorKind::NotARing if matches!(args.address, Address::Mq(_)) => {
+            Failure::from(error.remedy(
+                "if it is another program's, add --foreign; if it is ringway's, give its file in /dev/mqueue the mark back \
+                 (chmod +t)",
+            ))
+        }
         _ => Failure::from(error),
     }
 }
@@ -126,6 +135,29 @@ pub(crate) fn open_all(
         named => Ok(Channel::open(Builder::at(named.clone()))?),
     };
     addresses.iter().map(open).collect()
+}
+
+/// Where the answers go.
+pub(crate) fn reply_address(address: &Address) -> Address {
+    match address {
+        Address::Shm(name) => Address::Shm(format!("{name}-reply")),
+        Address::File(path) => {
+            let mut path = path.clone().into_os_string();
+            path.push("-reply");
+            Address::File(path.into())
+        }
+        Address::Sysv(_) => Address::Sysv(SysvKey::Private),
+        Address::Mq(name) => Address::Mq(format!("{name}-reply")),
+        Address::Auto(name) => Address::Auto(format!("{name}-reply")),
+        Address::Sysvmq(QueueKey::Key(key)) => {
+            Address::Sysvmq(QueueKey::Key(key.wrapping_add(1).max(1)))
+        }
+        Address::Sysvmq(QueueKey::Ftok { path, id }) => Address::Sysvmq(QueueKey::Ftok {
+            path: path.clone(),
+            id: id.wrapping_add(1).max(1),
+        }),
+        other => other.clone(),
+    }
 }
 
 /// Whether a live process is attached to `ring` as a producer.

@@ -11,6 +11,7 @@ use crate::say::say;
 /// Makes it, and says where it is.
 pub(crate) fn run(args: &CreateArgs) -> Result<(), Failure> {
     args.make.refuse_at_queue(&args.address)?;
+    args.make.refuse_without_effect()?;
     let builder = args.make.apply(attach::at(&args.address)?);
     // Never a negative answer: what is not found is where it was to be made.
     let channel = Channel::create(builder).map_err(|error| match error.kind() {

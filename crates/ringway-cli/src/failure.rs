@@ -54,6 +54,11 @@ impl Failure {
         self.status == Status::Error
     }
 
+    /// Whether whoever read our output has ended first.
+    pub(crate) fn is_of_reader(&self) -> bool {
+        self.status == Status::Unread
+    }
+
     /// Standard output did not take what was written.
     pub(crate) fn output(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {

@@ -14,14 +14,28 @@ use crate::output;
 /// What is a message in a stream of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// A line, without its newline.
-    Lines,
+    /// What ends with this byte, without it.
+    Delimited(u8),
     /// A block, of whatever size.
     Raw,
     /// Bytes with their length before them, 32 bits, little-endian.
     Frames,
     /// All.
     Whole,
+}
+
+impl Framing {
+    /// A line, without its newline.
+    pub(crate) const LINES: Self = Self::Delimited(b'\n');
+
+    /// Bytes that stand before or behind a message that is written.
+    pub(crate) fn overhead(self) -> usize {
+        match self {
+            Self::Delimited(_) => 1,
+            Self::Frames => 4,
+            Self::Raw | Self::Whole => 0,
+        }
+    }
 }
 
 /// Bytes that are read at once.
@@ -138,7 +152,7 @@ pub(crate) fn cut(
     };
     let input = BufReader::with_capacity(capacity, input);
     match framing {
-        Framing::Lines => lines(input, max, send),
+        Framing::Delimited(end) => delimited(input, end, max, send),
         Framing::Raw => raw(input, send),
         Framing::Frames => frames(input, max, send),
         // In pieces, by others.
@@ -146,20 +160,26 @@ pub(crate) fn cut(
     }
 }
 
-fn lines(
+/// Messages that end with the byte `end`; of the last one it may be missing.
+fn delimited(
     mut input: impl BufRead,
+    end: u8,
     max: usize,
     mut send: impl FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut number = 0_u64;
-    let mut send = |line: &[u8]| {
+    let mut send = |message: &[u8]| {
         number += 1;
-        if line.len() > max {
-            return Err(too_large(format_args!("line {number}"), max));
+        if message.len() > max {
+            let what = match end {
+                b'\n' => "line",
+                _ => "message",
+            };
+            return Err(too_large(format_args!("{what} {number}"), max));
         }
-        send(line)
+        send(message)
     };
-    // The start of a line whose end is not read yet.
+    // The start of a message whose end is not read yet.
     let mut begun = Vec::new();
     loop {
         let block = fill(&mut input)?;
@@ -168,19 +188,19 @@ fn lines(
         }
         let len = block.len();
         let mut rest = block;
-        while let Some(end) = memchr::memchr(b'\n', rest) {
+        while let Some(len) = memchr::memchr(end, rest) {
             if begun.is_empty() {
-                send(&rest[..end])?;
+                send(&rest[..len])?;
             } else {
-                begun.extend_from_slice(&rest[..end]);
+                begun.extend_from_slice(&rest[..len]);
                 send(&begun)?;
                 begun.clear();
             }
-            rest = &rest[end + 1..];
+            rest = &rest[len + 1..];
         }
         begun.extend_from_slice(rest);
         input.consume(len);
-        // A line without an end must not fill the memory.
+        // A message without an end must not fill the memory.
         if begun.len() > max {
             break;
         }
@@ -249,7 +269,7 @@ fn fill(input: &mut impl BufRead) -> Result<&[u8], Failure> {
     input.fill_buf().map_err(Failure::error)
 }
 
-fn too_large(what: impl std::fmt::Display, max: usize) -> Failure {
+pub(crate) fn too_large(what: impl std::fmt::Display, max: usize) -> Failure {
     Failure::error(format_args!(
         "{what} is too large: up to {max} bytes a message go through here; send --raw or --whole, or create \
          a ring with a larger --capacity or --slabs"
@@ -276,7 +296,8 @@ mod tests {
             sent.push(line.to_vec());
             Ok(())
         };
-        let outcome = lines(BufReader::with_capacity(7, Dribble(text, step)), max, keep);
+        let input = BufReader::with_capacity(7, Dribble(text, step));
+        let outcome = delimited(input, b'\n', max, keep);
         (sent, outcome.is_ok())
     }
 

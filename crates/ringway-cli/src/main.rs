@@ -13,6 +13,7 @@ mod demo;
 mod descriptors;
 mod doctor;
 mod failure;
+mod foreign;
 mod framing;
 mod gc;
 mod inspect;

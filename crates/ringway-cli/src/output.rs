@@ -27,13 +27,13 @@ pub(crate) fn data() -> Result<File, Failure> {
 pub(crate) fn write_all(mut file: &File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut written = 0;
     while written < bytes.len() {
-        let result = match signals::is_urged() {
-            true => return Err((written, ErrorKind::Interrupted.into())),
-            false => file.write(&bytes[written..]),
-        };
-        match result {
+        match file.write(&bytes[written..]) {
             Ok(0) => return Err((written, ErrorKind::WriteZero.into())),
             Ok(count) => written += count,
+            // Only what has to wait is given up: what can be written is not lost, or does not come again.
+            Err(error) if is_delay(&error) && signals::is_urged() => {
+                return Err((written, ErrorKind::Interrupted.into()));
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Whoever shares the descriptor has made it non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => wait(file, PollFlags::POLLOUT),
@@ -41,6 +41,10 @@ pub(crate) fn write_all(mut file: &File, bytes: &[u8]) -> Result<(), (usize, io:
         }
     }
     Ok(())
+}
+
+fn is_delay(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
 }
 
 /// Waits until `file` can be read or written, or says that it cannot, or a signal comes.

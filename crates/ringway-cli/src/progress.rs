@@ -1,51 +1,81 @@
-//! How far something is, on a terminal.
+//! How far something is, on a terminal; and how much it was, at its end.
 
 use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
+use crate::say::say;
+use crate::units::counted;
+
 /// How often the line is drawn anew.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// A line on standard error that tells how far a transfer is.
+/// What was sent or received, how far that is, and the line that says so at the end.
+#[derive(Clone)]
 pub(crate) struct Progress {
+    /// Shared with whoever ends the process when a signal comes.
+    tally: Arc<Tally>,
     bar: Option<ProgressBar>,
-    messages: u64,
-    bytes: u64,
     /// Bytes that there will be, if that is known.
     total: Option<u64>,
-    started: Instant,
     drawn: Instant,
 }
 
+struct Tally {
+    /// What is done with the messages.
+    verb: &'static str,
+    is_quiet: bool,
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    /// Unset before there is anything to send to or to receive from.
+    started: OnceLock<Instant>,
+    /// What an end would lose now, in words.
+    loss: Mutex<Option<String>>,
+    has_ended: AtomicBool,
+}
+
 impl Progress {
-    /// Shows nothing if `quiet`, if standard error is no terminal, or if the data is typed or shown on
+    /// Says nothing if `is_quiet`. Draws nothing if standard error is no terminal, or if the data is typed or shown on
     /// the same terminal.
-    pub(crate) fn new(quiet: bool, data: &impl IsTerminal) -> Self {
-        let visible = !quiet && stderr().is_terminal() && !data.is_terminal();
-        let bar = visible.then(|| {
+    pub(crate) fn new(verb: &'static str, is_quiet: bool, data: &impl IsTerminal) -> Self {
+        let is_visible = !is_quiet && stderr().is_terminal() && !data.is_terminal();
+        let bar = is_visible.then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
                 bar.set_style(style);
             }
             bar
         });
-        let now = Instant::now();
+        let tally = Tally {
+            verb,
+            is_quiet,
+            messages: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            started: OnceLock::new(),
+            loss: Mutex::new(None),
+            has_ended: AtomicBool::new(false),
+        };
         Self {
+            tally: Arc::new(tally),
             bar,
-            messages: 0,
-            bytes: 0,
             total: None,
-            started: now,
-            drawn: now - INTERVAL,
+            drawn: Instant::now() - INTERVAL,
         }
+    }
+
+    /// The time begins to run: there is something to send to or to receive from.
+    pub(crate) fn begin(&self) {
+        let _ = self.tally.started.set(Instant::now());
     }
 
     /// Counts `messages` with `bytes` in all.
     pub(crate) fn add(&mut self, messages: u64, bytes: usize) {
-        self.messages += messages;
-        self.bytes += bytes as u64;
+        // Whoever looks at them when the process ends does so when this thread is idle, or does not mind.
+        self.tally.messages.fetch_add(messages, Ordering::Relaxed);
+        self.tally.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         if self.bar.is_some() && self.drawn.elapsed() >= INTERVAL {
             self.draw();
         }
@@ -59,28 +89,75 @@ impl Progress {
 
     /// Whether anything was counted.
     pub(crate) fn has_begun(&self) -> bool {
-        self.messages > 0 || self.bytes > 0
+        self.messages() > 0 || self.bytes() > 0
     }
 
     /// Messages so far.
     pub(crate) fn messages(&self) -> u64 {
-        self.messages
+        self.tally.messages.load(Ordering::Relaxed)
+    }
+
+    /// Bytes so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.tally.bytes.load(Ordering::Relaxed)
+    }
+
+    /// What is lost if the process ends before this is said again; nothing if that is `None`.
+    pub(crate) fn set_loss(&self, loss: Option<String>) {
+        *self.loss() = loss;
+    }
+
+    fn loss(&self) -> MutexGuard<'_, Option<String>> {
+        let loss = self.tally.loss.lock();
+        loss.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Clears the line, and says how much it was, once, if it has begun.
+    pub(crate) fn end(&self) {
+        let tally = &*self.tally;
+        if tally.has_ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.clear();
+        if let Some(loss) = self.loss().take() {
+            say(loss);
+        }
+        if let Some(started) = tally.started.get()
+            && !tally.is_quiet
+        {
+            say(format_args!(
+                "{} {}, {}, in {:.3} seconds",
+                tally.verb,
+                counted(self.messages(), "message"),
+                counted(self.bytes(), "byte"),
+                started.elapsed().as_secs_f64()
+            ));
+        }
+    }
+
+    /// Clears the line.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 
     #[cold]
     fn draw(&mut self) {
         let Some(bar) = &self.bar else { return };
-        let elapsed = self.started.elapsed().as_secs_f64();
-        let rate = self.bytes as f64 / elapsed.max(1e-9);
-        let (done, speed) = (HumanBytes(self.bytes), HumanBytes(rate as u64));
+        let (messages, bytes) = (self.messages(), self.bytes());
+        let started = self.tally.started.get();
+        let elapsed = started.map_or(Duration::ZERO, Instant::elapsed);
+        let rate = bytes as f64 / elapsed.as_secs_f64().max(1e-9);
+        let (done, speed) = (HumanBytes(bytes), HumanBytes(rate as u64));
         bar.set_message(match self.total {
             Some(total) => {
-                let left = total.saturating_sub(self.bytes) as f64 / rate.max(1.0);
+                let left = total.saturating_sub(bytes) as f64 / rate.max(1.0);
                 let left = HumanDuration(Duration::from_secs(left as u64));
                 format!("{done} of {}, {speed}/s, {left} left", HumanBytes(total))
             }
             None => {
-                let messages = HumanCount(self.messages);
+                let messages = HumanCount(messages);
                 format!("{messages} messages, {done}, {speed}/s")
             }
         });
@@ -99,12 +176,4 @@ pub(crate) fn bar(quiet: bool, steps: u64) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }

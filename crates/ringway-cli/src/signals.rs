@@ -6,11 +6,13 @@
 //! | state | a signal comes | |
 //! |---|---|---|
 //! | idle | the process ends at once | nothing is in hand that an end would lose or repeat |
-//! | busy | the main thread is interrupted until it is idle | it has written something that it has not acknowledged yet |
+//! | busy | the main thread is interrupted until it is idle | it has written something that it has not acknowledged yet, or takes messages that nobody gives back |
 //! | ending | | the main thread waits for the end |
 //!
 //! "Interrupted" is a signal whose handler does nothing: a `write` that waits for a reader returns, with what it has
-//! written. It is sent again and again, as one that comes just before the `write` interrupts nothing.
+//! written. It is sent again and again, as one that comes just before the `write` interrupts nothing. Who takes messages out
+//! of a queue is busy while it waits for them, too: between the kernel's taking one and this program's knowing of it is no
+//! moment at which the process could be idle. Such a wait ends when it is interrupted.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
@@ -137,11 +139,11 @@ impl Busy {
         Self(())
     }
 
-    /// Lets the end come, if this process is told to end; the caller has nothing in hand any more.
-    pub(crate) fn end_if_urged(self) {
-        let is_urged = is_urged();
-        drop(self);
-        if is_urged {
+    /// Lets the end come, if this process is told to end: the caller has nothing in hand at this moment. Otherwise it
+    /// stays busy.
+    pub(crate) fn end_if_urged(&self) {
+        if is_urged() {
+            STATE.store(IDLE, Ordering::Release);
             wait_for_the_end();
         }
     }

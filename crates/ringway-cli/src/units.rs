@@ -1,6 +1,8 @@
 //! Sizes, durations and modes as they are written on a command line.
 
-use std::time::Duration;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
 
 /// Bytes: `4096`, `64K`, `64KiB`, `1M`. Every unit is a power of 1024.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
@@ -10,10 +12,67 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         .map_err(|error| format!("{error}; write a number of bytes such as 4096, 64K or 16MiB"))
 }
 
-/// A length of time: `100ms`, `5s`, `1m 30s`.
+/// A length of time: `100ms`, `5s`, `1m 30s`. A number without a unit is seconds: `5`, `0.5`.
+///
+/// `M` is a month to humantime, mega to others, and whoever types `1M` may mean a minute.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write a time such as 100ms, 5s or 2min"))
+    const FORM: &str = "write a time such as 5 (seconds), 0.5, 100ms or 2min";
+    let is_number = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    if is_number(text)
+        && let Ok(seconds) = text.parse()
+    {
+        return Duration::try_from_secs_f64(seconds).map_err(|error| format!("{error}; {FORM}"));
+    }
+    let mut units = text.split(|letter: char| !letter.is_alphabetic());
+    if units.any(|unit| unit == "M") {
+        return Err(
+            "M is a minute to some and a month to others, or a million: write 1m or 1min for a minute, 30days for a month"
+                .to_owned(),
+        );
+    }
+    humantime::parse_duration(text).map_err(|error| format!("{error}; {FORM}"))
+}
+
+/// When so long from now is. A time beyond the clock's range never comes.
+pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}
+
+/// How long one of so many a second takes: `1000`, `0.5`.
+pub(crate) fn rate(text: &str) -> Result<Duration, String> {
+    const FORM: &str = "write how many a second, such as 1000 or 0.5";
+    let rate: f64 = text.parse().map_err(|error| format!("{error}; {FORM}"))?;
+    match Duration::try_from_secs_f64(rate.recip()) {
+        Ok(interval) if !interval.is_zero() => Ok(interval),
+        Ok(_) => Err(format!("that is more than a clock can tell; {FORM}")),
+        Err(_) => Err(format!("that never comes to an end; {FORM}")),
+    }
+}
+
+/// A byte: one letter, or an escape such as `\t`, `\0` or `\x1e`.
+pub(crate) fn byte(text: &OsStr) -> Result<u8, String> {
+    let hexadecimal = |digits: &[u8]| {
+        let digits = str::from_utf8(digits).ok()?;
+        // Else a sign would be taken for a digit.
+        let is_plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        u8::from_str_radix(digits, 16).ok().filter(|_| is_plain)
+    };
+    match text.as_bytes() {
+        [byte] => Some(*byte),
+        b"\\0" => Some(0),
+        b"\\t" => Some(b'\t'),
+        b"\\n" => Some(b'\n'),
+        b"\\r" => Some(b'\r'),
+        b"\\\\" => Some(b'\\'),
+        [b'\\', b'x', digits @ ..] if digits.len() == 2 => hexadecimal(digits),
+        _ => None,
+    }
+    .ok_or_else(|| {
+        "write one byte: a letter such as , or ; or an escape, \\t, \\0 or \\x1e".to_owned()
+    })
 }
 
 /// Permission bits in octal: `600`, `0640`, `0o660`.
@@ -65,6 +124,68 @@ mod tests {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         assert!(size("many").is_err());
+    }
+
+    #[test]
+    fn a_time_without_a_unit_is_seconds_and_no_minute_is_a_month() {
+        for (text, milliseconds) in [
+            ("5", 5000),
+            ("0.5", 500),
+            ("0", 0),
+            ("100ms", 100),
+            ("1m", 60_000),
+            ("1m 30s", 90_000),
+            ("2min", 120_000),
+        ] {
+            assert_eq!(
+                duration(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
+        }
+        for wrong in [
+            "",
+            ".",
+            "soon",
+            "-1",
+            "1M",
+            "2 M",
+            "1h 1M",
+            "1e99",
+            "1..2",
+            "99999999999999999999999",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(duration("1M").unwrap_err().contains("1min"));
+    }
+
+    #[test]
+    fn rates_are_times_between_two() {
+        assert_eq!(rate("1000"), Ok(Duration::from_millis(1)));
+        assert_eq!(rate("0.5"), Ok(Duration::from_secs(2)));
+        for wrong in ["0", "-1", "inf", "NaN", "many", "1e12", "1e-300"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_delimiter_is_one_byte() {
+        for (text, expected) in [
+            (&b","[..], b','),
+            (b"\\t", b'\t'),
+            (b"\\0", 0),
+            (b"\\n", b'\n'),
+            (b"\\\\", b'\\'),
+            (b"\\x1e", 0x1e),
+            (b"\xff", 0xff),
+            (b"\\", b'\\'),
+        ] {
+            assert_eq!(byte(OsStr::from_bytes(text)), Ok(expected), "{text:?}");
+        }
+        for wrong in ["", "ab", "\\q", "\\x1", "\\x+1", "\u{e9}"] {
+            assert!(byte(OsStr::new(wrong)).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -130,6 +130,61 @@ fn what_shapes_a_new_ring_is_refused_where_none_is_made() {
 }
 
 #[test]
+fn what_says_nothing_of_the_new_ring_is_refused_before_it_is_made() {
+    for words in [
+        &["--cell", "256"][..],
+        &["--participants", "3"],
+        &["--kind", "spsc", "--sync", "futex", "--cell", "256"],
+        &["--kind", "spsc", "--sync", "pthread", "--participants", "3"],
+    ] {
+        let place = Place::new("shm");
+        for command in [
+            &["create", &place.address][..],
+            &["recv", &place.address, "--create"],
+        ] {
+            let refused = run(command.iter().chain(words).copied());
+            assert_status(&refused, 2);
+            let option = words[words.len() - 2];
+            assert_says(&refused.stderr, &[option]);
+            assert!(!place.exists());
+        }
+    }
+    // These have cells, and many of one.
+    for words in [
+        ["--cell", "256", "--overwrite"].as_slice(),
+        &["--cell", "256", "--sync", "sysv-sem"],
+        &["--participants", "3", "--kind", "spmc"],
+    ] {
+        let place = Place::new("shm");
+        let made = ["create", place.address.as_str()];
+        assert_status(&run(made.into_iter().chain(words.iter().copied())), 0);
+    }
+}
+
+#[test]
+fn help_says_how_many_may_take_part() {
+    let said = text(&run(["create", "--help"]).stdout);
+    let words: Vec<_> = said.split_whitespace().collect();
+    let said = words.join(" ");
+    assert!(said.contains("from 1 to 60"), "{said}");
+    let place = Place::new("shm");
+    let make = ["create", &place.address, "--kind", "mpsc", "--participants"];
+    let refused = run(make.into_iter().chain(["61"]));
+    assert_status(&refused, 2);
+    assert_says(&refused.stderr, &["60"]);
+    // All of them, and no more.
+    assert_status(&run(make.into_iter().chain(["60"])), 0);
+    let mut senders: Vec<_> = (0..60)
+        .map(|_| Running::open(["send", &place.address], b""))
+        .collect();
+    common::eventually("60 senders", || place.participants().len() == 60);
+    let refused = run(["send", &place.address]);
+    assert_status(&refused, 2);
+    assert_says(&refused.stderr, &["60"]);
+    senders.clear();
+}
+
+#[test]
 fn a_missing_directory_is_an_error_and_a_missing_ring_an_answer() {
     let place = Place::new("file");
     let missing = format!("{}/not/there", place.address);

@@ -233,7 +233,7 @@ fn a_killed_sender_takes_nothing_with_it_and_ends_nobody_else() {
 fn a_following_receiver_goes_on_with_the_successor_of_a_killed_sender() {
     for sync in SYNCS {
         let crowd = Crowd::new("shm", "mpsc", sync);
-        let recv = Running::start(["recv", &crowd.place.address, "--follow"]);
+        let recv = Running::start(["recv", &crowd.place.address, "--follow", "--count", "200"]);
         let victim = waiting_sender(&crowd.place, &[], &lines_of(0, 100));
         crowd.wait_for(|one| one["role"] == "consumer" && one["messages"] == 100);
         victim.kill();

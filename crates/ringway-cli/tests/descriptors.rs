@@ -273,13 +273,6 @@ const OF_RINGS: &[(&str, Before, i32, &str, After)] = &[
         Nothing,
     ),
     (
-        "$R recv $A --producers 2 --create",
-        Before::Nothing,
-        2,
-        "--producers",
-        Nothing,
-    ),
-    (
         "$R send $A --create --overwrite </dev/null",
         Lines,
         2,

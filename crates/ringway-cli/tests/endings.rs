@@ -151,7 +151,7 @@ fn a_killed_sender_ends_a_receiver_that_sleeps() {
 fn a_following_receiver_takes_what_the_next_sender_sends() {
     let place = Place::new("shm");
     let send = waiting_sender(&place, &[], &lines(0, 100));
-    let recv = Running::start(["recv", &place.address, "--follow"]);
+    let recv = Running::start(["recv", &place.address, "--follow", "--count", "300"]);
     eventually("the receiver", || place.stat()["received"] == 100);
     send.kill();
     let send = waiting_sender(&place, &[], &lines(100, 200));
@@ -208,7 +208,14 @@ fn a_killed_receiver_loses_nothing() {
         let total = sent + 100_000;
         let send = Running::feed(["send", &place.address], &lines(sent, total));
         let recv = Running::spawn(
-            command(["recv", &place.address, "--follow"]).stdout(File::create(&after).unwrap()),
+            command([
+                "recv",
+                &place.address,
+                "--follow",
+                "--count",
+                &(total - received).to_string(),
+            ])
+            .stdout(File::create(&after).unwrap()),
         );
         assert_status(&recv.finish(), 0);
         assert_status(&send.finish(), 0);

@@ -175,6 +175,52 @@ fn ls_lists_named_rings_and_those_in_given_directories() {
     assert_says(&run(["ls", directory]).stdout, &addresses);
 }
 
+/// Whoever has damaged it: who only lists has his list, and a status that says so.
+#[test]
+fn ls_lists_what_is_damaged_and_judges_it_only_when_it_is_named() {
+    use std::io::{Seek, Write};
+    let (whole, damaged) = (Place::new("shm"), Place::new("shm"));
+    let in_directory = Place::new("file");
+    for place in [&whole, &damaged, &in_directory] {
+        assert_status(&run(["create", &place.address]), 0);
+    }
+    let name = damaged.address.strip_prefix("shm:").unwrap();
+    let paths = [
+        std::path::Path::new("/dev/shm").join(name),
+        in_directory.directory().join("ring"),
+    ];
+    for path in &paths {
+        let mut file = std::fs::File::options().write(true).open(path).unwrap();
+        file.seek(std::io::SeekFrom::Start(64)).unwrap();
+        file.write_all(&[0xff; 16]).unwrap();
+    }
+    let directory = in_directory.directory().to_str().unwrap();
+    let listed = run(["ls", directory]);
+    assert_status(&listed, 0);
+    let shown = text(&listed.stdout);
+    for address in [&damaged.address, &in_directory.address] {
+        let mut lines = shown
+            .lines()
+            .filter(|line| line.starts_with(address.as_str()));
+        assert!(lines.any(|line| line.contains("damaged")), "{shown}");
+    }
+    assert!(shown.contains(&whole.address), "{shown}");
+    let json = json(&run(["ls", "--json", directory]));
+    let mut all = json.as_array().unwrap().iter();
+    let found = all.find(|one| one["address"] == damaged.address).unwrap();
+    assert_eq!(found["kind"], "damaged");
+    let problem = found["problem"].as_str().unwrap();
+    assert!(problem.contains("header"), "{problem}");
+
+    // What was asked for is judged.
+    let judged = run(["ls", paths[1].to_str().unwrap()]);
+    assert_status(&judged, 2);
+    assert_says(&judged.stderr, &[&in_directory.address]);
+    for path in &paths {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
 #[test]
 fn ls_judges_a_file_that_is_named() {
     let directory = tempfile::tempdir().unwrap();

@@ -11,7 +11,11 @@ use common::{
     Place, QUEUES, Running, assert_says, assert_status, command, eventually, lines, run, run_with,
     text,
 };
+use nix::libc;
+use nix::sys::ptrace;
 use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 
 const ENDING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
@@ -213,4 +217,108 @@ fn a_message_that_was_begun_and_not_written_is_told_with_its_size() {
     assert_eq!(recv.status.signal(), Some(Signal::SIGINT as i32));
     assert_says(&recv.stderr, &["only", "KiB", "lost"]);
     drop(send);
+}
+
+/// Stops a receiver's main thread when it comes back from the kernel with the first message out of a queue.
+fn stop_with_a_message(recv: &mut Running, send: impl FnOnce() -> Running) -> Pid {
+    const TAKING: [i64; 2] = [libc::SYS_mq_timedreceive, libc::SYS_msgrcv];
+    let pid = Pid::from_raw(recv.id() as i32);
+    let call = || {
+        let now = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+        now.split(' ').next().and_then(|number| number.parse().ok())
+    };
+    eventually("a receiver that waits", || {
+        // A foreign queue is polled.
+        call().is_some_and(|call: i64| TAKING.contains(&call) || call == libc::SYS_ppoll)
+    });
+    ptrace::seize(pid, ptrace::Options::PTRACE_O_TRACESYSGOOD).unwrap();
+    ptrace::interrupt(pid).unwrap();
+    waitpid(pid, None).unwrap();
+    let sent = send();
+    let mut entered = 0;
+    loop {
+        ptrace::syscall(pid, None).unwrap();
+        let WaitStatus::PtraceSyscall(_) = waitpid(pid, None).unwrap() else {
+            continue;
+        };
+        let info = ptrace::syscall_info(pid).unwrap();
+        // SAFETY: `op` says which of the union it is.
+        let taken = unsafe {
+            match info.op {
+                libc::PTRACE_SYSCALL_INFO_ENTRY => {
+                    entered = info.u.entry.nr as i64;
+                    0
+                }
+                libc::PTRACE_SYSCALL_INFO_EXIT if TAKING.contains(&entered) => info.u.exit.sval,
+                _ => 0,
+            }
+        };
+        // Notices have no bytes.
+        if taken > 0 {
+            break;
+        }
+    }
+    assert_status(&sent.finish(), 0);
+    pid
+}
+
+/// A signal comes in the very moment in which the kernel has given a message and the program does not know of it.
+#[test]
+fn what_the_kernel_took_out_of_a_queue_before_a_signal_is_written() {
+    for (scheme, options) in [
+        ("mq", &[][..]),
+        ("sysvmq", &[]),
+        ("mq", &["--follow"]),
+        ("sysvmq", &["--follow"]),
+        ("mq", &["--whole"]),
+        ("sysvmq", &["--whole"]),
+    ] {
+        for signal in ENDING {
+            let place = Place::new(scheme);
+            assert_status(&run(["create", &place.address]), 0);
+            let recv = ["recv", &place.address];
+            let mut recv = Running::start(recv.into_iter().chain(options.iter().copied()));
+            let whole: &[&str] = match options {
+                ["--whole"] => &["--whole"],
+                _ => &[],
+            };
+            let pid = stop_with_a_message(&mut recv, || {
+                let send = ["send", &place.address].into_iter();
+                Running::feed(send.chain(whole.iter().copied()), b"precious\n")
+            });
+            recv.signal(signal);
+            eventually("an interruption, or the end", || {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/status"));
+                let status = status.unwrap_or_default();
+                let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+                let pending = line("SigPnd:").unwrap_or_default().trim();
+                let pending = u64::from_str_radix(pending, 16).unwrap_or(0);
+                let is_gone = line("State:").is_none_or(|state| state.trim().starts_with('Z'));
+                is_gone || pending & 1 << (Signal::SIGURG as u32 - 1) != 0
+            });
+            let _ = ptrace::detach(pid, None);
+            let recv = recv.finish();
+            assert_eq!(recv.status.signal(), Some(signal as i32));
+            assert_eq!(text(&recv.stdout), "precious\n", "{scheme} {options:?}");
+        }
+    }
+}
+
+/// Pieces of a message are acknowledged before it is whole; whoever waits for the next one has lost them.
+#[test]
+fn a_message_of_which_the_rest_never_came_is_told() {
+    for scheme in ["shm", "mq", "sysvmq"] {
+        let place = Place::new(scheme);
+        assert_status(&run(["create", &place.address]), 0);
+        let mut recv = Running::start(["recv", &place.address, "--whole"]);
+        // More than a piece; less than a pipe holds behind it, which nobody reads.
+        let send = Running::open(["send", &place.address, "--whole"], &lines(0, 8000));
+        let mut some = [0; 1000];
+        let stdout = recv.child().stdout.as_mut().unwrap();
+        stdout.read_exact(&mut some).unwrap();
+        let recv = end_by(recv, Signal::SIGTERM);
+        assert_eq!(recv.status.signal(), Some(Signal::SIGTERM as i32));
+        assert_says(&recv.stderr, &["only", "written", "the rest is lost"]);
+        drop(send);
+    }
 }

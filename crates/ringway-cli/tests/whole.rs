@@ -39,7 +39,7 @@ fn who_receives_pieces_is_told_to_put_them_together() {
     let place = Place::new("shm");
     let words = ["send", &place.address, "--create", "--whole"];
     assert_status(&run_with(words, &binary(100_000)), 0);
-    let recv = run(["recv", &place.address, "--raw"]);
+    let recv = run(["recv", &place.address, "--raw", "--quiet"]);
     assert_status(&recv, 0);
     let said = text(&recv.stderr);
     assert_eq!(said.matches("with --whole").count(), 2, "{said}");

@@ -35,6 +35,8 @@ pub struct QueueReceiver {
     origin: Origin,
     has_left: bool,
     unwinding: Unwinding,
+    is_interrupted: Option<fn() -> bool>,
+    follows: bool,
 }
 
 /// The message in the buffer.
@@ -67,7 +69,69 @@ impl QueueReceiver {
             origin,
             has_left: false,
             unwinding: Unwinding::new(),
+            is_interrupted: None,
+            follows: false,
         }
+    }
+
+    /// Has waits that a signal handler interrupts end with [`RecvError::TimedOut`] if `is_interrupted` says so. Without
+    /// this, none returns early for a signal.
+    ///
+    /// It is asked before each sleep and after it. A signal that comes between the two must come again to be noticed. So a
+    /// program can end without losing a message that the kernel took out of the queue just before: the call has returned
+    /// it, or has taken none. The handler's action must not have `SA_RESTART`, and the signal must reach the thread that
+    /// waits.
+    ///
+    /// ```
+    /// # mod ringway { pub use ringway_core::*; pub use ringway_mq as mq; }
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// use ringway::RecvError;
+    /// use ringway::mq::QueueBuilder;
+    ///
+    /// static ENDS: AtomicBool = AtomicBool::new(false);
+    ///
+    /// # let address = format!("mq:/ringway-doc-interrupt-{}", std::process::id());
+    /// let queue = QueueBuilder::new(&address)?.create()?;
+    /// let mut receiver = queue.receiver()?.with_interrupt(|| ENDS.load(Ordering::Relaxed));
+    /// ENDS.store(true, Ordering::Relaxed); // as the handler does
+    /// assert_eq!(receiver.recv(), Err(RecvError::TimedOut));
+    /// # ringway::mq::remove(queue.address(), true)?;
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_interrupt(mut self, is_interrupted: fn() -> bool) -> Self {
+        self.is_interrupted = Some(is_interrupted);
+        self
+    }
+
+    /// Has receives that wait go on when all senders have closed or died, and wait for a message of the next one. So none
+    /// of them returns [`RecvError::PeerDied`], and [`RecvError::Closed`] only if a System V queue was removed.
+    ///
+    /// ```
+    /// # mod ringway { pub use ringway_core::*; pub use ringway_mq as mq; }
+    /// use ringway::mq::QueueBuilder;
+    ///
+    /// # let address = format!("mq:/ringway-doc-follow-{}", std::process::id());
+    /// let queue = QueueBuilder::new(&address)?.create()?;
+    /// let mut receiver = queue.receiver()?.with_follow();
+    /// queue.sender()?.send(b"one")?;
+    /// assert_eq!(receiver.recv()?, b"one");
+    /// let later = std::thread::spawn(move || queue.sender().unwrap().send(b"two"));
+    /// assert_eq!(receiver.recv()?, b"two");
+    /// # later.join().unwrap()?;
+    /// # ringway::mq::remove(&address.parse()?, true)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_follow(mut self) -> Self {
+        self.follows = true;
+        self
+    }
+
+    /// Whether a wait is to end.
+    fn is_over(&self, deadline: Option<Instant>) -> bool {
+        is_over(deadline) || self.is_interrupted.is_some_and(|asked| asked())
     }
 
     /// Receives the next message if there is one now: of the highest priority, of those the oldest; in a queue without
@@ -205,8 +269,14 @@ impl QueueReceiver {
                 false => self.inlet.get(&mut self.buffer)?,
             };
             if matches!(got, Got::Nothing) {
-                let is_over = until.is_none_or(is_over);
+                let is_over = until.is_none_or(|deadline| self.is_over(deadline));
                 match (self.inlet.peer(is_over), until) {
+                    (Peer::Closed | Peer::Died, Some(deadline)) if self.follows && !is_over => {
+                        got = self.inlet.sleep(&mut self.buffer, deadline)?;
+                    }
+                    (Peer::Closed | Peer::Died, Some(_)) if self.follows => {
+                        return Err(RecvError::TimedOut);
+                    }
                     (Peer::Closed, _) if has_ended => return Err(RecvError::Closed),
                     (Peer::Died, _) if has_ended => return Err(RecvError::PeerDied),
                     (Peer::Closed | Peer::Died, _) => {
@@ -235,7 +305,7 @@ impl QueueReceiver {
             if skipped >= MOST_SKIPPED {
                 match until {
                     None => return Err(RecvError::Empty),
-                    Some(deadline) if is_over(deadline) => return Err(RecvError::TimedOut),
+                    Some(deadline) if self.is_over(deadline) => return Err(RecvError::TimedOut),
                     Some(_) => {}
                 }
             }
@@ -245,7 +315,7 @@ impl QueueReceiver {
     /// Waits until there is a message, which it keeps for the next receive, or one of those senders is gone; until
     /// `deadline` if there is one. Errors are left to the next receive.
     fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) {
-        while self.pending.is_none() && !is_over(deadline) {
+        while self.pending.is_none() && !self.is_over(deadline) {
             // Before the sleep: what happens after this look ends it.
             let has_ended = matches!(self.inlet.peer(false), Peer::Closed | Peer::Died);
             let lives = |sender: &u64| MessageSource::is_attached(self, *sender) != Some(false);

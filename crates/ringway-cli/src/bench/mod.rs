@@ -19,11 +19,10 @@ use ringway::{Address, Builder, Channel, SyncKind};
 
 use self::raw::Shape;
 use self::worker::Ends;
-use crate::attach;
+use crate::attach::{self, reply_address};
 use crate::cleanup::Cleanup;
 use crate::cli::BenchArgs;
 use crate::cli::shape::refuse_capacity_of_queue;
-use crate::demo::reply_address;
 use crate::failure::Failure;
 use crate::transport::{call, receive_all};
 use crate::{cores, latency, progress};
@@ -63,6 +62,7 @@ enum Via {
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let there = address(args);
     args.trial.kind.refuse_at_queue(&there)?;
+    args.trial.kind.refuse_without_effect(false)?;
     if args.capacity.is_some() {
         refuse_capacity_of_queue(&there)?;
     }

@@ -9,61 +9,18 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
 use memmap2::MmapRaw;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use ringway::{Address, Channel, ChannelReceiver, ChannelSender, WaitStrategy};
+use ringway::{Channel, ChannelReceiver, ChannelSender};
 
 use super::raw::{End, Shape};
 use crate::attach;
 use crate::cli::slabs::CopyArgs;
+use crate::cli::{BenchWorkerArgs, Strategy};
 use crate::cores;
 use crate::failure::Failure;
 use crate::transport::{answer, send_all};
-
-/// How a bench waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Strategy {
-    /// Never sleep
-    Spin,
-    /// Spin for a while, then sleep
-    Adaptive,
-    /// Sleep at once
-    Park,
-}
-
-impl Strategy {
-    pub(crate) fn wait(self) -> WaitStrategy {
-        match self {
-            Self::Spin => WaitStrategy::Spin,
-            Self::Adaptive => WaitStrategy::default(),
-            Self::Park => WaitStrategy::Park,
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Spin => "spin",
-            Self::Adaptive => "adaptive",
-            Self::Park => "park",
-        }
-    }
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct BenchWorkerArgs {
-    #[arg(long)]
-    pub(crate) size: usize,
-    #[arg(long, value_enum)]
-    pub(crate) wait_strategy: Strategy,
-    #[arg(long)]
-    pub(crate) core: Option<usize>,
-    #[command(flatten)]
-    pub(crate) copy: CopyArgs,
-    /// The rings or queues, there and back.
-    pub(crate) channels: Vec<Address>,
-}
 
 /// The ends of one process: what it sends by and what it receives by.
 pub(crate) struct Ends {

@@ -5,6 +5,7 @@ pub(crate) mod slabs;
 mod transfer;
 mod trial;
 mod upkeep;
+mod worker;
 
 use clap::{Parser, Subcommand};
 use ringway::Address;
@@ -12,8 +13,7 @@ use ringway::Address;
 pub(crate) use self::transfer::{RecvArgs, RingArgs, SendArgs};
 pub(crate) use self::trial::{BenchArgs, DemoArgs};
 pub(crate) use self::upkeep::{CreateArgs, DoctorArgs, GcArgs, LsArgs, RmArgs, StatArgs};
-use crate::bench::worker::BenchWorkerArgs;
-use crate::demo::worker::WorkerArgs;
+pub(crate) use self::worker::{BenchWorkerArgs, DemoWorkerArgs, Strategy, WorkerRole};
 
 /// Messages between processes on this machine, through shared memory.
 #[derive(Debug, Parser)]
@@ -62,7 +62,7 @@ pub(crate) enum Command {
     BenchWorker(BenchWorkerArgs),
     /// One of the two processes of a demo
     #[command(hide = true)]
-    DemoWorker(WorkerArgs),
+    DemoWorker(DemoWorkerArgs),
 }
 
 /// Parses an address; clap puts the argument's name before the error.

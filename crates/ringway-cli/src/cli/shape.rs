@@ -60,8 +60,9 @@ pub(crate) struct MakeArgs {
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = A_NEW_RING)]
     pub(crate) capacity: Option<u64>,
 
-    /// How many may be attached at once in a role that there are many of, from 1 to 60 [default: 32]
-    #[arg(long, value_name = "N", help_heading = A_NEW_RING)]
+    /// How many producers, and how many consumers, may be attached at once where the kind has many: from 1 to 60
+    /// [default: 32]
+    #[arg(long, value_name = "N", help_heading = A_NEW_RING, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub(crate) participants: Option<u32>,
 
     /// When the ring is full, overwrite the oldest message instead of waiting
@@ -162,6 +163,17 @@ impl KindArgs {
         self.refuse_kind_of_queue(address)
     }
 
+    /// Refuses what says nothing of the ring that will be made.
+    pub(crate) fn refuse_without_effect(&self, overwrites: bool) -> Result<(), Failure> {
+        let is_stream = (self.kind(), self.sync()) == (Kind::Spsc, SyncKind::Futex);
+        match self.cell {
+            Some(_) if is_stream && !overwrites => Err(Failure::error(
+                "a ring of kind spsc with sync futex has no cells: leave out --cell, or choose another --kind",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses what is there and is not what was asked for.
     pub(crate) fn refuse_other(&self, channel: &Channel) -> Result<(), Failure> {
         let ring = match channel.carrier() {
@@ -227,12 +239,29 @@ impl MakeArgs {
         }
     }
 
+    /// Refuses what says nothing of the ring that will be made.
+    pub(crate) fn refuse_without_effect(&self) -> Result<(), Failure> {
+        self.kind.refuse_without_effect(self.overwrite)?;
+        self.refuse_participants_of(self.kind.kind())
+    }
+
+    fn refuse_participants_of(&self, kind: Kind) -> Result<(), Failure> {
+        match self.participants {
+            Some(_) if kind == Kind::Spsc => Err(Failure::error(
+                "a ring of kind spsc has one producer and one consumer: leave out --participants, or choose another \
+                 --kind",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses what is there and is not what was asked for.
     pub(crate) fn refuse_other(&self, channel: &Channel) -> Result<(), Failure> {
         self.kind.refuse_other(channel)?;
         let Carrier::Ring(ring) = channel.carrier() else {
             return Ok(());
         };
+        self.refuse_participants_of(ring.kind())?;
         if channel.is_new() {
             return Ok(());
         }

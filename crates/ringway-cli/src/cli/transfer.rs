@@ -1,9 +1,11 @@
 //! `send` and `recv`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use ringway::Address;
 
 use super::address;
@@ -21,18 +23,24 @@ pub(crate) struct RingArgs {
     pub(crate) address: Address,
 
     /// Make the ring or the queue if nothing is there
-    #[arg(long)]
+    #[arg(short, long, conflicts_with = "foreign")]
     pub(crate) create: bool,
 
-    /// Wait so long for it to appear
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    /// Wait so long for it to appear, and for the directory in which it will: 5 (seconds), 100ms, 2min
+    #[arg(short, long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) wait: Option<Duration>,
 
     /// Use it even if it belongs to another user, who could truncate it under this process
     #[arg(long)]
     pub(crate) any_owner: bool,
 
-    /// Show no progress
+    /// A POSIX queue (mq:) of another program's: messages are raw, without what ringway puts before its own
+    ///
+    /// So nobody can tell whether anybody else is there, or whether all is sent. No such queue is made or removed.
+    #[arg(long, conflicts_with_all = ["whole", "kind", "sync", "trust_peers"])]
+    pub(crate) foreign: bool,
+
+    /// Say neither how far it is nor, at the end, how much that was
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
@@ -63,6 +71,15 @@ struct FramingArgs {
     #[arg(long, help_heading = A_MESSAGE_IS)]
     lines: bool,
 
+    /// What ends with a NUL byte, without it, as find -print0 writes and xargs -0 reads
+    #[arg(short = '0', long, help_heading = A_MESSAGE_IS)]
+    null: bool,
+
+    /// What ends with this byte, without it: a letter, or an escape such as \t, \0 or \x1e
+    #[arg(short, long, value_name = "C", allow_hyphen_values = true, help_heading = A_MESSAGE_IS,
+          value_parser = OsStringValueParser::new().try_map(|text| units::byte(&text)))]
+    delimiter: Option<u8>,
+
     /// A block of bytes, of whatever size they come in
     #[arg(long, help_heading = A_MESSAGE_IS)]
     raw: bool,
@@ -81,20 +98,25 @@ const A_MESSAGE_IS: &str = "A message is";
 
 impl FramingArgs {
     fn choice(&self) -> Framing {
-        match self {
+        match *self {
             Self { raw: true, .. } => Framing::Raw,
             Self { frames: true, .. } => Framing::Frames,
             Self { whole: true, .. } => Framing::Whole,
-            _ => Framing::Lines,
+            Self { null: true, .. } => Framing::Delimited(0),
+            Self {
+                delimiter: Some(byte),
+                ..
+            } => Framing::Delimited(byte),
+            _ => Framing::LINES,
         }
     }
 }
 
 /// Send lines, blocks, frames or a whole input
 ///
-/// Reads the FILEs, or standard input, and sends what it reads as messages. Waits while the ring is
-/// full. At the end of the input it closes the ring and leaves at once: the receiver drains it and ends
-/// too. If anything else ends it, the ring stays open.
+/// Reads the FILEs, or standard input, and sends what it reads as messages; or sends each --message. Waits while the
+/// ring is full. At the end of the input it closes the ring and leaves at once: the receiver drains it and ends
+/// too. If anything else ends it, the ring stays open. At the end it says on standard error what it has sent.
 ///
 /// With many senders (--kind mpsc, mpmc, and queues) each closes for itself: the receivers end after the last one.
 /// With many receivers (spmc, mpmc) it goes on as long as one of them is alive.
@@ -104,8 +126,21 @@ pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) ring: RingArgs,
 
+    /// Send this, and not what stands in files; may be given several times, a message each
+    #[arg(short, long = "message", value_name = "TEXT", allow_hyphen_values = true,
+          conflicts_with_all = ["files", "FramingArgs"])]
+    pub(crate) messages: Vec<OsString>,
+
+    /// End with status 1 if it has to wait so long: for room, or for a receiver
+    #[arg(short, long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Send so many messages a second, evenly
+    #[arg(short, long, value_name = "N", value_parser = units::rate, conflicts_with = "whole")]
+    pub(crate) rate: Option<Duration>,
+
     /// When all is received, remove the address; of several senders, the last to leave does
-    #[arg(long)]
+    #[arg(short, long, conflicts_with = "foreign")]
     pub(crate) unlink: bool,
 
     #[command(flatten)]
@@ -119,22 +154,29 @@ pub(crate) struct SendArgs {
 const SEND_HELP: &str = "\
 Exit status:
   0  all is sent, and the ring is closed (with --unlink: drained and removed)
-  1  nothing is there, or the receiver (the last of several) died, or closed; the ring keeps what
-     was sent
+  1  nothing is there, or the receiver (the last of several) died, or closed, or --timeout passed; the
+     ring keeps what was sent
   2  an error: the input could not be read, a message is too large, another process sends where one
      can, the ring is of another kind than asked for
 
 Examples:
   journalctl -f | ringway send shm:log --create
   ringway send file:/var/lib/jobs.ring --create --capacity 64M jobs.txt
+  ringway send shm:jobs -m 'first job' -m 'second job' --timeout 5
+  find . -name '*.png' -print0 | ringway send shm:images -0 --rate 10
   tar c src | ringway send shm:tar --raw --wait 10s
   ringway send shm:images --create --slabs 16Mx8 --copy-limit 4K --frames < images
-  ringway send mq:/image --create --whole disk.img";
+  ringway send mq:/image --create --whole disk.img
+  ringway send mq:/of-another-program --foreign -m hello";
 
 /// Receive messages and write them to standard output
 ///
-/// Ends when the sender (the last of several) has closed the ring and all is received. A message is
-/// released only when its bytes are written: what a killed receiver did not write, another one gets.
+/// Ends when the sender (the last of several) has closed the ring and all is received; with --follow it waits for the
+/// next one. A message is released only when its bytes are written: what a killed receiver did not write, another one
+/// gets. At the end it says on standard error what it has received.
+///
+/// A pipe into a program that ends early (head -1) does not tell how much that has read: say --count 1 instead.
+///
 /// Several receivers (--kind spmc, mpmc) share the messages: each goes to one of them. With --unlink it closes at its
 /// end, also at the end of a --count: senders learn that nobody will receive any more.
 #[derive(Args, Debug)]
@@ -144,31 +186,37 @@ pub(crate) struct RecvArgs {
     pub(crate) ring: RingArgs,
 
     /// At the end, remove the address
-    #[arg(long)]
+    #[arg(short, long, conflicts_with_all = ["peek", "foreign"])]
     pub(crate) unlink: bool,
 
     /// End after so many messages; the rest stays in the ring
-    #[arg(long, value_name = "N", conflicts_with = "whole")]
+    #[arg(short = 'n', long, value_name = "N", conflicts_with = "whole")]
     pub(crate) count: Option<u64>,
 
-    /// End with status 1 if no message comes for so long
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    /// End with status 1 if no message comes for so long: 5 (seconds), 100ms, 2min
+    #[arg(short, long, value_name = "DURATION", value_parser = units::duration, conflicts_with = "peek")]
     pub(crate) timeout: Option<Duration>,
 
     /// End only when so many senders have ever joined the ring, and all have left
-    #[arg(long, value_name = "N", conflicts_with = "whole")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["whole", "peek", "foreign"])]
     pub(crate) producers: Option<u64>,
 
-    /// If a sender dies before it closes, wait for its successor: the next one that joins
-    #[arg(long, conflicts_with = "whole")]
+    /// Wait for the next sender whenever one has closed or died, until --count, --producers, --timeout or a signal ends
+    /// it
+    #[arg(short, long, conflicts_with_all = ["whole", "peek", "foreign"])]
     pub(crate) follow: bool,
+
+    /// Show the messages that are there now, up to --count, and take none; it is a receiver for that moment
+    #[arg(short, long, conflicts_with_all = ["whole", "create", "foreign"])]
+    pub(crate) peek: bool,
 }
 
 const RECV_HELP: &str = "\
 Exit status:
   0  the ring is closed and drained, or --count is reached, or nobody reads the output any more
   1  nothing is there, --timeout passed, the ring is closed before --count or --producers is reached,
-     or a sender died before it closed (all that it sent is written, by one receiver or another)
+     or a sender died before it closed (all that it sent is written, by one receiver or another); with
+     --peek, there is no message
   2  an error; also if something was taken out of a queue, or with --whole, and could not be written
   SIGTERM, SIGINT and SIGHUP end it by that signal: what is written is acknowledged, the rest comes again
 
@@ -176,5 +224,9 @@ Examples:
   ringway recv shm:log --wait 10s | grep -i error
   ringway recv shm:tar --raw --create --unlink | tar x
   ringway recv mq:/image --wait 10s --whole --max-message 10G > disk.img
-  ringway recv file:/var/lib/jobs.ring --count 1 --timeout 5s
-  ringway recv shm:jobs --kind mpmc --create --producers 4 > share-of-this-receiver";
+  ringway recv file:/var/lib/jobs.ring --count 1 --timeout 5
+  ringway recv shm:log --follow >> log
+  ringway recv shm:jobs --peek --count 3
+  ringway recv shm:images -0 | xargs -0 file
+  ringway recv shm:jobs --kind mpmc --create --producers 4 > share-of-this-receiver
+  ringway recv mq:/of-another-program --foreign --count 1";

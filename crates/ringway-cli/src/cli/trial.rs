@@ -8,7 +8,7 @@ use ringway::Address;
 use super::address;
 use super::shape::{KindArgs, only_with_slabs};
 use super::slabs::CopyArgs;
-use crate::bench::worker::Strategy;
+use super::worker::Strategy;
 use crate::units;
 
 /// What `demo` and `bench` have in common.
@@ -22,7 +22,7 @@ pub(crate) struct TrialArgs {
     pub(crate) kind: KindArgs,
 
     /// Write an object as JSON
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) json: bool,
 
     /// Show no progress
@@ -46,12 +46,12 @@ pub(crate) struct DemoArgs {
     pub(crate) address: Option<Address>,
 
     /// How many messages to send one way (and a fiftieth as many round trips)
-    #[arg(long, value_name = "N", default_value_t = 1_000_000,
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1_000_000,
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) messages: u64,
 
     /// Bytes of a message, such as 64 or 4K
-    #[arg(long, value_name = "SIZE", default_value = "64", value_parser = message_size)]
+    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = message_size)]
     pub(crate) size: usize,
 
     /// How many processes send [default: 2 where the kind has many, else 1]
@@ -89,7 +89,7 @@ Examples:
 #[command(after_help = BENCH_HELP)]
 pub(crate) struct BenchArgs {
     /// Bytes of a message; several may be given
-    #[arg(long, value_name = "SIZE", value_delimiter = ',', default_value = "8,64,256",
+    #[arg(short, long, value_name = "SIZE", value_delimiter = ',', default_value = "8,64,256",
           value_parser = message_size)]
     pub(crate) size: Vec<usize>,
 

@@ -13,6 +13,9 @@ use crate::units;
 /// Make a ring or a queue, and leave it for others
 ///
 /// Writes its address to standard output: that of sysv:private is known only then, and which auto: is.
+///
+/// As many producers and as many consumers as --participants says may be attached at once, where the kind has many of
+/// them: 32, or up to 60. A queue has room for 1024 senders.
 #[derive(Args, Debug)]
 #[command(after_help = CREATE_HELP)]
 pub(crate) struct CreateArgs {
@@ -38,12 +41,13 @@ Examples:
 /// List the rings and queues of this machine
 ///
 /// Shows the rings in POSIX and System V shared memory that this user may read, those in the given
-/// files and directories, and the message queues that carry ringway's messages.
+/// files and directories, and the message queues that carry ringway's messages. What is damaged, of another version or
+/// cannot be read is listed as that.
 #[derive(Args, Debug)]
 #[command(after_help = LS_HELP)]
 pub(crate) struct LsArgs {
     /// Write an array of objects as JSON
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) json: bool,
 
     /// File rings, or directories to look for them in
@@ -55,7 +59,7 @@ const LS_HELP: &str = "\
 Exit status:
   0  listed, even if there are none
   1  a given FILE does not exist
-  2  an error
+  2  an error, among them a given FILE that is no ring or damaged
 
 Examples:
   ringway ls
@@ -71,7 +75,7 @@ pub(crate) struct StatArgs {
     pub(crate) address: Address,
 
     /// Write an object as JSON
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) json: bool,
 }
 
@@ -96,7 +100,7 @@ pub(crate) struct RmArgs {
     pub(crate) addresses: Vec<Address>,
 
     /// Remove even if live processes are attached; they can go on, but nobody else will find the ring
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) force: bool,
 }
 
@@ -152,7 +156,7 @@ pub(crate) struct GcArgs {
     pub(crate) undelivered: bool,
 
     /// Write an object as JSON
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) json: bool,
 }
 
@@ -177,7 +181,7 @@ Examples:
 #[command(after_help = DOCTOR_HELP)]
 pub(crate) struct DoctorArgs {
     /// Write an array of objects as JSON
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) json: bool,
 }
 

@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::report::{human_rate, thousands};
 use super::share::Share;
-use super::worker::{self, WorkerReport, WorkerRole};
+use super::worker::{self, WorkerReport};
 use super::{LEAD_NS, ROUNDS, refuse_too_long, workers};
 use crate::cleanup::Cleanup;
-use crate::cli::DemoArgs;
 use crate::cli::slabs::{self, SlabClass};
+use crate::cli::{DemoArgs, WorkerRole};
 use crate::failure::Failure;
 use crate::latency::bar;
 use crate::units::{counted, human_size};

@@ -10,13 +10,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use hdrhistogram::Histogram;
-use ringway::{Address, Builder, Channel, QueueKey, Role, SysvKey};
+use ringway::{Address, Builder, Channel, Role};
 
-use self::worker::{WorkerReport, WorkerRole};
+use self::worker::WorkerReport;
+use crate::attach::reply_address;
 use crate::cleanup::Cleanup;
-use crate::cli::DemoArgs;
 use crate::cli::shape::KindArgs;
 use crate::cli::slabs::CopyArgs;
+use crate::cli::{DemoArgs, WorkerRole};
 use crate::failure::Failure;
 use crate::{cores, latency, progress};
 
@@ -62,6 +63,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         None => Address::Shm(format!("ringway-demo-{}", std::process::id())),
     };
     args.trial.kind.refuse_at_queue(&address)?;
+    args.trial.kind.refuse_without_effect(false)?;
     let [senders, receivers] = processes(args)?;
     if senders > 1 || receivers > 1 {
         return crowd::run(args, address, senders, receivers);
@@ -213,27 +215,4 @@ fn pair_up(
     reports?
         .try_into()
         .map_err(|_| Failure::error("there are two workers"))
-}
-
-/// Where the answers go.
-pub(crate) fn reply_address(address: &Address) -> Address {
-    match address {
-        Address::Shm(name) => Address::Shm(format!("{name}-reply")),
-        Address::File(path) => {
-            let mut path = path.clone().into_os_string();
-            path.push("-reply");
-            Address::File(path.into())
-        }
-        Address::Sysv(_) => Address::Sysv(SysvKey::Private),
-        Address::Mq(name) => Address::Mq(format!("{name}-reply")),
-        Address::Auto(name) => Address::Auto(format!("{name}-reply")),
-        Address::Sysvmq(QueueKey::Key(key)) => {
-            Address::Sysvmq(QueueKey::Key(key.wrapping_add(1).max(1)))
-        }
-        Address::Sysvmq(QueueKey::Ftok { path, id }) => Address::Sysvmq(QueueKey::Ftok {
-            path: path.clone(),
-            id: id.wrapping_add(1).max(1),
-        }),
-        other => other.clone(),
-    }
 }

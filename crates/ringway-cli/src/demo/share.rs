@@ -3,7 +3,8 @@
 use ringway::{ChannelSender, RecvError, Ring};
 use serde::{Deserialize, Serialize};
 
-use super::worker::{WorkerArgs, WorkerReport, now_ns, wait_for_start};
+use super::worker::{WorkerReport, now_ns, wait_for_start};
+use crate::cli::DemoWorkerArgs;
 use crate::failure::Failure;
 use crate::payload;
 
@@ -56,7 +57,7 @@ impl Share {
 }
 
 /// Sends this producer's messages and closes.
-pub(super) fn send(ring: &Ring, args: &WorkerArgs) -> Result<WorkerReport, Failure> {
+pub(super) fn send(ring: &Ring, args: &DemoWorkerArgs) -> Result<WorkerReport, Failure> {
     let mut sender = args.copy.apply(ChannelSender::Ring(ring.sender()?));
     let mut message = vec![0; args.size];
     wait_for_start(args)?;
@@ -69,7 +70,7 @@ pub(super) fn send(ring: &Ring, args: &WorkerArgs) -> Result<WorkerReport, Failu
 }
 
 /// Receives what comes to this consumer until all producers have come and gone.
-pub(super) fn receive(ring: &Ring, args: &WorkerArgs) -> Result<WorkerReport, Failure> {
+pub(super) fn receive(ring: &Ring, args: &DemoWorkerArgs) -> Result<WorkerReport, Failure> {
     let mut receiver = ring.receiver()?;
     let mut message = vec![0; args.size];
     let mut report = WorkerReport::default();

@@ -10,60 +10,18 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
-use ringway::{Address, Carrier, Channel, Ring};
+use ringway::{Carrier, Channel, Ring};
 use serde::{Deserialize, Serialize};
 
 use super::share::{self, Share};
 use crate::attach;
-use crate::cli::slabs::CopyArgs;
+use crate::cli::{DemoWorkerArgs, WorkerRole};
 use crate::failure::Failure;
 use crate::transport::{Incoming, Outgoing, Stream, answer, call, receive_all, send_all};
 use crate::{cores, latency};
-
-/// What a worker does.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct WorkerArgs {
-    pub(crate) role: WorkerRole,
-    #[arg(long)]
-    pub(crate) messages: u64,
-    #[arg(long)]
-    pub(crate) size: usize,
-    /// When to start, in nanoseconds of the monotonic clock, which all processes share.
-    #[arg(long)]
-    pub(crate) start_ns: u64,
-    #[arg(long)]
-    pub(crate) core: Option<usize>,
-    /// Of one of several producers: which it is, from 0.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) producer: u64,
-    /// Of one of several consumers: how many producers there are.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) producers: u64,
-    #[command(flatten)]
-    pub(crate) copy: CopyArgs,
-    /// The rings or queues, there and back; none if standard input and output are the transport.
-    pub(crate) channels: Vec<Address>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum WorkerRole {
-    /// Sends all messages one after the other.
-    Producer,
-    /// Receives them.
-    Consumer,
-    /// Sends a message, waits for the answer, and so on.
-    Caller,
-    /// Answers.
-    Answerer,
-    /// Sends all messages of one of several producers.
-    OneOfProducers,
-    /// Receives a share of all messages.
-    OneOfConsumers,
-}
 
 /// What a worker found out.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -80,7 +38,7 @@ pub(crate) struct WorkerReport {
 pub(crate) const WARM_UP: u64 = 200;
 
 /// Does the work and reports.
-pub(crate) fn run(args: &WorkerArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &DemoWorkerArgs) -> Result<(), Failure> {
     // If the parent is gone, nobody wants the result.
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(Failure::error)?;
     if let Some(core) = args.core {
@@ -128,7 +86,7 @@ fn report(done: &WorkerReport) -> Result<(), Failure> {
 }
 
 fn work<O: Outgoing, I: Incoming>(
-    args: &WorkerArgs,
+    args: &DemoWorkerArgs,
     outgoing: impl FnOnce() -> Result<O, Failure>,
     incoming: impl FnOnce() -> Result<I, Failure>,
 ) -> Result<WorkerReport, Failure> {
@@ -175,7 +133,7 @@ fn work<O: Outgoing, I: Incoming>(
 }
 
 /// All workers start at one instant, so that none measures how long the others took to come up.
-pub(super) fn wait_for_start(args: &WorkerArgs) -> Result<(), Failure> {
+pub(super) fn wait_for_start(args: &DemoWorkerArgs) -> Result<(), Failure> {
     let left = args.start_ns.saturating_sub(now_ns()?);
     std::thread::sleep(Duration::from_nanos(left));
     Ok(())

@@ -11,8 +11,9 @@ use std::thread;
 use clap::ValueEnum;
 use ringway::Channel;
 
-use super::worker::{WorkerReport, WorkerRole};
+use super::worker::WorkerReport;
 use crate::attach;
+use crate::cli::WorkerRole;
 use crate::cli::slabs::CopyArgs;
 use crate::failure::Failure;
 

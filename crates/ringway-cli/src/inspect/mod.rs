@@ -264,45 +264,84 @@ fn participants(participants: &[ParticipantStat]) -> String {
     output::table(head, &[1, 3], rows)
 }
 
-/// A ring or a queue, as JSON shows it.
+/// A ring, a queue, or what cannot be used, as JSON shows it.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum ListedJson {
+enum ListedJson<'a> {
     Ring(RingJson),
     Queue(QueueJson),
+    Unusable(&'a Unusable),
+}
+
+/// Something of ringway's that cannot be used as it is.
+#[derive(Serialize)]
+struct Unusable {
+    address: String,
+    /// A word for scripts, where others have their kind.
+    kind: &'static str,
+    /// For people, with what to do about it.
+    problem: String,
+}
+
+impl Unusable {
+    fn new(address: &Address, error: &Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::NotARing => "damaged",
+            ErrorKind::Incompatible => "incompatible",
+            _ => "unreadable",
+        };
+        Self {
+            address: address.to_string(),
+            kind,
+            problem: error.to_string(),
+        }
+    }
+}
+
+fn unusable(all: &[Unusable]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let rows = all.iter().map(|one| {
+        [
+            one.address.clone(),
+            one.kind.to_owned(),
+            one.problem.clone(),
+        ]
+    });
+    output::table(["ADDRESS", "STATE", "PROBLEM"], &[], rows)
 }
 
 /// Lists rings and queues.
 pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
     let mut failures = Vec::new();
-    let mut stats = Vec::new();
-    for address in ringway::list() {
-        match ringway::stat(&address) {
-            Ok(stat) => stats.push(stat),
-            // Removed since it was listed, or not finished yet.
-            Err(error) if is_passing(&error) => {}
-            Err(error) => failures.push(Failure::from(error)),
-        }
-    }
+    let mut rings = Found::default();
+    rings.look_at(&ringway::list(), ringway::stat);
     for file in &args.files {
-        match look_in(file) {
-            Ok(found) => stats.extend(found),
-            Err(failure) => failures.push(failure),
+        if let Err(failure) = look_in(file, &mut rings) {
+            failures.push(failure);
         }
     }
-    let queues = queues::all(&mut failures);
+    let mut queues = Found::default();
+    queues.look_at(&mq::list(), mq::stat);
+    let damaged: Vec<_> = rings.unusable.into_iter().chain(queues.unusable).collect();
     if args.json {
-        let rings = stats.iter().map(|stat| ListedJson::Ring(stat.into()));
-        let queues = queues.iter().map(|stat| ListedJson::Queue(stat.into()));
-        output::print_json(&rings.chain(queues).collect::<Vec<_>>())?;
+        let rings = rings.stats.iter().map(|stat| ListedJson::Ring(stat.into()));
+        let queues = queues.stats.iter();
+        let queues = queues.map(|stat| ListedJson::Queue(stat.into()));
+        let damaged = damaged.iter().map(ListedJson::Unusable);
+        output::print_json(&rings.chain(queues).chain(damaged).collect::<Vec<_>>())?;
     } else {
-        let (rings, queues) = (rings(&stats), queues::table(&queues));
-        let between = if rings.is_empty() || queues.is_empty() {
-            ""
-        } else {
-            "\n"
-        };
-        output::print(&format!("{rings}{between}{queues}"))?;
+        let tables = [
+            self::rings(&rings.stats),
+            queues::table(&queues.stats),
+            unusable(&damaged),
+        ];
+        let tables: Vec<_> = tables
+            .into_iter()
+            .filter(|table| !table.is_empty())
+            .collect();
+        output::print(&tables.join("\n"))?;
         if os::message_queues().is_err() {
             say(words_of(BlindSpot::MessageQueues).1);
         }
@@ -310,8 +349,36 @@ pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
     Failure::all(failures)
 }
 
-/// The file's ring, or those of the directory's files that are rings.
-fn look_in(path: &Path) -> Result<Vec<Stat>, Failure> {
+/// What there is, and what of it cannot be used. Whoever has left that, it is nobody's who only lists: no failure.
+struct Found<S> {
+    stats: Vec<S>,
+    unusable: Vec<Unusable>,
+}
+
+impl<S> Default for Found<S> {
+    fn default() -> Self {
+        Self {
+            stats: Vec::new(),
+            unusable: Vec::new(),
+        }
+    }
+}
+
+impl<S> Found<S> {
+    fn look_at(&mut self, addresses: &[Address], stat: impl Fn(&Address) -> Result<S, Error>) {
+        for address in addresses {
+            match stat(address) {
+                Ok(stat) => self.stats.push(stat),
+                // Removed since it was listed, or not finished yet.
+                Err(error) if is_passing(&error) => {}
+                Err(error) => self.unusable.push(Unusable::new(address, &error)),
+            }
+        }
+    }
+}
+
+/// The file's ring, which is to be one, or those of the directory's files that are rings.
+fn look_in(path: &Path, found: &mut Found<Stat>) -> Result<(), Failure> {
     let unreadable = |error: std::io::Error| {
         let message = format!("cannot list {}: {error}", os::Name::of(path));
         match error.kind() {
@@ -329,14 +396,14 @@ fn look_in(path: &Path) -> Result<Vec<Stat>, Failure> {
         _ => path,
     };
     if !path.metadata().map_err(unreadable)?.is_dir() {
-        return Ok(vec![ringway::stat(&Address::File(path.to_owned()))?]);
+        found
+            .stats
+            .push(ringway::stat(&Address::File(path.to_owned()))?);
+        return Ok(());
     }
     let rings = ringway::list_in(path).map_err(unreadable)?;
-    // A directory may hold anything; what is not ours to read is none of ours to report.
-    Ok(rings
-        .iter()
-        .filter_map(|ring| ringway::stat(ring).ok())
-        .collect())
+    found.look_at(&rings, ringway::stat);
+    Ok(())
 }
 
 fn is_passing(error: &Error) -> bool {

@@ -3,10 +3,9 @@
 use std::fmt::Write;
 
 use ringway::Error;
-use ringway::mq::{self, QueueStat};
+use ringway::mq::QueueStat;
 use serde::Serialize;
 
-use super::is_passing;
 use crate::failure::Failure;
 use crate::output;
 use crate::units::human_size;
@@ -45,19 +44,6 @@ impl From<&QueueStat> for QueueJson {
             mode: format!("{:o}", stat.mode),
         }
     }
-}
-
-/// Those of this machine.
-pub(super) fn all(failures: &mut Vec<Failure>) -> Vec<QueueStat> {
-    let mut stats = Vec::new();
-    for address in mq::list() {
-        match mq::stat(&address) {
-            Ok(stat) => stats.push(stat),
-            Err(error) if is_passing(&error) => {}
-            Err(error) => failures.push(Failure::from(error)),
-        }
-    }
-    stats
 }
 
 /// A line each.

@@ -1,5 +1,7 @@
 //! `ringway recv`: from a ring or a queue to standard output.
 
+mod foreign;
+mod peek;
 mod queue;
 mod ring;
 mod whole;
@@ -7,10 +9,9 @@ mod whole;
 use std::fs::File;
 use std::io;
 use std::sync::Once;
-use std::time::{Duration, Instant};
 
-use ringway::chunk::{ChunkReceiver, Header};
-use ringway::{Address, Carrier, Channel, ChannelReceiver, Peer, RecvError, Role};
+use ringway::chunk::Header;
+use ringway::{Address, Carrier, Channel, ChannelReceiver, Peer, RecvError};
 
 use crate::attach;
 use crate::cli::RecvArgs;
@@ -28,18 +29,45 @@ const BLOCK: usize = 256 << 10;
 /// Writes messages until the senders close.
 pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
     refuse_at_queue(args)?;
-    signals::take_over(|| ())?;
+    let verb = match args.peek {
+        true => "showed",
+        false => "received",
+    };
+    let progress = Progress::new(verb, args.ring.quiet, &io::stdout());
+    let ending = progress.clone();
+    signals::take_over(move || ending.end())?;
     let mut output = Output {
         file: output::data()?,
         framing: args.ring.framing(),
-        progress: Progress::new(args.ring.quiet, &io::stdout()),
+        progress,
     };
+    let outcome = match args.ring.foreign {
+        true => foreign::receive(args, &mut output),
+        false => receive_here(args, &mut output),
+    };
+    match &outcome {
+        // Who reads no more has its right, and wants to hear no more.
+        Err(failure) if failure.is_of_reader() => output.progress.clear(),
+        _ => output.progress.end(),
+    }
+    outcome
+}
+
+/// From a ring or a queue of ringway's.
+fn receive_here(args: &RecvArgs, output: &mut Output) -> Result<(), Failure> {
     let mut opened = attach::open(&args.ring)?;
-    let attached = check(args, &opened.channel).and_then(|()| Ok(opened.channel.receiver()?));
+    let attached = check(args, &opened.channel).and_then(|()| attach(args, &opened.channel));
     opened.channel.attach_no_more();
     let channel = &opened.channel;
-    let outcome = attached.and_then(|receiver| receive(receiver, channel, args, &mut output));
-    drop(output);
+    let outcome = attached.and_then(|receiver| {
+        output.progress.begin();
+        match receiver {
+            ChannelReceiver::Ring(mut ring) if args.peek => {
+                peek::show(&mut ring, args, output).map(|()| ChannelReceiver::Ring(ring))
+            }
+            receiver => receive(receiver, channel, args, output),
+        }
+    });
     let receiver = opened.settle(outcome)?;
     if args.unlink {
         // First: until it is closed, nobody begins anew at this address.
@@ -51,24 +79,26 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+fn attach(args: &RecvArgs, channel: &Channel) -> Result<ChannelReceiver, Failure> {
+    Ok(match channel.receiver()? {
+        ChannelReceiver::Queue(queue) => {
+            let queue = queue.with_interrupt(signals::is_urged);
+            ChannelReceiver::Queue(match args.follow {
+                true => queue.with_follow(),
+                false => queue,
+            })
+        }
+        ring => ring,
+    })
+}
+
 /// Refuses what cannot be had of what is there.
 fn check(args: &RecvArgs, channel: &Channel) -> Result<(), Failure> {
-    let Some(producers) = args.producers else {
-        return Ok(());
-    };
+    if args.peek && matches!(channel.carrier(), Carrier::Queue(_)) {
+        return Err(unpeekable());
+    }
     match channel.carrier() {
-        Carrier::Queue(_) => Err(uncounted()),
-        _ if producers > 1 && !channel.allows_many(Role::Producer) => {
-            Err(Failure::error(format_args!(
-                "{} is a ring of kind {}, which has place for one sender: leave out --producers, or use a ring \
-             of kind mpsc or mpmc",
-                channel.address(),
-                match channel.carrier() {
-                    Carrier::Ring(ring) => ring.kind().name(),
-                    _ => "",
-                }
-            )))
-        }
+        Carrier::Queue(_) if args.producers.is_some() => Err(uncounted()),
         _ => Ok(()),
     }
 }
@@ -77,8 +107,16 @@ fn check(args: &RecvArgs, channel: &Channel) -> Result<(), Failure> {
 fn refuse_at_queue(args: &RecvArgs) -> Result<(), Failure> {
     match args.ring.address {
         Address::Mq(_) | Address::Sysvmq(_) if args.producers.is_some() => Err(uncounted()),
+        Address::Mq(_) | Address::Sysvmq(_) if args.peek => Err(unpeekable()),
         _ => Ok(()),
     }
+}
+
+fn unpeekable() -> Failure {
+    Failure::error(
+        "what is taken out of a queue cannot be put back: leave out --peek, or use a ring (stat tells how many messages \
+         wait)",
+    )
 }
 
 fn uncounted() -> Failure {
@@ -96,13 +134,14 @@ fn receive(
 ) -> Result<ChannelReceiver, Failure> {
     let outcome = match &mut receiver {
         _ if output.framing == Framing::Whole => {
-            let mut chunks = ChunkReceiver::new(receiver);
-            let outcome = whole::receive(&mut chunks, args, output);
-            receiver = chunks.into_inner();
+            let outcome;
+            (receiver, outcome) = whole::receive(receiver, args, output);
             outcome
         }
-        ChannelReceiver::Ring(ring) => ring::receive(ring, channel, args, output),
-        ChannelReceiver::Queue(queue) => queue::receive(queue, channel, args, output),
+        ChannelReceiver::Ring(ring) => ring::receive(ring, args, output),
+        ChannelReceiver::Queue(queue) => {
+            queue::receive(&mut queue::Ours { queue, channel }, args, output)
+        }
         _ => Err(Failure::error("this is neither a ring nor a queue")),
     };
     match outcome {
@@ -132,6 +171,12 @@ impl Output {
     fn write_all(&self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         output::write_all(&self.file, bytes)
     }
+
+    /// Counts messages that were written, in their frames.
+    fn count(&mut self, messages: u64, written: usize) {
+        let frames = messages as usize * self.framing.overhead();
+        self.progress.add(messages, written.saturating_sub(frames));
+    }
 }
 
 /// Fails if not all that were asked for came before the end.
@@ -143,11 +188,6 @@ fn all_came(came: u64, asked: Option<u64>) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// A time beyond the clock's range never comes.
-fn deadline(timeout: Option<Duration>) -> Option<Instant> {
-    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }
 
 /// Appends a message of `len` bytes, which `copy` writes, in its frame.
@@ -170,8 +210,8 @@ fn append(
     bytes.resize(start + len, 0);
     copy(&mut bytes[start..]);
     hint(&bytes[start..]);
-    if framing == Framing::Lines {
-        bytes.push(b'\n');
+    if let Framing::Delimited(end) = framing {
+        bytes.push(end);
     }
     Ok(())
 }

@@ -1,23 +1,21 @@
 //! From a ring.
 
-use ringway::{Channel, Receiver, RecvError, Role};
+use ringway::{Receiver, RecvError};
 
-use super::{BLOCK, Output, all_came, append, deadline, explain};
+use super::{BLOCK, Output, all_came, append, explain};
 use crate::cli::RecvArgs;
 use crate::failure::Failure;
 use crate::signals::Busy;
-use crate::units::counted;
+use crate::units::deadline;
 
 /// Writes messages until the senders close.
 pub(super) fn receive(
     receiver: &mut Receiver,
-    channel: &Channel,
     args: &RecvArgs,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let mut inlet = Inlet {
         receiver,
-        many_senders: channel.allows_many(Role::Producer),
         output,
         bytes: Vec::new(),
         ends: Vec::new(),
@@ -28,8 +26,6 @@ pub(super) fn receive(
 /// A receiver, and where its messages go.
 struct Inlet<'a> {
     receiver: &'a mut Receiver,
-    /// Whether another sender may come when all have closed.
-    many_senders: bool,
     output: &'a mut Output,
     /// Messages that are on their way out, framed.
     bytes: Vec<u8>,
@@ -46,40 +42,28 @@ impl Inlet<'_> {
             match self.receiver.wait(deadline(args.timeout)) {
                 Ok(()) => left -= self.pass_on(left)?,
                 Err(end @ (RecvError::Closed | RecvError::PeerDied))
-                    if self.expects_another(end, ever, args) =>
+                    if Self::expects_another(end, ever, args) =>
                 {
                     self.receiver
                         .wait_for_producers(ever + 1, deadline(args.timeout))
                         .map_err(explain)?;
                 }
-                Err(RecvError::Closed) => return self.closed(args),
+                Err(RecvError::Closed) => {
+                    return all_came(self.output.progress.messages(), args.count);
+                }
                 Err(error) => return Err(explain(error)),
             }
         }
         Ok(())
     }
 
-    /// All is received, and nobody will send more.
-    fn closed(&self, args: &RecvArgs) -> Result<(), Failure> {
-        let (ever, came) = (
-            self.receiver.producers_ever(),
-            self.output.progress.messages(),
-        );
-        match args.producers {
-            Some(asked) if ever < asked => Err(Failure::negative(format_args!(
-                "the last sender has closed, and only {} of {asked} came",
-                counted(ever, "sender")
-            ))),
-            _ => all_came(came, args.count),
-        }
-    }
-
     /// Whether to wait for another sender when all of `ever` have left.
-    fn expects_another(&self, end: RecvError, ever: u64, args: &RecvArgs) -> bool {
-        let more = args.producers.is_some_and(|producers| ever < producers);
-        match end {
-            RecvError::PeerDied => args.follow || more,
-            _ => self.many_senders && more,
+    fn expects_another(end: RecvError, ever: u64, args: &RecvArgs) -> bool {
+        match args.producers {
+            Some(producers) if ever < producers => true,
+            // One that died has a successor.
+            Some(_) => args.follow && end == RecvError::PeerDied,
+            None => args.follow,
         }
     }
 
@@ -108,13 +92,15 @@ impl Inlet<'_> {
         match self.output.write_all(bytes) {
             Ok(()) => {
                 let count = backlog.release();
+                self.output.count(count, bytes.len());
                 busy.end_if_urged();
-                self.output.progress.add(count, bytes.len());
                 Ok(count)
             }
             Err((written, error)) => {
                 let whole = ends.partition_point(|end| *end <= written);
                 backlog.release_first(whole as u64);
+                let end = whole.checked_sub(1).map_or(0, |last| ends[last]);
+                self.output.count(whole as u64, end);
                 busy.end_if_urged();
                 Err(Failure::output(error))
             }

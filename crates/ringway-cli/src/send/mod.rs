@@ -1,34 +1,96 @@
-//! `ringway send`: from files or standard input into a ring or a queue.
+//! `ringway send`: from files, standard input or the command line into a ring or a queue.
 
+mod foreign;
 mod outlet;
+mod pace;
 
+use std::ffi::OsString;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 
 use ringway::chunk::ChunkSendError;
 use ringway::{Address, Carrier, Channel, ChannelSender, Role};
 
 use self::outlet::Outlet;
+use self::pace::Pace;
 use crate::attach;
 use crate::cli::SendArgs;
 use crate::failure::Failure;
 use crate::framing::{self, Framing, Input};
 use crate::progress::Progress;
-use crate::units::human_size;
+use crate::signals;
+use crate::units::{deadline, human_size};
 
-/// Sends the whole input, then closes.
+/// Sends everything, then closes.
 pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     if args.unlink && matches!(args.ring.address, Address::Mq(_) | Address::Sysvmq(_)) {
         return Err(unlinked_queue());
     }
-    let input = Input::open(&args.files)?;
+    let items = Items::of(args)?;
+    let mut progress = Progress::new("sent", args.ring.quiet, &io::stdin());
+    let ending = progress.clone();
+    signals::take_over(move || ending.end())?;
+    let outcome = match args.ring.foreign {
+        true => foreign::send(args, items, &mut progress),
+        false => send_here(args, items, &mut progress),
+    };
+    progress.end();
+    outcome
+}
+
+/// To a ring or a queue of ringway's.
+fn send_here(args: &SendArgs, items: Items, progress: &mut Progress) -> Result<(), Failure> {
     let mut opened = attach::open(&args.ring)?;
     let attached = attach(args, &opened.channel);
     let outlet = opened.settle(attached)?;
     opened.channel.attach_no_more();
-    let mut progress = Progress::new(args.ring.quiet, &io::stdin());
-    let outcome = send(args, input, outlet, &opened.channel, &mut progress);
-    drop(progress);
+    progress.begin();
+    let outcome = send(args, items, outlet, &opened.channel, progress);
     opened.settle(outcome)
+}
+
+/// What is to be sent.
+enum Items<'a> {
+    Input(Input),
+    /// A message each.
+    Texts(&'a [OsString]),
+}
+
+impl<'a> Items<'a> {
+    fn of(args: &'a SendArgs) -> Result<Self, Failure> {
+        match args.messages.as_slice() {
+            [] => Input::open(&args.files).map(Self::Input),
+            texts => Ok(Self::Texts(texts)),
+        }
+    }
+
+    /// Calls `send` for each message, at the rate that was asked for. None has more than `max` bytes.
+    fn each(
+        self,
+        args: &SendArgs,
+        max: usize,
+        mut send: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut pace = args.rate.map(Pace::new);
+        let mut send = |message: &[u8]| {
+            if let Some(pace) = &mut pace {
+                pace.wait();
+            }
+            send(message)
+        };
+        match self {
+            Self::Input(input) => framing::cut(input, args.ring.framing(), max, send),
+            Self::Texts(texts) => {
+                // All, before the first is sent.
+                for (number, text) in (1..).zip(texts) {
+                    if text.len() > max {
+                        return Err(framing::too_large(format_args!("message {number}"), max));
+                    }
+                }
+                texts.iter().try_for_each(|text| send(text.as_bytes()))
+            }
+        }
+    }
 }
 
 /// Refuses what cannot be had of what is there, and attaches.
@@ -38,7 +100,7 @@ fn attach(args: &SendArgs, channel: &Channel) -> Result<Outlet, Failure> {
     }
     args.copy.refuse_without_slabs(channel)?;
     let sender = channel.sender()?;
-    Ok(Outlet::new(args.copy.apply(sender)))
+    Ok(Outlet::new(args.copy.apply(sender), args.timeout))
 }
 
 fn unlinked_queue() -> Failure {
@@ -49,16 +111,16 @@ fn unlinked_queue() -> Failure {
 
 fn send(
     args: &SendArgs,
-    input: Input,
+    items: Items,
     mut outlet: Outlet,
     channel: &Channel,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    let sent = match args.ring.framing() {
-        Framing::Whole => send_whole(args, input, &mut outlet, progress),
-        framing => {
+    let sent = match (items, args.ring.framing()) {
+        (Items::Input(input), Framing::Whole) => send_whole(args, input, &mut outlet, progress),
+        (items, _) => {
             let max = usize::try_from(channel.max_message_len()).unwrap_or(usize::MAX);
-            framing::cut(input, framing, max, |message| {
+            items.each(args, max, |message| {
                 outlet.send(message)?;
                 progress.add(1, message.len());
                 Ok(())
@@ -72,7 +134,7 @@ fn send(
     match done {
         Ok(()) => {
             outlet.report_losses();
-            close(outlet.sender.into_inner(), channel, args.unlink)
+            close(outlet.into_inner(), channel, args)
         }
         Err(failure) => {
             outlet.leave(channel.is_new() && !progress.has_begun());
@@ -137,8 +199,18 @@ impl Read for AtMost {
 }
 
 /// Closes, and removes the address if that was asked for.
-fn close(sender: ChannelSender, channel: &Channel, unlink: bool) -> Result<(), Failure> {
-    if unlink && !channel.allows_many(Role::Producer) {
+fn close(sender: ChannelSender, channel: &Channel, args: &SendArgs) -> Result<(), Failure> {
+    let sender = match (sender, deadline(args.timeout)) {
+        (ChannelSender::Queue(sender), Some(deadline)) => {
+            return sender.close_deadline(deadline).map_err(|_| {
+                Failure::negative(
+                    "all is sent, but there was no room in time to tell the receiver that this is all",
+                )
+            });
+        }
+        (sender, _) => sender,
+    };
+    if args.unlink && !channel.allows_many(Role::Producer) {
         // Before the ring is closed: until then nobody begins anew at this address.
         let unlinked = attach::unlink(channel);
         sender.close();
@@ -146,7 +218,7 @@ fn close(sender: ChannelSender, channel: &Channel, unlink: bool) -> Result<(), F
     }
     sender.close();
     // Afterwards: of several that close at once, at least one finds that it was the last.
-    if unlink
+    if args.unlink
         && let Carrier::Ring(ring) = channel.carrier()
         && !attach::has_producer(ring)
     {

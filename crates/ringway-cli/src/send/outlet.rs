@@ -1,36 +1,49 @@
 //! A sender, and what is known of the receivers.
 
+use std::io::IoSlice;
+use std::time::{Duration, Instant};
+
 use ringway::chunk::{ChunkSendError, ChunkSender};
-use ringway::{ChannelSender, Peer, SendError};
+use ringway::{ChannelSender, MessageRoom, MessageSink, Peer, SendError};
 
 use crate::failure::Failure;
 use crate::say::say;
+use crate::units::deadline;
 
 /// A sender, and what is known of the receivers.
 pub(super) struct Outlet {
-    pub(super) sender: ChunkSender<ChannelSender>,
+    pub(super) sender: ChunkSender<Impatient>,
     /// The receiver of an earlier run died, and no other has come: as good as none yet.
     died_before: bool,
     peer_ended: bool,
 }
 
 impl Outlet {
-    pub(super) fn new(mut sender: ChannelSender) -> Self {
+    pub(super) fn new(mut sender: ChannelSender, timeout: Option<Duration>) -> Self {
         let died_before = sender.peer() == Peer::Died;
         Self {
-            sender: ChunkSender::new(sender),
+            sender: ChunkSender::new(Impatient { sender, timeout }),
             died_before,
             peer_ended: false,
         }
     }
 
     fn plain(&mut self) -> &mut ChannelSender {
-        self.sender.get_mut()
+        &mut self.sender.get_mut().sender
+    }
+
+    pub(super) fn into_inner(self) -> ChannelSender {
+        self.sender.into_inner().sender
+    }
+
+    /// Until when to wait, from now on.
+    fn deadline(&self) -> Option<Instant> {
+        deadline(self.sender.get_ref().timeout)
     }
 
     pub(super) fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
         loop {
-            match self.plain().send(message) {
+            match self.sender.get_mut().send(message) {
                 Ok(()) => break,
                 Err(error) => self.survive(error)?,
             }
@@ -41,7 +54,7 @@ impl Outlet {
 
     fn look_at_peer(&mut self) -> Result<(), Failure> {
         // A queue would be asked with a system call; it tells when it is full.
-        let ChannelSender::Ring(ring) = self.sender.get_ref() else {
+        let ChannelSender::Ring(ring) = &self.sender.get_ref().sender else {
             return Ok(());
         };
         match ring.peer() {
@@ -74,6 +87,12 @@ impl Outlet {
                     "the message is given up after {sent} bytes: {error}"
                 ))
             }
+            ChunkSendError::Transport {
+                error: SendError::TimedOut,
+                sent,
+            } => Failure::negative(format_args!(
+                "the message is given up after {sent} bytes: no room came in time"
+            )),
             error => Failure::error(error),
         }
     }
@@ -82,16 +101,26 @@ impl Outlet {
     pub(super) fn wait_until_drained(&mut self, sent: u64) -> Result<(), Failure> {
         if sent == 0 {
             // That there is nothing is news too, and nobody would get it from a ring that is gone.
-            if let Err(error) = self.plain().wait_for_peer(None) {
-                self.survive(error)?;
+            let until = self.deadline();
+            if let Err(error) = self.plain().wait_for_peer(until) {
+                self.survive(error).map_err(|failure| match error {
+                    SendError::TimedOut => Failure::negative("no receiver came in time"),
+                    _ => failure,
+                })?;
             }
         }
         loop {
+            let until = self.deadline();
             let ChannelSender::Ring(ring) = self.plain() else {
                 return Ok(());
             };
-            match ring.wait_until_drained(None) {
+            match ring.wait_until_drained(until) {
                 Ok(()) => return Ok(()),
+                Err(SendError::TimedOut) => {
+                    return Err(Failure::negative(
+                        "all is sent, but not all was received in time; the ring stays",
+                    ));
+                }
                 Err(error) => self.survive(error)?,
             }
         }
@@ -99,7 +128,7 @@ impl Outlet {
 
     /// Says how much of the ring was overwritten, where it is made so.
     pub(super) fn report_losses(&self) {
-        let ChannelSender::Ring(ring) = self.sender.get_ref() else {
+        let ChannelSender::Ring(ring) = &self.sender.get_ref().sender else {
             return;
         };
         match ring.overwritten() {
@@ -117,11 +146,15 @@ impl Outlet {
     fn survive(&mut self, error: SendError) -> Result<(), Failure> {
         match error {
             SendError::PeerDied if self.died_before => {
-                if let Err(error) = self.plain().wait_for_peer(None) {
-                    return self.survive(error);
+                let until = self.deadline();
+                match self.plain().wait_for_peer(until) {
+                    Ok(()) => {
+                        self.died_before = false;
+                        Ok(())
+                    }
+                    Err(SendError::TimedOut) => Err(Failure::negative("no receiver came in time")),
+                    Err(error) => self.survive(error),
                 }
-                self.died_before = false;
-                Ok(())
             }
             SendError::PeerDied => {
                 self.peer_ended = true;
@@ -134,6 +167,7 @@ impl Outlet {
                 self.peer_ended = true;
                 Err(Failure::negative(error))
             }
+            SendError::TimedOut => Err(Failure::negative(NO_ROOM)),
             _ => Err(Failure::error(error)),
         }
     }
@@ -142,10 +176,74 @@ impl Outlet {
     /// stream is not complete. Who has `begun_nothing` leaves nothing behind, if nobody has come.
     pub(super) fn leave(mut self, begun_nothing: bool) {
         if self.peer_ended || begun_nothing && self.plain().peer() == Peer::Absent {
-            self.sender.into_inner().leave();
+            self.into_inner().leave();
         } else {
             // Held until this process ends, which is at once: that is a death to the receiver.
             std::mem::forget(self.sender);
         }
+    }
+}
+
+/// Why a sender gave up.
+pub(super) const NO_ROOM: &str =
+    "no room came in time; what was sent before stays: start a receiver, and send the rest";
+
+/// A sender that waits for room so long and no longer.
+pub(super) struct Impatient {
+    sender: ChannelSender,
+    timeout: Option<Duration>,
+}
+
+impl Impatient {
+    /// Sends a copy of a message.
+    fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        if self.timeout.is_none() {
+            return self.sender.send(message);
+        }
+        // The clock is asked only where there is no room.
+        match self.sender.try_send(message) {
+            Err(SendError::Full) => match deadline(self.timeout) {
+                Some(until) => self.sender.send_deadline(message, until),
+                None => self.sender.send(message),
+            },
+            outcome => outcome,
+        }
+    }
+}
+
+impl MessageSink for Impatient {
+    fn max_message_len(&self) -> usize {
+        MessageSink::max_message_len(&self.sender)
+    }
+
+    fn sender_id(&self) -> u64 {
+        self.sender.sender_id()
+    }
+
+    fn is_shared_out(&self) -> bool {
+        MessageSink::is_shared_out(&self.sender)
+    }
+
+    fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
+        self.sender.try_send_parts(parts)
+    }
+
+    fn send_parts(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        until: Option<Instant>,
+    ) -> Result<(), SendError> {
+        let until = until.or_else(|| deadline(self.timeout));
+        self.sender.send_parts(parts, until)
+    }
+
+    fn send_with(
+        &mut self,
+        len: usize,
+        until: Option<Instant>,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        let until = until.or_else(|| deadline(self.timeout));
+        self.sender.send_with(len, until, write)
     }
 }

@@ -386,7 +386,8 @@ impl Builder {
         self
     }
 
-    /// How long [`open`](Self::open) waits for the ring to appear. The default is not at all.
+    /// How long [`open`](Self::open) waits for the ring to appear, and for the directory of its file. The default is not at
+    /// all.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);

@@ -10,33 +10,59 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::sys::deadline::Deadline;
 
-/// Watches a directory from its construction on.
-pub(super) struct Watch {
-    /// Absent when this user has no inotify instance left; then it is looked at from time to time.
+/// Watches for what appears in a directory; as long as that is not there itself, for what appears above it.
+pub(super) struct Watch<'a> {
+    directory: &'a Path,
+    /// Absent when this user has no inotify instance or watch left; then it is looked at from time to time.
     inotify: Option<Inotify>,
 }
 
-impl Watch {
-    pub(super) fn directory(path: &Path) -> Result<Self, Errno> {
+/// How long to sleep without a look: of a file system that is mounted over a directory, nobody is notified.
+const LONGEST_SLEEP: Duration = Duration::from_millis(200);
+
+impl<'a> Watch<'a> {
+    pub(super) fn of(directory: &'a Path) -> Self {
         let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
-        let Ok(inotify) = Inotify::init(flags) else {
-            return Ok(Self { inotify: None });
-        };
-        let events = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
-        match inotify.add_watch(path, events) {
-            Ok(_) => Ok(Self {
-                inotify: Some(inotify),
-            }),
-            Err(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES)) => Err(errno),
-            Err(_) => Ok(Self { inotify: None }),
+        Self {
+            directory,
+            inotify: Inotify::init(flags).ok(),
         }
     }
 
-    /// Returns when something appeared since the last call, when the deadline has passed, or earlier.
+    /// What appears from here on ends the next wait. To be called before each look: the directory may have been made or
+    /// replaced meanwhile.
+    ///
+    /// # Errors
+    /// EACCES: it may not be watched.
+    pub(super) fn begin(&mut self) -> Result<(), Errno> {
+        let Some(inotify) = &self.inotify else {
+            return Ok(());
+        };
+        let events = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF;
+        for place in self.directory.ancestors() {
+            let place = match place.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => place,
+            };
+            match inotify.add_watch(place, events) {
+                Ok(_) => return Ok(()),
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+                Err(Errno::EACCES) => return Err(Errno::EACCES),
+                Err(_) => break,
+            }
+        }
+        self.inotify = None;
+        Ok(())
+    }
+
+    /// Returns when something has appeared, when the deadline has passed, or earlier.
     pub(super) fn wait(&self, deadline: Deadline) {
         match &self.inotify {
             Some(inotify) => {
-                wait_readable(inotify.as_fd(), deadline);
+                wait_readable(inotify.as_fd(), deadline.or_after(LONGEST_SLEEP));
                 // What is read is forgotten; whether it was the right name is seen by opening it.
                 let _ = inotify.read_events();
             }

@@ -14,6 +14,15 @@ impl Deadline {
         Self(Instant::now().checked_add(time))
     }
 
+    /// This one, or so long from now, whichever comes first.
+    pub(crate) fn or_after(self, time: Duration) -> Self {
+        let (Self(this), Self(other)) = (self, Self::after(time));
+        Self(match (this, other) {
+            (Some(this), Some(other)) => Some(this.min(other)),
+            (this, other) => this.or(other),
+        })
+    }
+
     /// What is left; `None` when it has passed.
     pub(crate) fn remaining(self) -> Option<Duration> {
         match self.0 {

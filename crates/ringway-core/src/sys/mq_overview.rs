@@ -36,8 +36,15 @@ pub fn open(name: &CStr) -> Result<OwnedFd, Errno> {
     owned(unsafe { libc::mq_open(name.as_ptr(), flags) })
 }
 
+/// Opens a queue to receive from it, which never waits.
+pub fn open_to_receive(name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    // SAFETY: a C string and flags that ask for no more arguments.
+    owned(unsafe { libc::mq_open(name.as_ptr(), flags) })
+}
+
 /// Opens a queue to send to it, which never waits.
-pub(crate) fn open_to_send(name: &CStr) -> Result<OwnedFd, Errno> {
+pub fn open_to_send(name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_CLOEXEC;
     // SAFETY: a C string and flags that ask for no more arguments.
     owned(unsafe { libc::mq_open(name.as_ptr(), flags) })

@@ -133,16 +133,21 @@ pub(in crate::store) fn open(request: &Request<'_>) -> Result<Segment, Error> {
         return Err(absent);
     };
     let deadline = Deadline::after(wait);
-    let watch = Watch::directory(place.directory())
-        .map_err(|errno| directory_error(attempt, &place, errno))?;
+    let mut watch = Watch::of(place.directory());
     loop {
-        // After the watch began: what appears from here on ends the wait.
+        // Before the look: what appears from here on ends the wait.
+        watch
+            .begin()
+            .map_err(|errno| directory_error(attempt, &place, errno))?;
         match open_now(attempt, request, &place) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             result => return result,
         }
         if deadline.remaining().is_none() {
-            return Err(attempt.timed_out("it has not appeared"));
+            return Err(attempt.timed_out(match place.directory().is_dir() {
+                true => "it has not appeared",
+                false => "neither it nor its directory has appeared",
+            }));
         }
         watch.wait(deadline);
     }

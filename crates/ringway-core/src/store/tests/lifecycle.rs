@@ -187,6 +187,44 @@ fn an_open_that_waits_gets_what_appears() {
 }
 
 #[test]
+fn an_open_that_waits_outlasts_a_directory_that_is_not_there_yet_or_not_any_more() {
+    /// Removed at the end, whatever is in it.
+    struct Top(PathBuf);
+    impl Drop for Top {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+    let name = format!("ringway-test-{}-{}", std::process::id(), unique());
+    let top = Top(std::env::temp_dir().join(name));
+    let directory = top.0.join("not/there/yet");
+    let address = Address::File(directory.join("ring"));
+    let request = Request {
+        wait: Some(Duration::from_secs(60)),
+        ..Request::new(&address)
+    };
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| Segment::open(&request).unwrap());
+        for _ in 0..2 {
+            std::thread::sleep(Duration::from_millis(20));
+            std::fs::create_dir_all(&directory).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+            std::fs::remove_dir_all(&top.0).unwrap();
+        }
+        std::fs::create_dir_all(&directory).unwrap();
+        let made = Segment::create(&Request::new(&address), &plan()).unwrap();
+        assert_eq!(waiting.join().unwrap().header, made.header);
+    });
+    let nowhere = Address::File(top.0.join("no/directory/ring"));
+    let request = Request {
+        wait: Some(Duration::from_millis(20)),
+        ..Request::new(&nowhere)
+    };
+    let error = assert_fails(Segment::open(&request), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("directory"), "{error}");
+}
+
+#[test]
 fn an_open_that_waits_in_vain_times_out() {
     for fixture in named() {
         let request = Request {
