@@ -7,10 +7,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use nix::unistd::{Gid, chroot, geteuid, setgroups, setresgid};
-use ringway::{ErrorKind, Kind, SendError, SyncKind};
+use ringway::{ErrorKind, Kind, Ring, SendError, SyncKind};
 use tempfile::TempDir;
 use two_processes::messages::{number, number_in};
-use two_processes::place::Backing;
+use two_processes::place::{Backing, Place};
 use two_processes::roles::become_nobody;
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, play};
@@ -34,6 +34,15 @@ fn is_root() -> bool {
         eprintln!("skipped: only root can become another user");
     }
     is_root
+}
+
+/// Rings with slabs in segments of their own, which whoever uses them opens when it comes to that.
+fn with_slab_segments(test: impl Fn(&Ring)) {
+    for backing in [Backing::Shm, Backing::File] {
+        let place = Place::new(backing);
+        let builder = place.builder().capacity(4096).slabs(SLAB as u64, 2);
+        test(&builder.slab_segments(true).create().unwrap());
+    }
 }
 
 /// Sends a short message, becomes nobody, and sends a short and a long one.
@@ -75,15 +84,8 @@ fn who_gives_up_its_user_is_told_what_it_cannot_do_any_more() {
         );
     });
     // A slab that was not mapped yet, and whose file is not this user's any more.
-    for backing in [Backing::Shm, Backing::File] {
-        let place = two_processes::place::Place::new(backing);
-        let builder = place.builder().capacity(4096);
-        let ring = builder
-            .slabs(SLAB as u64, 2)
-            .slab_segments(true)
-            .create()
-            .unwrap();
-        let second = Second::start("give up the user", &ring);
+    with_slab_segments(|ring| {
+        let second = Second::start("give up the user", ring);
         second.expect("Ok(())");
         let eacces = SendError::Unmapped {
             errno: libc::EACCES,
@@ -92,7 +94,7 @@ fn who_gives_up_its_user_is_told_what_it_cannot_do_any_more() {
         let text = second.hear();
         assert!(text.contains("may not open it"), "{text}");
         assert!(!text.contains("removed"), "{text}");
-    }
+    });
 }
 
 /// Opens the ring, goes where it has no name, attaches there and sends.
@@ -121,34 +123,23 @@ fn who_gives_up_its_root_goes_on() {
     if !is_root() {
         return;
     }
+    let goes_on = |ring: &Ring| {
+        let second = Second::start("give up the root", ring);
+        second.expect("sent");
+        second.finish();
+        let mut receiver = ring.receiver().unwrap();
+        assert_eq!(number_in(&receiver.recv().unwrap()), 1);
+        assert_eq!(receiver.recv().unwrap(), vec![7; SLAB]);
+    };
     let mut rows = Row::supported();
     rows.retain(|row| matches!(row.backing, Backing::Shm | Backing::File | Backing::SysvKey));
     rows.retain(|row| matches!(row.kind, Kind::Spsc | Kind::Mpmc));
     for_each(rows, |row| {
         let (ring, _place) = row.ring_with(|builder| builder.capacity(64 << 10));
-        let second = Second::start("give up the root", &ring);
-        second.expect("sent");
-        second.finish();
-        let mut receiver = ring.receiver().unwrap();
-        assert_eq!(number_in(&receiver.recv().unwrap()), 1);
-        assert_eq!(receiver.recv().unwrap(), vec![7; SLAB]);
+        goes_on(&ring);
     });
     // Its slabs, too.
-    for backing in [Backing::Shm, Backing::File] {
-        let place = two_processes::place::Place::new(backing);
-        let builder = place.builder().capacity(4096);
-        let ring = builder
-            .slabs(SLAB as u64, 2)
-            .slab_segments(true)
-            .create()
-            .unwrap();
-        let second = Second::start("give up the root", &ring);
-        second.expect("sent");
-        second.finish();
-        let mut receiver = ring.receiver().unwrap();
-        assert_eq!(number_in(&receiver.recv().unwrap()), 1);
-        assert_eq!(receiver.recv().unwrap(), vec![7; SLAB]);
-    }
+    with_slab_segments(goes_on);
 }
 
 /// A member of the group that the ring was given to.

@@ -80,12 +80,45 @@ impl Drop for Freezer {
     }
 }
 
-/// What a sleeping receiver gets when `deed` is done.
-fn receive_during(receiver: &mut Receiver, deed: impl FnOnce() + Send) -> RecvError {
+/// A receiver that sleeps while it waits.
+fn sleeper(ring: &Ring) -> Receiver {
+    ring.receiver().unwrap().with_wait(WaitStrategy::Park)
+}
+
+/// A producer that is attached and sends nothing.
+fn producer(ring: &Ring) -> Second {
+    let producer = Second::start("send nothing", ring);
+    producer.expect("attached");
+    producer
+}
+
+/// Waits until a process that receives nothing is asleep over that, and returns the thread.
+fn until_it_sleeps(consumer: &Second) -> i32 {
+    let thread = consumer.hear().parse().unwrap();
+    until_asleep(consumer.pid(), thread);
+    thread
+}
+
+/// The rows on shm of which there is one for each sync.
+fn rows_of(kind: Kind) -> Vec<Row> {
+    let mut rows = Row::on_shm();
+    rows.retain(|row| row.kind == kind);
+    rows
+}
+
+/// The receiver is asleep, and is told of a death when `deed` is done.
+#[track_caller]
+fn is_told(receiver: &mut Receiver, row: Row, deed: impl FnOnce() + Send) {
     let end = while_blocked(WaitStrategy::Park, deed, || {
         in_time(|deadline| receiver.recv_deadline(deadline))
     });
-    end.unwrap_err()
+    assert_eq!(end, Err(RecvError::PeerDied), "{row}");
+}
+
+/// The same, when the victim is killed.
+#[track_caller]
+fn is_told_of(receiver: &mut Receiver, row: Row, victim: &Second) {
+    is_told(receiver, row, || victim.kill_unreaped());
 }
 
 /// The kernel wakes one of those who sleep on a word; it may be one that is frozen in its sleep.
@@ -100,18 +133,14 @@ fn frozen_bystanders_keep_no_death_from_the_others() {
         };
         for _ in 0..3 {
             let bystander = Second::start("receive nothing", &ring);
-            let thread = bystander.hear().parse().unwrap();
-            until_asleep(bystander.pid(), thread);
+            until_it_sleeps(&bystander);
             freezer.write("cgroup.procs", bystander.pid()).unwrap();
             bystanders.push(bystander);
         }
         freezer.freeze();
         for _ in 0..3 {
-            let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
-            let victim = Second::start("send nothing", &ring);
-            victim.expect("attached");
-            let end = receive_during(&mut receiver, || victim.kill_unreaped());
-            assert_eq!(end, RecvError::PeerDied, "{row}");
+            let (mut receiver, victim) = (sleeper(&ring), producer(&ring));
+            is_told_of(&mut receiver, row, &victim);
         }
     });
 }
@@ -123,15 +152,11 @@ fn stopped_bystanders_keep_no_death_from_the_others() {
         let (ring, _place) = row.ring();
         let bystanders = [(); 3].map(|()| Second::start("receive nothing", &ring));
         for bystander in &bystanders {
-            let thread = bystander.hear().parse().unwrap();
-            until_asleep(bystander.pid(), thread);
+            until_it_sleeps(bystander);
             bystander.stop();
         }
-        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
-        let victim = Second::start("send nothing", &ring);
-        victim.expect("attached");
-        let end = receive_during(&mut receiver, || victim.kill_unreaped());
-        assert_eq!(end, RecvError::PeerDied, "{row}");
+        let (mut receiver, victim) = (sleeper(&ring), producer(&ring));
+        is_told_of(&mut receiver, row, &victim);
     });
 }
 
@@ -139,18 +164,15 @@ fn stopped_bystanders_keep_no_death_from_the_others() {
 /// processors are scarce. Here it is frozen.
 #[test]
 fn a_predecessor_that_has_not_come_to_its_end_keeps_no_death_from_its_successor() {
-    let rows = Row::on_shm().into_iter();
-    for_each(rows.filter(|row| row.kind == Kind::Spsc).collect(), |row| {
+    for_each(rows_of(Kind::Spsc), |row| {
         let (ring, _place) = row.ring();
-        let producer = Second::start("send nothing", &ring);
-        producer.expect("attached");
+        let producer = producer(&ring);
         let predecessor = Second::start("receive nothing", &ring);
         // Behind who is in it, as above.
         let Ok(freezer) = Freezer::new() else {
             return println!("skipped: there is no freezer for this user");
         };
-        let thread: i32 = predecessor.hear().parse().unwrap();
-        until_asleep(predecessor.pid(), thread);
+        let thread = until_it_sleeps(&predecessor);
         freezer.write("tasks", thread).unwrap();
         freezer.freeze();
         predecessor.signal(Signal::SIGKILL);
@@ -164,8 +186,7 @@ fn a_predecessor_that_has_not_come_to_its_end_keeps_no_death_from_its_successor(
             }
         };
         assert_eq!(receiver.peer(), Peer::Alive, "{row}");
-        let end = receive_during(&mut receiver, || producer.kill_unreaped());
-        assert_eq!(end, RecvError::PeerDied, "{row}");
+        is_told_of(&mut receiver, row, &producer);
     });
 }
 
@@ -174,11 +195,10 @@ fn a_predecessor_that_has_not_come_to_its_end_keeps_no_death_from_its_successor(
 fn a_ring_whose_file_was_cut_off_takes_no_other_rings_deaths_along() {
     for_each(Row::on_shm(), |row| {
         let (ring, _place) = row.ring();
-        let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
+        let mut receiver = sleeper(&ring);
         let victim = Second::start("cut another ring off", &ring);
         victim.expect("cut off");
-        let end = receive_during(&mut receiver, || victim.kill_unreaped());
-        assert_eq!(end, RecvError::PeerDied, "{row}");
+        is_told_of(&mut receiver, row, &victim);
     });
 }
 
@@ -188,21 +208,18 @@ fn who_loses_its_memory_before_its_threads_have_ended_is_dead() {
     for_each(Row::on_shm(), |row| {
         let (ring, _place) = row.ring();
         for _ in 0..8 {
-            let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
-            let victim = Second::start("send nothing", &ring);
-            victim.expect("attached");
+            let (mut receiver, victim) = (sleeper(&ring), producer(&ring));
             // SAFETY: pidfd_open takes numbers, and gives a descriptor that nobody else has.
             let handle = unsafe { libc::syscall(libc::SYS_pidfd_open, victim.pid(), 0) };
             assert!(handle >= 0);
             // SAFETY: as above.
             let handle = unsafe { OwnedFd::from_raw_fd(handle as i32) };
-            let end = receive_during(&mut receiver, || {
+            is_told(&mut receiver, row, || {
                 victim.signal(Signal::SIGKILL);
                 // SAFETY: process_mrelease takes numbers. It fails where the memory is gone already, or
                 // the kernel has no such call.
                 unsafe { libc::syscall(libc::SYS_process_mrelease, handle.as_raw_fd(), 0) };
             });
-            assert_eq!(end, RecvError::PeerDied, "{row}");
         }
     });
 }
@@ -211,8 +228,7 @@ fn who_loses_its_memory_before_its_threads_have_ended_is_dead() {
 /// that when they first use one of Rust's thread-locals.
 #[test]
 fn a_constructor_of_a_library_can_attach_and_leave() {
-    let rows = Row::on_shm().into_iter();
-    for_each(rows.filter(|row| row.kind == Kind::Mpmc).collect(), |row| {
+    for_each(rows_of(Kind::Mpmc), |row| {
         let (ring, _place) = row.ring();
         let second = Second::start("attach in a constructor", &ring);
         let heard = second.hear();
@@ -241,9 +257,9 @@ fn a_child_of_a_bare_clone_is_nobody_and_its_end_is_not_its_parents() {
 /// Which namespace a process is in is not remembered from before the fork.
 #[test]
 fn a_child_of_fork_in_another_pid_namespace_is_told_apart() {
-    let rows = Row::on_shm().into_iter();
-    let is_so = |row: &Row| (row.kind, row.sync) == (Kind::Mpmc, SyncKind::Pthread);
-    for_each(rows.filter(is_so).collect(), |row| {
+    let mut rows = rows_of(Kind::Mpmc);
+    rows.retain(|row| row.sync == SyncKind::Pthread);
+    for_each(rows, |row| {
         let (ring, _place) = row.ring();
         let _receiver = ring.receiver().unwrap();
         let second = Second::start("fork into another pid namespace", &ring);
@@ -261,11 +277,7 @@ fn send_nothing(first: &First) {
 }
 
 fn receive_nothing(first: &First) {
-    let mut receiver = first
-        .ring()
-        .receiver()
-        .unwrap()
-        .with_wait(WaitStrategy::Park);
+    let mut receiver = sleeper(&first.ring());
     first.say(gettid());
     let _ = receiver.recv();
     // Nobody is waited for.
