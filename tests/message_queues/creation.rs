@@ -17,6 +17,7 @@ fn what_exists_is_not_created_and_what_does_not_is_not_opened() {
         let place = Place::new(system);
         let missing = place.builder().open().unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound, "{system:?}");
+        assert!(missing.to_string().contains("create it"), "{missing}");
         let late = place.builder().wait(Duration::from_millis(5)).open();
         assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
         let gone = stat(&place.address).unwrap_err();
