@@ -65,11 +65,12 @@ impl Place {
     ///
     /// # Panics
     ///
-    /// In a test's second process, which may be killed, but for a file: that lies in the process's directory for temporary
-    /// files, which the test removes.
+    /// In a test's second process, which may be killed, but for a file, which lies in the process's directory for
+    /// temporary files, which the test removes, and for a memfd, which goes with the process.
     pub fn new(backing: Backing) -> Self {
+        let goes_by_itself = matches!(backing, Backing::File | Backing::Memfd);
         assert!(
-            backing == Backing::File || std::env::var_os(ROLE).is_none(),
+            goes_by_itself || std::env::var_os(ROLE).is_none(),
             "a process that may be killed cannot remove what it made"
         );
         let (process, number) = (std::process::id(), unique());
