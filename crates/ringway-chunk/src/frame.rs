@@ -1,30 +1,29 @@
-//! Frames: a fragment of a message, in one message of the transport.
-//!
-//! All numbers are little-endian. The payload follows the header.
-//!
-//! | offset | width | field |
-//! |---|---|---|
-//! | 0 | 3 | magic: `RWC` |
-//! | 3 | 1 | version, 1 |
-//! | 4 | 4 | flags: 1 first, 2 last, 4 abort |
-//! | 8 | 8 | sender: unique among all that ever send to this transport |
-//! | 16 | 8 | message: unique among the sender's, each one more than that before |
-//! | 24 | 8 | offset of the payload in the message; of an abort, bytes that were sent |
-//! | 32 | 8 | bytes of the whole message, 2^64 - 1 if the sender does not know |
-//! | 40 | 4 | bytes of the payload |
-//! | 44 | 4 | CRC-32C of the bytes 0 to 43 and the payload |
-//!
-//! The first fragment has offset 0, and no other has. Where the length is known, the last fragment is the
-//! one that ends there; where it is not, the flag alone says so. Only a last fragment may have no payload.
-//! An abort has that one flag, no payload, and an offset beyond 0.
+//! Frames: a fragment of a message, in one message of the transport: a header, and the payload. `LAYOUT.md` ("Frames of
+//! large messages") has the table, and what a header must not say.
 
 use std::fmt;
 
+use bytemuck::{Pod, Zeroable};
 use crc_fast::{CrcAlgorithm, Digest};
 use ringway_core::MessageRoom;
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 48;
+
+/// The header as it is sent. (Little-endian, as every machine is that `ringway_core` is built for.)
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Raw {
+    magic: [u8; 3],
+    version: u8,
+    flags: u32,
+    sender: u64,
+    message: u64,
+    offset: u64,
+    total: u64,
+    len: u32,
+    crc: u32,
+}
 
 const MAGIC: [u8; 3] = *b"RWC";
 const VERSION: u8 = 1;
@@ -33,7 +32,7 @@ const LAST: u32 = 2;
 const ABORT: u32 = 4;
 const UNKNOWN: u64 = u64::MAX;
 /// The CRC covers what is before it.
-const CRC: usize = 44;
+const CRC: usize = std::mem::offset_of!(Raw, crc);
 
 /// So much of a payload is copied at a time, and then checked, while the nearest cache still has it. Less, and the
 /// copies cost more than that saves. (Measured through a ring of 1 MiB, as a part of the rate without fragments: 1 KiB
@@ -208,21 +207,17 @@ impl Header {
             Place::Part { last: false } => first,
             Place::Abort => ABORT,
         };
-        let mut bytes = [0; HEADER_LEN];
-        bytes[..3].copy_from_slice(&MAGIC);
-        bytes[3] = VERSION;
-        bytes[4..8].copy_from_slice(&flags.to_le_bytes());
-        let words = [
-            self.sender,
-            self.message,
-            self.offset,
-            self.total.unwrap_or(UNKNOWN),
-        ];
-        for (place, word) in bytes[8..40].chunks_exact_mut(8).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes[40..CRC].copy_from_slice(&self.len.to_le_bytes());
-        bytes
+        bytemuck::must_cast(Raw {
+            magic: MAGIC,
+            version: VERSION,
+            flags,
+            sender: self.sender,
+            message: self.message,
+            offset: self.offset,
+            total: self.total.unwrap_or(UNKNOWN),
+            len: self.len,
+            crc: 0,
+        })
     }
 
     /// Reads the header of a frame that has `frame_len` bytes in all. The CRC is not looked at; see
@@ -237,13 +232,14 @@ impl Header {
         if frame_len < HEADER_LEN {
             return Err(FrameError::TooShort { len: frame_len });
         }
-        if bytes[..3] != MAGIC {
+        let raw: Raw = bytemuck::must_cast(*bytes);
+        if raw.magic != MAGIC {
             return Err(FrameError::NotAFrame);
         }
-        if bytes[3] != VERSION {
-            return Err(FrameError::Version(bytes[3]));
+        if raw.version != VERSION {
+            return Err(FrameError::Version(raw.version));
         }
-        let flags = word32(bytes, 4);
+        let flags = raw.flags;
         let place = match flags & !FIRST {
             0 => Place::Part { last: false },
             LAST => Place::Part { last: true },
@@ -251,11 +247,11 @@ impl Header {
             _ => return Err(FrameError::Flags(flags)),
         };
         let header = Self {
-            sender: word64(bytes, 8),
-            message: word64(bytes, 16),
-            offset: word64(bytes, 24),
-            total: Some(word64(bytes, 32)).filter(|total| *total != UNKNOWN),
-            len: word32(bytes, 40),
+            sender: raw.sender,
+            message: raw.message,
+            offset: raw.offset,
+            total: Some(raw.total).filter(|total| *total != UNKNOWN),
+            len: raw.len,
             place,
         };
         let said = HEADER_LEN as u64 + u64::from(header.len);
@@ -313,21 +309,16 @@ impl Crc {
     }
 
     fn write_to(&self, bytes: &mut [u8; HEADER_LEN]) {
-        let crc = self.0.finalize() as u32;
-        bytes[CRC..].copy_from_slice(&crc.to_le_bytes());
+        *bytes = bytemuck::must_cast(Raw {
+            crc: self.0.finalize() as u32,
+            ..bytemuck::must_cast(*bytes)
+        });
     }
 
     fn is_said_by(&self, bytes: &[u8; HEADER_LEN]) -> bool {
-        self.0.finalize() as u32 == word32(bytes, CRC)
+        let raw: Raw = bytemuck::must_cast(*bytes);
+        self.0.finalize() as u32 == raw.crc
     }
-}
-
-fn word32(bytes: &[u8; HEADER_LEN], offset: usize) -> u32 {
-    u32::from_le_bytes(std::array::from_fn(|at| bytes[offset + at]))
-}
-
-fn word64(bytes: &[u8; HEADER_LEN], offset: usize) -> u64 {
-    u64::from_le_bytes(std::array::from_fn(|at| bytes[offset + at]))
 }
 
 #[cfg(test)]

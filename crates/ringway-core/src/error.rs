@@ -315,6 +315,14 @@ pub enum RecvError {
         /// The message's length in bytes.
         len: usize,
     },
+    /// The message is no value of the type that was asked for, because it has another length; it stays the next one
+    /// ([`recv`](crate::Receiver::recv) takes it, whatever it is).
+    WrongLength {
+        /// The message's length in bytes.
+        len: usize,
+        /// The type's.
+        expected: usize,
+    },
     /// The segment of the slab ([`Builder::slab_segments`](crate::Builder::slab_segments)) that the message lies in cannot be mapped. The message stays the next one;
     /// [`skip_unreadable`](crate::Receiver::skip_unreadable) passes it over. What was looked at before it is the caller's to release.
     Unmapped {
@@ -359,6 +367,11 @@ impl fmt::Display for RecvError {
                     "the next message has {len} bytes, more than the buffer: receive it again"
                 )
             }
+            Self::WrongLength { len, expected } => write!(
+                f,
+                "the next message has {len} bytes, and a value of the type that was asked for has {expected}: make \
+                 sender and receiver agree on the type, or receive it as bytes"
+            ),
             Self::Unmapped { errno } => unmapped(f, *errno),
             Self::Companion { errno } => companion(f, *errno),
             Self::Unsettled => write!(f, "{UNSETTLED}: {UNSETTLED_REMEDY}"),

@@ -1,27 +1,30 @@
-//! What a message in a queue looks like: sixteen bytes that say whose it is, then the payload.
+//! What a message in a queue looks like: sixteen bytes that say whose it is, then the payload. `LAYOUT.md` ("Messages in
+//! queues") has the table.
 //!
-//! | offset | width | field |
-//! |---|---|---|
-//! | 0 | 4 | magic and version: `RWQ` and 2 |
-//! | 4 | 1 | kind: 1 data, 2 the sender has closed, 3 the sender has left, and did not close |
-//! | 5 | 3 | 0 |
-//! | 8 | 8 | the sender's number: its place in the low 10 bits, and above them when it attached, in 2048 ns since the machine was started; never 0, below 2^61 |
-//! | 16 | | payload; only of kind 1 |
-//!
-//! All numbers are little-endian. In a System V queue the message's type is 2 + 31 - priority, so that the lowest
-//! type is the most urgent. A message of type 1, or in a POSIX queue of priority 33, without any text, not even this
-//! header, is a *notice*: it tells the receiver to look around. In a queue without priorities all have
-//! priority 0.
+//! In a System V queue the message's type is 2 + 31 - priority, so that the lowest type is the most urgent. A message of
+//! type 1, or in a POSIX queue of priority 33, without any text, not even this header, is a *notice*: it tells the
+//! receiver to look around. In a queue without priorities all have priority 0.
 //!
 //! Whoever may write to a queue may put anything into it. What does not decode is skipped and counted.
 
 use std::time::Duration;
 
+use bytemuck::{Pod, Zeroable};
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
 
 /// Bytes in front of the payload.
 pub const HEADER_LEN: usize = 16;
+
+/// The header as it is sent. (Little-endian, as every machine is that `ringway_core` is built for.)
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Raw {
+    magic: [u8; 4],
+    kind: u8,
+    zero: [u8; 3],
+    sender: u64,
+}
 
 /// Places that senders of one queue may have.
 pub const PLACES: u16 = 1 << PLACE_BITS;
@@ -101,15 +104,16 @@ pub struct Foreign;
 impl Header {
     /// As it is sent.
     pub fn encode(self) -> [u8; HEADER_LEN] {
-        let mut bytes = [0; HEADER_LEN];
-        bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4] = match self.kind {
-            Kind::Data => 1,
-            Kind::Closed => 2,
-            Kind::Left => 3,
-        };
-        bytes[8..].copy_from_slice(&self.sender.get().to_le_bytes());
-        bytes
+        bytemuck::must_cast(Raw {
+            magic: MAGIC,
+            kind: match self.kind {
+                Kind::Data => 1,
+                Kind::Closed => 2,
+                Kind::Left => 3,
+            },
+            zero: [0; 3],
+            sender: self.sender.get(),
+        })
     }
 
     /// Header and payload of what was received.
@@ -118,15 +122,15 @@ impl Header {
     /// [`Foreign`]: no peer of ringway's sends that.
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), Foreign> {
         let (bytes, payload) = frame.split_first_chunk::<HEADER_LEN>().ok_or(Foreign)?;
-        let [m0, m1, m2, m3, kind, z0, z1, z2, sender @ ..] = *bytes;
-        let kind = match kind {
+        let raw: Raw = bytemuck::must_cast(*bytes);
+        let kind = match raw.kind {
             1 => Kind::Data,
             2 => Kind::Closed,
             3 => Kind::Left,
             _ => return Err(Foreign),
         };
-        let sender = SenderNumber::of(u64::from_le_bytes(sender)).ok_or(Foreign)?;
-        let is_ours = [m0, m1, m2, m3] == MAGIC && [z0, z1, z2] == [0; 3];
+        let sender = SenderNumber::of(raw.sender).ok_or(Foreign)?;
+        let is_ours = raw.magic == MAGIC && raw.zero == [0; 3];
         let is_whole = kind == Kind::Data || payload.is_empty();
         match is_ours && is_whole {
             true => Ok((Self { kind, sender }, payload)),

@@ -11,3 +11,4 @@ pub(crate) mod sender;
 pub(crate) mod sending;
 pub(crate) mod support;
 pub(crate) mod transport;
+pub(crate) mod typed;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
 
+use crossbeam_utils::CachePadded;
+
 use crate::api::message::MessageView;
 
 /// Bytes of a block: so few that it stays in the nearest cache beside what is on its way, so many that a
@@ -49,7 +51,8 @@ pub struct MessageReader<'a> {
     fetched: usize,
     /// Of the block, what has not been consumed.
     unread: Range<usize>,
-    block: Block,
+    /// On whole lines, so that a copy stores each once.
+    block: CachePadded<[u8; BLOCK]>,
 }
 
 #[derive(Clone, Copy)]
@@ -59,11 +62,6 @@ enum Source<'a> {
     /// Memory of this process, which is shown as it is.
     Private(&'a [u8]),
 }
-
-/// On whole lines, so that a copy stores each once.
-#[derive(Clone)]
-#[repr(align(64))]
-struct Block([u8; BLOCK]);
 
 impl<'a> MessageReader<'a> {
     pub(crate) fn of_shared(view: MessageView<'a>) -> Self {
@@ -79,7 +77,7 @@ impl<'a> MessageReader<'a> {
             source,
             fetched: 0,
             unread: 0..0,
-            block: Block([0; BLOCK]),
+            block: CachePadded::new([0; BLOCK]),
         }
     }
 
@@ -101,11 +99,11 @@ impl BufRead for MessageReader<'_> {
             Source::Private(bytes) => return Ok(&bytes[self.fetched..]),
         };
         if self.unread.is_empty() {
-            let len = view.read_ahead(self.fetched, &mut self.block.0);
+            let len = view.read_ahead(self.fetched, &mut *self.block);
             self.fetched += len;
             self.unread = 0..len;
         }
-        Ok(&self.block.0[self.unread.clone()])
+        Ok(&self.block[self.unread.clone()])
     }
 
     #[inline]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crossbeam_utils::CachePadded;
+
 use crate::api::detached::ConsumerSlot;
 use crate::api::message::{Backlog, Message, MessageView};
 use crate::api::receiving::Receiving;
@@ -41,7 +43,8 @@ use crate::waiting::several::wait_for_any;
 /// `try_send` is: the handler may have interrupted anything but a call on this very handle. In other rings it is not.
 #[derive(Debug)]
 pub struct Receiver {
-    pub(crate) receiving: Receiving,
+    /// On lines of its own, as of a [`Sender`](crate::Sender).
+    pub(crate) receiving: CachePadded<Receiving>,
     /// Held until this consumer has left its messages in order.
     pub(crate) consumer_slot: Option<Arc<ConsumerSlot>>,
     /// For what is known of the participants.
@@ -55,7 +58,7 @@ pub struct Receiver {
 impl Receiver {
     pub(crate) fn new(receiving: Receiving, consumer_slot: ConsumerSlot, ring: Ring) -> Self {
         Self {
-            receiving,
+            receiving: CachePadded::new(receiving),
             outlook: consumer_slot.outlook(),
             consumer_slot: Some(Arc::new(consumer_slot)),
             ring,
@@ -553,7 +556,7 @@ pub fn wait_any(
     let how = receivers.first().ok_or(WaitError::Nothing)?.wait;
     let mut candidates: Vec<_> = receivers
         .iter_mut()
-        .map(|receiver| &mut receiver.receiving)
+        .map(|receiver| &mut *receiver.receiving)
         .collect();
     wait_for_any(&mut candidates, how, deadline)
 }

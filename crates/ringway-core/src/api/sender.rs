@@ -3,6 +3,8 @@
 use std::io::IoSlice;
 use std::time::Instant;
 
+use crossbeam_utils::CachePadded;
+
 use crate::api::sending::{Claimed, Sending};
 use crate::error::{Error, SendError};
 use crate::memory::region::{Load, Region};
@@ -50,7 +52,8 @@ use crate::waiting::WaitStrategy;
 /// is opened when it is first used.
 #[derive(Debug)]
 pub struct Sender {
-    sending: Sending,
+    /// On lines of its own: what one handle writes with each message must not lie beside what another thread's does.
+    sending: CachePadded<Sending>,
     /// Held until the ring is closed.
     participant: Option<Participant>,
     id: u64,
@@ -65,7 +68,7 @@ pub struct Sender {
 impl Sender {
     pub(crate) fn new(sending: Sending, participant: Participant, shared_out: bool) -> Self {
         Self {
-            sending,
+            sending: CachePadded::new(sending),
             id: participant.id(),
             participant: Some(participant),
             shared_out,

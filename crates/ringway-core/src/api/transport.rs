@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::api::message::Message;
 use crate::api::receiver::Receiver;
 use crate::api::sender::{Claim, Sender};
+use crate::api::typed;
 use crate::error::{RecvError, SendError};
 
 /// Where whole messages go in: a ring's [`Sender`], or a message queue's.
@@ -180,6 +181,11 @@ pub trait ReceivedMessage: Sized {
     /// Whether the message was delivered before.
     fn redelivered(&self) -> bool {
         self.deliveries() > 1
+    }
+
+    /// A copy of the message as a value; `None` if it has another length.
+    fn to_pod<T: bytemuck::Pod>(&self) -> Option<T> {
+        typed::copy(self.len(), |bytes| self.read_at(0, bytes))
     }
 
     /// Acknowledges the message: it does not come again.

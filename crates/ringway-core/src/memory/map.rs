@@ -1,11 +1,11 @@
 //! A segment in this process's address space.
 
-use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use memmap2::MmapRaw;
 use nix::errno::Errno;
 
 use crate::sys::fork::Origin;
@@ -14,18 +14,13 @@ use crate::sys::{mmap, shmget};
 /// A mapping for reading and writing. Unmapped (a System V segment: detached) when dropped.
 #[derive(Debug)]
 pub(crate) struct Map {
-    reservation: NonNull<c_void>,
-    reserved_len: usize,
-    base: NonNull<u8>,
+    /// What the segment is mapped over. When it goes, so does what lies there.
+    reservation: MmapRaw,
+    /// Where the segment begins in it. `start + len` bytes are less than it has.
+    start: usize,
     len: usize,
     origin: Origin,
 }
-
-// SAFETY: a Map is an address range; it belongs to no thread, and all access to the memory goes
-// through atomics or raw copies whose callers answer for races.
-unsafe impl Send for Map {}
-// SAFETY: as for Send.
-unsafe impl Sync for Map {}
 
 /// What a segment is mapped from.
 pub(crate) enum Source<'a> {
@@ -46,29 +41,27 @@ impl Map {
         let reserved_len = len
             .checked_next_multiple_of(align)
             .and_then(|len| len.checked_add(align.checked_mul(2)?))
-            .and_then(NonZeroUsize::new)
             .ok_or(Errno::EOVERFLOW)?;
-        let len = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
+        let non_zero_len = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
         let origin = Origin::here()?;
         let reservation = mmap::reserve(reserved_len)?;
-        let aligned = reservation.addr().get().next_multiple_of(align);
+        let reserved = reservation.as_ptr().addr();
+        let aligned = reserved.next_multiple_of(align);
         let is_odd = aligned & align != 0;
-        let address = aligned + if is_odd { 0 } else { align };
+        // Less than two `align` into a reservation that is two `align` longer than the segment.
+        let start = aligned + if is_odd { 0 } else { align } - reserved;
         let map = Self {
             reservation,
-            reserved_len: reserved_len.get(),
-            // SAFETY: `address` is less than two `align` into a reservation that is two `align` longer than the
-            // segment.
-            base: unsafe { reservation.byte_add(address - reservation.addr().get()) }.cast(),
-            len: len.get(),
+            start,
+            len,
             origin,
         };
         // From here on a failure unmaps the reservation, by drop.
         // SAFETY: the whole pages from `base` lie in the reservation, which is only ours.
         unsafe {
             match source {
-                Source::Fd(fd) => mmap::map_at(map.base.addr(), len, fd)?,
-                Source::Sysv(id) => shmget::attach_at(id, map.base.cast())?,
+                Source::Fd(fd) => mmap::map_at(map.base().addr(), non_zero_len, fd)?,
+                Source::Sysv(id) => shmget::attach_at(id, map.base().cast())?,
             }
         }
         Ok(map)
@@ -76,7 +69,8 @@ impl Map {
 
     /// The segment's first byte. The next [`len`](Self::len) bytes are mapped.
     pub(crate) fn base(&self) -> NonNull<u8> {
-        self.base
+        // SAFETY: within the reservation, as its field says, and nothing is mapped at address 0.
+        unsafe { NonNull::new_unchecked(self.reservation.as_mut_ptr().add(self.start)) }
     }
 
     /// Bytes of the segment.
@@ -101,7 +95,7 @@ impl Map {
         let fits = offset.is_multiple_of(4) && offset.checked_add(4)? <= self.len;
         // SAFETY: in bounds and aligned, just checked; the memory is mapped while `self` lives, and
         // all processes access this word atomically.
-        fits.then(|| unsafe { AtomicU32::from_ptr(self.base.add(offset).cast().as_ptr()) })
+        fits.then(|| unsafe { AtomicU32::from_ptr(self.base().add(offset).cast().as_ptr()) })
     }
 
     /// The 64-bit word at `offset`, if it lies in the segment and is aligned.
@@ -109,7 +103,7 @@ impl Map {
         let fits = offset.is_multiple_of(8) && offset.checked_add(8)? <= self.len;
         // SAFETY: in bounds and aligned, just checked; the memory is mapped while `self` lives, and
         // all processes access this word atomically.
-        fits.then(|| unsafe { AtomicU64::from_ptr(self.base.add(offset).cast().as_ptr()) })
+        fits.then(|| unsafe { AtomicU64::from_ptr(self.base().add(offset).cast().as_ptr()) })
     }
 
     /// Where a `T` at `offset` begins, if it lies in the segment and is aligned.
@@ -117,25 +111,18 @@ impl Map {
         let fits = offset.is_multiple_of(align_of::<T>())
             && offset.checked_add(size_of::<T>())? <= self.len;
         // SAFETY: in bounds, just checked.
-        fits.then(|| unsafe { self.base.add(offset) }.cast())
+        fits.then(|| unsafe { self.base().add(offset) }.cast())
     }
 
     /// Touches every page, so that a lack of memory shows now.
     pub(crate) fn populate(&self) -> Result<(), Errno> {
         // SAFETY: the range is mapped for writing.
-        unsafe { mmap::populate(self.base.cast(), self.len) }
+        unsafe { mmap::populate(self.base().cast(), self.len) }
     }
 
     /// Keeps the segment in memory (mlock).
     pub(crate) fn lock(&self) -> Result<(), Errno> {
         // SAFETY: the range is mapped.
-        unsafe { mmap::lock(self.base.cast(), self.len) }
-    }
-}
-
-impl Drop for Map {
-    fn drop(&mut self) {
-        // SAFETY: all that hands out addresses of this range borrows from `self`.
-        unsafe { mmap::unmap(self.reservation, self.reserved_len) };
+        unsafe { mmap::lock(self.base().cast(), self.len) }
     }
 }

@@ -33,14 +33,12 @@
 //! lent again: what is pinned is no more the slab's.
 
 use std::collections::BTreeSet;
-use std::ffi::c_void;
 use std::fs::File;
-use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::Builder;
 
+use memmap2::MmapRaw;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
 use nix::sys::stat::fstat;
@@ -82,22 +80,16 @@ impl std::fmt::Debug for Memories {
 /// Holds a participant's lock for as long as this process's address space lives, or until dropped.
 #[derive(Debug)]
 pub(crate) struct Proof {
-    page: NonNull<c_void>,
-    len: usize,
+    /// Always there, until it is dropped. Nobody accesses it.
+    page: Option<MmapRaw>,
     map: Arc<Map>,
 }
-
-// SAFETY: a Proof is an address range that nobody accesses; it belongs to no thread.
-unsafe impl Send for Proof {}
-// SAFETY: as for Send.
-unsafe impl Sync for Proof {}
 
 impl Drop for Proof {
     fn drop(&mut self) {
         // In a child of `fork` something else may be there.
-        if !self.map.is_forked() {
-            // SAFETY: the range is this value's alone.
-            unsafe { mmap::unmap(self.page, self.len) };
+        if self.map.is_forked() {
+            std::mem::forget(self.page.take());
         }
     }
 }
@@ -134,11 +126,8 @@ impl Memories {
         }
         let lock = lock(libc::F_WRLCK, holder);
         restart(|| fcntl(&own, FcntlArg::F_OFD_SETLK(&lock))).ok()?;
-        let len = NonZeroUsize::new(page)?;
-        let page = mmap::map_for_its_file(len, own.as_fd()).ok()?;
         Some(Proof {
-            page,
-            len: len.get(),
+            page: Some(mmap::map_for_its_file(page, own.as_fd()).ok()?),
             map: Arc::clone(map),
         })
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crossbeam_utils::Backoff;
+
 use super::keeper::{Keeper, Refusal};
 use super::outlook::is_being_given_up;
 use super::watcher::Alarm;
@@ -250,6 +252,7 @@ pub(crate) const PATIENCE: u32 = 1000;
 /// The process id in a slot, 0 if its holder has not written it down yet. `load32` reads a word of the
 /// slot, with acquire; `patience` is how often it may look once more.
 pub(crate) fn holder_pid(load32: impl Fn(usize) -> Option<u32>, patience: &mut u32) -> u32 {
+    let backoff = Backoff::new();
     loop {
         let word = load32(LIVENESS);
         if word.is_some() && word == load32(FILLED_FOR) {
@@ -260,7 +263,7 @@ pub(crate) fn holder_pid(load32: impl Fn(usize) -> Option<u32>, patience: &mut u
             return 0;
         };
         *patience = rest;
-        std::thread::yield_now();
+        backoff.snooze();
     }
 }
 

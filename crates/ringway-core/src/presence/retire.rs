@@ -18,11 +18,15 @@
 //! | an attacher | takes its slot; fence; [`admit`] |
 //! | a collector | takes the lease on the file, which makes openers wait, or attaches the System V segment ([`Hold`]); [`doubt`]; fence; makes sure that nobody has the ring open, looks at all slots and messages; [`commit`](Doubt::commit) or withdraws; then removes what lies beside, then the name |
 //!
-//! Of the two stores before the fences at least one is seen by the other side. If the collector sees the
-//! other, it withdraws. If the other sees the doubt, it lifts it, and the commit, which is a
-//! compare-and-swap of the doubt, fails; or it comes behind the commit and is refused. So nobody has a
-//! ring open that was retired, and nobody ever will. What somebody has sent that came and went in
-//! between is seen too: he lifted the doubt, or his leaving was seen and what he did with it.
+//! Each side stores, has a fence, and then looks for what the other stores. So at least one of them sees the other:
+//!
+//! - The collector sees the newcomer: it withdraws.
+//! - The newcomer sees the doubt, and lifts it: the collector's commit, a compare-and-swap of that doubt, fails.
+//! - The newcomer comes behind the commit, sees that the ring is retired, and is refused.
+//!
+//! So nobody has a ring open that was retired, and nobody ever will. Nor is a message lost that somebody sent who came and left
+//! between the doubt and the commit: it lifted the doubt; or the collector, which looks at slots and messages after the
+//! fence, sees what it sent.
 //!
 //! The kernel knows who has a file open by its leases, which some file systems lack. There a ring may be
 //! retired that a process has open and is not attached to; therefore attachers ask once more.

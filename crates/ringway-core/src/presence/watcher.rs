@@ -5,8 +5,10 @@
 //! death the kernel reports, and has left the queues before its own words are marked. So a wake-up reaches the one that
 //! it is for, whoever else is stopped or dying.
 //!
-//! A watcher may be late: others run, and it does not. It compares what it sees with what it saw, and sleeps on what it
-//! saw; so nothing may come round to an earlier value while its handle sees something else in between:
+//! A watcher may be late: it was not scheduled for a while, and others were. It tells its handle of what differs from
+//! what it saw last, and then sleeps as long as the words are what it saw. Its handle meanwhile reads the same words by
+//! itself, and may have seen a state in between. If a word then has its earlier value again, the watcher would sleep, and
+//! its handle would wait for somebody who has gone. So no word that it sleeps on may come round:
 //!
 //! | it saw | and since then somebody | what turns it away |
 //! |---|---|---|

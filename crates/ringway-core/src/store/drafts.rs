@@ -12,7 +12,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, lstat};
 use nix::unistd::unlink;
 
-use crate::memory::layout::header::{HEADER_LEN, Header, MAGIC, MAGIC_OFFSET};
+use crate::memory::layout::header::{self, HEADER_LEN, Header};
 use crate::sys::lease;
 use crate::sys::owner;
 
@@ -84,9 +84,8 @@ impl Draft {
             return Ok(false);
         }
         // With another name it is a ring; its creator died before it had removed this one.
-        if let (1, Some(mut bytes)) = (stat.st_nlink, self.header()) {
-            bytes[MAGIC_OFFSET..MAGIC_OFFSET + 8].copy_from_slice(&MAGIC.to_le_bytes());
-            remove_beside(&bytes, stat.st_size as u64);
+        if let (1, Some(bytes)) = (stat.st_nlink, self.header()) {
+            remove_beside(&header::finished(bytes), stat.st_size as u64);
         }
         unlink(&self.path).map(|()| true)
     }

@@ -8,7 +8,7 @@ use super::namespace;
 use super::request::Plan;
 use crate::error::{Attempt, Error};
 use crate::memory::layout::header::{
-    CREATION_LOCK_OFFSET, FileId, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET, SEMAPHORES_OFFSET, SLABS,
+    self, CREATION_LOCK_OFFSET, FileId, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET, SLABS,
 };
 use crate::memory::layout::{self, Shape};
 use crate::memory::map::Map;
@@ -42,14 +42,12 @@ pub(super) fn new_header(
 /// Writes the cells, and all of the header but the magic. The creation lock, which its holder may have taken, and
 /// the words of others behind it are left alone. (The words of free slabs are zero, as new memory is.)
 pub(super) fn write_header(map: &Map, header: &Header) -> Result<(), Errno> {
-    let bytes = header.encode();
+    let words: [u64; HEADER_LEN / 8] = bytemuck::must_cast(header.encode());
     let fields = (MAGIC_OFFSET + 8..CREATION_LOCK_OFFSET).chain(SLABS.start..HEADER_LEN);
     for at in fields.step_by(8) {
-        let mut word = [0; 8];
-        word.copy_from_slice(&bytes[at..at + 8]);
         map.word64(at)
             .ok_or(Errno::EFAULT)?
-            .store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            .store(words[at / 8], Ordering::Relaxed);
     }
     write_cells(map, header)
 }
@@ -72,20 +70,16 @@ fn write_cells(map: &Map, header: &Header) -> Result<(), Errno> {
 
 /// Removes what lies beside the ring in `map`, whose magic may be missing.
 pub(super) fn discard(map: &Map) {
-    let Some(mut bytes) = header_bytes(map) else {
-        return;
-    };
-    bytes[MAGIC_OFFSET..MAGIC_OFFSET + 8].copy_from_slice(&MAGIC.to_le_bytes());
-    remove_beside(&bytes, map.len() as u64);
+    if let Some(bytes) = header_bytes(map) {
+        remove_beside(&header::finished(bytes), map.len() as u64);
+    }
 }
 
 /// Removes what lies beside the ring whose header is `bytes`, in a segment of `len` bytes.
 pub(super) fn remove_beside(bytes: &[u8; HEADER_LEN], len: u64) {
     // What this version cannot read has nothing that it could find.
     if let Ok(header) = Header::decode(bytes, len) {
-        let mut semaphores = [0; 4];
-        semaphores.copy_from_slice(&bytes[SEMAPHORES_OFFSET..SEMAPHORES_OFFSET + 4]);
-        sync::remove(&header, u32::from_le_bytes(semaphores));
+        sync::remove(&header, header::Raw::of(bytes).semaphores);
     }
 }
 
@@ -106,11 +100,10 @@ pub(super) fn magic(map: &Map) -> u64 {
 
 /// A private copy of the header's bytes.
 pub(super) fn header_bytes(map: &Map) -> Option<[u8; HEADER_LEN]> {
-    let mut bytes = [0; HEADER_LEN];
-    for (index, field) in bytes.chunks_exact_mut(8).enumerate() {
+    let mut words = [0; HEADER_LEN / 8];
+    for (index, word) in words.iter_mut().enumerate() {
         // Acquire matters for the magic, which is read first.
-        let word = map.word64(index * 8)?.load(Ordering::Acquire);
-        field.copy_from_slice(&word.to_ne_bytes());
+        *word = map.word64(index * 8)?.load(Ordering::Acquire);
     }
-    Some(bytes)
+    Some(bytemuck::must_cast(words))
 }

@@ -19,6 +19,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytemuck::Pod;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
@@ -100,19 +101,20 @@ impl Peek {
     /// The 32-bit word at `offset`, if it lies in the segment and is aligned.
     pub(super) fn load32(&self, offset: usize) -> Option<u32> {
         let aligned = offset.is_multiple_of(4);
-        aligned.then(|| self.copy(offset).map(u32::from_ne_bytes))?
+        aligned.then(|| self.copy(offset))?
     }
 
     /// The 64-bit word at `offset`, if it lies in the segment and is aligned.
     pub(super) fn load64(&self, offset: usize) -> Option<u64> {
         let aligned = offset.is_multiple_of(8);
-        aligned.then(|| self.copy(offset).map(u64::from_ne_bytes))?
+        aligned.then(|| self.copy(offset))?
     }
 
-    fn copy<const LEN: usize>(&self, offset: usize) -> Option<[u8; LEN]> {
-        let mut bytes = [0; LEN];
-        let read = self.read_at(&mut bytes, offset as u64);
-        (read == Ok(LEN)).then_some(bytes)
+    /// A private copy of the `T` at `offset`, if it lies in the segment.
+    pub(super) fn copy<T: Pod>(&self, offset: usize) -> Option<T> {
+        let mut value = T::zeroed();
+        let read = self.read_at(bytemuck::bytes_of_mut(&mut value), offset as u64);
+        (read == Ok(size_of::<T>())).then_some(value)
     }
 }
 

@@ -290,18 +290,14 @@ fn halves<'a>(
 }
 
 fn load16(attempt: Attempt<'_>, map: &Map, offset: usize) -> Result<[u8; 16], Error> {
-    let mut bytes = [0; 16];
-    let (parts, _) = bytes.as_chunks_mut::<8>();
-    for (part, word) in parts.iter_mut().zip(halves(attempt, map, offset)?) {
-        *part = word.load(Ordering::Acquire).to_ne_bytes();
-    }
-    Ok(bytes)
+    let words = halves(attempt, map, offset)?.map(|word| word.load(Ordering::Acquire));
+    Ok(bytemuck::must_cast(words))
 }
 
 fn store16(attempt: Attempt<'_>, map: &Map, offset: usize, bytes: [u8; 16]) -> Result<(), Error> {
-    let (parts, _) = bytes.as_chunks::<8>();
-    for (part, word) in parts.iter().zip(halves(attempt, map, offset)?) {
-        word.store(u64::from_ne_bytes(*part), Ordering::Release);
+    let words: [u64; 2] = bytemuck::must_cast(bytes);
+    for (part, word) in words.into_iter().zip(halves(attempt, map, offset)?) {
+        word.store(part, Ordering::Release);
     }
     Ok(())
 }

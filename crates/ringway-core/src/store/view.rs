@@ -154,8 +154,8 @@ impl View {
             return true;
         };
         let written = [BOOT_ID_OFFSET, BOOT_ID_OFFSET + 8].map(|at| self.load64(at));
-        let halves = written.map(|half| half.unwrap_or(0).to_ne_bytes());
-        halves.concat() == current
+        let written: [u8; 16] = bytemuck::must_cast(written.map(|half| half.unwrap_or(0)));
+        written == current
     }
 
     /// Bytes of memory or disk that the ring takes, with its slabs where they have segments of their own: of the

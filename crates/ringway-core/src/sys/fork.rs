@@ -6,12 +6,15 @@
 //!
 //! The word holds a number that no ancestor of the process had. A child that wants one itself takes the next.
 
-use std::num::NonZeroUsize;
+#[cfg(miri)]
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+#[cfg(not(miri))]
+use memmap2::MmapRaw;
 use nix::errno::Errno;
 
+#[cfg(not(miri))]
 use super::{mmap, page_size};
 
 /// The process that made something.
@@ -60,52 +63,57 @@ fn mark() -> Result<&'static AtomicU64, Errno> {
     if let Some(mark) = unsafe { current.as_ref() } {
         return Ok(mark);
     }
-    let made = make()?;
+    let made = Page::new()?;
     let kept = MARK.compare_exchange(
         std::ptr::null_mut(),
-        made.as_ptr(),
+        made.mark(),
         Ordering::AcqRel,
         Ordering::Acquire,
     );
     let mark = match kept {
-        Ok(_) => made.as_ptr(),
-        Err(theirs) => {
-            discard(made);
-            theirs
+        // Never unmapped.
+        Ok(_) => {
+            let mark = made.mark();
+            std::mem::forget(made);
+            mark
         }
+        Err(theirs) => theirs,
     };
     // SAFETY: as above.
     Ok(unsafe { &*mark })
 }
 
+/// A page that begins with the mark.
 #[cfg(not(miri))]
-fn make() -> Result<NonNull<AtomicU64>, Errno> {
-    let len = NonZeroUsize::new(page_size()).ok_or(Errno::EINVAL)?;
-    let page = mmap::reserve(len)?;
-    // SAFETY: the page was just reserved: private, anonymous, and only ours.
-    let wiped = unsafe { mmap::wipe_on_fork(page, len.get()) };
-    if let Err(errno) = wiped {
-        discard(page.cast());
-        return Err(errno);
-    }
-    Ok(page.cast())
-}
+struct Page(MmapRaw);
 
 #[cfg(not(miri))]
-fn discard(page: NonNull<AtomicU64>) {
-    // SAFETY: `make` reserved it, and nobody has seen it.
-    unsafe { mmap::unmap(page.cast(), page_size()) };
+impl Page {
+    fn new() -> Result<Self, Errno> {
+        let page = mmap::reserve(page_size())?;
+        mmap::wipe_on_fork(&page)?;
+        Ok(Self(page))
+    }
+
+    fn mark(&self) -> *mut AtomicU64 {
+        self.0.as_mut_ptr().cast()
+    }
 }
 
 /// Miri does not fork.
 #[cfg(miri)]
-fn make() -> Result<NonNull<AtomicU64>, Errno> {
-    let _: (fn(NonZeroUsize) -> _, fn() -> _) = (mmap::reserve, page_size);
-    Ok(NonNull::from(Box::leak(Box::default())))
-}
+struct Page(NonNull<AtomicU64>);
 
 #[cfg(miri)]
-fn discard(_: NonNull<AtomicU64>) {}
+impl Page {
+    fn new() -> Result<Self, Errno> {
+        Ok(Self(NonNull::from(Box::leak(Box::default()))))
+    }
+
+    fn mark(&self) -> *mut AtomicU64 {
+        self.0.as_ptr()
+    }
+}
 
 #[cfg(all(test, not(miri), not(loom)))]
 mod tests {

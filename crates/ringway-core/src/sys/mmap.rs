@@ -1,25 +1,43 @@
-//! mmap(2), madvise(2), mincore(2) and mlock(2) at addresses of our choice.
+//! mmap(2), madvise(2), mincore(2) and mlock(2).
+//!
+//! Where the kernel chooses the place, memmap2 maps and unmaps. It knows no fixed address, no shared memory without a file,
+//! and no memory that it did not map itself, as a System V segment is: those are here.
 
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::sys::mman::{self, MapFlags, MmapAdvise, ProtFlags};
 
 /// Reserves `len` bytes of private, zeroed memory that costs nothing until it is touched.
-pub(crate) fn reserve(len: NonZeroUsize) -> Result<NonNull<c_void>, Errno> {
-    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
-    // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
-    unsafe {
-        mman::mmap_anonymous(
-            None,
-            len,
-            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-            flags,
-        )
-    }
+pub(crate) fn reserve(len: usize) -> Result<MmapRaw, Errno> {
+    let reserved = MmapOptions::new().len(len).no_reserve_swap().map_anon();
+    reserved.map(MmapRaw::from).map_err(errno)
+}
+
+/// Maps `len` bytes of `fd`, shared, where the kernel likes.
+pub(crate) fn map_shared(len: usize, fd: BorrowedFd<'_>) -> Result<MmapRaw, Errno> {
+    let mapped = MmapOptions::new().len(len).map_raw(fd.as_raw_fd());
+    mapped.map_err(errno)
+}
+
+/// Maps `len` bytes of `fd`, which nobody is meant to access, where the kernel likes: only to keep the open file. A child
+/// of `fork` has no such mapping, and must not unmap what it finds there.
+pub(crate) fn map_for_its_file(len: usize, fd: BorrowedFd<'_>) -> Result<MmapRaw, Errno> {
+    let mapped = MmapOptions::new()
+        .len(len)
+        .map_raw_read_only(fd.as_raw_fd());
+    let mapped = mapped.map_err(errno)?;
+    mapped.advise(Advice::DontFork).map_err(errno)?;
+    Ok(mapped)
+}
+
+/// The kernel's error; memmap2 has no others for a length that is not 0.
+fn errno(error: std::io::Error) -> Errno {
+    Errno::try_from(error).unwrap_or(Errno::EINVAL)
 }
 
 /// Maps `len` bytes of shared memory without a name, zeroed, which costs nothing until it is touched.
@@ -54,13 +72,6 @@ pub(crate) unsafe fn map_at(
     unsafe { mman::mmap(Some(address), len, protection, flags, fd, 0) }.map(drop)
 }
 
-/// Maps `len` bytes of `fd`, shared, where the kernel likes.
-pub(crate) fn map_shared(len: NonZeroUsize, fd: BorrowedFd<'_>) -> Result<NonNull<c_void>, Errno> {
-    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
-    unsafe { mman::mmap(None, len, protection, MapFlags::MAP_SHARED, fd, 0) }
-}
-
 /// Whether the page at `address` is in memory. Of a page that is not, the caller cannot tell whether it is swapped out,
 /// or was never touched. EINVAL unless a page begins there, ENOMEM unless something is mapped there.
 pub(crate) fn is_resident(address: NonNull<c_void>) -> Result<bool, Errno> {
@@ -71,24 +82,7 @@ pub(crate) fn is_resident(address: NonNull<c_void>) -> Result<bool, Errno> {
     Ok(pages[0] & 1 == 1)
 }
 
-/// Maps `len` bytes of `fd`, of which none can be accessed, where the kernel likes: only to keep the open file. A child
-/// of `fork` has no such mapping.
-pub(crate) fn map_for_its_file(
-    len: NonZeroUsize,
-    fd: BorrowedFd<'_>,
-) -> Result<NonNull<c_void>, Errno> {
-    let protection = ProtFlags::PROT_NONE;
-    // SAFETY: without an address the kernel picks a free range; nothing of ours is replaced.
-    let page = unsafe { mman::mmap(None, len, protection, MapFlags::MAP_SHARED, fd, 0) }?;
-    // SAFETY: the range was just mapped, and nobody knows of it.
-    let kept_from_children = unsafe { mman::madvise(page, len.get(), MmapAdvise::MADV_DONTFORK) };
-    kept_from_children
-        .map(|()| page)
-        // SAFETY: as above.
-        .inspect_err(|_| unsafe { unmap(page, len.get()) })
-}
-
-/// Unmaps; a System V segment that is mapped there is detached.
+/// Unmaps what [`share`] gave.
 ///
 /// # Safety
 /// Nothing may use `address .. address + len` afterwards.
@@ -99,12 +93,12 @@ pub(crate) unsafe fn unmap(address: NonNull<c_void>, len: usize) {
 }
 
 /// Makes the range read as zero in a child of `fork`.
-///
-/// # Safety
-/// The range must be private anonymous memory.
-pub(crate) unsafe fn wipe_on_fork(address: NonNull<c_void>, len: usize) -> Result<(), Errno> {
-    // SAFETY: this process keeps its contents; a child gets zeroes instead of a copy.
-    unsafe { mman::madvise(address, len, MmapAdvise::MADV_WIPEONFORK) }
+/// (memmap2 does not know that advice.)
+#[cfg(not(miri))]
+pub(crate) fn wipe_on_fork(range: &MmapRaw) -> Result<(), Errno> {
+    let address = NonNull::new(range.as_mut_ptr().cast()).ok_or(Errno::EFAULT)?;
+    // SAFETY: the whole mapping; this process keeps its contents, a child gets zeroes instead of a copy.
+    unsafe { mman::madvise(address, range.len(), MmapAdvise::MADV_WIPEONFORK) }
 }
 
 /// Touches every page of the range for writing, so that a lack of memory is an error here and not a
@@ -193,15 +187,15 @@ mod tests {
 
     use super::*;
 
+    fn address(map: &MmapRaw) -> NonNull<c_void> {
+        NonNull::new(map.as_mut_ptr().cast()).unwrap()
+    }
+
     /// What one mapping has at the start of each page.
-    fn firsts(map: NonNull<c_void>, pages: usize) -> Vec<u8> {
+    fn firsts(map: &MmapRaw, pages: usize) -> Vec<u8> {
         let first = |nth| {
             // SAFETY: within the mapping, which other mappings of the same memory do not write meanwhile.
-            unsafe {
-                map.byte_add(nth * super::super::page_size())
-                    .cast::<u8>()
-                    .read()
-            }
+            unsafe { map.as_ptr().add(nth * super::super::page_size()).read() }
         };
         (0..pages).map(first).collect()
     }
@@ -209,35 +203,32 @@ mod tests {
     #[test]
     fn renewed_pages_are_new_for_all_and_the_others_stay() {
         let page = super::super::page_size();
-        let len = NonZeroUsize::new(4 * page).unwrap();
+        let len = 4 * page;
         for is_locked in [false, true] {
             let file = memfd_create("renewed", MFdFlags::MFD_CLOEXEC).unwrap();
-            nix::unistd::ftruncate(&file, len.get() as i64).unwrap();
+            nix::unistd::ftruncate(&file, len as i64).unwrap();
             let maps = [(); 2].map(|()| map_shared(len, file.as_fd()).unwrap());
             // SAFETY: whole mappings that nothing else uses.
             unsafe {
-                maps[0].cast::<u8>().write_bytes(7, len.get());
+                maps[0].as_mut_ptr().write_bytes(7, len);
                 if is_locked {
-                    lock(maps[0], len.get()).unwrap();
+                    lock(address(&maps[0]), len).unwrap();
                 }
-                let middle = maps[0].byte_add(page);
+                let middle = address(&maps[0]).byte_add(page);
                 assert_eq!(renew(middle, 2 * page), Ok(true), "locked: {is_locked}");
-                for map in maps {
-                    assert_eq!(firsts(map, 4), [7, 0, 0, 7], "locked: {is_locked}");
-                    unmap(map, len.get());
-                }
+            }
+            for map in &maps {
+                assert_eq!(firsts(map, 4), [7, 0, 0, 7], "locked: {is_locked}");
             }
         }
     }
 
     #[test]
     fn what_cannot_be_renewed_is_no_new_memory() {
-        let len = NonZeroUsize::new(super::super::page_size()).unwrap();
+        let len = super::super::page_size();
         let private = reserve(len).unwrap();
         // SAFETY: a whole mapping that nothing else uses.
-        unsafe {
-            assert!(renew(private, len.get()).is_err());
-            unmap(private, len.get());
-        }
+        let renewed = unsafe { renew(address(&private), len) };
+        assert!(renewed.is_err());
     }
 }

@@ -12,11 +12,16 @@
 //! | look for what is published | load the word; if the bit is set, clear it and wake, in one step |
 //! | sleep while the word is as it was when the bit was set | |
 //!
-//! The fences are Dekker's: of the sleeper's look and the waker's load, at least one sees the other
-//! side's store. If the look sees it, nobody sleeps. If the load sees it, the bit is cleared under the lock of the
-//! kernel's under which a sleeper's word is compared: a sleeper that has not reached the kernel yet is turned away, and
-//! one that has is woken. Were there nothing but the bit, another sleeper that is woken and sets it again could make
-//! the word what it was before the first one has reached the kernel: hence the count.
+//! The fences are Dekker's: each side stores, then loads what the other stores, with a fence between. So at least one of the
+//! two loads sees the other side's store.
+//!
+//! - If the sleeper's look sees what was published, it does not sleep.
+//! - If the waker's load sees the bit, it clears it and wakes. The kernel does this under the lock under which it compares
+//!   a sleeper's word. So a sleeper that has reached the kernel is woken, and one that has not finds another word there
+//!   than it expects, and is turned away.
+//!
+//! The bit alone would not do: A sets the bit and is stopped on its way into the kernel; the waker clears it; B sets it again; now
+//! the word is what A expects, and A sleeps although something was published. With the count the word is another one.
 //!
 //! | a process is stopped, or dies | the others |
 //! |---|---|

@@ -14,9 +14,9 @@
 //! the object unseen. A collector takes no part: it holds no slot, and what the dead left *in* a ring
 //! that others use is repaired by those.
 //!
-//! A collector that dies at any instruction leaves a doubt that keeps nobody out, a lock or a gate that the
-//! kernel takes back, or something removed in part, of which the rest is garbage as before. What is kept
-//! without need for once (two collectors were at it) the next collection removes.
+//! A collector that dies leaves one of three things, whatever instruction it dies at: a doubt, which keeps nobody out; a lock
+//! or a gate, which the kernel takes back; or something that is removed in part, of which the rest is garbage as before.
+//! Where two collectors meet, both may keep an object that one alone would have removed; the next collection removes it.
 
 mod halves;
 mod queues;

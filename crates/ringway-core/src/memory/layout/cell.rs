@@ -1,11 +1,5 @@
-//! A cell of the cell ring: a 64-bit control word, 8 bytes about the message, and the payload.
-//!
-//! | offset in the cell | width | field |
-//! |---|---|---|
-//! | 0 | 8 | control word, xored with the ring's key |
-//! | 8 | 4 | bytes of payload |
-//! | 12 | 4 | extent in cells; 2^31 + 1 if the payload is the ticket of a message in a slab ([`super::pool`]) |
-//! | 16 | | payload |
+//! A cell of the cell ring: a 64-bit control word, 8 bytes about the message, and the payload. `LAYOUT.md` ("Cells") has
+//! the bits.
 //!
 //! A record takes one cell or several adjacent ones, its *extent*. Only the first cell of a record has a
 //! control word while the record lives; the payload runs on through the others.
@@ -13,15 +7,6 @@
 //! Which field of the control word lies where depends on the state: what a state does not need is left to the lap.
 //! A word is compared and swapped by participants that may have been stopped for long since they saw it, so the
 //! same word must not come again.
-//!
-//! | bits | of a record that has an owner: claimed, taken, freeing, held over | of any other |
-//! |---|---|---|
-//! | 0 - 2 | state | state |
-//! | the next 7 | owner: slot in the participants table | |
-//! | the next 10 | owner: low bits of the slot's epoch | |
-//! | the next log2(cells) - 1 | extent in cells, less 1 | the same |
-//! | up to 62 | lap: low bits of how often the ring has been used up to here | the same |
-//! | 63 | 0 | 0 |
 //!
 //! So the word of a cell without an owner comes again after 2^61 cells, and none has been used so often
 //! (`HEAD` ends at 2^56). One with an owner comes again after 2^44 cells, and only if the slot's epoch has come

@@ -1,43 +1,8 @@
-//! The control lines.
+//! The control lines: indices, counters and wake words. `LAYOUT.md` has their tables, and who writes what.
 //!
-//! # Both shapes
-//!
-//! | offset | width | field | written by |
-//! |---|---|---|---|
-//! | 1016 | 4 | movements: raised by who comes, before it is seen, and by who leaves, before that is seen | all |
-//!
-//! # Stream ring
-//! Each line has one writer, but for the wake words, which the
-//! sleeper sets and the waker clears.
-//!
-//! | offset | width | field | written by |
-//! |---|---|---|---|
-//! | 256 | 8 | tail: bytes ever committed, a position | producer |
-//! | 264 | 8 | sent: messages ever committed | producer |
-//! | 384 | 8 | head: bytes ever released, a position | consumer |
-//! | 392 | 8 | received: messages ever released | consumer |
-//! | 512 | 4 | data event: bit 0 is set while the consumer sleeps for a message; the others count how often it was | both |
-//! | 516 | 4 | 1 if the last consumer closed when it left, and none has come since | consumer |
-//! | 640 | 4 | space event: bit 0 is set while the producer sleeps for room | both |
-//! | 644 | 4 | 1 if the last producer closed when it left, and none has come since | producer |
-//! | 768 + 8 i | 8 | deliveries, i from 0 to 14: messages before this number were shown in place more than i times | consumer |
-//!
-//! Each "closed" word lies beside the event that the *other* side looks at after every operation: one
-//! line, hardly ever written, serves both questions.
-//!
-//! # Cell ring
-//!
-//! | offset | width | field | written by |
-//! |---|---|---|---|
-//! | 256 | 8 | claim hint: a cell where claiming may go on | producers |
-//! | 384 | 8 | head: cells before it are free for the next lap | all |
-//! | 512 | 4 | data event: bit 0 is set while a consumer may be asleep; the others count how often it came to be set, or who came to sleep on bells | all |
-//! | 516 | 4 | raised when a consumer comes or goes, or a message is given back | all |
-//! | 640 | 4 | space event: the same for producers | all |
-//! | 644 | 4 | raised when a producer comes or goes | all |
-//! | 768 | 8 | take hint: a cell where taking may go on | consumers |
-//! | 896 | 64 | the lock: `pthread_mutex_t`, or `sem_t` | lock-based kinds |
-//! | 960 | 8 | the lock's holder, where the lock does not tell | lock-based kinds |
+//! In a stream ring each line has one writer, but for the wake words, which the sleeper sets and the waker clears. Each
+//! "closed" word lies beside the event that the *other* side looks at after every operation: one line, hardly ever
+//! written, serves both questions.
 
 use super::LINE;
 
@@ -46,8 +11,7 @@ pub(crate) const CONTROL_OFFSET: usize = 256;
 /// Bytes of all control lines.
 pub(crate) const CONTROL_LEN: usize = 6 * LINE;
 
-/// The producer's line. It is the truth for observers and a hint for nobody: the producer's place is
-/// found again from the records themselves.
+/// The producer's line. Observers believe it; the next producer does not, and finds the tail by walking over the records.
 pub(crate) const TAIL: usize = CONTROL_OFFSET;
 /// Messages ever committed.
 pub(crate) const SENT: usize = TAIL + 8;

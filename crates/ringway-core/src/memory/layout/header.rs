@@ -1,75 +1,78 @@
-//! The header: who made the segment, for which machine, and how it is divided.
-//!
-//! | offset | width | field |
-//! |---|---|---|
-//! | 0 | 8 | magic, published last with release |
-//! | 8 | 4 | layout version |
-//! | 12 | 4 | fence mode: 1 asymmetric, 2 symmetric without `membarrier`, 4 symmetric with it |
-//! | 16 | 8 | ABI fingerprint |
-//! | 24 | 4 | ring kind |
-//! | 28 | 4 | sync kind |
-//! | 32 | 16 | random nonce |
-//! | 48 | 8 | creation time, nanoseconds since 1970 |
-//! | 56 | 8 | length of the whole segment |
-//! | 64 | 8 | offset of the participants table |
-//! | 72 | 4 | slots in the participants table |
-//! | 76 | 4 | length of a slot |
-//! | 80 | 8 | offset of the control lines |
-//! | 88 | 8 | offset of the data region |
-//! | 96 | 8 | capacity: length of the data region, a power of two |
-//! | 104 | 4 | length of a cell; 0 in a stream ring |
-//! | 108 | 4 | 1 if producers overwrite the oldest message, else 0 |
-//! | 112 | 16 | boot id under which the participants' words were written |
-//! | 128 | 4 | creation lock: a liveness word of whoever initialises |
-//! | 132 | 4 | zero |
-//! | 136 | 4 | sysv-sem: id of the semaphore set, plus 1; else zero |
-//! | 140 | 4 | zero |
-//! | 144 | 8 | retirement: whether the ring may be attached to ([`crate::presence::retire`]) |
-//! | 152 | 32 | classes of slabs, the shortest first: log2 of the length and the count, of 4 bytes each; else zero |
-//! | 184 | 8 | offset of the slabs' words; zero in a ring without slabs |
-//! | 192 | 8 | offset of the slabs; if each is a segment of its own, the bytes of all, plus 1; zero if there are none |
-//! | 200 | 16 | device and inode of the segment's file; else zero. A file that is another one is a copy |
-//! | 216 | 16 | nonce of what lies beside the segment: at first the ring's; a copy gets another one |
-//! | 232 | 8 | inode of the IPC namespace that this lies in; zero if it is not known |
-//! | 240 | 8 | zero |
-//! | 248 | 8 | 1 if no collector may remove the ring, else 0 |
+//! The header: who made the segment, for which machine, and how it is divided. `LAYOUT.md` says what each field means.
+
+use std::mem::offset_of;
+
+use bytemuck::{Pod, Zeroable};
 
 use super::control::CONTROL_OFFSET;
 use super::participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
-use super::pool::{CLASSES_LEN, Slabs};
+use super::pool::{MAX_CLASSES, RawClass, Slabs};
 use super::{Geometry, Kind, Shape, SyncKind};
 use crate::error::{Attempt, Bytes, Error, ErrorKind};
 
 /// Bytes of the header.
 pub(crate) const HEADER_LEN: usize = 256;
+
+/// The header as it lies in the segment, little-endian as the machine is. [`Pod`] makes sure that no byte is padding.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Raw {
+    /// Published last, with release.
+    pub(super) magic: u64,
+    pub(super) version: u32,
+    pub(super) fence: u32,
+    pub(super) abi: u64,
+    pub(super) kind: u32,
+    pub(super) sync: u32,
+    pub(super) nonce: [u8; 16],
+    pub(super) created_ns: u64,
+    pub(super) total_len: u64,
+    pub(super) participants_offset: u64,
+    pub(super) participants: u32,
+    pub(super) slot_len: u32,
+    pub(super) control_offset: u64,
+    pub(super) data_offset: u64,
+    pub(super) capacity: u64,
+    pub(super) cell_len: u32,
+    pub(super) overwrite: u32,
+    pub(super) boot_id: [u8; 16],
+    /// A liveness word; not the header's.
+    pub(super) creation_lock: u32,
+    pub(super) zero_132: u32,
+    /// The semaphore set's id, plus 1. Whoever makes the set writes it.
+    pub(crate) semaphores: u32,
+    pub(super) zero_140: u32,
+    /// Whether the ring is retired; not the header's.
+    pub(super) retirement: u64,
+    pub(super) classes: [RawClass; MAX_CLASSES],
+    pub(super) slab_words: u64,
+    pub(super) slabs: u64,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) companions: [u8; 16],
+    pub(super) ipc_namespace: u64,
+    pub(super) zero_240: u64,
+    pub(super) persistent: u64,
+}
+
 /// Offset of the magic, a 64-bit word.
-pub(crate) const MAGIC_OFFSET: usize = 0;
+pub(crate) const MAGIC_OFFSET: usize = offset_of!(Raw, magic);
 /// Offset of the boot id, 16 bytes.
-pub(crate) const BOOT_ID_OFFSET: usize = 112;
+pub(crate) const BOOT_ID_OFFSET: usize = offset_of!(Raw, boot_id);
 /// Offset of the creation lock, a 32-bit liveness word.
-pub(crate) const CREATION_LOCK_OFFSET: usize = 128;
+pub(crate) const CREATION_LOCK_OFFSET: usize = offset_of!(Raw, creation_lock);
 /// Offset of the semaphore set's id plus 1, a 32-bit word. Whoever makes the set writes it.
-pub(crate) const SEMAPHORES_OFFSET: usize = 136;
+pub(crate) const SEMAPHORES_OFFSET: usize = offset_of!(Raw, semaphores);
 /// Offset of the 64-bit word that says whether the ring is retired.
-pub(crate) const RETIREMENT_OFFSET: usize = 144;
+pub(crate) const RETIREMENT_OFFSET: usize = offset_of!(Raw, retirement);
 /// Where the slabs are described; nobody writes these bytes but the creator.
-pub(crate) const SLABS: std::ops::Range<usize> = 152..200;
-
+pub(crate) const SLABS: std::ops::Range<usize> = offset_of!(Raw, classes)..FILE_OFFSET;
 /// Offset of device and inode of the segment's file, two 64-bit words.
-pub(crate) const FILE_OFFSET: usize = 200;
+pub(crate) const FILE_OFFSET: usize = offset_of!(Raw, device);
 /// Offset of the nonce of what lies beside the segment, 16 bytes.
-pub(crate) const COMPANIONS_OFFSET: usize = 216;
+pub(crate) const COMPANIONS_OFFSET: usize = offset_of!(Raw, companions);
 /// Offset of the inode of the IPC namespace that this lies in, a 64-bit word.
-pub(crate) const IPC_NAMESPACE_OFFSET: usize = 232;
-/// Whose the segment is; the creator writes these bytes, and whoever renews the ring.
-pub(crate) const IDENTITY: std::ops::Range<usize> = FILE_OFFSET..240;
-
-const _: () = assert!(SLABS.end - SLABS.start == CLASSES_LEN + 16);
-/// Offset of the 64-bit word that says whether the ring is kept, whoever dies.
-pub(crate) const PERSISTENT_OFFSET: usize = 248;
-
-const _: () = assert!(SLABS.end == IDENTITY.start && IDENTITY.end <= PERSISTENT_OFFSET);
-
+pub(crate) const IPC_NAMESPACE_OFFSET: usize = offset_of!(Raw, ipc_namespace);
 /// What the first eight bytes of a finished segment hold.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"RINGWAY\n");
 
@@ -224,44 +227,47 @@ impl HeaderError {
 impl Header {
     /// The bytes of this header, but for the magic, which is published afterwards.
     pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
-        let mut bytes = [0; HEADER_LEN];
-        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
-        put(8, &LAYOUT_VERSION.to_le_bytes());
-        put(12, &self.fence.code().to_le_bytes());
-        put(16, &abi_of(self.sync.code()).to_le_bytes());
-        put(24, &self.kind.code().to_le_bytes());
-        put(28, &self.sync.code().to_le_bytes());
-        put(32, &self.nonce);
-        put(48, &self.created_ns.to_le_bytes());
-        put(56, &self.geometry.total_len().to_le_bytes());
-        put(64, &(PARTICIPANTS_OFFSET as u64).to_le_bytes());
-        put(72, &self.geometry.participants().to_le_bytes());
-        put(76, &(SLOT_LEN as u32).to_le_bytes());
-        put(80, &(CONTROL_OFFSET as u64).to_le_bytes());
-        put(88, &self.geometry.data_offset().to_le_bytes());
-        put(96, &self.geometry.capacity().to_le_bytes());
-        if let Shape::Cells(cell_len) = self.geometry.shape() {
-            put(104, &cell_len.to_le_bytes());
-        }
-        put(108, &u32::from(self.overwrite).to_le_bytes());
-        put(PERSISTENT_OFFSET, &u64::from(self.persistent).to_le_bytes());
-        put(BOOT_ID_OFFSET, &self.boot_id);
-        put(FILE_OFFSET, &self.file.device.to_le_bytes());
-        put(FILE_OFFSET + 8, &self.file.inode.to_le_bytes());
-        put(COMPANIONS_OFFSET, &self.companions);
-        put(IPC_NAMESPACE_OFFSET, &self.ipc_namespace.to_le_bytes());
-        let slabs = self.geometry.slabs();
-        put(SLABS.start, &slabs.encode());
-        if !slabs.is_empty() {
-            let (words, first) = self.geometry.slab_offsets();
-            let slabs = match self.geometry.has_slab_segments() {
+        let geometry = &self.geometry;
+        let slabs = geometry.slabs();
+        let (slab_words, first_slab) = match slabs.is_empty() {
+            true => (0, 0),
+            false => geometry.slab_offsets(),
+        };
+        let raw = Raw {
+            version: LAYOUT_VERSION,
+            fence: self.fence.code(),
+            abi: abi_of(self.sync.code()),
+            kind: self.kind.code(),
+            sync: self.sync.code(),
+            nonce: self.nonce,
+            created_ns: self.created_ns,
+            total_len: geometry.total_len(),
+            participants_offset: PARTICIPANTS_OFFSET as u64,
+            participants: geometry.participants(),
+            slot_len: SLOT_LEN as u32,
+            control_offset: CONTROL_OFFSET as u64,
+            data_offset: geometry.data_offset(),
+            capacity: geometry.capacity(),
+            cell_len: match geometry.shape() {
+                Shape::Stream => 0,
+                Shape::Cells(cell_len) => cell_len,
+            },
+            overwrite: self.overwrite.into(),
+            boot_id: self.boot_id,
+            classes: slabs.encode(),
+            slab_words,
+            slabs: match geometry.has_slab_segments() {
                 true => slabs.bytes() + 1,
-                false => first,
-            };
-            put(184, &words.to_le_bytes());
-            put(192, &slabs.to_le_bytes());
-        }
-        bytes
+                false => first_slab,
+            },
+            device: self.file.device,
+            inode: self.file.inode,
+            companions: self.companions,
+            ipc_namespace: self.ipc_namespace,
+            persistent: self.persistent.into(),
+            ..Raw::zeroed()
+        };
+        bytemuck::must_cast(raw)
     }
 
     /// Checks and decodes `bytes`, a private copy of the start of a segment of `segment_len` bytes.
@@ -269,52 +275,51 @@ impl Header {
     /// The geometry is computed anew from the capacity and the number of participants; offsets that
     /// say otherwise are lies.
     pub(crate) fn decode(bytes: &[u8; HEADER_LEN], segment_len: u64) -> Result<Self, HeaderError> {
-        let u32_at = |at: usize| u32::from_le_bytes(array(bytes, at));
-        let u64_at = |at: usize| u64::from_le_bytes(array(bytes, at));
-        if u64_at(MAGIC_OFFSET) != MAGIC {
+        let raw = Raw::of(bytes);
+        if raw.magic != MAGIC {
             return Err(HeaderError::Magic);
         }
-        if u32_at(8) != LAYOUT_VERSION {
-            return Err(HeaderError::Version(u32_at(8)));
+        if raw.version != LAYOUT_VERSION {
+            return Err(HeaderError::Version(raw.version));
         }
-        if u64_at(16) != abi_of(u32_at(28)) {
-            return Err(HeaderError::Abi(u64_at(16)));
+        if raw.abi != abi_of(raw.sync) {
+            return Err(HeaderError::Abi(raw.abi));
         }
-        let fence = FenceMode::from_code(u32_at(12)).ok_or(HeaderError::Field("fence mode"))?;
-        let kind = Kind::from_code(u32_at(24)).ok_or(HeaderError::Field("ring kind"))?;
-        let sync = SyncKind::from_code(u32_at(28)).ok_or(HeaderError::Field("sync kind"))?;
-        let overwrite = match u32_at(108) {
+        let fence = FenceMode::from_code(raw.fence).ok_or(HeaderError::Field("fence mode"))?;
+        let kind = Kind::from_code(raw.kind).ok_or(HeaderError::Field("ring kind"))?;
+        let sync = SyncKind::from_code(raw.sync).ok_or(HeaderError::Field("sync kind"))?;
+        let overwrite = match raw.overwrite {
             0 => false,
             1 => true,
             _ => return Err(HeaderError::Field("policy")),
         };
-        let persistent = match u64_at(PERSISTENT_OFFSET) {
+        let persistent = match raw.persistent {
             0 => false,
             1 => true,
             _ => return Err(HeaderError::Field("persistence")),
         };
-        let shape = Shape::of(kind, sync, overwrite, u32_at(104));
-        let slabs = Slabs::decode(&array(bytes, SLABS.start))
+        let shape = Shape::of(kind, sync, overwrite, raw.cell_len);
+        let slabs = Slabs::decode(&raw.classes)
             // What is overwritten must not be lent.
             .filter(|slabs| slabs.is_empty() || !overwrite)
             .ok_or(HeaderError::Field("slabs"))?;
-        let geometry = Geometry::new(kind, shape, u32_at(72), u64_at(96))
+        let geometry = Geometry::new(kind, shape, raw.participants, raw.capacity)
             .ok_or(HeaderError::Geometry)?
             .with_slabs(slabs)
             // No offset is odd.
-            .with_slab_segments(u64_at(192) % 2 == 1);
+            .with_slab_segments(raw.slabs % 2 == 1);
         let slab_offsets = match geometry.slab_offsets() {
             _ if slabs.is_empty() => (0, 0),
             (words, _) if geometry.has_slab_segments() => (words, slabs.bytes() + 1),
             offsets => offsets,
         };
-        let told_truly = u64_at(56) == geometry.total_len()
-            && u64_at(64) == PARTICIPANTS_OFFSET as u64
-            && u32_at(76) == SLOT_LEN as u32
-            && u64_at(80) == CONTROL_OFFSET as u64
-            && u64_at(88) == geometry.data_offset()
-            && (u64_at(184), u64_at(192)) == slab_offsets
-            && (shape != Shape::Stream || u32_at(104) == 0);
+        let told_truly = raw.total_len == geometry.total_len()
+            && raw.participants_offset == PARTICIPANTS_OFFSET as u64
+            && raw.slot_len == SLOT_LEN as u32
+            && raw.control_offset == CONTROL_OFFSET as u64
+            && raw.data_offset == geometry.data_offset()
+            && (raw.slab_words, raw.slabs) == slab_offsets
+            && (shape != Shape::Stream || raw.cell_len == 0);
         if !told_truly {
             return Err(HeaderError::Geometry);
         }
@@ -327,47 +332,58 @@ impl Header {
             kind,
             sync,
             fence,
-            nonce: array(bytes, 32),
-            created_ns: u64_at(48),
+            nonce: raw.nonce,
+            created_ns: raw.created_ns,
             geometry,
             overwrite,
             persistent,
-            boot_id: array(bytes, BOOT_ID_OFFSET),
+            boot_id: raw.boot_id,
             file: FileId {
-                device: u64_at(FILE_OFFSET),
-                inode: u64_at(FILE_OFFSET + 8),
+                device: raw.device,
+                inode: raw.inode,
             },
-            companions: array(bytes, COMPANIONS_OFFSET),
-            ipc_namespace: u64_at(IPC_NAMESPACE_OFFSET),
+            companions: raw.companions,
+            ipc_namespace: raw.ipc_namespace,
         })
     }
+}
+
+impl Raw {
+    /// The fields of a header, finished or not.
+    pub(crate) fn of(bytes: &[u8; HEADER_LEN]) -> Self {
+        bytemuck::must_cast(*bytes)
+    }
+}
+
+/// The bytes of a header as if it were finished.
+pub(crate) fn finished(bytes: [u8; HEADER_LEN]) -> [u8; HEADER_LEN] {
+    bytemuck::must_cast(Raw {
+        magic: MAGIC,
+        ..Raw::of(&bytes)
+    })
 }
 
 impl Header {
     /// The nonce in the bytes of a header, finished or not.
     pub(crate) fn nonce_in(bytes: &[u8; HEADER_LEN]) -> [u8; 16] {
-        array(bytes, 32)
+        Raw::of(bytes).nonce
     }
 
     /// The nonce of what lies beside the segment, in the bytes of a header, finished or not.
     pub(crate) fn companions_in(bytes: &[u8; HEADER_LEN]) -> [u8; 16] {
-        array(bytes, COMPANIONS_OFFSET)
+        Raw::of(bytes).companions
     }
 
     /// Whether `bytes`, in a segment of `segment_len` bytes, can be what a creator of this version that has
     /// not finished has written.
     pub(crate) fn may_become(bytes: &[u8; HEADER_LEN], segment_len: u64) -> bool {
-        let zero_or = |at: usize, width: usize, value: u64| {
-            let mut field = [0; 8];
-            field[..width].copy_from_slice(&bytes[at..at + width]);
-            [0, value].contains(&u64::from_le_bytes(field))
-        };
-        zero_or(MAGIC_OFFSET, 8, 0)
-            && zero_or(8, 4, LAYOUT_VERSION.into())
-            && zero_or(16, 8, abi_of(u32::from_le_bytes(array(bytes, 28))))
-            && zero_or(56, 8, segment_len)
-            && zero_or(64, 8, PARTICIPANTS_OFFSET as u64)
-            && zero_or(80, 8, CONTROL_OFFSET as u64)
+        let raw = Raw::of(bytes);
+        raw.magic == 0
+            && [0, LAYOUT_VERSION].contains(&raw.version)
+            && [0, abi_of(raw.sync)].contains(&raw.abi)
+            && [0, segment_len].contains(&raw.total_len)
+            && [0, PARTICIPANTS_OFFSET as u64].contains(&raw.participants_offset)
+            && [0, CONTROL_OFFSET as u64].contains(&raw.control_offset)
             && super::is_length_of_a_ring(segment_len)
     }
 }
@@ -396,12 +412,6 @@ fn abi_of(sync: u32) -> u64 {
         .contains(&sync);
     let is_musl = cfg!(target_env = "musl") && has_its_locks;
     abi_fingerprint() | u64::from(is_musl) << 56
-}
-
-fn array<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
-    let mut field = [0; N];
-    field.copy_from_slice(&bytes[at..at + N]);
-    field
 }
 
 #[cfg(test)]
@@ -446,9 +456,7 @@ mod tests {
     }
 
     fn finished(header: &Header) -> [u8; HEADER_LEN] {
-        let mut bytes = header.encode();
-        bytes[..8].copy_from_slice(&MAGIC.to_le_bytes());
-        bytes
+        super::finished(header.encode())
     }
 
     #[test]
@@ -516,7 +524,11 @@ mod tests {
                     12..16 => assert!(decoded.is_err(), "bit {bit}"),
                     // Whether it is kept: one bit means something, and no other may be set.
                     248..256 => {
-                        assert_eq!(decoded.is_ok(), bit == 8 * PERSISTENT_OFFSET, "bit {bit}")
+                        assert_eq!(
+                            decoded.is_ok(),
+                            bit == 8 * offset_of!(Raw, persistent),
+                            "bit {bit}"
+                        )
                     }
                     _ => assert!(decoded.is_ok(), "bit {bit}"),
                 }

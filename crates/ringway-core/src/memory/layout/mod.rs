@@ -1,16 +1,10 @@
-//! What lies where in a segment. `LAYOUT.md` at the root of the repository is the same in prose.
-//!
-//! | from | to | what |
-//! |---|---|---|
-//! | 0 | 256 | [`header`]: identity and geometry, written once by the creator |
-//! | 256 | 1024 | [`control`]: indices, counters and wake words, each writer on lines of its own |
-//! | 1024 | 1024 + 128 n | [`participant`]: one slot per attached process |
-//! | 1024 + 128 n | 1024 + 128 n + 8 n² | the same: how each sees each |
-//! | data | data + capacity | the messages: [`record`]s, or [`cell`]s |
-//! | words | slabs | if the ring has slabs: a word for each ([`pool`]) |
-//! | slabs | | the slabs; or their segments' ids, if they have segments of their own ([`slab_segment`]) |
+//! What lies where in a segment: constants, structs and bits. What they mean, and who writes them, is said once, in
+//! `LAYOUT.md` at the root of the repository; a test holds the two together.
 //!
 //! Everything is little-endian and of fixed width; nothing is a pointer.
+
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub(crate) mod cell;
 pub(crate) mod control;

@@ -1,30 +1,9 @@
-//! The participants table: who is attached, with the proof of its life.
-//!
-//! | offset in the slot | width | field |
-//! |---|---|---|
-//! | 0 | 4 | liveness word, see [`crate::presence`] |
-//! | 4 | 4 | role: 1 producer, 2 consumer |
-//! | 8 | 8 | epoch: how often the slot was taken |
-//! | 16 | 4 | process id in the holder's own pid namespace |
-//! | 20 | 4 | the liveness word that the other fields belong to, written after them |
-//! | 24 | 8 | inode of the holder's pid namespace |
-//! | 32 | 8 | when it attached, nanoseconds since 1970 |
-//! | 40 | 4 | what the holder sleeps for: 0 nothing, 1 a message, 2 room |
-//! | 44 | 4 | 1 if the last holder closed when it left |
-//! | 48 | 8 | messages that the slot's holders ever sent or released |
-//! | 56 | 8 | messages that they ever overwrote |
-//! | 64 | 32 | posix-sem: the semaphore (`sem_t`) that the holder sleeps on |
-//! | 96 | 8 | zero |
-//! | 104 | 8 | records of the dead that holders of this slot put in order |
-//! | 112 | 8 | mqueue: the queue that the holder sleeps on: its device above the low 32 bits of its inode; 0 before it is made |
-//! | 120 | 8 | `sysv:`: which opening of the ring this is of, by a number that no other ever had, while that cannot attach any more; else 0. See [`crate::store::anchor`] |
+//! The participants table: who is attached, with the proof of its life; and the *sights*, by which each slot sees whether
+//! each other one's holder lives. `LAYOUT.md` ("Participants") has the tables.
 //!
 //! Slots belong to roles: first come the producers' slots, then the consumers'. So taking a role and
 //! being seen to live is one compare-and-swap. The fields from 40 to 96 are those of cell rings; a
 //! stream ring leaves them zero.
-//!
-//! Behind the n slots lie the *sights*, n rows of n: a row for each slot, with a liveness word of 4 bytes and 4 of zero
-//! for each slot from which that one is watched.
 
 use super::LINE;
 

@@ -1,21 +1,9 @@
 //! The pool: slabs for long messages behind the data region, a 64-bit word for each, and the tickets that
-//! travel through the ring in place of such messages.
-//!
-//! | bits of a slab's word | field |
-//! |---|---|
-//! | 0 - 31 | generation: how often the slab has been freed |
-//! | 32 - 38 | holder: slot in the participants table |
-//! | 39 - 61 | holder: low bits of the slot's epoch |
-//! | 62 | 1 while the holder has lent a pointer to the slab's memory, and may have it written by system calls |
-//! | 63 | 1 while somebody holds the slab |
+//! travel through the ring in place of such messages. `LAYOUT.md` ("Slabs") has their bits.
 //!
 //! A free slab has no holder, so the words of a new pool are 0.
-//!
-//! | bytes of a ticket | field |
-//! |---|---|
-//! | 0 - 3 | index of the slab |
-//! | 4 - 7 | the slab's generation |
-//! | 8 - 15 | bytes of the message |
+
+use bytemuck::{Pod, Zeroable};
 
 /// How many sizes of slabs a ring may have.
 pub(crate) const MAX_CLASSES: usize = 4;
@@ -27,8 +15,6 @@ pub(crate) const MAX_SLAB_LEN: u64 = 1 << 40;
 pub(crate) const MAX_SLABS: u32 = 1 << 16;
 /// Bytes of a ticket.
 pub(crate) const TICKET_LEN: u64 = 16;
-/// Bytes of the classes in the header.
-pub(crate) const CLASSES_LEN: usize = 8 * MAX_CLASSES;
 
 /// Words and slabs start on multiples of this.
 const ALIGN: u64 = 4096;
@@ -47,6 +33,15 @@ pub(crate) struct Class {
     /// Bytes of a slab, a power of two.
     pub(crate) len: u64,
     pub(crate) count: u32,
+}
+
+/// A class as it lies in the header; zero where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct RawClass {
+    /// Log2 of the length.
+    len_bits: u32,
+    count: u32,
 }
 
 /// The slabs of a ring: its classes, the shortest first. Those that are not there have no slabs.
@@ -171,31 +166,29 @@ impl Slabs {
         })
     }
 
-    /// The bytes in the header: for each class log2 of the length and the count, of 32 bits each.
-    pub(crate) fn encode(&self) -> [u8; CLASSES_LEN] {
-        let mut bytes = [0; CLASSES_LEN];
-        for (field, class) in bytes.chunks_exact_mut(8).zip(self.classes()) {
-            field[..4].copy_from_slice(&class.len.trailing_zeros().to_le_bytes());
-            field[4..].copy_from_slice(&class.count.to_le_bytes());
-        }
-        bytes
+    /// As they lie in the header.
+    pub(crate) fn encode(&self) -> [RawClass; MAX_CLASSES] {
+        self.classes.map(|class| match class.count {
+            0 => RawClass::zeroed(),
+            count => RawClass {
+                len_bits: class.len.trailing_zeros(),
+                count,
+            },
+        })
     }
 
-    /// Decodes bytes of a header; `None` if they are no classes.
-    pub(crate) fn decode(bytes: &[u8; CLASSES_LEN]) -> Option<Self> {
-        let (fields, _) = bytes.as_chunks::<8>();
-        let classes = fields.iter().map(|field| {
-            let bits = u64::from_le_bytes(*field);
-            let len = 1_u64.checked_shl(bits as u32)?;
-            let count = (bits >> 32) as u32;
-            Some(Class { len, count })
-        });
-        let there = fields.iter().take_while(|field| **field != [0; 8]).count();
+    /// Decodes what lies in a header; `None` if those are no classes.
+    pub(crate) fn decode(fields: &[RawClass; MAX_CLASSES]) -> Option<Self> {
+        let is_there = |field: &&RawClass| **field != RawClass::zeroed();
+        let there = fields.iter().take_while(is_there).count();
         let mut found = [Class::default(); MAX_CLASSES];
-        for (class, decoded) in found.iter_mut().zip(classes).take(there) {
-            *class = decoded?;
+        for (class, field) in found.iter_mut().zip(fields).take(there) {
+            *class = Class {
+                len: 1_u64.checked_shl(field.len_bits)?,
+                count: field.count,
+            };
         }
-        let is_rest_empty = fields[there..].iter().all(|field| *field == [0; 8]);
+        let is_rest_empty = !fields[there..].iter().any(|field| is_there(&field));
         is_rest_empty.then(|| Self::new(&found[..there])).flatten()
     }
 }
@@ -296,7 +289,8 @@ impl Word {
 }
 
 /// What travels through the ring in place of a message that lies in a slab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 pub(crate) struct Ticket {
     pub(crate) slab: u32,
     pub(crate) generation: u32,
@@ -307,17 +301,12 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// Its two words.
     pub(crate) fn encode(self) -> [u64; 2] {
-        let slab = u64::from(self.slab) | u64::from(self.generation) << 32;
-        [slab, self.len]
+        bytemuck::must_cast(self)
     }
 
     /// Decodes words that were fetched once. What they say is checked by whoever uses it.
-    pub(crate) fn decode([slab, len]: [u64; 2]) -> Self {
-        Self {
-            slab: slab as u32,
-            generation: (slab >> 32) as u32,
-            len,
-        }
+    pub(crate) fn decode(words: [u64; 2]) -> Self {
+        bytemuck::must_cast(words)
     }
 }
 

@@ -1,12 +1,5 @@
-//! A record of the stream ring: one 64-bit word, then the payload, padded to a multiple of eight.
-//!
-//! | bits | field |
-//! |---|---|
-//! | 0 - 31 | length of the payload in bytes |
-//! | 32 - 61 | the low 30 bits of the message's number |
-//! | 62 - 63 | 0 nothing committed here, 1 a message, 2 padding up to the end of the region, 3 a message in a slab |
-//!
-//! The payload of a message in a slab is its ticket ([`super::pool`]).
+//! A record of the stream ring: one 64-bit word, then the payload, padded to a multiple of eight. `LAYOUT.md` ("Records")
+//! has the bits. The payload of a message in a slab is its ticket ([`super::pool`]).
 //!
 //! The word is the whole descriptor: it is read once and written once, and writing it is the commit.
 

@@ -1,29 +1,33 @@
-//! The last page of a slab that is a segment of its own: whose it is.
-//!
-//! | offset in the page | width | field |
-//! |---|---|---|
-//! | 0 | 8 | magic, written last; or [`CONDEMNED`] |
-//! | 8 | 4 | layout version |
-//! | 12 | 4 | the slab's number |
-//! | 16 | 16 | the ring's nonce |
-//! | 32 | 8 | bytes of the slab, which is what lies before this page |
-//! | 40 | 8 | `sysv:`: id of the ring's segment, plus 1; else zero |
-//! | 48 | | zero |
+//! The last page of a slab that is a segment of its own: whose it is. `LAYOUT.md` ("Slabs") has the table.
 //!
 //! At the end and not in front, so that a slab begins where a page of whatever size does, and looks like
 //! what is sent in it and not like a ring.
+
+use bytemuck::{Pod, Zeroable};
 
 use super::header::LAYOUT_VERSION;
 
 /// Bytes behind the slab.
 pub(crate) const TRAILER_LEN: u64 = 4096;
-/// Those of them that say something.
-pub(crate) const IDENTITY_LEN: usize = 48;
+/// Words of them that say something.
+pub(crate) const IDENTITY_WORDS: usize = size_of::<Raw>() / 8;
 
 /// What the first eight bytes of a finished one hold.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"RINGSLAB");
 /// What they hold if a collector found it unfinished: it is removed, and its creator makes another.
 pub(crate) const CONDEMNED: u64 = u64::from_le_bytes(*b"SLABGONE");
+
+/// What lies behind the slab.
+#[derive(Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Raw {
+    pub(super) magic: u64,
+    pub(super) version: u32,
+    pub(super) index: u32,
+    pub(super) nonce: [u8; 16],
+    pub(super) len: u64,
+    pub(super) ring: u64,
+}
 
 /// Which slab of which ring it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,37 +46,40 @@ impl Identity {
         segment_len(self.len)
     }
 
+    fn raw(&self) -> Raw {
+        Raw {
+            magic: MAGIC,
+            version: LAYOUT_VERSION,
+            index: self.index,
+            nonce: self.nonce,
+            len: self.len,
+            ring: self.ring.map_or(0, |id| u64::from(id as u32) + 1),
+        }
+    }
+
     /// The page's words, the magic among them.
-    pub(crate) fn encode(&self) -> [u64; IDENTITY_LEN / 8] {
-        let nonce = u128::from_le_bytes(self.nonce);
-        [
-            MAGIC,
-            u64::from(LAYOUT_VERSION) | u64::from(self.index) << 32,
-            nonce as u64,
-            (nonce >> 64) as u64,
-            self.len,
-            self.ring.map_or(0, |id| u64::from(id as u32) + 1),
-        ]
+    pub(crate) fn encode(&self) -> [u64; IDENTITY_WORDS] {
+        bytemuck::must_cast(self.raw())
     }
 
     /// Whether words behind `len` bytes can be what a creator that has not finished has written.
-    pub(crate) fn may_become(words: [u64; IDENTITY_LEN / 8], len: u64) -> bool {
-        [0, CONDEMNED].contains(&words[0])
-            && [0, LAYOUT_VERSION].contains(&(words[1] as u32))
-            && [0, len].contains(&words[4])
+    pub(crate) fn may_become(words: [u64; IDENTITY_WORDS], len: u64) -> bool {
+        let raw: Raw = bytemuck::must_cast(words);
+        [0, CONDEMNED].contains(&raw.magic)
+            && [0, LAYOUT_VERSION].contains(&raw.version)
+            && [0, len].contains(&raw.len)
     }
 
     /// Decodes words that were fetched once; `None` if no ringway of this version wrote them.
-    pub(crate) fn decode(words: [u64; IDENTITY_LEN / 8]) -> Option<Self> {
-        let nonce = u128::from(words[2]) | u128::from(words[3]) << 64;
-        let ring = words[5].checked_sub(1).map(|id| id as i32);
+    pub(crate) fn decode(words: [u64; IDENTITY_WORDS]) -> Option<Self> {
+        let raw: Raw = bytemuck::must_cast(words);
         let identity = Self {
-            nonce: nonce.to_le_bytes(),
-            index: (words[1] >> 32) as u32,
-            len: words[4],
-            ring,
+            nonce: raw.nonce,
+            index: raw.index,
+            len: raw.len,
+            ring: raw.ring.checked_sub(1).map(|id| id as i32),
         };
-        (identity.encode() == words).then_some(identity)
+        (identity.raw() == raw).then_some(identity)
     }
 }
 
@@ -96,7 +103,7 @@ mod tests {
             };
             let words = identity.encode();
             assert_eq!(Identity::decode(words), Some(identity));
-            for bit in 0..IDENTITY_LEN * 8 {
+            for bit in 0..IDENTITY_WORDS * 64 {
                 let mut flipped = words;
                 flipped[bit / 64] ^= 1 << (bit % 64);
                 assert_ne!(Identity::decode(flipped), Some(identity), "bit {bit}");
@@ -106,7 +113,7 @@ mod tests {
 
     #[test]
     fn nothing_decodes_to_none() {
-        assert_eq!(Identity::decode([0; IDENTITY_LEN / 8]), None);
+        assert_eq!(Identity::decode([0; IDENTITY_WORDS]), None);
         assert_eq!(Identity::decode([CONDEMNED, 0, 0, 0, 0, 0]), None);
     }
 }

@@ -98,9 +98,9 @@ pub(crate) trait Region: Load {
     fn pointer(&self, position: u64) -> *mut u8;
     /// A hint that the line of `position` will be read soon, given again and again by one that spins.
     ///
-    /// A processor that waits for one line runs ahead through hundreds of polls at once, and would give
-    /// all hints before it is of use. `pace`, which is and stays 0, hands each hint on to the next, so
-    /// that they are spread over the wait.
+    /// While a processor waits for one line, it executes hundreds of later polls in advance, and their hints with
+    /// them: all would be given before the line is written, when they are of no use. So each hint is made to depend on
+    /// the one before it, through `pace`, which is 0 and stays 0. That spreads them over the wait.
     fn prefetch(&self, position: u64, pace: &mut u64);
     /// A hint that the line of `position` will be written soon.
     fn prefetch_to_write(&self, position: u64);

@@ -127,15 +127,16 @@ fn a_child_of_fork_has_no_part_in_the_proof() {
     let (ours, theirs) = (ring.memories(), ring.memories());
     let holder = Holder::new(0, 1);
     let proof = ours.prove(&ring.map, holder).unwrap();
-    let page = proof.page;
+    let page = proof.page.as_ref().unwrap();
+    let (at, len) = (page.as_mut_ptr().cast(), page.len());
     // SAFETY: the child calls nothing but the kernel.
     let child = match unsafe { nix::unistd::fork() }.unwrap() {
         // SAFETY: a mapping of nothing, where there is none.
         nix::unistd::ForkResult::Child => unsafe {
             // Only what is not mapped can be mapped so.
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
-            let at = libc::mmap(page.as_ptr(), proof.len, libc::PROT_NONE, flags, -1, 0);
-            libc::_exit(i32::from(at != page.as_ptr()))
+            let mapped = libc::mmap(at, len, libc::PROT_NONE, flags, -1, 0);
+            libc::_exit(i32::from(mapped != at))
         },
         nix::unistd::ForkResult::Parent { child } => child,
     };

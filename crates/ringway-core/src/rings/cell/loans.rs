@@ -152,8 +152,9 @@ impl<R: Region> Member<R> {
         Ok(refers)
     }
 
-    /// `HEAD`, where a cell is that is not done with: all records that are not released start within a lap
-    /// from there. (While it lags, single cells a lap behind it may be in use again.)
+    /// Advances `HEAD` until it is at a cell that is not done with, and returns it. All records that are not released
+    /// start in the lap that begins there. (Where `HEAD` lags, that is not so: it points to cells that are done with, and
+    /// these may hold the first records of the next lap already.)
     fn settled_head(&self) -> u64 {
         let mut head = self.cells.advance_head();
         for _ in 0..self.cells.count() {

@@ -16,33 +16,120 @@
 //! ```
 //!
 //! Every arrow is one change of one word, so ownership and position become visible in one step:
-//! a compare-and-swap, or a store by whoever holds the ring's lock. Two rules make it a queue:
+//! a compare-and-swap, or a store where nobody else may change the word meanwhile ([`Contention`]). In the code they are
+//!
+//! | arrow | function |
+//! |---|---|
+//! | claim | `Producer::claim_cells`, and `send_in_one_cell` for the usual case |
+//! | commit, abort | `Producer::show`, `Producer::abort` |
+//! | take | `Consumer::seize` |
+//! | release, FREEING | `Consumer::release`, `Cells::free_cells` |
+//! | dead | `Member::repair` |
+//!
+//! Two rules make it a queue:
 //!
 //! - Producers walk from record to record and claim the first free cell. A claim of several cells covers
 //!   them all by its extent: nobody else looks at a cell inside a record.
-//! - Consumers walk from record to record, take the first that is committed, pass what others have taken
-//!   or aborted, and never pass a claim: a slow producer delays them, but loses nothing and lets others
+//! - Consumers walk from record to record, take the first that is committed, pass what others have taken,
+//!   free what is aborted, and never pass a claim: a slow producer delays them, but loses nothing and lets others
 //!   claim behind it.
 //!
 //! All cells before the word `HEAD` are done with. Everybody may advance it, over cells that are; it may
 //! lag. Where claiming and taking go on (`CLAIM_HINT`, `TAKE_HINT`) are hints.
 //!
-//! To claim one cell, its word is enough: free for this lap. To claim several, or to look at a cell, one
-//! has to know that it holds a word and no payload: cells from `HEAD` on do, for one lap. (Single cells
-//! behind that lap may have been claimed already; walkers see that those before are done with.)
+//! Where is a word, and where may payload be? Of the cells inside a record only the first has a word; payload runs over the
+//! others. In the lap that begins at `HEAD` a walk from record to record meets words only. So:
 //!
-//! A walker that was stopped for a lap may find payload where it expects a word. It believes a word only
-//! if `HEAD`, loaded after it, has not passed the cell, and no word is ever taken for another one,
-//! because words are xored with the ring's key.
+//! - Who claims *one* cell needs no more than its word: if that says "free in this lap", the compare-and-swap succeeds.
+//!   (So a single cell may be claimed a little more than a lap ahead of `HEAD`, which lags. A walker that comes there
+//!   sees that the cells in between are done with.)
+//! - Who claims *several* cells looks only at the first one's word. So it must know by `HEAD` that all of them are done
+//!   with: they end at most a lap behind it.
+//! - Who *looks* at a cell, and was perhaps stopped for a whole lap before it did, may find payload there. So it loads `HEAD`
+//!   after the word, and believes the word only if `HEAD` has not passed the cell. (Payload is anybody's, and could be
+//!   made to look like a word. So words are xored with a key that comes from the ring's random nonce, and a word inside a
+//!   record is covered before payload is written over it: [`crate::memory::layout::cell`].)
 //!
-//! A message longer than the rest of the ring up to its end starts at the beginning of the next lap; the
-//! rest is claimed as aborted.
+//! A message that is longer than what is left up to the end of the ring starts at the beginning of the next lap. The
+//! cells up to the end are claimed as ABORTED, for nobody.
 //!
-//! A batch is one claim, of as many cells as are free, up to what the last one needed. Its records' words
-//! are laid inside it, and become visible when the first word changes from CLAIMED with the extent of all
-//! to FULL with the extent of the first. Several records are taken by one change in the same way, and only
-//! if the first one has never been taken before: nobody can then have passed it, so those behind it are
-//! untouched.
+//! A batch is one claim. It takes as many cells as the last batch needed, or as many of those as are free. The words of
+//! its records are written inside the claim, where nobody looks. All become visible together when the first word changes,
+//! from CLAIMED with the extent of all to FULL with the extent of the first record.
+//! Several records are taken together in the same way: one change makes the first word TAKEN with the extent of all. That is
+//! allowed only if the first record has never been taken before. Consumers take records in order, so then nobody
+//! has been behind it, and the others are untouched.
+//!
+//! # Word by word, once around
+//!
+//! A ring of four cells. P and Q produce, C and D consume; `claimed P 0` is the word CLAIMED, owned by P, in lap 0,
+//! and `x2` says that the record has two cells. Each line is one change of one word, and shows where it is.
+//!
+//! ```text
+//!                        cell 0        cell 1        cell 2        cell 3        HEAD
+//! new                    free 0        free 0        free 0        free 0           0
+//! P claims for 10 bytes  claimed P 0                                                0
+//! Q claims for 48 bytes                claimed Q 0                                  0
+//! Q commits                            full 0                                       0
+//!   consumers that walk from cell 0 find P's claim, and wait: they never pass one
+//! P commits              full 0                                                     0
+//! C takes                taken C 0                                                  0
+//! D walks past it, takes               taken D 0                                    0
+//! D releases                           free 1                                       0
+//!   HEAD cannot move: cell 0 is not done with
+//! C releases             free 1                                                     0
+//!   and moves HEAD over both                                                        2
+//! ```
+//!
+//! Now P sends 10 bytes and then 100. The first message takes cell 2. The second needs two cells (16 bytes of each record
+//! are not payload, and a cell has 64), and only cell 3 is left before the end: that one is claimed as aborted. The record then
+//! goes to positions 4 and 5, which are the cells 0 and 1 in lap 1. They end at position 6, and `HEAD` + 4 is 6: they are
+//! done with.
+//!
+//! ```text
+//!                        cell 0        cell 1        cell 2        cell 3        HEAD
+//! P claims, commits                                  full 0                         2
+//! P passes the end                                                 aborted 0        2
+//! P claims two cells     claimed P 1 x2  free 1                                     2
+//! P covers the second    claimed P 1 x2  cover                                      2
+//! P writes 100 bytes     claimed P 1 x2  payload                                    2
+//! P commits              full 1 x2     payload                                      2
+//! C takes, releases                                  free 1                         3
+//! C frees what is aborted                                          free 1           3
+//! C takes                taken C 1 x2  payload                                      3
+//! ```
+//!
+//! # One death, from cell to cell
+//!
+//! C is killed here, at position 4, with a message that it has not released. The kernel marks C's liveness words, and wakes
+//! the keepers of all others by that ([`crate::presence`]). D's keeper wakes D.
+//!
+//! 1. D walks from its cursor, passes what is taken, and finds nothing. So it looks at what lies before: it moves `HEAD` over
+//!    what is done with, walks from there, and repairs what the dead own (`Member::repair_before`).
+//! 2. At position 4 it finds TAKEN by C, whose liveness word says that it is dead. Before it changes anything it
+//!    *settles*: `membarrier` interrupts all processors, and when it returns no thread of C executes anything more.
+//! 3. D changes the word from TAKEN by C to RETURNED, by compare-and-swap. If somebody else has done so meanwhile, this
+//!    fails, and D goes on. It raises the word that says that a message came back, and wakes who sleeps.
+//! 4. D, or whoever comes first, takes it from RETURNED as from FULL, and reads it: it is delivered again.
+//! 5. To release two cells, D makes the word FREEING, frees the second cell, and then the first. Who finds the first one
+//!    free can rely on the second.
+//!
+//! ```text
+//!                        cell 0          cell 1        cell 2        cell 3        HEAD
+//! C is dead              taken C 1 x2    payload       free 1        free 1           3
+//! D moves HEAD           taken C 1 x2    payload       free 1        free 1           4
+//! D repairs position 4   returned 1 x2   payload       free 1        free 1           4
+//! D takes                taken D 1 x2    payload       free 1        free 1           4
+//! D releases             freeing D 1 x2  payload       free 1        free 1           4
+//!                        freeing D 1 x2  free 2        free 1        free 1           4
+//!                        free 2          free 2        free 1        free 1           6
+//! ```
+//!
+//! If D dies in its turn while it has FREEING, say with the second cell free: the next who is blocked by that record, or
+//! attaches, settles, makes the word FREEING of its own, and frees both cells once more, the first one last. To free a
+//! free cell again writes the same word, and nobody else writes there meanwhile, because nobody claims the cells before
+//! `HEAD` says that the first one is done with.
+//!
 //!
 //! # Overwriting
 //!

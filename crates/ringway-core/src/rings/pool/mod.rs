@@ -37,21 +37,23 @@
 //! | after freeing | FREE(g+1) | no | nobody needs to; who sleeps for a slab is woken by the death |
 //!
 //! A *reclaimer* is who attaches, or finds no free slab: in a stream ring the producer, elsewhere each
-//! participant. For every slab whose word names one who is gone it looks through all records that are not
-//! released, and then changes that very word: to free if none refers to the slab, else to itself, so that
-//! nobody looks for it again. The record is sure to be found:
+//! participant. It reads a slab's word and finds that its holder is gone. It settles, and looks through all records that
+//! are not released. Then it changes that very word: to free if none refers to the slab, else to itself, so that one death is
+//! looked into once. No slab is freed that a record refers to, or that anybody holds:
 //!
-//! - The dead commit nothing more ([`settle`](Region::settle); claims of theirs are aborted first), and the
-//!   living commit only what their own words name. So if a record refers to the slab, it was there before
-//!   the look began.
-//! - A consumer that releases it meanwhile has seized the slab before, so the reclaimer's change fails.
+//! - If a record refers to it, that was committed before the look began. The dead commit nothing more
+//!   ([`settle`](Region::settle); what they had claimed is aborted first, or the slab is left for the next time), and the
+//!   living commit only slabs that their own words name.
+//! - All records that are not released lie between a `HEAD` that is not done with and a lap from there. A walk that is
+//!   overtaken starts again; what it reads inside of a record counts only if the record's word is the same after it.
+//! - A consumer that releases the record meanwhile has seized the slab before, so the reclaimer's change fails.
+//! - Nobody who was taken for dead and lives can do harm by a late change: it fails, because the holder or the generation
+//!   is another one by then.
+//! - No system call of the dead writes to it any more ([`lent`]).
 //!
 //! All this is about words, which lie in the ring's segment also where each slab is a segment of its own
 //! ([`crate::store::slabs`]). There a slab is mapped by who takes it, or has accepted a ticket for it; one that cannot be
 //! mapped is freed again, or its record stays where it is.
-//!
-//! A process that was taken for dead and is not can do no harm by a late change: it fails, because the
-//! generation or the holder is another one.
 
 mod lent;
 #[cfg(all(test, not(loom)))]
@@ -69,8 +71,8 @@ use warm::WarmBackoff;
 /// place, shorter ones were faster in the ring, and this long they were as fast in a slab (benches/README.md).
 pub(crate) const COPY_LIMIT: usize = 64 << 10;
 
-/// How often the word of a slab that one holds a ticket for may change under one's eyes: each time it is
-/// taken over by another reclaimer.
+/// How often the consumer of a ticket tries to seize its slab. It fails only if the slab's word changes between its load and
+/// its swap, which honest peers do at most once each: a reclaimer takes the slab over.
 const MOST_CHANGES: usize = 256;
 
 /// Set in a position that is that of a slab, in bytes from the start of the first, and not one in the ring.

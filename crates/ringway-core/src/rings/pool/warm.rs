@@ -13,7 +13,8 @@ use crate::memory::layout::pool::Class;
 /// Bytes of slabs that stay warm: a second-level cache.
 const CACHE: u64 = 2 << 20;
 
-/// Shorter slabs are warm in any number that a ring has of them, or gained nothing; of longer ones no two are.
+/// The lengths for which it matters. Shorter slabs stay in the caches however many there are, or gained nothing where
+/// measured; of longer ones not even two fit.
 const LENGTHS: std::ops::RangeInclusive<u64> = 512 << 10..=CACHE;
 
 /// Messages that are read in a nanosecond, in bytes.

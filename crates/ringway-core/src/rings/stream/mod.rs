@@ -6,14 +6,14 @@
 //! the producer's *tail* lie committed records, each a 64-bit word and a payload
 //! ([`crate::memory::layout::record`]). **At the tail there is always a word of zero**, the stop word.
 //!
-//! To send, the producer writes, in this order,
+//! To send, the producer writes
 //!
-//! 1. the payload behind the stop word,
-//! 2. a new stop word behind the payload,
-//! 3. the record's word over the old stop word, with release: the commit.
+//! - the payload behind the stop word, and a new stop word behind the payload, in any order;
+//! - then the record's word over the old stop word, with release: the *commit* (`Producer::publish`).
 //!
-//! The consumer looks at the word at its head, with acquire. Zero: nothing there. Otherwise it is a
-//! whole record. It copies the payload and releases the space by storing *head* with release.
+//! The consumer looks at the word at its head, with acquire (`Consumer::find`). Zero: nothing there. Otherwise it is a
+//! whole record. It copies the payload and releases the room by storing *head* with release
+//! (`Consumer::release_records`).
 //!
 //! So a message travels in the line that carries its payload; no index is exchanged on the way there.
 //! (Aeron commits by a length field in the log in the same manner, and has the consumer zero what it
@@ -24,13 +24,45 @@
 //! rest and the message follows at the start; the padding's word is written last and commits both.
 //! A batch is committed the same way: all words but the first, then the first.
 //!
+//! # Word by word, once around
+//!
+//! A region of 64 bytes, which is eight words. `m0:10` is the word of message number 0 with 10 bytes, `p2:16` one of
+//! padding with 16 bytes behind it; what was not written is zero, and dots are bytes that mean nothing.
+//!
+//! ```text
+//! at               0       8       16      24      32      40      48      56      tail  head
+//! new              0                                                                  0     0
+//! send 10 bytes    m0:10  ABCDEFGH IJ......  0                                       24     0
+//! send 8 bytes     m0:10  ABCDEFGH IJ......  m1:8  abcdefgh   0                      40     0
+//! receive both                                                0                      40    40
+//! ```
+//!
+//! Now 24 bytes are sent. They take 32 with their word, and from 40 on only 24 are left. So padding begins at 40, and
+//! the message at position 64, which is offset 0 again. There is room, because what ends at position 96, with a stop word
+//! behind it at 96 to 104, is not more than 64 bytes ahead of the head at 40.
+//!
+//! ```text
+//! at               0       8       16      24      32      40      48      56      tail  head
+//! its word         m2:24  ABCDEFGH IJ......  m1:8  abcdefgh   0                      40    40
+//! the stop word    m2:24  ABCDEFGH IJ......  m1:8     0       0                      40    40
+//! its payload      m2:24  QRSTUVWX YZabcdef ghijklmn  0       0                      40    40
+//! the commit       m2:24  QRSTUVWX YZabcdef ghijklmn  0     p2:16  ........ ........ 96    40
+//! receive          m2:24  QRSTUVWX YZabcdef ghijklmn  0     p2:16  ........ ........ 96    96
+//! ```
+//!
+//! Until the commit the consumer finds zero at its head, at 40, and looks at nothing else. After it, it finds padding,
+//! goes on at 40 + 8 + 16 = 64, finds the message, and its next head is 64 + 8 + 24 = 96, where there is a stop word. If the
+//! producer dies before the commit, the next one finds the same zero at 40 and writes over what lies behind. If it dies right after
+//! the commit, before it has stored `TAIL`, the next one walks from the head, 40, 64, 96, as the consumer does, and goes
+//! on at 96 with message number 3 (`Producer::resume`).
+//!
 //! # States, and what a death in each leaves
 //!
 //! | the producer dies | it leaves | who repairs, how |
 //! |---|---|---|
-//! | before 3 | a stop word at the tail; bytes behind it that nobody reads | nobody needs to |
-//! | after 3, before its counters | the message; `TAIL` and `SENT` short of it | the next producer walks the records from the head and finds tail and number again |
-//! | after 3, before the wake | the message, perhaps a sleeping consumer | the kernel and the consumer's watcher, which has it look |
+//! | before the commit | a stop word at the tail; bytes behind it that nobody reads | nobody needs to |
+//! | after the commit, before its counters | the message; `TAIL` and `SENT` short of it | the next producer walks the records from the head and finds tail and number again |
+//! | after the commit, before the wake | the message, perhaps a sleeping consumer | the kernel and the consumer's watcher, which has it look |
 //!
 //! | the consumer dies | it leaves | who repairs, how |
 //! |---|---|---|

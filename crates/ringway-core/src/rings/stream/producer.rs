@@ -393,7 +393,7 @@ impl<R: Region> Producer<R> {
     #[inline]
     pub(crate) fn write_and_commit(&mut self, reservation: Reservation, message: &[u8]) {
         let pending = self.stage(None, reservation, message.len() as u64);
-        // From the back to the front: see `commit`.
+        // From the back to the front, so that the line on which the consumer polls is written last.
         self.stop_behind(&pending);
         self.region.write(reservation.payload(), message);
         self.publish(pending);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
-use crate::memory::layout::slab_segment::{CONDEMNED, IDENTITY_LEN, Identity, MAGIC};
+use crate::memory::layout::slab_segment::{CONDEMNED, IDENTITY_WORDS, Identity, MAGIC};
 use crate::memory::mapped::Mapped;
 use crate::sys::{mmap, shmget};
 
@@ -37,7 +37,7 @@ impl Mapping {
 
     /// Who it says to be behind the first `len` bytes.
     pub(super) fn identity(&self, len: u64) -> Option<Identity> {
-        let mut words = [0; IDENTITY_LEN / 8];
+        let mut words = [0; IDENTITY_WORDS];
         for (nth, word) in (0..).zip(&mut words) {
             // Acquire pairs with the release in `identify`.
             *word = self.word(len, nth)?.load(Ordering::Acquire);

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::escape::Name;
 use crate::memory::layout::Geometry;
 use crate::memory::layout::header::Header;
-use crate::memory::layout::slab_segment::{IDENTITY_LEN, Identity, TRAILER_LEN};
+use crate::memory::layout::slab_segment::{IDENTITY_WORDS, Identity, TRAILER_LEN};
 use crate::store::place::{self, Place};
 use crate::store::request::Request;
 use crate::store::unnamed::Draft;
@@ -218,14 +218,9 @@ fn is_regular(stat: &FileStat) -> bool {
 
 /// Who a file says to be behind `len` bytes.
 fn identity_in(file: BorrowedFd<'_>, len: u64) -> Option<Identity> {
-    let mut bytes = [0; IDENTITY_LEN];
-    descriptor::read_at(file, &mut bytes, len).ok()?;
-    let (words, _) = bytes.as_chunks::<8>();
-    let mut identity = [0; IDENTITY_LEN / 8];
-    for (word, bytes) in identity.iter_mut().zip(words) {
-        *word = u64::from_ne_bytes(*bytes);
-    }
-    Identity::decode(identity)
+    let mut words = [0_u64; IDENTITY_WORDS];
+    descriptor::read_at(file, bytemuck::bytes_of_mut(&mut words), len).ok()?;
+    Identity::decode(words)
 }
 
 /// Removes the slabs of a ring, whatever its file has become; of a copy only those that were copied with it.

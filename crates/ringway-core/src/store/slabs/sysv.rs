@@ -13,8 +13,8 @@ use super::{MapOptions, not_the_slab};
 use crate::address::{Address, SysvKey};
 use crate::error::Attempt;
 use crate::error::Error;
-use crate::memory::layout::header::{Header, MAGIC, MAGIC_OFFSET};
-use crate::memory::layout::slab_segment::{IDENTITY_LEN, Identity, TRAILER_LEN, segment_len};
+use crate::memory::layout::header::{self, Header};
+use crate::memory::layout::slab_segment::{IDENTITY_WORDS, Identity, TRAILER_LEN, segment_len};
 use crate::memory::map::Map;
 use crate::store::header::header_bytes;
 use crate::store::ids::{self, Row};
@@ -170,12 +170,11 @@ fn id_in(entry: u64) -> Option<i32> {
 /// Removes the slabs of the half-made ring in segment `id`, and clears their table. Called under the creation
 /// lock.
 pub(in crate::store) fn discard(ring: &Map, id: i32) {
-    let Some(mut bytes) = header_bytes(ring) else {
+    let Some(bytes) = header_bytes(ring) else {
         return;
     };
     // Its creator died before it came to the magic, but not to the slabs.
-    bytes[MAGIC_OFFSET..MAGIC_OFFSET + 8].copy_from_slice(&MAGIC.to_le_bytes());
-    let Ok(header) = Header::decode(&bytes, ring.len() as u64) else {
+    let Ok(header) = Header::decode(&header::finished(bytes), ring.len() as u64) else {
         return;
     };
     let word = |at| ring.word64(at);
@@ -241,12 +240,8 @@ pub(in crate::store) fn is_slab(memory: &Peek, segment_len: usize) -> bool {
 }
 
 /// The first words behind `len` bytes.
-fn trailer(memory: &Peek, len: u64) -> Option<[u64; IDENTITY_LEN / 8]> {
-    let mut words = [0; IDENTITY_LEN / 8];
-    for (at, word) in (len as usize..).step_by(8).zip(&mut words) {
-        *word = memory.load64(at)?;
-    }
-    Some(words)
+fn trailer(memory: &Peek, len: u64) -> Option<[u64; IDENTITY_WORDS]> {
+    memory.copy(len as usize)
 }
 
 /// Slabs of one ring whose segment is gone, or one that is not finished.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::header::{magic, new_header, write_header};
 use super::*;
-use crate::memory::layout::header::{CREATION_LOCK_OFFSET, FenceMode, SEMAPHORES_OFFSET};
+use crate::memory::layout::header::{CREATION_LOCK_OFFSET, FenceMode};
 use crate::memory::layout::participant::slot_offset;
 use crate::memory::layout::{Geometry, Kind, Shape, SyncKind};
 use crate::sys::shmget;

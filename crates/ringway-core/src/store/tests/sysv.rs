@@ -210,9 +210,7 @@ fn left_behind(fixture: &Fixture) -> i32 {
     run_to_death("die before the magic", &fixture.address);
     let view = super::peek::Peek::of_sysv(fixture.id()).unwrap();
     let bytes = view.header_bytes().unwrap();
-    let mut id = [0; 4];
-    id.copy_from_slice(&bytes[SEMAPHORES_OFFSET..SEMAPHORES_OFFSET + 4]);
-    let id = i32::from_le_bytes(id) - 1;
+    let id = crate::memory::layout::header::Raw::of(&bytes).semaphores as i32 - 1;
     assert_eq!(semget::value(id, 0), Ok(1));
     id
 }

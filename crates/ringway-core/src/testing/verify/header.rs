@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use crate::memory::layout::header::{
-    self, FenceMode, HEADER_LEN, HeaderError, MAGIC, MAGIC_OFFSET,
-};
+use crate::memory::layout::header::{self, FenceMode, HEADER_LEN, HeaderError};
 use crate::memory::layout::pool::{Class, Slabs};
 use crate::memory::layout::{Geometry, Kind, Shape, SyncKind};
 
@@ -73,9 +71,7 @@ impl Header {
 
     /// The bytes of the header of a finished segment.
     pub fn encode(&self) -> [u8; Self::LEN] {
-        let mut bytes = self.0.encode();
-        bytes[MAGIC_OFFSET..MAGIC_OFFSET + 8].copy_from_slice(&MAGIC.to_le_bytes());
-        bytes
+        header::finished(self.0.encode())
     }
 
     /// The same with each slab in a segment of its own.

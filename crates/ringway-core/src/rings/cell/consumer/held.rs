@@ -23,9 +23,9 @@ pub(super) struct Held {
     pub(super) next: u64,
     /// How many messages were shown.
     pub(super) shown: u64,
-    /// Whether more may have been there to take when the last run was taken. What has come since is left
-    /// for the next time: one who takes messages as they come keeps fetching lines that are being
-    /// written.
+    /// Whether there may have been more to take when the last run was taken, because it was as long as was asked for. Only
+    /// then it goes on behind it. If the run ended because nothing followed, it stops there, even if something
+    /// has come since: who takes each message as it comes fetches lines that are still being written.
     pub(super) cut: bool,
 }
 

@@ -175,7 +175,8 @@ impl<R: Region> Producer<R> {
         if run.used < run.extent {
             self.lay_word(run.cell + run.used, State::Aborted, run.extent - run.used);
         }
-        // How long it would have become, a short one does not tell.
+        // The next batch claims as many cells as this one used. But if this one got fewer than it asked for, it may have
+        // ended for want of cells, and tells only that so many at least are needed.
         if !run.short || run.used > self.batch {
             self.batch = run.used;
         }

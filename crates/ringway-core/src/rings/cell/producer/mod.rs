@@ -132,8 +132,9 @@ impl<R: Region> Producer<R> {
         Ok(())
     }
 
-    /// The common case, which is the general one but for what need not be stored in between: the message
-    /// fits one cell, which is free, and nothing stands against sending. `false` if it is another case.
+    /// Sends in the usual case: the message fits one cell, that cell is free, and nothing stands against sending. It does what
+    /// [`claim`](Self::claim) and [`commit`](Self::commit) do, without writing down in between what was claimed. `false`
+    /// if it is another case; then nothing was done.
     #[inline]
     fn send_in_one_cell(&mut self, message: &[u8]) -> bool {
         if message.len() > self.one_cell

@@ -5,6 +5,8 @@ mod hostile;
 #[cfg(loom)]
 mod interleavings;
 #[cfg(not(loom))]
+mod picture;
+#[cfg(not(loom))]
 mod property;
 #[cfg(not(loom))]
 mod resume;
