@@ -68,54 +68,32 @@ impl Participant {
         } = place;
         let keeper = Keeper::of_participant(map, participants);
         let keeper = keeper.map_err(|errno| Refusal::Os(errno).explain(attempt))?;
-        let liveness = |slot| {
-            let word = map.word32(slot_offset(slot) + LIVENESS)?;
-            // Acquire pairs with the release of a leaving holder.
-            Some(word.load(Ordering::Acquire))
-        };
         let mut looks = MOST_LOOKS;
         for _ in 0..ATTEMPTS {
-            // The place of one that died is taken first: it is the successor, then.
-            let free = |state| {
-                slots
-                    .clone()
-                    .find(|&slot| liveness(slot).map(Liveness::of) == Some(state))
-            };
-            let Some(slot) = free(Liveness::Dead).or_else(|| free(Liveness::Absent)) else {
+            let Some((slot, found)) = free_slot(map, slots.clone()) else {
                 if wait_for_one_that_ends(map, participants, slots.clone(), &mut looks) {
                     continue;
                 }
                 break;
             };
-            let offset = slot_offset(slot);
-            let found = liveness(slot).unwrap_or(0);
-            if Liveness::of(found) == Liveness::Alive {
-                continue;
-            }
             let outlook = Outlook::new(participants, slot);
             match keeper.take_slot(outlook, found) {
-                Ok(()) => {
-                    // Before anything else is written: a ring that is retired is nobody's.
-                    retire::admit(map).map_err(|Retired| attempt.retired())?;
-                    let died = Liveness::of(found) == Liveness::Dead;
-                    if died && !settle() && settles {
-                        // What the dead one writes there, it could write over what this one does.
-                        return Err(unsettled(attempt));
-                    }
-                    let epoch = fill(map, offset, role);
-                    keeper.show();
-                    open(map, offset);
-                    return Ok(Self {
-                        guard: None,
-                        keeper,
-                        outlook,
-                        slot,
-                        epoch,
-                    });
-                }
+                Ok(()) => {}
                 Err(Refusal::Changed(_)) => continue,
                 Err(refusal) => return Err(refusal.explain(attempt)),
             }
+            // Before anything else is written. After an error the keeper gives the slot back.
+            admit(map, Liveness::of(found), settles, attempt)?;
+            let epoch = fill(map, slot_offset(slot), role);
+            keeper.show();
+            open(map, slot_offset(slot));
+            return Ok(Self {
+                guard: None,
+                keeper,
+                outlook,
+                slot,
+                epoch,
+            });
         }
         Err(taken(map, slots, role, address))
     }
@@ -141,6 +119,35 @@ impl Participant {
     pub(crate) fn watch(&self, alarm: Alarm) {
         self.keeper.watch(alarm);
     }
+}
+
+/// A slot that nobody alive has, and its liveness word. One whose holder died comes first: who takes that is its successor.
+fn free_slot(map: &Map, slots: Range<u32>) -> Option<(u32, u32)> {
+    let mut absent = None;
+    for slot in slots {
+        let Some(word) = map.word32(slot_offset(slot) + LIVENESS) else {
+            continue;
+        };
+        // Acquire pairs with the release of a leaving holder.
+        let found = word.load(Ordering::Acquire);
+        match Liveness::of(found) {
+            Liveness::Dead => return Some((slot, found)),
+            Liveness::Absent => absent = absent.or(Some((slot, found))),
+            Liveness::Alive => {}
+        }
+    }
+    absent
+}
+
+/// Whether one who has just taken a slot may keep it, whose last holder was `before`.
+fn admit(map: &Map, before: Liveness, settles: bool, attempt: Attempt<'_>) -> Result<(), Error> {
+    // A ring that is retired is nobody's.
+    retire::admit(map).map_err(|Retired| attempt.retired())?;
+    if before == Liveness::Dead && !settle() && settles {
+        // What the dead one writes there, it could write over what this one does.
+        return Err(unsettled(attempt));
+    }
+    Ok(())
 }
 
 /// How often to look whether somebody who is ending has ended, and for how long each time. (One that is stopped on
