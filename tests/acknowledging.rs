@@ -124,11 +124,34 @@ fn another_receiver_gets_what_one_gives_back() {
         send(&ring, 0);
         let message = first.recv_in_place().unwrap();
         assert!(second.try_recv().is_err(), "{row}");
-        drop(message);
+        message.give_back();
         let message = second.recv_in_place_deadline(watchdog()).unwrap();
         assert_eq!(number_of(&message), 0, "{row}");
         message.release();
         assert!(first.try_recv().is_err(), "{row}");
+    });
+}
+
+/// One that is only dropped is its receiver's next one, and another one's when that receiver has left.
+#[test]
+fn another_receiver_gets_what_one_has_dropped_when_that_one_leaves() {
+    for_each(Row::with_many(Role::Consumer, Row::on_shm()), |row| {
+        let (ring, _place) = row.ring();
+        let mut first = ring.receiver().unwrap();
+        let mut second = ring.receiver().unwrap();
+        (0..2).for_each(|nth| send(&ring, nth));
+        drop(first.recv_in_place().unwrap());
+        let again = first.recv_in_place().unwrap();
+        assert_eq!(number_of(&again), 0, "{row}");
+        drop(again);
+        let message = second.try_recv_in_place().unwrap();
+        assert_eq!(number_of(&message), 1, "{row}");
+        message.release();
+        assert!(second.try_recv().is_err(), "{row}");
+        drop(first);
+        let message = second.recv_in_place_deadline(watchdog()).unwrap();
+        assert_eq!(number_of(&message), 0, "{row}");
+        message.release();
     });
 }
 

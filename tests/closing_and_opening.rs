@@ -5,7 +5,11 @@ mod two_processes;
 
 use std::time::Instant;
 
-use ringway::{Peer, Receiver, RecvError, Ring, SendError, WaitStrategy};
+use ringway::mq::QueueReceiver;
+use ringway::{
+    ChannelReceiver, MessageSource, Peer, ReceivedMessage, Receiver, RecvError, Ring, SendError,
+    WaitStrategy,
+};
 use two_processes::messages::{number, number_in};
 use two_processes::procfs::while_blocked;
 use two_processes::roles::{consumer, producer, receive, send};
@@ -215,3 +219,33 @@ fn a_consumer_that_dies_after_another_closed_has_died() {
         sender.send(&number(2)).unwrap();
     });
 }
+
+/// A loop that goes on after a death: the compiler must see that an error borrows nothing.
+const _: fn(&mut Receiver) -> Result<u64, RecvError> = |receiver| {
+    loop {
+        match receiver.recv_in_place() {
+            Ok(message) => return Ok(number_in(&message.to_vec())),
+            Err(RecvError::PeerDied) => receiver.wait_for_peer(None)?,
+            Err(error) => return Err(error),
+        }
+    }
+};
+/// The same of queues and channels.
+const _: fn(&mut QueueReceiver) -> Result<u64, RecvError> = |receiver| {
+    loop {
+        match receiver.recv_in_place(None) {
+            Ok(message) => return Ok(number_in(&message.to_vec())),
+            Err(RecvError::PeerDied) => receiver.wait_for_peer(None)?,
+            Err(error) => return Err(error),
+        }
+    }
+};
+const _: fn(&mut ChannelReceiver) -> Result<usize, RecvError> = |receiver| {
+    loop {
+        match receiver.receive(None) {
+            Ok(message) => return Ok(message.len()),
+            Err(RecvError::PeerDied) => receiver.wait_for_peer(None)?,
+            Err(error) => return Err(error),
+        }
+    }
+};

@@ -128,8 +128,9 @@ fn what_several_hold_is_passed() {
             for (message, held) in borrowed.into_iter().zip(held) {
                 assert_eq!(message.to_vec(), held, "{row}");
                 assert_eq!(signature(&held, max / 8).0, 1);
-                if round % 2 == 0 {
-                    message.release();
+                match round % 2 {
+                    0 => message.release(),
+                    _ => message.give_back(),
                 }
             }
         }

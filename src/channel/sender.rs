@@ -155,7 +155,7 @@ impl MessageSink for ChannelSender {
         write: &mut dyn FnMut(&mut dyn MessageRoom),
     ) -> Result<(), SendError> {
         match self {
-            Self::Ring(sender) => sender.send_with(len, deadline, write),
+            Self::Ring(sender) => MessageSink::send_with(sender, len, deadline, write),
             Self::Queue(sender) => sender.send_with(len, deadline, write),
         }
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, setrlimit};
 use ringway::mq::{QueueBuilder, stat};
-use ringway::{ErrorKind, WaitStrategy};
+use ringway::{ErrorKind, SendError, WaitStrategy};
 
-use super::place::{Place, System};
+use super::place::{Place, System, again};
 use super::two_processes::procfs::while_blocked;
 use super::two_processes::{First, Second};
 
@@ -143,6 +143,26 @@ pub fn few_bytes(first: &First) {
         assert!(error.to_string().contains(part), "{error}");
     }
     first.say("explained");
+}
+
+/// Whoever opens the queue is bound by what its maker said.
+#[test]
+fn the_longest_message_is_what_was_asked_for() {
+    for system in System::ALL {
+        let place = Place::new(system);
+        let builder = place.builder().messages(4).message_len(100);
+        let made = builder.create().unwrap();
+        for queue in [again(&made), made] {
+            assert_eq!(queue.max_message_len(), 100, "{system:?}");
+            let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
+            let refused = sender.try_send(&[0; 101]);
+            let too_large = SendError::TooLarge { len: 101, max: 100 };
+            assert_eq!(refused, Err(too_large), "{system:?}");
+            sender.try_send(&[7; 100]).unwrap();
+            assert_eq!(receiver.try_recv().unwrap(), [7; 100], "{system:?}");
+        }
+        assert_eq!(stat(&place.address).unwrap().max_message_len, 100);
+    }
 }
 
 #[test]

@@ -107,8 +107,8 @@ fn a_semaphore_set_that_ringway_did_not_make_is_refused_and_left_alone() {
     for (count, mode) in [
         (1, 0o600),
         (13, 0o711),
-        (78, 0o600),
-        (78, 0o711),
+        (80, 0o600),
+        (80, 0o711),
         (90, 0o711),
     ] {
         let place = Place::new(System::Sysv);
@@ -116,7 +116,7 @@ fn a_semaphore_set_that_ringway_did_not_make_is_refused_and_left_alone() {
         let set = unsafe { libc::semget(place.key(), count, libc::IPC_CREAT | mode) };
         // SAFETY: SETVAL takes a number.
         assert!(set >= 0 && unsafe { libc::semctl(set, 0, libc::SETVAL, 7) } == 0);
-        let ours = (count, mode) == (78, 0o711);
+        let ours = (count, mode) == (80, 0o711);
         match place.builder().create() {
             // It looks like one of ours whose creator has died; but nobody is counted without being alive.
             Ok(_) => assert!(ours),

@@ -54,7 +54,7 @@ fn a_message_longer_than_the_receiver_knew_that_there_could_be_arrives() {
         set_limit("msgmax", 64);
         let mut receiver = queue.receiver().unwrap();
         set_limit("msgmax", 8192);
-        let long = [7; 200];
+        let long = [7; 100];
         queue.sender().unwrap().send(&long).unwrap();
         assert_eq!(receiver.recv().unwrap(), long);
         assert_eq!(receiver.recv(), Err(RecvError::Closed));

@@ -266,7 +266,7 @@ impl World {
             message.release();
             self.model.release(id);
         } else {
-            drop(message);
+            message.give_back();
             self.model.give_back(id);
         }
     }

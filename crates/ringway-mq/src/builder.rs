@@ -80,7 +80,8 @@ impl QueueBuilder {
         self
     }
 
-    /// Bytes of the longest message in a new queue. The default is what an unprivileged user may have.
+    /// Bytes of the longest message in a new queue: a sender is told that a longer one is
+    /// [`TooLarge`](ringway_core::SendError::TooLarge). The default is what an unprivileged user may have.
     #[must_use]
     pub fn message_len(mut self, bytes: usize) -> Self {
         self.options.message_len = Some(bytes);

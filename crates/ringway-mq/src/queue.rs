@@ -121,12 +121,11 @@ impl Queue {
             action: "inspect",
             address: &self.address,
         };
-        let frame_len = match &self.system {
-            System::Posix(queue) => queue.frame_len,
+        match &self.system {
+            System::Posix(queue) => queue.frame_len.saturating_sub(HEADER_LEN),
             // 0 once it is removed.
-            System::Sysv(queue) => queue.frame_len(attempt).unwrap_or(0),
-        };
-        frame_len.saturating_sub(HEADER_LEN)
+            System::Sysv(queue) => queue.max_message_len(attempt).unwrap_or(0),
+        }
     }
 
     /// Most messages, where the kernel counts them (POSIX).

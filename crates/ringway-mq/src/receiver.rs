@@ -221,10 +221,11 @@ impl QueueReceiver {
 
     fn message(&mut self, mut current: Current) -> QueueMessage<'_> {
         current.deliveries = current.deliveries.saturating_add(1);
+        // Until it is released.
+        self.pending = Some(current);
         QueueMessage {
             receiver: self,
             current,
-            is_done: false,
         }
     }
 
@@ -422,14 +423,13 @@ impl Drop for QueueReceiver {
 /// A message that was taken out of the queue, in the receiver's buffer.
 ///
 /// [`release`](Self::release) acknowledges it. Dropping it gives it back to its receiver, whose next message it is then.
-/// It is lost with that one.
+/// It is lost with that one. It has no destructor, so that a loop can go on after an error, as with a ring's
+/// [`Message`](ringway_core::Message).
 #[derive(Debug)]
 #[must_use = "a message that is dropped comes again; `release` acknowledges it"]
 pub struct QueueMessage<'a> {
     receiver: &'a mut QueueReceiver,
     current: Current,
-    /// Acknowledged.
-    is_done: bool,
 }
 
 impl QueueMessage<'_> {
@@ -450,8 +450,8 @@ impl QueueMessage<'_> {
     }
 
     /// Acknowledges the message: it does not come again.
-    pub fn release(mut self) {
-        self.is_done = true;
+    pub fn release(self) {
+        self.receiver.pending = None;
         self.receiver.received += 1;
     }
 
@@ -473,14 +473,6 @@ impl QueueMessage<'_> {
     /// Whether the message was received before, and given back.
     pub fn redelivered(&self) -> bool {
         self.deliveries() > 1
-    }
-}
-
-impl Drop for QueueMessage<'_> {
-    fn drop(&mut self) {
-        if !self.is_done {
-            self.receiver.pending = Some(self.current);
-        }
     }
 }
 

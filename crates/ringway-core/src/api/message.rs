@@ -15,7 +15,36 @@ use crate::rings::pool::IN_SLAB;
 /// A message in the ring or in a slab, borrowed.
 ///
 /// [`release`](Self::release) acknowledges it: it is received, and its room is the sender's again. Dropping it, be it by
-/// `?`, by a `return` or by a panic, gives it back: whoever receives next gets it again, this receiver or another one.
+/// `?`, by a `return` or by a panic, acknowledges nothing: it is this receiver's next message again, or another one's when
+/// this receiver has left. [`give_back`](Self::give_back) lets others that share the messages have it at once.
+///
+/// It has no destructor, so that a loop can go on after an error:
+///
+/// ```
+/// # use ringway_core as ringway;
+/// use ringway::{Receiver, RecvError};
+///
+/// fn next_len(receiver: &mut Receiver) -> Result<usize, RecvError> {
+///     loop {
+///         match receiver.recv_in_place() {
+///             Ok(message) => {
+///                 let len = message.len();
+///                 message.release();
+///                 return Ok(len);
+///             }
+///             Err(RecvError::PeerDied) => {
+///                 receiver.wait_for_peer(None)?;
+///                 continue;
+///             }
+///             Err(error) => return Err(error),
+///         }
+///     }
+/// }
+/// # let ring = ringway::Builder::new("memfd:")?.create()?;
+/// # ring.sender()?.send(b"12345")?;
+/// # assert_eq!(next_len(&mut ring.receiver()?), Ok(5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// ```
 /// # use ringway_core as ringway;
@@ -41,18 +70,12 @@ use crate::rings::pool::IN_SLAB;
 pub struct Message<'a> {
     receiver: &'a mut Receiver,
     found: MessageRef,
-    /// Released already.
-    is_done: bool,
 }
 
 impl<'a> Message<'a> {
     #[inline]
     pub(crate) fn new(receiver: &'a mut Receiver, found: MessageRef) -> Self {
-        Self {
-            receiver,
-            found,
-            is_done: false,
-        }
+        Self { receiver, found }
     }
 
     /// The same, for one who looks at it before it is released.
@@ -136,14 +159,23 @@ impl<'a> Message<'a> {
 
     /// Acknowledges the message, so that it does not come again, and gives its room to the producer.
     #[inline]
-    pub fn release(mut self) {
-        self.acknowledge();
+    pub fn release(self) {
+        self.receiver.receiving.release(&self.found, 1);
     }
 
-    #[inline]
-    fn acknowledge(&mut self) {
-        self.is_done = true;
-        self.receiver.receiving.release(&self.found, 1);
+    /// Gives the message back: whoever receives next gets it again, this receiver or another one.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.kind(ringway::Kind::Spmc).create()?;
+    /// let (mut one, mut other) = (ring.receiver()?, ring.receiver()?);
+    /// ring.sender()?.send(b"a job")?;
+    /// one.recv_in_place()?.give_back();
+    /// assert_eq!(other.recv()?, b"a job");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn give_back(self) {
+        self.receiver.receiving.give_back();
     }
 
     /// Acknowledges the message and keeps it: it can be read until the [`DetachedMessage`] is dropped, in whatever order,
@@ -166,13 +198,11 @@ impl<'a> Message<'a> {
     /// assert_eq!(other.join().unwrap(), 7);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn detach(mut self) -> Result<DetachedMessage, RecvError> {
+    pub fn detach(self) -> Result<DetachedMessage, RecvError> {
         let origin = (self.number(), self.deliveries());
         let copy = (!self.found.is_loaned()).then(|| self.to_vec());
-        let loan = self.receiver.receiving.detach(&self.found);
-        // Acknowledged, or beyond that.
-        self.is_done = true;
-        let detached = match (loan?, &self.receiver.consumer_slot) {
+        let loan = self.receiver.receiving.detach(&self.found)?;
+        let detached = match (loan, &self.receiver.consumer_slot) {
             (Some(loan), Some(slot)) => DetachedMessage::keep(Arc::clone(slot), loan),
             _ => DetachedMessage::copied(copy.unwrap_or_default()),
         };
@@ -186,30 +216,22 @@ impl<'a> Message<'a> {
         work: impl FnOnce(&Message<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let done = work(&self);
-        if done.is_ok() {
-            self.release();
+        match done {
+            Ok(_) => self.release(),
+            Err(_) => self.give_back(),
         }
         done
     }
 
-    pub(crate) fn into_vec(mut self) -> Vec<u8> {
+    pub(crate) fn into_vec(self) -> Vec<u8> {
         let bytes = self.to_vec();
-        self.acknowledge();
+        self.release();
         bytes
     }
 
     #[inline]
     fn view(&self) -> MessageView<'_> {
         MessageView::of(&self.receiver.receiving, self.found, 0)
-    }
-}
-
-impl Drop for Message<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.is_done {
-            self.receiver.receiving.give_back();
-        }
     }
 }
 

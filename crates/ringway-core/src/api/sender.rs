@@ -219,6 +219,50 @@ impl Sender {
         Ok(Claim::new(self, claimed, len))
     }
 
+    /// Sends a message of `len` bytes that `write` puts together in its place, waiting for room; until `deadline` if there is
+    /// one. `write` is called once there is room, at most once; what it does not write holds old bytes of the ring.
+    ///
+    /// A [`Claim`] is aborted when it is dropped, so the compiler takes the handle for borrowed in all arms of
+    /// a `match` on a call that returns one. Here nothing is borrowed any more when there is an error:
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::{SendError, Sender};
+    ///
+    /// fn greet(sender: &mut Sender) -> Result<(), SendError> {
+    ///     loop {
+    ///         match sender.send_with(5, None, |claim| {
+    ///             claim.write_at(0, b"hello");
+    ///         }) {
+    ///             Err(SendError::PeerDied) => {
+    ///                 sender.wait_for_peer(None)?;
+    ///                 continue;
+    ///             }
+    ///             done => return done,
+    ///         }
+    ///     }
+    /// }
+    /// # let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// # greet(&mut ring.sender()?)?;
+    /// # assert_eq!(ring.receiver()?.recv()?, b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    #[inline]
+    pub fn send_with(
+        &mut self,
+        len: usize,
+        deadline: Option<Instant>,
+        write: impl FnOnce(&mut Claim<'_>),
+    ) -> Result<(), SendError> {
+        let mut claim = self.claim(len, deadline)?;
+        write(&mut claim);
+        claim.commit();
+        Ok(())
+    }
+
     /// Begins a batch: messages that become visible together, with one wake-up.
     ///
     /// ```

@@ -70,7 +70,7 @@ pub trait MessageSink {
     /// use ringway::{Builder, MessageSink, MessageSource, ReceivedMessage};
     ///
     /// let ring = Builder::new("memfd:")?.create()?;
-    /// ring.sender()?.send_with(5, None, &mut |room| {
+    /// MessageSink::send_with(&mut ring.sender()?, 5, None, &mut |room| {
     ///     let body = room.write_at(1, b"ello");
     ///     assert_eq!(body + room.write_at(0, b"h"), 5);
     /// })?;

@@ -156,7 +156,7 @@ fn consume(op: Op, ring: &Ring) -> Result<()> {
             let borrowed = receiver.try_recv_in_place().map(|message| {
                 message.read_at(0, page);
                 if op == Op::GiveBack {
-                    drop(message);
+                    message.give_back();
                 } else {
                     message.release();
                 }

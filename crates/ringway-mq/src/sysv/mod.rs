@@ -171,7 +171,14 @@ pub(crate) fn create(
     })?;
     let result = bytes
         .map_or(Ok(()), |bytes| set_max_bytes(attempt, id, bytes))
-        .and_then(|()| Set::of(attempt, number, id, mode, options.any_owner));
+        .and_then(|()| Set::of(attempt, number, id, mode, options.any_owner))
+        .and_then(|set| match options.message_len {
+            None => Ok(set),
+            Some(len) => set
+                .limit(len)
+                .map(|()| set)
+                .map_err(|errno| attempt.os("semop", "change its semaphores", errno)),
+        });
     match result {
         Ok(set) => Ok(Queue {
             id,
@@ -273,7 +280,11 @@ pub(crate) fn stat(attempt: Attempt<'_>, key: &QueueKey) -> Result<QueueStat, Er
         bytes: status.bytes,
         max_messages: None,
         max_bytes: Some(status.max_bytes),
-        max_message_len: frame_len.saturating_sub(HEADER_LEN),
+        max_message_len: values
+            .as_ref()
+            .and_then(set::Values::message_len)
+            .unwrap_or(usize::MAX)
+            .min(frame_len.saturating_sub(HEADER_LEN)),
         priorities: values
             .as_ref()
             .map_or(has_priorities(status.mode), |values| {
@@ -360,7 +371,15 @@ impl Queue {
         }
     }
 
-    /// Bytes of the longest, frame and all.
+    /// Bytes of the longest that senders send: what its maker said, within what the kernel takes.
+    pub(crate) fn max_message_len(&self, attempt: Attempt<'_>) -> Result<usize, Error> {
+        let of_kernel = self.frame_len(attempt)?.saturating_sub(HEADER_LEN);
+        let values = self.set.values();
+        let of_maker = values.ok().and_then(|values| values.message_len());
+        Ok(of_maker.map_or(of_kernel, |len| len.min(of_kernel)))
+    }
+
+    /// Bytes of the longest that there can be, frame and all.
     pub(crate) fn frame_len(&self, attempt: Attempt<'_>) -> Result<usize, Error> {
         match msgget::status(self.id) {
             Ok(status) => Ok(longest(&status)),

@@ -14,7 +14,8 @@
 //! | 9, 10, 11 | the queue's id: bits 0 to 14, 15 to 29, 30 |
 //! | 12 | 0x5252 |
 //! | 13 | 1 if the queue has no priorities, 2 if it has |
-//! | 14 to 77 | the places of senders: 0, or a mark from the number of the sender that lives there (`SEM_UNDO`) |
+//! | 14, 15 | 1 + the bytes of the longest message that the queue was made for: bits 0 to 14, 15 to 29; 0 if nothing was said |
+//! | 16 to 79 | the places of senders: 0, or a mark from the number of the sender that lives there (`SEM_UNDO`) |
 //!
 //! All of it zero is the state of a new set, and a set is made by whoever misses it, so creators cannot race. The
 //! queue carries the permission bits 0o110 and the set 0o111, which mean nothing, from their first moment: what has them and
@@ -75,7 +76,8 @@ const NEVER: u16 = 8;
 const ID: u16 = 9;
 const TAG: u16 = 12;
 const ORDER: u16 = 13;
-const FIRST_PLACE: u16 = 14;
+const LONGEST: u16 = 14;
+const FIRST_PLACE: u16 = 16;
 const SENDER_PLACES: u16 = 64;
 const LEN: u16 = FIRST_PLACE + SENDER_PLACES;
 /// In the number of a sender that has none.
@@ -133,6 +135,14 @@ impl Values {
     /// Whether the queue has priorities.
     pub(crate) fn has_priorities(&self) -> bool {
         self.get(ORDER) == BY_PRIORITY
+    }
+
+    /// Bytes of the longest message that the queue was made for, if its maker said so.
+    pub(crate) fn message_len(&self) -> Option<usize> {
+        let [low, high] = [0, 1].map(|piece| usize::from(self.get(LONGEST + piece)));
+        let len = low | high << 15;
+        // One more, so that there can be messages of no bytes.
+        len.checked_sub(1)
     }
 
     /// The place for a sender that is to attach.
@@ -271,6 +281,19 @@ impl Set {
             Err(Errno::EAGAIN) => Ok(self.is_of(queue)),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// Writes down the longest message that the queue is made for. Its maker does, once. (Who opens the queue before that
+    /// knows of no limit.)
+    pub(crate) fn limit(self, message_len: usize) -> Result<(), Errno> {
+        // What is longer than that is beyond the kernel's own limits.
+        let len = message_len.saturating_add(1).min((1 << 30) - 1);
+        let pieces = [(LONGEST, len & 0x7fff), (LONGEST + 1, len >> 15)];
+        let operations = pieces
+            .into_iter()
+            .filter(|(_, value)| *value > 0)
+            .map(|(index, value)| Operation::raise(index, value as u16, AtExit::Keep));
+        semget::operate(self.id, &operations.collect::<Vec<_>>(), None)
     }
 
     fn is_of(self, queue: i32) -> bool {

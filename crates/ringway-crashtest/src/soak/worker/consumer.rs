@@ -145,7 +145,7 @@ impl<'a> Consumer<'a> {
                 journal.take_up_to(0);
                 if gives_back {
                     journal.write(Entry::GivingBack);
-                    drop(message);
+                    message.give_back();
                 } else {
                     journal.write(Entry::Releasing);
                     message.release();
