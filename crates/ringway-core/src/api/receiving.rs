@@ -18,10 +18,6 @@ use crate::waiting::{self, Blocked, WaitOptions, WaitStrategy, Waited};
 
 /// A consumer.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a handle; a box would cost each message an indirection"
-)]
 pub(crate) enum Receiving {
     /// Of a stream ring.
     Stream(Consumer<Memory>),
