@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringway::{Builder, RecvError, Ring};
 
@@ -29,7 +29,7 @@ fn receive(ring: &Ring) -> Result<(), Box<dyn Error>> {
         .arg(ring.address().to_string())
         .spawn()?;
     // Nobody can tell that a process died before it came. From then on, the ring tells.
-    receiver.wait(Some(Instant::now() + Duration::from_secs(10)))?;
+    receiver.wait_timeout(Duration::from_secs(10))?;
     loop {
         match receiver.recv() {
             Ok(message) => println!("received: {}", String::from_utf8_lossy(&message)),

@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringway::{Builder, RecvError, Ring};
 
@@ -28,7 +28,7 @@ fn send(address: &str) -> Result<(), Box<dyn Error>> {
     let mut sender = Builder::new(address)?.open()?.sender()?;
     for line in 0..LINES {
         // Room for a number and a line. No receiver sees anything of it yet.
-        let mut claim = sender.claim(4 + LINE_LEN, None)?;
+        let mut claim = sender.claim(4 + LINE_LEN)?;
         claim.write_at(0, &line.to_le_bytes());
         claim.write_at(4, &[line as u8; LINE_LEN]);
         if line % 100 == 99 {
@@ -46,7 +46,7 @@ fn receive(ring: &Ring) -> Result<(), Box<dyn Error>> {
     let mut other = Command::new(std::env::current_exe()?)
         .arg(ring.address().to_string())
         .spawn()?;
-    receiver.wait(Some(Instant::now() + Duration::from_secs(10)))?;
+    receiver.wait_timeout(Duration::from_secs(10))?;
     let (mut lines, mut sum) = (0, 0);
     loop {
         let message = match receiver.recv_in_place() {

@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::io::IoSlice;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringway::{Builder, RecvError, Ring, SendError};
 
@@ -47,7 +47,7 @@ fn send(address: &str) -> Result<(), Box<dyn Error>> {
     // One message, gathered from where its parts lie.
     let count = MEASUREMENTS.to_string();
     let parts = ["done: ", &count, " measurements"].map(|part| IoSlice::new(part.as_bytes()));
-    sender.send_vectored(&parts, None)?;
+    sender.send_vectored(&parts)?;
     Ok(())
 }
 
@@ -59,7 +59,7 @@ fn receive(ring: &Ring) -> Result<(), Box<dyn Error>> {
     let (mut drains, mut sum) = (0, 0);
     let mut summary = String::new();
     loop {
-        match receiver.wait(Some(Instant::now() + Duration::from_secs(10))) {
+        match receiver.wait_timeout(Duration::from_secs(10)) {
             Ok(()) => {}
             Err(RecvError::Closed) => break,
             Err(error) => return Err(error.into()),

@@ -57,8 +57,8 @@ fn compare(there: &Ring, back: &Ring) -> Result<(), Box<dyn Error>> {
             .spawn()?;
         let mut sender = there.sender()?.with_wait(way);
         let mut receiver = back.receiver()?.with_wait(way);
-        sender.wait_for_peer(Some(Instant::now() + Duration::from_secs(10)))?;
-        receiver.wait_for_peer(Some(Instant::now() + Duration::from_secs(10)))?;
+        sender.wait_for_peer_timeout(Duration::from_secs(10))?;
+        receiver.wait_for_peer_timeout(Duration::from_secs(10))?;
         let started = Instant::now();
         for round in 0..ROUNDS {
             sender.send(&round.to_le_bytes())?;

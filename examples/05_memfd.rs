@@ -9,7 +9,7 @@ use std::error::Error;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringway::{Builder, RecvError, Ring};
 
@@ -36,7 +36,7 @@ fn hand_over() -> Result<(), Box<dyn Error>> {
         "handed over to a process of user {} and group {}",
         peer.uid, peer.gid
     );
-    receiver.wait(Some(Instant::now() + Duration::from_secs(10)))?;
+    receiver.wait_timeout(Duration::from_secs(10))?;
     loop {
         match receiver.recv() {
             Ok(message) => println!("received: {}", String::from_utf8_lossy(&message)),

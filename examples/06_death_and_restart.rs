@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringway::{Builder, RecvError, Ring};
 
@@ -35,7 +35,7 @@ fn start_producer(ring: &Ring) -> std::io::Result<Child> {
 fn consume(ring: &Ring, producer: &mut Child) -> Result<(), Box<dyn Error>> {
     let mut receiver = ring.receiver()?;
     let mut expected = 0;
-    receiver.wait_for_peer(Some(Instant::now() + Duration::from_secs(10)))?;
+    receiver.wait_for_peer_timeout(Duration::from_secs(10))?;
     loop {
         match receiver.recv() {
             Ok(message) => {
@@ -58,7 +58,7 @@ fn consume(ring: &Ring, producer: &mut Child) -> Result<(), Box<dyn Error>> {
                 );
                 producer.wait()?;
                 *producer = start_producer(ring)?;
-                receiver.wait_for_peer(Some(Instant::now() + Duration::from_secs(10)))?;
+                receiver.wait_for_peer_timeout(Duration::from_secs(10))?;
             }
             Err(RecvError::Closed) => break,
             Err(error) => return Err(error.into()),

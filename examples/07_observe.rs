@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringway::{Address, Builder, ErrorKind, RecvError, Ring};
 
@@ -32,7 +32,7 @@ fn receive(ring: &Ring) -> Result<(), Box<dyn Error>> {
     let mut receiver = ring.receiver()?;
     let mut sending = start("send")?;
     // From the first message on, there is something to see.
-    receiver.wait(Some(Instant::now() + Duration::from_secs(10)))?;
+    receiver.wait_timeout(Duration::from_secs(10))?;
     let mut observing = start("observe")?;
     loop {
         match receiver.recv() {

@@ -74,7 +74,7 @@ fn die_with_a_job(ring: &Ring) -> Result<(), Box<dyn Error>> {
 fn work(ring: &Ring, name: &str) -> Result<(), Box<dyn Error>> {
     let mut receiver = ring.receiver()?;
     // The workers may be here before the senders are, or after they have gone.
-    receiver.wait_for_producers(2, None)?;
+    receiver.wait_for_producers(2)?;
     let mut done = 0;
     loop {
         // Acknowledged when the closure returns `Ok`. If it returned an error, panicked or died, the job would come

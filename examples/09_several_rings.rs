@@ -4,9 +4,9 @@
 
 use std::error::Error;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ringway::{RecvError, WaitError, wait_any};
+use ringway::{RecvError, WaitError, wait_any, wait_any_timeout};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let rings = [
@@ -16,8 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut senders = [rings[0].sender()?, rings[1].sender()?];
     let (mut first, mut second) = (rings[0].receiver()?, rings[1].receiver()?);
 
-    let soon = Instant::now() + Duration::from_millis(20);
-    let nothing = wait_any(&mut [&mut first, &mut second], Some(soon));
+    let moment = Duration::from_millis(20);
+    let nothing = wait_any_timeout(&mut [&mut first, &mut second], moment);
     assert_eq!(nothing, Err(WaitError::TimedOut));
 
     let sending = thread::spawn(move || {
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut receivers = [first, second];
     while open > 0 {
         let [first, second] = &mut receivers;
-        for index in wait_any(&mut [first, second], None)? {
+        for index in wait_any(&mut [first, second])? {
             match receivers[index].try_recv() {
                 Ok(message) => println!("ring {index}: {message:?}"),
                 Err(RecvError::Closed) => {

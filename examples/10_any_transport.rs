@@ -23,8 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let image: Vec<u8> = (0..10 << 20).map(|at: u32| (at >> 3) as u8).collect();
     let received = std::thread::scope(|scope| {
         let image = &image;
-        scope.spawn(move || ChunkSender::new(sender).send(image, None));
-        ChunkReceiver::new(receiver).recv(None)
+        scope.spawn(move || ChunkSender::new(sender).send(image));
+        ChunkReceiver::new(receiver).recv()
     });
     Channel::remove(channel.address(), true)?;
 

@@ -37,7 +37,7 @@ fn serve(ring: &Ring) -> Result<(), Box<dyn Error>> {
     for _ in 0..CLIENTS {
         clients.push(start()?);
     }
-    requests.wait_for_producers(CLIENTS as u64, None)?;
+    requests.wait_for_producers(CLIENTS as u64)?;
     let mut answers = HashMap::new();
     loop {
         let request = match requests.recv() {
@@ -91,7 +91,7 @@ fn ask_all(service: &str, ring: &Ring) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     for number in 0..REQUESTS {
         requests.send(format!("{} {number}", ring.address()).as_bytes())?;
-        let answer = answers.recv_deadline(Instant::now() + Duration::from_secs(10))?;
+        let answer = answers.recv_timeout(Duration::from_secs(10))?;
         assert_eq!(answer, (number * number).to_le_bytes());
     }
     println!(

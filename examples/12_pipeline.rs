@@ -70,7 +70,7 @@ fn sink(numbers: &Ring, squares: &Ring) -> Result<(), Box<dyn Error>> {
     let mut source = start("source", &[numbers])?;
     let mut stage = start("stage", &[numbers, squares])?;
     let (mut count, mut sum, mut deaths) = (0, 0, 0);
-    receiver.wait_for_producers(1, None)?;
+    receiver.wait_for_producers(1)?;
     loop {
         let square = match receiver.recv() {
             Ok(square) => u64::from_le_bytes(square.as_slice().try_into()?),
@@ -79,7 +79,7 @@ fn sink(numbers: &Ring, squares: &Ring) -> Result<(), Box<dyn Error>> {
                 deaths += 1;
                 stage.wait()?;
                 stage = start("stage", &[numbers, squares])?;
-                receiver.wait_for_peer(None)?;
+                receiver.wait_for_peer()?;
                 continue;
             }
             Err(error) => return Err(error.into()),

@@ -222,7 +222,7 @@ impl Stage {
     /// # Errors
     /// The same.
     pub fn wait_for_producer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
-        self.receiver.wait_for_peer(deadline)
+        self.receiver.wait_for_peer_deadline(deadline)
     }
 
     /// As [`Sender::wait_for_peer`] of the output.
@@ -230,7 +230,7 @@ impl Stage {
     /// # Errors
     /// The same.
     pub fn wait_for_consumer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
-        self.sender.wait_for_peer(deadline)
+        self.sender.wait_for_peer_deadline(deadline)
     }
 
     /// Steps that were ever made on these rings, by this stage and those before it.

@@ -219,7 +219,7 @@ fn it_is_so_on_every_transport() {
             sender.send(&number(nth + 100)).unwrap();
             for expected in [nth, nth + 100] {
                 for _ in 0..3 {
-                    let message = receiver.receive(Some(watchdog())).unwrap();
+                    let message = receiver.receive_deadline(Some(watchdog())).unwrap();
                     assert_eq!(number_of(&message), expected, "{case}");
                     drop(message);
                     assert_eq!(
@@ -233,7 +233,7 @@ fn it_is_so_on_every_transport() {
             assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{case}");
         }
         sender.send(&number(7)).unwrap();
-        drop(receiver.receive(None).unwrap());
+        drop(receiver.receive().unwrap());
         let mut buffer = [0; 8];
         assert_eq!(receiver.recv_into(&mut buffer), Ok(8), "{case}");
         let received = match &receiver {
@@ -253,8 +253,12 @@ fn fragments_are_acknowledged_when_they_are_copied() {
         let mut receiver = ChunkReceiver::new(channel.receiver().unwrap());
         for len in [0_usize, 1, 200] {
             let message = vec![7; len];
-            sender.send(&message, Some(watchdog())).unwrap();
-            assert_eq!(receiver.recv(Some(watchdog())).unwrap(), message, "{case}");
+            sender.send_deadline(&message, watchdog()).unwrap();
+            assert_eq!(
+                receiver.recv_deadline(watchdog()).unwrap(),
+                message,
+                "{case}"
+            );
         }
         let left = receiver.into_inner().try_recv();
         assert_eq!(left, Err(RecvError::Empty), "{case}");

@@ -76,7 +76,7 @@ fn behind_a_message_that_is_being_written_others_may_lie() {
         let mut slow = ring.sender().unwrap();
         let mut fast = ring.sender().unwrap();
         assert!(receiver.is_drained(), "{row}");
-        let claim = slow.claim(1, None).unwrap();
+        let claim = slow.claim(1).unwrap();
         fast.send(b"behind").unwrap();
         fast.leave();
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");

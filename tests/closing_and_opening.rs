@@ -46,7 +46,7 @@ fn each_stream_has_its_end_and_the_next_one_begins() {
                 assert_eq!(receiver.try_recv(), Err(RecvError::Closed), "{row}");
             }
             assert_eq!(receiver.peer(), Peer::Closed, "{row}");
-            let nobody = receiver.wait_for_peer(Some(Instant::now()));
+            let nobody = receiver.wait_for_peer_deadline(Instant::now());
             assert_eq!(nobody, Err(RecvError::TimedOut), "{row}");
             // The end is there for whoever comes, until somebody sends.
             drop(receiver);
@@ -94,7 +94,7 @@ fn who_sleeps_after_the_end_is_woken_by_the_next_producer() {
             while_blocked(
                 wait,
                 || next = Some(ring.sender().unwrap()),
-                || receiver.wait_for_peer(Some(watchdog())),
+                || receiver.wait_for_peer_deadline(watchdog()),
             )
             .unwrap();
             next.unwrap().send(&number(7)).unwrap();
@@ -115,11 +115,11 @@ fn the_next_consumer_takes_what_the_last_one_refused() {
             assert_eq!(sender.peer(), Peer::Closed, "{row}");
             assert_eq!(sender.try_send(&number(0)), Err(SendError::Closed), "{row}");
             assert_eq!(sender.send(&number(0)), Err(SendError::Closed), "{row}");
-            let nobody = sender.wait_for_peer(Some(Instant::now()));
+            let nobody = sender.wait_for_peer_deadline(Instant::now());
             assert_eq!(nobody, Err(SendError::TimedOut), "{row}");
             let mut receiver = while_blocked_get(
                 || ring.receiver().unwrap(),
-                || sender.wait_for_peer(Some(watchdog())).unwrap(),
+                || sender.wait_for_peer_deadline(watchdog()).unwrap(),
             );
             sender.send(&number(1)).unwrap();
             assert_eq!(number_in(&receiver.recv().unwrap()), 1, "{row}");
@@ -225,7 +225,7 @@ const _: fn(&mut Receiver) -> Result<u64, RecvError> = |receiver| {
     loop {
         match receiver.recv_in_place() {
             Ok(message) => return Ok(number_in(&message.to_vec())),
-            Err(RecvError::PeerDied) => receiver.wait_for_peer(None)?,
+            Err(RecvError::PeerDied) => receiver.wait_for_peer()?,
             Err(error) => return Err(error),
         }
     }
@@ -233,18 +233,18 @@ const _: fn(&mut Receiver) -> Result<u64, RecvError> = |receiver| {
 /// The same of queues and channels.
 const _: fn(&mut QueueReceiver) -> Result<u64, RecvError> = |receiver| {
     loop {
-        match receiver.recv_in_place(None) {
+        match receiver.recv_in_place() {
             Ok(message) => return Ok(number_in(&message.to_vec())),
-            Err(RecvError::PeerDied) => receiver.wait_for_peer(None)?,
+            Err(RecvError::PeerDied) => receiver.wait_for_peer()?,
             Err(error) => return Err(error),
         }
     }
 };
 const _: fn(&mut ChannelReceiver) -> Result<usize, RecvError> = |receiver| {
     loop {
-        match receiver.receive(None) {
+        match receiver.receive() {
             Ok(message) => return Ok(message.len()),
-            Err(RecvError::PeerDied) => receiver.wait_for_peer(None)?,
+            Err(RecvError::PeerDied) => receiver.wait_for_peer()?,
             Err(error) => return Err(error),
         }
     }

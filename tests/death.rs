@@ -90,7 +90,7 @@ fn who_waits_until_all_is_received_learns_of_the_death() {
         let end = while_blocked(
             wait,
             || consumer.kill_unreaped(),
-            || sender.wait_until_drained(Some(watchdog())),
+            || sender.wait_until_drained_deadline(watchdog()),
         );
         assert_eq!(end, Err(SendError::PeerDied), "{wait:?}");
     }
@@ -106,7 +106,7 @@ fn a_second_producer_goes_on_and_the_consumer_never_left() {
             let producer = producer(&ring, 7);
             producer.kill();
             // What the dead one left is as good as its presence.
-            receiver.wait_for_peer(Some(Instant::now())).unwrap();
+            receiver.wait_for_peer_deadline(Instant::now()).unwrap();
             for number in 0..7 {
                 let message = receiver.recv_deadline(watchdog()).unwrap();
                 assert_eq!(number_in(&message), number, "{backing:?}");
@@ -114,7 +114,7 @@ fn a_second_producer_goes_on_and_the_consumer_never_left() {
             }
             let end = receiver.recv_deadline(watchdog());
             assert_eq!(end, Err(RecvError::PeerDied), "{backing:?}");
-            let nobody = receiver.wait_for_peer(Some(Instant::now()));
+            let nobody = receiver.wait_for_peer_deadline(Instant::now());
             assert_eq!(nobody, Err(RecvError::TimedOut), "{backing:?}");
         }
         assert_eq!(expected, 21);
@@ -151,7 +151,7 @@ fn a_second_consumer_gets_exactly_what_the_first_did_not_acknowledge() {
             assert_eq!(number_in(&receiver.try_recv().unwrap()), index);
         }
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{backing:?}");
-        sender.wait_until_drained(Some(watchdog())).unwrap();
+        sender.wait_until_drained_deadline(watchdog()).unwrap();
     }
 }
 

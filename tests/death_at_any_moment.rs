@@ -65,7 +65,7 @@ fn consumers_killed_at_any_moment_lose_nothing() {
         let mut last_said = None;
         for round in 0..40 {
             let consumer = Second::start("receive for ever", &ring);
-            sender.wait_for_peer(Some(watchdog())).unwrap();
+            sender.wait_for_peer_deadline(watchdog()).unwrap();
             let mut words = Vec::new();
             std::thread::scope(|scope| {
                 scope.spawn(|| {

@@ -143,7 +143,7 @@ fn what_nobody_looked_at_was_not_delivered() {
                 let short = receiver.try_recv_into(&mut [0; 3]);
                 assert_eq!(short, Err(RecvError::BufferTooSmall { len: 8 }), "{case}");
                 assert_eq!(receiver.skip_unreadable(), Ok(false), "{case}");
-                receiver.wait(None).unwrap();
+                receiver.wait().unwrap();
             }
         };
         for times in 1..4 {

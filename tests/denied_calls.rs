@@ -333,15 +333,15 @@ fn want_the_slab(ring: &Ring, address: &str) {
     let refused = while_blocked(
         WaitStrategy::Park,
         || victim.kill(),
-        || sender.claim(LONG, None).map(drop),
+        || sender.claim(LONG).map(drop),
     );
     assert_eq!(refused, Err(SendError::Unsettled));
     assert_eq!(sender.try_claim(LONG).map(drop), Err(SendError::Unsettled));
     // What fits the ring goes there.
-    sender.claim(FITS_BOTH, None).unwrap().abort();
+    sender.claim(FITS_BOTH).unwrap().abort();
     rescuer.say();
     assert_eq!(rescuer.hear(), "there");
-    sender.claim(LONG, None).unwrap().abort();
+    sender.claim(LONG).unwrap().abort();
     rescuer.kill();
 }
 
@@ -410,11 +410,11 @@ fn be_a_peer(what: &str) {
     let mut sender = ring.sender().unwrap();
     match does {
         "claim" => {
-            let _claim = sender.claim(8, None).unwrap();
+            let _claim = sender.claim(8).unwrap();
             there()
         }
         "slab" => {
-            let _claim = sender.claim(LONG, None).unwrap();
+            let _claim = sender.claim(LONG).unwrap();
             there()
         }
         "nothing" => there(),

@@ -40,7 +40,7 @@ fn each_of_several_sleeping_consumers_gets_some() {
             });
             while !shares.is_finished() {
                 sender.send(&number(sent)).unwrap();
-                in_time(|deadline| sender.wait_until_drained(Some(deadline))).unwrap();
+                in_time(|deadline| sender.wait_until_drained_deadline(deadline)).unwrap();
                 sent += 1;
             }
             if shares.join().is_err() {

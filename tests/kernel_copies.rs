@@ -121,7 +121,7 @@ fn a_slab_that_a_killed_one_had_read_into_is_nobody_elses_before_the_kernel_is_d
 }
 
 fn send_in_slab(sender: &mut Sender) {
-    let mut claim = in_time(|deadline| sender.claim(SLAB, Some(deadline))).unwrap();
+    let mut claim = in_time(|deadline| sender.claim_deadline(SLAB, deadline)).unwrap();
     claim.write_at(0, &vec![OURS; SLAB]);
     claim.commit();
 }
@@ -180,7 +180,7 @@ fn read(first: &First) {
     let source = Source::named(&first.hear());
     let len = first.hear().parse().unwrap();
     let mut sender = ring.sender().unwrap();
-    let mut claim = sender.claim(len, Some(watchdog())).unwrap();
+    let mut claim = sender.claim_deadline(len, watchdog()).unwrap();
     // SAFETY: nobody else writes it.
     let room = unsafe { claim.as_mut_slice() };
     let mut source = Bytes::of(source, len, FOREIGN, room);
@@ -207,7 +207,7 @@ fn lend_to_another(first: &First) {
     let fifo = File::open(first.hear()).unwrap();
     let len = first.hear().parse().unwrap();
     let mut sender = ring.sender().unwrap();
-    let mut claim = sender.claim(len, Some(watchdog())).unwrap();
+    let mut claim = sender.claim_deadline(len, watchdog()).unwrap();
     // SAFETY: nobody else writes it.
     let room = unsafe { claim.as_mut_slice() };
     requests::read_in_another_process(&fifo, room);
@@ -220,7 +220,7 @@ fn lend_to_another(first: &First) {
 fn claim(first: &First) {
     let ring = first.ring();
     let mut sender = ring.sender().unwrap();
-    let mut claim = sender.claim(SLAB, Some(watchdog())).unwrap();
+    let mut claim = sender.claim_deadline(SLAB, watchdog()).unwrap();
     claim.write_at(0, &[FOREIGN; 4096]);
     first.say("claimed");
     first.hear();
@@ -256,7 +256,7 @@ fn a_slab_is_withheld_as_long_as_the_memory_of_a_dead_one_lives_and_then_wakes_w
         // The memory lives.
         assert_eq!(sender.try_claim(SLAB).err(), Some(SendError::Full));
         let soon = Instant::now() + Duration::from_millis(20);
-        let late = sender.claim(SLAB, Some(soon)).err();
+        let late = sender.claim_deadline(SLAB, soon).err();
         assert_eq!(late, Some(SendError::TimedOut), "{shape:?}");
         if let Ok(stat) = ringway::stat(&place.address) {
             assert_eq!((stat.slabs[0].free, stat.slabs[0].withheld), (0, 1));

@@ -54,7 +54,7 @@ fn send(first: &First) {
     let stops = first.hear() == "stop";
     let mut stopped = false;
     let message = pattern(who);
-    let sent = sender.send_from(&message[..], Some(len()), None, |progress| {
+    let sent = sender.send_from(&message[..], Some(len()), |progress| {
         if stops && !stopped && progress.done >= len() / 2 {
             stopped = true;
             first.say("half");
@@ -142,7 +142,7 @@ fn of_eight_senders_two_are_killed_half_way_and_six_arrive_whole() {
                 });
             }
             loop {
-                match in_time(|deadline| receiver.recv_gathered(Some(deadline))) {
+                match in_time(|deadline| receiver.recv_gathered_deadline(deadline)) {
                     Ok(message) => drop(whole.insert(message.sender, message.bytes)),
                     Err(ChunkRecvError::Lost(one)) => lost.push(one),
                     Err(ChunkRecvError::Transport(RecvError::Closed | RecvError::PeerDied)) => {
@@ -185,7 +185,7 @@ fn the_message_of_one_that_was_killed_is_reported_while_others_live() {
                 until_asleep(std::process::id(), thread);
                 victim.kill_unreaped();
             });
-            let lost = assert_lost(in_time(|deadline| receiver.recv(Some(deadline))));
+            let lost = assert_lost(in_time(|deadline| receiver.recv_deadline(deadline)));
             assert_eq!((lost.sender, lost.why), (id, Why::SenderGone), "{row}");
         });
         nothing_is_left(&receiver);
@@ -202,16 +202,16 @@ fn what_a_sender_sent_before_it_left_arrives_whole_also_behind_one_that_is_slow(
         let message = vec![7; 3000];
         let mut claim = None;
         let mut slow = Some(&mut slow);
-        let sent = sender.send_from(&message[..], Some(3000), None, |_| {
+        let sent = sender.send_from(&message[..], Some(3000), |_| {
             // Behind the first fragment.
             if let Some(slow) = slow.take() {
-                claim = Some(slow.claim(1, None).unwrap());
+                claim = Some(slow.claim(1).unwrap());
             }
         });
         assert_eq!(sent.unwrap(), 3000);
         sender.into_inner().leave();
         // Gone, and nothing to be had; but not all that it sent is received.
-        let received = receiver.recv(Some(Instant::now()));
+        let received = receiver.recv_deadline(Instant::now());
         let timed_out = ChunkRecvError::Transport(RecvError::TimedOut);
         assert_eq!(
             received.unwrap_err().to_string(),
@@ -233,7 +233,7 @@ fn what_lies_in_slabs_of_a_sender_that_left_arrives_whole() {
         let sender = ring.sender().unwrap().with_copy_limit(0);
         let mut sender = ChunkSender::new(sender).with_fragment_len(FRAGMENT);
         let message = pattern(1)[..4 * FRAGMENT].to_vec();
-        sender.send(&message, Some(Instant::now())).unwrap();
+        sender.send_deadline(&message, Instant::now()).unwrap();
         sender.into_inner().leave();
         let mut receiver = ChunkReceiver::new(ring.receiver().unwrap());
         assert!(receiver.try_recv().unwrap() == message, "{row}");
@@ -254,7 +254,7 @@ fn a_message_longer_than_the_ring_is_read_as_it_comes() {
         let mut bytes = Vec::new();
         let mut most = 0;
         in_time(|deadline| {
-            let mut stream = receiver.stream(Some(deadline)).unwrap();
+            let mut stream = receiver.stream_deadline(deadline).unwrap();
             assert_eq!(stream.total(), Some(len()), "{row}");
             let mut buffer = [0; 5000];
             loop {
@@ -284,20 +284,21 @@ fn when_the_only_sender_is_killed_its_message_is_reported_before_the_end() {
                 victim.kill_unreaped();
             });
             let mut file = Vec::new();
-            let received = in_time(|deadline| receiver.recv_to(&mut file, Some(deadline), |_| {}));
+            let received =
+                in_time(|deadline| receiver.recv_to_deadline(&mut file, deadline, |_| {}));
             let lost = assert_lost(received.map(|_| Vec::new()));
             assert_eq!((lost.sender, lost.why), (id, Why::SenderGone), "{row}");
             assert!(file == pattern(0)[..file.len()], "{row}");
             assert_eq!(lost.received, file.len() as u64, "{row}");
             assert!(lost.received >= len() / 2, "{row}");
         });
-        match in_time(|deadline| receiver.recv(Some(deadline))) {
+        match in_time(|deadline| receiver.recv_deadline(deadline)) {
             Err(ChunkRecvError::Transport(RecvError::PeerDied)) => {}
             other => panic!("{row}: {other:?}"),
         }
         // The next one goes on.
         let mut sender = ChunkSender::new(ring.sender().unwrap());
-        sender.send(b"hello", Some(Instant::now())).unwrap();
+        sender.send_deadline(b"hello", Instant::now()).unwrap();
         assert_eq!(receiver.try_recv().unwrap(), b"hello", "{row}");
     });
 }

@@ -101,7 +101,7 @@ fn receive_some(receiver: &mut Receiver, number: u64, buffer: &mut [u8]) -> u64 
             found.release();
         }
         3 => {
-            receiver.wait(Some(watchdog())).unwrap();
+            receiver.wait_deadline(watchdog()).unwrap();
             let mut next = number;
             let count = receiver
                 .drain(7, |found| {
@@ -113,7 +113,7 @@ fn receive_some(receiver: &mut Receiver, number: u64, buffer: &mut [u8]) -> u64 
             return count as u64;
         }
         _ => {
-            receiver.wait(Some(watchdog())).unwrap();
+            receiver.wait_deadline(watchdog()).unwrap();
             check(number, &receiver.try_recv().unwrap(), &message(number));
         }
     }
@@ -140,7 +140,7 @@ fn send(first: &First) {
     while number < count {
         number += send_some(&mut sender, number, count);
     }
-    sender.wait_until_drained(Some(watchdog())).unwrap();
+    sender.wait_until_drained_deadline(watchdog()).unwrap();
     first.say("all is received");
     sender.close();
 }
@@ -154,23 +154,23 @@ fn send_some(sender: &mut Sender, number: u64, count: u64) -> u64 {
     match number / 3 % 5 {
         0 => sender.send_deadline(&bytes, watchdog()).unwrap(),
         1 => {
-            let mut claim = sender.claim(bytes.len(), Some(watchdog())).unwrap();
+            let mut claim = sender.claim_deadline(bytes.len(), watchdog()).unwrap();
             assert_eq!(claim.write_at(front.len(), rest), rest.len());
             assert_eq!(claim.write_at(0, front), front.len());
             claim.commit();
         }
         2 => {
-            let mut claim = sender.claim(max / 2, Some(watchdog())).unwrap();
+            let mut claim = sender.claim_deadline(max / 2, watchdog()).unwrap();
             claim.write_at(0, b"nobody sees this");
             claim.abort();
             let len = (bytes.len() + 3).min(max);
-            let mut claim = sender.claim(len, Some(watchdog())).unwrap();
+            let mut claim = sender.claim_deadline(len, watchdog()).unwrap();
             claim.write_at(0, &bytes);
             claim.commit_len(bytes.len());
         }
         3 => {
             let parts = [IoSlice::new(front), IoSlice::new(&[]), IoSlice::new(rest)];
-            sender.send_vectored(&parts, Some(watchdog())).unwrap();
+            sender.send_vectored_deadline(&parts, watchdog()).unwrap();
         }
         _ => {
             let mut batch = sender.batch();

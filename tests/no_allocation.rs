@@ -97,7 +97,7 @@ fn working_in_place_allocates_nothing() {
             let mut claim = sender.try_claim(100).unwrap();
             claim.write_at(0, &number.to_le_bytes());
             claim.commit_len(4);
-            sender.claim(8, None).unwrap().abort();
+            sender.claim(8).unwrap().abort();
             let parts = [IoSlice::new(b"in "), IoSlice::new(b"parts")];
             sender.try_send_vectored(&parts).unwrap();
             let mut bytes = [0; 8];
@@ -124,7 +124,7 @@ fn batches_and_drains_allocate_nothing() {
                 batch.push(&number.to_le_bytes()).unwrap();
             }
             assert_eq!(batch.commit(), 16);
-            receiver.wait(None).unwrap();
+            receiver.wait().unwrap();
             let mut seen = 0;
             let drained = receiver.drain(100, |view| seen += view.len());
             assert_eq!((drained, seen), (Ok(16), 64));
@@ -213,7 +213,7 @@ fn sleeping_and_waking_allocates_nothing() {
         sender.send(b"first").unwrap();
         receiver.recv_into(&mut [0; 8]).unwrap();
         let now = Some(Instant::now());
-        assert_eq!(receiver.wait(now), Err(RecvError::TimedOut));
+        assert_eq!(receiver.wait_deadline(now), Err(RecvError::TimedOut));
         let sending = std::thread::spawn(move || {
             calls(|| {
                 for number in 0..MESSAGES {

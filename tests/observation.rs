@@ -170,7 +170,7 @@ fn numbers_make_sense_while_messages_flow() {
         let (ring, place) = backing.ring(4096);
         let mut receiver = ring.receiver().unwrap();
         let producer = Second::start("send for ever", &ring);
-        receiver.wait_for_peer(Some(watchdog())).unwrap();
+        receiver.wait_for_peer_deadline(watchdog()).unwrap();
         let (mut sent, mut received) = (0, 0);
         for _ in 0..500 {
             let seen = stat(&place.address).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ringway::{
     Builder, ErrorKind, Kind, Peer, RecvError, Role, SendError, Sender, SyncKind, WaitError,
-    remove, wait_any,
+    remove, wait_any, wait_any_deadline,
 };
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
@@ -74,8 +74,8 @@ fn who_waits_for_room_learns_that_the_ring_is_removed() {
         remover.finish();
         assert!(sender.is_removed().unwrap(), "{row}");
         // Before it falls asleep again. And what needs no waiting goes on.
-        assert_eq!(sender.wait_until_drained(None), Err(SendError::Removed));
-        assert_eq!(sender.wait_for_peer(None), Err(SendError::Removed));
+        assert_eq!(sender.wait_until_drained(), Err(SendError::Removed));
+        assert_eq!(sender.wait_for_peer(), Err(SendError::Removed));
         assert_eq!(sender.try_send(&[7; 64]), Err(SendError::Full), "{row}");
     });
 }
@@ -97,12 +97,12 @@ fn who_waits_for_a_message_learns_that_the_ring_is_removed() {
         assert_eq!(received, Err(RecvError::Removed), "{row}");
         remover.finish();
         assert!(receiver.is_removed().unwrap(), "{row}");
-        assert_eq!(receiver.wait_for_peer(None), Err(RecvError::Removed));
-        let more = receiver.wait_for_producers(1, None);
+        assert_eq!(receiver.wait_for_peer(), Err(RecvError::Removed));
+        let more = receiver.wait_for_producers(1);
         assert_eq!(more, Err(RecvError::Removed), "{row}");
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
         if row.sync != SyncKind::PosixSem {
-            let all = wait_any(&mut [&mut receiver], None);
+            let all = wait_any(&mut [&mut receiver]);
             assert_eq!(all, Err(WaitError::Removed), "{row}");
         }
     });
@@ -120,13 +120,9 @@ fn every_way_of_waiting_learns_it() {
         assert_eq!(receiver.recv(), Err(RecvError::Removed), "{wait:?}");
         let mut both = [&mut receiver, &mut another];
         let soon = Instant::now() + Duration::from_millis(20);
-        assert_eq!(wait_any(&mut both, Some(soon)), Err(WaitError::TimedOut));
+        assert_eq!(wait_any_deadline(&mut both, soon), Err(WaitError::TimedOut));
         remove(&elsewhere.address, true).unwrap();
-        assert_eq!(
-            wait_any(&mut both, None),
-            Err(WaitError::Removed),
-            "{wait:?}"
-        );
+        assert_eq!(wait_any(&mut both), Err(WaitError::Removed), "{wait:?}");
     }
 }
 
@@ -238,11 +234,7 @@ fn who_has_the_ring_open_may_still_come() {
         later.say("close");
         later.finish();
         // Its end is another one.
-        assert_eq!(
-            sender.wait_until_drained(None),
-            Err(SendError::Closed),
-            "{row}"
-        );
+        assert_eq!(sender.wait_until_drained(), Err(SendError::Closed), "{row}");
     });
 }
 

@@ -101,11 +101,11 @@ fn a_ring_that_its_producer_closed_is_drained_and_opened_by_the_next_one() {
         producer.say("close");
         producer.finish();
         let mut receiver = ring.receiver().unwrap();
-        receiver.wait_for_peer(None).unwrap();
+        receiver.wait_for_peer().unwrap();
         assert_eq!(number_in(&receiver.recv().unwrap()), 0);
         assert_eq!(number_in(&receiver.recv().unwrap()), 1);
         assert_eq!(receiver.recv(), Err(RecvError::Closed));
-        let nobody = receiver.wait_for_peer(Some(Instant::now()));
+        let nobody = receiver.wait_for_peer_deadline(Instant::now());
         assert_eq!(nobody, Err(RecvError::TimedOut), "{backing:?}");
         assert_eq!(receiver.peer(), Peer::Closed);
         // Also for the next consumer.
@@ -134,7 +134,7 @@ fn a_consumer_that_closes_wakes_the_blocked_producer() {
             );
             assert_eq!(end, Err(SendError::Closed), "{backing:?} {wait:?}");
             assert_eq!(sender.try_send(&number(0)), Err(SendError::Closed));
-            let drained = sender.wait_until_drained(Some(watchdog()));
+            let drained = sender.wait_until_drained_deadline(watchdog());
             assert_eq!(drained, Err(SendError::Closed));
             consumer.finish();
         }
@@ -165,13 +165,13 @@ fn a_peer_is_waited_for() {
         for wait in WAITS {
             let (ring, _place) = backing.ring(4096);
             let mut receiver = ring.receiver().unwrap().with_wait(wait);
-            let nobody = receiver.wait_for_peer(Some(Instant::now()));
+            let nobody = receiver.wait_for_peer_deadline(Instant::now());
             assert_eq!(nobody, Err(RecvError::TimedOut));
             let producer = Second::start("attach when told", &ring);
             while_blocked(
                 wait,
                 || producer.say("producer"),
-                || receiver.wait_for_peer(Some(watchdog())),
+                || receiver.wait_for_peer_deadline(watchdog()),
             )
             .unwrap();
             assert_eq!(receiver.peer(), Peer::Alive, "{backing:?} {wait:?}");
@@ -179,13 +179,13 @@ fn a_peer_is_waited_for() {
 
             let (ring, _place) = backing.ring(4096);
             let mut sender = ring.sender().unwrap().with_wait(wait);
-            let nobody = sender.wait_for_peer(Some(Instant::now()));
+            let nobody = sender.wait_for_peer_deadline(Instant::now());
             assert_eq!(nobody, Err(SendError::TimedOut));
             let consumer = Second::start("attach when told", &ring);
             while_blocked(
                 wait,
                 || consumer.say("consumer"),
-                || sender.wait_for_peer(Some(watchdog())),
+                || sender.wait_for_peer_deadline(watchdog()),
             )
             .unwrap();
             assert_eq!(sender.peer(), Peer::Alive, "{backing:?} {wait:?}");
@@ -216,18 +216,18 @@ fn a_producer_waits_until_all_is_received() {
         for wait in WAITS {
             let (ring, _place) = backing.ring(4096);
             let mut sender = ring.sender().unwrap().with_wait(wait);
-            sender.wait_until_drained(None).unwrap();
+            sender.wait_until_drained().unwrap();
             let consumer = consumer(&ring);
             sender.send(&number(0)).unwrap();
             sender.send(&number(1)).unwrap();
             consumer.say("next");
             consumer.expect("0");
-            let not_yet = sender.wait_until_drained(Some(Instant::now()));
+            let not_yet = sender.wait_until_drained_deadline(Instant::now());
             assert_eq!(not_yet, Err(SendError::TimedOut));
             while_blocked(
                 wait,
                 || consumer.say("next"),
-                || sender.wait_until_drained(Some(watchdog())),
+                || sender.wait_until_drained_deadline(watchdog()),
             )
             .unwrap();
             consumer.expect("1");

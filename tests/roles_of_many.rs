@@ -371,7 +371,7 @@ fn sleep_for_a_message(first: &First) {
     first.say("attached");
     first.say(nix::unistd::gettid());
     let end = receiver.recv().unwrap_err();
-    first.say(format!("{end:?}"));
+    first.say(name_of(end));
 }
 
 /// Says its thread, sleeps until a message comes, says its number, and does nothing more.
@@ -393,5 +393,11 @@ fn sleep_for_room(first: &First) {
     first.say("attached");
     first.say(nix::unistd::gettid());
     let end = sender.send(&number(0)).unwrap_err();
-    first.say(format!("{end:?}"));
+    first.say(name_of(end));
+}
+
+/// Without the sentence that follows it.
+fn name_of(error: impl std::fmt::Debug) -> String {
+    let text = format!("{error:?}");
+    text.split(':').next().unwrap_or_default().to_owned()
 }

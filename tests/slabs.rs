@@ -138,7 +138,7 @@ type Receive = fn(&mut Receiver) -> Vec<u8>;
 const SENDS: [Send; 4] = [
     |sender, message| sender.send(message).unwrap(),
     |sender, message| {
-        let mut claim = sender.claim(message.len(), None).unwrap();
+        let mut claim = sender.claim(message.len()).unwrap();
         claim.write_at(1, &message[1..]);
         claim.write_at(0, &message[..1]);
         claim.commit();
@@ -152,7 +152,7 @@ const SENDS: [Send; 4] = [
     },
     |sender, message| {
         let parts = [IoSlice::new(&message[..7]), IoSlice::new(&message[7..])];
-        sender.send_vectored(&parts, Some(watchdog())).unwrap();
+        sender.send_vectored_deadline(&parts, watchdog()).unwrap();
     },
 ];
 
@@ -388,13 +388,13 @@ fn a_receiver_that_keeps_long_messages_gets_as_many_as_there_are_slabs() {
     for number in 0..6 {
         // The fourth and later ones find that the time is over, and a free slab all the same.
         let deadline = (number > 2).then(Instant::now);
-        sender.claim(LONG, deadline).unwrap().commit();
+        sender.claim_deadline(LONG, deadline).unwrap().commit();
         kept.push(receiver.recv_in_place().unwrap().detach().unwrap());
     }
     assert!(kept.iter().all(|kept| !kept.is_copy()));
     assert_eq!(sender.try_claim(LONG).err(), Some(SendError::Full));
     kept.swap_remove(4);
-    sender.claim(LONG, None).unwrap().commit();
+    sender.claim(LONG).unwrap().commit();
 }
 
 #[test]

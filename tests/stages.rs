@@ -116,7 +116,7 @@ fn a_stage_that_is_killed_again_and_again_loses_and_doubles_nothing() {
                         match source.send(&number(value)) {
                             Ok(()) => break,
                             Err(SendError::PeerDied) => {
-                                source.wait_for_peer(Some(watchdog())).unwrap()
+                                source.wait_for_peer_deadline(watchdog()).unwrap()
                             }
                             Err(error) => panic!("{error:?}"),
                         }
@@ -148,7 +148,7 @@ fn a_stage_that_is_killed_again_and_again_loses_and_doubles_nothing() {
                         assert_eq!(number_in(&message), expected * expected, "{backing:?}");
                         expected += 1;
                     }
-                    Err(RecvError::PeerDied) => sink.wait_for_peer(Some(watchdog())).unwrap(),
+                    Err(RecvError::PeerDied) => sink.wait_for_peer_deadline(watchdog()).unwrap(),
                     Err(RecvError::Closed) => break,
                     Err(error) => panic!("{error:?}"),
                 }

@@ -122,7 +122,7 @@ fn a_stopped_producer_that_is_killed_gives_its_claim_up() {
 fn claim(first: &First) {
     let ring = first.ring();
     let mut sender = ring.sender().unwrap();
-    let mut claim = sender.claim(8, None).unwrap();
+    let mut claim = sender.claim(8).unwrap();
     first.say("claimed");
     assert_eq!(first.hear(), "commit");
     claim.write_at(0, &number(1));

@@ -194,7 +194,7 @@ fn produce(first: &First) {
     let mut sum = Sum::default();
     let mut send = |number, hold: bool| {
         let bytes = signed(name, number, max);
-        let mut claim = sender.claim(bytes.len(), None).unwrap();
+        let mut claim = sender.claim(bytes.len()).unwrap();
         if hold {
             first.say("holds");
             assert_eq!(first.hear(), "go");

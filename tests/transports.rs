@@ -141,9 +141,9 @@ impl Transport {
 /// A source of any type, in a form that tests can pass on.
 trait AnySource {
     fn try_receive(&mut self) -> Result<Vec<u8>, RecvError>;
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<Vec<u8>, RecvError>;
+    fn receive_deadline(&mut self, deadline: Option<Instant>) -> Result<Vec<u8>, RecvError>;
     fn is_attached(&self, sender: u64) -> Option<bool>;
-    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool;
+    fn wait_while_attached_deadline(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool;
     fn is_drained(&mut self) -> bool;
     fn capacity(&self) -> Option<u64>;
     /// A whole message, out of its fragments.
@@ -166,14 +166,14 @@ impl<S: MessageSource> AnySource for Source<S> {
     fn try_receive(&mut self) -> Result<Vec<u8>, RecvError> {
         self.0.try_receive().map(bytes)
     }
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<Vec<u8>, RecvError> {
-        self.0.receive(deadline).map(bytes)
+    fn receive_deadline(&mut self, deadline: Option<Instant>) -> Result<Vec<u8>, RecvError> {
+        self.0.receive_deadline(deadline).map(bytes)
     }
     fn is_attached(&self, sender: u64) -> Option<bool> {
         self.0.is_attached(sender)
     }
-    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
-        self.0.wait_while_attached(senders, deadline)
+    fn wait_while_attached_deadline(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        self.0.wait_while_attached_deadline(senders, deadline)
     }
     fn is_drained(&mut self) -> bool {
         self.0.is_drained()
@@ -182,7 +182,7 @@ impl<S: MessageSource> AnySource for Source<S> {
         self.0.capacity()
     }
     fn whole(&mut self, deadline: Instant) -> Result<Vec<u8>, ChunkRecvError> {
-        ChunkReceiver::new(Borrowed(&mut self.0)).recv(Some(deadline))
+        ChunkReceiver::new(Borrowed(&mut self.0)).recv_deadline(deadline)
     }
 }
 
@@ -197,14 +197,14 @@ impl<S: MessageSource> MessageSource for Borrowed<'_, S> {
     fn try_receive(&mut self) -> Result<S::Message<'_>, RecvError> {
         self.0.try_receive()
     }
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<S::Message<'_>, RecvError> {
-        self.0.receive(deadline)
+    fn receive_deadline(&mut self, deadline: Option<Instant>) -> Result<S::Message<'_>, RecvError> {
+        self.0.receive_deadline(deadline)
     }
     fn is_attached(&self, sender: u64) -> Option<bool> {
         self.0.is_attached(sender)
     }
-    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
-        self.0.wait_while_attached(senders, deadline)
+    fn wait_while_attached_deadline(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        self.0.wait_while_attached_deadline(senders, deadline)
     }
     fn is_drained(&mut self) -> bool {
         self.0.is_drained()
@@ -267,7 +267,7 @@ fn a_sender_that_ends_in_the_midst_of_a_message_is_noticed_at_once_whoever_else_
             assert!(source.is_drained(), "{what}");
             let gone = [sender];
             assert!(in_time(
-                |deadline| source.wait_while_attached(&gone, Some(deadline))
+                |deadline| source.wait_while_attached_deadline(&gone, Some(deadline))
             ));
         });
     }
@@ -288,7 +288,7 @@ fn a_sender_that_stands_still_in_the_midst_of_a_message_is_alive() {
             "{what}: {late:?}"
         );
         assert_eq!(source.is_attached(sender), Some(true), "{what}");
-        assert!(source.wait_while_attached(&[sender], Some(soon())));
+        assert!(source.wait_while_attached_deadline(&[sender], Some(soon())));
         assert_eq!(source.is_attached(sender), Some(true), "{what}");
     });
 }
@@ -304,17 +304,17 @@ fn all_ways_to_send_and_to_receive_carry_the_same_and_a_channel_answers_as_the_h
         assert_eq!(source.is_attached(sink.sender_id()), Some(true), "{name}");
         let parts = [IoSlice::new(b"hello "), IoSlice::new(b"world")];
         sink.try_send_parts(&parts).unwrap();
-        sink.send_parts(&[], None).unwrap();
+        sink.send_parts(&[]).unwrap();
         let mut write = |room: &mut dyn MessageRoom| {
             room.write_at(0, b"by parts");
         };
-        sink.send_with(8, None, &mut write).unwrap();
+        sink.send_with(8, &mut write).unwrap();
         assert_eq!(source.try_receive().unwrap(), b"hello world", "{name}");
-        assert_eq!(source.receive(None).unwrap(), b"", "{name}");
-        let last = source.receive(Some(watchdog())).unwrap();
+        assert_eq!(source.receive_deadline(None).unwrap(), b"", "{name}");
+        let last = source.receive_deadline(Some(watchdog())).unwrap();
         assert_eq!(last, b"by parts", "{name}");
         let too_long = sink.max_message_len() + 1;
-        let refused = sink.send_with(too_long, None, &mut |_| panic!());
+        let refused = sink.send_with(too_long, &mut |_| panic!());
         assert!(matches!(refused, Err(SendError::TooLarge { .. })), "{name}");
         let channel = &transport.channel;
         assert_eq!(sink.max_message_len() as u64, channel.max_message_len());
@@ -348,8 +348,8 @@ fn a_receiver_that_ends_or_stands_still_is_told_by_every_way_to_send() {
             }
             let soon = || Some(Instant::now() + Duration::from_millis(5));
             let waited = [
-                sink.send_parts(&message, soon()),
-                sink.send_with(1, soon(), &mut |room| {
+                sink.send_parts_deadline(&message, soon()),
+                sink.send_with_deadline(1, soon(), &mut |room| {
                     room.write_at(0, b"x");
                 }),
             ];

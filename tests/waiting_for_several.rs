@@ -4,7 +4,9 @@ mod two_processes;
 
 use std::time::Instant;
 
-use ringway::{Kind, Receiver, RecvError, Ring, SyncKind, WaitError, WaitStrategy, wait_any};
+use ringway::{
+    Kind, Receiver, RecvError, Ring, SyncKind, WaitError, WaitStrategy, wait_any, wait_any_deadline,
+};
 use two_processes::messages::{number, number_in};
 use two_processes::place::{Backing, Place};
 use two_processes::procfs::while_blocked;
@@ -46,7 +48,7 @@ fn receivers(rings: &[(Ring, Place)], wait: WaitStrategy) -> Vec<Receiver> {
 
 fn wait(receivers: &mut [Receiver]) -> Vec<usize> {
     let mut all: Vec<_> = receivers.iter_mut().collect();
-    in_time(|deadline| wait_any(&mut all, Some(deadline))).unwrap()
+    in_time(|deadline| wait_any_deadline(&mut all, deadline)).unwrap()
 }
 
 #[test]
@@ -60,7 +62,7 @@ fn those_that_have_something_are_told() {
             .collect();
         for (index, sender) in senders.iter_mut().enumerate() {
             let mut all: Vec<_> = receivers.iter_mut().collect();
-            let nothing = wait_any(&mut all, Some(Instant::now()));
+            let nothing = wait_any_deadline(&mut all, Instant::now());
             assert_eq!(nothing, Err(WaitError::TimedOut));
             sender.send(&number(7)).unwrap();
             assert_eq!(wait(&mut receivers), [index], "{}", rows[index]);
@@ -126,7 +128,7 @@ fn all_of_several_streams_are_received_to_their_ends() {
                     .filter(|(index, _)| open.contains(index))
                     .map(|(_, receiver)| receiver)
                     .collect();
-                let ready = in_time(|deadline| wait_any(&mut waiting, Some(deadline))).unwrap();
+                let ready = in_time(|deadline| wait_any_deadline(&mut waiting, deadline)).unwrap();
                 assert!(!ready.is_empty());
                 let ready: Vec<_> = ready.into_iter().map(|position| open[position]).collect();
                 for index in ready {
@@ -154,7 +156,7 @@ fn all_of_several_streams_are_received_to_their_ends() {
 /// When it would have to sleep.
 #[test]
 fn what_cannot_be_waited_for_together_is_refused() {
-    assert_eq!(wait_any(&mut [], None), Err(WaitError::Nothing));
+    assert_eq!(wait_any(&mut []), Err(WaitError::Nothing));
     let ring = |kind, sync| {
         let row = Row {
             kind,
@@ -167,12 +169,12 @@ fn what_cannot_be_waited_for_together_is_refused() {
     let words = ring(Kind::Mpmc, SyncKind::Futex);
     let polled = ring(Kind::Spsc, SyncKind::Mqueue);
     let (mut words, mut polled) = (receiver(&words), receiver(&polled));
-    let mixed = wait_any(&mut [&mut words, &mut polled], Some(watchdog()));
+    let mixed = wait_any_deadline(&mut [&mut words, &mut polled], watchdog());
     assert_eq!(mixed, Err(WaitError::Mixed));
     for sync in [SyncKind::PosixSem, SyncKind::SysvSem] {
         let semaphore = ring(Kind::Mpmc, sync);
         let mut semaphore = receiver(&semaphore);
-        let refused = wait_any(&mut [&mut words, &mut semaphore], Some(watchdog()));
+        let refused = wait_any_deadline(&mut [&mut words, &mut semaphore], watchdog());
         assert_eq!(refused, Err(WaitError::Semaphore), "{sync:?}");
     }
     let many: Vec<_> = (0..130)
@@ -180,6 +182,6 @@ fn what_cannot_be_waited_for_together_is_refused() {
         .collect();
     let mut many: Vec<_> = many.iter().map(receiver).collect();
     let mut many: Vec<_> = many.iter_mut().collect();
-    let refused = wait_any(&mut many, Some(watchdog()));
+    let refused = wait_any_deadline(&mut many, watchdog());
     assert!(matches!(refused, Err(WaitError::TooMany { words }) if words >= 130));
 }

@@ -336,15 +336,15 @@ fn fork_and_go_on(first: &First) {
             let code = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 assert_eq!(sender.try_send(b"x"), Err(SendError::Forked));
                 assert_eq!(sender.send(b"x"), Err(SendError::Forked));
-                assert_eq!(sender.claim(1, None).unwrap_err(), SendError::Forked);
+                assert_eq!(sender.claim(1).unwrap_err(), SendError::Forked);
                 assert_eq!(sender.batch().push(b"x"), Err(SendError::Forked));
-                let drained = sender.wait_until_drained(None);
+                let drained = sender.wait_until_drained();
                 assert_eq!(drained, Err(SendError::Forked));
-                assert_eq!(sender.wait_for_peer(None), Err(SendError::Forked));
+                assert_eq!(sender.wait_for_peer(), Err(SendError::Forked));
                 assert_eq!(receiver.try_recv(), Err(RecvError::Forked));
                 assert_eq!(receiver.recv(), Err(RecvError::Forked));
                 assert_eq!(receiver.drain(1, |_| ()), Err(RecvError::Forked));
-                assert_eq!(receiver.wait_for_peer(None), Err(RecvError::Forked));
+                assert_eq!(receiver.wait_for_peer(), Err(RecvError::Forked));
                 assert_eq!(ring.sender().unwrap_err().kind(), ErrorKind::Forked);
                 assert_eq!(own.receiver().unwrap_err().kind(), ErrorKind::Forked);
                 drop(sender);

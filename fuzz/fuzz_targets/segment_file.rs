@@ -114,8 +114,8 @@ impl Handles {
                 batch.commit();
             }
             (Step::Wait, Some(sender), Some(receiver)) => {
-                let _ = sender.wait_until_drained(Some(Instant::now()));
-                let _ = receiver.wait(Some(Instant::now()));
+                let _ = sender.wait_until_drained_deadline(Instant::now());
+                let _ = receiver.wait_deadline(Instant::now());
                 let _ = (sender.peer(), receiver.peer());
             }
             (Step::Receive, _, Some(receiver)) => {

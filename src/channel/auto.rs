@@ -208,9 +208,21 @@ fn find(builder: &Builder, name: &str) -> Result<Found, Error> {
             Err(error) => return Err(error),
         };
         match found {
-            Name::Absent if sign(name) == Some(Name::Taken) => {}
-            _ => return Ok(Found::Open(Box::new(Carrier::Queue(queue)))),
+            Name::Absent if sign(name) == Some(Name::Taken) => continue,
+            _ => {}
         }
+        return match builder.only_of_rings() {
+            None => Ok(Found::Open(Box::new(Carrier::Queue(queue)))),
+            Some(wish) => {
+                let problem = format!(
+                    "it is a queue already, {mq}, which has not what was asked for, {wish}"
+                );
+                let address = builder.address();
+                Err(Error::new(ErrorKind::Incompatible, "open", address, problem).remedy(format!(
+                    "leave that out to use it as it is, choose another address, or remove it (ringway rm {address})"
+                )))
+            }
+        };
     }
     Err(restless(builder.address()))
 }

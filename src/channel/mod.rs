@@ -30,8 +30,8 @@ pub use sender::ChannelSender;
 ///
 /// let mut sender = chunk::ChunkSender::new(channel.sender()?);
 /// let mut receiver = chunk::ChunkReceiver::new(channel.receiver()?);
-/// sender.send(b"hello", None)?;
-/// assert_eq!(receiver.recv(None)?, b"hello");
+/// sender.send(b"hello")?;
+/// assert_eq!(receiver.recv()?, b"hello");
 /// # Channel::remove(channel.address(), true)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -68,7 +68,8 @@ impl Channel {
     /// Makes a new ring or queue.
     ///
     /// Of the builder's options a queue takes [`mode`](Builder::mode), [`any_owner`](Builder::any_owner) and
-    /// [`wait`](Builder::wait); how much it holds is the kernel's affair.
+    /// [`wait`](Builder::wait). What only a ring has ([`Builder::only_of_rings`]) is refused, and so is a
+    /// [`capacity`](Builder::capacity) at `mq:` and `sysvmq:`, where the kernel decides; where `auto:` becomes a queue, that is let pass.
     ///
     /// # Errors
     /// Those of [`Builder::create`] and [`QueueBuilder::create`]; of `auto:`, those of both in one.
@@ -143,14 +144,11 @@ impl Channel {
                 let (carrier, reason) = choice(&builder, name)?;
                 (carrier, Some(reason))
             }
-            Address::Mq(_) | Address::Sysvmq(_) if builder.common().persistent => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "create",
-                    &asked,
-                    "a queue has no place for a mark that it is to be kept",
-                )
-                .remedy("leave that out, or use an address of shared memory"));
+            Address::Mq(_) | Address::Sysvmq(_) if wish_of_no_queue(&builder).is_some() => {
+                let wish = wish_of_no_queue(&builder).unwrap_or_default();
+                let problem = format!("a queue has not what was asked for, {wish}");
+                return Err(Error::new(ErrorKind::Unsupported, "use", &asked, problem)
+                    .remedy("do not ask for that, or use an address of shared memory"));
             }
             Address::Mq(_) | Address::Sysvmq(_) => {
                 let queue = queue(queue_builder(&builder, &asked))?;
@@ -254,14 +252,22 @@ impl fmt::Display for Channel {
     }
 }
 
+/// What was asked for that no queue has.
+fn wish_of_no_queue(builder: &Builder) -> Option<&'static str> {
+    let capacity = builder.common().capacity.map(|_| "a capacity");
+    builder.only_of_rings().or(capacity)
+}
+
 /// The same options for a queue at `address`.
 fn queue_builder(builder: &Builder, address: &Address) -> QueueBuilder {
     let common = builder.common();
     // The handles of channels know no priorities.
-    let queue = QueueBuilder::at(address.clone())
-        .priorities(false)
-        .mode(common.mode)
+    let mut queue = QueueBuilder::at(address.clone())
+        .without_priorities_if_new()
         .any_owner(common.any_owner);
+    if let Some(mode) = common.mode {
+        queue = queue.mode(mode);
+    }
     match common.wait {
         Some(wait) => queue.wait(wait),
         None => queue,

@@ -1,6 +1,6 @@
 //! The receiving handle.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ringway_core::{
     Message, MessageSource, Peer, ReceivedMessage, Receiver, RecvError, WaitStrategy,
@@ -31,18 +31,6 @@ impl ChannelReceiver {
         }
     }
 
-    /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
-    ///
-    /// # Errors
-    /// As [`Receiver::recv_into`].
-    #[inline]
-    pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        match self {
-            Self::Ring(receiver) => receiver.recv_into(buffer),
-            Self::Queue(receiver) => receiver.recv_into(buffer, None),
-        }
-    }
-
     /// Receives the next message if there is one now.
     ///
     /// # Errors
@@ -65,14 +53,140 @@ impl ChannelReceiver {
         }
     }
 
-    /// Receives the next message, waiting for it until `deadline`.
+    /// Receives the next message, waiting for it for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_timeout`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.recv_timeout(timeout),
+            Self::Queue(receiver) => receiver.recv_timeout(timeout),
+        }
+    }
+
+    /// Receives the next message, waiting for it until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`Receiver::recv_deadline`].
-    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Vec<u8>, RecvError> {
+    pub fn recv_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<Vec<u8>, RecvError> {
         match self {
             Self::Ring(receiver) => receiver.recv_deadline(deadline),
             Self::Queue(receiver) => receiver.recv_deadline(deadline),
+        }
+    }
+
+    /// Copies the next message to the start of `buffer` if there is one now, and returns its length.
+    ///
+    /// # Errors
+    /// As [`Receiver::try_recv_into`].
+    #[inline]
+    pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.try_recv_into(buffer),
+            Self::Queue(receiver) => receiver.try_recv_into(buffer),
+        }
+    }
+
+    /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_into`].
+    #[inline]
+    pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.recv_into(buffer),
+            Self::Queue(receiver) => receiver.recv_into(buffer),
+        }
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_into_timeout`].
+    pub fn recv_into_timeout(
+        &mut self,
+        buffer: &mut [u8],
+        timeout: Duration,
+    ) -> Result<usize, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.recv_into_timeout(buffer, timeout),
+            Self::Queue(receiver) => receiver.recv_into_timeout(buffer, timeout),
+        }
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_into_deadline`].
+    pub fn recv_into_deadline(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<usize, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.recv_into_deadline(buffer, deadline),
+            Self::Queue(receiver) => receiver.recv_into_deadline(buffer, deadline),
+        }
+    }
+
+    /// Borrows the next message in place if there is one now.
+    ///
+    /// # Errors
+    /// As [`Receiver::try_recv_in_place`].
+    pub fn try_recv_in_place(&mut self) -> Result<ChannelMessage<'_>, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.try_recv_in_place().map(ChannelMessage::Ring),
+            Self::Queue(receiver) => receiver.try_recv_in_place().map(ChannelMessage::Queue),
+        }
+    }
+
+    /// Borrows the next message in place, waiting for it.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_in_place`].
+    pub fn recv_in_place(&mut self) -> Result<ChannelMessage<'_>, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.recv_in_place().map(ChannelMessage::Ring),
+            Self::Queue(receiver) => receiver.recv_in_place().map(ChannelMessage::Queue),
+        }
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_in_place_timeout`].
+    pub fn recv_in_place_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<ChannelMessage<'_>, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver
+                .recv_in_place_timeout(timeout)
+                .map(ChannelMessage::Ring),
+            Self::Queue(receiver) => receiver
+                .recv_in_place_timeout(timeout)
+                .map(ChannelMessage::Queue),
+        }
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_in_place_deadline`].
+    pub fn recv_in_place_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<ChannelMessage<'_>, RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver
+                .recv_in_place_deadline(deadline)
+                .map(ChannelMessage::Ring),
+            Self::Queue(receiver) => receiver
+                .recv_in_place_deadline(deadline)
+                .map(ChannelMessage::Queue),
         }
     }
 
@@ -84,15 +198,39 @@ impl ChannelReceiver {
         }
     }
 
-    /// Waits until a sender is attached; until `deadline` if there is one. To go on after
-    /// [`RecvError::PeerDied`] or [`RecvError::Closed`].
+    /// Waits until a sender is attached. To go on after [`RecvError::PeerDied`] or [`RecvError::Closed`].
     ///
     /// # Errors
     /// As [`Receiver::wait_for_peer`].
-    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+    pub fn wait_for_peer(&mut self) -> Result<(), RecvError> {
         match self {
-            Self::Ring(receiver) => receiver.wait_for_peer(deadline),
-            Self::Queue(receiver) => receiver.wait_for_peer(deadline),
+            Self::Ring(receiver) => receiver.wait_for_peer(),
+            Self::Queue(receiver) => receiver.wait_for_peer(),
+        }
+    }
+
+    /// The same, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Receiver::wait_for_peer_timeout`].
+    pub fn wait_for_peer_timeout(&mut self, timeout: Duration) -> Result<(), RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.wait_for_peer_timeout(timeout),
+            Self::Queue(receiver) => receiver.wait_for_peer_timeout(timeout),
+        }
+    }
+
+    /// The same, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`Receiver::wait_for_peer_deadline`].
+    pub fn wait_for_peer_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), RecvError> {
+        match self {
+            Self::Ring(receiver) => receiver.wait_for_peer_deadline(deadline),
+            Self::Queue(receiver) => receiver.wait_for_peer_deadline(deadline),
         }
     }
 
@@ -174,17 +312,14 @@ impl MessageSource for ChannelReceiver {
     type Message<'a> = ChannelMessage<'a>;
 
     fn try_receive(&mut self) -> Result<ChannelMessage<'_>, RecvError> {
-        match self {
-            Self::Ring(receiver) => receiver.try_receive().map(ChannelMessage::Ring),
-            Self::Queue(receiver) => receiver.try_receive().map(ChannelMessage::Queue),
-        }
+        self.try_recv_in_place()
     }
 
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<ChannelMessage<'_>, RecvError> {
-        match self {
-            Self::Ring(receiver) => receiver.receive(deadline).map(ChannelMessage::Ring),
-            Self::Queue(receiver) => receiver.receive(deadline).map(ChannelMessage::Queue),
-        }
+    fn receive_deadline(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<ChannelMessage<'_>, RecvError> {
+        self.recv_in_place_deadline(deadline)
     }
 
     fn is_attached(&self, sender: u64) -> Option<bool> {
@@ -194,12 +329,12 @@ impl MessageSource for ChannelReceiver {
         }
     }
 
-    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+    fn wait_while_attached_deadline(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
         match self {
-            Self::Ring(receiver) => MessageSource::wait_while_attached(receiver, senders, deadline),
-            Self::Queue(receiver) => {
-                MessageSource::wait_while_attached(receiver, senders, deadline)
+            Self::Ring(receiver) => {
+                MessageSource::wait_while_attached_deadline(receiver, senders, deadline)
             }
+            Self::Queue(receiver) => receiver.wait_while_attached_deadline(senders, deadline),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The sending handle.
 
 use std::io::IoSlice;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ringway_core::{MessageRoom, MessageSink, Peer, SendError, Sender, WaitStrategy};
 use ringway_mq::QueueSender;
@@ -64,11 +64,26 @@ impl ChannelSender {
         }
     }
 
-    /// Sends a copy of `message`, waiting for room until `deadline`.
+    /// Sends a copy of `message`, waiting for room for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Sender::send_timeout`].
+    pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => sender.send_timeout(message, timeout),
+            Self::Queue(sender) => sender.send_timeout(message, timeout),
+        }
+    }
+
+    /// Sends a copy of `message`, waiting for room until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`Sender::send_deadline`].
-    pub fn send_deadline(&mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
+    pub fn send_deadline(
+        &mut self,
+        message: &[u8],
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
         match self {
             Self::Ring(sender) => sender.send_deadline(message, deadline),
             Self::Queue(sender) => sender.send_deadline(message, deadline),
@@ -83,14 +98,39 @@ impl ChannelSender {
         }
     }
 
-    /// Waits until a receiver is attached; until `deadline` if there is one.
+    /// Waits until a receiver is attached.
     ///
     /// # Errors
     /// As [`Sender::wait_for_peer`].
-    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+    pub fn wait_for_peer(&mut self) -> Result<(), SendError> {
         match self {
-            Self::Ring(sender) => sender.wait_for_peer(deadline),
-            Self::Queue(sender) => sender.wait_for_peer(deadline),
+            Self::Ring(sender) => sender.wait_for_peer(),
+            Self::Queue(sender) => sender.wait_for_peer(),
+        }
+    }
+
+    /// Waits until a receiver is attached, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Sender::wait_for_peer_timeout`].
+    pub fn wait_for_peer_timeout(&mut self, timeout: Duration) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => sender.wait_for_peer_timeout(timeout),
+            Self::Queue(sender) => sender.wait_for_peer_timeout(timeout),
+        }
+    }
+
+    /// Waits until a receiver is attached, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`Sender::wait_for_peer_deadline`].
+    pub fn wait_for_peer_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => sender.wait_for_peer_deadline(deadline),
+            Self::Queue(sender) => sender.wait_for_peer_deadline(deadline),
         }
     }
 
@@ -137,26 +177,37 @@ impl MessageSink for ChannelSender {
         }
     }
 
-    fn send_parts(
+    fn send_parts_deadline(
         &mut self,
         parts: &[IoSlice<'_>],
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
         match self {
-            Self::Ring(sender) => sender.send_parts(parts, deadline),
-            Self::Queue(sender) => sender.send_parts(parts, deadline),
+            Self::Ring(sender) => sender.send_parts_deadline(parts, deadline),
+            Self::Queue(sender) => sender.send_parts_deadline(parts, deadline),
         }
     }
 
-    fn send_with(
+    fn try_send_with(
+        &mut self,
+        len: usize,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        match self {
+            Self::Ring(sender) => MessageSink::try_send_with(sender, len, write),
+            Self::Queue(sender) => sender.try_send_with(len, write),
+        }
+    }
+
+    fn send_with_deadline(
         &mut self,
         len: usize,
         deadline: Option<Instant>,
         write: &mut dyn FnMut(&mut dyn MessageRoom),
     ) -> Result<(), SendError> {
         match self {
-            Self::Ring(sender) => MessageSink::send_with(sender, len, deadline, write),
-            Self::Queue(sender) => sender.send_with(len, deadline, write),
+            Self::Ring(sender) => MessageSink::send_with_deadline(sender, len, deadline, write),
+            Self::Queue(sender) => sender.send_with_deadline(len, deadline, write),
         }
     }
 }

@@ -173,7 +173,7 @@ fn senders_killed_at_any_moment_leave_no_gap() {
         let mut expected = 0;
         for round in 0..100 {
             let sender = Second::start_at("send for ever", queue.address());
-            receiver.wait_for_peer(Some(watchdog())).unwrap();
+            receiver.wait_for_peer_deadline(watchdog()).unwrap();
             sender.say(expected);
             // However the processors are shared out, some come to send something.
             if round % 2 == 0 {

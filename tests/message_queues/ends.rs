@@ -127,7 +127,7 @@ fn each_stream_has_its_end_and_the_next_one_begins() {
             for _ in 0..2 {
                 assert_eq!(receiver.recv(), Err(RecvError::Closed), "{system:?}");
             }
-            let nobody = receiver.wait_for_peer(Some(Instant::now()));
+            let nobody = receiver.wait_for_peer_deadline(Instant::now());
             assert_eq!(nobody, Err(RecvError::TimedOut), "{system:?}");
         }
         queue.sender().unwrap().leave();
@@ -179,7 +179,7 @@ fn who_waits_for_a_peer_goes_on_when_it_attaches() {
         while_blocked(
             WaitStrategy::Park,
             || sender = Some(queue.sender().unwrap()),
-            || in_time(|deadline| receiver.wait_for_peer(Some(deadline))),
+            || in_time(|deadline| receiver.wait_for_peer_deadline(deadline)),
         )
         .unwrap();
         drop(receiver);
@@ -188,7 +188,7 @@ fn who_waits_for_a_peer_goes_on_when_it_attaches() {
         while_blocked(
             WaitStrategy::Park,
             || receiver = Some(queue.receiver().unwrap()),
-            || in_time(|deadline| sender.wait_for_peer(Some(deadline))),
+            || in_time(|deadline| sender.wait_for_peer_deadline(deadline)),
         )
         .unwrap();
         assert_eq!(sender.peer(), Peer::Alive, "{system:?}");

@@ -45,7 +45,7 @@ pub fn look(first: &First) {
             let error = urgent.unwrap_err();
             assert_eq!(error, SendError::NoPriorities);
             assert!(error.to_string().contains("create it with them"), "{error}");
-            let waiting = sender.send_with_priority(b"urgent", 31, None);
+            let waiting = sender.send_with_priority(b"urgent", 31);
             assert_eq!(waiting, Err(SendError::NoPriorities));
             sender.try_send_with_priority(b"second", 0).unwrap();
         }

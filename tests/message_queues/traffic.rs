@@ -57,7 +57,7 @@ fn each_message_of_many_senders_comes_once_and_each_senders_in_order() {
         senders.iter().for_each(|sender| sender.say("go"));
         let mut buffer = [0; 112];
         let received = in_order(system, || {
-            let len = receiver.recv_into(&mut buffer, Some(watchdog()))?;
+            let len = receiver.recv_into_deadline(&mut buffer, watchdog())?;
             Ok(buffer[..len].to_vec())
         });
         assert_eq!(received, [500; 4], "{system:?}");
@@ -141,7 +141,7 @@ fn the_higher_priority_comes_first_and_the_older_of_the_same() {
     for system in [System::Posix, System::Sysv] {
         let (mut sender, mut receiver, _place) = system.ends();
         for (text, priority) in [("a", 0), ("b", MAX_PRIORITY), ("c", 7), ("d", 7)] {
-            let sent = sender.send_with_priority(text.as_bytes(), priority, Some(watchdog()));
+            let sent = sender.send_with_priority_deadline(text.as_bytes(), priority, watchdog());
             sent.unwrap();
         }
         for (text, priority) in [("b", MAX_PRIORITY), ("c", 7), ("d", 7), ("a", 0)] {
@@ -165,7 +165,7 @@ fn tries_and_deadlines_end_without_a_peer_and_without_a_message() {
         let soon = || Instant::now() + Duration::from_millis(20);
         assert_eq!(receiver.recv_deadline(soon()), Err(RecvError::TimedOut));
         assert_eq!(
-            receiver.wait_for_peer(Some(soon())),
+            receiver.wait_for_peer_deadline(soon()),
             Err(RecvError::TimedOut)
         );
         let mut sender = queue.sender().unwrap();
@@ -267,9 +267,9 @@ fn what_is_too_large_is_refused_with_the_limit_and_what_does_not_fit_a_buffer_st
         assert_eq!(refused, Err(SendError::TooLarge { len: max + 1, max }));
         sender.try_send(&vec![7; max]).unwrap();
         let mut buffer = vec![0; max];
-        let short = receiver.recv_into(&mut buffer[..max - 1], None);
+        let short = receiver.recv_into(&mut buffer[..max - 1]);
         assert_eq!(short, Err(RecvError::BufferTooSmall { len: max }));
-        assert_eq!(receiver.recv_into(&mut buffer, None), Ok(max), "{system:?}");
+        assert_eq!(receiver.recv_into(&mut buffer), Ok(max), "{system:?}");
         assert!(buffer.iter().all(|byte| *byte == 7));
     }
 }
@@ -282,9 +282,9 @@ fn queues_are_transports() {
             IoSlice::new(b""),
             IoSlice::new(b"parts"),
         ];
-        sink.send_parts(&parts, Some(watchdog())).unwrap();
+        sink.send_parts_deadline(&parts, Some(watchdog())).unwrap();
         sink.try_send_parts(&[]).unwrap();
-        let message = source.receive(Some(watchdog())).unwrap();
+        let message = source.receive_deadline(Some(watchdog())).unwrap();
         let mut buffer = [0; 16];
         assert_eq!(message.len(), 8);
         assert_eq!(message.read_at(3, &mut buffer), 5);

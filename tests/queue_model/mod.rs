@@ -104,7 +104,7 @@ impl World {
             }),
             Step::AskDrained(from) => {
                 self.with_sender(*from, |world, handle, sender| {
-                    let answer = sender.wait_until_drained(Some(Instant::now()));
+                    let answer = sender.wait_until_drained_deadline(Instant::now());
                     world.model.check_drained(handle, answer);
                 });
             }
@@ -146,7 +146,7 @@ impl World {
             Sending::Try => sender.try_send(&bytes),
             Sending::Deadline => blocking(sender.send_deadline(&bytes, now)),
             Sending::TryVectored => sender.try_send_vectored(&parts),
-            Sending::Vectored => blocking(sender.send_vectored(&parts, Some(now))),
+            Sending::Vectored => blocking(sender.send_vectored_deadline(&parts, now)),
         };
         if let Some(id) = self.model.claim(handle, bytes.len(), outcome) {
             self.model.commit(id, bytes);
@@ -239,7 +239,7 @@ impl World {
                 Err(RecvError::BufferTooSmall { len }) => return self.model.check_next_len(len),
                 outcome => outcome.map(|_| Vec::new()),
             },
-            Receiving::Wait => match receiver.wait(Some(now)) {
+            Receiving::Wait => match receiver.wait_deadline(now) {
                 Ok(()) => return self.model.check_next(),
                 Err(error) => waited(Err(error)),
             },

@@ -16,8 +16,8 @@
 //!
 //! let message: Vec<u8> = (0..1_000_000).map(|number| number as u8).collect();
 //! std::thread::scope(|scope| {
-//!     scope.spawn(|| sender.send(&message, None));
-//!     assert_eq!(receiver.recv(None).unwrap(), message);
+//!     scope.spawn(|| sender.send(&message));
+//!     assert_eq!(receiver.recv().unwrap(), message);
 //! });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

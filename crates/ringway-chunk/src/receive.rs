@@ -4,8 +4,9 @@ mod stream;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use ringway_core::os::deadline_after;
 use ringway_core::{MessageSource, ReceivedMessage, RecvError};
 
 pub use stream::MessageStream;
@@ -32,9 +33,9 @@ const STALLED: u64 = 4096;
 /// use ringway::chunk::{ChunkReceiver, ChunkSender};
 ///
 /// let ring = ringway::Builder::new("memfd:")?.create()?;
-/// ChunkSender::new(ring.sender()?).send(b"hello", None)?;
+/// ChunkSender::new(ring.sender()?).send(b"hello")?;
 /// let mut receiver = ChunkReceiver::new(ring.receiver()?);
-/// assert_eq!(receiver.recv(None)?, b"hello");
+/// assert_eq!(receiver.recv()?, b"hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -51,7 +52,6 @@ pub struct ChunkReceiver<R: MessageSource> {
 }
 
 /// Why there is no message.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ChunkRecvError {
     /// A message is lost. Receive again for the next.
@@ -75,6 +75,19 @@ impl fmt::Display for ChunkRecvError {
                 "message given up, as it cannot be written: {error}; have it sent again",
             ),
         }
+    }
+}
+
+/// Its name and its text, which a failed `main` or `unwrap` shows.
+impl fmt::Debug for ChunkRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Lost(_) => "Lost",
+            Self::Frame(_) => "Frame",
+            Self::Transport(_) => "Transport",
+            Self::Write(_) => "Write",
+        };
+        write!(f, "{name}: {self}")
     }
 }
 
@@ -125,20 +138,81 @@ impl<R: MessageSource> ChunkReceiver<R> {
         }
     }
 
-    /// Receives the next message that is whole, waiting for it; until `deadline` if there is one.
+    /// Takes what there is now, and returns a message if that made one whole.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv); [`RecvError::Empty`] if none is whole yet.
+    pub fn try_recv(&mut self) -> Result<Vec<u8>, ChunkRecvError> {
+        self.try_recv_gathered().map(|message| message.bytes)
+    }
+
+    /// Receives the next message that is whole, waiting for it.
     ///
     /// # Errors
     /// [`ChunkRecvError`]. After [`Lost`](ChunkRecvError::Lost) and [`Frame`](ChunkRecvError::Frame) others
     /// follow.
-    pub fn recv(&mut self, deadline: Option<Instant>) -> Result<Vec<u8>, ChunkRecvError> {
-        self.recv_gathered(deadline).map(|message| message.bytes)
+    pub fn recv(&mut self) -> Result<Vec<u8>, ChunkRecvError> {
+        self.recv_deadline(None)
     }
 
-    /// The same, with the sender.
+    /// Receives the next message that is whole, waiting for it for at most `timeout`.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
-    pub fn recv_gathered(&mut self, deadline: Option<Instant>) -> Result<Gathered, ChunkRecvError> {
+    /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>, ChunkRecvError> {
+        self.recv_deadline(deadline_after(timeout))
+    }
+
+    /// Receives the next message that is whole, waiting for it until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
+    pub fn recv_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<Vec<u8>, ChunkRecvError> {
+        let message = self.recv_gathered_deadline(deadline);
+        message.map(|message| message.bytes)
+    }
+
+    /// As [`try_recv`](Self::try_recv), with the sender.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn try_recv_gathered(&mut self) -> Result<Gathered, ChunkRecvError> {
+        loop {
+            if let Some(message) = self.waiting()? {
+                return Ok(message);
+            }
+            self.take_frame(Patience::None)?;
+        }
+    }
+
+    /// As [`recv`](Self::recv), with the sender.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn recv_gathered(&mut self) -> Result<Gathered, ChunkRecvError> {
+        self.recv_gathered_deadline(None)
+    }
+
+    /// As [`recv_timeout`](Self::recv_timeout), with the sender.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn recv_gathered_timeout(&mut self, timeout: Duration) -> Result<Gathered, ChunkRecvError> {
+        self.recv_gathered_deadline(deadline_after(timeout))
+    }
+
+    /// As [`recv_deadline`](Self::recv_deadline), with the sender.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn recv_gathered_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<Gathered, ChunkRecvError> {
+        let deadline = deadline.into();
         loop {
             if let Some(message) = self.waiting()? {
                 return Ok(message);
@@ -150,21 +224,8 @@ impl<R: MessageSource> ChunkReceiver<R> {
         }
     }
 
-    /// Takes what there is now, and returns a message if that made one whole.
-    ///
-    /// # Errors
-    /// As [`recv`](Self::recv); [`RecvError::Empty`] if none is whole yet.
-    pub fn try_recv(&mut self) -> Result<Vec<u8>, ChunkRecvError> {
-        loop {
-            if let Some(message) = self.waiting()? {
-                return Ok(message.bytes);
-            }
-            self.take_frame(Patience::None)?;
-        }
-    }
-
     /// Receives the next message into `writer`, piece by piece as it comes, whatever its length; the
-    /// limits are for messages of other senders that come meanwhile. `progress` is told after each piece.
+    /// limits are for messages of other senders that come meanwhile. `progress` is told after each piece. Waits for it.
     ///
     /// # Errors
     /// [`ChunkRecvError`]. A part of the message may have been written.
@@ -174,20 +235,45 @@ impl<R: MessageSource> ChunkReceiver<R> {
     /// use ringway::chunk::{ChunkReceiver, ChunkSender};
     ///
     /// let ring = ringway::Builder::new("memfd:")?.create()?;
-    /// ChunkSender::new(ring.sender()?).send(b"hello", None)?;
+    /// ChunkSender::new(ring.sender()?).send(b"hello")?;
     /// let mut file = Vec::new();
     /// let mut receiver = ChunkReceiver::new(ring.receiver()?);
-    /// let received = receiver.recv_to(&mut file, None, |progress| println!("{progress:?}"))?;
+    /// let received = receiver.recv_to(&mut file, |progress| println!("{progress:?}"))?;
     /// assert_eq!((received.len, file), (5, b"hello".to_vec()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn recv_to(
         &mut self,
+        writer: impl Write,
+        progress: impl FnMut(Progress),
+    ) -> Result<Streamed, ChunkRecvError> {
+        self.recv_to_deadline(writer, None, progress)
+    }
+
+    /// The same, waiting for at most `timeout` for all of it.
+    ///
+    /// # Errors
+    /// As [`recv_to`](Self::recv_to), and [`RecvError::TimedOut`].
+    pub fn recv_to_timeout(
+        &mut self,
+        writer: impl Write,
+        timeout: Duration,
+        progress: impl FnMut(Progress),
+    ) -> Result<Streamed, ChunkRecvError> {
+        self.recv_to_deadline(writer, deadline_after(timeout), progress)
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`recv_to`](Self::recv_to), and [`RecvError::TimedOut`].
+    pub fn recv_to_deadline(
+        &mut self,
         mut writer: impl Write,
-        deadline: Option<Instant>,
+        deadline: impl Into<Option<Instant>>,
         mut progress: impl FnMut(Progress),
     ) -> Result<Streamed, ChunkRecvError> {
-        let mut stream = self.stream(deadline)?;
+        let mut stream = self.stream_deadline(deadline)?;
         loop {
             let bytes = stream.next_bytes()?;
             let len = bytes.len();
@@ -207,16 +293,34 @@ impl<R: MessageSource> ChunkReceiver<R> {
         }
     }
 
-    /// Waits for the next message, until `deadline` if there is one, and hands it out to be read, as it
-    /// comes, whatever its length. The deadline is for all of it.
+    /// Waits for the next message, and hands it out to be read, as it comes, whatever its length.
     ///
     /// # Errors
     /// [`ChunkRecvError`], if there is none. If the message is lost later, reading fails.
-    pub fn stream(
+    pub fn stream(&mut self) -> Result<MessageStream<'_, R>, ChunkRecvError> {
+        MessageStream::begin(self, None)
+    }
+
+    /// The same, waiting for at most `timeout` for all of it.
+    ///
+    /// # Errors
+    /// As [`stream`](Self::stream), and [`RecvError::TimedOut`].
+    pub fn stream_timeout(
         &mut self,
-        deadline: Option<Instant>,
+        timeout: Duration,
     ) -> Result<MessageStream<'_, R>, ChunkRecvError> {
-        MessageStream::begin(self, deadline)
+        MessageStream::begin(self, deadline_after(timeout))
+    }
+
+    /// The same, waiting until `deadline` for all of it; `None` is never.
+    ///
+    /// # Errors
+    /// As [`stream`](Self::stream), and [`RecvError::TimedOut`].
+    pub fn stream_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<MessageStream<'_, R>, ChunkRecvError> {
+        MessageStream::begin(self, deadline.into())
     }
 
     /// Takes the buffer of a message that is done with, for another as long.
@@ -266,11 +370,11 @@ impl<R: MessageSource> ChunkReceiver<R> {
             // Those that are gone already have something behind a message that is being written.
             let live = self.reassembler.in_flight().map(|one| one.sender);
             let live: Vec<u64> = live.filter(|sender| !gone.contains(sender)).collect();
-            if self.source.wait_while_attached(&live, deadline) {
+            if self.source.wait_while_attached_deadline(&live, deadline) {
                 return Ok(());
             }
         }
-        let error = match self.source.receive(deadline) {
+        let error = match self.source.receive_deadline(deadline) {
             Ok(message) => return take(&mut self.reassembler, &mut self.received, message),
             Err(error) => error,
         };

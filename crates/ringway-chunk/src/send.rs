@@ -4,9 +4,10 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IoSlice, Read};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ringway_core::{MessageSink, SendError};
+use ringway_core::os::deadline_after;
+use ringway_core::{MessageRoom, MessageSink, SendError};
 
 use crate::Progress;
 use crate::frame::{HEADER_LEN, Header};
@@ -31,7 +32,7 @@ const RECORD: usize = 64;
 ///
 /// let ring = ringway::Builder::new("memfd:")?.create()?;
 /// let mut sender = ChunkSender::new(ring.sender()?);
-/// sender.send(b"short or long", None)?;
+/// sender.send(b"short or long")?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -45,7 +46,6 @@ pub struct ChunkSender<S: MessageSink> {
 }
 
 /// Why a message was not sent, or not all of it.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ChunkSendError {
     /// The transport failed.
@@ -107,6 +107,20 @@ impl fmt::Display for ChunkSendError {
     }
 }
 
+/// Its name and its text, which a failed `main` or `unwrap` shows.
+impl fmt::Debug for ChunkSendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Transport { .. } => "Transport",
+            Self::SharedOut { .. } => "SharedOut",
+            Self::TransportTooSmall { .. } => "TransportTooSmall",
+            Self::Read(_) => "Read",
+            Self::TooShort { .. } => "TooShort",
+        };
+        write!(f, "{name}: {self}")
+    }
+}
+
 impl std::error::Error for ChunkSendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
@@ -148,14 +162,52 @@ impl<S: MessageSink> ChunkSender<S> {
         self.fragment_len
     }
 
-    /// Sends a message of any length, waiting for room; until `deadline` if there is one.
+    /// Sends a message of any length if there is room for all of it now. If there is room for a part only, that is sent
+    /// and given up; so this is for messages of one [fragment](Self::fragment_len) above all.
+    ///
+    /// # Errors
+    /// [`ChunkSendError`], with [`SendError::Full`] for want of room.
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), ChunkSendError> {
+        self.send_whole(message, None)
+    }
+
+    /// Sends a message of any length, waiting for room.
     ///
     /// # Errors
     /// [`ChunkSendError`].
-    pub fn send(
+    pub fn send(&mut self, message: &[u8]) -> Result<(), ChunkSendError> {
+        self.send_whole(message, Some(None))
+    }
+
+    /// Sends a message of any length, waiting for room for at most `timeout` in all.
+    ///
+    /// # Errors
+    /// [`ChunkSendError`], with [`SendError::TimedOut`] when the time has passed.
+    pub fn send_timeout(
         &mut self,
         message: &[u8],
-        deadline: Option<Instant>,
+        timeout: Duration,
+    ) -> Result<(), ChunkSendError> {
+        self.send_whole(message, Some(deadline_after(timeout)))
+    }
+
+    /// Sends a message of any length, waiting for room until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn send_deadline(
+        &mut self,
+        message: &[u8],
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), ChunkSendError> {
+        self.send_whole(message, Some(deadline.into()))
+    }
+
+    /// `until`: to wait, and until when.
+    fn send_whole(
+        &mut self,
+        message: &[u8],
+        until: Option<Option<Instant>>,
     ) -> Result<(), ChunkSendError> {
         let fragment_len = self.usable_fragment_len()?;
         if message.len() > fragment_len {
@@ -165,7 +217,7 @@ impl<S: MessageSink> ChunkSender<S> {
         let mut rest = message;
         loop {
             let (part, behind) = rest.split_at(rest.len().min(fragment_len));
-            outgoing.send(part, behind.is_empty(), deadline)?;
+            outgoing.send(part, behind.is_empty(), until)?;
             if behind.is_empty() {
                 return Ok(());
             }
@@ -174,7 +226,7 @@ impl<S: MessageSink> ChunkSender<S> {
     }
 
     /// Sends what `reader` gives as one message: `len` bytes, or all there is if that is `None`. It is read
-    /// fragment by fragment, and `progress` is told after each. Returns the bytes that were sent.
+    /// fragment by fragment, and `progress` is told after each. Waits for room. Returns the bytes that were sent.
     ///
     /// # Errors
     /// [`ChunkSendError`].
@@ -186,15 +238,42 @@ impl<S: MessageSink> ChunkSender<S> {
     /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let mut sender = ChunkSender::new(ring.sender()?);
     /// let file = &b"what is in a file"[..];
-    /// assert_eq!(sender.send_from(file, None, None, |progress| println!("{progress:?}"))?, 17);
-    /// assert_eq!(ChunkReceiver::new(ring.receiver()?).recv(None)?, b"what is in a file");
+    /// assert_eq!(sender.send_from(file, None, |progress| println!("{progress:?}"))?, 17);
+    /// assert_eq!(ChunkReceiver::new(ring.receiver()?).recv()?, b"what is in a file");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn send_from(
         &mut self,
+        reader: impl Read,
+        len: Option<u64>,
+        progress: impl FnMut(Progress),
+    ) -> Result<u64, ChunkSendError> {
+        self.send_from_deadline(reader, len, None, progress)
+    }
+
+    /// The same, waiting for room for at most `timeout` in all; for the reader it waits however long that takes.
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn send_from_timeout(
+        &mut self,
+        reader: impl Read,
+        len: Option<u64>,
+        timeout: Duration,
+        progress: impl FnMut(Progress),
+    ) -> Result<u64, ChunkSendError> {
+        self.send_from_deadline(reader, len, deadline_after(timeout), progress)
+    }
+
+    /// The same, waiting for room until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn send_from_deadline(
+        &mut self,
         mut reader: impl Read,
         len: Option<u64>,
-        deadline: Option<Instant>,
+        deadline: impl Into<Option<Instant>>,
         mut progress: impl FnMut(Progress),
     ) -> Result<u64, ChunkSendError> {
         let fragment_len = self.usable_fragment_len()?;
@@ -204,6 +283,7 @@ impl<S: MessageSink> ChunkSender<S> {
         let room = len.map_or(fragment_len, |len| {
             usize::try_from(len).map_or(fragment_len, |len| len.min(fragment_len))
         });
+        let deadline = deadline.into();
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(room, 0);
         let sent = self.send_through(&mut buffer, &mut reader, len, deadline, &mut progress);
@@ -240,7 +320,7 @@ impl<S: MessageSink> ChunkSender<S> {
             if shared_out && !last {
                 return Err(ChunkSendError::SharedOut { max });
             }
-            outgoing.send(&buffer[..filled], last, deadline)?;
+            outgoing.send(&buffer[..filled], last, Some(deadline))?;
             let done = outgoing.splitter.sent();
             progress(Progress { done, total: len });
             if last {
@@ -302,13 +382,15 @@ impl<S: MessageSink> Outgoing<'_, S> {
         &mut self,
         part: &[u8],
         last: bool,
-        deadline: Option<Instant>,
+        until: Option<Option<Instant>>,
     ) -> Result<(), ChunkSendError> {
         let header = self.splitter.next(part, last);
         let len = HEADER_LEN + part.len();
-        let sent = self
-            .sink
-            .send_with(len, deadline, &mut |room| header.write_frame(part, room));
+        let mut write = |room: &mut dyn MessageRoom| header.write_frame(part, room);
+        let sent = match until {
+            None => self.sink.try_send_with(len, &mut write),
+            Some(deadline) => self.sink.send_with_deadline(len, deadline, &mut write),
+        };
         sent.map_err(|error| ChunkSendError::Transport {
             error,
             sent: self.splitter.sent(),

@@ -64,15 +64,16 @@ fn every_length_arrives() {
             .flat_map(|n| [n * fragment - 1, n * fragment, n * fragment + 1]),
     ) {
         let message = pattern(len);
-        sender.send(&message, now()).unwrap();
+        sender.send_deadline(&message, now()).unwrap();
         assert_eq!(receiver.try_recv().unwrap(), message);
         for said in [Some(len as u64), None] {
             let mut told = Vec::new();
-            let sent = sender.send_from(&message[..], said, now(), |at| told.push(at.done));
+            let sent =
+                sender.send_from_deadline(&message[..], said, now(), |at| told.push(at.done));
             assert_eq!(sent.unwrap(), len as u64);
             assert_eq!(told.last(), Some(&(len as u64)));
             let mut file = Vec::new();
-            let received = receiver.recv_to(&mut file, now(), |_| {}).unwrap();
+            let received = receiver.recv_to_deadline(&mut file, now(), |_| {}).unwrap();
             assert_eq!((received.len, file), (len as u64, message.clone()));
         }
     }
@@ -89,7 +90,7 @@ fn several_fragments_fit_into_the_ring() {
             let part = vec![1; sender.fragment_len()];
             let least = if capacity <= 16 << 10 { 1 } else { 7 };
             for _ in 0..least {
-                sender.send(&part, now()).unwrap();
+                sender.send_deadline(&part, now()).unwrap();
             }
         }
     }
@@ -101,7 +102,7 @@ fn a_message_that_is_given_up_is_aborted() {
     let fragment = sender.fragment_len() as u64;
     // Too little, with room for the abort.
     let found = 2 * fragment + 5;
-    let sent = sender.send_from(io::repeat(7).take(found), Some(found + 1), now(), |_| {});
+    let sent = sender.send_from_deadline(io::repeat(7).take(found), Some(found + 1), now(), |_| {});
     match sent {
         Err(ChunkSendError::TooShort { said, found: had }) => {
             assert_eq!((said, had), (found + 1, found));
@@ -112,12 +113,12 @@ fn a_message_that_is_given_up_is_aborted() {
     // A panic of the reader.
     let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let told = |_| panic!("on purpose");
-        sender.send_from(io::repeat(7), None, now(), told)
+        sender.send_from_deadline(io::repeat(7), None, now(), told)
     }));
     assert!(panics.is_err());
     assert_eq!(why_lost(receiver.try_recv()), Why::Aborted);
     // No room, not for the abort either: the next message says it.
-    let sent = sender.send(&pattern(1 << 20), now());
+    let sent = sender.send_deadline(&pattern(1 << 20), now());
     match sent {
         Err(ChunkSendError::Transport { error, sent }) => {
             assert_eq!(error, SendError::TimedOut);
@@ -128,12 +129,12 @@ fn a_message_that_is_given_up_is_aborted() {
     // Unless there was: fragments do not fill a ring to the last byte.
     match receiver.try_recv() {
         Err(ChunkRecvError::Transport(RecvError::Empty)) => {
-            sender.send(b"next", now()).unwrap();
+            sender.send_deadline(b"next", now()).unwrap();
             assert_eq!(why_lost(receiver.try_recv()), Why::Superseded);
         }
         lost => {
             assert_eq!(why_lost(lost), Why::Aborted);
-            sender.send(b"next", now()).unwrap();
+            sender.send_deadline(b"next", now()).unwrap();
         }
     }
     assert_eq!(receiver.try_recv().unwrap(), b"next");
@@ -146,15 +147,15 @@ fn where_receivers_share_messages_only_whole_ones_are_sent() {
         let mut sender = ChunkSender::new(ring.sender().unwrap());
         let mut receiver = ChunkReceiver::new(ring.receiver().unwrap());
         let fragment = sender.fragment_len();
-        sender.send(&pattern(fragment), now()).unwrap();
+        sender.send_deadline(&pattern(fragment), now()).unwrap();
         let long = pattern(fragment + 1);
         let refused = [
-            sender.send(&long, now()).unwrap_err(),
+            sender.send_deadline(&long, now()).unwrap_err(),
             sender
-                .send_from(&long[..], None, now(), |_| {})
+                .send_from_deadline(&long[..], None, now(), |_| {})
                 .unwrap_err(),
             sender
-                .send_from(&long[..], Some(long.len() as u64), now(), |_| {})
+                .send_from_deadline(&long[..], Some(long.len() as u64), now(), |_| {})
                 .unwrap_err(),
         ];
         for error in refused {
@@ -174,24 +175,24 @@ fn the_deadline_holds_also_while_others_messages_come() {
     read.send(&[&header.encode(b"half ")[..], b"half "].concat())
         .unwrap();
     let mut other = ChunkSender::new(ring.sender().unwrap());
-    let mut stream = receiver.stream(now()).unwrap();
+    let mut stream = receiver.stream_deadline(now()).unwrap();
     let mut bytes = [0; 5];
     stream.read_exact(&mut bytes).unwrap();
     for _ in 0..3 {
-        other.send(b"gathered", now()).unwrap();
+        other.send_deadline(b"gathered", now()).unwrap();
         other.get_mut().send(b"no frame").unwrap();
     }
     let error = stream.read(&mut bytes).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     drop(stream);
-    assert_eq!(receiver.recv(soon()).unwrap(), b"gathered");
+    assert_eq!(receiver.recv_deadline(soon()).unwrap(), b"gathered");
 }
 
 #[test]
 fn what_is_no_fragment_is_reported_and_others_follow() {
     let (mut sender, mut receiver) = pair();
     sender.get_mut().send(b"hello").unwrap();
-    sender.send(b"in a frame", now()).unwrap();
+    sender.send_deadline(b"in a frame", now()).unwrap();
     match receiver.try_recv() {
         Err(ChunkRecvError::Frame(FrameError::TooShort { len: 5 })) => {}
         other => panic!("{other:?}"),
@@ -214,31 +215,31 @@ fn what_is_no_fragment_does_not_end_a_message_that_is_read() {
         .get_mut()
         .send(&[&rest[..], b"whole"].concat())
         .unwrap();
-    sender.send(&message, now()).unwrap();
+    sender.send_deadline(&message, now()).unwrap();
     let mut text = String::new();
     receiver
-        .stream(soon())
+        .stream_deadline(soon())
         .unwrap()
         .read_to_string(&mut text)
         .unwrap();
     assert_eq!(text, "half whole");
-    let told = receiver.recv(soon());
+    let told = receiver.recv_deadline(soon());
     assert!(matches!(
         told,
         Err(ChunkRecvError::Frame(FrameError::TooShort { len: 5 }))
     ));
-    assert_eq!(receiver.recv(soon()).unwrap(), message);
+    assert_eq!(receiver.recv_deadline(soon()).unwrap(), message);
 }
 
 #[test]
 fn a_message_that_is_not_read_to_its_end_is_dropped_quietly() {
     let (mut sender, mut receiver) = pair();
     let len = 3 * sender.fragment_len();
-    sender.send(&pattern(len), now()).unwrap();
-    sender.send(b"next", now()).unwrap();
+    sender.send_deadline(&pattern(len), now()).unwrap();
+    sender.send_deadline(b"next", now()).unwrap();
     let mut start = [0; 10];
     receiver
-        .stream(now())
+        .stream_deadline(now())
         .unwrap()
         .read_exact(&mut start)
         .unwrap();
@@ -251,10 +252,10 @@ fn a_message_that_is_not_read_to_its_end_is_dropped_quietly() {
 fn a_message_that_cannot_be_written_is_dropped_and_others_follow() {
     let (mut sender, mut receiver) = pair();
     let len = 3 * sender.fragment_len();
-    sender.send(&pattern(len), now()).unwrap();
-    sender.send(b"next", now()).unwrap();
+    sender.send_deadline(&pattern(len), now()).unwrap();
+    sender.send_deadline(b"next", now()).unwrap();
     let mut full = [0; 10];
-    match receiver.recv_to(&mut full[..], now(), |_| {}) {
+    match receiver.recv_to_deadline(&mut full[..], now(), |_| {}) {
         Err(ChunkRecvError::Write(_)) => {}
         other => panic!("{other:?}"),
     }
@@ -270,18 +271,20 @@ fn while_one_message_is_read_those_of_others_are_gathered() {
     let message = pattern(1000);
     let mut parts = message.chunks(100);
     first
-        .send_from(&message[..], Some(1000), None, |_| {
+        .send_from(&message[..], Some(1000), |_| {
             // The second one's message lies among the first one's fragments.
             if parts.len() == 8 {
-                second.send(&pattern(250), None).unwrap();
+                second.send(&pattern(250)).unwrap();
             }
             parts.next();
         })
         .unwrap();
     let mut file = Vec::new();
-    receiver.recv_to(&mut file, soon(), |_| {}).unwrap();
+    receiver
+        .recv_to_deadline(&mut file, soon(), |_| {})
+        .unwrap();
     assert_eq!(file, message);
-    assert_eq!(receiver.recv(soon()).unwrap(), pattern(250));
+    assert_eq!(receiver.recv_deadline(soon()).unwrap(), pattern(250));
 }
 
 #[test]
@@ -289,7 +292,7 @@ fn a_receiver_that_takes_over_reports_what_it_has_no_beginning_of() {
     let ring = ring_of(Kind::Mpsc);
     let mut sender = ChunkSender::new(ring.sender().unwrap());
     let len = 3 * sender.fragment_len();
-    sender.send(&pattern(len), now()).unwrap();
+    sender.send_deadline(&pattern(len), now()).unwrap();
     let mut receiver = ring.receiver().unwrap();
     receiver.recv().unwrap();
     drop(receiver);
@@ -302,7 +305,7 @@ fn a_receiver_that_takes_over_reports_what_it_has_no_beginning_of() {
 fn a_new_handle_on_the_same_attachment_goes_on() {
     let (mut sender, mut receiver) = pair();
     for _ in 0..10 {
-        sender.send(b"one", now()).unwrap();
+        sender.send_deadline(b"one", now()).unwrap();
         assert_eq!(receiver.try_recv().unwrap(), b"one");
         sender = ChunkSender::new(sender.into_inner());
     }
@@ -321,16 +324,17 @@ fn under_load_the_message_of_one_that_left_makes_room_again() {
     let fragment = stays.fragment_len();
     // One fragment of a message that never ends; then the ring is full, also for an abort.
     let part = leaves.fragment_len() as u64;
-    let given_up = leaves.send_from(io::repeat(7).take(part), Some(1 << 20), now(), |_| {
-        while stays.send(&pattern(fragment), now()).is_ok() {}
-        while stays.send(b"", now()).is_ok() {}
-    });
+    let given_up =
+        leaves.send_from_deadline(io::repeat(7).take(part), Some(1 << 20), now(), |_| {
+            while stays.send_deadline(&pattern(fragment), now()).is_ok() {}
+            while stays.send_deadline(b"", now()).is_ok() {}
+        });
     assert!(given_up.is_err());
     drop(leaves);
     // From here on it is never empty.
     let mut gone = 0;
     for _ in 0..100 {
-        match receiver.recv(soon()) {
+        match receiver.recv_deadline(soon()) {
             Ok(_) => {}
             Err(ChunkRecvError::Lost(lost)) => {
                 assert_eq!((lost.why, lost.received), (Why::SenderGone, part));
@@ -338,8 +342,8 @@ fn under_load_the_message_of_one_that_left_makes_room_again() {
             }
             Err(error) => panic!("{error:?}"),
         }
-        let _ = stays.send(&pattern(fragment), now());
-        let _ = stays.send(b"", now());
+        let _ = stays.send_deadline(&pattern(fragment), now());
+        let _ = stays.send_deadline(b"", now());
     }
     assert_eq!(gone, 1);
     assert!(receiver.reassembler().is_idle());
@@ -360,7 +364,7 @@ fn a_receiver_that_waits_learns_that_a_sender_left_in_the_midst_of_a_message() {
                 sender.send(&frame).unwrap();
                 sender.leave();
             });
-            assert_eq!(why_lost(receiver.recv(soon())), Why::SenderGone);
+            assert_eq!(why_lost(receiver.recv_deadline(soon())), Why::SenderGone);
         });
         drop(other);
     }
@@ -395,13 +399,13 @@ impl MessageSource for Frames {
     fn try_receive(&mut self) -> Result<OneFrame, RecvError> {
         self.0.pop_front().map(OneFrame).ok_or(RecvError::Empty)
     }
-    fn receive(&mut self, _: Option<Instant>) -> Result<OneFrame, RecvError> {
+    fn receive_deadline(&mut self, _: Option<Instant>) -> Result<OneFrame, RecvError> {
         self.try_receive()
     }
     fn is_attached(&self, _: u64) -> Option<bool> {
         None
     }
-    fn wait_while_attached(&mut self, _: &[u64], _: Option<Instant>) -> bool {
+    fn wait_while_attached_deadline(&mut self, _: &[u64], _: Option<Instant>) -> bool {
         false
     }
     fn is_drained(&mut self) -> bool {
@@ -467,7 +471,7 @@ fn a_transport_without_memory_of_its_own_carries_fragments() {
             self.0.push(parts.concat());
             Ok(())
         }
-        fn send_parts(
+        fn send_parts_deadline(
             &mut self,
             parts: &[io::IoSlice<'_>],
             _: Option<Instant>,
@@ -477,7 +481,7 @@ fn a_transport_without_memory_of_its_own_carries_fragments() {
     }
     let message: Vec<u8> = (0..10_000).map(|at| (at % 251) as u8).collect();
     let mut sender = ChunkSender::new(Plain(Vec::new()));
-    sender.send(&message, None).unwrap();
+    sender.send(&message).unwrap();
     let mut reassembler = Reassembler::new(Limits::default());
     for frame in sender.get_ref().0.iter() {
         assert!(frame.len() <= 1000);
@@ -487,7 +491,7 @@ fn a_transport_without_memory_of_its_own_carries_fragments() {
         reassembler.poll(),
         Some(Event::Message(Gathered { bytes, .. })) if bytes == message
     ));
-    let too_long = sender.get_mut().send_with(1001, None, &mut |_| panic!());
+    let too_long = sender.get_mut().send_with(1001, &mut |_| panic!());
     let max = 1000;
     assert_eq!(too_long, Err(SendError::TooLarge { len: 1001, max }));
 }
@@ -508,7 +512,7 @@ fn a_transport_that_is_too_small_says_so() {
         fn try_send_parts(&mut self, _: &[io::IoSlice<'_>]) -> Result<(), SendError> {
             Ok(())
         }
-        fn send_parts(
+        fn send_parts_deadline(
             &mut self,
             _: &[io::IoSlice<'_>],
             _: Option<Instant>,
@@ -516,7 +520,7 @@ fn a_transport_that_is_too_small_says_so() {
             Ok(())
         }
     }
-    let sent = ChunkSender::new(Tiny).send(b"", None);
+    let sent = ChunkSender::new(Tiny).send(b"");
     assert!(matches!(
         sent,
         Err(ChunkSendError::TransportTooSmall { max: 48 })

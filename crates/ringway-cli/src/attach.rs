@@ -58,13 +58,16 @@ pub(crate) fn open(args: &RingArgs) -> Result<Opened, Failure> {
     let opened = if args.create {
         Channel::open_or_create(args.make.apply(builder))
     } else {
-        Channel::open(builder)
+        Channel::open(args.make.kind.apply(builder))
     };
     let channel = opened.map_err(|error| advise(error, args))?;
     let opened = Opened { channel };
     opened.settle(args.make.refuse_other(&opened.channel))?;
-    if opened.channel.reason().is_some() && !args.quiet {
-        say(&opened.channel);
+    if !args.quiet {
+        if opened.channel.reason().is_some() {
+            say(&opened.channel);
+        }
+        args.make.say_what_was_rounded(&opened.channel);
     }
     Ok(opened)
 }
@@ -86,6 +89,12 @@ fn advise(error: Error, args: &RingArgs) -> Failure {
                 "if it is another program's, add --foreign; if it is ringway's, give its file in /dev/mqueue the mark back \
                  (chmod +t)",
             ))
+        }
+        ErrorKind::Incompatible if !args.make.given().is_empty() => {
+            let (given, address) = (args.make.given().join(", "), &args.address);
+            Failure::error(error.remedy(format!(
+                "leave that out ({given}) to use it as it is, choose another address, or remove it (ringway rm {address})"
+            )))
         }
         _ => Failure::from(error),
     }

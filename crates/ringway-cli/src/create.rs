@@ -21,6 +21,7 @@ pub(crate) fn run(args: &CreateArgs) -> Result<(), Failure> {
     if channel.reason().is_some() {
         say(&channel);
     }
+    args.make.say_what_was_rounded(&channel);
     // Of what has no name of its own nobody would learn.
     output::print(&format!("{}\n", channel.address())).inspect_err(|_| attach::undo(&channel))
 }

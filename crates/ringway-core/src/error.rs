@@ -57,7 +57,8 @@ pub enum ErrorKind {
     NotFound,
     /// Something is at the address, but it is no ringway segment.
     NotARing,
-    /// A ringway segment of another layout version, machine type or page size.
+    /// A ringway segment of another layout version, machine type or page size; or a ring or queue that has something else than was
+    /// explicitly asked for: the text names both.
     Incompatible,
     /// The segment is shorter than its header says.
     Truncated,
@@ -138,6 +139,13 @@ impl Error {
         self
     }
 
+    /// Adds what one has to know to understand the problem: a clause without a full stop.
+    #[must_use]
+    pub(crate) fn note(mut self, note: impl fmt::Display) -> Self {
+        self.inner.problem = format!("{} ({note})", self.inner.problem);
+        self
+    }
+
     /// Adds the errno that the kernel gave.
     pub(crate) fn because(mut self, errno: Errno) -> Self {
         self.inner.errno = Some(errno);
@@ -197,7 +205,16 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {}
 
 /// Why a message was not sent. The message is still the caller's; nothing of it is in the ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// Its text says what to do next, and its `Debug` text is its name and then that: so a failed `main` or `unwrap` says it.
+///
+/// ```
+/// # use ringway_core as ringway;
+/// let full = ringway::SendError::Full;
+/// assert_eq!(format!("{full:?}"), format!("Full: {full}"));
+/// assert_eq!(full.to_string(), "the ring is full: receive from it, or use a blocking send");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
     /// There is no room now (`try_` calls only), in the ring or in its slabs.
@@ -258,8 +275,8 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("the ring is full: receive from it, or use a blocking send"),
-            Self::TimedOut => f.write_str("the ring stayed full until the deadline"),
-            Self::Closed => f.write_str("the last receiver has closed, and no other has come"),
+            Self::TimedOut => f.write_str("the ring stayed full until the deadline: see whether its receiver works (ringway stat), or wait longer"),
+            Self::Closed => f.write_str("the last receiver has closed, and no other has come: start one, and send what is left"),
             Self::PeerDied => f.write_str(
                 "the ring is full and the receiving process died without closing it: start it \
                  again, it goes on where the ring stands",
@@ -285,10 +302,32 @@ impl fmt::Display for SendError {
     }
 }
 
+impl fmt::Debug for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Full => "Full",
+            Self::TimedOut => "TimedOut",
+            Self::Closed => "Closed",
+            Self::PeerDied => "PeerDied",
+            Self::Removed => "Removed",
+            Self::TooLarge { .. } => "TooLarge",
+            Self::NoPriorities => "NoPriorities",
+            Self::Unmapped { .. } => "Unmapped",
+            Self::Companion { .. } => "Companion",
+            Self::Unsettled => "Unsettled",
+            Self::Corrupt => "Corrupt",
+            Self::Forked => "Forked",
+        };
+        write!(f, "{name}: {self}")
+    }
+}
+
 impl std::error::Error for SendError {}
 
 /// Why no message was received. The ring is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// Its text says what to do next, and its `Debug` text is its name and then that, as [`SendError`]'s.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecvError {
     /// There is no message to receive now (`try_` calls only).
@@ -351,8 +390,8 @@ impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the ring is empty: send to it, or use a blocking receive"),
-            Self::TimedOut => f.write_str("no message came before the deadline"),
-            Self::Closed => f.write_str("the last sender has closed, and all is received"),
+            Self::TimedOut => f.write_str("no message came before the deadline: see whether its sender works (ringway stat), or wait longer"),
+            Self::Closed => f.write_str("the last sender has closed, and all is received: this is the end, unless another sender comes (wait_for_peer)"),
             Self::PeerDied => f.write_str(
                 "the sending process died without closing the ring; all that it sent is received: \
                  start it again, it goes on where the ring stands",
@@ -381,10 +420,30 @@ impl fmt::Display for RecvError {
     }
 }
 
+impl fmt::Debug for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Empty => "Empty",
+            Self::TimedOut => "TimedOut",
+            Self::Closed => "Closed",
+            Self::PeerDied => "PeerDied",
+            Self::Removed => "Removed",
+            Self::WrongLength { .. } => "WrongLength",
+            Self::BufferTooSmall { .. } => "BufferTooSmall",
+            Self::Unmapped { .. } => "Unmapped",
+            Self::Companion { .. } => "Companion",
+            Self::Unsettled => "Unsettled",
+            Self::Corrupt => "Corrupt",
+            Self::Forked => "Forked",
+        };
+        write!(f, "{name}: {self}")
+    }
+}
+
 impl std::error::Error for RecvError {}
 
 /// Why waiting for several rings ended without one that is ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitError {
     /// The deadline passed.
@@ -407,7 +466,7 @@ pub enum WaitError {
 impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut => f.write_str("none of the rings was ready before the deadline"),
+            Self::TimedOut => f.write_str("none of the rings was ready before the deadline: see whether their senders work (ringway stat), or wait longer"),
             Self::Removed => f.write_str(
                 "all of the rings were removed, no sender is attached, and no other process can find them: create them \
                  again, and receive there",
@@ -427,6 +486,20 @@ impl fmt::Display for WaitError {
                  mqueue, or none",
             ),
         }
+    }
+}
+
+impl fmt::Debug for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::TimedOut => "TimedOut",
+            Self::Removed => "Removed",
+            Self::Nothing => "Nothing",
+            Self::TooMany { .. } => "TooMany",
+            Self::Semaphore => "Semaphore",
+            Self::Mixed => "Mixed",
+        };
+        write!(f, "{name}: {self}")
     }
 }
 
@@ -467,7 +540,7 @@ fn companion(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
 }
 
 const CORRUPT: &str = "the segment holds what no ringway peer writes: a peer is broken or hostile; \
-                       remove the ring and create it again";
+                       create another ring (one that has a name is removed first: ringway rm)";
 /// Also of one who would attach.
 pub(crate) const UNSETTLED: &str = "a process died in the ring, and this one cannot make sure that it is done, because \
                                     a sandbox denies it the system call membarrier";

@@ -37,6 +37,7 @@ pub mod os {
     pub use crate::sys::{
         fork, ftok, getrandom, mq_overview, msgget, pthread_sigmask, rename, semget,
     };
+    pub use crate::waiting::deadline_after;
 }
 
 pub use address::{Address, QueueKey, SysvKey};
@@ -45,12 +46,13 @@ pub use admin::stat::{
     ParticipantStat, SlabHolder, SlabStat, Stat, WaitsFor, list, list_in, remove, stat,
 };
 pub use api::builder::{Builder, CommonOptions};
+pub use api::claim::{Batch, Claim};
 pub use api::detached::DetachedMessage;
 pub use api::message::{Backlog, Message, MessageView};
 pub use api::reader::MessageReader;
-pub use api::receiver::{Receiver, wait_any};
+pub use api::receiver::{Receiver, wait_any, wait_any_deadline, wait_any_timeout};
 pub use api::ring::Ring;
-pub use api::sender::{Batch, Claim, Sender};
+pub use api::sender::Sender;
 pub use api::support::Support;
 pub use api::transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};
 pub use error::{Error, ErrorKind, RecvError, SendError, WaitError};

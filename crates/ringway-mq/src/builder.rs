@@ -36,7 +36,9 @@ pub struct QueueBuilder {
 pub(crate) struct Options {
     pub(crate) messages: Option<u64>,
     pub(crate) message_len: Option<usize>,
+    /// Whether a new queue has priorities, and whether that was asked for.
     pub(crate) priorities: bool,
+    pub(crate) priorities_asked: bool,
     pub(crate) mode: u32,
     pub(crate) any_owner: bool,
 }
@@ -47,6 +49,7 @@ impl Default for Options {
             messages: None,
             message_len: None,
             priorities: true,
+            priorities_asked: false,
             mode: 0o600,
             any_owner: false,
         }
@@ -112,6 +115,15 @@ impl QueueBuilder {
     #[must_use]
     pub fn priorities(mut self, yes: bool) -> Self {
         self.options.priorities = yes;
+        self.options.priorities_asked = true;
+        self
+    }
+
+    /// Makes a new queue without priorities, and says nothing about one that is there. For who has no use for them.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_priorities_if_new(mut self) -> Self {
+        self.options.priorities = false;
         self
     }
 
@@ -148,10 +160,12 @@ impl QueueBuilder {
         self.make()
     }
 
-    /// Opens an existing queue; options that shape a new one are ignored.
+    /// Opens an existing queue. [`priorities`](Self::priorities), and of a POSIX queue [`messages`](Self::messages) and
+    /// [`message_len`](Self::message_len), must be true of it if they were set. (Of a System V queue the kernel does not tell those.)
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] ([`ErrorKind::TimedOut`] after [`wait`](Self::wait)), [`ErrorKind::NotARing`],
+    /// [`ErrorKind::Incompatible`], which names what the queue has and what was asked for,
     /// [`ErrorKind::ForeignOwner`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Unsupported`].
     pub fn open(self) -> Result<Queue, Error> {
         let deadline = self.wait.map(|wait| Instant::now().checked_add(wait));
@@ -213,12 +227,49 @@ impl QueueBuilder {
     fn find(&self) -> Result<Queue, Error> {
         let attempt = self.attempt("open");
         let origin = origin(attempt)?;
-        match &self.address {
+        let queue = match &self.address {
             Address::Mq(name) => posix::open(attempt, name, &self.options)
                 .map(|queue| Queue::posix(&self.address, queue, origin)),
             Address::Sysvmq(key) => sysv::open(attempt, key, &self.options)
                 .map(|queue| Queue::sysv(&self.address, queue, origin)),
             _ => Err(attempt.wrong_address()),
+        }?;
+        self.check(&queue)?;
+        Ok(queue)
+    }
+
+    /// Whether a queue that is there is as options that were set say.
+    fn check(&self, queue: &Queue) -> Result<(), Error> {
+        let mut there = Vec::new();
+        let options = &self.options;
+        if options.priorities_asked && options.priorities != queue.has_priorities() {
+            there.push(match queue.has_priorities() {
+                true => "with priorities and not without".to_owned(),
+                false => "without priorities and not with them".to_owned(),
+            });
+        }
+        if let (Some(asked), Some(is)) = (options.messages, queue.max_messages())
+            && asked != is
+        {
+            there.push(format!("for {is} messages and not {asked}"));
+        }
+        let is = queue.max_message_len();
+        if let Some(asked) = options.message_len
+            && queue.max_messages().is_some()
+            && asked != is
+        {
+            there.push(format!("for messages of {is} bytes and not {asked}"));
+        }
+        match there.is_empty() {
+            true => Ok(()),
+            false => {
+                let problem = format!("it is there already, {}", there.join(", "));
+                let attempt = self.attempt("open");
+                Err(attempt.error(ErrorKind::Incompatible, problem).remedy(format!(
+                    "leave that out to use it as it is, choose another address, or remove it (ringway rm {})",
+                    self.address
+                )))
+            }
         }
     }
 }

@@ -11,7 +11,7 @@
 //! let mut receiver = queue.receiver()?;
 //!
 //! sender.send(b"hello")?;
-//! sender.send_with_priority(b"urgent", 5, None)?;
+//! sender.send_with_priority(b"urgent", 5)?;
 //! sender.close();
 //!
 //! assert_eq!(receiver.recv()?, b"urgent");

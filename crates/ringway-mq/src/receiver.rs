@@ -1,10 +1,10 @@
 //! The receiving handle.
 
 use std::os::fd::BorrowedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ringway_core::os::Unwinding;
 use ringway_core::os::fork::Origin;
+use ringway_core::os::{Unwinding, deadline_after};
 use ringway_core::{MessageSource, Peer, ReceivedMessage, RecvError};
 
 use crate::frame::{Header, Kind, SenderNumber};
@@ -141,7 +141,7 @@ impl QueueReceiver {
     /// [`RecvError::Empty`], [`RecvError::Closed`], [`RecvError::PeerDied`], [`RecvError::Corrupt`],
     /// [`RecvError::Forked`]. A System V queue that was removed is `Closed`.
     pub fn try_recv(&mut self) -> Result<Vec<u8>, RecvError> {
-        self.try_recv_in_place().map(QueueMessage::into_vec)
+        self.recv_copy(None)
     }
 
     /// Receives the next message, waiting for it.
@@ -149,36 +149,66 @@ impl QueueReceiver {
     /// # Errors
     /// As [`try_recv`](Self::try_recv), but for `Empty`.
     pub fn recv(&mut self) -> Result<Vec<u8>, RecvError> {
-        self.recv_in_place(None).map(QueueMessage::into_vec)
+        self.recv_copy(Some(None))
     }
 
-    /// Receives the next message, waiting for it until `deadline`.
+    /// Receives the next message, waiting for it for at most `timeout`.
     ///
     /// # Errors
     /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
-    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Vec<u8>, RecvError> {
-        let message = self.recv_in_place(Some(deadline));
-        message.map(QueueMessage::into_vec)
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>, RecvError> {
+        self.recv_copy(Some(deadline_after(timeout)))
     }
 
-    /// Receives the next message into `buffer`, waiting for it, until `deadline` if there is one; returns its bytes.
+    /// Receives the next message, waiting for it until `deadline`; `None` is never.
     ///
     /// # Errors
-    /// As [`recv_deadline`](Self::recv_deadline), and [`RecvError::BufferTooSmall`]; then it is this handle's next
-    /// message still.
-    pub fn recv_into(
+    /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
+    pub fn recv_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<Vec<u8>, RecvError> {
+        self.recv_copy(Some(deadline.into()))
+    }
+
+    /// Copies the next message to the start of `buffer` if there is one now, and returns its length.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), and [`RecvError::BufferTooSmall`]; then it is this handle's next message still.
+    pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        self.copy_into(buffer, None)
+    }
+
+    /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
+    ///
+    /// # Errors
+    /// As [`try_recv_into`](Self::try_recv_into), but for `Empty`.
+    pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        self.copy_into(buffer, Some(None))
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`recv_into`](Self::recv_into), and [`RecvError::TimedOut`].
+    pub fn recv_into_timeout(
         &mut self,
         buffer: &mut [u8],
-        deadline: Option<Instant>,
+        timeout: Duration,
     ) -> Result<usize, RecvError> {
-        let current = self.take(Some(deadline))?;
-        let Some(room) = buffer.get_mut(..current.len) else {
-            self.pending = Some(current);
-            return Err(RecvError::BufferTooSmall { len: current.len });
-        };
-        room.copy_from_slice(self.payload(current));
-        self.received += 1;
-        Ok(current.len)
+        self.copy_into(buffer, Some(deadline_after(timeout)))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`recv_into`](Self::recv_into), and [`RecvError::TimedOut`].
+    pub fn recv_into_deadline(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<usize, RecvError> {
+        self.copy_into(buffer, Some(deadline.into()))
     }
 
     /// Receives the next message if there is one now, and lends it.
@@ -186,19 +216,45 @@ impl QueueReceiver {
     /// # Errors
     /// As [`try_recv`](Self::try_recv).
     pub fn try_recv_in_place(&mut self) -> Result<QueueMessage<'_>, RecvError> {
-        let current = self.take(None)?;
-        Ok(self.message(current))
+        self.lend(None)
     }
 
-    /// Receives the next message, waiting for it, until `deadline` if there is one, and lends it.
+    /// Receives the next message, waiting for it, and lends it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_in_place(&mut self) -> Result<QueueMessage<'_>, RecvError> {
+        self.lend(Some(None))
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout).
+    pub fn recv_in_place_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<QueueMessage<'_>, RecvError> {
+        self.lend(Some(deadline_after(timeout)))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`recv_deadline`](Self::recv_deadline).
-    pub fn recv_in_place(
+    pub fn recv_in_place_deadline(
         &mut self,
-        deadline: Option<Instant>,
+        deadline: impl Into<Option<Instant>>,
     ) -> Result<QueueMessage<'_>, RecvError> {
-        let current = self.take(Some(deadline))?;
+        self.lend(Some(deadline.into()))
+    }
+
+    fn recv_copy(&mut self, until: Option<Option<Instant>>) -> Result<Vec<u8>, RecvError> {
+        self.lend(until).map(QueueMessage::into_vec)
+    }
+
+    fn lend(&mut self, until: Option<Option<Instant>>) -> Result<QueueMessage<'_>, RecvError> {
+        let current = self.take(until)?;
         Ok(self.message(current))
     }
 
@@ -211,12 +267,27 @@ impl QueueReceiver {
         &mut self,
         work: impl FnOnce(&QueueMessage<'_>) -> Result<T, E>,
     ) -> Result<Result<T, E>, RecvError> {
-        let message = self.recv_in_place(None)?;
+        let message = self.recv_in_place()?;
         let done = work(&message);
         if done.is_ok() {
             message.release();
         }
         Ok(done)
+    }
+
+    fn copy_into(
+        &mut self,
+        buffer: &mut [u8],
+        until: Option<Option<Instant>>,
+    ) -> Result<usize, RecvError> {
+        let current = self.take(until)?;
+        let Some(room) = buffer.get_mut(..current.len) else {
+            self.pending = Some(current);
+            return Err(RecvError::BufferTooSmall { len: current.len });
+        };
+        room.copy_from_slice(self.payload(current));
+        self.received += 1;
+        Ok(current.len)
     }
 
     fn message(&mut self, mut current: Current) -> QueueMessage<'_> {
@@ -313,24 +384,6 @@ impl QueueReceiver {
         }
     }
 
-    /// Waits until there is a message, which it keeps for the next receive, or one of those senders is gone; until
-    /// `deadline` if there is one. Errors are left to the next receive.
-    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) {
-        while self.pending.is_none() && !self.is_over(deadline) {
-            // Before the sleep: what happens after this look ends it.
-            let has_ended = matches!(self.inlet.peer(false), Peer::Closed | Peer::Died);
-            let lives = |sender: &u64| MessageSource::is_attached(self, *sender) != Some(false);
-            if has_ended || !senders.iter().all(lives) {
-                return;
-            }
-            match self.inlet.sleep(&mut self.buffer, deadline) {
-                Ok(Got::Frame(taken)) => self.pending = self.accept(taken),
-                Ok(Got::Notice | Got::Nothing) => {}
-                Err(_) => return,
-            }
-        }
-    }
-
     /// The message in a frame, if it has one.
     #[inline]
     fn accept(&mut self, taken: Taken) -> Option<Current> {
@@ -355,11 +408,31 @@ impl QueueReceiver {
         self.inlet.peer(true)
     }
 
-    /// Waits until a sender is attached; until `deadline` if there is one.
+    /// Waits until a sender is attached.
     ///
     /// # Errors
-    /// [`RecvError::TimedOut`], [`RecvError::Corrupt`], [`RecvError::Forked`].
-    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`].
+    pub fn wait_for_peer(&mut self) -> Result<(), RecvError> {
+        self.wait_for_peer_deadline(None)
+    }
+
+    /// Waits until a sender is attached, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`wait_for_peer`](Self::wait_for_peer), and [`RecvError::TimedOut`].
+    pub fn wait_for_peer_timeout(&mut self, timeout: Duration) -> Result<(), RecvError> {
+        self.wait_for_peer_deadline(deadline_after(timeout))
+    }
+
+    /// Waits until a sender is attached, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`wait_for_peer`](Self::wait_for_peer), and [`RecvError::TimedOut`].
+    pub fn wait_for_peer_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), RecvError> {
+        let deadline = deadline.into();
         if self.origin.is_forked() {
             return Err(RecvError::Forked);
         }
@@ -505,11 +578,14 @@ impl MessageSource for QueueReceiver {
     type Message<'a> = QueueMessage<'a>;
 
     fn try_receive(&mut self) -> Result<QueueMessage<'_>, RecvError> {
-        self.try_recv_in_place()
+        self.lend(None)
     }
 
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<QueueMessage<'_>, RecvError> {
-        self.recv_in_place(deadline)
+    fn receive_deadline(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<QueueMessage<'_>, RecvError> {
+        self.lend(Some(deadline))
     }
 
     fn is_attached(&self, sender: u64) -> Option<bool> {
@@ -522,8 +598,21 @@ impl MessageSource for QueueReceiver {
         }
     }
 
-    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
-        Self::wait_while_attached(self, senders, deadline);
+    /// A message that comes meanwhile is kept for the next receive, and errors are left to it.
+    fn wait_while_attached_deadline(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        while self.pending.is_none() && !self.is_over(deadline) {
+            // Before the sleep: what happens after this look ends it.
+            let has_ended = matches!(self.inlet.peer(false), Peer::Closed | Peer::Died);
+            let lives = |sender: &u64| self.is_attached(*sender) != Some(false);
+            if has_ended || !senders.iter().all(lives) {
+                break;
+            }
+            match self.inlet.sleep(&mut self.buffer, deadline) {
+                Ok(Got::Frame(taken)) => self.pending = self.accept(taken),
+                Ok(Got::Notice | Got::Nothing) => {}
+                Err(_) => break,
+            }
+        }
         true
     }
 

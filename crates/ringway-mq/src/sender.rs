@@ -1,10 +1,10 @@
 //! The sending handle.
 
 use std::io::IoSlice;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ringway_core::os::Unwinding;
 use ringway_core::os::fork::Origin;
+use ringway_core::os::{Unwinding, deadline_after};
 use ringway_core::{MessageRoom, MessageSink, Peer, SendError};
 
 use crate::frame::{HEADER_LEN, Header};
@@ -86,16 +86,28 @@ impl QueueSender {
     /// As [`try_send`](Self::try_send), but for `Full`.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        self.send_with_priority(message, 0, None)
+        self.send_copy(message, 0, Some(None))
     }
 
-    /// Sends a copy of `message`, waiting for room until `deadline`.
+    /// Sends a copy of `message`, waiting for room for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::TimedOut`].
+    pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
+        self.send_copy(message, 0, Some(deadline_after(timeout)))
+    }
+
+    /// Sends a copy of `message`, waiting for room until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`SendError::TimedOut`].
     #[inline]
-    pub fn send_deadline(&mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
-        self.send_with_priority(message, 0, Some(deadline))
+    pub fn send_deadline(
+        &mut self,
+        message: &[u8],
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
+        self.send_copy(message, 0, Some(deadline.into()))
     }
 
     /// Sends a copy of `message` if there is room now, to be received before all messages of a lower priority. One
@@ -109,27 +121,56 @@ impl QueueSender {
         message: &[u8],
         priority: u32,
     ) -> Result<(), SendError> {
-        self.check_priority(priority)?;
-        self.load(&[IoSlice::new(message)])?;
-        self.try_put(priority)
+        self.send_copy(message, priority, None)
     }
 
-    /// Sends a copy of `message`, to be received before all messages of a lower priority, waiting for room; until
-    /// `deadline` if there is one.
+    /// Sends a copy of `message`, to be received before all messages of a lower priority, waiting for room.
     ///
     /// # Errors
-    /// As [`send_deadline`](Self::send_deadline), and [`SendError::NoPriorities`] for a priority above 0 in a queue
-    /// without.
+    /// As [`send`](Self::send), and [`SendError::NoPriorities`] for a priority above 0 in a queue without.
     #[inline]
-    pub fn send_with_priority(
+    pub fn send_with_priority(&mut self, message: &[u8], priority: u32) -> Result<(), SendError> {
+        self.send_copy(message, priority, Some(None))
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`send_with_priority`](Self::send_with_priority), and [`SendError::TimedOut`].
+    pub fn send_with_priority_timeout(
         &mut self,
         message: &[u8],
         priority: u32,
-        deadline: Option<Instant>,
+        timeout: Duration,
+    ) -> Result<(), SendError> {
+        self.send_copy(message, priority, Some(deadline_after(timeout)))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`send_with_priority`](Self::send_with_priority), and [`SendError::TimedOut`].
+    #[inline]
+    pub fn send_with_priority_deadline(
+        &mut self,
+        message: &[u8],
+        priority: u32,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
+        self.send_copy(message, priority, Some(deadline.into()))
+    }
+
+    /// `until`: to wait, and until when.
+    #[inline]
+    fn send_copy(
+        &mut self,
+        message: &[u8],
+        priority: u32,
+        until: Option<Option<Instant>>,
     ) -> Result<(), SendError> {
         self.check_priority(priority)?;
         self.load(&[IoSlice::new(message)])?;
-        self.put(priority, deadline)
+        self.put(priority, until)
     }
 
     #[inline]
@@ -167,23 +208,17 @@ impl QueueSender {
         }
     }
 
+    /// Puts the message in the buffer into the queue. `until`: to wait for room, and until when.
     #[inline]
-    fn try_put(&mut self, priority: u32) -> Result<(), SendError> {
-        if self.is_put(priority)? {
-            return Ok(());
-        }
-        match self.outlet.peer(true) {
-            Peer::Closed => Err(SendError::Closed),
-            Peer::Died => Err(SendError::PeerDied),
-            Peer::Absent | Peer::Alive => Err(SendError::Full),
-        }
-    }
-
-    #[inline]
-    fn put(&mut self, priority: u32, deadline: Option<Instant>) -> Result<(), SendError> {
-        match self.is_put(priority)? {
-            true => Ok(()),
-            false => self.wait_to_put(priority, deadline),
+    fn put(&mut self, priority: u32, until: Option<Option<Instant>>) -> Result<(), SendError> {
+        match (self.is_put(priority)?, until) {
+            (true, _) => Ok(()),
+            (false, Some(deadline)) => self.wait_to_put(priority, deadline),
+            (false, None) => Err(match self.outlet.peer(true) {
+                Peer::Closed => SendError::Closed,
+                Peer::Died => SendError::PeerDied,
+                Peer::Absent | Peer::Alive => SendError::Full,
+            }),
         }
     }
 
@@ -239,11 +274,31 @@ impl QueueSender {
         self.outlet.peer(true)
     }
 
-    /// Waits until a receiver is attached; until `deadline` if there is one.
+    /// Waits until a receiver is attached.
     ///
     /// # Errors
-    /// [`SendError::TimedOut`], [`SendError::Corrupt`], [`SendError::Forked`].
-    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+    /// [`SendError::Corrupt`], [`SendError::Forked`].
+    pub fn wait_for_peer(&mut self) -> Result<(), SendError> {
+        self.wait_for_peer_deadline(None)
+    }
+
+    /// Waits until a receiver is attached, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`wait_for_peer`](Self::wait_for_peer), and [`SendError::TimedOut`].
+    pub fn wait_for_peer_timeout(&mut self, timeout: Duration) -> Result<(), SendError> {
+        self.wait_for_peer_deadline(deadline_after(timeout))
+    }
+
+    /// Waits until a receiver is attached, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`wait_for_peer`](Self::wait_for_peer), and [`SendError::TimedOut`].
+    pub fn wait_for_peer_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
+        let deadline = deadline.into();
         if self.is_forked() {
             return Err(SendError::Forked);
         }
@@ -275,12 +330,20 @@ impl QueueSender {
     /// for dead.
     pub fn close(self) {}
 
-    /// Closes, waiting no longer than until `deadline`.
+    /// Closes, waiting for at most `timeout`.
     ///
     /// # Errors
     /// [`SendError::TimedOut`]: it is closed, but the receiver could not be told, and will take it for dead.
-    pub fn close_deadline(mut self, deadline: Instant) -> Result<(), SendError> {
-        match self.depart(Departure::Close, Some(deadline))? {
+    pub fn close_timeout(self, timeout: Duration) -> Result<(), SendError> {
+        self.close_deadline(deadline_after(timeout))
+    }
+
+    /// Closes, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`close_timeout`](Self::close_timeout).
+    pub fn close_deadline(mut self, deadline: impl Into<Option<Instant>>) -> Result<(), SendError> {
+        match self.depart(Departure::Close, deadline.into())? {
             true => Ok(()),
             false => Err(SendError::TimedOut),
         }
@@ -332,19 +395,19 @@ impl MessageSink for QueueSender {
 
     fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
         self.load(parts)?;
-        self.try_put(0)
+        self.put(0, None)
     }
 
-    fn send_parts(
+    fn send_parts_deadline(
         &mut self,
         parts: &[IoSlice<'_>],
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
         self.load(parts)?;
-        self.put(0, deadline)
+        self.put(0, Some(deadline))
     }
 
-    fn send_with(
+    fn send_with_deadline(
         &mut self,
         len: usize,
         deadline: Option<Instant>,
@@ -353,6 +416,6 @@ impl MessageSink for QueueSender {
         self.check(len)?;
         self.buffer.resize(PAYLOAD + len, 0);
         write(&mut &mut self.buffer[PAYLOAD..]);
-        self.put(0, deadline)
+        self.put(0, Some(deadline))
     }
 }

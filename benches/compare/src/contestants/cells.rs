@@ -170,7 +170,7 @@ impl<const W: usize, const BATCH: u64> Queue<W> for Cells<W, BATCH> {
                     pause_or_yield(polls);
                     polls += 1;
                 }
-                Err(RecvError::Empty) => receiver.wait(None).expect("a live producer"),
+                Err(RecvError::Empty) => receiver.wait().expect("a live producer"),
                 Err(error) => panic!("a live producer: {error}"),
             }
         }

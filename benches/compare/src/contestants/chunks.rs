@@ -89,14 +89,14 @@ impl Lane for Chunks {
         let sender = self.sender.as_mut().expect("started");
         for number in numbers {
             message::fill_bytes(&mut self.message, number);
-            sender.send(&self.message, None).expect("a live consumer");
+            sender.send(&self.message).expect("a live consumer");
         }
     }
 
     fn receive(&mut self, numbers: Range<u64>) {
         let receiver = self.receiver.as_mut().expect("started");
         for number in numbers {
-            let message = receiver.recv(None).expect("a live producer");
+            let message = receiver.recv().expect("a live producer");
             if message.len() != self.size {
                 message::wrong(number);
             }

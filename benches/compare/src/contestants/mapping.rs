@@ -210,7 +210,7 @@ impl<const W: usize, const BY_BLOCKS: bool> Lane for Mapped<W, BY_BLOCKS> {
     fn send(&mut self, numbers: Range<u64>) {
         let sender = self.0.sender.as_mut().expect("started");
         for number in numbers {
-            let mut claim = sender.claim(8 * W, None).expect("a live consumer");
+            let mut claim = sender.claim(8 * W).expect("a live consumer");
             // SAFETY: all of the claim, whose payload is aligned; the peer does not touch what is not committed.
             unsafe { write(claim.as_mut_ptr().cast(), W, number) };
             claim.commit();
@@ -261,7 +261,7 @@ impl Lane for HandOver {
         let len = self.0.len as usize;
         let sender = self.0.sender.as_mut().expect("started");
         for number in numbers {
-            let mut claim = sender.claim(len, None).expect("a live consumer");
+            let mut claim = sender.claim(len).expect("a live consumer");
             claim.write_at(0, &number.to_ne_bytes());
             claim.commit();
         }

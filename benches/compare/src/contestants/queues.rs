@@ -168,7 +168,7 @@ impl<const W: usize> Lane for Ours<W> {
         let mut message = [0; W];
         for number in numbers {
             let bytes = bytemuck::cast_slice_mut(&mut message);
-            let len = receiver.recv_into(bytes, None).expect("a live sender");
+            let len = receiver.recv_into(bytes).expect("a live sender");
             if len != W * 8 {
                 message::wrong(number);
             }

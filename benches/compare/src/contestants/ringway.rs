@@ -130,7 +130,7 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
         }
         let mut next = numbers.start;
         while next < numbers.end {
-            receiver.wait(None).expect("a live producer");
+            receiver.wait().expect("a live producer");
             let most = (numbers.end - next).min(BATCH) as usize;
             receiver
                 .drain(most, |view| {

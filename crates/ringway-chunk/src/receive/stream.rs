@@ -20,10 +20,10 @@ use crate::reassemble::Piece;
 /// use ringway::chunk::{ChunkReceiver, ChunkSender};
 ///
 /// let ring = ringway::Builder::new("memfd:")?.create()?;
-/// ChunkSender::new(ring.sender()?).send(b"hello", None)?;
+/// ChunkSender::new(ring.sender()?).send(b"hello")?;
 /// let mut receiver = ChunkReceiver::new(ring.receiver()?);
 /// let mut text = String::new();
-/// receiver.stream(None)?.read_to_string(&mut text)?;
+/// receiver.stream()?.read_to_string(&mut text)?;
 /// assert_eq!(text, "hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -132,9 +132,9 @@ impl<'a, R: MessageSource> MessageStream<'a, R> {
         self.taken += len as u64;
     }
 
-    /// Sets until when to wait for the rest.
-    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.deadline = deadline;
+    /// Sets until when to wait for the rest; `None` is never.
+    pub fn set_deadline(&mut self, deadline: impl Into<Option<Instant>>) {
+        self.deadline = deadline.into();
     }
 
     /// Who sent the message: the sender's attachment to the transport.

@@ -155,8 +155,13 @@ fn address(args: &BenchArgs) -> Address {
 
 /// A ring as it was asked for.
 fn builder(args: &BenchArgs, address: Address) -> Builder {
-    let builder = Builder::at(address).capacity(args.capacity.unwrap_or(CAPACITY));
-    args.trial.kind.apply(builder)
+    // How much a queue holds is the kernel's affair.
+    let is_queue = matches!(address, Address::Mq(_) | Address::Sysvmq(_));
+    let builder = Builder::at(address);
+    args.trial.kind.apply(match is_queue {
+        true => builder,
+        false => builder.capacity(args.capacity.unwrap_or(CAPACITY)),
+    })
 }
 
 /// This process and the other, with everything open between them.

@@ -1,20 +1,16 @@
 //! What a ring is like, as the command line says it.
 
-use std::fmt::Display;
-
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args};
-use ringway::{Address, Builder, Carrier, Channel, Kind, Ring, Role, SyncKind};
+use ringway::{Address, Builder, Carrier, Channel, Kind, SyncKind};
 
 use super::slabs::SlabClass;
 use crate::failure::Failure;
+use crate::say::say;
 use crate::units;
 
-/// A ring that was asked to be smaller may have so many bytes.
-const LEAST_CAPACITY: u64 = 64 << 10;
-
-/// A cell that was asked to be shorter has so many bytes.
-const LEAST_CELL: u32 = 64;
+/// A slab that was asked to be shorter has so many bytes.
+const LEAST_SLAB: u64 = 4096;
 
 /// What heads the options that shape a new ring.
 const A_NEW_RING: &str = "A new ring";
@@ -55,7 +51,7 @@ pub(crate) struct MakeArgs {
     #[command(flatten)]
     pub(crate) kind: KindArgs,
 
-    /// Bytes for messages, such as 64K or 16MiB, rounded up to a power of two; a message takes up to half
+    /// Bytes for messages, such as 64K or 16MiB, rounded up to a power of two, which is then said; a message takes up to half
     /// [default: 4MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = A_NEW_RING)]
     pub(crate) capacity: Option<u64>,
@@ -174,33 +170,17 @@ impl KindArgs {
         }
     }
 
-    /// Refuses what is there and is not what was asked for.
+    /// Refuses options that mean nothing to what is there.
     pub(crate) fn refuse_other(&self, channel: &Channel) -> Result<(), Failure> {
-        let ring = match channel.carrier() {
-            Carrier::Ring(ring) => ring,
-            _ => return self.refuse_kind_of_queue(channel.address()),
-        };
-        match (self.kind, self.sync) {
-            (Some(kind), _) if kind != ring.kind() => {
-                Err(other(ring, "kind", ring.kind().name(), kind.name()))
+        match channel.carrier() {
+            Carrier::Ring(ring) if self.cell.is_some() && ring.cell_len().is_none() => {
+                Err(Failure::error(format_args!(
+                    "{} has no cells: leave out --cell",
+                    ring.address()
+                )))
             }
-            (_, Some(sync)) if sync != ring.sync() => {
-                Err(other(ring, "sync", ring.sync().name(), sync.name()))
-            }
-            _ => Ok(()),
-        }?;
-        match (self.cell, ring.cell_len()) {
-            // It was rounded up when the ring was made.
-            (Some(asked), Some(len))
-                if !(asked..=asked.saturating_mul(2)).contains(&len) && len > LEAST_CELL =>
-            {
-                Err(other(ring, "cell", len, asked))
-            }
-            (Some(_), None) => Err(Failure::error(format_args!(
-                "{} has no cells: leave out --cell",
-                ring.address()
-            ))),
-            _ => Ok(()),
+            Carrier::Ring(_) => Ok(()),
+            _ => self.refuse_kind_of_queue(channel.address()),
         }
     }
 
@@ -217,6 +197,70 @@ impl KindArgs {
 }
 
 impl MakeArgs {
+    /// The options that were given of those that a ring which is there must be like.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        [
+            ("--kind", self.kind.kind.is_some()),
+            ("--sync", self.kind.sync.is_some()),
+            ("--cell", self.kind.cell.is_some()),
+            ("--slabs", !self.kind.slabs.is_empty()),
+            ("--capacity", self.capacity.is_some()),
+            ("--participants", self.participants.is_some()),
+            ("--overwrite", self.overwrite),
+            ("--keep", self.keep),
+            ("--mode", self.mode.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(option, is_given)| is_given.then_some(option))
+        .collect()
+    }
+
+    /// Says what a new ring was made like where that is not what was asked for: powers of two.
+    pub(crate) fn say_what_was_rounded(&self, channel: &Channel) {
+        let Carrier::Ring(ring) = channel.carrier() else {
+            return;
+        };
+        let size = units::human_size;
+        let mut made = Vec::new();
+        match self.capacity {
+            Some(asked) if asked != ring.capacity() => {
+                made.push(format!(
+                    "a capacity of {} for the {}",
+                    size(ring.capacity()),
+                    size(asked)
+                ));
+            }
+            _ => {}
+        }
+        match (self.kind.cell, ring.cell_len()) {
+            (Some(asked), Some(len)) if asked != len => {
+                made.push(format!(
+                    "cells of {} for the {}",
+                    size(len.into()),
+                    size(asked.into())
+                ));
+            }
+            _ => {}
+        }
+        for class in &self.kind.slabs {
+            let len = class.slab_bytes().next_power_of_two().max(LEAST_SLAB);
+            if len != class.slab_bytes() {
+                made.push(format!(
+                    "slabs of {} for the {}",
+                    size(len),
+                    size(class.slab_bytes())
+                ));
+            }
+        }
+        if channel.is_new() && !made.is_empty() {
+            say(format_args!(
+                "{} has {} that was asked for: sizes are powers of two",
+                ring.address(),
+                made.join(", ")
+            ));
+        }
+    }
+
     /// Refuses what a queue can never have, before one is made or looked for. Where `auto:` becomes a queue, what only
     /// says how large a ring is, is let pass: there the kernel decides.
     pub(crate) fn refuse_at_queue(&self, address: &Address) -> Result<(), Failure> {
@@ -255,70 +299,24 @@ impl MakeArgs {
         }
     }
 
-    /// Refuses what is there and is not what was asked for.
+    /// Refuses options that mean nothing to what is there.
     pub(crate) fn refuse_other(&self, channel: &Channel) -> Result<(), Failure> {
         self.kind.refuse_other(channel)?;
-        let Carrier::Ring(ring) = channel.carrier() else {
-            return Ok(());
-        };
-        self.refuse_participants_of(ring.kind())?;
-        if channel.is_new() {
-            return Ok(());
-        }
-        let roles = [Role::Producer, Role::Consumer].into_iter();
-        let each = roles
-            .filter(|role| ring.kind().allows_many(*role))
-            .map(|role| ring.participants(role))
-            .next();
-        match (self.participants, self.mode) {
-            (Some(asked), _) if each.is_some_and(|each| each != asked) => {
-                return Err(other(ring, "participants", each.unwrap_or(1), asked));
-            }
-            (_, Some(asked)) if asked != ring.mode() => {
-                let octal = |mode: u32| format!("{mode:o}");
-                return Err(other(ring, "mode", octal(ring.mode()), octal(asked)));
-            }
-            _ => {}
-        }
-        let shapes = self.overwrite || self.capacity.is_some() || !self.kind.slabs.is_empty();
-        if !shapes {
-            return Ok(());
-        }
-        let there = ringway::stat(ring.address())?;
-        let refuse = |option: &str, is: &str| {
-            let address = ring.address();
-            Err(Failure::error(format_args!(
-                "{address} is there already, {is}: leave out --{option} to use it as it is, choose another \
-                 address, or remove it (ringway rm {address})"
-            )))
-        };
-        if self.overwrite && !there.overwrites_oldest {
-            return refuse("overwrite", "and its senders wait when it is full");
-        }
-        if !self.kind.slabs.is_empty() && there.slabs.is_empty() {
-            return refuse("slabs", "without slabs");
-        }
-        match self.capacity {
-            // It may have been rounded up.
-            Some(asked)
-                if !(asked..=asked.saturating_mul(2)).contains(&there.capacity_bytes)
-                    && there.capacity_bytes > LEAST_CAPACITY =>
-            {
-                let is = units::human_size(there.capacity_bytes);
-                refuse("capacity", &format!("with a capacity of {is}"))
-            }
+        match channel.carrier() {
+            Carrier::Ring(ring) => self.refuse_participants_of(ring.kind()),
             _ => Ok(()),
         }
     }
 
     /// Shapes a new ring.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
-        let mut builder = self
-            .kind
-            .apply(builder)
-            .overwrite_oldest(self.overwrite)
-            .persistent(self.keep);
-        builder = builder.trust_peers(self.trust_peers);
+        let mut builder = self.kind.apply(builder).trust_peers(self.trust_peers);
+        if self.overwrite {
+            builder = builder.overwrite_oldest(true);
+        }
+        if self.keep {
+            builder = builder.persistent(true);
+        }
         if let Some(capacity) = self.capacity {
             builder = builder.capacity(capacity);
         }
@@ -342,15 +340,6 @@ pub(crate) fn refuse_capacity_of_queue(address: &Address) -> Result<(), Failure>
         )),
         _ => Ok(()),
     }
-}
-
-/// A ring that is there has something else than what `option` asks for.
-fn other(ring: &Ring, option: &str, is: impl Display, asked: impl Display) -> Failure {
-    let address = ring.address();
-    Failure::error(format_args!(
-        "{address} is there already, with --{option} {is} and not {asked}: leave out --{option} to use it as \
-         it is, choose another address, or remove it (ringway rm {address})"
-    ))
 }
 
 /// A queue has something else than what `option` asks for.

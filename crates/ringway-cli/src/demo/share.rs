@@ -89,7 +89,7 @@ pub(super) fn receive(ring: &Ring, args: &DemoWorkerArgs) -> Result<WorkerReport
             }
             Err(RecvError::Closed) if ever < args.producers => {
                 receiver
-                    .wait_for_producers(ever + 1, None)
+                    .wait_for_producers(ever + 1)
                     .map_err(Failure::error)?;
             }
             Err(RecvError::Closed) => break,

@@ -131,7 +131,7 @@ impl Source for Ours<'_> {
     ) -> Result<(), Stop> {
         let message = match patience {
             Patience::None => self.queue.try_recv_in_place(),
-            Patience::Until(deadline) => self.queue.recv_in_place(deadline),
+            Patience::Until(deadline) => self.queue.recv_in_place_deadline(deadline),
         };
         let message = message.map_err(Stop::Ended)?;
         keep(message.bytes()).map_err(Stop::Failed)?;

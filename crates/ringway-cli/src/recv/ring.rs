@@ -39,13 +39,13 @@ impl Inlet<'_> {
         while left > 0 {
             // Before the wait: who joins after it may have left something.
             let ever = self.receiver.producers_ever();
-            match self.receiver.wait(deadline(args.timeout)) {
+            match self.receiver.wait_deadline(deadline(args.timeout)) {
                 Ok(()) => left -= self.pass_on(left)?,
                 Err(end @ (RecvError::Closed | RecvError::PeerDied))
                     if Self::expects_another(end, ever, args) =>
                 {
                     self.receiver
-                        .wait_for_producers(ever + 1, deadline(args.timeout))
+                        .wait_for_producers_deadline(ever + 1, deadline(args.timeout))
                         .map_err(explain)?;
                 }
                 Err(RecvError::Closed) => {

@@ -57,7 +57,7 @@ fn write_out(
 ) -> Result<(), Failure> {
     let most = args.ring.max_message.unwrap_or(u64::MAX);
     let mut stream = receiver
-        .stream(deadline(args.timeout))
+        .stream_deadline(deadline(args.timeout))
         .map_err(|error| explain(&error))?;
     let total = stream.total();
     if total.is_some_and(|total| total > most) {
@@ -143,8 +143,11 @@ impl MessageSource for Noted {
         Ok(message)
     }
 
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<ChannelMessage<'_>, RecvError> {
-        let message = self.receiver.receive(deadline)?;
+    fn receive_deadline(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<ChannelMessage<'_>, RecvError> {
+        let message = self.receiver.receive_deadline(deadline)?;
         note(&self.progress, &mut self.has_begun);
         Ok(message)
     }
@@ -153,8 +156,8 @@ impl MessageSource for Noted {
         MessageSource::is_attached(&self.receiver, sender)
     }
 
-    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
-        MessageSource::wait_while_attached(&mut self.receiver, senders, deadline)
+    fn wait_while_attached_deadline(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        MessageSource::wait_while_attached_deadline(&mut self.receiver, senders, deadline)
     }
 
     fn is_drained(&mut self) -> bool {

@@ -165,7 +165,7 @@ fn send_whole(
     outlet.wait_for_successor()?;
     let input = AtMost { input, left: most };
     let mut before = 0;
-    let sent = outlet.sender.send_from(input, None, None, |so_far| {
+    let sent = outlet.sender.send_from(input, None, |so_far| {
         progress.advance((so_far.done - before) as usize, expected);
         before = so_far.done;
     });

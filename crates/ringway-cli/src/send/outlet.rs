@@ -102,7 +102,7 @@ impl Outlet {
         if sent == 0 {
             // That there is nothing is news too, and nobody would get it from a ring that is gone.
             let until = self.deadline();
-            if let Err(error) = self.plain().wait_for_peer(until) {
+            if let Err(error) = self.plain().wait_for_peer_deadline(until) {
                 self.survive(error).map_err(|failure| match error {
                     SendError::TimedOut => Failure::negative("no receiver came in time"),
                     _ => failure,
@@ -114,7 +114,7 @@ impl Outlet {
             let ChannelSender::Ring(ring) = self.plain() else {
                 return Ok(());
             };
-            match ring.wait_until_drained(until) {
+            match ring.wait_until_drained_deadline(until) {
                 Ok(()) => return Ok(()),
                 Err(SendError::TimedOut) => {
                     return Err(Failure::negative(
@@ -147,7 +147,7 @@ impl Outlet {
         match error {
             SendError::PeerDied if self.died_before => {
                 let until = self.deadline();
-                match self.plain().wait_for_peer(until) {
+                match self.plain().wait_for_peer_deadline(until) {
                     Ok(()) => {
                         self.died_before = false;
                         Ok(())
@@ -228,22 +228,30 @@ impl MessageSink for Impatient {
         self.sender.try_send_parts(parts)
     }
 
-    fn send_parts(
+    fn send_parts_deadline(
         &mut self,
         parts: &[IoSlice<'_>],
         until: Option<Instant>,
     ) -> Result<(), SendError> {
         let until = until.or_else(|| deadline(self.timeout));
-        self.sender.send_parts(parts, until)
+        self.sender.send_parts_deadline(parts, until)
     }
 
-    fn send_with(
+    fn try_send_with(
+        &mut self,
+        len: usize,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        self.sender.try_send_with(len, write)
+    }
+
+    fn send_with_deadline(
         &mut self,
         len: usize,
         until: Option<Instant>,
         write: &mut dyn FnMut(&mut dyn MessageRoom),
     ) -> Result<(), SendError> {
         let until = until.or_else(|| deadline(self.timeout));
-        self.sender.send_with(len, until, write)
+        self.sender.send_with_deadline(len, until, write)
     }
 }

@@ -5,49 +5,34 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::api::ring::Ring;
-use crate::error::Attempt;
-use crate::error::{Error, ErrorKind};
-use crate::memory::layout::cell::{MAX_CELL_LEN, MIN_CELL_LEN, MIN_CELLS};
+use crate::api::shape::ShapeOptions;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{Attempt, Error};
 use crate::memory::layout::header::FenceMode;
-use crate::memory::layout::pool::{
-    Class, MAX_CLASSES, MAX_SLAB_LEN, MAX_SLABS, MIN_SLAB_LEN, Slabs,
-};
-use crate::memory::layout::{Geometry, Kind, MAX_CAPACITY, MAX_PARTICIPANTS, Shape, SyncKind};
+use crate::memory::layout::{Kind, SyncKind};
 use crate::presence::keeper::{self, Refusal};
 use crate::store::{PeerCredentials, Plan, Request, Segment};
-
-/// Bytes of the data region unless told otherwise. Larger than the private caches of two cores, so
-/// that a consumer which falls behind reads lines that the producer has long finished.
-const DEFAULT_CAPACITY: u64 = 4 << 20;
-
-/// The least capacity, in bytes: a page.
-const LEAST_CAPACITY: u64 = 4096;
-
-/// How many producers, and how many consumers, may be attached at once unless told otherwise.
-const DEFAULT_PARTICIPANTS: u32 = 32;
-
-/// Bytes of a cell unless told otherwise: two lines, which the processor fetches together.
-const DEFAULT_CELL_LEN: u32 = 128;
 
 /// What a [`Builder`] says that is not about rings alone; for transports beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommonOptions {
-    /// Who takes part.
-    pub kind: Kind,
-    /// Bytes for messages.
-    pub capacity: u64,
-    /// Permission bits.
-    pub mode: u32,
+    /// Bytes for messages, if they were asked for.
+    pub capacity: Option<u64>,
+    /// Permission bits, if they were asked for.
+    pub mode: Option<u32>,
     /// Whether to open what belongs to another user.
     pub any_owner: bool,
     /// How long opening waits for the other side to make it.
     pub wait: Option<Duration>,
-    /// Whether collectors leave it alone.
-    pub persistent: bool,
 }
 
 /// Says where a ring lives and what it is like, then makes or opens it.
+///
+/// Options that shape a new ring say what it is to be like. When a ring is opened that is there already, those that were set must be
+/// true of it, as far as they make a difference in such a ring: otherwise [`ErrorKind::Incompatible`] names what it has and what was
+/// asked for. What was not set is not compared.
 ///
 /// ```
 /// # use ringway_core as ringway;
@@ -60,18 +45,7 @@ pub struct CommonOptions {
 #[derive(Clone, Debug)]
 pub struct Builder {
     address: Address,
-    capacity: u64,
-    kind: Kind,
-    /// Whether kind and synchronisation were asked for.
-    chosen: (bool, bool),
-    sync: SyncKind,
-    participants: u32,
-    cell_len: u32,
-    overwrite: bool,
-    persistent: bool,
-    slabs: Vec<(u64, u32)>,
-    slab_segments: bool,
-    mode: u32,
+    shape: ShapeOptions,
     prefault: bool,
     lock_memory: bool,
     huge_pages: bool,
@@ -106,17 +80,7 @@ impl Builder {
     pub fn at(address: Address) -> Self {
         Self {
             address,
-            capacity: DEFAULT_CAPACITY,
-            kind: Kind::Spsc,
-            chosen: (false, false),
-            sync: SyncKind::Futex,
-            participants: DEFAULT_PARTICIPANTS,
-            cell_len: DEFAULT_CELL_LEN,
-            overwrite: false,
-            persistent: false,
-            slabs: Vec::new(),
-            slab_segments: false,
-            mode: 0o600,
+            shape: ShapeOptions::default(),
             prefault: true,
             lock_memory: false,
             huge_pages: false,
@@ -148,12 +112,10 @@ impl Builder {
     /// The options that concern whatever carries messages, be it a ring or not.
     pub fn common(&self) -> CommonOptions {
         CommonOptions {
-            kind: self.kind,
-            capacity: self.capacity,
-            mode: self.mode,
+            capacity: self.shape.capacity,
+            mode: self.shape.mode,
             any_owner: self.any_owner,
             wait: self.wait,
-            persistent: self.persistent,
         }
     }
 
@@ -170,27 +132,27 @@ impl Builder {
     /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn only_of_rings(&self) -> Option<&'static str> {
-        match self.kind {
-            Kind::Spmc | Kind::Mpmc => Some("several receivers"),
-            Kind::Spsc if self.chosen.0 => Some("a single sender (Kind::Spsc)"),
-            _ if self.persistent => Some("being kept, whoever dies"),
-            _ if self.overwrite => Some("overwriting the oldest message"),
-            _ if !self.slabs.is_empty() => Some("slabs"),
-            _ if self.chosen.1 => Some("a kind of synchronisation of one's choice"),
-            _ => None,
-        }
+        self.shape.only_of_rings()
     }
 
-    /// Bytes for messages in a new ring, rounded up to a power of two of at least 4096. Each message
+    /// Bytes for messages in a new ring: a power of two of at least 4096. Any other number is rounded up to the next, so
+    /// 33 MiB makes a ring of 64 MiB, which takes so much memory; [`Ring::capacity`] tells what was made. Each message
     /// takes its length, rounded up to eight, and eight bytes; none may take more than half of the
     /// ring. The default is 4 MiB.
     ///
     /// A message never goes on at the beginning of the ring: where it does not fit before the end, what is left there stays
     /// unused until it is passed. A ring of kind spsc and sync futex holds 8 bytes less than its capacity; in others a
     /// message takes cells ([`cell_len`](Self::cell_len)).
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.capacity(100_000).create()?;
+    /// assert_eq!(ring.capacity(), 128 << 10);
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
     #[must_use]
     pub fn capacity(mut self, bytes: u64) -> Self {
-        self.capacity = bytes;
+        self.shape.capacity = Some(bytes);
         self
     }
 
@@ -209,8 +171,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
-        self.chosen.0 = true;
+        self.shape.kind = Some(kind);
         self
     }
 
@@ -219,8 +180,7 @@ impl Builder {
     /// [trust](Self::trust_peers) each other.
     #[must_use]
     pub fn sync(mut self, sync: SyncKind) -> Self {
-        self.sync = sync;
-        self.chosen.1 = true;
+        self.shape.sync = Some(sync);
         self
     }
 
@@ -228,7 +188,7 @@ impl Builder {
     /// that its kind has many of: from 1 to 60. The default is 32.
     #[must_use]
     pub fn participants(mut self, each: u32) -> Self {
-        self.participants = each;
+        self.shape.participants = Some(each);
         self
     }
 
@@ -237,7 +197,7 @@ impl Builder {
     /// payload; longer messages take several cells. The default is 128.
     #[must_use]
     pub fn cell_len(mut self, bytes: u32) -> Self {
-        self.cell_len = bytes;
+        self.shape.cell_len = Some(bytes);
         self
     }
 
@@ -253,7 +213,7 @@ impl Builder {
     /// quarter of the cells at once.
     #[must_use]
     pub fn overwrite_oldest(mut self, yes: bool) -> Self {
-        self.overwrite = yes;
+        self.shape.overwrite = Some(yes);
         self
     }
 
@@ -267,7 +227,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn persistent(mut self, yes: bool) -> Self {
-        self.persistent = yes;
+        self.shape.persistent = Some(yes);
         self
     }
 
@@ -290,7 +250,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn slabs(mut self, len: u64, count: u32) -> Self {
-        self.slabs.push((len, count));
+        self.shape.slabs.push((len, count));
         self
     }
 
@@ -314,14 +274,14 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn slab_segments(mut self, yes: bool) -> Self {
-        self.slab_segments = yes;
+        self.shape.slab_segments = Some(yes);
         self
     }
 
     /// Permission bits of a new segment, whatever the umask. The default is `0o600`.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
+        self.shape.mode = Some(mode);
         self
     }
 
@@ -415,11 +375,12 @@ impl Builder {
     /// ```
     pub fn create(self) -> Result<Ring, Error> {
         let plan = self.plan()?;
-        let segment = Segment::create(&self.request(), &plan)?;
+        let segment = Segment::create(&self.request(), &plan)
+            .map_err(|error| self.shape.explain_rounding(error))?;
         Ring::new(segment, self.trust_peers).map(|ring| ring.made_here(true))
     }
 
-    /// Opens an existing ring; options that shape a new one are ignored.
+    /// Opens an existing ring, which must be as options that were set say.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] ([`ErrorKind::TimedOut`] after [`wait`](Self::wait)), and one for each
@@ -438,24 +399,39 @@ impl Builder {
     /// ```
     pub fn open(self) -> Result<Ring, Error> {
         let segment = Segment::open(&self.request())?;
-        Ring::new(segment, self.trust_peers)
+        let ring = Ring::new(segment, self.trust_peers)?;
+        self.shape.check("open", &ring)?;
+        Ok(ring)
     }
 
-    /// Opens the ring, or makes it if nothing is there. As with [`open`](Self::open), a ring that is there is taken as
-    /// it is: look at its [`kind`](Ring::kind) and [`capacity`](Ring::capacity) if they matter.
+    /// Opens the ring, or makes it if nothing is there. As with [`open`](Self::open), a ring that is there must be as options
+    /// that were set say.
     ///
     /// # Errors
     /// Those of [`create`](Self::create) and [`open`](Self::open).
     ///
-    /// ```no_run
+    /// ```
     /// # use ringway_core as ringway;
-    /// let ring = ringway::Builder::new("shm:orders")?.open_or_create()?;
+    /// use ringway::{Builder, ErrorKind};
+    ///
+    /// # let name = format!("shm:ringway-doc-open-or-create-{}", std::process::id());
+    /// let ring = Builder::new(&name)?.open_or_create()?;
+    /// let again = Builder::new(&name)?.open_or_create()?;
+    /// let other = Builder::new(&name)?.capacity(1 << 20).open_or_create().unwrap_err();
+    /// assert_eq!(other.kind(), ErrorKind::Incompatible);
+    /// assert!(other.to_string().contains("with a capacity of 4 MiB and not 1 MiB"));
+    /// # ringway::remove(ring.address(), true)?;
     /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn open_or_create(self) -> Result<Ring, Error> {
         let plan = self.plan()?;
-        let (segment, is_new) = Segment::open_or_create(&self.request(), &plan)?;
-        Ring::new(segment, self.trust_peers).map(|ring| ring.made_here(is_new))
+        let (segment, is_new) = Segment::open_or_create(&self.request(), &plan)
+            .map_err(|error| self.shape.explain_rounding(error))?;
+        let ring = Ring::new(segment, self.trust_peers)?.made_here(is_new);
+        if !is_new {
+            self.shape.check("open", &ring)?;
+        }
+        Ok(ring)
     }
 
     /// Receives a `memfd:` ring that the process at the other end of `socket`
@@ -481,13 +457,15 @@ impl Builder {
     /// ```
     pub fn take_over(self, socket: &UnixStream) -> Result<(Ring, PeerCredentials), Error> {
         let (segment, peer) = Segment::take_over(&self.request(), socket)?;
-        Ok((Ring::new(segment, self.trust_peers)?, peer))
+        let ring = Ring::new(segment, self.trust_peers)?;
+        self.shape.check("take over", &ring)?;
+        Ok((ring, peer))
     }
 
     fn request(&self) -> Request<'_> {
         Request {
             address: &self.address,
-            mode: self.mode,
+            mode: self.shape.mode(),
             prefault: self.prefault,
             lock_memory: self.lock_memory,
             huge_pages: self.huge_pages,
@@ -498,106 +476,16 @@ impl Builder {
     }
 
     fn plan(&self) -> Result<Plan, Error> {
-        let geometry = self.geometry()?;
-        let attempt = Attempt {
-            action: "create",
-            address: &self.address,
-        };
+        let geometry = self.shape.geometry(&self.address)?;
+        let attempt = Attempt::to("create", &self.address);
         let abilities = keeper::abilities().map_err(|errno| Refusal::Os(errno).explain(attempt))?;
         Ok(Plan {
-            kind: self.kind,
-            sync: self.sync,
-            overwrite: self.overwrite,
-            persistent: self.persistent,
+            kind: self.shape.kind(),
+            sync: self.shape.sync(),
+            overwrite: self.shape.overwrites(),
+            persistent: self.shape.persistent.unwrap_or(false),
             geometry,
-            fence: FenceMode::of(self.sync, abilities.membarrier),
-        })
-    }
-
-    fn geometry(&self) -> Result<Geometry, Error> {
-        let invalid = |problem: String, remedy: String| {
-            Error::new(ErrorKind::InvalidCapacity, "create", &self.address, problem).remedy(remedy)
-        };
-        let of_capacity = format!("choose from {LEAST_CAPACITY} to {MAX_CAPACITY} bytes");
-        if self.capacity == 0 {
-            let problem = "a ring cannot have a capacity of 0 bytes".to_owned();
-            return Err(invalid(problem, of_capacity));
-        }
-        let participants = self
-            .kind
-            .participants(self.participants)
-            .filter(|&all| self.participants > 0 && all <= MAX_PARTICIPANTS)
-            .ok_or_else(|| {
-                let each = self.participants;
-                let problem = format!("a ring cannot have {each} producers or consumers");
-                invalid(
-                    problem,
-                    format!("choose from 1 to {}", MAX_PARTICIPANTS / 2),
-                )
-            })?;
-        let cell_len = self
-            .cell_len
-            .max(MIN_CELL_LEN)
-            .checked_next_power_of_two()
-            .filter(|&len| len <= MAX_CELL_LEN)
-            .ok_or_else(|| {
-                let problem = format!("a cell cannot have {} bytes", self.cell_len);
-                let remedy = format!("choose from {MIN_CELL_LEN} to {MAX_CELL_LEN} bytes");
-                invalid(problem, remedy)
-            })?;
-        let slabs = self
-            .slab_classes()
-            .map_err(|(problem, remedy)| invalid(problem, remedy))?;
-        let shape = Shape::of(self.kind, self.sync, self.overwrite, cell_len);
-        let least = match shape {
-            Shape::Stream => LEAST_CAPACITY,
-            Shape::Cells(len) => LEAST_CAPACITY.max(MIN_CELLS * u64::from(len)),
-        };
-        self.capacity
-            .max(least)
-            .checked_next_power_of_two()
-            .and_then(|capacity| Geometry::new(self.kind, shape, participants, capacity))
-            .map(|geometry| geometry.with_slabs(slabs))
-            .map(|geometry| geometry.with_slab_segments(self.slab_segments))
-            .ok_or_else(|| {
-                let problem = format!("a ring cannot have a capacity of {} bytes", self.capacity);
-                invalid(problem, of_capacity)
-            })
-    }
-
-    /// The classes of slabs, or what is wrong with them and what to do.
-    fn slab_classes(&self) -> Result<Slabs, (String, String)> {
-        if self.slabs.is_empty() {
-            return Ok(Slabs::NONE);
-        }
-        if self.overwrite {
-            let problem = "a ring that overwrites the oldest message cannot have slabs";
-            return Err((
-                problem.into(),
-                "leave out the slabs, or overwrite_oldest".into(),
-            ));
-        }
-        let mut classes: Vec<Class> = Vec::new();
-        for &(asked, count) in &self.slabs {
-            let rounded = asked.max(MIN_SLAB_LEN).checked_next_power_of_two();
-            let Some(len) = rounded.filter(|&len| len <= MAX_SLAB_LEN && count > 0) else {
-                let problem = format!("a ring cannot have {count} slabs of {asked} bytes");
-                let remedy = format!("choose at least one, of at most {MAX_SLAB_LEN} bytes");
-                return Err((problem, remedy));
-            };
-            match classes.iter_mut().find(|class| class.len == len) {
-                Some(class) => class.count = class.count.saturating_add(count),
-                None => classes.push(Class { len, count }),
-            }
-        }
-        classes.sort_by_key(|class| class.len);
-        Slabs::new(&classes).ok_or_else(|| {
-            let problem = "a ring cannot have so many slabs";
-            let remedy = format!(
-                "choose at most {MAX_SLABS}, of at most {MAX_CLASSES} lengths, with {MAX_CAPACITY} \
-                 bytes together"
-            );
-            (problem.into(), remedy)
+            fence: FenceMode::of(self.shape.sync(), abilities.membarrier),
         })
     }
 }

@@ -276,7 +276,7 @@ impl<'a> Backlog<'a> {
                 let most = self.most.map_or(1, |most| most.saturating_sub(self.count));
                 self.receiving.take_behind(last, self.count, most)?
             }
-            None => match self.receiving.try_take(self.most.unwrap_or(1)) {
+            None => match self.receiving.take(self.most.unwrap_or(1), None) {
                 Err(RecvError::Empty) => None,
                 first => Some(first?),
             },

@@ -1,6 +1,7 @@
 //! What users hold: the builder, the ring, its senders and receivers, and messages.
 
 pub(crate) mod builder;
+pub(crate) mod claim;
 pub(crate) mod detached;
 pub(crate) mod message;
 pub(crate) mod reader;
@@ -9,6 +10,7 @@ pub(crate) mod receiving;
 pub(crate) mod ring;
 pub(crate) mod sender;
 pub(crate) mod sending;
+pub(crate) mod shape;
 pub(crate) mod support;
 pub(crate) mod transport;
 pub(crate) mod typed;

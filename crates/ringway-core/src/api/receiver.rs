@@ -1,7 +1,7 @@
 //! The receiving handle.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
@@ -15,8 +15,8 @@ use crate::memory::region::{Load, Region};
 use crate::presence::Outlook;
 use crate::presence::Peer;
 use crate::sys::unwinding::Unwinding;
-use crate::waiting::WaitStrategy;
 use crate::waiting::several::wait_for_any;
+use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 
 /// The consumer's handle: messages come out here.
 ///
@@ -51,7 +51,8 @@ pub struct Receiver {
     ring: Ring,
     /// How this one sees them.
     outlook: Outlook,
-    wait: WaitStrategy,
+    /// How a blocking call waits, which has no deadline of its own.
+    wait: WaitOptions,
     unwinding: Unwinding,
 }
 
@@ -62,7 +63,7 @@ impl Receiver {
             outlook: consumer_slot.outlook(),
             consumer_slot: Some(Arc::new(consumer_slot)),
             ring,
-            wait: WaitStrategy::default(),
+            wait: WaitOptions::new(WaitStrategy::default()),
             unwinding: Unwinding::new(),
         }
     }
@@ -78,7 +79,7 @@ impl Receiver {
     /// ```
     #[must_use]
     pub fn with_wait(mut self, wait: WaitStrategy) -> Self {
-        self.wait = wait;
+        self.wait.how = wait;
         self
     }
 
@@ -100,7 +101,7 @@ impl Receiver {
     /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn try_recv(&mut self) -> Result<Vec<u8>, RecvError> {
-        let found = self.receiving.try_take(1)?;
+        let found = self.receiving.take(1, None)?;
         Ok(Message::new(self, found).into_vec())
     }
 
@@ -109,16 +110,38 @@ impl Receiver {
     /// # Errors
     /// As [`try_recv`](Self::try_recv), but for `Empty`, and [`RecvError::Removed`].
     pub fn recv(&mut self) -> Result<Vec<u8>, RecvError> {
-        let found = self.receiving.take_until(self.wait, None)?;
+        let found = self.receiving.take(1, Some(&self.wait))?;
         Ok(Message::new(self, found).into_vec())
     }
 
-    /// Receives the next message, waiting for it until `deadline`.
+    /// Receives the next message, waiting for it for at most `timeout`.
     ///
     /// # Errors
     /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
-    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Vec<u8>, RecvError> {
-        let found = self.receiving.take_until(self.wait, Some(deadline))?;
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::RecvError;
+    /// use std::time::Duration;
+    ///
+    /// let mut receiver = ringway::Builder::new("memfd:")?.create()?.receiver()?;
+    /// assert_eq!(receiver.recv_timeout(Duration::from_millis(1)), Err(RecvError::TimedOut));
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>, RecvError> {
+        self.recv_deadline(deadline_after(timeout))
+    }
+
+    /// Receives the next message, waiting for it until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
+    pub fn recv_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<Vec<u8>, RecvError> {
+        let wait = self.wait.until(deadline.into());
+        let found = self.receiving.take(1, Some(&wait))?;
         Ok(Message::new(self, found).into_vec())
     }
 
@@ -128,13 +151,13 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv), and [`RecvError::BufferTooSmall`], which releases nothing.
     #[inline]
     pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        self.receiving.try_recv_into(buffer)
+        self.receiving.recv_into(buffer, None)
     }
 
     /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
     ///
     /// # Errors
-    /// As [`try_recv_into`](Self::try_recv_into), but for `Empty`.
+    /// As [`try_recv_into`](Self::try_recv_into), but for `Empty`, and [`RecvError::Removed`].
     ///
     /// ```
     /// # use ringway_core as ringway;
@@ -147,11 +170,23 @@ impl Receiver {
     /// ```
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        self.receiving.recv_into_until(buffer, self.wait, None)
+        self.receiving.recv_into(buffer, Some(&self.wait))
     }
 
-    /// Copies the next message to the start of `buffer`, waiting for it until `deadline`, and returns
-    /// its length.
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`recv_into`](Self::recv_into), and [`RecvError::TimedOut`].
+    #[inline]
+    pub fn recv_into_timeout(
+        &mut self,
+        buffer: &mut [u8],
+        timeout: Duration,
+    ) -> Result<usize, RecvError> {
+        self.recv_into_deadline(buffer, deadline_after(timeout))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`recv_into`](Self::recv_into), and [`RecvError::TimedOut`].
@@ -159,10 +194,10 @@ impl Receiver {
     pub fn recv_into_deadline(
         &mut self,
         buffer: &mut [u8],
-        deadline: Instant,
+        deadline: impl Into<Option<Instant>>,
     ) -> Result<usize, RecvError> {
-        self.receiving
-            .recv_into_until(buffer, self.wait, Some(deadline))
+        let wait = self.wait.until(deadline.into());
+        self.receiving.recv_into(buffer, Some(&wait))
     }
 
     /// Borrows the next message in place if there is one now.
@@ -171,7 +206,7 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv).
     #[inline]
     pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
-        let found = self.receiving.try_take(1)?;
+        let found = self.receiving.take(1, None)?;
         Ok(Message::shown(self, found))
     }
 
@@ -195,17 +230,30 @@ impl Receiver {
     /// ```
     #[inline]
     pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
-        let found = self.receiving.take_until(self.wait, None)?;
+        let found = self.receiving.take(1, Some(&self.wait))?;
         Ok(Message::shown(self, found))
     }
 
-    /// Borrows the next message in place, waiting for it until `deadline`.
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout).
+    #[inline]
+    pub fn recv_in_place_timeout(&mut self, timeout: Duration) -> Result<Message<'_>, RecvError> {
+        self.recv_in_place_deadline(deadline_after(timeout))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`recv_deadline`](Self::recv_deadline).
     #[inline]
-    pub fn recv_in_place_deadline(&mut self, deadline: Instant) -> Result<Message<'_>, RecvError> {
-        let found = self.receiving.take_until(self.wait, Some(deadline))?;
+    pub fn recv_in_place_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<Message<'_>, RecvError> {
+        let wait = self.wait.until(deadline.into());
+        let found = self.receiving.take(1, Some(&wait))?;
         Ok(Message::shown(self, found))
     }
 
@@ -348,14 +396,30 @@ impl Receiver {
         Backlog::new(&mut self.receiving, None)
     }
 
-    /// Waits until there is a message; until `deadline` if there is one. [`drain`](Self::drain) then
-    /// finds at least one.
+    /// Waits until there is a message. [`drain`](Self::drain) then finds at least one.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    #[inline]
+    pub fn wait(&mut self) -> Result<(), RecvError> {
+        self.receiving.ready_until(&self.wait)
+    }
+
+    /// The same, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout).
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<(), RecvError> {
+        self.receiving.ready_until(&self.wait.within(timeout))
+    }
+
+    /// The same, until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`recv_deadline`](Self::recv_deadline).
-    #[inline]
-    pub fn wait(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
-        self.receiving.ready_until(self.wait, deadline)
+    pub fn wait_deadline(&mut self, deadline: impl Into<Option<Instant>>) -> Result<(), RecvError> {
+        self.receiving
+            .ready_until(&self.wait.until(deadline.into()))
     }
 
     /// As [`Ring::is_removed`](crate::Ring::is_removed).
@@ -371,14 +435,34 @@ impl Receiver {
         self.receiving.peer()
     }
 
-    /// Waits until a producer is attached, or has been and left a message; until `deadline` if there is
-    /// one. To go on after [`RecvError::PeerDied`] or [`RecvError::Closed`]. (A producer that comes and goes meanwhile and
+    /// Waits until a producer is attached, or has been and left a message. To go on after [`RecvError::PeerDied`] or
+    /// [`RecvError::Closed`]. (A producer that comes and goes meanwhile and
     /// leaves no message may go unnoticed; [`wait_for_producers`](Self::wait_for_producers) counts them.)
     ///
     /// # Errors
-    /// [`RecvError::TimedOut`], [`RecvError::Removed`], [`RecvError::Forked`].
-    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
-        self.receiving.wait_for_peer(self.wait, deadline)
+    /// [`RecvError::Removed`], [`RecvError::Forked`].
+    pub fn wait_for_peer(&mut self) -> Result<(), RecvError> {
+        self.wait_for_peer_deadline(None)
+    }
+
+    /// The same, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`wait_for_peer`](Self::wait_for_peer), and [`RecvError::TimedOut`].
+    pub fn wait_for_peer_timeout(&mut self, timeout: Duration) -> Result<(), RecvError> {
+        self.wait_for_peer_deadline(deadline_after(timeout))
+    }
+
+    /// The same, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`wait_for_peer_timeout`](Self::wait_for_peer_timeout).
+    pub fn wait_for_peer_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), RecvError> {
+        let wait = self.wait.until(deadline.into());
+        self.receiving.wait_for_peer(&wait)
     }
 
     /// Whether the producer's attachment with that [id](crate::Sender::id) still lives, by proof of the
@@ -400,7 +484,7 @@ impl Receiver {
     }
 
     /// Waits until it is worth trying to receive again, or one of those producers' attachments does not
-    /// [live](Self::is_attached) any more; until `deadline` if there is one. To be called when there was no
+    /// [live](Self::is_attached) any more. To be called when there was no
     /// message. It may return early, also when the ring is [`Removed`](RecvError::Removed), and does not tell why it does.
     ///
     /// ```
@@ -410,18 +494,32 @@ impl Receiver {
     /// let id = sender.id();
     /// std::thread::spawn(|| sender.leave());
     /// while receiver.try_recv().is_err() && receiver.is_attached(id) {
-    ///     receiver.wait_while_attached(&[id], None);
+    ///     receiver.wait_while_attached(&[id]);
     /// }
     /// # Ok::<(), ringway::Error>(())
     /// ```
-    pub fn wait_while_attached(&mut self, ids: &[u64], deadline: Option<Instant>) {
+    pub fn wait_while_attached(&mut self, ids: &[u64]) {
+        self.wait_while_attached_deadline(ids, None);
+    }
+
+    /// The same, for at most `timeout`.
+    pub fn wait_while_attached_timeout(&mut self, ids: &[u64], timeout: Duration) {
+        self.wait_while_attached_deadline(ids, deadline_after(timeout));
+    }
+
+    /// The same, until `deadline`; `None` is never.
+    pub fn wait_while_attached_deadline(
+        &mut self,
+        ids: &[u64],
+        deadline: impl Into<Option<Instant>>,
+    ) {
         if self.receiving.region().is_forked() {
             return;
         }
         let (ring, me) = (&self.ring, self.outlook);
-        self.receiving.look_again_when(self.wait, deadline, || {
-            ids.iter().any(|id| !ring.is_attached(me, *id))
-        });
+        let wait = self.wait.until(deadline.into());
+        self.receiving
+            .look_again_when(&wait, || ids.iter().any(|id| !ring.is_attached(me, *id)));
     }
 
     /// Whether all that was committed before this call is received. There may be no message to receive now,
@@ -435,12 +533,12 @@ impl Receiver {
         self.ring.ever(Role::Producer)
     }
 
-    /// Waits until `count` producers have ever attached to this ring, be they gone again or not; until
-    /// `deadline` if there is one. To go on after [`RecvError::Closed`] and miss none, wait for
+    /// Waits until `count` producers have ever attached to this ring, be they gone again or not. To go on after
+    /// [`RecvError::Closed`] and miss none, wait for
     /// one more than [`producers_ever`](Self::producers_ever) said before the call that failed.
     ///
     /// # Errors
-    /// [`RecvError::TimedOut`], [`RecvError::Removed`], [`RecvError::Forked`].
+    /// [`RecvError::Removed`], [`RecvError::Forked`].
     ///
     /// ```
     /// # use ringway_core as ringway;
@@ -451,20 +549,41 @@ impl Receiver {
     /// for message in [b"one", b"two"] {
     ///     let ever = receiver.producers_ever();
     ///     ring.sender()?.send(message)?;
-    ///     receiver.wait_for_producers(ever + 1, None)?;
+    ///     receiver.wait_for_producers(ever + 1)?;
     ///     assert_eq!(receiver.recv()?, message);
     ///     assert_eq!(receiver.recv(), Err(RecvError::Closed));
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn wait_for_producers(
+    pub fn wait_for_producers(&mut self, count: u64) -> Result<(), RecvError> {
+        self.wait_for_producers_deadline(count, None)
+    }
+
+    /// The same, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`wait_for_producers`](Self::wait_for_producers), and [`RecvError::TimedOut`].
+    pub fn wait_for_producers_timeout(
         &mut self,
         count: u64,
-        deadline: Option<Instant>,
+        timeout: Duration,
+    ) -> Result<(), RecvError> {
+        self.wait_for_producers_deadline(count, deadline_after(timeout))
+    }
+
+    /// The same, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`wait_for_producers_timeout`](Self::wait_for_producers_timeout).
+    pub fn wait_for_producers_deadline(
+        &mut self,
+        count: u64,
+        deadline: impl Into<Option<Instant>>,
     ) -> Result<(), RecvError> {
         let ring = &self.ring;
+        let wait = self.wait.until(deadline.into());
         self.receiving
-            .wait_until(self.wait, deadline, || ring.ever(Role::Producer) >= count)
+            .wait_until(&wait, || ring.ever(Role::Producer) >= count)
     }
 
     /// Messages that this ring's consumers have ever received and released. How exact it is, and how a process that is started
@@ -531,7 +650,7 @@ impl Drop for Receiver {
 }
 
 /// Waits until at least one of `receivers` has something to receive, or has come to its end, and returns
-/// the indices of all for which that is so; until `deadline` if there is one. Where another consumer may
+/// the indices of all for which that is so. Where another consumer may
 /// be faster, there may be nothing left when it is asked.
 ///
 /// One thread can wait for rings of sync `futex` and `pthread`, or for those of sync `mqueue`, which it
@@ -545,18 +664,37 @@ impl Drop for Receiver {
 /// let rings = [ringway::Builder::new("memfd:")?.create()?, ringway::Builder::new("memfd:")?.create()?];
 /// let (mut first, mut second) = (rings[0].receiver()?, rings[1].receiver()?);
 /// rings[1].sender()?.send(b"hello")?;
-/// let ready = ringway::wait_any(&mut [&mut first, &mut second], None)?;
+/// let ready = ringway::wait_any(&mut [&mut first, &mut second])?;
 /// assert_eq!(ready, [1]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn wait_any(
+pub fn wait_any(receivers: &mut [&mut Receiver]) -> Result<Vec<usize>, WaitError> {
+    wait_any_deadline(receivers, None)
+}
+
+/// As [`wait_any`], for at most `timeout`.
+///
+/// # Errors
+/// [`WaitError`].
+pub fn wait_any_timeout(
     receivers: &mut [&mut Receiver],
-    deadline: Option<Instant>,
+    timeout: Duration,
 ) -> Result<Vec<usize>, WaitError> {
-    let how = receivers.first().ok_or(WaitError::Nothing)?.wait;
+    wait_any_deadline(receivers, deadline_after(timeout))
+}
+
+/// As [`wait_any`], until `deadline`; `None` is never.
+///
+/// # Errors
+/// [`WaitError`].
+pub fn wait_any_deadline(
+    receivers: &mut [&mut Receiver],
+    deadline: impl Into<Option<Instant>>,
+) -> Result<Vec<usize>, WaitError> {
+    let wait = receivers.first().ok_or(WaitError::Nothing)?.wait;
     let mut candidates: Vec<_> = receivers
         .iter_mut()
         .map(|receiver| &mut *receiver.receiving)
         .collect();
-    wait_for_any(&mut candidates, how, deadline)
+    wait_for_any(&mut candidates, &wait.until(deadline.into()))
 }

@@ -1,7 +1,5 @@
 //! The receiving side of a ring of either shape: where the handles meet the algorithms.
 
-use std::time::Instant;
-
 use crate::error::RecvError;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
@@ -14,7 +12,7 @@ use crate::rings::stream::PRODUCER;
 use crate::rings::stream::consumer::Consumer;
 use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::watch::Watch;
-use crate::waiting::{self, Blocked, WaitOptions, WaitStrategy, Waited};
+use crate::waiting::{self, Blocked, PeersEnd, WaitOptions, Waited};
 
 /// A consumer.
 #[derive(Debug)]
@@ -35,51 +33,31 @@ impl Receiving {
     }
 
     #[inline]
-    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        match self {
-            Self::Stream(consumer) => match consumer.glance() {
-                Some(found) => consumer.take_into(&found, buffer),
-                None => consumer.try_recv_into(buffer),
-            },
-            Self::Cells(consumer) => consumer.try_recv_into(buffer),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn recv_into_until(
+    pub(crate) fn recv_into(
         &mut self,
         buffer: &mut [u8],
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<usize, RecvError> {
         match self {
             Self::Stream(consumer) => match consumer.glance() {
                 Some(found) => consumer.take_into(&found, buffer),
-                None => consumer.recv_into_until(buffer, how, deadline),
+                None => consumer.recv_into(buffer, wait),
             },
-            Self::Cells(consumer) => consumer.recv_into_until(buffer, how, deadline),
+            Self::Cells(consumer) => consumer.recv_into(buffer, wait),
         }
     }
 
     /// The next message, which is this consumer's until it is released or given back. In a cell ring up to
     /// `most` are taken together.
     #[inline]
-    pub(crate) fn try_take(&mut self, most: u64) -> Result<MessageRef, RecvError> {
-        match self {
-            Self::Stream(consumer) => consumer.peek(),
-            Self::Cells(consumer) => consumer.take(most),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn take_until(
+    pub(crate) fn take(
         &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        most: u64,
+        wait: Option<&WaitOptions>,
     ) -> Result<MessageRef, RecvError> {
         match self {
-            Self::Stream(consumer) => consumer.peek_until(how, deadline),
-            Self::Cells(consumer) => consumer.take_until(1, how, deadline),
+            Self::Stream(consumer) => consumer.take(wait),
+            Self::Cells(consumer) => consumer.take(most, wait),
         }
     }
 
@@ -204,14 +182,10 @@ impl Receiving {
         }
     }
 
-    pub(crate) fn ready_until(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Result<(), RecvError> {
+    pub(crate) fn ready_until(&mut self, wait: &WaitOptions) -> Result<(), RecvError> {
         match self {
-            Self::Stream(consumer) => consumer.peek_until(how, deadline).map(drop),
-            Self::Cells(consumer) => consumer.ready_until(how, deadline),
+            Self::Stream(consumer) => consumer.peek_until(wait).map(drop),
+            Self::Cells(consumer) => consumer.ready_until(wait),
         }
     }
 
@@ -234,19 +208,15 @@ impl Receiving {
     }
 
     /// Waits for a live producer or a message.
-    pub(crate) fn wait_for_peer(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Result<(), RecvError> {
+    pub(crate) fn wait_for_peer(&mut self, wait: &WaitOptions) -> Result<(), RecvError> {
         let consumer = match self {
             Self::Stream(consumer) => consumer,
-            Self::Cells(consumer) => return consumer.wait_for_peer(how, deadline),
+            Self::Cells(consumer) => return consumer.wait_for_peer(wait),
         };
         if consumer.region.is_forked() {
             return Err(RecvError::Forked);
         }
-        match waiting::wait_for_peer(consumer, how, deadline, |consumer| consumer.may_retry()) {
+        match waiting::wait_for_peer(consumer, wait, |consumer| consumer.may_retry()) {
             Some(Peer::Alive) => Ok(()),
             _ if consumer.may_retry() => Ok(()),
             Some(Peer::Absent | Peer::Died | Peer::Closed) => Err(RecvError::TimedOut),
@@ -257,21 +227,16 @@ impl Receiving {
     /// Waits until `condition` holds, which is looked at whenever a producer comes or goes.
     pub(crate) fn wait_until(
         &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: &WaitOptions,
         condition: impl Fn() -> bool,
     ) -> Result<(), RecvError> {
         if self.region().is_forked() {
             return Err(RecvError::Forked);
         }
-        let options = WaitOptions {
-            how,
-            deadline,
-            ends_with_peer: false,
-        };
+        let peers_end = PeersEnd::IsNoEnd;
         let waited = match self {
-            Self::Stream(consumer) => options.wait(consumer, |_, _| condition()),
-            Self::Cells(consumer) => options.wait(&mut consumer.member, |_, _| condition()),
+            Self::Stream(consumer) => wait.wait(consumer, peers_end, |_, _| condition()),
+            Self::Cells(consumer) => wait.wait(&mut consumer.member, peers_end, |_, _| condition()),
         };
         match waited {
             _ if condition() => Ok(()),
@@ -282,24 +247,16 @@ impl Receiving {
 
     /// Waits until it is worth looking for a message again, or `over`, which is looked at whenever a producer
     /// comes or goes. The caller has just found no message.
-    pub(crate) fn look_again_when(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-        over: impl Fn() -> bool,
-    ) {
-        let options = WaitOptions {
-            how,
-            deadline,
-            ends_with_peer: true,
-        };
+    pub(crate) fn look_again_when(&mut self, wait: &WaitOptions, over: impl Fn() -> bool) {
         match self {
             Self::Stream(consumer) => {
-                options.wait(consumer, |consumer, _| consumer.may_retry() || over());
+                wait.wait(consumer, PeersEnd::EndsIt, |consumer, _| {
+                    consumer.may_retry() || over()
+                });
             }
             Self::Cells(consumer) => {
                 let member = &mut consumer.member;
-                member.block_or(options, over);
+                member.block_or(wait, over);
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::memory::layout::Corrupt;
 use crate::memory::layout::header::Header;
 use crate::memory::layout::participant::{OVERWRITTEN, Role, slot_offset};
 use crate::memory::layout::pool::Holder;
-use crate::memory::layout::{self, Kind, Shape, SyncKind};
+use crate::memory::layout::{self, Geometry, Kind, Shape, SyncKind};
 use crate::memory::map::Map;
 use crate::memory::region::memory::Memory;
 use crate::memory::region::{Region as _, RingName};
@@ -345,9 +345,11 @@ impl Ring {
     }
 
     fn corrupt(&self) -> Error {
+        let attempt = Attempt::to("attach to", &self.address);
         let problem = "the segment holds what no ringway peer writes";
-        Error::new(ErrorKind::Corrupt, "attach to", &self.address, problem)
-            .remedy("remove the ring and create it again")
+        attempt
+            .error(ErrorKind::Corrupt, problem)
+            .remedy(attempt.anew())
     }
 
     /// Where the ring lives. A `sysv:private` ring shows the id under which others can open it.
@@ -373,9 +375,31 @@ impl Ring {
         self.access.mode
     }
 
-    /// Bytes for messages, with what each takes beside its text ([`Builder::capacity`]).
+    /// Bytes for messages, with what each takes beside its text: what was asked for, rounded up to a power of two
+    /// ([`Builder::capacity`]).
     pub fn capacity(&self) -> u64 {
         self.header.geometry.capacity()
+    }
+
+    /// Where its parts lie.
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.header.geometry
+    }
+
+    /// How many may be attached at once in a role that there are many of, or 1.
+    pub(crate) fn each_role(&self) -> u32 {
+        let roles = [Role::Producer, Role::Consumer].into_iter();
+        roles.map(|role| self.participants(role)).max().unwrap_or(1)
+    }
+
+    /// Whether a full ring loses its oldest message.
+    pub(crate) fn overwrites(&self) -> bool {
+        self.header.overwrite
+    }
+
+    /// Whether collectors leave it alone.
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.header.persistent
     }
 
     /// The most bytes of messages that can lie in the ring and its slabs.

@@ -1,18 +1,18 @@
 //! The sending handle.
 
 use std::io::IoSlice;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
-use crate::api::sending::{Claimed, Sending};
+use crate::api::claim::{Batch, Claim, Scratch};
+use crate::api::sending::Sending;
 use crate::error::{Error, SendError};
 use crate::memory::region::{Load, Region};
 use crate::presence::Peer;
 use crate::presence::participant::Participant;
-use crate::rings::stream::producer::Pending;
 use crate::sys::unwinding::Unwinding;
-use crate::waiting::WaitStrategy;
+use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 
 /// The producer's handle: messages go in here.
 ///
@@ -59,7 +59,8 @@ pub struct Sender {
     id: u64,
     /// Whether the ring has place for several consumers.
     shared_out: bool,
-    wait: WaitStrategy,
+    /// How a blocking call waits, which has no deadline of its own.
+    wait: WaitOptions,
     closes: bool,
     unwinding: Unwinding,
     scratch: Scratch,
@@ -72,7 +73,7 @@ impl Sender {
             id: participant.id(),
             participant: Some(participant),
             shared_out,
-            wait: WaitStrategy::default(),
+            wait: WaitOptions::new(WaitStrategy::default()),
             closes: true,
             unwinding: Unwinding::new(),
             scratch: Scratch::default(),
@@ -90,7 +91,7 @@ impl Sender {
     /// ```
     #[must_use]
     pub fn with_wait(mut self, wait: WaitStrategy) -> Self {
-        self.wait = wait;
+        self.wait.how = wait;
         self
     }
 
@@ -128,7 +129,7 @@ impl Sender {
     /// ```
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        self.sending.try_send(message)
+        self.sending.send(message, None)
     }
 
     /// Sends a copy of `message`, waiting for room.
@@ -137,16 +138,48 @@ impl Sender {
     /// As [`try_send`](Self::try_send), but for `Full`, and [`SendError::Removed`]. `PeerDied` only if there is no room.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        self.sending.send_until(message, self.wait, None)
+        self.sending.send(message, Some(&self.wait))
     }
 
-    /// Sends a copy of `message`, waiting for room until `deadline`.
+    /// Sends a copy of `message`, waiting for room for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::TimedOut`].
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::SendError;
+    /// use std::time::Duration;
+    ///
+    /// let ring = ringway::Builder::new("memfd:")?.capacity(4096).create()?;
+    /// let mut sender = ring.sender()?;
+    /// sender.send(&[0; 2000])?;
+    /// sender.send(&[0; 2000])?;
+    /// let moment = Duration::from_millis(1);
+    /// assert_eq!(sender.send_timeout(&[0; 2000], moment), Err(SendError::TimedOut));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
+        // Where there is room, no clock is read.
+        if self.sending.send_at_once(message) {
+            return Ok(());
+        }
+        self.sending.send(message, Some(&self.wait.within(timeout)))
+    }
+
+    /// Sends a copy of `message`, waiting for room until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`SendError::TimedOut`].
     #[inline]
-    pub fn send_deadline(&mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
-        self.sending.send_until(message, self.wait, Some(deadline))
+    pub fn send_deadline(
+        &mut self,
+        message: &[u8],
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
+        let wait = self.wait.until(deadline.into());
+        self.sending.send(message, Some(&wait))
     }
 
     /// Sends the concatenation of `parts` as one message if there is room now.
@@ -154,17 +187,15 @@ impl Sender {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_vectored(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
-        let mut claim = self.try_claim(total_len(parts))?;
-        claim.write_vectored(parts);
-        claim.commit();
+        let claim = self.try_claim(total_len(parts))?;
+        claim.commit_parts(parts);
         Ok(())
     }
 
-    /// Sends the concatenation of `parts` as one message, waiting for room; until `deadline` if there
-    /// is one.
+    /// Sends the concatenation of `parts` as one message, waiting for room.
     ///
     /// # Errors
-    /// As [`send_deadline`](Self::send_deadline).
+    /// As [`send`](Self::send).
     ///
     /// ```
     /// # use ringway_core as ringway;
@@ -172,18 +203,37 @@ impl Sender {
     ///
     /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let parts = [IoSlice::new(b"head "), IoSlice::new(b"and tail")];
-    /// ring.sender()?.send_vectored(&parts, None)?;
+    /// ring.sender()?.send_vectored(&parts)?;
     /// assert_eq!(ring.receiver()?.recv()?, b"head and tail");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn send_vectored(
+    pub fn send_vectored(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
+        self.send_vectored_deadline(parts, None)
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn send_vectored_timeout(
         &mut self,
         parts: &[IoSlice<'_>],
-        deadline: Option<Instant>,
+        timeout: Duration,
     ) -> Result<(), SendError> {
-        let mut claim = self.claim(total_len(parts), deadline)?;
-        claim.write_vectored(parts);
-        claim.commit();
+        self.send_vectored_deadline(parts, deadline_after(timeout))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`send_deadline`](Self::send_deadline).
+    pub fn send_vectored_deadline(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
+        let claim = self.claim_deadline(total_len(parts), deadline)?;
+        claim.commit_parts(parts);
         Ok(())
     }
 
@@ -195,32 +245,70 @@ impl Sender {
     /// As [`try_send`](Self::try_send).
     #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
-        let claimed = self.sending.try_claim(len)?;
-        Ok(Claim::new(self, claimed, len))
+        let claimed = self.sending.claim(len, None)?;
+        Ok(Claim::new(
+            &mut self.sending,
+            &mut self.scratch,
+            claimed,
+            len,
+        ))
     }
 
-    /// Claims room for a message of `len` bytes, waiting for it; until `deadline` if there is one.
+    /// Claims room for a message of `len` bytes, to be written in place, waiting for it.
     ///
     /// # Errors
-    /// As [`send_deadline`](Self::send_deadline).
+    /// As [`send`](Self::send).
     ///
     /// ```
     /// # use ringway_core as ringway;
     /// let ring = ringway::Builder::new("memfd:")?.create()?;
     /// let mut sender = ring.sender()?;
-    /// let mut claim = sender.claim(5, None)?;
+    /// let mut claim = sender.claim(5)?;
     /// claim.write_at(0, b"hello");
     /// claim.commit();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
-    pub fn claim(&mut self, len: usize, deadline: Option<Instant>) -> Result<Claim<'_>, SendError> {
-        let claimed = self.sending.claim_until(len, self.wait, deadline)?;
-        Ok(Claim::new(self, claimed, len))
+    pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
+        let claimed = self.sending.claim(len, Some(&self.wait))?;
+        Ok(Claim::new(
+            &mut self.sending,
+            &mut self.scratch,
+            claimed,
+            len,
+        ))
     }
 
-    /// Sends a message of `len` bytes that `write` puts together in its place, waiting for room; until `deadline` if there is
-    /// one. `write` is called once there is room, at most once; what it does not write holds old bytes of the ring.
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    #[inline]
+    pub fn claim_timeout(&mut self, len: usize, timeout: Duration) -> Result<Claim<'_>, SendError> {
+        self.claim_deadline(len, deadline_after(timeout))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`send_deadline`](Self::send_deadline).
+    #[inline]
+    pub fn claim_deadline(
+        &mut self,
+        len: usize,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<Claim<'_>, SendError> {
+        let wait = self.wait.until(deadline.into());
+        let claimed = self.sending.claim(len, Some(&wait))?;
+        Ok(Claim::new(
+            &mut self.sending,
+            &mut self.scratch,
+            claimed,
+            len,
+        ))
+    }
+
+    /// Sends a message of `len` bytes that `write` puts together in its place, waiting for room. `write` is called once there is room, at most once; what it does not write holds old bytes of the ring.
     ///
     /// A [`Claim`] is aborted when it is dropped, so the compiler takes the handle for borrowed in all arms of
     /// a `match` on a call that returns one. Here nothing is borrowed any more when there is an error:
@@ -231,11 +319,11 @@ impl Sender {
     ///
     /// fn greet(sender: &mut Sender) -> Result<(), SendError> {
     ///     loop {
-    ///         match sender.send_with(5, None, |claim| {
+    ///         match sender.send_with(5, |claim| {
     ///             claim.write_at(0, b"hello");
     ///         }) {
     ///             Err(SendError::PeerDied) => {
-    ///                 sender.wait_for_peer(None)?;
+    ///                 sender.wait_for_peer()?;
     ///                 continue;
     ///             }
     ///             done => return done,
@@ -254,12 +342,51 @@ impl Sender {
     pub fn send_with(
         &mut self,
         len: usize,
-        deadline: Option<Instant>,
         write: impl FnOnce(&mut Claim<'_>),
     ) -> Result<(), SendError> {
-        let mut claim = self.claim(len, deadline)?;
-        write(&mut claim);
-        claim.commit();
+        self.claim(len).map(|claim| claim.commit_with(write))
+    }
+
+    /// The same if there is room now.
+    ///
+    /// # Errors
+    /// As [`try_claim`](Self::try_claim).
+    #[inline]
+    pub fn try_send_with(
+        &mut self,
+        len: usize,
+        write: impl FnOnce(&mut Claim<'_>),
+    ) -> Result<(), SendError> {
+        self.try_claim(len).map(|claim| claim.commit_with(write))
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`claim_timeout`](Self::claim_timeout).
+    #[inline]
+    pub fn send_with_timeout(
+        &mut self,
+        len: usize,
+        timeout: Duration,
+        write: impl FnOnce(&mut Claim<'_>),
+    ) -> Result<(), SendError> {
+        self.send_with_deadline(len, deadline_after(timeout), write)
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`claim_deadline`](Self::claim_deadline).
+    #[inline]
+    pub fn send_with_deadline(
+        &mut self,
+        len: usize,
+        deadline: impl Into<Option<Instant>>,
+        write: impl FnOnce(&mut Claim<'_>),
+    ) -> Result<(), SendError> {
+        let claim = self.claim_deadline(len, deadline)?;
+        claim.commit_with(write);
         Ok(())
     }
 
@@ -277,12 +404,7 @@ impl Sender {
     /// ```
     #[inline]
     pub fn batch(&mut self) -> Batch<'_> {
-        // What a forgotten claim or batch has left is none of this one's.
-        self.sending.abort();
-        Batch {
-            sending: &mut self.sending,
-            pending: None,
-        }
+        Batch::new(&mut self.sending)
     }
 
     /// A number that tells this attachment from all others that the ring's producers ever have: by it a
@@ -310,29 +432,70 @@ impl Sender {
         self.sending.peer()
     }
 
-    /// Waits until a consumer is attached; until `deadline` if there is one. To go on after [`SendError::PeerDied`] or
-    /// [`SendError::Closed`].
+    /// Waits until a consumer is attached. To go on after [`SendError::PeerDied`] or [`SendError::Closed`].
     ///
     /// # Errors
-    /// [`SendError::TimedOut`], [`SendError::Removed`], [`SendError::Forked`].
-    pub fn wait_for_peer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+    /// [`SendError::Removed`], [`SendError::Forked`].
+    pub fn wait_for_peer(&mut self) -> Result<(), SendError> {
+        self.wait_for_peer_deadline(None)
+    }
+
+    /// Waits until a consumer is attached, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`wait_for_peer`](Self::wait_for_peer), and [`SendError::TimedOut`].
+    pub fn wait_for_peer_timeout(&mut self, timeout: Duration) -> Result<(), SendError> {
+        self.wait_for_peer_deadline(deadline_after(timeout))
+    }
+
+    /// Waits until a consumer is attached, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`wait_for_peer_timeout`](Self::wait_for_peer_timeout).
+    pub fn wait_for_peer_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
         if self.sending.region().is_forked() {
             return Err(SendError::Forked);
         }
-        match self.sending.wait_for_peer(self.wait, deadline) {
+        match self
+            .sending
+            .wait_for_peer(&self.wait.until(deadline.into()))
+        {
             Some(Peer::Alive) => Ok(()),
             Some(Peer::Absent | Peer::Died | Peer::Closed) => Err(SendError::TimedOut),
             None => Err(SendError::Removed),
         }
     }
 
-    /// Waits until the consumer has released all that was sent; until `deadline` if there is one.
+    /// Waits until the consumer has released all that was sent.
     ///
     /// # Errors
-    /// [`SendError::Closed`] or [`SendError::PeerDied`] if that will not happen by itself,
-    /// [`SendError::TimedOut`], [`SendError::Removed`], [`SendError::Corrupt`], [`SendError::Forked`].
-    pub fn wait_until_drained(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
-        self.sending.drained_until(self.wait, deadline)
+    /// [`SendError::Closed`] or [`SendError::PeerDied`] if that will not happen by itself, [`SendError::Removed`],
+    /// [`SendError::Corrupt`], [`SendError::Forked`].
+    pub fn wait_until_drained(&mut self) -> Result<(), SendError> {
+        self.sending.drained_until(&self.wait)
+    }
+
+    /// The same, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`wait_until_drained`](Self::wait_until_drained), and [`SendError::TimedOut`].
+    pub fn wait_until_drained_timeout(&mut self, timeout: Duration) -> Result<(), SendError> {
+        self.sending.drained_until(&self.wait.within(timeout))
+    }
+
+    /// The same, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`wait_until_drained_timeout`](Self::wait_until_drained_timeout).
+    pub fn wait_until_drained_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
+        self.sending
+            .drained_until(&self.wait.until(deadline.into()))
     }
 
     /// Messages that this ring's producers have ever sent: the number of the next one, for a producer
@@ -397,218 +560,4 @@ fn total_len(parts: &[IoSlice<'_>]) -> usize {
     parts
         .iter()
         .fold(0, |sum, part| sum.saturating_add(part.len()))
-}
-
-/// Private memory for claims, as long as the longest that was needed.
-#[derive(Default)]
-struct Scratch(Vec<u8>);
-
-impl Scratch {
-    /// It starts where a page does, as what is read from a disk directly has to.
-    const ALIGN: usize = 4096;
-
-    /// Sees to it that there are `len` bytes.
-    fn reserve(&mut self, len: usize) {
-        let needed = len.saturating_add(Self::ALIGN);
-        if self.0.len() < needed {
-            self.0 = vec![0; needed];
-        }
-    }
-
-    /// The first `len` bytes, for which there is room.
-    fn room(&mut self, len: usize) -> &mut [u8] {
-        let start = self.0.as_ptr().align_offset(Self::ALIGN);
-        &mut self.0[start..start + len]
-    }
-}
-
-impl std::fmt::Debug for Scratch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scratch({} bytes)", self.0.len())
-    }
-}
-
-/// Room for one message, in the ring or in a slab, to be written in place. Nothing of it is seen by anybody before
-/// [`commit`](Self::commit); dropping it aborts.
-///
-/// The memory is not cleared: what is not written holds old bytes of the ring.
-#[derive(Debug)]
-pub struct Claim<'a> {
-    sending: &'a mut Sending,
-    claimed: Claimed,
-    len: usize,
-    committed: bool,
-    scratch: &'a mut Scratch,
-    /// How far [`write_at`](Self::write_at) has written.
-    written: usize,
-    /// Whether the message is in `scratch` until it is committed.
-    is_apart: bool,
-}
-
-impl<'a> Claim<'a> {
-    #[inline]
-    fn new(sender: &'a mut Sender, claimed: Claimed, len: usize) -> Self {
-        Self {
-            sending: &mut sender.sending,
-            claimed,
-            len,
-            committed: false,
-            scratch: &mut sender.scratch,
-            written: 0,
-            is_apart: false,
-        }
-    }
-
-    /// Bytes claimed.
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a length of the message, not of a collection"
-    )]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Copies `bytes` to `offset` of the message, and returns how many fitted.
-    #[inline]
-    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
-        let len = bytes.len().min(self.len.saturating_sub(offset));
-        if self.is_apart {
-            self.scratch.room(self.len)[offset..offset + len].copy_from_slice(&bytes[..len]);
-            return len;
-        }
-        self.sending.write_at(&self.claimed, offset, &bytes[..len]);
-        self.written = self.written.max(offset + len);
-        len
-    }
-
-    /// The message's memory, to be written directly, also by system calls such as `read`.
-    ///
-    /// A message in a slab is written where it lies. One in the ring is written to private memory of this handle, and
-    /// copied when it is committed: a system call may go on after this process was killed, and the ring cannot
-    /// wait for it. ([`write_at`](Self::write_at) copies once, and [`as_mut_ptr`](Self::as_mut_ptr) is for programs that make
-    /// the message in place.) The slab of a process that was killed in such a call is lent again when the kernel has freed the process's
-    /// memory, and has new pages then. So it is for requests of Linux AIO and io_uring, also with registered buffers
-    /// and `O_DIRECT`.
-    ///
-    /// Slabs as well are written by way of private memory in `sysv:` rings, with huge pages, without /proc, and
-    /// where the file system has no locks or cannot punch holes, as the end of such calls cannot be waited for
-    /// there.
-    ///
-    /// # Safety
-    /// No other process may touch these bytes while the slice lives. ringway's own peers do not; a
-    /// hostile one with access to the segment could, and that would be undefined behaviour here.
-    ///
-    /// ```
-    /// # use ringway_core as ringway;
-    /// use std::io::Read;
-    ///
-    /// let ring = ringway::Builder::new("memfd:")?.slabs(1 << 20, 4).create()?;
-    /// let mut sender = ring.sender()?;
-    /// let mut claim = sender.claim(1 << 20, None)?;
-    /// let mut zeroes = std::fs::File::open("/dev/zero")?;
-    /// // SAFETY: all who have this ring are ringway's own peers.
-    /// zeroes.read_exact(unsafe { claim.as_mut_slice() })?;
-    /// claim.commit();
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
-        if !self.is_apart {
-            if let Some(pointer) = self.sending.lend_pointer(&self.claimed) {
-                // SAFETY: `len` bytes of a slab are this claim's and stay mapped while it borrows the handle;
-                // that nobody else touches them is the caller's promise.
-                return unsafe { std::slice::from_raw_parts_mut(pointer, self.len) };
-            }
-            self.scratch.reserve(self.len);
-            let written = self.scratch.room(self.written);
-            self.sending.read_back(&self.claimed, written);
-            self.is_apart = true;
-        }
-        self.scratch.room(self.len)
-    }
-
-    /// Where the message's [`len`](Self::len) bytes lie, in the ring or in a slab, to be written there by *this program's
-    /// own instructions* until the claim is committed, dropped or written otherwise.
-    ///
-    /// Not for system calls: one that goes on when this process was killed would write over messages that others
-    /// have sent since. [`as_mut_slice`](Self::as_mut_slice) is for them. Otherwise, what is said there of safety is
-    /// true of this pointer as well.
-    #[inline]
-    pub fn as_mut_ptr(&mut self) -> *mut u8 {
-        if self.is_apart {
-            return self.scratch.room(self.len).as_mut_ptr();
-        }
-        self.written = self.len;
-        self.sending.pointer(&self.claimed)
-    }
-
-    /// Sends the message.
-    #[inline]
-    pub fn commit(self) {
-        let len = self.len;
-        self.commit_len(len);
-    }
-
-    /// Sends the first `len` bytes of the message, or all if it is shorter.
-    #[inline]
-    pub fn commit_len(mut self, len: usize) {
-        let len = len.min(self.len);
-        if self.is_apart {
-            let message = self.scratch.room(len);
-            self.sending.write_at(&self.claimed, 0, message);
-        }
-        self.sending.commit(self.claimed, len as u64);
-        self.committed = true;
-    }
-
-    /// Gives the room back, as a drop does.
-    pub fn abort(self) {}
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) {
-        let mut offset = 0;
-        for part in parts {
-            offset += self.write_at(offset, part);
-        }
-    }
-}
-
-impl Drop for Claim<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.committed {
-            self.sending.abort();
-        }
-    }
-}
-
-/// Messages that become visible together. Dropping it without [`commit`](Self::commit) sends none.
-#[derive(Debug)]
-pub struct Batch<'a> {
-    sending: &'a mut Sending,
-    pending: Option<Pending>,
-}
-
-impl Batch<'_> {
-    /// Adds a copy of `message`, which goes through the ring: it must fit that, slabs or not.
-    ///
-    /// # Errors
-    /// As [`Sender::try_send`]. What was added before stays in the batch; after
-    /// [`SendError::Full`], commit and begin another.
-    #[inline]
-    pub fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
-        self.sending.push(&mut self.pending, message)
-    }
-
-    /// Sends all that was added, and returns how many messages that were.
-    #[inline]
-    pub fn commit(mut self) -> u64 {
-        self.sending.commit_batch(self.pending.take())
-    }
-}
-
-impl Drop for Batch<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // Nothing is left of what was committed.
-        self.sending.abort();
-    }
 }

@@ -2,8 +2,6 @@
 
 mod lending;
 
-use std::time::Instant;
-
 use crate::error::SendError;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
@@ -12,8 +10,7 @@ use crate::presence::Peer;
 use crate::rings::cell;
 use crate::rings::stream::producer::{Pending, Producer, Reservation};
 use crate::rings::stream::{CONSUMER, PRODUCER};
-use crate::waiting::{self, WaitStrategy};
-use lending::Patience;
+use crate::waiting::{self, WaitOptions};
 
 /// A producer.
 #[derive(Debug)]
@@ -51,38 +48,24 @@ impl Sending {
     }
 
     #[inline]
-    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        if self.send_at_once(message) {
-            return Ok(());
-        }
-        let sent = match self {
-            Self::Stream(producer) => producer.try_send(message),
-            Self::Cells(producer) => producer.try_send(message),
-        };
-        sent.or_else(|refusal| self.send_long(message, refusal, None))
-    }
-
-    #[inline]
-    pub(crate) fn send_until(
+    pub(crate) fn send(
         &mut self,
         message: &[u8],
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<(), SendError> {
         if self.send_at_once(message) {
             return Ok(());
         }
         let sent = match self {
-            Self::Stream(producer) => producer.send_until(message, how, deadline),
-            Self::Cells(producer) => producer.send_until(message, how, deadline),
+            Self::Stream(producer) => producer.send(message, wait),
+            Self::Cells(producer) => producer.send(message, wait),
         };
-        let patience = Some(Patience { how, deadline });
-        sent.or_else(|refusal| self.send_long(message, refusal, patience))
+        sent.or_else(|refusal| self.send_long(message, refusal, wait))
     }
 
     /// The usual case of a stream ring, on a path of its own: the ring has room, and nothing stands in the way.
     #[inline(always)]
-    fn send_at_once(&mut self, message: &[u8]) -> bool {
+    pub(crate) fn send_at_once(&mut self, message: &[u8]) -> bool {
         match self {
             Self::Stream(producer) => producer.send_at_once(message),
             Self::Cells(_) => false,
@@ -90,28 +73,16 @@ impl Sending {
     }
 
     #[inline]
-    pub(crate) fn try_claim(&mut self, len: usize) -> Result<Claimed, SendError> {
-        let claimed = match self {
-            Self::Stream(producer) => producer.reserve(len).map(Claimed::Stream),
-            Self::Cells(producer) => producer.claim(len).map(Claimed::Cells),
-        };
-        claimed.or_else(|refusal| self.claim_long(len, refusal, None))
-    }
-
-    #[inline]
-    pub(crate) fn claim_until(
+    pub(crate) fn claim(
         &mut self,
         len: usize,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<Claimed, SendError> {
         let claimed = match self {
-            Self::Stream(producer) => producer
-                .reserve_until(len, how, deadline)
-                .map(Claimed::Stream),
-            Self::Cells(producer) => producer.claim_until(len, how, deadline).map(Claimed::Cells),
+            Self::Stream(producer) => producer.reserve(len, wait).map(Claimed::Stream),
+            Self::Cells(producer) => producer.claim(len, wait).map(Claimed::Cells),
         };
-        claimed.or_else(|refusal| self.claim_long(len, refusal, Some(Patience { how, deadline })))
+        claimed.or_else(|refusal| self.claim_long(len, refusal, wait))
     }
 
     /// Copies to `offset` of what is claimed.
@@ -227,25 +198,17 @@ impl Sending {
     }
 
     /// `None`: none can come any more.
-    pub(crate) fn wait_for_peer(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Option<Peer> {
+    pub(crate) fn wait_for_peer(&mut self, wait: &WaitOptions) -> Option<Peer> {
         match self {
-            Self::Stream(producer) => waiting::wait_for_peer(producer, how, deadline, |_| false),
-            Self::Cells(producer) => producer.wait_for_peer(how, deadline),
+            Self::Stream(producer) => waiting::wait_for_peer(producer, wait, |_| false),
+            Self::Cells(producer) => producer.wait_for_peer(wait),
         }
     }
 
-    pub(crate) fn drained_until(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Result<(), SendError> {
+    pub(crate) fn drained_until(&mut self, wait: &WaitOptions) -> Result<(), SendError> {
         match self {
-            Self::Stream(producer) => producer.drained_until(how, deadline),
-            Self::Cells(producer) => producer.drained_until(how, deadline),
+            Self::Stream(producer) => producer.drained_until(wait),
+            Self::Cells(producer) => producer.drained_until(wait),
         }
     }
 

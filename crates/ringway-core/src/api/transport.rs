@@ -1,17 +1,19 @@
 //! What all transports have in common, for code that works over any of them.
 
 use std::io::IoSlice;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::api::claim::Claim;
 use crate::api::message::Message;
 use crate::api::receiver::Receiver;
-use crate::api::sender::{Claim, Sender};
+use crate::api::sender::Sender;
 use crate::api::typed;
 use crate::error::{RecvError, SendError};
+use crate::waiting::deadline_after;
 
 /// Where whole messages go in: a ring's [`Sender`], or a message queue's.
 ///
-/// No method that answers something has a default, so that who wraps a sink cannot forget to pass it on.
+/// No method that a wrapper must pass on has a default, so that none is forgotten; what has one is made of the others.
 ///
 /// ```
 /// # use ringway_core as ringway;
@@ -20,12 +22,12 @@ use crate::error::{RecvError, SendError};
 /// use ringway::{Builder, MessageSink, MessageSource, ReceivedMessage};
 ///
 /// fn greet(sink: &mut impl MessageSink) -> Result<(), ringway::SendError> {
-///     sink.send_parts(&[IoSlice::new(b"hello, "), IoSlice::new(b"world")], None)
+///     sink.send_parts(&[IoSlice::new(b"hello, "), IoSlice::new(b"world")])
 /// }
 ///
 /// let ring = Builder::new("memfd:")?.create()?;
 /// greet(&mut ring.sender()?)?;
-/// assert_eq!(ring.receiver()?.receive(None)?.len(), 12);
+/// assert_eq!(ring.receiver()?.receive()?.len(), 12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait MessageSink {
@@ -45,32 +47,64 @@ pub trait MessageSink {
     /// As [`Sender::try_send`].
     fn try_send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError>;
 
-    /// Sends the concatenation of `parts` as one message, waiting for room; until `deadline` if there
-    /// is one.
+    /// Sends the concatenation of `parts` as one message, waiting for room.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    fn send_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SendError> {
+        self.send_parts_deadline(parts, None)
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Sender::send_timeout`].
+    fn send_parts_timeout(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        timeout: Duration,
+    ) -> Result<(), SendError> {
+        self.send_parts_deadline(parts, deadline_after(timeout))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`Sender::send_deadline`].
-    fn send_parts(
+    fn send_parts_deadline(
         &mut self,
         parts: &[IoSlice<'_>],
         deadline: Option<Instant>,
     ) -> Result<(), SendError>;
 
     /// Sends a message of `len` bytes that `write` puts together, in any order, where possible in the
-    /// transport's own memory; waits for room, until `deadline` if there is one. `write` is called once there
+    /// transport's own memory, if there is room now. `write` is called once there
     /// is room, at most once, and must write every byte: what it leaves out may be anything.
     ///
     /// Unless a transport does better, the message is put together elsewhere and copied.
+    ///
+    /// # Errors
+    /// As [`try_send_parts`](Self::try_send_parts).
+    fn try_send_with(
+        &mut self,
+        len: usize,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        let message = put_together(len, self.max_message_len(), write)?;
+        self.try_send_parts(&[IoSlice::new(&message)])
+    }
+
+    /// The same, waiting for room.
     ///
     /// # Errors
     /// As [`send_parts`](Self::send_parts).
     ///
     /// ```
     /// # use ringway_core as ringway;
-    /// use ringway::{Builder, MessageSink, MessageSource, ReceivedMessage};
+    /// use ringway::{Builder, MessageSink};
     ///
     /// let ring = Builder::new("memfd:")?.create()?;
-    /// MessageSink::send_with(&mut ring.sender()?, 5, None, &mut |room| {
+    /// MessageSink::send_with(&mut ring.sender()?, 5, &mut |room| {
     ///     let body = room.write_at(1, b"ello");
     ///     assert_eq!(body + room.write_at(0, b"h"), 5);
     /// })?;
@@ -80,17 +114,51 @@ pub trait MessageSink {
     fn send_with(
         &mut self,
         len: usize,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        self.send_with_deadline(len, None, write)
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`send_parts_timeout`](Self::send_parts_timeout).
+    fn send_with_timeout(
+        &mut self,
+        len: usize,
+        timeout: Duration,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        self.send_with_deadline(len, deadline_after(timeout), write)
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`send_parts_deadline`](Self::send_parts_deadline).
+    fn send_with_deadline(
+        &mut self,
+        len: usize,
         deadline: Option<Instant>,
         write: &mut dyn FnMut(&mut dyn MessageRoom),
     ) -> Result<(), SendError> {
-        let max = self.max_message_len();
-        if len > max {
-            return Err(SendError::TooLarge { len, max });
-        }
-        let mut message = vec![0; len];
-        write(&mut message.as_mut_slice());
-        self.send_parts(&[IoSlice::new(&message)], deadline)
+        let message = put_together(len, self.max_message_len(), write)?;
+        self.send_parts_deadline(&[IoSlice::new(&message)], deadline)
     }
+}
+
+/// A message of `len` bytes that `write` puts together, if it has at most `max`.
+fn put_together(
+    len: usize,
+    max: usize,
+    write: &mut dyn FnMut(&mut dyn MessageRoom),
+) -> Result<Vec<u8>, SendError> {
+    if len > max {
+        return Err(SendError::TooLarge { len, max });
+    }
+    let mut message = vec![0; len];
+    write(&mut message.as_mut_slice());
+    Ok(message)
 }
 
 /// Room for a message that is being put together.
@@ -116,7 +184,7 @@ impl MessageRoom for Claim<'_> {
 
 /// Where whole messages come out: a ring's [`Receiver`], or a message queue's.
 ///
-/// No method has a default, so that who wraps a source cannot forget to pass one on.
+/// No method that a wrapper must pass on has a default, so that none is forgotten; what has one is made of the others.
 pub trait MessageSource {
     /// A message that is lent until it is released or given back.
     type Message<'a>: ReceivedMessage
@@ -129,20 +197,48 @@ pub trait MessageSource {
     /// As [`Receiver::try_recv`].
     fn try_receive(&mut self) -> Result<Self::Message<'_>, RecvError>;
 
-    /// Receives the next message, waiting for it; until `deadline` if there is one.
+    /// Receives the next message, waiting for it.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv`].
+    fn receive(&mut self) -> Result<Self::Message<'_>, RecvError> {
+        self.receive_deadline(None)
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_timeout`].
+    fn receive_timeout(&mut self, timeout: Duration) -> Result<Self::Message<'_>, RecvError> {
+        self.receive_deadline(deadline_after(timeout))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`Receiver::recv_deadline`].
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<Self::Message<'_>, RecvError>;
+    fn receive_deadline(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<Self::Message<'_>, RecvError>;
 
     /// Whether the sender with that [id](MessageSink::sender_id) may still send; `None` if this transport
     /// cannot know. Once it may not, it never will again.
     fn is_attached(&self, sender: u64) -> Option<bool>;
 
     /// Asked after [`RecvError::Empty`]: waits until it is worth trying again, or one of those senders is not
-    /// attached any more; until `deadline` if there is one. Returns at once with `false` if this transport
-    /// cannot wait for that.
-    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool;
+    /// attached any more. Returns at once with `false` if this transport cannot wait for that.
+    fn wait_while_attached(&mut self, senders: &[u64]) -> bool {
+        self.wait_while_attached_deadline(senders, None)
+    }
+
+    /// The same, waiting for at most `timeout`.
+    fn wait_while_attached_timeout(&mut self, senders: &[u64], timeout: Duration) -> bool {
+        self.wait_while_attached_deadline(senders, deadline_after(timeout))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    fn wait_while_attached_deadline(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool;
 
     /// Asked after [`RecvError::Empty`]: whether all that was sent before this call is received. Not so
     /// where a message may lie behind one that is still being written.
@@ -209,21 +305,32 @@ impl MessageSink for Sender {
         self.try_send_vectored(parts)
     }
 
-    fn send_parts(
+    fn send_parts_deadline(
         &mut self,
         parts: &[IoSlice<'_>],
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
-        self.send_vectored(parts, deadline)
+        self.send_vectored_deadline(parts, deadline)
     }
 
-    fn send_with(
+    fn try_send_with(
+        &mut self,
+        len: usize,
+        write: &mut dyn FnMut(&mut dyn MessageRoom),
+    ) -> Result<(), SendError> {
+        let mut claim = self.try_claim(len)?;
+        write(&mut claim);
+        claim.commit();
+        Ok(())
+    }
+
+    fn send_with_deadline(
         &mut self,
         len: usize,
         deadline: Option<Instant>,
         write: &mut dyn FnMut(&mut dyn MessageRoom),
     ) -> Result<(), SendError> {
-        let mut claim = self.claim(len, deadline)?;
+        let mut claim = self.claim_deadline(len, deadline)?;
         write(&mut claim);
         claim.commit();
         Ok(())
@@ -237,19 +344,16 @@ impl MessageSource for Receiver {
         self.try_recv_in_place()
     }
 
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<Message<'_>, RecvError> {
-        match deadline {
-            Some(deadline) => self.recv_in_place_deadline(deadline),
-            None => self.recv_in_place(),
-        }
+    fn receive_deadline(&mut self, deadline: Option<Instant>) -> Result<Message<'_>, RecvError> {
+        self.recv_in_place_deadline(deadline)
     }
 
     fn is_attached(&self, sender: u64) -> Option<bool> {
         Some(Self::is_attached(self, sender))
     }
 
-    fn wait_while_attached(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
-        Self::wait_while_attached(self, senders, deadline);
+    fn wait_while_attached_deadline(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
+        Self::wait_while_attached_deadline(self, senders, deadline);
         true
     }
 

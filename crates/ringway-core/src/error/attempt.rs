@@ -26,6 +26,17 @@ impl<'a> Attempt<'a> {
             .remedy("open it again so that it is created if need be")
     }
 
+    /// How to get a ring in the place of one that cannot be used any more.
+    pub(crate) fn anew(self) -> String {
+        match self.address {
+            Address::Memfd => {
+                "create another ring and hand that over; this one goes with its last process"
+                    .to_owned()
+            }
+            address => format!("remove it (ringway rm {address}) and create it again"),
+        }
+    }
+
     pub(crate) fn error(self, kind: ErrorKind, problem: impl Into<String>) -> Error {
         Error::new(kind, self.action, self.address, problem)
     }

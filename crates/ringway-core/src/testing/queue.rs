@@ -14,7 +14,7 @@ use crate::memory::region::{Load, Region};
 use crate::rings::cell::consumer::Consumer;
 use crate::rings::cell::producer::Producer;
 use crate::testing::meddled::{Meddled, Meddler};
-use crate::waiting::WaitStrategy;
+use crate::waiting::{WaitOptions, WaitStrategy};
 
 /// Lengths of messages, so that each can be told from those around it.
 pub(crate) const LENS: Range<usize> = 2..512;
@@ -53,7 +53,8 @@ pub enum Step {
 }
 
 /// Waits with all the steps that there are before a sleep, which takes no time here.
-pub(crate) const HOW: WaitStrategy = WaitStrategy::Adaptive(std::time::Duration::ZERO);
+pub(crate) const HOW: WaitOptions =
+    WaitOptions::new(WaitStrategy::Adaptive(std::time::Duration::ZERO));
 
 /// What a message is going through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,8 +286,8 @@ impl Queue {
                 self.unclaim(nth);
                 let producer = &mut self.producers[nth];
                 let sent = match step {
-                    Step::Send(_) => producer.try_send(&message),
-                    _ => producer.send_until(&message, HOW, None),
+                    Step::Send(_) => producer.send(&message, None),
+                    _ => producer.send(&message, Some(&HOW)),
                 };
                 let before = self.lost;
                 self.note_overwritten(nth);
@@ -301,7 +302,7 @@ impl Queue {
             Step::Claim(len) => {
                 let message = self.payload(*len);
                 self.unclaim(nth);
-                let claimed = self.producers[nth].claim(message.len());
+                let claimed = self.producers[nth].claim(message.len(), None);
                 let before = self.lost;
                 self.note_overwritten(nth);
                 match claimed {
@@ -367,7 +368,7 @@ impl Queue {
     }
 
     fn drained(&mut self, nth: usize) {
-        let drained = self.producers[nth].drained_until(HOW, None);
+        let drained = self.producers[nth].drained_until(&HOW);
         let claimed = |one: &Message| matches!(one.is, Is::ClaimedBy(_));
         let is_own = |one: &Message| one.by == Some(nth) && !claimed(one);
         match drained {
@@ -419,8 +420,8 @@ impl Queue {
         let mut buffer = vec![0; room];
         let consumer = &mut self.consumers[nth];
         let received = match waits {
-            false => consumer.try_recv_into(&mut buffer),
-            true => consumer.recv_into_until(&mut buffer, HOW, None),
+            false => consumer.recv_into(&mut buffer, None),
+            true => consumer.recv_into(&mut buffer, Some(&HOW)),
         };
         match received {
             Ok(len) => {
@@ -445,7 +446,7 @@ impl Queue {
 
     fn take(&mut self, nth: usize, most: u64) {
         self.put_back(nth);
-        let mut found = match self.consumers[nth].take(most) {
+        let mut found = match self.consumers[nth].take(most, None) {
             Ok(found) => Some(found),
             Err(error) => return self.check_nothing(error),
         };

@@ -104,22 +104,82 @@ pub(crate) enum Look {
     Last,
 }
 
-/// The options of a wait.
+/// How a blocking call waits, and until when. A call that is given none tries once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaitOptions {
     pub(crate) how: WaitStrategy,
+    /// `None`: for ever.
     pub(crate) deadline: Option<Instant>,
-    /// Whether the peer's closing or death ends the wait.
-    pub(crate) ends_with_peer: bool,
+}
+
+/// What it means for a wait that the peers have closed or died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeersEnd {
+    /// It is over.
+    EndsIt,
+    /// Nothing: others may come.
+    IsNoEnd,
+}
+
+/// When a time that begins now is over; never, if the clock cannot say it.
+pub fn deadline_after(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
 }
 
 impl WaitOptions {
-    /// Waits until `ready` says so, or the peer has ended (if that matters), or nobody can come any more, or the deadline passes; not
+    /// To wait for ever.
+    pub(crate) const fn new(how: WaitStrategy) -> Self {
+        Self {
+            how,
+            deadline: None,
+        }
+    }
+
+    /// To sleep at once, and for ever.
+    #[cfg(all(loom, test))]
+    pub(crate) const PARK: Self = Self::new(WaitStrategy::Park);
+
+    /// The same, until `deadline` if there is one.
+    pub(crate) fn until(self, deadline: Option<Instant>) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// The same, for at most `timeout` from now on.
+    pub(crate) fn within(self, timeout: Duration) -> Self {
+        self.until(deadline_after(timeout))
+    }
+
+    /// Waits until `ready` says so, or the peers' end ends it, or nobody can come any more, or the deadline passes; not
     /// at all if it has passed, so that no peer can keep a caller beyond it. The caller has looked just
     /// before.
     ///
     /// `ready` is called often while spinning, and always after this side has said that it sleeps.
     pub(crate) fn wait<B: Blocked>(
+        &self,
+        side: &mut B,
+        peers_end: PeersEnd,
+        ready: impl FnMut(&mut B, Look) -> bool,
+    ) -> Waited {
+        let Self { how, deadline } = *self;
+        let terms = Terms {
+            how,
+            deadline,
+            ends_with_peer: peers_end == PeersEnd::EndsIt,
+        };
+        terms.wait(side, ready)
+    }
+}
+
+/// The terms of one wait.
+struct Terms {
+    how: WaitStrategy,
+    deadline: Option<Instant>,
+    /// Whether the peer's closing or death ends the wait.
+    ends_with_peer: bool,
+}
+
+impl Terms {
+    fn wait<B: Blocked>(
         &self,
         side: &mut B,
         mut ready: impl FnMut(&mut B, Look) -> bool,
@@ -246,16 +306,10 @@ impl WaitOptions {
 /// How the last one left does not matter. `None`: none can come any more.
 pub(crate) fn wait_for_peer<B: Blocked>(
     side: &mut B,
-    how: WaitStrategy,
-    deadline: Option<Instant>,
+    wait: &WaitOptions,
     left_work: impl Fn(&mut B) -> bool,
 ) -> Option<Peer> {
-    let options = WaitOptions {
-        how,
-        deadline,
-        ends_with_peer: false,
-    };
-    let waited = options.wait(side, |side, _| {
+    let waited = wait.wait(side, PeersEnd::IsNoEnd, |side, _| {
         side.peer() == Peer::Alive || left_work(side)
     });
     (waited != Waited::Forsaken).then(|| side.peer())

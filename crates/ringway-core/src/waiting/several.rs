@@ -7,7 +7,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use super::watch::Watch;
-use super::{INTERVAL, POLLS_PER_CHECK, WaitStrategy, processors};
+use super::{INTERVAL, POLLS_PER_CHECK, WaitOptions, WaitStrategy, processors};
 use crate::error::WaitError;
 use crate::memory::region::{MOST_WORDS, Region};
 use crate::sys::futex::MonotonicTime;
@@ -50,9 +50,9 @@ pub(crate) enum SleepsOn<'a> {
 /// Waits until at least one of `candidates` is due, and returns the indices of all that are.
 pub(crate) fn wait_for_any<C: Candidate>(
     candidates: &mut [&mut C],
-    how: WaitStrategy,
-    deadline: Option<Instant>,
+    wait: &WaitOptions,
 ) -> Result<Vec<usize>, WaitError> {
+    let WaitOptions { how, deadline } = *wait;
     let kernel_deadline = deadline.and_then(MonotonicTime::at);
     loop {
         let due = all_due(candidates);

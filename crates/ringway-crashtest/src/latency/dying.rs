@@ -66,10 +66,10 @@ fn die(script: &Script, socket: &UnixStream) -> Result<(), String> {
                 // Long, so that much of the time passes under the lock; and room is left for others.
                 let len = ring.max_message_len() as usize / 2;
                 loop {
-                    sender.claim(len, None).map_err(text)?.abort();
+                    sender.claim(len).map_err(text)?.abort();
                 }
             }
-            let claim = (producer == Victim::Claim).then(|| sender.claim(8, None));
+            let claim = (producer == Victim::Claim).then(|| sender.claim(8));
             let _claim = claim.transpose().map_err(text)?;
             be_set(script, socket)?;
             until_killed(socket)

@@ -88,7 +88,7 @@ fn producers_follow_each_other(
 
 fn receive_from(receiver: &mut Receiver, sender: &Dying, index: u64) -> Result<(), String> {
     sender.say(index)?;
-    receiver.wait_for_peer(Some(deadline())).map_err(text)?;
+    receiver.wait_for_peer_deadline(deadline()).map_err(text)?;
     check(receiver.recv_deadline(deadline()), index)
 }
 
@@ -124,7 +124,7 @@ fn consumers_follow_each_other(
 
 fn send_to(receiver: &Dying, sender: &mut Sender) -> Result<(), String> {
     receiver.say(0)?;
-    sender.wait_for_peer(Some(deadline())).map_err(text)?;
+    sender.wait_for_peer_deadline(deadline()).map_err(text)?;
     sender.send_deadline(&number(0), deadline()).map_err(text)
 }
 

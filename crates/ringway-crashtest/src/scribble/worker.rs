@@ -178,7 +178,7 @@ impl Work {
             0..3 => sender.try_send(&self.buffer[..len]),
             3 => sender.send_deadline(&self.buffer[..len], Self::deadline()),
             4 => {
-                let mut claim = sender.claim(len, Some(Self::deadline()))?;
+                let mut claim = sender.claim_deadline(len, Self::deadline())?;
                 claim.write_at(0, &self.buffer[..len]);
                 claim.commit_len(len / 2);
                 Ok(())
@@ -199,8 +199,8 @@ impl Work {
             _ => {
                 let _ = (sender.peer(), sender.sent(), sender.overwritten());
                 match self.random.below(2) {
-                    0 => sender.wait_until_drained(Some(Self::deadline())),
-                    _ => sender.wait_for_peer(Some(Self::deadline())),
+                    0 => sender.wait_until_drained_deadline(Self::deadline()),
+                    _ => sender.wait_for_peer_deadline(Self::deadline()),
                 }
             }
         }
@@ -314,16 +314,16 @@ impl Work {
                 }
                 looked
             }
-            9 => receiver.wait(Some(deadline)),
+            9 => receiver.wait_deadline(deadline),
             10 => {
                 let ever = receiver.producers_ever();
                 let _ = (receiver.is_drained(), receiver.peer(), receiver.received());
-                receiver.wait_while_attached(&[ever << 8], Some(deadline));
-                receiver.wait_for_producers(ever.saturating_add(1), Some(deadline))
+                receiver.wait_while_attached_deadline(&[ever << 8], deadline);
+                receiver.wait_for_producers_deadline(ever.saturating_add(1), deadline)
             }
             _ => match self.random.below(2) {
                 0 => receiver.skip_unreadable().map(drop),
-                _ => receiver.wait_for_peer(Some(deadline)),
+                _ => receiver.wait_for_peer_deadline(deadline),
             },
         }
     }

@@ -1,20 +1,11 @@
 //! Long messages: written into a slab, if one is free.
 
-use std::time::Instant;
-
 use super::{Claimed, Sending};
 use crate::error::SendError;
 use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::region::Region;
 use crate::rings::pool::Pool;
-use crate::waiting::WaitStrategy;
-
-/// How a call waits that does.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    pub(super) how: WaitStrategy,
-    pub(super) deadline: Option<Instant>,
-}
+use crate::waiting::WaitOptions;
 
 impl Sending {
     /// Messages of more than so many bytes go into a slab.
@@ -48,9 +39,9 @@ impl Sending {
         &mut self,
         message: &[u8],
         refusal: SendError,
-        patience: Option<Patience>,
+        wait: Option<&WaitOptions>,
     ) -> Result<(), SendError> {
-        let claimed = match self.place(message.len(), refusal, patience)? {
+        let claimed = match self.place(message.len(), refusal, wait)? {
             Some(claimed) => {
                 self.write_at(&claimed, 0, message);
                 claimed
@@ -58,7 +49,7 @@ impl Sending {
             None => {
                 // Before the ticket's room is claimed, which would keep others waiting.
                 self.write_loan(0, message);
-                self.claim_ticket(patience)?
+                self.claim_ticket(wait)?
             }
         };
         self.commit(claimed, message.len() as u64);
@@ -72,11 +63,11 @@ impl Sending {
         &mut self,
         len: usize,
         refusal: SendError,
-        patience: Option<Patience>,
+        wait: Option<&WaitOptions>,
     ) -> Result<Claimed, SendError> {
-        match self.place(len, refusal, patience)? {
+        match self.place(len, refusal, wait)? {
             Some(claimed) => Ok(claimed),
-            None => self.claim_ticket(patience),
+            None => self.claim_ticket(wait),
         }
     }
 
@@ -86,7 +77,7 @@ impl Sending {
         &mut self,
         len: usize,
         refusal: SendError,
-        patience: Option<Patience>,
+        wait: Option<&WaitOptions>,
     ) -> Result<Option<Claimed>, SendError> {
         let in_slab = match (self.pool(), refusal) {
             (Some(pool), SendError::TooLarge { .. }) => pool.longest(),
@@ -99,26 +90,20 @@ impl Sending {
         }
         let fits_ring = len as u64 <= in_ring;
         if len as u64 <= in_slab {
-            let patience = patience.filter(|_| !fits_ring);
-            match self.lend(len, patience) {
+            let wait = wait.filter(|_| !fits_ring);
+            match self.lend(len, wait) {
                 Ok(()) => return Ok(None),
                 Err(SendError::Full | SendError::PeerDied | SendError::Unsettled) if fits_ring => {}
                 Err(error) => return Err(error),
             }
         }
-        self.claim_to_copy(len, patience).map(Some)
+        self.claim_to_copy(len, wait).map(Some)
     }
 
-    fn lend(&mut self, len: usize, patience: Option<Patience>) -> Result<(), SendError> {
-        match (self, patience) {
-            (Self::Stream(producer), None) => producer.lend(len),
-            (Self::Cells(producer), None) => producer.lend(len),
-            (Self::Stream(producer), Some(Patience { how, deadline })) => {
-                producer.lend_until(len, how, deadline)
-            }
-            (Self::Cells(producer), Some(Patience { how, deadline })) => {
-                producer.lend_until(len, how, deadline)
-            }
+    fn lend(&mut self, len: usize, wait: Option<&WaitOptions>) -> Result<(), SendError> {
+        match self {
+            Self::Stream(producer) => producer.lend(len, wait),
+            Self::Cells(producer) => producer.lend(len, wait),
         }
     }
 
@@ -126,29 +111,17 @@ impl Sending {
     fn claim_to_copy(
         &mut self,
         len: usize,
-        patience: Option<Patience>,
+        wait: Option<&WaitOptions>,
     ) -> Result<Claimed, SendError> {
         match self {
-            Self::Stream(producer) => match patience {
-                None => producer.reserve_to_copy(len),
-                Some(Patience { how, deadline }) => {
-                    producer.reserve_to_copy_until(len, how, deadline)
-                }
-            }
-            .map(Claimed::Stream),
-            Self::Cells(producer) => match patience {
-                None => producer.claim_to_copy(len),
-                Some(Patience { how, deadline }) => {
-                    producer.claim_to_copy_until(len, how, deadline)
-                }
-            }
-            .map(Claimed::Cells),
+            Self::Stream(producer) => producer.reserve_to_copy(len, wait).map(Claimed::Stream),
+            Self::Cells(producer) => producer.claim_to_copy(len, wait).map(Claimed::Cells),
         }
     }
 
     /// Claims room in the ring for the ticket of the slab that is lent; gives it back if there is none.
-    fn claim_ticket(&mut self, patience: Option<Patience>) -> Result<Claimed, SendError> {
-        match self.claim_to_copy(TICKET_LEN as usize, patience) {
+    fn claim_ticket(&mut self, wait: Option<&WaitOptions>) -> Result<Claimed, SendError> {
+        match self.claim_to_copy(TICKET_LEN as usize, wait) {
             Ok(Claimed::Stream(reservation)) => Ok(Claimed::StreamLoan(reservation)),
             Ok(_) => Ok(Claimed::CellsLoan),
             Err(error) => {

@@ -12,7 +12,7 @@ use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::{Holder, Ticket};
 use crate::memory::region::{Load, Region};
 use crate::rings::pool::{EveryNth, Pool, Referenced, SlabRef};
-use crate::waiting::{Look, WaitOptions, WaitStrategy, Waited};
+use crate::waiting::{Look, PeersEnd, WaitOptions, Waited};
 
 impl<R: Region> Cells<R> {
     /// Writes that the record at `cell` is a message in a slab. Made visible by the release of its word.
@@ -167,25 +167,15 @@ impl<R: Region> Member<R> {
     }
 
     /// Waits for a free slab for a message of `len` bytes, as the options say.
-    pub(super) fn block_for_slab(
-        &mut self,
-        len: u64,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Waited {
-        let options = WaitOptions {
-            how,
-            deadline,
-            ends_with_peer: true,
-        };
+    pub(super) fn block_for_slab(&mut self, len: u64, wait: &WaitOptions) -> Waited {
         let mut every_nth = EveryNth::default();
-        options.wait(self, |member, look| {
+        wait.wait(self, PeersEnd::EndsIt, |member, look| {
             member.has_slab(len)
                 || member.consumers_changed()
                 || member.corrupt
                 || every_nth.sharpen(look) == Look::Last
                     && (!member.awaits_withheld()
-                        || member.reclaim(deadline).is_err()
+                        || member.reclaim(wait.deadline).is_err()
                         || member.has_slab(len))
         })
     }

@@ -19,7 +19,7 @@ use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::several::SleepsOn;
 use crate::waiting::sync::{Acquired, Broken, Primitives};
 use crate::waiting::watch::Watch;
-use crate::waiting::{Blocked, Look, WaitOptions, WaitStrategy, Waited, eventcount};
+use crate::waiting::{Blocked, Look, PeersEnd, WaitOptions, Waited, eventcount};
 
 /// Who takes part, and in which slot.
 #[derive(Clone, Debug)]
@@ -368,19 +368,16 @@ impl<R: Region> Member<R> {
     /// Waits until the obstacle has changed, as the options say.
     #[cold]
     #[inline(never)]
-    pub(super) fn block(&mut self, how: WaitStrategy, deadline: Option<Instant>) -> Waited {
-        let options = WaitOptions {
-            how,
-            deadline,
-            ends_with_peer: true,
-        };
-        self.block_or(options, || false)
+    pub(super) fn block(&mut self, wait: &WaitOptions) -> Waited {
+        self.block_or(wait, || false)
     }
 
     /// The same, or until `over`.
-    pub(crate) fn block_or(&mut self, options: WaitOptions, over: impl Fn() -> bool) -> Waited {
-        self.deadline = options.deadline;
-        options.wait(self, |member, look| member.poll_progress(look) || over())
+    pub(crate) fn block_or(&mut self, wait: &WaitOptions, over: impl Fn() -> bool) -> Waited {
+        self.deadline = wait.deadline;
+        wait.wait(self, PeersEnd::EndsIt, |member, look| {
+            member.poll_progress(look) || over()
+        })
     }
 
     /// Whether what blocked this participant is not there any more.

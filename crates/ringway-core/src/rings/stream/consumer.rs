@@ -4,7 +4,6 @@ mod loans;
 mod shown;
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use shown::Shown;
 
@@ -22,7 +21,7 @@ use crate::rings::pool::{IN_SLAB, Pool};
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::watch::Watch;
-use crate::waiting::{Blocked, WaitOptions, WaitStrategy, Waited, eventcount};
+use crate::waiting::{Blocked, PeersEnd, WaitOptions, Waited, eventcount};
 
 /// The one consumer.
 #[derive(Debug)]
@@ -150,20 +149,16 @@ impl<R: Region> Consumer<R> {
 
     /// The first message that is not released, waiting for it as the options say.
     #[inline]
-    pub(crate) fn peek_until(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Result<MessageRef, RecvError> {
+    pub(crate) fn peek_until(&mut self, wait: &WaitOptions) -> Result<MessageRef, RecvError> {
         match self.peek() {
-            Err(RecvError::Empty) if how.spins() && self.catch_up() => {}
-            Err(RecvError::Empty) => self.block(how, deadline)?,
+            Err(RecvError::Empty) if wait.how.spins() && self.catch_up() => {}
+            Err(RecvError::Empty) => self.block(wait)?,
             done => return done,
         }
         loop {
             match self.peek() {
                 // A peer that takes its word back could lead us on; `block` knows the deadline.
-                Err(RecvError::Empty) => self.block(how, deadline)?,
+                Err(RecvError::Empty) => self.block(wait)?,
                 done => return done,
             }
         }
@@ -193,13 +188,8 @@ impl<R: Region> Consumer<R> {
 
     #[cold]
     #[inline(never)]
-    fn block(&mut self, how: WaitStrategy, deadline: Option<Instant>) -> Result<(), RecvError> {
-        let options = WaitOptions {
-            how,
-            deadline,
-            ends_with_peer: true,
-        };
-        match options.wait(self, |consumer, _| consumer.may_retry()) {
+    fn block(&mut self, wait: &WaitOptions) -> Result<(), RecvError> {
+        match wait.wait(self, PeersEnd::EndsIt, |consumer, _| consumer.may_retry()) {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(RecvError::TimedOut),
             Waited::Forsaken => Err(RecvError::Removed),
@@ -295,22 +285,23 @@ impl<R: Region> Consumer<R> {
         self.region.load_word(self.head, Ordering::Relaxed) != VACANT
     }
 
-    /// Copies the first message to the start of `buffer` and releases it, if there is one and it fits.
-    #[inline(never)]
-    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let found = self.peek()?;
-        self.take_into(&found, buffer)
+    /// The first message that is not released.
+    #[inline]
+    pub(crate) fn take(&mut self, wait: Option<&WaitOptions>) -> Result<MessageRef, RecvError> {
+        match wait {
+            None => self.peek(),
+            Some(wait) => self.peek_until(wait),
+        }
     }
 
-    /// The same, waiting for a message as the options say.
+    /// Copies the first message to the start of `buffer` and releases it, if it fits.
     #[inline(never)]
-    pub(crate) fn recv_into_until(
+    pub(crate) fn recv_into(
         &mut self,
         buffer: &mut [u8],
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<usize, RecvError> {
-        let found = self.peek_until(how, deadline)?;
+        let found = self.take(wait)?;
         self.take_into(&found, buffer)
     }
 

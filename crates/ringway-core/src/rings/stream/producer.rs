@@ -3,7 +3,6 @@
 mod loans;
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use super::{CONSUMER, OneSide, PRODUCER, Side, count_repaired, walk};
 use crate::error::SendError;
@@ -15,7 +14,7 @@ use crate::memory::region::Region;
 use crate::presence::{Liveness, Peer};
 use crate::rings::pool::Pool;
 use crate::waiting::backoff::BurstBackoff;
-use crate::waiting::{Look, WaitOptions, WaitStrategy, Waited, eventcount};
+use crate::waiting::{Look, PeersEnd, WaitOptions, Waited, eventcount};
 
 /// The one producer.
 #[derive(Debug)]
@@ -138,19 +137,12 @@ impl<R: Region> Producer<R> {
 
     /// Reserves room for a message of `len` bytes behind what is committed.
     #[inline]
-    pub(crate) fn reserve(&mut self, len: usize) -> Result<Reservation, SendError> {
-        self.reserve_at(self.tail, len, self.longest)
-    }
-
-    /// Reserves room for a message of `len` bytes, waiting for it as the options say.
-    #[inline]
-    pub(crate) fn reserve_until(
+    pub(crate) fn reserve(
         &mut self,
         len: usize,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<Reservation, SendError> {
-        self.reserve_up_to(self.longest, len, how, deadline)
+        self.reserve_up_to(self.longest, len, wait)
     }
 
     #[inline]
@@ -158,16 +150,16 @@ impl<R: Region> Producer<R> {
         &mut self,
         most: u64,
         len: usize,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<Reservation, SendError> {
         loop {
-            match self.reserve_at(self.tail, len, most) {
-                Err(SendError::Full) if how.spins() && self.fall_back(len) => {}
-                Err(SendError::Full) => {
-                    self.block(how, deadline, |producer, _| producer.may_retry(len))?;
+            match (self.reserve_at(self.tail, len, most), wait) {
+                (Err(SendError::Full), Some(wait)) => {
+                    if !(wait.how.spins() && self.fall_back(len)) {
+                        self.block(wait, |producer, _| producer.may_retry(len))?;
+                    }
                 }
-                done => return done,
+                (done, _) => return done,
             }
         }
     }
@@ -181,11 +173,7 @@ impl<R: Region> Producer<R> {
     }
 
     /// Waits until the consumer has released all that was committed.
-    pub(crate) fn drained_until(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Result<(), SendError> {
+    pub(crate) fn drained_until(&mut self, wait: &WaitOptions) -> Result<(), SendError> {
         loop {
             // Judged before the look, so that what the consumer released before its end counts.
             let peer = CONSUMER.state(&self.region);
@@ -197,9 +185,7 @@ impl<R: Region> Producer<R> {
                 Peer::Died => return Err(SendError::PeerDied),
                 Peer::Absent | Peer::Alive => {}
             }
-            self.block(how, deadline, |producer, _| {
-                producer.is_drained() != Ok(false)
-            })?;
+            self.block(wait, |producer, _| producer.is_drained() != Ok(false))?;
         }
     }
 
@@ -207,17 +193,10 @@ impl<R: Region> Producer<R> {
     #[inline(never)]
     fn block(
         &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: &WaitOptions,
         ready: impl FnMut(&mut Self, Look) -> bool,
     ) -> Result<(), SendError> {
-        match (WaitOptions {
-            how,
-            deadline,
-            ends_with_peer: true,
-        })
-        .wait(self, ready)
-        {
+        match wait.wait(self, PeersEnd::EndsIt, ready) {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(SendError::TimedOut),
             Waited::Forsaken => Err(SendError::Removed),
@@ -368,23 +347,14 @@ impl<R: Region> Producer<R> {
         room.is_some()
     }
 
-    /// Sends a copy of `message`, if there is room now.
+    /// Sends a copy of `message`.
     #[inline(never)]
-    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let reservation = self.reserve(message.len())?;
-        self.write_and_commit(reservation, message);
-        Ok(())
-    }
-
-    /// The same, waiting for room as the options say.
-    #[inline(never)]
-    pub(crate) fn send_until(
+    pub(crate) fn send(
         &mut self,
         message: &[u8],
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<(), SendError> {
-        let reservation = self.reserve_until(message.len(), how, deadline)?;
+        let reservation = self.reserve(message.len(), wait)?;
         self.write_and_commit(reservation, message);
         Ok(())
     }

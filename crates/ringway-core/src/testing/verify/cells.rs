@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::RecvError;
 use crate::memory::layout::cell::{Code, LEN_AT, Owner, State, Word};
@@ -17,6 +17,7 @@ use crate::rings::cell::producer::Producer;
 use crate::testing::cells::{DEAD, HELD, HeapCells, KEY, Leaving, Setup, say_of};
 use crate::testing::meddled::{Meddled, Meddler};
 use crate::testing::queue::{HOW, Step};
+use crate::waiting::WaitOptions;
 
 /// What a hostile peer writes. Numbers of words, cells, slots and states wrap.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +53,8 @@ pub enum Write {
 }
 
 /// Until when an operation may wait. (Not long: there is nobody to wait for.)
-fn soon() -> Option<Instant> {
-    Some(Instant::now() + Duration::from_micros(50))
+fn soon() -> WaitOptions {
+    HOW.within(Duration::from_micros(50))
 }
 
 /// Words outside of the cells and the slots.
@@ -208,10 +209,10 @@ impl HostileRing {
         };
         let message = |len: &usize| vec![0xa5; *len];
         match step {
-            Step::Send(len) => drop(producer.try_send(&message(len))),
-            Step::SendUntil(len) => drop(producer.send_until(&message(len), HOW, soon())),
+            Step::Send(len) => drop(producer.send(&message(len), None)),
+            Step::SendUntil(len) => drop(producer.send(&message(len), Some(&soon()))),
             Step::Claim(len) => {
-                if let Ok(payload) = producer.claim(*len) {
+                if let Ok(payload) = producer.claim(*len, None) {
                     producer.member.region().write(payload, &message(len));
                 }
             }
@@ -227,7 +228,7 @@ impl HostileRing {
                     assert!(committed <= laid, "{committed} of {laid}");
                 }
             }
-            Step::Drained => drop(producer.drained_until(HOW, soon())),
+            Step::Drained => drop(producer.drained_until(&soon())),
             _ => producer.abort(),
         }
     }
@@ -249,13 +250,13 @@ impl HostileRing {
             Err(_) => {}
         };
         match step {
-            Step::Receive(room) => check(consumer.try_recv_into(&mut vec![0; *room])),
+            Step::Receive(room) => check(consumer.recv_into(&mut vec![0; *room], None)),
             Step::ReceiveUntil(room) => {
-                check(consumer.recv_into_until(&mut vec![0; *room], HOW, soon()));
+                check(consumer.recv_into(&mut vec![0; *room], Some(&soon())));
             }
-            Step::Ready => drop(consumer.ready_until(HOW, soon())),
+            Step::Ready => drop(consumer.ready_until(&soon())),
             Step::Take(most) => {
-                let mut found = consumer.take(*most).ok().filter(|_| *most > 0);
+                let mut found = consumer.take(*most, None).ok().filter(|_| *most > 0);
                 for left in (0..*most).rev() {
                     let Some(message) = found else { break };
                     check(Ok(message.len));

@@ -223,11 +223,11 @@ impl PoolRing {
             PoolStep::Send(_, len) => {
                 producer.claimed = None;
                 producer.sending.abort();
-                let _ = producer.sending.try_send(&bytes(len));
+                let _ = producer.sending.send(&bytes(len), None);
             }
             PoolStep::Claim(_, len) => {
                 producer.sending.abort();
-                producer.claimed = producer.sending.try_claim(len.min(MOST)).ok();
+                producer.claimed = producer.sending.claim(len.min(MOST), None).ok();
                 if let Some(claimed) = &producer.claimed {
                     producer.sending.write_at(claimed, 0, &bytes(len));
                 }
@@ -249,12 +249,12 @@ impl PoolRing {
         let receiving = &mut consumer.receiving;
         match *step {
             PoolStep::Receive(_, len) => {
-                if let Ok(len) = receiving.try_recv_into(&mut vec![0; len.min(MOST)]) {
+                if let Ok(len) = receiving.recv_into(&mut vec![0; len.min(MOST)], None) {
                     assert!(len as u64 <= longest);
                 }
             }
             PoolStep::Drain(_, most) => {
-                let mut last = receiving.try_take(most.max(1).into()).ok()?;
+                let mut last = receiving.take(most.max(1).into(), None).ok()?;
                 read(receiving, &last, longest);
                 let mut count = 1;
                 while count < u64::from(most) {
@@ -266,7 +266,7 @@ impl PoolRing {
                 receiving.release(&last, count);
             }
             PoolStep::Detach(_) => {
-                let found = receiving.try_take(1).ok()?;
+                let found = receiving.take(1, None).ok()?;
                 read(receiving, &found, longest);
                 if let Ok(Some(loan)) = receiving.detach(&found) {
                     consumer.kept.push(loan);

@@ -27,7 +27,7 @@ use crate::rings::message::MessageRef;
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::rings::stream::{self, CONSUMER, PRODUCER};
-use crate::waiting::WaitStrategy;
+use crate::waiting::{WaitOptions, WaitStrategy};
 
 /// A ring on the heap.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl HeapProducer {
     /// # Errors
     /// As [`Sender::try_send`](crate::Sender::try_send).
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let reservation = self.producer.reserve(message.len())?;
+        let reservation = self.producer.reserve(message.len(), None)?;
         self.producer.write_and_commit(reservation, message);
         Ok(())
     }
@@ -122,7 +122,9 @@ impl HeapProducer {
         deadline: Instant,
     ) -> Result<(), SendError> {
         let len = message.len();
-        let reservation = self.producer.reserve_until(len, wait, Some(deadline))?;
+        let reservation = self
+            .producer
+            .reserve(len, Some(&WaitOptions::new(wait).until(Some(deadline))))?;
         self.producer.write_and_commit(reservation, message);
         Ok(())
     }
@@ -133,7 +135,7 @@ impl HeapProducer {
     /// # Errors
     /// As [`Sender::try_claim`](crate::Sender::try_claim).
     pub fn claim(&mut self, message: &[u8], len: Option<usize>) -> Result<(), SendError> {
-        let reservation = self.producer.reserve(message.len())?;
+        let reservation = self.producer.reserve(message.len(), None)?;
         self.producer.region.write(reservation.payload(), message);
         if let Some(len) = len {
             let len = len.min(message.len()) as u64;
@@ -180,7 +182,8 @@ impl HeapProducer {
         wait: WaitStrategy,
         deadline: Instant,
     ) -> Result<(), SendError> {
-        self.producer.drained_until(wait, Some(deadline))
+        self.producer
+            .drained_until(&WaitOptions::new(wait).until(Some(deadline)))
     }
 
     /// Ends the stream.
@@ -226,7 +229,9 @@ impl HeapConsumer {
         wait: WaitStrategy,
         deadline: Instant,
     ) -> Result<Vec<u8>, RecvError> {
-        let found = self.consumer.peek_until(wait, Some(deadline))?;
+        let found = self
+            .consumer
+            .peek_until(&WaitOptions::new(wait).until(Some(deadline)))?;
         let message = self.copy(&found);
         self.consumer.release(&found, 1);
         Ok(message)

@@ -102,7 +102,7 @@ impl<'a> Consumer<'a> {
         };
         // The last producer may be about to leave, and nobody will come after it.
         let soon = Instant::now() + Duration::from_millis(20);
-        match receiver.wait_for_peer(Some(soon)) {
+        match receiver.wait_for_peer_deadline(soon) {
             Ok(()) | Err(RecvError::TimedOut) => Ok(()),
             Err(error) => Err(format!("waiting for a producer: {error:?}")),
         }
@@ -122,13 +122,13 @@ impl<'a> Consumer<'a> {
         match way {
             0..2 => {
                 journal.begin(Step::Receiving);
-                receiver.wait(None)?;
+                receiver.wait()?;
                 journal.begin(Step::ReceivingSeveral);
                 receive_backlog(receiver, journal, max, most, gives_back)
             }
             2..4 => {
                 journal.begin(Step::Receiving);
-                receiver.wait(None)?;
+                receiver.wait()?;
                 journal.begin(Step::ReceivingSeveral);
                 drain(receiver, journal, max, most)
             }

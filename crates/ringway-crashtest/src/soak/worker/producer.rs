@@ -109,7 +109,7 @@ impl<'a> Producer<'a> {
         let sender = self.sender()?;
         let outcome = match way {
             2 => abort_then_claim_more(sender, &message, max),
-            3 => sender.claim(message.len(), None).map(|mut claim| {
+            3 => sender.claim(message.len()).map(|mut claim| {
                 claim.write_at(front.len(), rest);
                 claim.write_at(0, front);
                 claim.commit();
@@ -118,7 +118,7 @@ impl<'a> Producer<'a> {
                 claim.write_at(0, &message);
                 claim.commit();
             }),
-            5 => sender.send_vectored(&[IoSlice::new(front), IoSlice::new(rest)], None),
+            5 => sender.send_vectored(&[IoSlice::new(front), IoSlice::new(rest)]),
             6 => sender.try_send(&message),
             7 => sender.send_deadline(&message, Instant::now() + soon),
             _ => sender.send(&message),
@@ -127,7 +127,7 @@ impl<'a> Producer<'a> {
         self.end_send(outcome)?;
         if is_due(&mut self.random, 1000) {
             self.journal.begin(Step::AwaitingDrained);
-            match self.sender()?.wait_until_drained(None) {
+            match self.sender()?.wait_until_drained() {
                 Ok(()) | Err(SendError::PeerDied | SendError::Closed) => {}
                 Err(error) => return Err(format!("waiting until drained: {error:?}")),
             }
@@ -156,7 +156,7 @@ impl<'a> Producer<'a> {
             // The consumers will have successors: they end when all producers have.
             SendError::PeerDied | SendError::Closed => {
                 self.journal.begin(Step::AwaitingPeer);
-                if let Err(error) = self.sender()?.wait_for_peer(None) {
+                if let Err(error) = self.sender()?.wait_for_peer() {
                     return Err(format!("waiting for a consumer: {error:?}"));
                 }
             }
@@ -205,10 +205,10 @@ impl<'a> Producer<'a> {
 }
 
 fn abort_then_claim_more(sender: &mut Sender, message: &[u8], max: usize) -> Result<(), SendError> {
-    let mut claim = sender.claim(max / 4, None)?;
+    let mut claim = sender.claim(max / 4)?;
     claim.write_at(0, b"nobody sees this");
     claim.abort();
-    let mut claim = sender.claim((message.len() + 200).min(max), None)?;
+    let mut claim = sender.claim((message.len() + 200).min(max))?;
     claim.write_at(0, message);
     claim.commit_len(message.len());
     Ok(())

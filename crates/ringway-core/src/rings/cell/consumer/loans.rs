@@ -64,7 +64,7 @@ impl<R: Region> Consumer<R> {
     #[cold]
     pub(crate) fn skip_unreadable(&mut self) -> Result<bool, RecvError> {
         self.skips = true;
-        let found = self.take(1);
+        let found = self.take(1, None);
         self.skips = false;
         let at = self.shown().map_or(0, |loan| loan.at);
         let is_unreadable = found?.is_loaned() && self.member.region().reach_slab(at).is_err();

@@ -22,7 +22,7 @@ use crate::rings::message::{EAGER_POLLS, MessageRef};
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::watch::Watch;
-use crate::waiting::{Blocked, Look, WaitOptions, WaitStrategy, Waited};
+use crate::waiting::{Blocked, Look, PeersEnd, WaitOptions, Waited};
 
 /// One of the consumers.
 #[derive(Debug)]
@@ -68,28 +68,17 @@ impl<R: Region> Consumer<R> {
         &self.member.cells
     }
 
-    /// Copies the next message to the start of `buffer` if there is one now, and returns its length.
+    /// Copies the next message to the start of `buffer`, and returns its length.
     #[inline]
-    pub(crate) fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        if let Some(len) = self.receive_from_one_cell(buffer) {
-            return Ok(len);
-        }
-        let found = self.take(1)?;
-        self.take_into(found, buffer)
-    }
-
-    /// Copies the next message to the start of `buffer`, waiting for it as the options say.
-    #[inline]
-    pub(crate) fn recv_into_until(
+    pub(crate) fn recv_into(
         &mut self,
         buffer: &mut [u8],
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<usize, RecvError> {
         if let Some(len) = self.receive_from_one_cell(buffer) {
             return Ok(len);
         }
-        let found = self.take_until(1, how, deadline)?;
+        let found = self.take(1, wait)?;
         self.take_into(found, buffer)
     }
 
@@ -166,45 +155,36 @@ impl<R: Region> Consumer<R> {
         self.member.notify_of_end();
     }
 
-    /// Takes up to `most` messages that are there now, and returns the first. `Empty`, `Closed` and
-    /// `PeerDied` mean that there is none.
+    /// Takes up to `most` messages, and returns the first. `Empty`, `Closed` and `PeerDied` mean that there is none.
     #[inline]
-    pub(crate) fn take(&mut self, most: u64) -> Result<MessageRef, RecvError> {
-        self.take_before(most, None)
-    }
-
-    /// Takes up to `most` messages, waiting for the first as the options say.
-    #[inline]
-    pub(crate) fn take_until(
+    pub(crate) fn take(
         &mut self,
         most: u64,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<MessageRef, RecvError> {
-        match self.take_before(most, deadline) {
-            Err(RecvError::Empty) if how.spins() && self.catch_up() => {}
-            Err(RecvError::Empty) => self.block(how, deadline)?,
+        let Some(wait) = wait else {
+            return self.take_before(most, None);
+        };
+        match self.take_before(most, wait.deadline) {
+            Err(RecvError::Empty) if wait.how.spins() && self.catch_up() => {}
+            Err(RecvError::Empty) => self.block(wait)?,
             done => return done,
         }
         loop {
-            match self.take_before(most, deadline) {
+            match self.take_before(most, wait.deadline) {
                 // A peer that takes its word back could lead us on; `block` knows the deadline.
-                Err(RecvError::Empty) => self.block(how, deadline)?,
+                Err(RecvError::Empty) => self.block(wait)?,
                 done => return done,
             }
         }
     }
 
     /// Waits until there is a message that somebody can take.
-    pub(crate) fn ready_until(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Result<(), RecvError> {
+    pub(crate) fn ready_until(&mut self, wait: &WaitOptions) -> Result<(), RecvError> {
         loop {
             match self.is_ready() {
                 Ok(true) => return Ok(()),
-                Ok(false) => self.block(how, deadline)?,
+                Ok(false) => self.block(wait)?,
                 Err(error) => return Err(error),
             }
         }
@@ -218,7 +198,7 @@ impl<R: Region> Consumer<R> {
 
     /// Whether there is a message now. An error if there will be none.
     pub(crate) fn is_ready(&mut self) -> Result<bool, RecvError> {
-        match self.take(0) {
+        match self.take(0, None) {
             Ok(_) => Ok(true),
             Err(RecvError::Empty) => Ok(false),
             Err(error) => Err(error),
@@ -227,8 +207,8 @@ impl<R: Region> Consumer<R> {
 
     #[cold]
     #[inline(never)]
-    fn block(&mut self, how: WaitStrategy, deadline: Option<Instant>) -> Result<(), RecvError> {
-        match self.member.block(how, deadline) {
+    fn block(&mut self, wait: &WaitOptions) -> Result<(), RecvError> {
+        match self.member.block(wait) {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(RecvError::TimedOut),
             Waited::Forsaken => Err(RecvError::Removed),
@@ -549,20 +529,11 @@ impl<R: Region> Consumer<R> {
     }
 
     /// Waits for a live producer, or a message. How the last one left does not matter.
-    pub(crate) fn wait_for_peer(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Result<(), RecvError> {
+    pub(crate) fn wait_for_peer(&mut self, wait: &WaitOptions) -> Result<(), RecvError> {
         if self.member.region().is_forked() {
             return Err(RecvError::Forked);
         }
         let arrived = |member: &Member<R>| member.peer() == Peer::Alive;
-        let options = WaitOptions {
-            how,
-            deadline,
-            ends_with_peer: false,
-        };
         loop {
             // Sets the obstacle; whether it is one, the last look tells.
             match self.is_ready() {
@@ -578,7 +549,7 @@ impl<R: Region> Consumer<R> {
             if arrived(&self.member) {
                 return Ok(());
             }
-            let waited = options.wait(&mut self.member, |member, look| {
+            let waited = wait.wait(&mut self.member, PeersEnd::IsNoEnd, |member, look| {
                 arrived(member) || member.poll_progress(look)
             });
             match waited {

@@ -7,7 +7,7 @@ use crate::error::SendError;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::{Region, Unreachable};
 use crate::rings::cell::member::Refused;
-use crate::waiting::{WaitStrategy, Waited};
+use crate::waiting::{WaitOptions, Waited};
 
 impl<R: Region> Producer<R> {
     /// Messages of more than so many bytes go into a slab.
@@ -30,42 +30,26 @@ impl<R: Region> Producer<R> {
     }
 
     /// Claims cells for a message of `len` bytes, be it so long that a slab would be better for it.
-    pub(crate) fn claim_to_copy(&mut self, len: usize) -> Result<u64, SendError> {
-        self.claim_before(len, self.max_len, None)
-    }
-
-    /// The same, waiting for them as the options say.
-    pub(crate) fn claim_to_copy_until(
+    pub(crate) fn claim_to_copy(
         &mut self,
         len: usize,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<u64, SendError> {
-        self.claim_up_to(self.max_len, len, how, deadline)
+        self.claim_up_to(self.max_len, len, wait)
     }
 
-    /// Takes a slab for a message of `len` bytes, if one is free now;
-    /// [`Pool::lent`](crate::rings::pool::Pool::lent) then is where it goes.
-    pub(crate) fn lend(&mut self, len: usize) -> Result<(), SendError> {
-        self.lend_before(len, None)
-    }
-
-    /// Takes a slab for a message of `len` bytes, waiting for one as the options say.
-    pub(crate) fn lend_until(
-        &mut self,
-        len: usize,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Result<(), SendError> {
+    /// Takes a slab for a message of `len` bytes; [`Pool::lent`](crate::rings::pool::Pool::lent) then is where it goes.
+    pub(crate) fn lend(&mut self, len: usize, wait: Option<&WaitOptions>) -> Result<(), SendError> {
+        let Some(wait) = wait else {
+            return self.lend_before(len, None);
+        };
         loop {
-            match self.lend_before(len, deadline) {
-                Err(SendError::Full) => {
-                    match self.member.block_for_slab(len as u64, how, deadline) {
-                        Waited::Ready => {}
-                        Waited::TimedOut => return Err(SendError::TimedOut),
-                        Waited::Forsaken => return Err(SendError::Removed),
-                    }
-                }
+            match self.lend_before(len, wait.deadline) {
+                Err(SendError::Full) => match self.member.block_for_slab(len as u64, wait) {
+                    Waited::Ready => {}
+                    Waited::TimedOut => return Err(SendError::TimedOut),
+                    Waited::Forsaken => return Err(SendError::Removed),
+                },
                 done => return done,
             }
         }

@@ -17,7 +17,7 @@ use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
 use crate::waiting::backoff::BurstBackoff;
-use crate::waiting::{Blocked, Look, WaitStrategy, Waited, wait_for_peer};
+use crate::waiting::{Blocked, Look, WaitOptions, Waited, wait_for_peer};
 
 /// One of the producers.
 #[derive(Debug)]
@@ -103,30 +103,17 @@ impl<R: Region> Producer<R> {
         self.overwritten
     }
 
-    /// Sends a copy of `message` if there is room now.
+    /// Sends a copy of `message`.
     #[inline]
-    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        if self.send_in_one_cell(message) {
-            return Ok(());
-        }
-        let payload = self.claim(message.len())?;
-        self.member.region().write(payload, message);
-        self.commit(message.len() as u64);
-        Ok(())
-    }
-
-    /// Sends a copy of `message`, waiting for room as the options say.
-    #[inline]
-    pub(crate) fn send_until(
+    pub(crate) fn send(
         &mut self,
         message: &[u8],
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<(), SendError> {
         if self.send_in_one_cell(message) {
             return Ok(());
         }
-        let payload = self.claim_until(message.len(), how, deadline)?;
+        let payload = self.claim(message.len(), wait)?;
         self.member.region().write(payload, message);
         self.commit(message.len() as u64);
         Ok(())
@@ -169,19 +156,12 @@ impl<R: Region> Producer<R> {
 
     /// Claims cells for a message of `len` bytes; returns where its payload goes.
     #[inline]
-    pub(crate) fn claim(&mut self, len: usize) -> Result<u64, SendError> {
-        self.claim_before(len, self.longest, None)
-    }
-
-    /// Claims cells for a message of `len` bytes, waiting for them as the options say.
-    #[inline]
-    pub(crate) fn claim_until(
+    pub(crate) fn claim(
         &mut self,
         len: usize,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<u64, SendError> {
-        self.claim_up_to(self.longest, len, how, deadline)
+        self.claim_up_to(self.longest, len, wait)
     }
 
     #[inline]
@@ -189,18 +169,20 @@ impl<R: Region> Producer<R> {
         &mut self,
         most: u64,
         len: usize,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<u64, SendError> {
-        match self.claim_before(len, most, deadline) {
-            Err(SendError::Full) if how.spins() && self.fall_back() => {}
-            Err(SendError::Full) => self.block(how, deadline)?,
+        let Some(wait) = wait else {
+            return self.claim_before(len, most, None);
+        };
+        match self.claim_before(len, most, wait.deadline) {
+            Err(SendError::Full) if wait.how.spins() && self.fall_back() => {}
+            Err(SendError::Full) => self.block(wait)?,
             done => return done,
         }
         loop {
-            match self.claim_before(len, most, deadline) {
+            match self.claim_before(len, most, wait.deadline) {
                 // A peer that takes its word back could lead us on; `block` knows the deadline.
-                Err(SendError::Full) => self.block(how, deadline)?,
+                Err(SendError::Full) => self.block(wait)?,
                 done => return done,
             }
         }
@@ -208,8 +190,8 @@ impl<R: Region> Producer<R> {
 
     #[cold]
     #[inline(never)]
-    fn block(&mut self, how: WaitStrategy, deadline: Option<Instant>) -> Result<(), SendError> {
-        match self.member.block(how, deadline) {
+    fn block(&mut self, wait: &WaitOptions) -> Result<(), SendError> {
+        match self.member.block(wait) {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(SendError::TimedOut),
             Waited::Forsaken => Err(SendError::Removed),
@@ -529,11 +511,7 @@ impl<R: Region> Producer<R> {
     }
 
     /// Waits until all that this producer committed is released.
-    pub(crate) fn drained_until(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Result<(), SendError> {
+    pub(crate) fn drained_until(&mut self, wait: &WaitOptions) -> Result<(), SendError> {
         loop {
             if self.member.region().is_forked() {
                 return Err(SendError::Forked);
@@ -541,7 +519,7 @@ impl<R: Region> Producer<R> {
             // Judged before the look, so that what the consumers released before their end counts.
             let peer = self.look_at_consumers();
             self.member.wants = 0;
-            self.clear_head_before(deadline)?;
+            self.clear_head_before(wait.deadline)?;
             if self.member.head >= self.end {
                 // A consumer may still have one.
                 let held = match self.overwrite {
@@ -558,7 +536,7 @@ impl<R: Region> Producer<R> {
                 Peer::Died => return Err(SendError::PeerDied),
                 Peer::Absent | Peer::Alive => {}
             }
-            self.block(how, deadline)?;
+            self.block(wait)?;
         }
     }
 
@@ -583,11 +561,7 @@ impl<R: Region> Producer<R> {
     }
 
     /// Waits for a live consumer; `None` if none can come any more.
-    pub(crate) fn wait_for_peer(
-        &mut self,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Option<Peer> {
-        wait_for_peer(&mut self.member, how, deadline, |_| false)
+    pub(crate) fn wait_for_peer(&mut self, wait: &WaitOptions) -> Option<Peer> {
+        wait_for_peer(&mut self.member, wait, |_| false)
     }
 }

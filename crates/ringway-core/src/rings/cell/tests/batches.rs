@@ -24,7 +24,7 @@ fn send_batch(producer: &mut Producer<Memory>, messages: u64) {
 
 fn receive(consumer: &mut Consumer<Memory>, messages: u64) {
     for _ in 0..messages {
-        assert_eq!(consumer.try_recv_into(&mut [0; 16]), Ok(MESSAGE.len()));
+        assert_eq!(consumer.recv_into(&mut [0; 16], None), Ok(MESSAGE.len()));
     }
 }
 
@@ -38,7 +38,7 @@ fn a_batch_in_a_nearly_full_ring_takes_what_is_free_and_wastes_no_cell() {
     }
     receive(&mut consumer, 11);
     for _ in 0..5 {
-        producer.try_send(MESSAGE).unwrap();
+        producer.send(MESSAGE, None).unwrap();
     }
     for _ in 0..6 {
         producer.push(MESSAGE).unwrap();

@@ -24,8 +24,8 @@ fn gaps() -> impl Iterator<Item = u64> {
 /// A producer that has its place at the second cell, and was idle while the ring was used up so often.
 fn idle(ring: &HeapCells, laps: u64) -> Producer<Memory> {
     let (mut idle, mut consumer) = (ring.producer(0).unwrap(), ring.consumer(0).unwrap());
-    idle.try_send(&[0]).unwrap();
-    assert_eq!(consumer.try_recv_into(&mut [0; 8]), Ok(1));
+    idle.send(&[0], None).unwrap();
+    assert_eq!(consumer.recv_into(&mut [0; 8], None), Ok(1));
     ring.use_up(laps).unwrap();
     idle
 }
@@ -39,17 +39,17 @@ fn a_producer_that_was_idle_sends_where_others_do() {
         let mut idle = idle(&ring, laps);
         let mut other = ring.producer(1).unwrap();
         let mut consumer = ring.consumer(0).unwrap();
-        idle.try_send(&[1]).unwrap();
-        other.try_send(&LONG).unwrap();
+        idle.send(&[1], None).unwrap();
+        other.send(&LONG, None).unwrap();
         let mut buffer = [0; 128];
-        assert_eq!(consumer.try_recv_into(&mut buffer), Ok(1), "{laps} laps");
+        assert_eq!(consumer.recv_into(&mut buffer, None), Ok(1), "{laps} laps");
         assert_eq!(buffer[0], 1);
         assert_eq!(
-            consumer.try_recv_into(&mut buffer),
+            consumer.recv_into(&mut buffer, None),
             Ok(LONG.len()),
             "{laps} laps"
         );
-        assert_eq!(consumer.try_recv_into(&mut buffer), Err(RecvError::Empty));
+        assert_eq!(consumer.recv_into(&mut buffer, None), Err(RecvError::Empty));
     }
 }
 
@@ -67,12 +67,12 @@ fn a_producer_that_was_idle_claims_nothing_inside_a_record() {
             // Its second cell is the idle one's place, and its last byte the first of what was that cell's word.
             let mut long = [7; 49];
             long[48] = byte;
-            other.try_send(&long).unwrap();
-            idle.try_send(&[1]).unwrap();
+            other.send(&long, None).unwrap();
+            idle.send(&[1], None).unwrap();
             let mut buffer = [0; 128];
-            assert_eq!(consumer.try_recv_into(&mut buffer), Ok(49));
+            assert_eq!(consumer.recv_into(&mut buffer, None), Ok(49));
             assert_eq!(buffer[..49], long, "{laps} laps");
-            assert_eq!(consumer.try_recv_into(&mut buffer), Ok(1));
+            assert_eq!(consumer.recv_into(&mut buffer, None), Ok(1));
             assert_eq!(buffer[0], 1);
         }
     }
@@ -85,13 +85,13 @@ fn a_consumer_that_was_idle_receives_in_order() {
         let ring = ring();
         let mut consumer = ring.consumer(0).unwrap();
         let mut producer = idle(&ring, laps);
-        assert_eq!(consumer.try_recv_into(&mut [0; 8]), Err(RecvError::Empty));
+        assert_eq!(consumer.recv_into(&mut [0; 8], None), Err(RecvError::Empty));
         for value in 1..=CELLS as u8 {
-            producer.try_send(&[value]).unwrap();
+            producer.send(&[value], None).unwrap();
         }
         for value in 1..=CELLS as u8 {
             let mut buffer = [0; 8];
-            assert_eq!(consumer.try_recv_into(&mut buffer), Ok(1), "{laps} laps");
+            assert_eq!(consumer.recv_into(&mut buffer, None), Ok(1), "{laps} laps");
             assert_eq!(buffer[0], value);
         }
     }
@@ -104,12 +104,12 @@ fn what_was_seen_long_ago_is_not_what_is_there() {
     for laps in laps {
         let ring = ring();
         let mut producer = ring.producer(0).unwrap();
-        producer.try_send(&[0]).unwrap();
+        producer.send(&[0], None).unwrap();
         let cells = &producer.member.cells;
         let seen = cells.load(0);
         ring.use_up(laps).unwrap();
         let mut producer = ring.producer(1).unwrap();
-        producer.try_send(&[1]).unwrap();
+        producer.send(&[1], None).unwrap();
         let cells = &producer.member.cells;
         let freed = cells.freed(laps * CELLS);
         assert!(!cells.change(laps * CELLS, seen, freed), "{laps} laps");

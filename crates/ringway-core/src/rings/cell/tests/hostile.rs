@@ -15,7 +15,7 @@ use crate::rings::cell::producer::Producer;
 use crate::rings::message::MessageRef;
 use crate::testing::cells::{HeapCells, KEY};
 use crate::testing::liar::Liar;
-use crate::waiting::WaitStrategy;
+use crate::waiting::{WaitOptions, WaitStrategy};
 
 const CELLS: u64 = 8;
 const CELL_LEN: u32 = 64;
@@ -88,7 +88,7 @@ fn consumer(seed: u64, lens: &[usize], kind: Kind) -> Option<Consumer<Liar>> {
     let ring = ring(false, kind);
     let mut producer = ring.producer(0).unwrap();
     for len in lens {
-        let _ = producer.try_send(&vec![0x5a; *len]);
+        let _ = producer.send(&vec![0x5a; *len], None);
     }
     let liar = Liar::new(ring.region(), seed, forge);
     Consumer::join(ring.attach(liar, Role::Consumer, 0)).ok()
@@ -127,13 +127,13 @@ fn a_flickering_word_cannot_hold_us_up() {
         let mut other = ring.producer(1).unwrap();
         let mut consumer = Consumer::join(ring.attach(liar(), Role::Consumer, 0)).unwrap();
         flicker(consumer.member.region(), free, claimed);
-        let taken = consumer.take_until(1, how, deadline());
+        let taken = consumer.take(1, Some(&WaitOptions::new(how).until(deadline())));
         assert_eq!(taken, Err(RecvError::TimedOut));
 
-        while other.try_send(&[]).is_ok() {}
+        while other.send(&[], None).is_ok() {}
         let mut producer = Producer::join(ring.attach(liar(), Role::Producer, 0), false).unwrap();
         flicker(producer.member.region(), claimed, in_use);
-        let sent = producer.claim_until(200, how, deadline());
+        let sent = producer.claim(200, Some(&WaitOptions::new(how).until(deadline())));
         assert!(matches!(sent, Err(SendError::TimedOut)), "{sent:?}");
     }
 }
@@ -158,15 +158,15 @@ proptest! {
             let Some(producer) = &mut handle else { continue };
             let message = vec![0xff; len];
             match len % 6 {
-                0 | 1 => drop(producer.try_send(&message)),
+                0 | 1 => drop(producer.send(&message, None)),
                 2 => drop(producer.push(&message)),
                 3 => { producer.commit_batch(); }
                 4 => {
-                    if let Ok(payload) = producer.claim(len) {
+                    if let Ok(payload) = producer.claim(len, None) {
                         producer.member.region().write(payload, &message);
                     }
                 }
-                _ => drop(producer.drained_until(WaitStrategy::Park, at_once())),
+                _ => drop(producer.drained_until(&WaitOptions::new(WaitStrategy::Park).until(at_once()))),
             }
         }
     }
@@ -184,11 +184,11 @@ proptest! {
             match step % 4 {
                 0 => {
                     let mut buffer = [0; CAPACITY];
-                    let _ = consumer.try_recv_into(&mut buffer);
+                    let _ = consumer.recv_into(&mut buffer, None);
                 }
-                1 => drop(consumer.ready_until(WaitStrategy::Park, at_once())),
+                1 => drop(consumer.ready_until(&WaitOptions::new(WaitStrategy::Park).until(at_once()))),
                 _ => {
-                    let mut found = consumer.take(u64::from(step) / 4).ok().filter(|_| step > 3);
+                    let mut found = consumer.take(u64::from(step) / 4, None).ok().filter(|_| step > 3);
                     while let Some(message) = found {
                         read(consumer, message);
                         found = consumer.next_held(1).ok().flatten();

@@ -81,7 +81,7 @@ impl Ring {
 }
 
 fn receive(consumer: &mut Consumer<impl crate::memory::region::Region>) -> usize {
-    let len = consumer.take(1).unwrap().len;
+    let len = consumer.take(1, None).unwrap().len;
     assert_eq!(consumer.release(), 1);
     len
 }
@@ -95,36 +95,36 @@ fn once_around_and_one_death() {
     let mut d = ring.0.consumer(1).unwrap();
     ring.shows(["free 0"; 4], 0);
 
-    p.claim(10).unwrap();
-    q.claim(48).unwrap();
+    p.claim(10, None).unwrap();
+    q.claim(48, None).unwrap();
     ring.shows(["claimed P 0", "claimed Q 0", "free 0", "free 0"], 0);
     q.commit(48);
     ring.shows(["claimed P 0", "full 0", "free 0", "free 0"], 0);
-    assert_eq!(c.take(1).unwrap_err(), RecvError::Empty);
+    assert_eq!(c.take(1, None).unwrap_err(), RecvError::Empty);
     p.commit(10);
-    assert_eq!(c.take(1).unwrap().len, 10);
-    assert_eq!(d.take(1).unwrap().len, 48);
+    assert_eq!(c.take(1, None).unwrap().len, 10);
+    assert_eq!(d.take(1, None).unwrap().len, 48);
     ring.shows(["taken C 0", "taken D 0", "free 0", "free 0"], 0);
     d.release();
     ring.shows(["taken C 0", "free 1", "free 0", "free 0"], 0);
     c.release();
     ring.shows(["free 1", "free 1", "free 0", "free 0"], 2);
 
-    p.try_send(&[1; 10]).unwrap();
+    p.send(&[1; 10], None).unwrap();
     ring.shows(["free 1", "free 1", "full 0", "free 0"], 2);
-    p.claim(100).unwrap();
+    p.claim(100, None).unwrap();
     ring.shows(["claimed P 1 x2", "payload", "full 0", "aborted 0"], 2);
     p.commit(100);
     ring.shows(["full 1 x2", "payload", "full 0", "aborted 0"], 2);
     assert_eq!(receive(&mut c), 10);
     ring.shows(["full 1 x2", "payload", "free 1", "aborted 0"], 3);
-    assert_eq!(c.take(1).unwrap().len, 100);
+    assert_eq!(c.take(1, None).unwrap().len, 100);
     ring.shows(["taken C 1 x2", "payload", "free 1", "free 1"], 3);
 
     ring.0.kill(Role::Consumer, 0);
-    assert_eq!(d.take(1).unwrap().len, 100);
+    assert_eq!(d.take(1, None).unwrap().len, 100);
     ring.shows(["taken D 1 x2", "payload", "free 1", "free 1"], 4);
     d.release();
     ring.shows(["free 2", "free 2", "free 1", "free 1"], 6);
-    assert_eq!(d.take(1).unwrap_err(), RecvError::Empty);
+    assert_eq!(d.take(1, None).unwrap_err(), RecvError::Empty);
 }

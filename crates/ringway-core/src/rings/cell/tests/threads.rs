@@ -12,16 +12,16 @@ use crate::memory::region::memory::Memory;
 use crate::rings::cell::consumer::Consumer;
 use crate::rings::cell::producer::Producer;
 use crate::testing::cells::HeapCells;
-use crate::waiting::WaitStrategy;
+use crate::waiting::{WaitOptions, WaitStrategy};
 
 const EACH: u64 = if cfg!(miri) { 20 } else { 20_000 };
 const MANY: u32 = 2;
 /// Miri knows no futex on several words.
-const HOW: WaitStrategy = if cfg!(miri) {
+const HOW: WaitOptions = WaitOptions::new(if cfg!(miri) {
     WaitStrategy::Spin
 } else {
     WaitStrategy::Adaptive(Duration::from_micros(5))
-};
+});
 
 /// The message of that number of that producer: it tells both, and its length and bytes are told by them.
 fn message(producer: u64, number: u64) -> Vec<u8> {
@@ -48,7 +48,7 @@ fn send_all(producer: &mut Producer<Memory>, name: u64) {
         }
         if number < EACH {
             let next = message(name, number);
-            producer.send_until(&next, HOW, None).unwrap();
+            producer.send(&next, Some(&HOW)).unwrap();
             number += 1;
         }
     }
@@ -59,7 +59,7 @@ fn receive_all(consumer: &mut Consumer<Memory>) -> [Vec<u64>; MANY as usize] {
     let mut numbers = [const { Vec::new() }; MANY as usize];
     let mut most = 1;
     loop {
-        let mut found = match consumer.take_until(most, HOW, None) {
+        let mut found = match consumer.take(most, Some(&HOW)) {
             Ok(found) => Some(found),
             Err(end) => {
                 assert_eq!(end, RecvError::Closed);

@@ -42,10 +42,10 @@ fn each_message_counts_once_also_those_that_were_taken_together() {
     let mut consumer = ring.consume(ring.region(), 0).unwrap();
     // Of one, three, two and one cells.
     for len in [10, 150, 100, 10] {
-        producer.try_send(&vec![1; len]).unwrap();
+        producer.send(&vec![1; len], None).unwrap();
     }
     assert_counts(&ring, 4, 7);
-    let mut taken = Some(consumer.take(3).unwrap());
+    let mut taken = Some(consumer.take(3, None).unwrap());
     let mut held = 0;
     while taken.is_some() {
         held += 1;
@@ -57,7 +57,7 @@ fn each_message_counts_once_also_those_that_were_taken_together() {
     ring.part_consumer(&mut consumer, 0, Leaving::Dying);
     assert_counts(&ring, 4, 7);
     // What is claimed takes cells and is no message.
-    producer.claim(100).unwrap();
+    producer.claim(100, None).unwrap();
     assert_counts(&ring, 4, 9);
 }
 
@@ -66,7 +66,7 @@ fn a_count_ends_where_it_shall() {
     let ring = ring();
     let mut producer = ring.produce(ring.region(), 0).unwrap();
     for _ in 0..5 {
-        producer.try_send(&[1; 10]).unwrap();
+        producer.send(&[1; 10], None).unwrap();
     }
     for looks in 0..6 {
         let (tally, end) = count(&ring, looks);

@@ -86,12 +86,12 @@ proptest! {
         let Ok(producer) = Producer::resume(liar) else { return Ok(()) };
         let mut producer = producer.with_pool(pool);
         for len in lens {
-            if producer.lend(len).is_err() {
+            if producer.lend(len, None).is_err() {
                 continue;
             }
             let loan = producer.pool.as_ref().and_then(|pool| pool.lent).unwrap();
             producer.region.write_slab(loan.at, &vec![0x5a; len]);
-            match producer.reserve_to_copy(16) {
+            match producer.reserve_to_copy(16, None) {
                 Ok(reservation) if len % 2 == 0 => producer.commit_loan(reservation, len as u64),
                 _ => producer.give_back(),
             }
@@ -130,12 +130,12 @@ proptest! {
         let liar = Liar::new(ring.region(), seed, forge);
         let Ok(mut producer) = ring.produce(liar, 0) else { return Ok(()) };
         for len in lens {
-            if producer.lend(len).is_err() {
+            if producer.lend(len, None).is_err() {
                 continue;
             }
             let loan = producer.member.pool.as_ref().and_then(|pool| pool.lent).unwrap();
             producer.member.region().write_slab(loan.at, &vec![0x5a; len]);
-            match producer.claim_to_copy(16) {
+            match producer.claim_to_copy(16, None) {
                 Ok(_) if len % 2 == 0 => producer.commit_loan(len as u64),
                 _ => {
                     producer.abort();
@@ -150,7 +150,7 @@ proptest! {
         let ring = cells();
         let mut producer = ring.producer(0).unwrap();
         for len in lens {
-            if producer.lend(len).is_ok() && producer.claim_to_copy(16).is_ok() {
+            if producer.lend(len, None).is_ok() && producer.claim_to_copy(16, None).is_ok() {
                 producer.commit_loan(len as u64);
             }
         }
@@ -158,7 +158,7 @@ proptest! {
         let consumer: Result<cell::consumer::Consumer<Liar>, _> = ring.consume(liar, 0);
         let Ok(mut consumer) = consumer else { return Ok(()) };
         for nth in 0..most() {
-            let Ok(found) = consumer.take(nth as u64 % 4 + 1) else { continue };
+            let Ok(found) = consumer.take(nth as u64 % 4 + 1, None) else { continue };
             read(consumer.member.region(), &found, consumer.shown().map(|loan| loan.at));
             while let Ok(Some(next)) = consumer.next_held(1) {
                 read(consumer.member.region(), &next, consumer.shown().map(|loan| loan.at));

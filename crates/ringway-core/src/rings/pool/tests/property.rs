@@ -160,7 +160,7 @@ impl World {
     }
 
     fn take(&mut self, who: u32) -> Option<(MessageRef, u64)> {
-        match self.consumer(who).receiving.try_take(1) {
+        match self.consumer(who).receiving.take(1, None) {
             Ok(found) => {
                 let number = self.read(who, &found);
                 assert!(self.queue.contains_key(&number), "{number} again");
@@ -184,7 +184,7 @@ impl World {
             Step::Send(who, len) => {
                 self.act(&Step::Abort(who));
                 let (number, bytes) = self.number(len);
-                match self.producer(who).sending.try_send(&bytes) {
+                match self.producer(who).sending.send(&bytes, None) {
                     Ok(()) => drop(self.queue.insert(number, len)),
                     Err(error) => Self::check_refusal(error),
                 }
@@ -193,7 +193,7 @@ impl World {
                 self.act(&Step::Abort(who));
                 let (number, bytes) = self.number(len);
                 let producer = self.producer(who);
-                match producer.sending.try_claim(len) {
+                match producer.sending.claim(len, None) {
                     Ok(claimed) => {
                         producer.sending.write_at(&claimed, 0, &bytes);
                         producer.claimed = Some((claimed, number, len));
@@ -218,7 +218,7 @@ impl World {
             Step::Receive(who) => {
                 self.act(&Step::GiveBack(who));
                 let mut buffer = [0; 9000];
-                if let Ok(len) = self.consumer(who).receiving.try_recv_into(&mut buffer) {
+                if let Ok(len) = self.consumer(who).receiving.recv_into(&mut buffer, None) {
                     let number = self.check(&buffer[..len]);
                     self.acknowledge(number);
                 }

@@ -11,7 +11,7 @@ use crate::memory::layout::record::{Record, WORD, footprint};
 use crate::memory::region::{Region, Unreachable};
 use crate::rings::pool::{EveryNth, Pool, Referenced, SlabRef, warm};
 use crate::rings::stream::{is_gone, walk};
-use crate::waiting::{Look, WaitStrategy};
+use crate::waiting::{Look, WaitOptions, WaitStrategy};
 
 impl<R: Region> Producer<R> {
     /// The same producer of a ring with slabs. Frees those that only the dead held.
@@ -40,22 +40,33 @@ impl<R: Region> Producer<R> {
     }
 
     /// Reserves room for a message of `len` bytes, be it so long that a slab would be better for it.
-    pub(crate) fn reserve_to_copy(&mut self, len: usize) -> Result<Reservation, SendError> {
-        self.reserve_at(self.tail, len, self.max_len())
-    }
-
-    /// The same, waiting for it as the options say.
-    pub(crate) fn reserve_to_copy_until(
+    pub(crate) fn reserve_to_copy(
         &mut self,
         len: usize,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
+        wait: Option<&WaitOptions>,
     ) -> Result<Reservation, SendError> {
-        self.reserve_up_to(self.max_len(), len, how, deadline)
+        self.reserve_up_to(self.max_len(), len, wait)
     }
 
-    /// Takes a slab for a message of `len` bytes, if one is free now; [`Pool::lent`] then is where it goes.
-    pub(crate) fn lend(&mut self, len: usize) -> Result<(), SendError> {
+    /// Takes a slab for a message of `len` bytes; [`Pool::lent`] then is where it goes.
+    pub(crate) fn lend(&mut self, len: usize, wait: Option<&WaitOptions>) -> Result<(), SendError> {
+        let Some(wait) = wait else {
+            return self.lend_now(len);
+        };
+        self.check()?;
+        self.keep_warm(len, wait);
+        let mut every_nth = EveryNth::default();
+        loop {
+            match self.lend_now(len) {
+                Err(SendError::Full) => self.block(wait, |producer, look| {
+                    producer.may_lend(len, every_nth.sharpen(look))
+                })?,
+                done => return done,
+            }
+        }
+    }
+
+    fn lend_now(&mut self, len: usize) -> Result<(), SendError> {
         self.give_back();
         self.check()?;
         let longest = self.pool.as_ref().map_or(0, |pool| pool.longest());
@@ -101,28 +112,9 @@ impl<R: Region> Producer<R> {
             })
     }
 
-    /// Takes a slab for a message of `len` bytes, waiting for one as the options say.
-    pub(crate) fn lend_until(
-        &mut self,
-        len: usize,
-        how: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Result<(), SendError> {
-        self.check()?;
-        self.keep_warm(len, how, deadline);
-        let mut every_nth = EveryNth::default();
-        loop {
-            match self.lend(len) {
-                Err(SendError::Full) => self.block(how, deadline, |producer, look| {
-                    producer.may_lend(len, every_nth.sharpen(look))
-                })?,
-                done => return done,
-            }
-        }
-    }
-
     /// Waits a moment, if that may pay, for a slab that is still in the caches ([`warm`]).
-    fn keep_warm(&mut self, len: usize, how: WaitStrategy, deadline: Option<Instant>) {
+    fn keep_warm(&mut self, len: usize, wait: &WaitOptions) {
+        let WaitOptions { how, deadline } = *wait;
         let Some(pool) = &mut self.pool else { return };
         if !how.spins() || !pool.is_restrained(&self.region, len as u64) {
             return;
@@ -133,7 +125,8 @@ impl<R: Region> Producer<R> {
         };
         let end = Instant::now() + moment;
         let end = deadline.map_or(end, |deadline| deadline.min(end));
-        let waited = self.block(WaitStrategy::Spin, Some(end), |producer, _| {
+        let wait = WaitOptions::new(WaitStrategy::Spin).until(Some(end));
+        let waited = self.block(&wait, |producer, _| {
             let pool = producer.pool.as_ref();
             pool.is_none_or(|pool| pool.has_warm(&producer.region, len as u64))
         });

@@ -14,7 +14,7 @@ use crate::memory::region::memory::Heap;
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::testing::liar::Liar;
-use crate::waiting::WaitStrategy;
+use crate::waiting::{WaitOptions, WaitStrategy};
 
 const CAPACITY: u64 = 256;
 
@@ -40,7 +40,7 @@ fn a_flickering_word_cannot_hold_up_a_receive() {
         consumer.region.state.set(0);
         let deadline = Instant::now() + Duration::from_millis(5);
         assert_eq!(
-            consumer.peek_until(how, Some(deadline)),
+            consumer.peek_until(&WaitOptions::new(how).until(Some(deadline))),
             Err(RecvError::TimedOut)
         );
     }
@@ -59,7 +59,7 @@ proptest! {
         let mut pending = None;
         for len in lens {
             if len % 2 == 0 {
-                if let Ok(reservation) = producer.reserve(len) {
+                if let Ok(reservation) = producer.reserve(len, None) {
                     producer.write_and_commit(reservation, &vec![0xff; len]);
                     pending = None;
                 }

@@ -12,7 +12,7 @@ use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::testing::model::{Model, at_every_change, lives};
-use crate::waiting::{self, WaitStrategy, eventcount};
+use crate::waiting::{self, WaitOptions, eventcount};
 
 /// Room for one message of 24 bytes, or for three of eight.
 const CAPACITY: usize = 64;
@@ -37,7 +37,7 @@ fn consumer(model: &Model) -> Consumer<Model> {
 fn send_bytes(producer: &mut Producer<Model>, bytes: &[u8]) -> Result<(), SendError> {
     match producer.send_at_once(bytes) {
         true => Ok(()),
-        false => producer.send_until(bytes, WaitStrategy::Park, None),
+        false => producer.send(bytes, Some(&WaitOptions::PARK)),
     }
 }
 
@@ -50,7 +50,7 @@ fn try_send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError>
     let bytes = value.to_le_bytes();
     match producer.send_at_once(&bytes) {
         true => Ok(()),
-        false => producer.try_send(&bytes),
+        false => producer.send(&bytes, None),
     }
 }
 
@@ -58,7 +58,7 @@ fn try_send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError>
 fn receive_into(consumer: &mut Consumer<Model>, bytes: &mut [u8]) -> Result<usize, RecvError> {
     match consumer.glance() {
         Some(found) => consumer.take_into(&found, bytes),
-        None => consumer.recv_into_until(bytes, WaitStrategy::Park, None),
+        None => consumer.recv_into(bytes, Some(&WaitOptions::PARK)),
     }
 }
 
@@ -73,7 +73,7 @@ fn try_receive(consumer: &mut Consumer<Model>) -> Result<u64, RecvError> {
     let mut bytes = [0; 8];
     let len = match consumer.glance() {
         Some(found) => consumer.take_into(&found, &mut bytes),
-        None => consumer.try_recv_into(&mut bytes),
+        None => consumer.recv_into(&mut bytes, None),
     }?;
     assert_eq!(len, 8);
     Ok(u64::from_le_bytes(bytes))
@@ -156,7 +156,7 @@ fn receive_beyond_ends(consumer: &mut Consumer<Model>, last: u64) -> Vec<RecvErr
             }
             Err(end) => {
                 ends.push(end);
-                let come = waiting::wait_for_peer(consumer, WaitStrategy::Park, None, |consumer| {
+                let come = waiting::wait_for_peer(consumer, &WaitOptions::PARK, |consumer| {
                     consumer.may_retry()
                 });
                 assert!(come.is_some());
@@ -351,7 +351,7 @@ fn a_batch_is_one() {
             }
             producer.commit(pending.unwrap());
         });
-        let first = receiving.peek_until(WaitStrategy::Park, None).unwrap();
+        let first = receiving.peek_until(&WaitOptions::PARK).unwrap();
         assert!(receiving.peek_behind(&first, 1).unwrap().is_some());
         sender.join().unwrap();
     });
@@ -489,7 +489,7 @@ fn the_next_consumer_opens_what_the_last_one_closed() {
         });
         while let Err(error) = send(&mut sending, 4) {
             assert_eq!(error, SendError::Closed);
-            let come = waiting::wait_for_peer(&mut sending, WaitStrategy::Park, None, |_| false);
+            let come = waiting::wait_for_peer(&mut sending, &WaitOptions::PARK, |_| false);
             assert_eq!(come, Some(Peer::Alive));
         }
         let mut next = receiver.join().unwrap();
@@ -528,7 +528,7 @@ fn a_successor_is_noticed() {
             eventcount::notify(&next, CONSUMER.event);
         });
         assert_eq!(
-            waiting::wait_for_peer(&mut receiving, WaitStrategy::Park, None, |_| false),
+            waiting::wait_for_peer(&mut receiving, &WaitOptions::PARK, |_| false),
             Some(Peer::Alive)
         );
         sender.join().unwrap();
@@ -544,7 +544,7 @@ fn drained() {
         send(&mut sending, 1).unwrap();
         let receiving = ring.clone();
         let receiver = thread::spawn(move || receive(&mut consumer(&receiving)).unwrap());
-        assert_eq!(sending.drained_until(WaitStrategy::Park, None), Ok(()));
+        assert_eq!(sending.drained_until(&WaitOptions::PARK), Ok(()));
         assert_eq!(receiver.join().unwrap(), 1);
     });
 }

@@ -12,7 +12,7 @@ use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 
 fn send(producer: &mut Producer<Memory>, message: &[u8]) {
-    let reservation = producer.reserve(message.len()).unwrap();
+    let reservation = producer.reserve(message.len(), None).unwrap();
     producer.write_and_commit(reservation, message);
 }
 

@@ -95,7 +95,7 @@ impl World {
 
     fn send(&mut self, len: usize, part: Option<usize>) {
         let message = self.payload(len);
-        match self.producer.reserve(len) {
+        match self.producer.reserve(len, None) {
             Ok(reservation) => {
                 self.producer.region.write(reservation.payload(), &message);
                 let part = part.unwrap_or(len).min(len);
@@ -169,7 +169,7 @@ impl World {
             Step::Send(len) => self.send(*len, None),
             Step::Shorten(len, part) => self.send(*len, Some(*part)),
             Step::Abort(len) => {
-                if let Ok(reservation) = self.producer.reserve(*len) {
+                if let Ok(reservation) = self.producer.reserve(*len, None) {
                     self.producer
                         .region
                         .write(reservation.payload(), &vec![0xff; *len]);

@@ -17,7 +17,7 @@ fn heap() -> Arc<Heap> {
 
 fn send(heap: &Arc<Heap>, message: &[u8]) -> Result<(), SendError> {
     let mut producer = Producer::resume(heap.region()).unwrap();
-    let reservation = producer.reserve(message.len())?;
+    let reservation = producer.reserve(message.len(), None)?;
     producer.write_and_commit(reservation, message);
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::memory::region::memory::{Heap, Memory};
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::rings::stream::{CONSUMER, PRODUCER};
-use crate::waiting::WaitStrategy;
+use crate::waiting::{WaitOptions, WaitStrategy};
 
 /// So small that both sides wait for each other all the time.
 const CAPACITY: u64 = 512;
@@ -24,7 +24,7 @@ fn message(number: u64) -> Vec<u8> {
 
 fn send_some(producer: &mut Producer<Memory>, number: u64) -> Result<u64, SendError> {
     let first = message(number);
-    let reservation = producer.reserve_until(first.len(), WaitStrategy::Spin, None)?;
+    let reservation = producer.reserve(first.len(), Some(&WaitOptions::new(WaitStrategy::Spin)))?;
     producer.region.write(reservation.payload(), &first);
     let mut pending = producer.stage(None, reservation, first.len() as u64);
     // Every third time a batch, as long as there is room.
@@ -46,7 +46,7 @@ fn send_some(producer: &mut Producer<Memory>, number: u64) -> Result<u64, SendEr
 }
 
 fn receive(consumer: &mut Consumer<Memory>) -> Result<Vec<u8>, RecvError> {
-    let found = consumer.peek_until(WaitStrategy::Spin, None)?;
+    let found = consumer.peek_until(&WaitOptions::new(WaitStrategy::Spin))?;
     let mut bytes = vec![0; found.len];
     consumer.region.read(found.payload, &mut bytes);
     consumer.release(&found, 1);

@@ -152,7 +152,7 @@ fn two_repair_at_once() {
         let mut victim = ring.consumer(0);
         let (mut one, mut two) = (ring.consumer(1), ring.consumer(2));
         sent_and_closed(&ring, &[SHORT, SHORT]);
-        victim.take(2).unwrap();
+        victim.take(2, None).unwrap();
         ring.kill(1);
         let other = thread::spawn(move || [try_receive(&mut one), try_receive(&mut one)]);
         let mut values = Vec::from_iter(some(try_receive(&mut two)));
@@ -170,7 +170,7 @@ fn a_repairer_dies() {
         let mut first = ring.consumer(0);
         let (mut victim, mut other) = (ring.consumer(1), ring.consumer(2));
         sent_and_closed(&ring, &[SHORT, SHORT]);
-        first.take(2).unwrap();
+        first.take(2, None).unwrap();
         ring.kill(1);
         victim.member.region().dies_after(changes);
         let dying = dying(ring, 2, move || try_receive(&mut victim));
@@ -198,7 +198,7 @@ fn a_consumer_dies_while_it_frees() {
         let (mut victim, mut other) = (ring.consumer(0), ring.consumer(1));
         try_send(&mut producer, 1, LONG).unwrap();
         try_send(&mut producer, 2, LONG).unwrap();
-        victim.take(1).unwrap();
+        victim.take(1, None).unwrap();
         victim.member.region().dies_after(changes);
         let lived = lives(|| victim.release());
         ring.kill(1);
@@ -226,7 +226,7 @@ fn a_repairer_dies_while_it_frees() {
         let mut first = ring.consumer(0);
         try_send(&mut producer, 1, LONG).unwrap();
         try_send(&mut producer, 2, LONG).unwrap();
-        first.take(1).unwrap();
+        first.take(1, None).unwrap();
         // FREEING, and nothing free yet.
         first.member.region().dies_after(1);
         assert!(!lives(|| first.release()));

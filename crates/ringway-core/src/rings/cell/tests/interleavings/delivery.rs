@@ -184,7 +184,7 @@ fn a_batch_is_one() {
         let mut producer = ring.producer(0);
         let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
         send(&mut producer, 0).unwrap();
-        one.take(1).unwrap();
+        one.take(1, None).unwrap();
         let sending = thread::spawn(move || send_batch(&mut producer, &[1, 2]));
         let taking = thread::spawn(move || {
             one.release();

@@ -6,11 +6,11 @@ use crate::memory::layout::pool::Word;
 
 /// Sends a message in a slab.
 fn lend(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
-    producer.lend_until(8, WaitStrategy::Park, None)?;
+    producer.lend(8, Some(&WaitOptions::PARK))?;
     let loan = producer.member.pool.as_ref().unwrap().lent.unwrap();
     let region = producer.member.region();
     region.write_slab(loan.at, &value.to_le_bytes());
-    match producer.claim_to_copy_until(16, WaitStrategy::Park, None) {
+    match producer.claim_to_copy(16, Some(&WaitOptions::PARK)) {
         Ok(_) => {
             producer.commit_loan(8);
             Ok(())
@@ -80,7 +80,7 @@ fn a_lender_dies_while_another_waits() {
         let sending = thread::spawn(move || lend(&mut other, 2));
         victim.member.region().dies_after(changes);
         let lived = lives(|| {
-            if victim.lend(8).is_ok() {
+            if victim.lend(8, None).is_ok() {
                 victim.give_back();
             }
         });

@@ -76,7 +76,7 @@ fn a_repairer_dies() {
         deaths::sent_and_closed(&ring, &[SHORT, SHORT]);
         // TAKEN, still under the lock.
         first.member.region().dies_after(1);
-        assert!(!lives(|| first.take(2)));
+        assert!(!lives(|| first.take(2, None)));
         ring.kill(1);
         victim.member.region().dies_after(changes);
         let dying = dying(ring, 2, move || try_receive(&mut victim));

@@ -29,7 +29,7 @@ use crate::rings::cell::{Cells, Contention};
 use crate::rings::message::MessageRef;
 use crate::rings::pool::Pool;
 use crate::testing::model::{Model, lives};
-use crate::waiting::WaitStrategy;
+use crate::waiting::WaitOptions;
 use crate::waiting::sync::Primitives;
 use crate::waiting::sync::posix_sem::look_again;
 
@@ -208,7 +208,7 @@ fn with_a_message_taken() -> (Ring, Producer<Model>, [Consumer<Model>; 2]) {
     let mut producer = ring.producer(0);
     let mut consumers = [0, 1].map(|nth| ring.consumer(nth));
     send(&mut producer, 1).unwrap();
-    consumers[0].take(1).unwrap();
+    consumers[0].take(1, None).unwrap();
     (ring, producer, consumers)
 }
 
@@ -236,13 +236,13 @@ fn payload(value: u64, len: usize) -> Vec<u8> {
 }
 
 fn claim(producer: &mut Producer<Model>, value: u64, len: usize) -> Result<(), SendError> {
-    let at = producer.claim(len)?;
+    let at = producer.claim(len, None)?;
     producer.member.region().write(at, &payload(value, len));
     Ok(())
 }
 
 fn try_send(producer: &mut Producer<Model>, value: u64, len: usize) -> Result<(), SendError> {
-    producer.try_send(&payload(value, len))
+    producer.send(&payload(value, len), None)
 }
 
 fn send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
@@ -250,7 +250,7 @@ fn send(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
 }
 
 fn send_long(producer: &mut Producer<Model>, value: u64, len: usize) -> Result<(), SendError> {
-    producer.send_until(&payload(value, len), WaitStrategy::Park, None)
+    producer.send(&payload(value, len), Some(&WaitOptions::PARK))
 }
 
 /// Fills a ring that is empty: with messages 1 to 4.
@@ -280,13 +280,13 @@ fn read(consumer: &Consumer<Model>, found: MessageRef) -> u64 {
 
 fn try_receive(consumer: &mut Consumer<Model>) -> Result<u64, RecvError> {
     let mut buffer = [0; LONG];
-    let len = consumer.try_recv_into(&mut buffer)?;
+    let len = consumer.recv_into(&mut buffer, None)?;
     Ok(value_of(&buffer[..len]))
 }
 
 fn receive(consumer: &mut Consumer<Model>) -> Result<u64, RecvError> {
     let mut buffer = [0; LONG];
-    let len = consumer.recv_into_until(&mut buffer, WaitStrategy::Park, None)?;
+    let len = consumer.recv_into(&mut buffer, Some(&WaitOptions::PARK))?;
     Ok(value_of(&buffer[..len]))
 }
 
@@ -302,7 +302,7 @@ fn drain_into(
     consumer: &mut Consumer<Model>,
     most: u64,
 ) -> Result<(), RecvError> {
-    let mut found = Some(consumer.take(most)?);
+    let mut found = Some(consumer.take(most, None)?);
     while let Some(message) = found {
         values.push(read(consumer, message));
         found = consumer.next_held(0)?;

@@ -47,7 +47,7 @@ fn a_consumer_lets_go(lens: &'static [usize], sent: &'static [usize], gives_back
         for (value, len) in (1..).zip(lens) {
             try_send(&mut producer, value, *len).unwrap();
         }
-        let found = consumer.take(1).unwrap();
+        let found = consumer.take(1, None).unwrap();
         let letting_go = thread::spawn(move || {
             assert_eq!(read(&consumer, found), 1);
             match gives_back {
@@ -162,7 +162,7 @@ fn a_consumer_dies_with_what_is_carried_over() {
         let mut producer = ring.producer(0);
         let (mut victim, mut other) = (ring.consumer(0), ring.consumer(1));
         fill(&mut producer);
-        victim.take(1).unwrap();
+        victim.take(1, None).unwrap();
         let killer = ring.clone();
         let dying = thread::spawn(move || killer.kill(1));
         try_send(&mut producer, 5, SHORT).unwrap();
@@ -189,7 +189,7 @@ fn a_consumer_dies_while_it_releases() {
         try_send(&mut producer, 1, LONG).unwrap();
         try_send(&mut producer, 2, SHORT).unwrap();
         try_send(&mut producer, 3, SHORT).unwrap();
-        victim.take(1).unwrap();
+        victim.take(1, None).unwrap();
         victim.member.region().dies_after(changes);
         let dying = dying(ring.clone(), 1, move || victim.release());
         try_send(&mut producer, 4, SHORT).unwrap();

@@ -58,7 +58,7 @@ pub(super) fn a_producer_sleeps_at(ring: &Ring) {
     fill(&mut producer);
     let releasing = [0, 1].map(|nth| {
         let mut consumer = ring.consumer(nth);
-        consumer.take(1).unwrap();
+        consumer.take(1, None).unwrap();
         thread::spawn(move || consumer.release())
     });
     send(&mut producer, 5).unwrap();
@@ -118,7 +118,7 @@ fn drained() {
         let (mut producer, mut consumer) = (ring.producer(0), ring.consumer(0));
         send(&mut producer, 1).unwrap();
         let receiving = thread::spawn(move || receive(&mut consumer).unwrap());
-        assert_eq!(producer.drained_until(WaitStrategy::Park, None), Ok(()));
+        assert_eq!(producer.drained_until(&WaitOptions::PARK), Ok(()));
         assert_eq!(receiving.join().unwrap(), 1);
     });
 }
@@ -134,7 +134,7 @@ fn either_of_two_rings() {
         let mut consumers = [one.consumer(0), two.consumer(0)];
         let sending = thread::spawn(move || send(&mut producers[1], 1).unwrap());
         let [first, second] = &mut consumers;
-        let due = wait_for_any(&mut [first, second], WaitStrategy::Park, None);
+        let due = wait_for_any(&mut [first, second], &WaitOptions::PARK);
         assert_eq!(due, Ok(vec![1]));
         assert_eq!(try_receive(second), Ok(1));
         sending.join().unwrap();

@@ -32,10 +32,10 @@ fn reader(ring: &Model, count: u32) -> Consumer<Model> {
 
 /// Sends a message in a slab.
 fn lend(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {
-    producer.lend_until(8, WaitStrategy::Park, None)?;
+    producer.lend(8, Some(&WaitOptions::PARK))?;
     let loan = producer.pool.as_ref().unwrap().lent.unwrap();
     producer.region.write_slab(loan.at, &value.to_le_bytes());
-    match producer.reserve_to_copy_until(16, WaitStrategy::Park, None) {
+    match producer.reserve_to_copy(16, Some(&WaitOptions::PARK)) {
         Ok(reservation) => {
             producer.commit_loan(reservation, 8);
             Ok(())

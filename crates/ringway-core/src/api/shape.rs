@@ -1,0 +1,317 @@
+//! What a ring is asked to be like, and whether one that is there is like that.
+
+use std::fmt::Display;
+
+use crate::address::Address;
+use crate::api::ring::Ring;
+use crate::error::{Attempt, Bytes, Error, ErrorKind};
+use crate::memory::layout::cell::{MAX_CELL_LEN, MIN_CELL_LEN, MIN_CELLS};
+use crate::memory::layout::pool::{
+    Class, MAX_CLASSES, MAX_SLAB_LEN, MAX_SLABS, MIN_SLAB_LEN, Slabs,
+};
+use crate::memory::layout::{Geometry, Kind, MAX_CAPACITY, MAX_PARTICIPANTS, Shape, SyncKind};
+
+/// Bytes of the data region unless told otherwise. Larger than the private caches of two cores, so
+/// that a consumer which falls behind reads lines that the producer has long finished.
+const DEFAULT_CAPACITY: u64 = 4 << 20;
+
+/// The least capacity, in bytes: a page.
+const LEAST_CAPACITY: u64 = 4096;
+
+/// How many producers, and how many consumers, may be attached at once unless told otherwise.
+const DEFAULT_PARTICIPANTS: u32 = 32;
+
+/// Bytes of a cell unless told otherwise: two lines, which the processor fetches together.
+const DEFAULT_CELL_LEN: u32 = 128;
+
+/// Permission bits unless told otherwise.
+const DEFAULT_MODE: u32 = 0o600;
+
+/// The permission bits that count.
+const MODE_BITS: u32 = 0o666;
+
+/// The options that shape a new ring, as they were set; `None` was not, and is the default of a new one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ShapeOptions {
+    pub(crate) capacity: Option<u64>,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) sync: Option<SyncKind>,
+    pub(crate) participants: Option<u32>,
+    pub(crate) cell_len: Option<u32>,
+    pub(crate) overwrite: Option<bool>,
+    pub(crate) persistent: Option<bool>,
+    pub(crate) slabs: Vec<(u64, u32)>,
+    pub(crate) slab_segments: Option<bool>,
+    pub(crate) mode: Option<u32>,
+}
+
+/// What is wrong with an option, and what to do.
+type Fault = (String, String);
+
+impl ShapeOptions {
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind.unwrap_or(Kind::Spsc)
+    }
+
+    pub(crate) fn sync(&self) -> SyncKind {
+        self.sync.unwrap_or(SyncKind::Futex)
+    }
+
+    pub(crate) fn overwrites(&self) -> bool {
+        self.overwrite.unwrap_or(false)
+    }
+
+    pub(crate) fn mode(&self) -> u32 {
+        self.mode.unwrap_or(DEFAULT_MODE)
+    }
+
+    /// What was asked for that a message queue does not have.
+    pub(crate) fn only_of_rings(&self) -> Option<&'static str> {
+        match self.kind {
+            Some(Kind::Spmc | Kind::Mpmc) => Some("several receivers"),
+            Some(Kind::Spsc) => Some("a single sender (Kind::Spsc)"),
+            _ if self.persistent == Some(true) => Some("being kept, whoever dies"),
+            _ if self.overwrite == Some(true) => Some("overwriting the oldest message"),
+            _ if !self.slabs.is_empty() => Some("slabs"),
+            _ if self.sync.is_some() => Some("a kind of synchronisation of one's choice"),
+            _ => None,
+        }
+    }
+
+    /// The geometry of a new ring.
+    pub(crate) fn geometry(&self, address: &Address) -> Result<Geometry, Error> {
+        let invalid = |(problem, remedy): Fault| {
+            Attempt::to("create", address)
+                .error(ErrorKind::InvalidCapacity, problem)
+                .remedy(remedy)
+        };
+        self.new_geometry().map_err(invalid)
+    }
+
+    fn new_geometry(&self) -> Result<Geometry, Fault> {
+        let each = self.participants.unwrap_or(DEFAULT_PARTICIPANTS);
+        let participants = self
+            .kind()
+            .participants(each)
+            .filter(|&all| each > 0 && all <= MAX_PARTICIPANTS)
+            .ok_or_else(|| {
+                let problem = format!("a ring cannot have {each} producers or consumers");
+                let remedy = format!("choose from 1 to {}", MAX_PARTICIPANTS / 2);
+                (problem, remedy)
+            })?;
+        let cell_len = self.new_cell_len().ok_or_else(|| {
+            let problem = format!("a cell cannot have {} bytes", self.cell_len.unwrap_or(0));
+            let remedy = format!("choose from {MIN_CELL_LEN} to {MAX_CELL_LEN} bytes");
+            (problem, remedy)
+        })?;
+        let slabs = self.new_slabs()?;
+        let shape = Shape::of(self.kind(), self.sync(), self.overwrites(), cell_len);
+        self.new_capacity(shape)
+            .and_then(|capacity| Geometry::new(self.kind(), shape, participants, capacity))
+            .map(|geometry| geometry.with_slabs(slabs))
+            .map(|geometry| geometry.with_slab_segments(self.slab_segments.unwrap_or(false)))
+            .ok_or_else(|| {
+                let asked = self.capacity.unwrap_or(0);
+                let problem = format!("a ring cannot have a capacity of {asked} bytes");
+                let remedy = format!("choose from {LEAST_CAPACITY} to {MAX_CAPACITY} bytes");
+                (problem, remedy)
+            })
+    }
+
+    /// The capacity of a new ring of that shape: the next power of two. (A position in the ring is masked with it for each word
+    /// that is read or written; with any other number it would have to be compared.)
+    fn new_capacity(&self, shape: Shape) -> Option<u64> {
+        let least = match shape {
+            Shape::Stream => LEAST_CAPACITY,
+            Shape::Cells(len) => LEAST_CAPACITY.max(MIN_CELLS * u64::from(len)),
+        };
+        let asked = self.capacity.unwrap_or(DEFAULT_CAPACITY);
+        let asked = (asked > 0).then_some(asked)?;
+        asked.max(least).checked_next_power_of_two()
+    }
+
+    fn new_cell_len(&self) -> Option<u32> {
+        self.cell_len
+            .unwrap_or(DEFAULT_CELL_LEN)
+            .max(MIN_CELL_LEN)
+            .checked_next_power_of_two()
+            .filter(|&len| len <= MAX_CELL_LEN)
+    }
+
+    /// The classes of slabs.
+    fn new_slabs(&self) -> Result<Slabs, Fault> {
+        if self.slabs.is_empty() {
+            return Ok(Slabs::NONE);
+        }
+        if self.overwrites() {
+            let problem = "a ring that overwrites the oldest message cannot have slabs";
+            let remedy = "leave out the slabs, or overwrite_oldest";
+            return Err((problem.into(), remedy.into()));
+        }
+        let mut classes: Vec<Class> = Vec::new();
+        for &(asked, count) in &self.slabs {
+            let Some(len) = new_slab_len(asked).filter(|_| count > 0) else {
+                let problem = format!("a ring cannot have {count} slabs of {asked} bytes");
+                let remedy = format!("choose at least one, of at most {MAX_SLAB_LEN} bytes");
+                return Err((problem, remedy));
+            };
+            match classes.iter_mut().find(|class| class.len == len) {
+                Some(class) => class.count = class.count.saturating_add(count),
+                None => classes.push(Class { len, count }),
+            }
+        }
+        classes.sort_by_key(|class| class.len);
+        Slabs::new(&classes).ok_or_else(|| {
+            let problem = "a ring cannot have so many slabs";
+            let remedy = format!(
+                "choose at most {MAX_SLABS}, of at most {MAX_CLASSES} lengths, with {MAX_CAPACITY} \
+                 bytes together"
+            );
+            (problem.into(), remedy)
+        })
+    }
+
+    /// Adds to an error that names what a new ring would need what was asked for, where it was rounded up.
+    pub(crate) fn explain_rounding(&self, error: Error) -> Error {
+        if !matches!(
+            error.kind(),
+            ErrorKind::NoSpace | ErrorKind::InvalidCapacity
+        ) {
+            return error;
+        }
+        let Ok(geometry) = self.new_geometry() else {
+            return error;
+        };
+        let mut rounded = Vec::new();
+        if let Some(asked) = self.capacity
+            && asked != geometry.capacity()
+        {
+            let (asked, made) = (Bytes(asked), Bytes(geometry.capacity()));
+            rounded.push(format!("the capacity of {asked} to {made}"));
+        }
+        for &(asked, _) in &self.slabs {
+            if let Some(made) = new_slab_len(asked).filter(|made| *made != asked) {
+                let (asked, made) = (Bytes(asked), Bytes(made));
+                rounded.push(format!("slabs of {asked} to {made}"));
+            }
+        }
+        match rounded.is_empty() {
+            true => error,
+            false => error.note(format!(
+                "rounded up to powers of two: {}",
+                rounded.join(", ")
+            )),
+        }
+    }
+
+    /// Whether a ring that is there is as options that were set say, as far as they say something of such a ring.
+    pub(crate) fn check(&self, action: &'static str, ring: &Ring) -> Result<(), Error> {
+        let geometry = ring.geometry();
+        let mut there = Differences::default();
+        there.compare("kind", self.kind, ring.kind(), Kind::name);
+        there.compare("sync", self.sync, ring.sync(), SyncKind::name);
+        let capacity = self
+            .capacity
+            .and_then(|_| self.new_capacity(geometry.shape()));
+        if let Some(made) = capacity.filter(|made| *made != geometry.capacity()) {
+            let asked = self.capacity.unwrap_or(made);
+            there.add(
+                "a capacity of",
+                Bytes(geometry.capacity()),
+                match made == asked {
+                    true => Bytes(made).to_string(),
+                    false => format!("{} (for {})", Bytes(made), Bytes(asked)),
+                },
+            );
+        }
+        if let Some(each) = self.participants
+            && ring.kind().participants(each) != Some(geometry.participants())
+        {
+            there.add("participants", ring.each_role(), each);
+        }
+        if let Some(len) = ring.cell_len() {
+            let asked = self.cell_len.and_then(|_| self.new_cell_len());
+            there.compare("cells of", asked, len, |len| Bytes(len.into()));
+        }
+        let overwriting = |yes| match yes {
+            true => "overwriting",
+            false => "waiting when it is full",
+        };
+        there.compare("senders", self.overwrite, ring.overwrites(), overwriting);
+        let keeping = |yes| match yes {
+            true => "that keeps it whoever dies",
+            false => "that lets a collector remove it",
+        };
+        there.compare("a mark", self.persistent, ring.is_persistent(), keeping);
+        let slabs = (!self.slabs.is_empty()).then(|| self.new_slabs().unwrap_or(Slabs::NONE));
+        there.compare("slabs:", slabs, *geometry.slabs(), |slabs| describe(&slabs));
+        if !geometry.slabs().is_empty() {
+            let lying = |yes| match yes {
+                true => "in segments of their own",
+                false => "in the ring's segment",
+            };
+            let is = geometry.has_slab_segments();
+            there.compare("slabs", self.slab_segments, is, lying);
+        }
+        if *ring.address() != Address::Memfd {
+            let asked = self.mode.map(|mode| mode & MODE_BITS);
+            there.compare("mode", asked, ring.mode(), |mode| format!("{mode:o}"));
+        }
+        there.report(Attempt::to(action, ring.address()))
+    }
+}
+
+/// Bytes of a slab for messages of up to `asked`.
+fn new_slab_len(asked: u64) -> Option<u64> {
+    let rounded = asked.max(MIN_SLAB_LEN).checked_next_power_of_two();
+    rounded.filter(|&len| len <= MAX_SLAB_LEN)
+}
+
+fn describe(slabs: &Slabs) -> String {
+    let classes: Vec<_> = slabs
+        .classes()
+        .map(|class| format!("{} of {}", class.count, Bytes(class.len)))
+        .collect();
+    match classes.is_empty() {
+        true => "none".to_owned(),
+        false => classes.join(" and "),
+    }
+}
+
+/// What a ring that is there has, where something else was asked for.
+#[derive(Default)]
+struct Differences(Vec<String>);
+
+impl Differences {
+    fn compare<T: Copy + PartialEq, S: Display>(
+        &mut self,
+        what: &str,
+        asked: Option<T>,
+        is: T,
+        show: impl Fn(T) -> S,
+    ) {
+        if let Some(asked) = asked.filter(|asked| *asked != is) {
+            self.add(what, show(is), show(asked));
+        }
+    }
+
+    fn add(&mut self, what: &str, is: impl Display, asked: impl Display) {
+        self.0.push(format!("with {what} {is} and not {asked}"));
+    }
+
+    fn report(self, attempt: Attempt<'_>) -> Result<(), Error> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let problem = format!("it is there already, {}", self.0.join(", "));
+        let remedy = match attempt.address {
+            Address::Memfd => "leave that out to use it as it is".to_owned(),
+            address => format!(
+                "leave that out to use it as it is, choose another address, or remove it (ringway rm {address})"
+            ),
+        };
+        Err(attempt
+            .error(ErrorKind::Incompatible, problem)
+            .remedy(remedy))
+    }
+}
