@@ -267,7 +267,50 @@ impl QueueReceiver {
         &mut self,
         work: impl FnOnce(&QueueMessage<'_>) -> Result<T, E>,
     ) -> Result<Result<T, E>, RecvError> {
-        let message = self.recv_in_place()?;
+        self.process_until(Some(None), work)
+    }
+
+    /// The same with a message that is there now.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv); those of `work` are inside.
+    pub fn try_process<T, E>(
+        &mut self,
+        work: impl FnOnce(&QueueMessage<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        self.process_until(None, work)
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout); those of `work` are inside.
+    pub fn process_timeout<T, E>(
+        &mut self,
+        timeout: Duration,
+        work: impl FnOnce(&QueueMessage<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        self.process_until(Some(deadline_after(timeout)), work)
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`recv_deadline`](Self::recv_deadline); those of `work` are inside.
+    pub fn process_deadline<T, E>(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+        work: impl FnOnce(&QueueMessage<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        self.process_until(Some(deadline.into()), work)
+    }
+
+    fn process_until<T, E>(
+        &mut self,
+        until: Option<Option<Instant>>,
+        work: impl FnOnce(&QueueMessage<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        let message = self.lend(until)?;
         let done = work(&message);
         if done.is_ok() {
             message.release();

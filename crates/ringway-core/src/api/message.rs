@@ -33,7 +33,7 @@ use crate::rings::pool::IN_SLAB;
 ///                 return Ok(len);
 ///             }
 ///             Err(RecvError::PeerDied) => {
-///                 receiver.wait_for_peer(None)?;
+///                 receiver.wait_for_peer()?;
 ///                 continue;
 ///             }
 ///             Err(error) => return Err(error),

@@ -286,13 +286,25 @@ impl Receiver {
         self.recv_in_place().map(|message| message.process(work))
     }
 
-    /// The same, waiting until `deadline`.
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout). What `work` returns is inside.
+    pub fn process_timeout<T, E>(
+        &mut self,
+        timeout: Duration,
+        work: impl FnOnce(&Message<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        self.process_deadline(deadline_after(timeout), work)
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
     ///
     /// # Errors
     /// As [`recv_deadline`](Self::recv_deadline). What `work` returns is inside.
     pub fn process_deadline<T, E>(
         &mut self,
-        deadline: Instant,
+        deadline: impl Into<Option<Instant>>,
         work: impl FnOnce(&Message<'_>) -> Result<T, E>,
     ) -> Result<Result<T, E>, RecvError> {
         let message = self.recv_in_place_deadline(deadline)?;

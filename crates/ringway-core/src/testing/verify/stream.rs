@@ -26,7 +26,7 @@ use crate::memory::region::{Load, Region};
 use crate::rings::message::MessageRef;
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
-use crate::rings::stream::{self, CONSUMER, PRODUCER};
+use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::waiting::{WaitOptions, WaitStrategy};
 
 /// A ring on the heap.
