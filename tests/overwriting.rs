@@ -45,6 +45,36 @@ fn the_newest_messages_are_received_in_order() {
     });
 }
 
+/// The first of them is overwritten, and the hint of where taking went on lies behind the others.
+#[test]
+fn what_is_given_back_comes_before_what_is_sent_later() {
+    for_each(Row::on_shm(), |row| {
+        let (ring, _place) = row.ring_with(|builder| builder.overwrite_oldest(true));
+        let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+        let cells = ring.capacity() / u64::from(ring.cell_len().unwrap());
+        // So that the three that are given back begin at a lap's first cell.
+        for _ in 0..cells {
+            sender.try_send(&number(0)).unwrap();
+            receiver.try_recv().unwrap();
+        }
+        (1..=3).for_each(|index| sender.try_send(&number(index)).unwrap());
+        let mut backlog = receiver.backlog();
+        for index in 1..=3 {
+            let message = backlog.next_message().unwrap().unwrap();
+            assert_eq!(number_in(&message.to_vec()), index, "{row}");
+        }
+        drop(backlog);
+        // The last one takes the place of the first.
+        for index in 4..=cells + 1 {
+            sender.try_send(&number(index)).unwrap();
+        }
+        for index in 2..=cells + 1 {
+            let next = receiver.try_recv();
+            assert_eq!(next.as_deref().map(number_in), Ok(index), "{row}");
+        }
+    });
+}
+
 #[test]
 fn long_messages_overwrite_as_many_short_ones_as_they_need() {
     for_each(Row::on_shm(), |row| {

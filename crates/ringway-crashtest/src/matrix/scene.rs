@@ -143,8 +143,7 @@ impl Scene {
                 self.fill()?;
                 // Its receiver gives it back when it receives again.
                 if let Some(receiver) = &mut self.receiver {
-                    let held = receiver.try_recv_in_place().map_err(said("holding"))?;
-                    std::mem::forget(held);
+                    let _held = receiver.try_recv_in_place().map_err(said("holding"))?;
                 }
             }
             State::Wrapped => {

@@ -9,7 +9,7 @@ use super::notify::{self, Notifier, RoleWords};
 use super::{Cells, MOST_HEAD};
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::Owner;
-use crate::memory::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD};
+use crate::memory::layout::control::{CONSUMERS_CHANGED, DATA_EVENT, HEAD, TAKE_HINT};
 use crate::memory::layout::participant::{ASLEEP, AWAKE, CLOSED, MESSAGES, Role, slot_offset};
 use crate::memory::region::Region;
 use crate::presence::Peer;
@@ -315,6 +315,14 @@ impl<R: Region> Member<R> {
             consumers: self.slot_info.consumers.clone(),
             bell: self.primitives.bell.clone(),
         }
+    }
+
+    /// Says that a message came back at `cell`: nobody passes it by the hint, and sleepers look again.
+    #[cold]
+    pub(super) fn announce_return(&self, cell: u64) {
+        // Release pairs with the acquire in `Consumer::pass`.
+        self.region().store64(TAKE_HINT, cell, Ordering::Release);
+        self.announce(Role::Consumer);
     }
 
     /// Says that this participant has come or is gone, or that a message came back: sleepers look again.

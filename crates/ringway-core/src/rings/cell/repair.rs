@@ -123,7 +123,7 @@ impl<R: Region> Member<R> {
                 let changed = match word.state {
                     State::Taken => {
                         let given = self.cells.give_back(cell, word, stored)?;
-                        self.announce(Role::Consumer);
+                        self.announce_return(cell);
                         given
                     }
                     State::Claimed => {

@@ -249,7 +249,7 @@ impl<R: Region> Consumer<R> {
             self.member.corrupt = true;
         }
         self.member.cursor = self.member.cursor.min(held.start);
-        self.member.announce(Role::Consumer);
+        self.member.announce_return(held.start);
     }
 
     /// Gives the only message that was taken back. The caller has shown it to nobody.
@@ -318,7 +318,7 @@ impl<R: Region> Consumer<R> {
         held.cut = true;
         self.held = Some(held);
         self.member.cursor = self.member.cursor.min(last);
-        self.member.announce(Role::Consumer);
+        self.member.announce_return(last);
     }
 
     fn give_back_runs(&self, held: &Held) -> Result<(), Corrupt> {
