@@ -67,12 +67,6 @@ const WAYS: [(&str, Way); 4] = [
         let failed = receiver.process(|message| Err::<(), _>(number_of(message)));
         failed.unwrap().unwrap_err()
     }),
-    ("forgotten", |receiver| {
-        let message = receiver.recv_in_place_deadline(watchdog()).unwrap();
-        let number = number_of(&message);
-        std::mem::forget(message);
-        number
-    }),
 ];
 
 #[test]

@@ -204,8 +204,6 @@ fn ends_as_it_should(row: Row, end: End, holds: bool, detached: Option<bool>) {
         if holds {
             let message = receiver.try_recv_in_place().unwrap();
             assert_eq!(number_in(&message.to_vec()), next, "{case}");
-            // Nobody runs its destructor.
-            std::mem::forget(message);
         }
     };
     match end {
