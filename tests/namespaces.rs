@@ -4,6 +4,7 @@
 
 mod two_processes;
 
+use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 
 use ringway::{ErrorKind, Kind, RecvError, Role, SyncKind, WaitStrategy};
@@ -173,6 +174,47 @@ fn check(apart: Apart, row: Row) {
     );
     assert_eq!(end, Err(RecvError::PeerDied), "{apart:?} {row}");
 }
+
+/// The kernel marks words by the thread id that the dead one's pid namespace has for it, so one that is killed as it leaves
+/// can mark its successor's liveness word, if that has the same id in another namespace. Nobody takes the place of one
+/// that others see alive.
+#[test]
+fn nobody_takes_the_place_of_one_whose_word_was_marked_for_another() {
+    for_each(Row::on_shm(), |row| {
+        let (ring, place) = row.ring();
+        let sender = ring.sender().unwrap();
+        // As the kernel does. The first slot is a sender's.
+        let file = std::fs::File::options()
+            .write(true)
+            .open(place.path())
+            .unwrap();
+        let dead = (libc::FUTEX_OWNER_DIED | libc::FUTEX_WAITERS).to_ne_bytes();
+        file.write_all_at(&dead, FIRST_LIVENESS_WORD).unwrap();
+        if row.has_many(Role::Producer) {
+            let mut others = Vec::new();
+            let full = loop {
+                match ring.sender() {
+                    Ok(sender) => others.push(sender),
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(full.kind(), ErrorKind::RoleTaken { .. }), "{row}");
+            drop(others);
+        } else {
+            let taken = ring.sender().unwrap_err();
+            assert!(
+                matches!(taken.kind(), ErrorKind::RoleTaken { .. }),
+                "{row}: {taken}"
+            );
+        }
+        drop(sender);
+        // Its word is a free one now.
+        drop(ring.sender().unwrap());
+    });
+}
+
+/// `LAYOUT.md`: behind the control lines, the first word of the first slot.
+const FIRST_LIVENESS_WORD: u64 = 1024;
 
 #[test]
 fn who_meets_whom() {

@@ -3,8 +3,9 @@
 //!
 //! Only the keeper takes words, writes sights and links nodes. A word is then written by the very thread whose death
 //! the kernel reports, so there is no instant at which the process could die and leave a word that
-//! nobody marks: the node is linked first, the compare-and-swap follows, and before it the kernel
-//! finds a word that does not carry the keeper's thread id and leaves it alone.
+//! nobody marks: the word's node is linked first, the compare-and-swap follows, and before it the kernel
+//! finds a word that does not carry the keeper's thread id and leaves it alone. (One of another pid namespace may have
+//! the same thread id: [`super`] says what becomes of that.)
 //!
 //! Each has a thread and a list of its own, because the kernel ends its walk over a list at the first page that is not
 //! there: what becomes of one ring's file does not concern the process's other rings.
@@ -353,15 +354,20 @@ impl Station {
         let word = self.map.word32(self.word());
         let word = word.ok_or(Refusal::Os(Errno::EFAULT))?;
         self.list.prepare(self.words()).map_err(Refusal::Os)?;
-        self.words().for_each(|offset| self.list.link(offset));
+        let mut words = self.words();
+        if let Some(word) = words.next() {
+            self.list.link(word);
+        }
         let expected = self.expected.load(Ordering::Relaxed);
         // Acquire pairs with the release in `leave`: what the last holder did is seen; the kernel's mark of a death
         // is a full barrier. Release: a peer that sees this holder sees what came before.
         let taken = word.compare_exchange(expected, mine, Ordering::AcqRel, Ordering::Acquire);
-        taken.map_err(|found| {
-            self.list.clear();
-            Refusal::Changed(found)
-        })
+        match taken {
+            // Only now: until then they are another's, who may have the same thread id (see `presence`).
+            Ok(_) => words.for_each(|offset| self.list.link(offset)),
+            Err(_) => self.list.clear(),
+        }
+        taken.map_err(Refusal::Changed)
     }
 
     /// Gives the word up. One that was not shown leaves everything as it was before.
@@ -369,6 +375,8 @@ impl Station {
         if let (true, Some(me)) = (shown, self.me()) {
             watcher::hide(&*self.map, me);
         }
+        // The sights are another's as soon as the word is.
+        self.list.keep_first_linked(self.word());
         if let Some(word) = self.map.word32(self.word()) {
             let is_slot = self.me().is_some();
             if is_slot && !shown {

@@ -35,6 +35,14 @@
 //! | while leaving, among its sights | OWNER_DIED in the others and in the liveness word: not an orderly end | some see it no more |
 //! | after that | 0 | 0 |
 //!
+//! The kernel marks what a dead thread's list names and what holds *its thread id, as its own pid namespace counts*. A
+//! keeper of another namespace may have the same. So no list names a sight that may be another keeper's: sights are linked
+//! when the slot is taken, and unlinked before it is given up. A liveness word may be in two lists for a moment: in that of
+//! one that is about to take it, or has just left it. If that one is killed then, and the word's new holder has the same
+//! thread id, this is marked dead; but others see it alive, and so nobody takes its slot. (What is left is one that is
+//! killed there while the other one has taken the word and is not seen yet, and a third one that comes in that
+//! moment. The kernel offers nothing against that.)
+//!
 //! The mark comes from the death of the *keeper thread*. Other threads of the dying process have a
 //! SIGKILL pending by then, but one that runs on another processor may execute a few more instructions
 //! before the interrupt arrives. [`settle`] rules that out: `membarrier` interrupts every processor

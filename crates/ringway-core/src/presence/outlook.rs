@@ -108,6 +108,12 @@ pub(super) fn is_being_given_up(map: &Map, participants: u32, slot: u32, held: u
         && Liveness::of(map.look32(first)) != Liveness::Alive
 }
 
+/// Whether anybody sees the holder of `slot` alive, whatever its liveness word says.
+pub(super) fn is_seen_alive(map: &Map, participants: u32, slot: u32) -> bool {
+    let me = Outlook::new(participants, slot);
+    (0..participants).any(|other| Liveness::of(map.look32(me.seen_from(other))) == Liveness::Alive)
+}
+
 /// The sights of one slot's holder, in a ring with so many slots.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outlook {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_utils::Backoff;
 
 use super::keeper::{Keeper, Refusal};
-use super::outlook::is_being_given_up;
+use super::outlook::{is_being_given_up, is_seen_alive};
 use super::watcher::Alarm;
 use super::{Liveness, Outlook, settle};
 use crate::address::Address;
@@ -70,7 +70,7 @@ impl Participant {
         let keeper = keeper.map_err(|errno| Refusal::Os(errno).explain(attempt))?;
         let mut looks = MOST_LOOKS;
         for _ in 0..ATTEMPTS {
-            let Some((slot, found)) = free_slot(map, slots.clone()) else {
+            let Some((slot, found)) = free_slot(map, participants, slots.clone()) else {
                 if wait_for_one_that_ends(map, participants, slots.clone(), &mut looks) {
                     continue;
                 }
@@ -122,7 +122,8 @@ impl Participant {
 }
 
 /// A slot that nobody alive has, and its liveness word. One whose holder died comes first: who takes that is its successor.
-fn free_slot(map: &Map, slots: Range<u32>) -> Option<(u32, u32)> {
+/// One whose word says so while others see its holder alive was marked for another one ([`super`]).
+fn free_slot(map: &Map, participants: u32, slots: Range<u32>) -> Option<(u32, u32)> {
     let mut absent = None;
     for slot in slots {
         let Some(word) = map.word32(slot_offset(slot) + LIVENESS) else {
@@ -131,9 +132,10 @@ fn free_slot(map: &Map, slots: Range<u32>) -> Option<(u32, u32)> {
         // Acquire pairs with the release of a leaving holder.
         let found = word.load(Ordering::Acquire);
         match Liveness::of(found) {
+            Liveness::Alive => {}
+            _ if is_seen_alive(map, participants, slot) => {}
             Liveness::Dead => return Some((slot, found)),
             Liveness::Absent => absent = absent.or(Some((slot, found))),
-            Liveness::Alive => {}
         }
     }
     absent
@@ -171,6 +173,9 @@ fn wait_for_one_that_ends(
         for (slot, word) in words {
             let held = word.load(Ordering::Acquire);
             if Liveness::of(held) != Liveness::Alive {
+                if is_seen_alive(map, participants, slot) {
+                    continue;
+                }
                 return true;
             }
             if is_being_given_up(map, participants, slot, held) {

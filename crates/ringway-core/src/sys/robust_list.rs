@@ -131,6 +131,13 @@ impl RobustList {
         }
     }
 
+    /// Takes all nodes out but the one that was linked first, that of the word at `offset`.
+    pub(crate) fn keep_first_linked(&self, offset: usize) {
+        if let Some(node) = self.node(offset) {
+            self.first().store(node.as_ptr(), Ordering::Release);
+        }
+    }
+
     /// Takes all nodes out.
     pub(crate) fn clear(&self) {
         // The kernel follows the list until it is back at the head.
