@@ -11,8 +11,8 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 
 use crate::memory::layout::control::{
-    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, LOCK_HOLDER, MOVEMENTS, PRODUCERS_CHANGED,
-    RECEIVED, SENT, SPACE_EVENT, TAIL, TAKE_HINT,
+    CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, LOCK_HOLDER, MOST_DELIVERIES, MOVEMENTS,
+    PRODUCERS_CHANGED, RECEIVED, SENT, SHOWN, SPACE_EVENT, TAIL, TAKE_HINT,
 };
 use crate::memory::layout::participant::{
     ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SIGHT_LEN, SLOT_LEN,
@@ -179,7 +179,9 @@ impl Model {
             .concat();
         let control64 = [TAIL, SENT, HEAD, RECEIVED];
         let data = vec![0; capacity / 8];
-        let counters = [0, 1].map(|slot| slot_offset(slot) + REPAIRED);
+        let shown = (0..MOST_DELIVERIES).map(|nth| SHOWN + 8 * nth);
+        let repaired = [0, 1].map(|slot| slot_offset(slot) + REPAIRED);
+        let counters: Vec<_> = repaired.into_iter().chain(shown).collect();
         Self::over(Words::new(2, &control32, &control64, &counters, &data))
     }
 
