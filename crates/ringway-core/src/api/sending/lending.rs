@@ -4,7 +4,7 @@ use super::{Claimed, Sending};
 use crate::error::SendError;
 use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::region::Region;
-use crate::rings::pool::Pool;
+use crate::rings::pool::{Pool, SlabSender as _};
 use crate::waiting::WaitOptions;
 
 impl Sending {

@@ -56,6 +56,7 @@
 //! mapped is freed again, or its record stays where it is.
 
 mod lent;
+mod sender;
 #[cfg(all(test, not(loom)))]
 mod tests;
 pub(crate) mod warm;
@@ -65,6 +66,7 @@ use crate::memory::layout::pool::{Holder, Slabs, Ticket, Word};
 use crate::memory::region::Region;
 use crate::waiting::Look;
 pub(crate) use lent::Lender;
+pub(crate) use sender::SlabSender;
 use warm::WarmBackoff;
 
 /// Messages up to so many bytes are copied through the ring, unless the sender says otherwise. Written and read in

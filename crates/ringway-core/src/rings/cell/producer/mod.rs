@@ -16,6 +16,7 @@ use crate::memory::region::Region;
 use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
+use crate::rings::pool::SlabSender as _;
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::{Blocked, Look, WaitOptions, Waited, wait_for_peer};
 

@@ -12,7 +12,7 @@ use crate::memory::region::Region;
 use crate::memory::region::memory::Heap;
 use crate::rings::cell;
 use crate::rings::message::MessageRef;
-use crate::rings::pool::Pool;
+use crate::rings::pool::{Pool, SlabSender as _};
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::testing::cells::{HeapCells, KEY};

@@ -8,8 +8,8 @@ use crate::error::SendError;
 use crate::memory::layout::control::HEAD;
 use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::layout::record::{Record, WORD, footprint};
-use crate::memory::region::{Region, Unreachable};
-use crate::rings::pool::{EveryNth, Pool, Referenced, SlabRef, warm};
+use crate::memory::region::Region;
+use crate::rings::pool::{EveryNth, Pool, Referenced, SlabRef, SlabSender, warm};
 use crate::rings::stream::{is_gone, walk};
 use crate::waiting::{Look, WaitOptions, WaitStrategy};
 
@@ -23,22 +23,6 @@ impl<R: Region> Producer<R> {
         self
     }
 
-    /// Messages of more than so many bytes go into a slab.
-    pub(crate) fn set_copy_limit(&mut self, bytes: usize) {
-        if let Some(pool) = &mut self.pool {
-            pool.copy_limit = bytes;
-            self.limit_copies();
-        }
-    }
-
-    fn limit_copies(&mut self) {
-        let limit = self
-            .pool
-            .as_ref()
-            .map_or(u64::MAX, |pool| pool.copy_limit as u64);
-        self.longest = self.max_len().min(limit);
-    }
-
     /// Reserves room for a message of `len` bytes, be it so long that a slab would be better for it.
     pub(crate) fn reserve_to_copy(
         &mut self,
@@ -46,93 +30,6 @@ impl<R: Region> Producer<R> {
         wait: Option<&WaitOptions>,
     ) -> Result<Reservation, SendError> {
         self.reserve_up_to(self.max_len(), len, wait)
-    }
-
-    /// Takes a slab for a message of `len` bytes; [`Pool::lent`] then is where it goes.
-    pub(crate) fn lend(&mut self, len: usize, wait: Option<&WaitOptions>) -> Result<(), SendError> {
-        let Some(wait) = wait else {
-            return self.lend_now(len);
-        };
-        self.check()?;
-        self.keep_warm(len, wait);
-        let mut every_nth = EveryNth::default();
-        loop {
-            match self.lend_now(len) {
-                Err(SendError::Full) => self.block(wait, |producer, look| {
-                    producer.may_lend(len, every_nth.sharpen(look))
-                })?,
-                done => return done,
-            }
-        }
-    }
-
-    fn lend_now(&mut self, len: usize) -> Result<(), SendError> {
-        self.give_back();
-        self.check()?;
-        let longest = self.pool.as_ref().map_or(0, |pool| pool.longest());
-        if len as u64 > longest {
-            let max = longest as usize;
-            return Err(SendError::TooLarge { len, max });
-        }
-        if self.try_take_slab(len)? {
-            return Ok(());
-        }
-        // Judged before the look for what the dead held, so that nothing of theirs is missed.
-        let refusal = self.why_full();
-        let reclaimed = self.reclaim();
-        if self.try_take_slab(len)? {
-            return Ok(());
-        }
-        match reclaimed {
-            true => Err(refusal),
-            false => Err(SendError::Unsettled),
-        }
-    }
-
-    fn try_take_slab(&mut self, len: usize) -> Result<bool, SendError> {
-        let Some(pool) = &mut self.pool else {
-            return Ok(false);
-        };
-        pool.lent = pool.take(&self.region, len as u64);
-        let Some(loan) = pool.lent else {
-            return Ok(false);
-        };
-        self.region
-            .reach_slab(loan.at)
-            .map(|()| true)
-            .map_err(|unreachable| {
-                self.give_back();
-                match unreachable {
-                    Unreachable::Os(errno) => SendError::Unmapped { errno },
-                    Unreachable::Corrupt => {
-                        self.corrupt = true;
-                        SendError::Corrupt
-                    }
-                }
-            })
-    }
-
-    /// Waits a moment, if that may pay, for a slab that is still in the caches ([`warm`]).
-    fn keep_warm(&mut self, len: usize, wait: &WaitOptions) {
-        let WaitOptions { how, deadline } = *wait;
-        let Some(pool) = &mut self.pool else { return };
-        if !how.spins() || !pool.is_restrained(&self.region, len as u64) {
-            return;
-        }
-        let moment = match how {
-            WaitStrategy::Adaptive(budget) => budget.min(warm::moment(len)),
-            _ => warm::moment(len),
-        };
-        let end = Instant::now() + moment;
-        let end = deadline.map_or(end, |deadline| deadline.min(end));
-        let wait = WaitOptions::new(WaitStrategy::Spin).until(Some(end));
-        let waited = self.block(&wait, |producer, _| {
-            let pool = producer.pool.as_ref();
-            pool.is_none_or(|pool| pool.has_warm(&producer.region, len as u64))
-        });
-        if let Some(pool) = &mut self.pool {
-            pool.warm_backoff.waited(waited.is_err());
-        }
     }
 
     /// Whether a slab could be lent now.
@@ -147,16 +44,6 @@ impl<R: Region> Producer<R> {
                 !pool.await_withheld(&self.region, is_gone)
                     || pool.is_held_by_the_gone(&self.region, is_gone)
             }
-    }
-
-    /// Gives up the slab that was lent and not sent.
-    pub(crate) fn give_back(&mut self) {
-        if let Some(pool) = &mut self.pool
-            && let Some(loan) = pool.lent.take()
-            && !self.region.is_forked()
-        {
-            pool.free(&self.region, &loan);
-        }
     }
 
     /// Sends the first `len` bytes of the slab that was lent: commits its ticket.
@@ -220,5 +107,85 @@ impl<R: Region> Producer<R> {
             };
         }
         Referenced::No
+    }
+}
+
+impl<R: Region> SlabSender for Producer<R> {
+    type Region = R;
+
+    fn slabs(&mut self) -> Option<(&mut Pool, &R)> {
+        Some((self.pool.as_mut()?, &self.region))
+    }
+
+    fn check_slab(&mut self, len: usize, longest: u64) -> Result<(), SendError> {
+        self.check()?;
+        match len as u64 > longest {
+            true => Err(SendError::TooLarge {
+                len,
+                max: longest as usize,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    fn why_full(&mut self) -> SendError {
+        Self::why_full(self)
+    }
+
+    fn corrupted(&mut self) -> SendError {
+        self.corrupt = true;
+        SendError::Corrupt
+    }
+
+    fn reclaim_slabs(&mut self, _deadline: Option<Instant>) -> Result<(), SendError> {
+        match self.reclaim() {
+            true => Ok(()),
+            false => Err(SendError::Unsettled),
+        }
+    }
+
+    /// Waits a moment, if that may pay, for a slab that is still in the caches ([`warm`]).
+    fn wait_for_warm(&mut self, len: usize, wait: &WaitOptions) {
+        if self.check().is_err() {
+            return;
+        }
+        let WaitOptions { how, deadline } = *wait;
+        let Some(pool) = &mut self.pool else { return };
+        if !how.spins() || !pool.is_restrained(&self.region, len as u64) {
+            return;
+        }
+        let moment = match how {
+            WaitStrategy::Adaptive(budget) => budget.min(warm::moment(len)),
+            _ => warm::moment(len),
+        };
+        let end = Instant::now() + moment;
+        let end = deadline.map_or(end, |deadline| deadline.min(end));
+        let wait = WaitOptions::new(WaitStrategy::Spin).until(Some(end));
+        let waited = self.block(&wait, |producer, _| {
+            let pool = producer.pool.as_ref();
+            pool.is_none_or(|pool| pool.has_warm(&producer.region, len as u64))
+        });
+        if let Some(pool) = &mut self.pool {
+            pool.warm_backoff.waited(waited.is_err());
+        }
+    }
+
+    fn wait_for_slab(&mut self, len: usize, wait: &WaitOptions) -> Result<(), SendError> {
+        let mut glances = EveryNth::default();
+        self.block(wait, |producer, look| {
+            producer.may_lend(len, glances.sharpen(look))
+        })
+    }
+
+    fn tell_of_free_slab(&self) {
+        // There is no other producer.
+    }
+
+    fn limit_copies(&mut self) {
+        let limit = self
+            .pool
+            .as_ref()
+            .map_or(u64::MAX, |pool| pool.copy_limit as u64);
+        self.longest = self.max_len().min(limit);
     }
 }

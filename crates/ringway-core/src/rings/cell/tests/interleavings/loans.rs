@@ -3,6 +3,7 @@
 use super::deaths::at_every_change;
 use super::*;
 use crate::memory::layout::pool::Word;
+use crate::rings::pool::SlabSender as _;
 
 /// Sends a message in a slab.
 fn lend(producer: &mut Producer<Model>, value: u64) -> Result<(), SendError> {

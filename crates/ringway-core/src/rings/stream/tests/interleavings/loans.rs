@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::*;
 use crate::memory::layout::participant::{EPOCH, slot_offset};
 use crate::memory::layout::pool::{Class, MIN_SLAB_LEN, Slabs, Word};
-use crate::rings::pool::{self, Pool};
+use crate::rings::pool::{self, Pool, SlabSender as _};
 
 fn slabs(count: u32) -> Slabs {
     let len = MIN_SLAB_LEN;
