@@ -53,6 +53,16 @@ impl Name {
         self.builder().capacity(1 << 45)
     }
 
+    /// Opens or makes it so; if a ring of another capacity is there, that.
+    fn meet(&self, builder: Builder) -> Result<Channel, Error> {
+        match Channel::open_or_create(builder) {
+            Err(error) if error.kind() == ErrorKind::Incompatible => {
+                Channel::open(Builder::at(self.0.clone()))
+            }
+            other => other,
+        }
+    }
+
     fn queue(&self) -> Address {
         Address::Mq(self.name().to_owned())
     }
@@ -220,7 +230,7 @@ fn who_chooses_differently_in_the_same_moment_meets() {
             for _ in 0..(round * (index + 1)) % 7 * 400 {
                 std::hint::spin_loop();
             }
-            Channel::open_or_create(builder)
+            name.meet(builder)
         };
         let channels: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
@@ -257,7 +267,7 @@ fn race(first: &First) {
             "queue" => name.without_room(),
             _ => return,
         };
-        match Channel::open_or_create(builder) {
+        match name.meet(builder) {
             Ok(channel) => first.say(channel.address()),
             Err(error) => first.say(error),
         }

@@ -308,7 +308,12 @@ fn collectors_hurt_nobody_who_comes_and_goes() {
             println!("{system:?}: removed {removed} times");
         });
         // And what is left of them goes in the end.
-        place.builder().open_or_create().unwrap();
+        let builder = QueueBuilder::at(place.address.clone());
+        builder
+            .messages(4)
+            .message_len(112)
+            .open_or_create()
+            .unwrap();
         receiver_at(&place.address).kill();
         let fate = Gc::new().undelivered(true).collect(&place.address);
         assert_eq!(fate.unwrap(), Some(Fate::Removed), "{system:?}");

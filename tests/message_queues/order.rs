@@ -107,9 +107,10 @@ fn a_queue_without_a_set_says_what_it_is() {
         let mode = libc::IPC_CREAT | libc::IPC_EXCL | 0o600 | mark;
         // SAFETY: numbers only.
         assert!(unsafe { libc::msgget(place.key(), mode) } >= 0);
-        let queue = place.builder().priorities(!priorities).open().unwrap();
+        let other = place.builder().priorities(!priorities).open().unwrap_err();
+        assert_eq!(other.kind(), ErrorKind::Incompatible, "{other}");
+        let queue = QueueBuilder::at(place.address.clone()).open().unwrap();
         assert_eq!(queue.has_priorities(), priorities);
-        assert_eq!(place.builder().open().unwrap().has_priorities(), priorities);
         let mut sender = queue.sender().unwrap();
         let urgent = sender.try_send_with_priority(b"x", 1);
         assert_eq!(urgent.is_ok(), priorities);
