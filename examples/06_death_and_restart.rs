@@ -72,7 +72,7 @@ fn produce(address: &str) -> Result<(), Box<dyn Error>> {
     let ring = Builder::new(address)?.open()?;
     let mut sender = ring.sender()?;
     // The ring knows how many messages were ever committed in it; the next is ours.
-    let next = ringway::stat(ring.address())?.sent;
+    let next = ringway::inspect::stat(ring.address())?.sent;
     println!(
         "process {} sends from message {next} on",
         std::process::id()

@@ -56,10 +56,10 @@ fn send(address: &str) -> Result<(), Box<dyn Error>> {
 
 fn observe(address: &str) -> Result<(), Box<dyn Error>> {
     let address: Address = address.parse()?;
-    println!("listed: {}", ringway::list().contains(&address));
+    println!("listed: {}", ringway::inspect::list().contains(&address));
     for _ in 0..4 {
         // Mapped for reading only, for a moment; takes no role.
-        let stat = ringway::stat(&address)?;
+        let stat = ringway::inspect::stat(&address)?;
         let behind = stat.sent - stat.received;
         println!(
             "{}: {} sent, {} received, {behind} behind, {} of {} bytes used",

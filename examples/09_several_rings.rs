@@ -6,7 +6,8 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-use ringway::{RecvError, WaitError, wait_any, wait_any_timeout};
+use ringway::RecvError;
+use ringway::wait::{WaitError, wait_any, wait_any_timeout};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let rings = [

@@ -10,7 +10,8 @@ use std::error::Error;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use ringway::{RecvError, Ring, Stage};
+use ringway::stage::Stage;
+use ringway::{RecvError, Ring};
 
 const NUMBERS: u64 = 200_000;
 

@@ -36,9 +36,22 @@
 //! # The parts
 //!
 //! [`at`] names an address and gives a [`Builder`]; that makes or opens a [`Ring`]; the ring gives a
-//! [`Sender`] or a [`Receiver`]: one of each at a time, or as many as its [`Kind`] allows. [`stat`], [`list`],
-//! [`remove`] and [`Gc`] look after rings from outside. [`chunk`] carries messages of any length, [`mq`] has the
-//! kernel's queues. A [`Stage`] of a pipeline takes from one ring and sends to another, each message exactly once.
+//! [`Sender`] or a [`Receiver`]: one of each at a time, or as many as its [`Kind`] allows. [`remove`] removes a ring that has a
+//! name. That is what most programs need, and it is here at the root. The rest is in modules:
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`address`] | the keys in addresses of System V objects and of queues |
+//! | [`message`] | messages in place, in batches, in slabs that outlive their turn |
+//! | [`wait`] | waiting for several rings at once |
+//! | [`peer`] | the other side: roles, and who is known to be there |
+//! | [`inspect`] | what rings there are, how full they are, who is attached |
+//! | [`gc`] | removing what processes that have died left behind |
+//! | [`channel`] | rings and queues under one type: [`Channel`] |
+//! | [`transport`] | the traits that rings, queues and channels have in common |
+//! | [`stage`] | a stage of a pipeline: takes from one ring and sends to another, each message exactly once |
+//! | [`chunk`] | messages of any length |
+//! | [`mq`] | the kernel's queues |
 //!
 //! # When a process dies
 //!
@@ -55,14 +68,22 @@
 //! and, but for `memfd:`, to truncate the object, which is a SIGBUS for those who have it mapped. Give
 //! peers that you do not trust a sealed `memfd:`.
 
-mod channel;
-mod stage;
+pub mod channel;
+pub mod stage;
 
-pub use channel::{Carrier, Channel, ChannelMessage, ChannelReceiver, ChannelSender};
 pub use ringway_chunk as chunk;
-pub use ringway_core::*;
+pub use ringway_core::{address, gc, inspect, message, peer, transport, wait};
 pub use ringway_mq as mq;
-pub use stage::{Stage, StageError};
+
+#[doc(inline)]
+pub use channel::Channel;
+pub use ringway_core::{
+    Address, Builder, Error, ErrorKind, Kind, Message, Receiver, RecvError, Ring, SendError,
+    Sender, SyncKind, WaitStrategy, remove,
+};
+
+#[doc(hidden)]
+pub use ringway_core::os;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

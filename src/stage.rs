@@ -30,7 +30,7 @@ use ringway_core::{
 /// another process.
 ///
 /// ```
-/// use ringway::Stage;
+/// use ringway::stage::Stage;
 ///
 /// let (input, output) = (ringway::at("memfd:")?.create()?, ringway::at("memfd:")?.create()?);
 /// let (mut source, mut sink) = (input.sender()?, output.receiver()?);

@@ -3,12 +3,13 @@
 
 mod two_processes;
 
+use ringway::address::{QueueKey, SysvKey};
+use ringway::channel::ChannelReceiver;
 use ringway::chunk::{ChunkReceiver, ChunkSender};
 use ringway::mq::QueueBuilder;
-use ringway::{
-    Address, Builder, Channel, ChannelReceiver, Kind, MessageSource, QueueKey, ReceivedMessage,
-    Receiver, RecvError, Ring, Role, SysvKey,
-};
+use ringway::peer::Role;
+use ringway::transport::{MessageSource, ReceivedMessage};
+use ringway::{Address, Builder, Channel, Kind, Receiver, RecvError, Ring};
 use two_processes::messages::number;
 use two_processes::place::{Backing, Place};
 use two_processes::table::{Row, for_each};

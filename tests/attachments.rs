@@ -3,7 +3,8 @@
 
 mod two_processes;
 
-use ringway::{RecvError, Role};
+use ringway::RecvError;
+use ringway::peer::Role;
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, play};
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sched::{CloneFlags, unshare};
-use ringway::{Address, Builder, Carrier, Channel, Error, ErrorKind, Kind, SyncKind};
+use ringway::channel::Carrier;
+use ringway::{Address, Builder, Channel, Error, ErrorKind, Kind, SyncKind};
 use two_processes::place::{Backing, Place};
 use two_processes::{First, Second, play};
 

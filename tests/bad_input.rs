@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
-use ringway::{Address, Builder, Error, ErrorKind, RecvError, Ring, SendError, stat};
+use ringway::inspect::stat;
+use ringway::{Address, Builder, Error, ErrorKind, RecvError, Ring, SendError};
 use two_processes::messages::message;
 use two_processes::place::{Backing, Place};
 use two_processes::roles::become_nobody;
@@ -138,7 +139,7 @@ fn what_is_no_ring_is_refused_and_never_removed() {
                 let removed = ringway::remove(&place.address, force);
                 assert_fails(removed, ErrorKind::NotARing);
             }
-            assert!(!ringway::list().contains(&place.address));
+            assert!(!ringway::inspect::list().contains(&place.address));
             std::fs::remove_file(place.path()).unwrap();
         }
     }
@@ -283,7 +284,7 @@ fn be_nobody(first: &First) {
     assert_fails(ringway::remove(first.address(), true), denied);
     let file = Builder::new("file:/etc/ringway-test").unwrap();
     assert_fails(file.capacity(4096).create(), denied);
-    assert!(!ringway::list().contains(first.address()));
+    assert!(!ringway::inspect::list().contains(first.address()));
     first.say("refused");
 }
 

@@ -5,11 +5,11 @@ mod two_processes;
 
 use std::time::Instant;
 
+use ringway::channel::ChannelReceiver;
 use ringway::mq::QueueReceiver;
-use ringway::{
-    ChannelReceiver, MessageSource, Peer, ReceivedMessage, Receiver, RecvError, Ring, SendError,
-    WaitStrategy,
-};
+use ringway::peer::Peer;
+use ringway::transport::{MessageSource, ReceivedMessage};
+use ringway::{Receiver, RecvError, Ring, SendError, WaitStrategy};
 use two_processes::messages::{number, number_in};
 use two_processes::procfs::while_blocked;
 use two_processes::roles::{consumer, producer, receive, send};

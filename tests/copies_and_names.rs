@@ -102,7 +102,7 @@ fn a_copy_of_a_ring_in_use_is_a_ring_of_its_own() {
         fs::copy(place.path(), copy.path()).unwrap();
 
         // An observer sees nobody in it.
-        let stat = ringway::stat(&copy.address).unwrap();
+        let stat = ringway::inspect::stat(&copy.address).unwrap();
         assert!(stat.participants.iter().all(|who| !who.alive), "{stat:?}");
         // Nobody is attached, and what was not received is there.
         let again = open(&copy);
@@ -136,7 +136,7 @@ fn a_copy_that_nobody_opened_is_removed_and_the_original_goes_on() {
         let copy = beside(&place, "copy");
         fs::copy(place.path(), copy.path()).unwrap();
         // Not garbage either: somebody made it.
-        let report = ringway::Gc::new().address(copy.address.clone()).run();
+        let report = ringway::gc::Gc::new().address(copy.address.clone()).run();
         assert!(copy.is_taken(), "{report:?}");
         ringway::remove(&copy.address, false).unwrap();
         assert!(!copy.is_taken());
@@ -261,7 +261,7 @@ fn a_stopped_process_keeps_its_ring_from_being_renewed() {
         let in_use = ringway::remove(&place.address, false).unwrap_err();
         assert!(matches!(in_use.kind(), ErrorKind::InUse { .. }), "{in_use}");
         let ring = open(&place);
-        if !row.has_many(ringway::Role::Consumer) {
+        if !row.has_many(ringway::peer::Role::Consumer) {
             let taken = ring.receiver().unwrap_err();
             assert!(
                 matches!(taken.kind(), ErrorKind::RoleTaken { .. }),
@@ -455,7 +455,7 @@ fn slabs_are_found_and_removed_when_their_ring_was_renamed() {
         let renamed = beside(&place, "renamed");
         fs::rename(place.path(), renamed.path()).unwrap();
         // No garbage: their ring has a name.
-        let report = ringway::Gc::new().address(place.address.clone()).run();
+        let report = ringway::gc::Gc::new().address(place.address.clone()).run();
         assert!(slabs.iter().all(|slab| slab.exists()), "{report:?}");
         let ring = open(&renamed);
         assert_eq!(ring.receiver().unwrap().recv().unwrap(), [7; SLAB]);

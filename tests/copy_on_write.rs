@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 use nix::fcntl::posix_fallocate;
 use nix::sched::{CloneFlags, unshare};
-use ringway::{Address, Builder, ErrorKind, Ring, Role};
+use ringway::peer::Role;
+use ringway::{Address, Builder, ErrorKind, Ring};
 use two_processes::place::{Backing, Place};
 use two_processes::roles::receive;
 use two_processes::{First, Second, play};
@@ -130,7 +131,7 @@ fn on_btrfs(first: &First) {
     first.say("slabs");
     second.kill();
     // The kernel has marked the dead one's word.
-    let stat = ringway::stat(&address).unwrap();
+    let stat = ringway::inspect::stat(&address).unwrap();
     let alive = |role| {
         stat.participants
             .iter()

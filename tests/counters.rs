@@ -4,7 +4,9 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 
-use ringway::{Kind, Receiver, RecvError, Ring, Role, Sender, SyncKind, stat};
+use ringway::inspect::stat;
+use ringway::peer::Role;
+use ringway::{Kind, Receiver, RecvError, Ring, Sender, SyncKind};
 use ringway_testing::messages::{number, number_in};
 use ringway_testing::place::{Backing, Place};
 use ringway_testing::table::{Row, for_each};

@@ -5,7 +5,8 @@ mod two_processes;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
-use ringway::{Peer, RecvError, SendError};
+use ringway::peer::Peer;
+use ringway::{RecvError, SendError};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::while_blocked;

@@ -9,7 +9,9 @@ mod two_processes;
 
 use std::time::{Duration, Instant};
 
-use ringway::{Kind, Role, stat};
+use ringway::Kind;
+use ringway::inspect::stat;
+use ringway::peer::Role;
 use two_processes::crowd::{self, Crowd, Task, Victim};
 use two_processes::messages::Random;
 use two_processes::table::{Row, for_each};
@@ -57,7 +59,7 @@ fn kill_some(row: Row, kills: u32) {
         let before = look();
         let mut crowd = Crowd::start(ring, task);
         let members = task.producers + task.consumers;
-        let alive = |members: &ringway::ParticipantStat| members.alive;
+        let alive = |members: &ringway::inspect::ParticipantStat| members.alive;
         let begun = look();
         assert_eq!(
             begun.participants.iter().filter(|who| alive(who)).count(),

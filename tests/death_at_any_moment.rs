@@ -48,7 +48,7 @@ fn producers_killed_at_any_moment_leave_no_gap_and_no_copy() {
                 assert_eq!(end, RecvError::PeerDied, "{backing:?}");
             });
         }
-        let stat = ringway::stat(ring.address()).unwrap();
+        let stat = ringway::inspect::stat(ring.address()).unwrap();
         assert_eq!(stat.received, expected, "{backing:?}");
     }
 }
@@ -114,7 +114,7 @@ fn send_for_ever(first: &First) {
     let ring = first.ring();
     let mut sender = ring.sender().unwrap();
     // Attaching has counted what the dead one did not come to count.
-    let mut next = ringway::stat(ring.address()).unwrap().sent;
+    let mut next = ringway::inspect::stat(ring.address()).unwrap().sent;
     first.say("attached");
     loop {
         sender.send(&number(next)).unwrap();

@@ -5,7 +5,9 @@ mod two_processes;
 
 use std::ops::Range;
 
-use ringway::{MessageView, Receiver, RecvError, Ring, Sender, stat};
+use ringway::inspect::stat;
+use ringway::message::MessageView;
+use ringway::{Receiver, RecvError, Ring, Sender};
 use two_processes::messages::{Random, number, number_in};
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, play, watchdog};

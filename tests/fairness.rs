@@ -4,7 +4,8 @@ mod two_processes;
 
 use std::thread;
 
-use ringway::{RecvError, Role, WaitStrategy};
+use ringway::peer::Role;
+use ringway::{RecvError, WaitStrategy};
 use two_processes::messages::number;
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, in_time, play};

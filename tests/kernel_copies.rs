@@ -258,7 +258,7 @@ fn a_slab_is_withheld_as_long_as_the_memory_of_a_dead_one_lives_and_then_wakes_w
         let soon = Instant::now() + Duration::from_millis(20);
         let late = sender.claim_deadline(SLAB, soon).err();
         assert_eq!(late, Some(SendError::TimedOut), "{shape:?}");
-        if let Ok(stat) = ringway::stat(&place.address) {
+        if let Ok(stat) = ringway::inspect::stat(&place.address) {
             assert_eq!((stat.slabs[0].free, stat.slabs[0].withheld), (0, 1));
         }
         // Who does not need it goes on.
@@ -273,7 +273,7 @@ fn a_slab_is_withheld_as_long_as_the_memory_of_a_dead_one_lives_and_then_wakes_w
         let sender = waiting.join().unwrap();
         assert!(is_ours(&receiver.try_recv().unwrap(), SLAB), "{shape:?}");
         drop((sender, receiver));
-        if let Ok(stat) = ringway::stat(&place.address) {
+        if let Ok(stat) = ringway::inspect::stat(&place.address) {
             assert_eq!((stat.slabs[0].free, stat.slabs[0].withheld), (1, 0));
         }
     }

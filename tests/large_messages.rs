@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use nix::unistd::gettid;
 use ringway::chunk::{ChunkReceiver, ChunkRecvError, ChunkSender, Limits, Lost, Why};
-use ringway::{Kind, Receiver, RecvError, Ring, Role, WaitStrategy};
+use ringway::peer::Role;
+use ringway::{Kind, Receiver, RecvError, Ring, WaitStrategy};
 use two_processes::messages::Random;
 use two_processes::place::Place;
 use two_processes::procfs::until_asleep;

@@ -3,7 +3,7 @@
 
 mod two_processes;
 
-use ringway::Role;
+use ringway::peer::Role;
 use two_processes::crowd::{self, Crowd, Task};
 use two_processes::play;
 use two_processes::table::{Row, for_each};

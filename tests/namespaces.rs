@@ -7,7 +7,8 @@ mod two_processes;
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 
-use ringway::{ErrorKind, Kind, RecvError, Role, SyncKind, WaitStrategy};
+use ringway::peer::Role;
+use ringway::{ErrorKind, Kind, RecvError, SyncKind, WaitStrategy};
 use two_processes::messages::number_in;
 use two_processes::place::Backing;
 use two_processes::procfs::while_blocked;

@@ -13,9 +13,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, gettid};
-use ringway::{
-    Builder, ErrorKind, Kind, Peer, Receiver, RecvError, Ring, Role, SyncKind, WaitStrategy,
-};
+use ringway::peer::{Peer, Role};
+use ringway::{Builder, ErrorKind, Kind, Receiver, RecvError, Ring, SyncKind, WaitStrategy};
 use two_processes::place::{Backing, Place};
 use two_processes::procfs::{until_asleep, while_blocked};
 use two_processes::table::{Row, for_each};

@@ -6,7 +6,9 @@ mod two_processes;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::unistd::geteuid;
-use ringway::{ErrorKind, Kind, RecvError, Role, SyncKind, list, remove, stat};
+use ringway::inspect::{list, stat};
+use ringway::peer::Role;
+use ringway::{ErrorKind, Kind, RecvError, SyncKind, remove};
 use two_processes::messages::{number, number_in};
 use two_processes::place::{Backing, Place};
 use two_processes::roles::{become_nobody, consumer, producer, receive, send};

@@ -1,8 +1,9 @@
 //! What one asks for is what one gets: options that were set must be true of what is there, or an error names both values;
 //! what was not set is not compared.
 
+use ringway::address::{QueueKey, SysvKey};
 use ringway::mq::QueueBuilder;
-use ringway::{Address, Builder, Channel, ErrorKind, Kind, QueueKey, SyncKind, SysvKey};
+use ringway::{Address, Builder, Channel, ErrorKind, Kind, SyncKind};
 use ringway_testing::place::{Backing, Place};
 
 /// Sets an option.

@@ -3,7 +3,9 @@
 
 mod two_processes;
 
-use ringway::{Builder, RecvError, Role, SendError, Stat, WaitStrategy, stat};
+use ringway::inspect::{Stat, stat};
+use ringway::peer::Role;
+use ringway::{Builder, RecvError, SendError, WaitStrategy};
 use two_processes::messages::{number, number_in, signature, signed};
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, play};

@@ -5,7 +5,9 @@ mod two_processes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use ringway::{Builder, DetachedMessage, Kind, Peer, Receiver, RecvError, Ring, Role, Sender};
+use ringway::message::DetachedMessage;
+use ringway::peer::{Peer, Role};
+use ringway::{Builder, Kind, Receiver, RecvError, Ring, Sender};
 use two_processes::messages::number;
 use two_processes::table::{Row, for_each};
 
@@ -250,7 +252,7 @@ fn ends_as_it_should(row: Row, end: End, holds: bool, detached: Option<bool>) {
         assert_eq!(number_in(&successor.try_recv().unwrap()), nth, "{case}");
     }
     assert_eq!(successor.try_recv(), Err(RecvError::Empty), "{case}");
-    let free = ringway::stat(ring.address()).unwrap().slabs;
+    let free = ringway::inspect::stat(ring.address()).unwrap().slabs;
     assert!(free.iter().all(|slab| slab.free == slab.count), "{case}");
 }
 

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, Read};
 
-use ringway::{Builder, MessageReader, Receiver, Sender};
+use ringway::message::MessageReader;
+use ringway::{Builder, Receiver, Sender};
 
 /// Bytes of a reader's block; nothing but the choice of lengths depends on it.
 const BLOCK: usize = 2048;

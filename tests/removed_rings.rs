@@ -5,10 +5,9 @@ mod two_processes;
 
 use std::time::{Duration, Instant};
 
-use ringway::{
-    Builder, ErrorKind, Kind, Peer, RecvError, Role, SendError, Sender, SyncKind, WaitError,
-    remove, wait_any, wait_any_deadline,
-};
+use ringway::peer::{Peer, Role};
+use ringway::wait::{WaitError, wait_any, wait_any_deadline};
+use ringway::{Builder, ErrorKind, Kind, RecvError, SendError, Sender, SyncKind, remove};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::while_blocked;

@@ -106,7 +106,7 @@ fn after_a_reboot_an_observer_sees_nobody_alive() {
     let somebody = (0x8000_0000_u32 | 4242).to_le_bytes();
     bytes::forge(&place, bytes::PRODUCER, &somebody);
     bytes::forge(&place, bytes::BOOT_ID, &[0x5a; 16]);
-    let stat = ringway::stat(&place.address).unwrap();
+    let stat = ringway::inspect::stat(&place.address).unwrap();
     let alive = stat.participants.iter().filter(|who| who.alive).count();
     assert_eq!(alive, 0, "{stat:?}");
     assert_eq!((stat.sent, stat.received), (10, 4));

@@ -5,7 +5,8 @@ mod two_processes;
 
 use std::time::Instant;
 
-use ringway::{Builder, ErrorKind, Peer, RecvError, SendError, WaitStrategy};
+use ringway::peer::Peer;
+use ringway::{Builder, ErrorKind, RecvError, SendError, WaitStrategy};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::while_blocked;

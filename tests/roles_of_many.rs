@@ -4,7 +4,9 @@
 mod two_processes;
 
 use nix::sys::signal::Signal;
-use ringway::{ErrorKind, Peer, RecvError, Ring, Role, SendError, WaitStrategy, WaitsFor, stat};
+use ringway::inspect::{WaitsFor, stat};
+use ringway::peer::{Peer, Role};
+use ringway::{ErrorKind, RecvError, Ring, SendError, WaitStrategy};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::{until_asleep, while_blocked};

@@ -245,7 +245,10 @@ fn interrupt_all(kind: Kind, extra: Extra, backing: Backing) {
     };
     use Part::{Both, Receive, Send};
     let many = |role| kind.allows_many(role);
-    let both = (many(ringway::Role::Producer), many(ringway::Role::Consumer));
+    let both = (
+        many(ringway::peer::Role::Producer),
+        many(ringway::peer::Role::Consumer),
+    );
     let parts: &[(Part, Part)] = match both {
         (false, false) => &[(Send, Receive), (Receive, Send)],
         (true, false) => &[(Send, Both), (Both, Send), (Send, Send), (Receive, Send)],

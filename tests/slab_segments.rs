@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use ringway::{
-    Address, Builder, DetachedMessage, ErrorKind, Kind, Message, RecvError, Ring, SendError,
-    SysvKey,
-};
+use ringway::address::SysvKey;
+use ringway::message::DetachedMessage;
+use ringway::{Address, Builder, ErrorKind, Kind, Message, RecvError, Ring, SendError};
 use two_processes::bytes;
 use two_processes::place::{Backing, Place, again, shmid};
 use two_processes::table::CAPACITY;
@@ -174,7 +173,7 @@ fn they_have_the_mode_of_the_ring_and_go_with_it() {
                 assert!(metadata.blocks() * 512 >= SEGMENT as u64);
             }
         }
-        let stat = ringway::stat(ring.address()).unwrap();
+        let stat = ringway::inspect::stat(ring.address()).unwrap();
         assert!(stat.slab_segments);
         assert_eq!(stat.slabs[0].free, SLABS);
         ring.sender().unwrap().send(&message(1)).unwrap();
@@ -344,7 +343,7 @@ fn a_sender_is_not_lent_what_is_not_the_slab() {
             );
             assert_eq!(sender.send(&message(1)), Err(SendError::Corrupt), "{what}");
             sender.leave();
-            let stat = ringway::stat(ring.address()).unwrap();
+            let stat = ringway::inspect::stat(ring.address()).unwrap();
             assert_eq!(stat.slabs[0].free, SLABS, "{what}");
             remove_whatever(slab);
         }
@@ -558,7 +557,7 @@ fn a_message_whose_slab_cannot_be_mapped_can_be_passed_over() {
                 "{kind:?} {bad}"
             );
             assert!(receiver.is_drained());
-            let all = &ringway::stat(ring.address()).unwrap().slabs[0];
+            let all = &ringway::inspect::stat(ring.address()).unwrap().slabs[0];
             assert_eq!(all.free, all.count, "{kind:?} {bad}");
             fs::rename(aside(path), path).unwrap();
             send(SLABS as u8);
@@ -579,9 +578,9 @@ fn what_is_sent_in_a_slab_is_not_taken_for_a_ring() {
         for _ in 0..SLABS {
             sender.try_send(&image).unwrap();
         }
-        let mut found = ringway::list();
+        let mut found = ringway::inspect::list();
         if let Address::File(path) = ring.address() {
-            found.extend(ringway::list_in(path.parent().unwrap()).unwrap());
+            found.extend(ringway::inspect::list_in(path.parent().unwrap()).unwrap());
         }
         assert!(found.contains(ring.address()) && found.contains(plain.address()));
         for slab in objects(&place) {

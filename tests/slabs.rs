@@ -7,9 +7,11 @@ use std::fmt;
 use std::io::{IoSlice, Read};
 use std::time::{Duration, Instant};
 
+use ringway::message::{DetachedMessage, MessageReader};
+use ringway::peer::Role;
 use ringway::{
-    Address, Builder, DetachedMessage, ErrorKind, Message, MessageReader, Receiver, RecvError,
-    Ring, Role, SendError, Sender, WaitStrategy,
+    Address, Builder, ErrorKind, Message, Receiver, RecvError, Ring, SendError, Sender,
+    WaitStrategy,
 };
 use two_processes::place::{Backing, Place, again};
 use two_processes::table::{self, CAPACITY, Row};
@@ -75,7 +77,7 @@ fn ends(ring: &Ring) -> (Sender, Receiver) {
 /// Checks that nobody holds a slab.
 #[track_caller]
 fn assert_all_free(row: Sort, ring: &Ring) {
-    let Ok(stat) = ringway::stat(ring.address()) else {
+    let Ok(stat) = ringway::inspect::stat(ring.address()) else {
         // A memfd cannot be looked at: all can be had.
         let mut sender = ring.sender().unwrap();
         let mut receiver = ring.receiver().unwrap();
@@ -405,7 +407,7 @@ fn the_shortest_slab_that_will_do_is_taken() {
     let (sender, _receiver) = ends(&ring);
     let mut sender = sender.with_copy_limit(0);
     let free = || -> Vec<_> {
-        let stat = ringway::stat(ring.address()).unwrap();
+        let stat = ringway::inspect::stat(ring.address()).unwrap();
         let slabs = stat.slabs.iter();
         slabs.map(|slabs| (slabs.slab_bytes, slabs.free)).collect()
     };
@@ -420,7 +422,7 @@ fn the_shortest_slab_that_will_do_is_taken() {
         sender.try_send(&vec![0; len]).unwrap();
         assert!(free().iter().map(|(_, free)| free).eq(&left), "{len}");
     }
-    let stat = ringway::stat(ring.address()).unwrap();
+    let stat = ringway::inspect::stat(ring.address()).unwrap();
     let held = stat.slabs[0].held[0];
     let me = Some(std::process::id());
     assert_eq!((held.role, held.pid, held.count), (Role::Producer, me, 2));

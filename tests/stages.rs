@@ -7,9 +7,8 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ringway::{
-    Builder, ErrorKind, Kind, Message, RecvError, Ring, SendError, Stage, StageError, SyncKind,
-};
+use ringway::stage::{Stage, StageError};
+use ringway::{Builder, ErrorKind, Kind, Message, RecvError, Ring, SendError, SyncKind};
 use two_processes::messages::{Random, number, number_in};
 use two_processes::place::{Backing, Place};
 use two_processes::{First, Second, play, watchdog};

@@ -4,7 +4,9 @@
 mod two_processes;
 
 use nix::sys::signal::Signal;
-use ringway::{RecvError, Role, SendError, WaitStrategy, stat};
+use ringway::inspect::stat;
+use ringway::peer::Role;
+use ringway::{RecvError, SendError, WaitStrategy};
 use two_processes::messages::{number, number_in};
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, in_time, play};
@@ -49,7 +51,7 @@ fn a_stopped_producer_keeps_its_claim_and_its_place() {
         let mut receiver = ring.receiver().unwrap();
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
         let stat = stat(&place.address).unwrap();
-        let claimer_seen = |who: &&ringway::ParticipantStat| who.pid == claimer.pid();
+        let claimer_seen = |who: &&ringway::inspect::ParticipantStat| who.pid == claimer.pid();
         assert!(stat.participants.iter().find(claimer_seen).unwrap().alive);
         claimer.signal(Signal::SIGCONT);
         claimer.say("commit");

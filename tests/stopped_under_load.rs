@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use ringway::{Kind, Ring, Role, SyncKind, stat};
+use ringway::inspect::stat;
+use ringway::peer::Role;
+use ringway::{Kind, Ring, SyncKind};
 use two_processes::messages::{signature, signed};
 use two_processes::table::{Row, for_each};
 use two_processes::{First, Second, play};

@@ -4,12 +4,12 @@
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
+use ringway::address::{QueueKey, SysvKey};
 use ringway::chunk::{ChunkReceiver, ChunkRecvError, ChunkSendError, ChunkSender};
 use ringway::mq::QueueBuilder;
-use ringway::{
-    Address, Builder, Channel, MessageSink, MessageSource, QueueKey, RecvError, SendError,
-    SyncKind, SysvKey, wait_any_deadline, wait_any_timeout,
-};
+use ringway::transport::{MessageSink, MessageSource};
+use ringway::wait::{wait_any_deadline, wait_any_timeout};
+use ringway::{Address, Builder, Channel, RecvError, SendError, SyncKind};
 use ringway_testing::place::{Backing, Place};
 use ringway_testing::table::Row;
 
@@ -72,13 +72,13 @@ fn each_verb_of_a_sender_waits_as_it_says() {
         in_vain!(send_vectored, send_vectored_timeout, send_vectored_deadline on sender, (&parts), timed_out);
         in_vain!(claim, claim_timeout, claim_deadline on sender, (500), timed_out);
         in_vain!(send_parts, send_parts_timeout, send_vectored_deadline on sender, (&parts), timed_out);
-        let write = |_: &mut ringway::Claim<'_>| panic!("there is no room");
+        let write = |_: &mut ringway::message::Claim<'_>| panic!("there is no room");
         let answer = timed(MOMENT, || sender.send_with_timeout(500, MOMENT, write));
         assert_eq!(answer, Err(timed_out), "{row}");
         let answer = timed(MOMENT, || sender.send_with_deadline(500, soon(), write));
         assert_eq!(answer, Err(timed_out), "{row}");
         assert_eq!(sender.try_send_with(500, write), Err(SendError::Full));
-        let never = &mut |_: &mut dyn ringway::MessageRoom| panic!("there is no room");
+        let never = &mut |_: &mut dyn ringway::transport::MessageRoom| panic!("there is no room");
         let answer = MessageSink::send_with_timeout(&mut sender, 500, MOMENT, never);
         assert_eq!(answer, Err(timed_out), "{row}");
         let answer = MessageSink::try_send_with(&mut sender, 500, never);

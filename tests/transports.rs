@@ -6,12 +6,13 @@ mod two_processes;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
+use ringway::address::{QueueKey, SysvKey};
+use ringway::channel::Carrier;
 use ringway::chunk::{ChunkReceiver, ChunkRecvError, Lost, Splitter, Why};
 use ringway::mq::QueueBuilder;
-use ringway::{
-    Address, Builder, Carrier, Channel, Kind, MessageRoom, MessageSink, MessageSource, QueueKey,
-    ReceivedMessage, RecvError, Role, SendError, SysvKey, WaitStrategy,
-};
+use ringway::peer::Role;
+use ringway::transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};
+use ringway::{Address, Builder, Channel, Kind, RecvError, SendError, WaitStrategy};
 use two_processes::place::{Backing, Place};
 use two_processes::procfs::while_blocked;
 use two_processes::table::Row;

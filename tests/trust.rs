@@ -8,7 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use nix::unistd::geteuid;
-use ringway::{Address, Builder, Error, ErrorKind, Ring, SyncKind, stat};
+use ringway::inspect::stat;
+use ringway::{Address, Builder, Error, ErrorKind, Ring, SyncKind};
 use two_processes::place::{Backing, Place, again, shmid};
 use two_processes::roles::become_nobody;
 use two_processes::{First, Second, play};

@@ -4,9 +4,8 @@ mod two_processes;
 
 use std::time::Instant;
 
-use ringway::{
-    Kind, Receiver, RecvError, Ring, SyncKind, WaitError, WaitStrategy, wait_any, wait_any_deadline,
-};
+use ringway::wait::{WaitError, wait_any, wait_any_deadline};
+use ringway::{Kind, Receiver, RecvError, Ring, SyncKind, WaitStrategy};
 use two_processes::messages::{number, number_in};
 use two_processes::place::{Backing, Place};
 use two_processes::procfs::while_blocked;

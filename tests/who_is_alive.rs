@@ -14,9 +14,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
-use ringway::{
-    ErrorKind, Kind, Peer, Receiver, RecvError, Ring, Role, SendError, SyncKind, WaitStrategy,
-};
+use ringway::peer::{Peer, Role};
+use ringway::{ErrorKind, Kind, Receiver, RecvError, Ring, SendError, SyncKind, WaitStrategy};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
 use two_processes::procfs::{self, while_blocked};

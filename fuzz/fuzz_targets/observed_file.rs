@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use ringway_core::gc::Gc;
+use ringway_core::inspect::{list_in, stat};
 use ringway_core::verify::{Header, HeapRing};
-use ringway_core::{Address, Gc, list_in, remove, stat};
+use ringway_core::{Address, remove};
 
 /// No look takes longer, also with the slow code that fuzzers make.
 const SOON: Duration = Duration::from_secs(30);

@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use ringway_core::inspect::stat;
 use ringway_core::verify::{Header, HeapRing};
-use ringway_core::{Address, Builder, Receiver, Ring, Sender, WaitStrategy, remove, stat};
+use ringway_core::{Address, Builder, Receiver, Ring, Sender, WaitStrategy, remove};
 
 #[derive(Arbitrary, Debug)]
 struct Input {

@@ -1,8 +1,9 @@
 //! What the targets for cell rings have in common: rings and steps, as fuzzing makes them.
 
 use arbitrary::Arbitrary;
+use ringway_core::Kind;
+use ringway_core::peer::Role;
 use ringway_core::verify::{Leaving, Setup, Step};
-use ringway_core::{Kind, Role};
 
 /// A small ring, so that it is soon full.
 #[derive(Arbitrary, Clone, Copy, Debug)]

@@ -6,7 +6,8 @@ mod sender;
 
 use std::fmt;
 
-use ringway_core::{Address, Builder, Error, ErrorKind, Ring, Role};
+use ringway_core::peer::Role;
+use ringway_core::{Address, Builder, Error, ErrorKind, Ring};
 use ringway_mq::{Queue, QueueBuilder};
 
 use auto::Chosen;

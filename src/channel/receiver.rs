@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use ringway_core::{
-    Message, MessageSource, Peer, ReceivedMessage, Receiver, RecvError, WaitStrategy,
-};
+use ringway_core::peer::Peer;
+use ringway_core::transport::{MessageSource, ReceivedMessage};
+use ringway_core::{Message, Receiver, RecvError, WaitStrategy};
 use ringway_mq::{QueueMessage, QueueReceiver};
 
 /// A receiver from a ring or from a queue.

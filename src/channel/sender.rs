@@ -3,7 +3,9 @@
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
-use ringway_core::{MessageRoom, MessageSink, Peer, SendError, Sender, WaitStrategy};
+use ringway_core::peer::Peer;
+use ringway_core::transport::{MessageRoom, MessageSink};
+use ringway_core::{SendError, Sender, WaitStrategy};
 use ringway_mq::QueueSender;
 
 /// A sender to a ring or to a queue. Dropping it closes.

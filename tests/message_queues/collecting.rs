@@ -5,8 +5,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ringway::gc::{Fate, Why};
 use ringway::mq::{Gc, QueueBuilder, QueueSender, remove, stat};
-use ringway::{ErrorKind, Fate, WaitStrategy, Why};
+use ringway::{ErrorKind, WaitStrategy};
 
 use super::deaths::{receiver_at, sender_at};
 use super::hostile::put_notice;

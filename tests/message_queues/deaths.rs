@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ringway::{Address, Peer, RecvError, SendError, WaitStrategy};
+use ringway::peer::Peer;
+use ringway::{Address, RecvError, SendError, WaitStrategy};
 
 use super::place::{System, drain, fill, queue, send_during};
 use super::two_processes::messages::{Random, number, number_in};

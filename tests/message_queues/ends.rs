@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use ringway::mq::{QueueBuilder, QueueReceiver, list, remove, stat};
-use ringway::{ErrorKind, Peer, RecvError, SendError, WaitStrategy};
+use ringway::peer::Peer;
+use ringway::{ErrorKind, RecvError, SendError, WaitStrategy};
 
 use super::place::{System, again, drain, fill, receive_during, send_during};
 use super::two_processes::procfs::while_blocked;

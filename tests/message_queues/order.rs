@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use ringway::mq::{QueueBuilder, stat};
-use ringway::{Channel, ErrorKind, Peer, RecvError, SendError};
+use ringway::peer::Peer;
+use ringway::{Channel, ErrorKind, RecvError, SendError};
 
 use super::deaths::sender_at;
 use super::hostile::put_notice;

@@ -3,8 +3,9 @@
 use std::ffi::CString;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ringway::address::QueueKey;
 use ringway::mq::{Queue, QueueBuilder, QueueReceiver, QueueSender};
-use ringway::{Address, QueueKey, RecvError, SendError, WaitStrategy};
+use ringway::{Address, RecvError, SendError, WaitStrategy};
 
 use super::two_processes::place::ROLE;
 use super::two_processes::procfs::while_blocked;

@@ -4,7 +4,8 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use ringway::mq::MAX_PRIORITY;
-use ringway::{MessageSink, MessageSource, ReceivedMessage, RecvError, SendError, WaitStrategy};
+use ringway::transport::{MessageSink, MessageSource, ReceivedMessage};
+use ringway::{RecvError, SendError, WaitStrategy};
 
 use super::place::{Place, System, drain, fill, queue, send_during};
 use super::two_processes::messages::{message, number, signature, signed};

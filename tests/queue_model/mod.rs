@@ -7,7 +7,8 @@ use std::io::IoSlice;
 use std::time::Instant;
 
 use model::Model;
-use ringway::{Receiver, RecvError, Ring, Role, SendError, Sender};
+use ringway::peer::Role;
+use ringway::{Receiver, RecvError, Ring, SendError, Sender};
 use step::{End, HANDLES, Receiving, Sending, Step};
 
 use crate::two_processes::place::{Place, again};
@@ -438,7 +439,7 @@ impl World {
         if !self.row.has_many(Role::Consumer) {
             assert_eq!(receiver.received(), self.model.released);
         }
-        if let Ok(stat) = ringway::stat(self.rings[0].address()) {
+        if let Ok(stat) = ringway::inspect::stat(self.rings[0].address()) {
             assert_eq!(stat.sent, self.model.committed);
             assert_eq!(stat.received, self.model.released);
             assert_eq!(stat.overwritten, self.model.lost);

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use ringway::{RecvError, Ring, Role, SendError};
+use ringway::peer::Role;
+use ringway::{RecvError, Ring, SendError};
 
 use crate::two_processes::table::{CELL_LEN, Row};
 

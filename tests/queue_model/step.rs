@@ -1,7 +1,7 @@
 //! What can be done to a ring, and how random sequences of it are made.
 
 use proptest::prelude::*;
-use ringway::Role;
+use ringway::peer::Role;
 
 use crate::two_processes::table::CELL_LEN;
 

@@ -11,7 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use nix::unistd::Pid;
-use ringway::{Address, Receiver, RecvError, Ring, SendError, Sender, WaitStrategy, stat};
+use ringway::inspect::stat;
+use ringway::{Address, Receiver, RecvError, Ring, SendError, Sender, WaitStrategy};
 use tempfile::TempDir;
 
 use super::messages::{Random, signature, signed};

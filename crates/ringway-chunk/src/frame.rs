@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytemuck::{Pod, Zeroable};
 use crc_fast::{CrcAlgorithm, Digest};
-use ringway_core::MessageRoom;
+use ringway_core::transport::MessageRoom;
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 48;

@@ -2,7 +2,7 @@
 //! fragments, and those of several senders may be interleaved.
 //!
 //! [`ChunkSender`] and [`ChunkReceiver`] work over whatever carries whole messages
-//! ([`MessageSink`](ringway_core::MessageSink), [`MessageSource`](ringway_core::MessageSource)). What they
+//! ([`MessageSink`](ringway_core::transport::MessageSink), [`MessageSource`](ringway_core::transport::MessageSource)). What they
 //! do between two calls of the transport is done by [`Splitter`] and [`Reassembler`], which know no I/O.
 //!
 //! ```

@@ -6,8 +6,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use ringway_core::RecvError;
 use ringway_core::os::deadline_after;
-use ringway_core::{MessageSource, ReceivedMessage, RecvError};
+use ringway_core::transport::{MessageSource, ReceivedMessage};
 
 pub use stream::MessageStream;
 

@@ -6,8 +6,9 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IoSlice, Read};
 use std::time::{Duration, Instant};
 
+use ringway_core::SendError;
 use ringway_core::os::deadline_after;
-use ringway_core::{MessageRoom, MessageSink, SendError};
+use ringway_core::transport::{MessageRoom, MessageSink};
 
 use crate::Progress;
 use crate::frame::{HEADER_LEN, Header};

@@ -8,10 +8,8 @@ use ringway_chunk::{
     ChunkReceiver, ChunkRecvError, ChunkSendError, ChunkSender, Event, FrameError, Gathered,
     Limits, Reassembler, Splitter, Why,
 };
-use ringway_core::{
-    Builder, Kind, MessageSink, MessageSource, ReceivedMessage, Receiver, RecvError, Ring,
-    SendError, Sender, WaitStrategy,
-};
+use ringway_core::transport::{MessageSink, MessageSource, ReceivedMessage};
+use ringway_core::{Builder, Kind, Receiver, RecvError, Ring, SendError, Sender, WaitStrategy};
 
 fn ring_of(kind: Kind) -> Ring {
     let builder = Builder::new("memfd:").unwrap();

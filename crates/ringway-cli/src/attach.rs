@@ -2,10 +2,11 @@
 
 use std::os::unix::net::UnixStream;
 
-use ringway::{
-    Address, Builder, Carrier, Channel, Error, ErrorKind, ParticipantStat, QueueKey, Ring, Role,
-    SysvKey,
-};
+use ringway::address::{QueueKey, SysvKey};
+use ringway::channel::Carrier;
+use ringway::inspect::ParticipantStat;
+use ringway::peer::Role;
+use ringway::{Address, Builder, Channel, Error, ErrorKind, Ring};
 
 use crate::cli::RingArgs;
 use crate::failure::Failure;
@@ -34,7 +35,8 @@ pub(crate) fn undo(channel: &Channel) {
     let address = channel.address();
     let is_unused = match channel.carrier() {
         Carrier::Ring(ring) => {
-            is_at_its_address(ring) && ringway::stat(address).is_ok_and(|stat| stat.sent == 0)
+            is_at_its_address(ring)
+                && ringway::inspect::stat(address).is_ok_and(|stat| stat.sent == 0)
         }
         // The farewell of this process may lie in it.
         _ => ringway::mq::stat(address)
@@ -173,7 +175,7 @@ pub(crate) fn reply_address(address: &Address) -> Address {
 pub(crate) fn has_producer(ring: &Ring) -> bool {
     let is_one =
         |participant: &ParticipantStat| participant.alive && participant.role == Role::Producer;
-    ringway::stat(ring.address()).is_ok_and(|stat| stat.participants.iter().any(is_one))
+    ringway::inspect::stat(ring.address()).is_ok_and(|stat| stat.participants.iter().any(is_one))
 }
 
 /// Removes the address of `channel`, unless it is gone or names another ring by now: the other side may

@@ -1,6 +1,7 @@
 //! `ringway gc`: removing what dead processes left behind.
 
-use ringway::{Address, BlindSpot, Channel, Error, ErrorKind, Fate, Found, Gc, Leftover, Why, mq};
+use ringway::gc::{BlindSpot, Fate, Found, Gc, Leftover, Why};
+use ringway::{Address, Channel, Error, ErrorKind, mq};
 use serde::Serialize;
 
 use crate::cli::GcArgs;

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::time::Instant;
 
-use ringway::{ChannelReceiver, ChannelSender};
+use ringway::channel::{ChannelReceiver, ChannelSender};
 
 use crate::failure::Failure;
 use crate::payload;

@@ -1,4 +1,7 @@
 //! Segments, layout, rings, waits and liveness of ringway.
+//!
+//! Programs depend on the crate `ringway`, which has at its root and in modules of the same names what is here. This crate's
+//! own root is for ringway's other crates.
 
 #![cfg_attr(loom, allow(dead_code))]
 
@@ -11,7 +14,7 @@ compile_error!(
      share are 64-bit words that must change in one instruction"
 );
 
-mod address;
+pub mod address;
 mod admin;
 mod api;
 mod error;
@@ -31,6 +34,7 @@ pub use testing::verify;
 #[doc(hidden)]
 pub mod os {
     pub use crate::admin::gc::message_queues;
+    pub use crate::api::builder::CommonOptions;
     pub use crate::escape::{Line, Name};
     pub use crate::sys::owner::{difference, is_own, is_trusted, may_remove};
     pub use crate::sys::unwinding::Unwinding;
@@ -40,24 +44,74 @@ pub mod os {
     pub use crate::waiting::deadline_after;
 }
 
-pub use address::{Address, QueueKey, SysvKey};
-pub use admin::gc::{BlindSpot, Fate, Found, Gc, GcReport, Leftover, Why};
-pub use admin::stat::{
-    ParticipantStat, SlabHolder, SlabStat, Stat, WaitsFor, list, list_in, remove, stat,
-};
-pub use api::builder::{Builder, CommonOptions};
-pub use api::claim::{Batch, Claim};
-pub use api::detached::DetachedMessage;
-pub use api::message::{Backlog, Message, MessageView};
-pub use api::reader::MessageReader;
-pub use api::receiver::{Receiver, wait_any, wait_any_deadline, wait_any_timeout};
+/// Finding and removing what processes that have died left behind.
+///
+/// A [`Gc`](gc::Gc) looks for rings, slab segments, semaphore sets and drafts that nobody can use any more, proves that of each,
+/// and removes them; a [`GcReport`](gc::GcReport) says what was [`Found`](gc::Found), what became of it ([`Fate`](gc::Fate)),
+/// and [`Why`](gc::Why) something was left alone.
+pub mod gc {
+    pub use crate::admin::gc::{BlindSpot, Fate, Found, Gc, GcReport, Leftover, Why};
+}
+
+/// Looking at rings from outside, without attaching to them.
+///
+/// [`list`](inspect::list) finds the rings that have names, and [`stat`](inspect::stat) says of one what it is like, how full it is,
+/// and who is attached and lives. Nothing here changes a ring or holds anybody up. [`Support`](inspect::Support) is what this kernel can do.
+pub mod inspect {
+    pub use crate::admin::stat::{
+        ParticipantStat, SlabHolder, SlabStat, Stat, WaitsFor, list, list_in, stat,
+    };
+    pub use crate::api::support::Support;
+}
+
+/// Messages beyond the plain copy: written and read in place, many at a time, or kept for longer than the ring has room.
+///
+/// A [`Claim`](message::Claim) is room in the ring to write a message into, and a [`Batch`](message::Batch) is room for many.
+/// A [`Message`] is one that was received in place, a [`Backlog`](message::Backlog) all that is there now, of which each is a
+/// [`MessageView`](message::MessageView). A [`MessageReader`](message::MessageReader) reads one as a file, and a
+/// [`DetachedMessage`](message::DetachedMessage) is one in a slab that was taken out of the ring's order.
+pub mod message {
+    pub use crate::api::claim::{Batch, Claim};
+    pub use crate::api::detached::DetachedMessage;
+    #[doc(no_inline)]
+    pub use crate::api::message::Message;
+    pub use crate::api::message::{Backlog, MessageView};
+    pub use crate::api::reader::MessageReader;
+}
+
+/// The other side: which [`Role`](peer::Role) a process has, what is known of those that have the opposite one
+/// ([`Peer`](peer::Peer)), and who handed over a `memfd:` ring ([`PeerCredentials`](peer::PeerCredentials)).
+pub mod peer {
+    pub use crate::memory::layout::participant::Role;
+    pub use crate::presence::Peer;
+    pub use crate::store::PeerCredentials;
+}
+
+/// What carries whole messages, whatever it is: traits for code that works with rings, queues and channels alike.
+///
+/// A [`MessageSink`](transport::MessageSink) takes messages, each written into a [`MessageRoom`](transport::MessageRoom); a
+/// [`MessageSource`](transport::MessageSource) gives them, each as a [`ReceivedMessage`](transport::ReceivedMessage).
+pub mod transport {
+    pub use crate::api::transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};
+}
+
+/// Waiting: for the next message of several rings at once ([`wait_any`](wait::wait_any)), and how a blocked call waits
+/// ([`WaitStrategy`]). [`Receiver::wait`] waits for one ring.
+pub mod wait {
+    pub use crate::api::receiver::{wait_any, wait_any_deadline, wait_any_timeout};
+    pub use crate::error::WaitError;
+    #[doc(no_inline)]
+    pub use crate::waiting::WaitStrategy;
+}
+
+#[doc(inline)]
+pub use address::Address;
+pub use admin::stat::remove;
+pub use api::builder::Builder;
+pub use api::message::Message;
+pub use api::receiver::Receiver;
 pub use api::ring::Ring;
 pub use api::sender::Sender;
-pub use api::support::Support;
-pub use api::transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};
-pub use error::{Error, ErrorKind, RecvError, SendError, WaitError};
-pub use memory::layout::participant::Role;
+pub use error::{Error, ErrorKind, RecvError, SendError};
 pub use memory::layout::{Kind, SyncKind};
-pub use presence::Peer;
-pub use store::PeerCredentials;
 pub use waiting::WaitStrategy;

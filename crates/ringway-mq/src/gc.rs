@@ -8,7 +8,8 @@
 //! No time and no pid decides anything. Who has a queue open and is not attached is not seen by the kernel; if that one
 //! attaches when the queue is gone, it is told that there is none.
 
-use ringway_core::{Address, Error, ErrorKind, Fate, Why};
+use ringway_core::gc::{Fate, Why};
+use ringway_core::{Address, Error, ErrorKind};
 
 use crate::attempt::Attempt;
 use crate::{posix, sysv};
@@ -17,11 +18,11 @@ use crate::{posix, sysv};
 /// what others made, and what this process's user may not remove stays.
 ///
 /// Of a POSIX queue to which only *senders* died the kernel keeps no trace: it stays, as
-/// [`Why::Unproven`](ringway_core::Why::Unproven), for somebody who knows better to [`remove`](crate::remove).
+/// [`Why::Unproven`](ringway_core::gc::Why::Unproven), for somebody who knows better to [`remove`](crate::remove).
 ///
 /// ```
 /// # mod ringway { pub use ringway_core::*; pub use ringway_mq as mq; }
-/// use ringway::{Fate, Why};
+/// use ringway::gc::{Fate, Why};
 /// use ringway::mq::{Gc, QueueBuilder};
 ///
 /// # let address = format!("mq:/ringway-doc-gc-{}", std::process::id());

@@ -3,9 +3,11 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use ringway_core::RecvError;
 use ringway_core::os::fork::Origin;
 use ringway_core::os::{Unwinding, deadline_after};
-use ringway_core::{MessageSource, Peer, ReceivedMessage, RecvError};
+use ringway_core::peer::Peer;
+use ringway_core::transport::{MessageSource, ReceivedMessage};
 
 use crate::frame::{Header, Kind, SenderNumber};
 use crate::side::{Broken, Departure, FRAME, Got, Inlet, PAYLOAD, Taken, is_over};

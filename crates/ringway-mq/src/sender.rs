@@ -3,9 +3,11 @@
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
+use ringway_core::SendError;
 use ringway_core::os::fork::Origin;
 use ringway_core::os::{Unwinding, deadline_after};
-use ringway_core::{MessageRoom, MessageSink, Peer, SendError};
+use ringway_core::peer::Peer;
+use ringway_core::transport::{MessageRoom, MessageSink};
 
 use crate::frame::{HEADER_LEN, Header};
 use crate::lull;

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use ringway_core::Peer;
 use ringway_core::os::msgget::TYPE_LEN;
+use ringway_core::peer::Peer;
 
 use crate::frame::{HEADER_LEN, Header, SenderNumber};
 
@@ -44,7 +44,7 @@ pub(crate) enum Departure {
 ///
 /// To wait for room: [`begin_wait`](Self::begin_wait); then in turn [`put`](Self::put), [`peer`](Self::peer) and
 /// [`sleep`](Self::sleep). Whatever happens after `put` ends the sleep.
-pub(crate) trait Outlet: Debug + Send {
+pub(crate) trait Outlet: Debug + Send + Sync {
     /// Puts the frame in a buffer into the queue, if there is room.
     fn put(&mut self, buffer: &mut [u8], priority: u32) -> Result<bool, Broken>;
 
@@ -91,7 +91,7 @@ pub(crate) enum Got {
 
 /// A receiver's side. To wait for a message: in turn [`get`](Self::get), [`peer`](Self::peer) and
 /// [`sleep`](Self::sleep).
-pub(crate) trait Inlet: Debug + Send {
+pub(crate) trait Inlet: Debug + Send + Sync {
     /// Takes the next message, if there is one.
     fn get(&mut self, buffer: &mut Vec<u8>) -> Result<Got, Broken>;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ringway_core::Peer;
+use ringway_core::peer::Peer;
 
 use crate::frame::{Header, Kind, SenderNumber};
 use crate::posix::senders::Senders;

@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ringway::{Address, Builder, Ring, SysvKey};
+use ringway::address::SysvKey;
+use ringway::{Address, Builder, Ring};
 use tempfile::TempDir;
 
 /// What a segment is made of. A new backing is a row here and in [`Place::new`].

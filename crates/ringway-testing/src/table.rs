@@ -5,7 +5,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
-use ringway::{Builder, ErrorKind, Kind, Ring, Role, SyncKind};
+use ringway::peer::Role;
+use ringway::{Builder, ErrorKind, Kind, Ring, SyncKind};
 
 use crate::place::{Backing, Place};
 

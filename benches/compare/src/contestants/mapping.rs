@@ -5,7 +5,8 @@ use std::io::BufRead;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use ringway::{Builder, MessageReader, Receiver, Ring, Sender, WaitStrategy};
+use ringway::message::MessageReader;
+use ringway::{Builder, Receiver, Ring, Sender, WaitStrategy};
 
 use crate::memory::{Shared, spin_until};
 use crate::message;

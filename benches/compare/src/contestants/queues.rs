@@ -4,7 +4,8 @@ use std::ffi::CString;
 use std::ops::Range;
 
 use ::ringway::mq::{QueueBuilder, QueueReceiver, QueueSender};
-use ::ringway::{Address, QueueKey};
+use ::ringway::Address;
+use ::ringway::address::QueueKey;
 
 use super::{Contestant, Roster};
 use crate::args::{Queue, Variant, Work};

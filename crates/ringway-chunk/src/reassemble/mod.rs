@@ -6,7 +6,7 @@ mod stream;
 
 use std::collections::{HashMap, VecDeque};
 
-use ringway_core::MessageRoom;
+use ringway_core::transport::MessageRoom;
 
 pub use limits::{Counts, Limits};
 use partial::Partial;

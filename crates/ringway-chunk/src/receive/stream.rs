@@ -3,7 +3,8 @@
 use std::io::{self, Read};
 use std::time::Instant;
 
-use ringway_core::{MessageSource, RecvError};
+use ringway_core::RecvError;
+use ringway_core::transport::MessageSource;
 
 use super::{ChunkReceiver, ChunkRecvError, Patience, check};
 use crate::event::Gathered;

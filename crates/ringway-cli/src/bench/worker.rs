@@ -12,7 +12,8 @@ use std::sync::Arc;
 use memmap2::MmapRaw;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use ringway::{Channel, ChannelReceiver, ChannelSender};
+use ringway::Channel;
+use ringway::channel::{ChannelReceiver, ChannelSender};
 
 use super::raw::{End, Shape};
 use crate::attach;

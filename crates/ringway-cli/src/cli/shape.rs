@@ -2,7 +2,8 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args};
-use ringway::{Address, Builder, Carrier, Channel, Kind, SyncKind};
+use ringway::channel::Carrier;
+use ringway::{Address, Builder, Channel, Kind, SyncKind};
 
 use super::slabs::SlabClass;
 use crate::failure::Failure;

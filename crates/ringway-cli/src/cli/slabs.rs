@@ -3,7 +3,8 @@
 use std::fmt;
 
 use clap::Args;
-use ringway::{Carrier, Channel, ChannelSender};
+use ringway::Channel;
+use ringway::channel::{Carrier, ChannelSender};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -82,7 +83,7 @@ impl CopyArgs {
     pub(crate) fn refuse_without_slabs(&self, channel: &Channel) -> Result<(), Failure> {
         let why = match channel.carrier() {
             _ if self.copy_limit.is_none() => return Ok(()),
-            Carrier::Ring(ring) if ringway::stat(ring.address())?.slabs.is_empty() => {
+            Carrier::Ring(ring) if ringway::inspect::stat(ring.address())?.slabs.is_empty() => {
                 "has no slabs: leave out --copy-limit, or make a ring with --slabs"
             }
             Carrier::Ring(_) => return Ok(()),

@@ -10,7 +10,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use hdrhistogram::Histogram;
-use ringway::{Address, Builder, Channel, Role};
+use ringway::peer::Role;
+use ringway::{Address, Builder, Channel};
 
 use self::worker::WorkerReport;
 use crate::attach::reply_address;

@@ -1,6 +1,7 @@
 //! The work of one of several producers or consumers, and what shows that nothing was lost or repeated.
 
-use ringway::{ChannelSender, RecvError, Ring};
+use ringway::channel::ChannelSender;
+use ringway::{RecvError, Ring};
 use serde::{Deserialize, Serialize};
 
 use super::worker::{WorkerReport, now_ns, wait_for_start};

@@ -13,7 +13,8 @@ use std::time::Duration;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
-use ringway::{Carrier, Channel, Ring};
+use ringway::channel::Carrier;
+use ringway::{Channel, Ring};
 use serde::{Deserialize, Serialize};
 
 use super::share::{self, Share};

@@ -1,6 +1,6 @@
 //! What the kernel can do.
 
-use ringway::Support;
+use ringway::inspect::Support;
 
 use super::{Check, Verdict};
 

@@ -7,7 +7,7 @@ mod sandbox;
 
 use std::str::FromStr;
 
-use ringway::{Fate, Why};
+use ringway::gc::{Fate, Why};
 use serde::Serialize;
 
 use crate::cli::{DoctorArgs, GcArgs};

@@ -6,10 +6,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use ringway::{
-    Address, BlindSpot, Channel, Error, ErrorKind, ParticipantStat, Role, SlabStat, Stat, WaitsFor,
-    mq, os,
-};
+use ringway::gc::BlindSpot;
+use ringway::inspect::{ParticipantStat, SlabStat, Stat, WaitsFor};
+use ringway::peer::Role;
+use ringway::{Address, Channel, Error, ErrorKind, mq, os};
 use serde::Serialize;
 
 use self::queues::QueueJson;
@@ -142,7 +142,7 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
     if let Address::Mq(_) | Address::Sysvmq(_) = address {
         return queues::show(mq::stat(&address), args.json);
     }
-    let stat = ringway::stat(&address)?;
+    let stat = ringway::inspect::stat(&address)?;
     if args.json {
         return output::print_json(&RingJson::from(&stat));
     }
@@ -316,7 +316,7 @@ fn unusable(all: &[Unusable]) -> String {
 pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
     let mut failures = Vec::new();
     let mut rings = Found::default();
-    rings.look_at(&ringway::list(), ringway::stat);
+    rings.look_at(&ringway::inspect::list(), ringway::inspect::stat);
     for file in &args.files {
         if let Err(failure) = look_in(file, &mut rings) {
             failures.push(failure);
@@ -398,11 +398,11 @@ fn look_in(path: &Path, found: &mut Found<Stat>) -> Result<(), Failure> {
     if !path.metadata().map_err(unreadable)?.is_dir() {
         found
             .stats
-            .push(ringway::stat(&Address::File(path.to_owned()))?);
+            .push(ringway::inspect::stat(&Address::File(path.to_owned()))?);
         return Ok(());
     }
-    let rings = ringway::list_in(path).map_err(unreadable)?;
-    found.look_at(&rings, ringway::stat);
+    let rings = ringway::inspect::list_in(path).map_err(unreadable)?;
+    found.look_at(&rings, ringway::inspect::stat);
     Ok(())
 }
 

@@ -10,8 +10,10 @@ use std::fs::File;
 use std::io;
 use std::sync::Once;
 
+use ringway::channel::{Carrier, ChannelReceiver};
 use ringway::chunk::Header;
-use ringway::{Address, Carrier, Channel, ChannelReceiver, Peer, RecvError};
+use ringway::peer::Peer;
+use ringway::{Address, Channel, RecvError};
 
 use crate::attach;
 use crate::cli::RecvArgs;

@@ -7,8 +7,10 @@
 use std::io::Read;
 use std::time::Instant;
 
+use ringway::RecvError;
+use ringway::channel::{ChannelMessage, ChannelReceiver};
 use ringway::chunk::{ChunkReceiver, ChunkRecvError, Why};
-use ringway::{ChannelMessage, ChannelReceiver, MessageSource, RecvError};
+use ringway::transport::MessageSource;
 
 use super::{BLOCK, Output};
 use crate::cli::RecvArgs;

@@ -8,8 +8,10 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 
+use ringway::channel::{Carrier, ChannelSender};
 use ringway::chunk::ChunkSendError;
-use ringway::{Address, Carrier, Channel, ChannelSender, Role};
+use ringway::peer::Role;
+use ringway::{Address, Channel};
 
 use self::outlet::Outlet;
 use self::pace::Pace;

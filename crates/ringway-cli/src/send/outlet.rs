@@ -3,8 +3,11 @@
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
+use ringway::SendError;
+use ringway::channel::ChannelSender;
 use ringway::chunk::{ChunkSendError, ChunkSender};
-use ringway::{ChannelSender, MessageRoom, MessageSink, Peer, SendError};
+use ringway::peer::Peer;
+use ringway::transport::{MessageRoom, MessageSink};
 
 use crate::failure::Failure;
 use crate::say::say;

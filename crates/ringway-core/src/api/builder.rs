@@ -203,7 +203,7 @@ impl Builder {
 
     /// Whether sending to a full ring overwrites the oldest message that nobody is reading, instead of
     /// waiting. [`Sender::overwritten`](crate::Sender::overwritten) and
-    /// [`Stat::overwritten`](crate::Stat::overwritten) count what was lost. The default is no.
+    /// [`Stat::overwritten`](crate::inspect::Stat::overwritten) count what was lost. The default is no.
     ///
     /// A message that a receiver is reading, and a claim that is not committed, are passed, whether their process works,
     /// is stopped, or died. Sending is refused, or waits, only where these leave no room for the message: it needs
@@ -217,7 +217,7 @@ impl Builder {
         self
     }
 
-    /// Whether collectors ([`Gc`](crate::Gc), `ringway gc`) leave a new ring alone, whoever dies holding it: what a
+    /// Whether collectors ([`Gc`](crate::gc::Gc), `ringway gc`) leave a new ring alone, whoever dies holding it: what a
     /// supervisor starts anew finds it as it was left. It is removed by its address only. The default is no.
     ///
     /// ```

@@ -13,7 +13,7 @@ use crate::api::message::MessageView;
 const BLOCK: usize = 2048;
 
 /// Reads a message where it lies: made by [`Message::reader`](crate::Message::reader),
-/// [`MessageView::reader`] and [`DetachedMessage::reader`](crate::DetachedMessage::reader).
+/// [`MessageView::reader`] and [`DetachedMessage::reader`](crate::message::DetachedMessage::reader).
 ///
 /// [`fill_buf`](BufRead::fill_buf) copies a block of 2 KiB into the reader itself, and has the processor fetch
 /// those behind it meanwhile. What is seen is private memory, which no peer can change any more; and all

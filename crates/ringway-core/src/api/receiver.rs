@@ -676,7 +676,7 @@ impl Drop for Receiver {
 /// let rings = [ringway::Builder::new("memfd:")?.create()?, ringway::Builder::new("memfd:")?.create()?];
 /// let (mut first, mut second) = (rings[0].receiver()?, rings[1].receiver()?);
 /// rings[1].sender()?.send(b"hello")?;
-/// let ready = ringway::wait_any(&mut [&mut first, &mut second])?;
+/// let ready = ringway::wait::wait_any(&mut [&mut first, &mut second])?;
 /// assert_eq!(ready, [1]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -128,7 +128,7 @@ impl Ring {
     ///
     /// # Errors
     /// [`ErrorKind::RoleTaken`] if live processes hold all of its producers' places,
-    /// [`ErrorKind::NotFound`] if a collector ([`Gc`](crate::Gc)) has removed the ring since it was opened,
+    /// [`ErrorKind::NotFound`] if a collector ([`Gc`](crate::gc::Gc)) has removed the ring since it was opened,
     /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
     /// child of `fork` that inherited the ring.
     pub fn sender(&self) -> Result<Sender, Error> {
@@ -162,7 +162,7 @@ impl Ring {
     ///
     /// # Errors
     /// [`ErrorKind::RoleTaken`] if live processes hold all of its consumers' places,
-    /// [`ErrorKind::NotFound`] if a collector ([`Gc`](crate::Gc)) has removed the ring since it was opened,
+    /// [`ErrorKind::NotFound`] if a collector ([`Gc`](crate::gc::Gc)) has removed the ring since it was opened,
     /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
     /// child of `fork` that inherited the ring.
     pub fn receiver(&self) -> Result<Receiver, Error> {
@@ -312,7 +312,7 @@ impl Ring {
         })
     }
 
-    /// The ring as an observer sees it, as [`stat`](crate::stat()) of its address does. This one also looks at rings without
+    /// The ring as an observer sees it, as [`stat`](crate::inspect::stat()) of its address does. This one also looks at rings without
     /// a name: a `memfd:`, and what was removed since it was opened.
     ///
     /// ```

@@ -506,7 +506,7 @@ impl Sender {
     /// process that receives from one ring and sends to another, one message for each, and releases what came in when it has sent,
     /// knows when it is started again what to do with the first message that it is given: of the one that was killed,
     /// `sent` of the output less `received` of the input is 0 if that message is still to be done, and 1 if it was sent on and is only to be
-    /// released. `ringway::Stage` does that. (In other rings each death may leave both numbers lower by what one
+    /// released. `ringway::stage::Stage` does that. (In other rings each death may leave both numbers lower by what one
     /// call sent or released.)
     pub fn sent(&self) -> u64 {
         self.sending.sent()

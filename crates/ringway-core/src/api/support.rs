@@ -20,7 +20,7 @@ impl Support {
     ///
     /// ```
     /// # use ringway_core as ringway;
-    /// assert!(ringway::Support::probe().futex_waitv);
+    /// assert!(ringway::inspect::Support::probe().futex_waitv);
     /// ```
     #[must_use]
     pub fn probe() -> Self {

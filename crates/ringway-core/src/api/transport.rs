@@ -19,7 +19,8 @@ use crate::waiting::deadline_after;
 /// # use ringway_core as ringway;
 /// use std::io::IoSlice;
 ///
-/// use ringway::{Builder, MessageSink, MessageSource, ReceivedMessage};
+/// use ringway::Builder;
+/// use ringway::transport::{MessageSink, MessageSource, ReceivedMessage};
 ///
 /// fn greet(sink: &mut impl MessageSink) -> Result<(), ringway::SendError> {
 ///     sink.send_parts(&[IoSlice::new(b"hello, "), IoSlice::new(b"world")])
@@ -101,7 +102,8 @@ pub trait MessageSink {
     ///
     /// ```
     /// # use ringway_core as ringway;
-    /// use ringway::{Builder, MessageSink};
+    /// use ringway::Builder;
+    /// use ringway::transport::MessageSink;
     ///
     /// let ring = Builder::new("memfd:")?.create()?;
     /// MessageSink::send_with(&mut ring.sender()?, 5, &mut |room| {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use ringway::{Role, SyncKind, WaitStrategy};
+use ringway::peer::Role;
+use ringway::{SyncKind, WaitStrategy};
 use ringway_testing::table::Row;
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use ringway::{Builder, Role};
+use ringway::Builder;
+use ringway::peer::Role;
 use ringway_testing::place::Backing;
 use ringway_testing::table::Row;
 

@@ -6,7 +6,9 @@
 
 use std::time::Instant;
 
-use ringway::{Peer, Receiver, RecvError, Role, SendError, Sender, SlabStat, WaitStrategy};
+use ringway::inspect::SlabStat;
+use ringway::peer::{Peer, Role};
+use ringway::{Receiver, RecvError, SendError, Sender, WaitStrategy};
 
 use super::board::{Diary, Outcome};
 use super::case::{Op, SLABS, State};
@@ -288,7 +290,7 @@ fn overwritten(scene: &Scene, victims: &[Victim]) -> Result<usize, String> {
     if !scene.case.op.overwrites() {
         return Ok(0);
     }
-    let stat = ringway::stat(scene.ring()?.address()).map_err(said("stat"))?;
+    let stat = ringway::inspect::stat(scene.ring()?.address()).map_err(said("stat"))?;
     let deaths = victims.iter().filter(|victim| victim.died).count();
     Ok(stat.overwritten as usize + deaths)
 }
@@ -347,7 +349,7 @@ fn check_slabs(scene: &mut Scene) -> Result<(), String> {
         }
     }
     let address = scene.ring()?.address().clone();
-    let stat = ringway::stat(&address).map_err(said("stat"))?;
+    let stat = ringway::inspect::stat(&address).map_err(said("stat"))?;
     let ours = |slabs: &SlabStat| slabs.held.iter().all(|holder| holder.pid.is_some());
     if !stat
         .slabs
@@ -363,7 +365,7 @@ fn check_slabs(scene: &mut Scene) -> Result<(), String> {
 fn has_withheld_slabs(scene: &mut Scene) -> Result<bool, String> {
     let address = scene.ring()?.address().clone();
     let withheld = || -> Result<bool, String> {
-        let stat = ringway::stat(&address).map_err(said("stat"))?;
+        let stat = ringway::inspect::stat(&address).map_err(said("stat"))?;
         Ok(stat.slabs.iter().any(|slabs| slabs.withheld > 0))
     };
     if !withheld()? {
@@ -392,7 +394,7 @@ fn check_places(scene: &mut Scene) -> Result<(), String> {
             .map_err(said("another consumer"))?,
     );
     let address = ring.address().clone();
-    let stat = ringway::stat(&address).map_err(said("stat"))?;
+    let stat = ringway::inspect::stat(&address).map_err(said("stat"))?;
     if let Some(dead) = stat
         .participants
         .iter()
@@ -411,7 +413,7 @@ fn check_places(scene: &mut Scene) -> Result<(), String> {
         None | Some(Err(RecvError::Empty)) => {}
         Some(other) => return Err(format!("WRONG END: {other:?}")),
     }
-    let stat = ringway::stat(&address).map_err(said("stat"))?;
+    let stat = ringway::inspect::stat(&address).map_err(said("stat"))?;
     if stat
         .participants
         .iter()

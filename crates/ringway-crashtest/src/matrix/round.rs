@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Instant;
 
-use ringway::Role;
+use ringway::peer::Role;
 
 use super::board::{self, Diary};
 use super::case::{Case, Op};

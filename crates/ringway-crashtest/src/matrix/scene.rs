@@ -5,8 +5,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::unistd::gettid;
+use ringway::peer::Role;
 use ringway::{
-    Builder, ErrorKind, Message, Receiver, RecvError, Ring, Role, SendError, Sender, SyncKind,
+    Builder, ErrorKind, Message, Receiver, RecvError, Ring, SendError, Sender, SyncKind,
     WaitStrategy,
 };
 use ringway_testing::place::Place;
@@ -222,7 +223,7 @@ impl Scene {
             return Ok(());
         }
         let address = self.ring()?.address().clone();
-        let before = ringway::stat(&address).map_err(said("stat"))?.sent;
+        let before = ringway::inspect::stat(&address).map_err(said("stat"))?.sent;
         // One for each, and one more.
         let mut sent = 0;
         while role == Role::Producer && sent < 3 {
@@ -238,7 +239,7 @@ impl Scene {
             if self.sleepers().all(|sleeper| sleeper.is_finished()) {
                 return Ok(());
             }
-            let stat = ringway::stat(&address).map_err(said("stat"))?;
+            let stat = ringway::inspect::stat(&address).map_err(said("stat"))?;
             let is_excused = match role {
                 // A claim of the victim's stands before what was sent: something in the ring is not counted as sent.
                 Role::Producer => {

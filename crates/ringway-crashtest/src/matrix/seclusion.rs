@@ -8,7 +8,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
-use ringway::Gc;
+use ringway::gc::Gc;
 
 /// That this process is apart.
 pub(super) struct Seclusion(());

@@ -57,7 +57,7 @@ fn play(options: &VictimOptions) -> Result<()> {
     }
     let ring = builder.open()?;
     match op.role() {
-        Some(ringway::Role::Producer) => produce(op, &ring, options.who),
+        Some(ringway::peer::Role::Producer) => produce(op, &ring, options.who),
         _ => consume(op, &ring),
     }
 }

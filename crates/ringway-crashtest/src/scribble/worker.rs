@@ -7,9 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use ringway::message::DetachedMessage;
 use ringway::{
-    Address, Builder, DetachedMessage, Error, ErrorKind, Receiver, RecvError, Ring, SendError,
-    Sender, WaitStrategy,
+    Address, Builder, Error, ErrorKind, Receiver, RecvError, Ring, SendError, Sender, WaitStrategy,
 };
 use ringway_testing::messages::Random;
 
@@ -356,7 +356,7 @@ impl Work {
 
     fn observe(&mut self, address: &Address) {
         while !self.is_over() {
-            match ringway::stat(address) {
+            match ringway::inspect::stat(address) {
                 Ok(stat) => {
                     let _ = format!("{stat:?}");
                     self.note("looked");

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use nix::unistd::Pid;
-use ringway::{Address, stat};
+use ringway::Address;
+use ringway::inspect::stat;
 use ringway_testing::place::shmid;
 
 /// What each thread of a process is waiting for.

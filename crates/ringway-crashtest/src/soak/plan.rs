@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringway::Role;
+use ringway::peer::Role;
 use ringway_testing::messages::Random;
 use ringway_testing::place::Backing;
 use ringway_testing::table::Row;

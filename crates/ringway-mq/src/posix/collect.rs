@@ -4,8 +4,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
+use ringway_core::gc::Fate;
 use ringway_core::os::mq_overview as mq;
-use ringway_core::{Error, ErrorKind, Fate};
+use ringway_core::{Error, ErrorKind};
 
 use super::life::{self, Everybody};
 use super::{LOCKING, has_no_name, mark, open, queued_bytes, unlink};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use ringway_core::Peer;
 use ringway_core::os::mq_overview as mq;
+use ringway_core::peer::Peer;
 
 use super::bell::NOTICE;
 use super::life::{self, Life};

@@ -6,8 +6,8 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::stat::fstat;
-use ringway_core::Peer;
 use ringway_core::os::mq_overview as mq;
+use ringway_core::peer::Peer;
 
 use super::life::{self, Life};
 use super::local;

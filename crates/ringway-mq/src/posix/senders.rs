@@ -30,7 +30,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ringway_core::Peer;
+use ringway_core::peer::Peer;
 
 use crate::frame::{Header, Kind, SenderNumber};
 

@@ -1,7 +1,9 @@
 //! Removing a queue that only the dead held.
 
+use ringway_core::Error;
+use ringway_core::address::QueueKey;
+use ringway_core::gc::Fate;
 use ringway_core::os::msgget;
-use ringway_core::{Error, Fate, QueueKey};
 
 use super::set::{Gate, Set};
 use super::{is_gone, look, number};

@@ -66,9 +66,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use nix::errno::Errno;
+use ringway_core::address::QueueKey;
 use ringway_core::os::ftok;
 use ringway_core::os::msgget::{self, Next, TYPE_LEN};
-use ringway_core::{Address, Error, ErrorKind, QueueKey};
+use ringway_core::{Address, Error, ErrorKind};
 
 use crate::attempt::Attempt;
 use crate::builder::Options;

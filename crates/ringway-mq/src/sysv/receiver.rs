@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use nix::errno::Errno;
-use ringway_core::Peer;
 use ringway_core::os::msgget::{self, Next, TYPE_LEN, Wait};
+use ringway_core::peer::Peer;
 
 use super::set::{PRODUCERS, Set};
 use super::{NOTICE, broken, priority_of};

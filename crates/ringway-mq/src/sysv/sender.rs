@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use nix::errno::Errno;
-use ringway_core::Peer;
 use ringway_core::os::msgget::{self, TYPE_LEN};
+use ringway_core::peer::Peer;
 
 use super::set::{CONSUMER, Set};
 use super::{broken, longest, type_of};

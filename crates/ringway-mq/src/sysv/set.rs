@@ -53,8 +53,9 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
+use ringway_core::Error;
 use ringway_core::os::semget::{self, AtExit, Operation};
-use ringway_core::{Error, Peer};
+use ringway_core::peer::Peer;
 
 use super::{has_priorities, permissions};
 use crate::attempt::Attempt;

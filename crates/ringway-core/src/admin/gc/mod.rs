@@ -42,7 +42,7 @@ use crate::store::{self, drafts};
 ///
 /// ```no_run
 /// # use ringway_core as ringway;
-/// use ringway::{Fate, Gc};
+/// use ringway::gc::{Fate, Gc};
 ///
 /// let report = Gc::new().dry_run(true).run();
 /// for found in &report.found {
@@ -244,7 +244,8 @@ impl Gc {
     ///
     /// ```
     /// # use ringway_core as ringway;
-    /// use ringway::{Builder, Fate, Gc, Leftover, Why};
+    /// use ringway::Builder;
+    /// use ringway::gc::{Fate, Gc, Leftover, Why};
     ///
     /// # let name = format!("shm:ringway-doc-gc-{}", std::process::id());
     /// let ring = Builder::new(&name)?.create()?;

@@ -111,7 +111,7 @@ impl WaitsFor {
     ///
     /// ```
     /// # use ringway_core as ringway;
-    /// assert_eq!(ringway::WaitsFor::Message.name(), "a message");
+    /// assert_eq!(ringway::inspect::WaitsFor::Message.name(), "a message");
     /// ```
     pub fn name(self) -> &'static str {
         match self {
@@ -135,7 +135,7 @@ const MOST_LOOKS: u64 = 1 << 24;
 ///
 /// ```no_run
 /// # use ringway_core as ringway;
-/// let stat = ringway::stat(&"shm:orders".parse()?)?;
+/// let stat = ringway::inspect::stat(&"shm:orders".parse()?)?;
 /// println!("{} of {} bytes used", stat.used_bytes, stat.capacity_bytes);
 /// # Ok::<(), ringway::Error>(())
 /// ```
@@ -153,7 +153,7 @@ pub fn stat(address: &Address) -> Result<Stat, Error> {
 ///
 /// ```
 /// # use ringway_core as ringway;
-/// for address in ringway::list() {
+/// for address in ringway::inspect::list() {
 ///     println!("{address}");
 /// }
 /// ```
@@ -169,7 +169,7 @@ pub fn list() -> Vec<Address> {
 ///
 /// ```
 /// # use ringway_core as ringway;
-/// for address in ringway::list_in("/dev/shm".as_ref())? {
+/// for address in ringway::inspect::list_in("/dev/shm".as_ref())? {
 ///     println!("{address}");
 /// }
 /// # Ok::<(), std::io::Error>(())

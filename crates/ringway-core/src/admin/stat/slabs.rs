@@ -17,7 +17,7 @@ pub struct SlabStat {
     /// How many nobody holds.
     pub free: u32,
     /// How many of the others nobody can have for now: one that died had lent a pointer to their memory
-    /// ([`Claim::as_mut_slice`](crate::Claim::as_mut_slice)), and the kernel may not have ended all that it does there.
+    /// ([`Claim::as_mut_slice`](crate::message::Claim::as_mut_slice)), and the kernel may not have ended all that it does there.
     pub withheld: u32,
     /// Who holds the others. A message that nobody has received yet is its sender's.
     pub held: Vec<SlabHolder>,

@@ -82,7 +82,8 @@ impl Kind {
     ///
     /// ```
     /// # use ringway_core as ringway;
-    /// use ringway::{Kind, Role};
+    /// use ringway::Kind;
+    /// use ringway::peer::Role;
     ///
     /// assert!(Kind::Mpsc.allows_many(Role::Producer));
     /// assert!(!Kind::Mpsc.allows_many(Role::Consumer));

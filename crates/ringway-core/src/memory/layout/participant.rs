@@ -82,7 +82,7 @@ impl Role {
     ///
     /// ```
     /// # use ringway_core as ringway;
-    /// assert_eq!(ringway::Role::Producer.name(), "producer");
+    /// assert_eq!(ringway::peer::Role::Producer.name(), "producer");
     /// ```
     pub fn name(self) -> &'static str {
         match self {

@@ -72,7 +72,7 @@ pub(crate) enum Broken {
 }
 
 /// A lock in or beside the segment, that survives its holder's death at any instruction.
-pub(crate) trait Lock: Debug + Send {
+pub(crate) trait Lock: Debug + Send + Sync {
     /// Waits for the lock, and holds it unless the answer is [`Acquired::TimedOut`] or [`Broken`].
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken>;
     /// What the lock guards is in order again. If the holder dies before this, the next one gets the

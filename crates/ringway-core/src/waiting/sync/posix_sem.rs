@@ -185,7 +185,7 @@ pub(crate) fn look_again(tokens: &impl Tokens, deaths: u32) {
     (0..=deaths).for_each(|_| tokens.post());
 }
 
-impl<R: Region + Send, T: Tokens + Send> super::Lock for Lock<R, T> {
+impl<R: Region + Send + Sync, T: Tokens + Send + Sync> super::Lock for Lock<R, T> {
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
         let mut slept = 0;
         loop {

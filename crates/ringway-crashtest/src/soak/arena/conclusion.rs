@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::mqueue::{MQ_OFlag, mq_close, mq_open};
 use nix::sys::stat::Mode;
-use ringway::{Address, stat};
+use ringway::Address;
+use ringway::inspect::stat;
 
 use super::{Arena, Stage};
 use crate::soak::oracle::Counts;

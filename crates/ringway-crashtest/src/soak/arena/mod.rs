@@ -10,7 +10,9 @@ mod reading;
 
 use std::time::{Duration, Instant};
 
-use ringway::{Role, SyncKind, stat};
+use ringway::SyncKind;
+use ringway::inspect::stat;
+use ringway::peer::Role;
 use ringway_testing::messages::Random;
 use ringway_testing::place::Place;
 

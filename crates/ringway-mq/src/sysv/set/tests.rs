@@ -1,7 +1,7 @@
 //! A real set: what it says, who is known by a place, and counts near the kernel's largest number.
 
 use ringway_core::Address;
-use ringway_core::QueueKey;
+use ringway_core::address::QueueKey;
 
 use super::*;
 

@@ -119,7 +119,7 @@ pub(super) fn giants_without_memory() {
     };
     let before = memory();
     let started = Instant::now();
-    let all = crate::list();
+    let all = crate::inspect::list();
     assert_eq!(all.len(), 2 * giants(1 << 36).len());
     for address in &all {
         let stat = crate::admin::stat::stat(address).unwrap();
@@ -163,8 +163,8 @@ pub(super) fn truncation() {
         // Until it could be removed once, between two cuts, and for a while.
         while started.elapsed() < ENOUGH || how == "shut" && removed == 0 {
             assert!(started.elapsed() < PATIENCE, "not once could it be had");
-            let _ = crate::list();
-            let _ = crate::stat(&address);
+            let _ = crate::inspect::list();
+            let _ = crate::inspect::stat(&address);
             let _ = Gc::new().dry_run(true).run();
             for found in Gc::new().run().found {
                 let is_it = found.what == Leftover::Ring(address.clone());

@@ -158,7 +158,7 @@ fn killed_creators() {
             for address in addresses("made") {
                 // Finished, and never held by anybody: that is no garbage.
                 let address = address.parse().unwrap();
-                if crate::stat(&address).is_ok_and(|stat| stat.producers_ever == 0) {
+                if crate::inspect::stat(&address).is_ok_and(|stat| stat.producers_ever == 0) {
                     crate::remove(&address, false).unwrap();
                 }
             }
@@ -492,7 +492,7 @@ fn retired() {
         assert_eq!(error.kind(), crate::ErrorKind::NotFound, "{error}");
         assert!(error.next_step().contains("open it again"), "{error}");
         drop(stale);
-        let gone = crate::stat(&address).unwrap_err();
+        let gone = crate::inspect::stat(&address).unwrap_err();
         assert_eq!(gone.kind(), crate::ErrorKind::NotFound, "{gone}");
         // An opener removes the name.
         let gone = builder().open().unwrap_err();
