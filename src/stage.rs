@@ -29,6 +29,8 @@ use ringway_core::{
 /// A stage that is dropped leaves as a [`Sender`] does that is dropped; [`leave`](Self::leave) is for one that goes on in
 /// another process.
 ///
+/// It can be sent to another thread (`Send`) and not be shared with one, as the two handles in it.
+///
 /// ```
 /// use ringway::stage::Stage;
 ///

@@ -8,6 +8,20 @@ use ringway_core::{Message, Receiver, RecvError, WaitStrategy};
 use ringway_mq::{QueueMessage, QueueReceiver};
 
 /// A receiver from a ring or from a queue.
+///
+/// # Threads
+/// As the handles of rings and queues, it is for one thread at a time: it can be sent to another thread (`Send`), and not be shared
+/// with one (it is not `Sync`). Each handle holds a place of its own; threads that receive side by side have one each, from the
+/// [`Channel`](crate::Channel), which is `Sync`.
+///
+/// ```
+/// fn can_be_sent<T: Send>() {}
+/// can_be_sent::<ringway::channel::ChannelReceiver>();
+/// ```
+/// ```compile_fail,E0277
+/// fn can_be_shared<T: Sync>() {}
+/// can_be_shared::<ringway::channel::ChannelReceiver>();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 #[expect(

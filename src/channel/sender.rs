@@ -9,6 +9,20 @@ use ringway_core::{SendError, Sender, WaitStrategy};
 use ringway_mq::QueueSender;
 
 /// A sender to a ring or to a queue. Dropping it closes.
+///
+/// # Threads
+/// As the handles of rings and queues, it is for one thread at a time: it can be sent to another thread (`Send`), and not be shared
+/// with one (it is not `Sync`). Each handle holds a place of its own; threads that send side by side have one each, from the
+/// [`Channel`](crate::Channel), which is `Sync`.
+///
+/// ```
+/// fn can_be_sent<T: Send>() {}
+/// can_be_sent::<ringway::channel::ChannelSender>();
+/// ```
+/// ```compile_fail,E0277
+/// fn can_be_shared<T: Sync>() {}
+/// can_be_shared::<ringway::channel::ChannelSender>();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 #[expect(

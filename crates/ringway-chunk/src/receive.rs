@@ -39,6 +39,10 @@ const STALLED: u64 = 4096;
 /// assert_eq!(receiver.recv()?, b"hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Threads
+/// It can be sent to another thread if what carries its messages can, as the receivers of rings, queues and channels can. None of them can
+/// be shared.
 #[derive(Debug)]
 pub struct ChunkReceiver<R: MessageSource> {
     source: R,

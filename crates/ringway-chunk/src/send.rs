@@ -36,6 +36,10 @@ const RECORD: usize = 64;
 /// sender.send(b"short or long")?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Threads
+/// It can be sent to another thread if what carries its messages can, as the senders of rings, queues and channels can. None of them can
+/// be shared: threads that send side by side have a handle each, and messages of several are told apart on the other side.
 #[derive(Debug)]
 pub struct ChunkSender<S: MessageSink> {
     sink: S,

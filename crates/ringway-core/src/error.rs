@@ -100,7 +100,7 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// For transports beside rings. `action` is a verb ("open"), `problem` a clause without a full stop.
+    /// For ringway's other crates. `action` is a verb ("open"), `problem` a clause without a full stop.
     ///
     /// ```
     /// # use ringway_core as ringway;
@@ -113,6 +113,7 @@ impl Error {
     ///     "cannot open mq:/orders: there is no such queue; create it",
     /// );
     /// ```
+    #[doc(hidden)]
     pub fn new(
         kind: ErrorKind,
         action: &'static str,
@@ -133,6 +134,7 @@ impl Error {
     }
 
     /// Adds the next action: an imperative clause without a full stop.
+    #[doc(hidden)]
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.inner.remedy = remedy.into();
@@ -153,6 +155,7 @@ impl Error {
     }
 
     /// Adds the error number that the kernel gave.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_errno(self, errno: i32) -> Self {
         self.because(Errno::from_raw(errno))

@@ -35,6 +35,7 @@ pub use testing::verify;
 pub mod os {
     pub use crate::admin::gc::message_queues;
     pub use crate::api::builder::CommonOptions;
+    pub use crate::api::threads::Unshared;
     pub use crate::escape::{Line, Name};
     pub use crate::sys::owner::{difference, is_own, is_trusted, may_remove};
     pub use crate::sys::unwinding::Unwinding;

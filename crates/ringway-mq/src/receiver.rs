@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ringway_core::RecvError;
 use ringway_core::os::fork::Origin;
-use ringway_core::os::{Unwinding, deadline_after};
+use ringway_core::os::{Unshared, Unwinding, deadline_after};
 use ringway_core::peer::Peer;
 use ringway_core::transport::{MessageSource, ReceivedMessage};
 
@@ -24,6 +24,21 @@ const MOST_SKIPPED: u32 = 1024;
 ///
 /// Dropping it leaves the queue, as [`leave`](Self::leave) does: senders wait for the next receiver. To tell them that
 /// nobody will receive, [`close`](Self::close). Dropping it by a panic is neither, and the senders will think that it died.
+///
+/// # Threads
+/// A handle is for one thread at a time: it can be sent to another thread (`Send`), and not be shared with one (it is not `Sync`).
+/// It is the one receiver of its queue; threads that share the work share what it receives.
+///
+/// ```
+/// # mod ringway { pub use ringway_mq as mq; }
+/// fn can_be_sent<T: Send>() {}
+/// can_be_sent::<ringway::mq::QueueReceiver>();
+/// ```
+/// ```compile_fail,E0277
+/// # mod ringway { pub use ringway_mq as mq; }
+/// fn can_be_shared<T: Sync>() {}
+/// can_be_shared::<ringway::mq::QueueReceiver>();
+/// ```
 #[derive(Debug)]
 pub struct QueueReceiver {
     inlet: Box<dyn Inlet>,
@@ -37,6 +52,7 @@ pub struct QueueReceiver {
     origin: Origin,
     has_left: bool,
     unwinding: Unwinding,
+    _one_thread: Unshared,
     is_interrupted: Option<fn() -> bool>,
     follows: bool,
 }
@@ -71,6 +87,7 @@ impl QueueReceiver {
             origin,
             has_left: false,
             unwinding: Unwinding::new(),
+            _one_thread: Unshared::default(),
             is_interrupted: None,
             follows: false,
         }

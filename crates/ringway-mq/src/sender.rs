@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ringway_core::SendError;
 use ringway_core::os::fork::Origin;
-use ringway_core::os::{Unwinding, deadline_after};
+use ringway_core::os::{Unshared, Unwinding, deadline_after};
 use ringway_core::peer::Peer;
 use ringway_core::transport::{MessageRoom, MessageSink};
 
@@ -20,6 +20,22 @@ pub const MAX_PRIORITY: u32 = 31;
 ///
 /// Dropping it closes it, as [`close`](Self::close) does; dropping it by a panic does not, and the receiver will
 /// think that it died.
+///
+/// # Threads
+/// A handle is for one thread at a time: it can be sent to another thread (`Send`), and not be shared with one (it is not `Sync`).
+/// Each handle is one of the senders that the queue has place for. Threads that send side by side have a handle each, from the
+/// [`Queue`](crate::Queue), which is `Sync`.
+///
+/// ```
+/// # mod ringway { pub use ringway_mq as mq; }
+/// fn can_be_sent<T: Send>() {}
+/// can_be_sent::<ringway::mq::QueueSender>();
+/// ```
+/// ```compile_fail,E0277
+/// # mod ringway { pub use ringway_mq as mq; }
+/// fn can_be_shared<T: Sync>() {}
+/// can_be_shared::<ringway::mq::QueueSender>();
+/// ```
 #[derive(Debug)]
 pub struct QueueSender {
     outlet: Box<dyn Outlet>,
@@ -32,6 +48,7 @@ pub struct QueueSender {
     origin: Origin,
     has_left: bool,
     unwinding: Unwinding,
+    _one_thread: Unshared,
     /// Before a sleep.
     tries: u32,
 }
@@ -66,6 +83,7 @@ impl QueueSender {
             origin,
             has_left: false,
             unwinding: Unwinding::new(),
+            _one_thread: Unshared::default(),
             tries: lull::tries(),
         }
     }

@@ -109,7 +109,8 @@ impl Builder {
         self
     }
 
-    /// The options that concern whatever carries messages, be it a ring or not.
+    /// The options that concern whatever carries messages, be it a ring or not. For ringway's other crates.
+    #[doc(hidden)]
     pub fn common(&self) -> CommonOptions {
         CommonOptions {
             capacity: self.shape.capacity,

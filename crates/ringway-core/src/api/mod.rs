@@ -12,5 +12,6 @@ pub(crate) mod sender;
 pub(crate) mod sending;
 pub(crate) mod shape;
 pub(crate) mod support;
+pub(crate) mod threads;
 pub(crate) mod transport;
 pub(crate) mod typed;

@@ -9,6 +9,7 @@ use crate::api::detached::ConsumerSlot;
 use crate::api::message::{Backlog, Message, MessageView};
 use crate::api::receiving::Receiving;
 use crate::api::ring::Ring;
+use crate::api::threads::Unshared;
 use crate::error::{Error, RecvError, WaitError};
 use crate::memory::layout::participant::Role;
 use crate::memory::region::{Load, Region};
@@ -37,6 +38,22 @@ use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 /// [`RecvError::Closed`] and [`RecvError::PeerDied`] are no ends of the ring: the next producer opens it again, and
 /// [`wait_for_peer`](Self::wait_for_peer) waits for it.
 ///
+/// # Threads
+/// A handle is for one thread at a time: it can be sent to another thread (`Send`), and not be shared with one (it is not `Sync`).
+/// Each handle is a participant of its own and holds one slot of the ring. Threads that receive side by side have a handle each, from
+/// clones of the [`Ring`](crate::Ring), which is `Sync`; the ring's [`Kind`](crate::Kind) says how many there can be.
+///
+/// ```
+/// # use ringway_core as ringway;
+/// fn can_be_sent<T: Send>() {}
+/// can_be_sent::<ringway::Receiver>();
+/// ```
+/// ```compile_fail,E0277
+/// # use ringway_core as ringway;
+/// fn can_be_shared<T: Sync>() {}
+/// can_be_shared::<ringway::Receiver>();
+/// ```
+///
 /// # In signal handlers
 /// In a ring of sync [`Futex`](crate::SyncKind::Futex) without [slab segments](crate::Builder::slab_segments),
 /// [`try_recv_into`](Self::try_recv_into) is async-signal-safe, as [`Sender`](crate::Sender#in-signal-handlers)'s
@@ -54,6 +71,7 @@ pub struct Receiver {
     /// How a blocking call waits, which has no deadline of its own.
     wait: WaitOptions,
     unwinding: Unwinding,
+    _one_thread: Unshared,
 }
 
 impl Receiver {
@@ -65,6 +83,7 @@ impl Receiver {
             ring,
             wait: WaitOptions::new(WaitStrategy::default()),
             unwinding: Unwinding::new(),
+            _one_thread: Unshared::default(),
         }
     }
 

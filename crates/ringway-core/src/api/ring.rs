@@ -45,6 +45,8 @@ use crate::waiting::sync;
 /// It stays mapped while this, a clone of it, or a handle made from it lives. Dropping it removes
 /// nothing; see [`remove`](crate::remove).
 ///
+/// Threads can share it, and each has a clone or a reference (`Send` and `Sync`); the handles it gives are for one thread at a time.
+///
 /// ```
 /// # use ringway_core as ringway;
 /// use ringway::Builder;

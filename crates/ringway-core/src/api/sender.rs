@@ -7,6 +7,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::api::claim::{Batch, Claim, Scratch};
 use crate::api::sending::Sending;
+use crate::api::threads::Unshared;
 use crate::error::{Error, SendError};
 use crate::memory::region::{Load, Region};
 use crate::presence::Peer;
@@ -43,6 +44,22 @@ use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// # Threads
+/// A handle is for one thread at a time: it can be sent to another thread (`Send`), and not be shared with one (it is not `Sync`).
+/// Each handle is a participant of its own and holds one slot of the ring. Threads that send side by side have a handle each, from
+/// clones of the [`Ring`](crate::Ring), which is `Sync`; the ring's [`Kind`](crate::Kind) says how many there can be.
+///
+/// ```
+/// # use ringway_core as ringway;
+/// fn can_be_sent<T: Send>() {}
+/// can_be_sent::<ringway::Sender>();
+/// ```
+/// ```compile_fail,E0277
+/// # use ringway_core as ringway;
+/// fn can_be_shared<T: Sync>() {}
+/// can_be_shared::<ringway::Sender>();
+/// ```
+///
 /// # In signal handlers
 /// In a ring of sync [`Futex`](crate::SyncKind::Futex) without [slab segments](crate::Builder::slab_segments),
 /// [`try_send`](Self::try_send) is async-signal-safe: it takes no lock, allocates and opens nothing, and leaves `errno`
@@ -63,6 +80,7 @@ pub struct Sender {
     wait: WaitOptions,
     closes: bool,
     unwinding: Unwinding,
+    _one_thread: Unshared,
     scratch: Scratch,
 }
 
@@ -76,6 +94,7 @@ impl Sender {
             wait: WaitOptions::new(WaitStrategy::default()),
             closes: true,
             unwinding: Unwinding::new(),
+            _one_thread: Unshared::default(),
             scratch: Scratch::default(),
         }
     }

@@ -173,10 +173,7 @@ pub(crate) enum HeaderError {
 impl HeaderError {
     /// Why the header of a segment of `len` bytes was refused, and what to do.
     pub(crate) fn explain(self, attempt: Attempt<'_>, len: u64) -> Error {
-        let again = format!(
-            "remove it (ringway rm {}) and create it again",
-            attempt.address
-        );
+        let again = attempt.anew();
         match self {
             Self::Magic => attempt.not_a_ring("what is there is not a ringway segment"),
             Self::Version(version) => attempt

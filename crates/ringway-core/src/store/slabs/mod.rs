@@ -241,5 +241,5 @@ impl From<Error> for Unreachable {
 fn not_the_slab(attempt: Attempt<'_>, problem: &str) -> Error {
     attempt
         .error(ErrorKind::Corrupt, problem)
-        .remedy("remove the ring and create it again")
+        .remedy(attempt.anew())
 }

@@ -102,7 +102,7 @@ impl Queues {
                     ErrorKind::Corrupt,
                     "its message queue is not as ringway makes them",
                 )
-                .remedy("remove the ring and create it again"));
+                .remedy(attempt.anew()));
         }
         admit(&own, access);
         let id = id(&own).map_err(failed)?;
