@@ -110,7 +110,7 @@ impl Channel {
     /// What `auto:` stands for at present; any other address is returned as it is.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if neither is there.
+    /// [`ErrorKind::NotFound`] if neither is there.
     pub fn find(address: &Address) -> Result<Address, Error> {
         match address {
             Address::Auto(name) => auto::find_address(address, name),

@@ -7,13 +7,14 @@ use super::control::{
     MOST_DELIVERIES, MOVEMENTS, PRODUCER_CLOSED, PRODUCERS_CHANGED, RECEIVED, SENT, SHOWN,
     SPACE_EVENT, TAIL, TAKE_HINT,
 };
-use super::header::{self, HEADER_LEN};
+use super::header::{self, HEADER_LEN, HeaderError};
 use super::participant::{
     ASLEEP, ATTACHED_NS, CLOSED, EPOCH, FILLED_FOR, LIVENESS, MESSAGES, NO_ENTRY, OVERWRITTEN, PID,
     PID_NAMESPACE, QUEUE, REPAIRED, ROLE, SEMAPHORE, SEMAPHORE_LEN, SLOT_LEN,
 };
 use super::pool::{TICKET_LEN, Ticket};
 use super::slab_segment::{self, TRAILER_LEN};
+use crate::error::Attempt;
 
 /// A row of a table: offset, width, and what the field's text begins with.
 type Row = (usize, usize, &'static str);
@@ -207,4 +208,24 @@ fn slabs() {
     let trailer = [&trailer[..], &[(48, rest, "0")]].concat();
     assert_whole(&trailer, TRAILER_LEN as usize);
     assert_documented("Slabs", "| offset in the page", &trailer);
+}
+
+#[test]
+fn a_header_that_is_refused_comes_with_a_remedy_that_works_there() {
+    for (address, remedy) in [
+        ("memfd:", "create another ring and hand that over"),
+        ("shm:orders", "remove it (ringway rm shm:orders)"),
+    ] {
+        let address = address.parse().unwrap();
+        for refused in [
+            HeaderError::Version(1),
+            HeaderError::Abi(0),
+            HeaderError::Field("kind"),
+            HeaderError::Geometry,
+            HeaderError::Truncated { needed: 1 },
+        ] {
+            let error = refused.explain(Attempt::to("open", &address), 0);
+            assert!(error.next_step().contains(remedy), "{error}");
+        }
+    }
 }

@@ -1,8 +1,7 @@
 //! One participant of a cell ring: who it is, who the others are, and how it waits for them.
 
-use std::cell::Cell;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::notify::{self, Notifier, RoleWords};
@@ -70,7 +69,8 @@ pub(crate) struct Member<R> {
     /// Because the kernel refuses what lies beside the segment, with that errno; else the segment contradicts itself.
     pub(super) beside: Option<i32>,
     /// Whether what was refused last was so because the dead could not be settled. The handle goes on.
-    unsettled: Cell<bool>,
+    /// This participant's thread alone uses it, so its accesses are relaxed; an atomic, so that [`Member`] is `Sync`.
+    unsettled: AtomicBool,
     /// Until when the present wait may last, its getting of the lock included.
     deadline: Option<Instant>,
     /// The slabs, if the ring has some.
@@ -97,7 +97,7 @@ impl<R: Region> Member<R> {
             messages,
             corrupt: head > MOST_HEAD,
             beside: None,
-            unsettled: Cell::new(false),
+            unsettled: AtomicBool::new(false),
             deadline: None,
             pool: None,
         };
@@ -132,7 +132,7 @@ impl<R: Region> Member<R> {
     /// The lock or the bell is of no use any more, and so is this handle.
     fn break_by(&mut self, broken: Broken) {
         match broken {
-            Broken::Unsettled => return self.unsettled.set(true),
+            Broken::Unsettled => return self.unsettled.store(true, Ordering::Relaxed),
             Broken::Beside(errno) => self.beside = Some(errno as i32),
             Broken::Written => {}
         }
@@ -143,14 +143,14 @@ impl<R: Region> Member<R> {
     pub(super) fn settle(&self) -> bool {
         let settled = self.region().settle();
         if !settled {
-            self.unsettled.set(true);
+            self.unsettled.store(true, Ordering::Relaxed);
         }
         settled
     }
 
     /// Why something was [`Corrupt`]. Told once, for it can change.
     pub(super) fn refused(&self) -> Refused {
-        match self.unsettled.take() {
+        match self.unsettled.swap(false, Ordering::Relaxed) {
             true => Refused::Unsettled,
             false => Refused::Corrupt,
         }
