@@ -71,8 +71,10 @@
 pub mod channel;
 pub mod stage;
 
+#[doc(inline)]
 pub use ringway_chunk as chunk;
 pub use ringway_core::{address, gc, inspect, message, peer, transport, wait};
+#[doc(inline)]
 pub use ringway_mq as mq;
 
 #[doc(inline)]

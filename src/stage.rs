@@ -1,4 +1,7 @@
 //! A stage of a pipeline: one message in, one message out, exactly once.
+//!
+//! A [`Stage`] has a receiver of one ring and a sender to another. It receives, sends and releases as one step that a restart resumes;
+//! a [`StageError`] says which part of the step did not succeed.
 
 use std::fmt;
 use std::time::Instant;

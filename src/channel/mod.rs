@@ -1,4 +1,7 @@
 //! A ring or a message queue, whichever an address names.
+//!
+//! A [`Channel`] gives a [`ChannelSender`] and a [`ChannelReceiver`], which have what rings and queues have in common. What a channel
+//! is made of is its [`Carrier`]: by that one gets at the ring or the queue itself.
 
 mod auto;
 mod receiver;

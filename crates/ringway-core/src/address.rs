@@ -1,4 +1,7 @@
 //! One string names a transport everywhere: `shm:orders`, `file:/var/lib/x.ring`, `sysv:0x52494e47`.
+//!
+//! An [`Address`] is that string, parsed. What is found by a key and not by a name has one of its own kinds: a [`SysvKey`] for shared memory,
+//! a [`QueueKey`] for queues.
 
 use std::ffi::OsString;
 use std::fmt;
