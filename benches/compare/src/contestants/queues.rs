@@ -3,9 +3,9 @@
 use std::ffi::CString;
 use std::ops::Range;
 
-use ::ringway::mq::{QueueBuilder, QueueReceiver, QueueSender};
 use ::ringway::Address;
 use ::ringway::address::QueueKey;
+use ::ringway::mq::{QueueBuilder, QueueReceiver, QueueSender};
 
 use super::{Contestant, Roster};
 use crate::args::{Queue, Variant, Work};
