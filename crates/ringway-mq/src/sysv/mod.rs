@@ -178,7 +178,10 @@ pub(crate) fn create(
             Some(len) => set
                 .limit(len)
                 .map(|()| set)
-                .map_err(|errno| attempt.os("semop", "change its semaphores", errno)),
+                .map_err(|errno| match is_gone(errno) {
+                    true => attempt.not_found(errno),
+                    false => attempt.os("semop", "cannot change its semaphores", errno),
+                }),
         });
     match result {
         Ok(set) => Ok(Queue {
@@ -202,9 +205,13 @@ pub(crate) fn open(
     let (id, status) = look(attempt, number)?;
     attempt.check_owner(&[status.owner_uid, status.creator_uid], options.any_owner)?;
     let set = Set::of(attempt, number, id, status.mode, options.any_owner)?;
-    let values = set
-        .values()
-        .map_err(|errno| attempt.os("semctl", "cannot read its semaphores", errno))?;
+    let values = set.values().map_err(|errno| {
+        if is_gone(errno) {
+            // A collector was faster, or who removed it.
+            return attempt.not_found(errno);
+        }
+        attempt.os("semctl", "cannot read its semaphores", errno)
+    })?;
     Ok(Queue {
         id,
         set,
