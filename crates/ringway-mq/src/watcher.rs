@@ -311,10 +311,10 @@ mod tests {
             let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
             let Some(blocked) = blocked else { continue };
             let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
-            // All but SIGKILL, SIGSTOP and the two signals that the C library keeps for itself.
-            let kept = [libc::SIGKILL, libc::SIGSTOP, 32, 33];
-            let all = kept
-                .iter()
+            // All but SIGKILL, SIGSTOP and the signals that the C library keeps for itself.
+            let all = [libc::SIGKILL, libc::SIGSTOP]
+                .into_iter()
+                .chain(32..libc::SIGRTMIN())
                 .fold(u64::MAX, |all, signal| all & !(1 << (signal - 1)));
             assert_eq!(blocked & all, all, "{blocked:x}");
             seen += 1;
