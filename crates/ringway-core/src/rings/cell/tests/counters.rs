@@ -58,7 +58,8 @@ fn a_producer_that_was_idle_sends_where_others_do() {
 #[test]
 fn a_producer_that_was_idle_claims_nothing_inside_a_record() {
     // In a ring of four cells four bits of the lap are in the word's first byte.
-    for laps in 1..16 {
+    let most = if cfg!(miri) { 1 } else { 15 };
+    for laps in 1..=most {
         for byte in 0..=u8::MAX {
             let ring = ring();
             let mut idle = idle(&ring, laps);
