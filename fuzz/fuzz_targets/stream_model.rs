@@ -214,8 +214,15 @@ fuzz_target!(|input: Input| {
     let mut world = World::new(64 << (input.capacity_log2 % 8));
     for step in &input.steps {
         match step {
-            Step::NextProducer => world.producer = world.ring.producer().expect("a sound ring"),
-            Step::NextConsumer => world.consumer = world.ring.consumer().expect("a sound ring"),
+            // Whoever comes opens again what those before it have closed.
+            Step::NextProducer => {
+                world.producer = world.ring.producer().expect("a sound ring");
+                world.producer_closed = false;
+            }
+            Step::NextConsumer => {
+                world.consumer = world.ring.consumer().expect("a sound ring");
+                world.consumer_closed = false;
+            }
             Step::Send(_)
             | Step::SendDeadline(_)
             | Step::Claim(..)
