@@ -19,7 +19,7 @@ struct Input {
 fuzz_target!(|input: Input| {
     let first = input.ring.setup(0);
     let setup = match input.late {
-        true => input.ring.setup((1 << 45) / first.cells - 2),
+        true => input.ring.setup((1 << 44) / first.cells - 2),
         false => first,
     };
     let mut queue = Queue::new(setup).expect("memory");

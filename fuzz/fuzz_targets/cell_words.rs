@@ -84,7 +84,7 @@ fuzz_target!(|input: Input| {
     let setup = input.ring.setup(match input.lap {
         Lap::First => 0,
         // Where the laps of words that have an owner begin anew.
-        Lap::Late => (1 << 45) / first.cells - 2,
+        Lap::Late => (1 << 44) / first.cells - 2,
         Lap::Last => (u64::MAX >> 8) / first.cells - 1,
     });
     let mut ring = HostileRing::new(setup).expect("memory");
