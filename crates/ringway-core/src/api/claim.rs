@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use crate::api::sending::{Claimed, Sending};
 use crate::error::SendError;
 use crate::rings::stream::producer::Pending;
+use crate::waiting::WaitOptions;
 
 /// Private memory for claims, as long as the longest that was needed.
 #[derive(Default)]
@@ -53,14 +54,16 @@ pub struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
+    /// Claims room for a message of `len` bytes; `None`: if there is room now.
     #[inline]
-    pub(crate) fn new(
+    pub(crate) fn begin(
         sending: &'a mut Sending,
         scratch: &'a mut Scratch,
-        claimed: Claimed,
         len: usize,
-    ) -> Self {
-        Self {
+        wait: Option<&WaitOptions>,
+    ) -> Result<Self, SendError> {
+        let claimed = sending.claim(len, wait)?;
+        Ok(Self {
             sending,
             claimed,
             len,
@@ -68,7 +71,7 @@ impl<'a> Claim<'a> {
             scratch,
             written: 0,
             is_apart: false,
-        }
+        })
     }
 
     /// Bytes claimed.

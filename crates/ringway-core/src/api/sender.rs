@@ -264,13 +264,7 @@ impl Sender {
     /// As [`try_send`](Self::try_send).
     #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
-        let claimed = self.sending.claim(len, None)?;
-        Ok(Claim::new(
-            &mut self.sending,
-            &mut self.scratch,
-            claimed,
-            len,
-        ))
+        Claim::begin(&mut self.sending, &mut self.scratch, len, None)
     }
 
     /// Claims room for a message of `len` bytes, to be written in place, waiting for it.
@@ -289,13 +283,7 @@ impl Sender {
     /// ```
     #[inline]
     pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
-        let claimed = self.sending.claim(len, Some(&self.wait))?;
-        Ok(Claim::new(
-            &mut self.sending,
-            &mut self.scratch,
-            claimed,
-            len,
-        ))
+        Claim::begin(&mut self.sending, &mut self.scratch, len, Some(&self.wait))
     }
 
     /// The same, waiting for at most `timeout`.
@@ -318,13 +306,7 @@ impl Sender {
         deadline: impl Into<Option<Instant>>,
     ) -> Result<Claim<'_>, SendError> {
         let wait = self.wait.until(deadline.into());
-        let claimed = self.sending.claim(len, Some(&wait))?;
-        Ok(Claim::new(
-            &mut self.sending,
-            &mut self.scratch,
-            claimed,
-            len,
-        ))
+        Claim::begin(&mut self.sending, &mut self.scratch, len, Some(&wait))
     }
 
     /// Sends a message of `len` bytes that `write` puts together in its place, waiting for room. `write` is called once there is room, at most once; what it does not write holds old bytes of the ring.
