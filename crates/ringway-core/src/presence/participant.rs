@@ -121,8 +121,18 @@ impl Participant {
     }
 }
 
+/// Whether somebody has `slot`, whose liveness word was found to be `held`. One whose holder others see alive has it,
+/// though the word says otherwise: that was marked for another one ([`super`]).
+fn state_of(map: &Map, participants: u32, slot: u32, held: u32) -> Liveness {
+    match Liveness::of(held) {
+        Liveness::Absent | Liveness::Dead if is_seen_alive(map, participants, slot) => {
+            Liveness::Alive
+        }
+        state => state,
+    }
+}
+
 /// A slot that nobody alive has, and its liveness word. One whose holder died comes first: who takes that is its successor.
-/// One whose word says so while others see its holder alive was marked for another one ([`super`]).
 fn free_slot(map: &Map, participants: u32, slots: Range<u32>) -> Option<(u32, u32)> {
     let mut absent = None;
     for slot in slots {
@@ -131,9 +141,8 @@ fn free_slot(map: &Map, participants: u32, slots: Range<u32>) -> Option<(u32, u3
         };
         // Acquire pairs with the release of a leaving holder.
         let found = word.load(Ordering::Acquire);
-        match Liveness::of(found) {
+        match state_of(map, participants, slot, found) {
             Liveness::Alive => {}
-            _ if is_seen_alive(map, participants, slot) => {}
             Liveness::Dead => return Some((slot, found)),
             Liveness::Absent => absent = absent.or(Some((slot, found))),
         }
@@ -172,10 +181,7 @@ fn wait_for_one_that_ends(
         let mut ending = None;
         for (slot, word) in words {
             let held = word.load(Ordering::Acquire);
-            if Liveness::of(held) != Liveness::Alive {
-                if is_seen_alive(map, participants, slot) {
-                    continue;
-                }
+            if state_of(map, participants, slot, held) != Liveness::Alive {
                 return true;
             }
             if is_being_given_up(map, participants, slot, held) {
