@@ -104,7 +104,7 @@ impl<R: Region> Member<R> {
     fn refers(&self, named: &SlabRef) -> Result<Referenced, Corrupt> {
         let cells = &self.cells;
         // Each step goes on by a cell at least, or the word that was seen has changed.
-        let mut walk = Walk::new(4 * cells.count()).start(self.settled_head());
+        let mut walk = Walk::new(cells.most_looks()).start(self.settled_head());
         loop {
             let (word, stored) = match cells.step(&mut walk)? {
                 Step::Record(word, stored) => (word, stored),

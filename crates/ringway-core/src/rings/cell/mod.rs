@@ -220,6 +220,12 @@ use crate::memory::layout::cell::{
 use crate::memory::layout::control::HEAD;
 use crate::memory::region::{Load, Region};
 
+/// The most looks of one walk are so many for each cell of the ring: it passes two laps at most (`HEAD` goes on before
+/// it by one), and a record takes four looks at most, to be given back or given up by the dead, freed, and passed.
+const LOOKS_AT_EACH: u64 = 8;
+/// And so many more, for others who were faster.
+const PATIENCE: u64 = 1024;
+
 /// No honest `HEAD` comes so far.
 const MOST_HEAD: u64 = u64::MAX >> 8;
 
@@ -293,6 +299,12 @@ impl<R: Load> Cells<R> {
     #[inline]
     fn count(&self) -> u64 {
         1 << self.lap_bits
+    }
+
+    /// How many looks a walk over the records may take. One that needs more is led on by peers who change all that it
+    /// sees; it ends as if there were nothing more.
+    fn most_looks(&self) -> u64 {
+        LOOKS_AT_EACH * self.count() + PATIENCE
     }
 
     /// The longest extent of a record.

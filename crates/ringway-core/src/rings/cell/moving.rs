@@ -203,7 +203,7 @@ impl<R: Region> Member<R> {
     /// Where the first record is that a consumer holds though producers have come round; and its word as it is stored.
     pub(super) fn first_held_over(&self) -> Result<Option<(u64, u64)>, Corrupt> {
         use super::walk::{Step, Walk};
-        let mut walk = Walk::new(self.cells.count()).start(self.cells.advance_head());
+        let mut walk = Walk::new(self.cells.most_looks()).start(self.cells.advance_head());
         while let Step::Record(word, stored) = self.cells.step(&mut walk)? {
             if word.state == State::HeldOver {
                 return Ok(Some((walk.cell, stored)));

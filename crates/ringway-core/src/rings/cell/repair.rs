@@ -45,7 +45,7 @@ impl<R: Region> Member<R> {
     /// this participant's obstacle. Whether it moved.
     pub(super) fn clear_head(&mut self) -> Result<bool, Corrupt> {
         let before = self.head;
-        for _ in 0..=self.cells.count() {
+        for _ in 0..self.cells.most_looks() {
             self.head = self.cells.advance_head();
             // Fetched before it is judged: if it changes from now on, that is seen.
             self.obstacle = (self.head, self.cells.load(self.head));
@@ -68,7 +68,7 @@ impl<R: Region> Member<R> {
         let (mut changed, mut waits) = (false, false);
         self.head = self.cells.advance_head();
         // Each step goes on by a cell at least, or repairs one.
-        let mut walk = Walk::new(2 * self.cells.count()).start(self.head);
+        let mut walk = Walk::new(self.cells.most_looks()).start(self.head);
         while walk.cell <= end {
             match self.cells.step(&mut walk)? {
                 Step::End | Step::TooLong => break,
@@ -95,17 +95,21 @@ impl<R: Region> Member<R> {
 
     /// Where the first message before `end` is that can be taken.
     pub(super) fn first_returned(&mut self, end: u64) -> Result<Option<u64>, Corrupt> {
-        let mut walk = Walk::new(self.cells.count()).start(self.head);
-        while let Step::Record(word, _) = self.cells.step(&mut walk)? {
-            if walk.cell >= end {
-                break;
-            }
-            match word.state {
-                State::Full | State::Returned => return Ok(Some(walk.cell)),
-                _ => walk.pass(word),
+        let mut walk = Walk::new(self.cells.most_looks()).start(self.head);
+        loop {
+            match self.cells.step(&mut walk)? {
+                Step::Record(..) if walk.cell >= end => return Ok(None),
+                Step::Record(word, _) => match word.state {
+                    State::Full | State::Returned => return Ok(Some(walk.cell)),
+                    _ => walk.pass(word),
+                },
+                Step::Overtaken => {
+                    self.head = self.cells.head(Ordering::Acquire);
+                    walk = walk.start(self.head);
+                }
+                Step::End | Step::TooLong => return Ok(None),
             }
         }
-        Ok(None)
     }
 
     /// Repairs the record at `cell` if it is aborted or its owner is dead. `true` if its word is another

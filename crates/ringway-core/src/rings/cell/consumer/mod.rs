@@ -300,8 +300,8 @@ impl<R: Region> Consumer<R> {
     #[inline]
     fn find_record(&mut self, most: u64) -> Result<Option<MessageRef>, Corrupt> {
         let mut cell = self.member.cursor;
-        // Each step goes on by a cell at least, or somebody else has taken what was seen.
-        for _ in 0..2 * self.cells().count() {
+        // Each step frees what is aborted, or goes on by a cell at least, or somebody else has taken what was seen.
+        for _ in 0..self.cells().most_looks() {
             match self.cells().look(cell, self.member.head)? {
                 Seen::Record(word, stored) => match word.state {
                     State::Full | State::Returned if most == 0 => {

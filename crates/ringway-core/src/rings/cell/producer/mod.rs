@@ -298,7 +298,7 @@ impl<R: Region> Producer<R> {
             return Ok(self.claim_over(extent)?.map(|cell| (cell, extent)));
         }
         // Each step goes on by a cell at least, or to where others have gone on meanwhile.
-        for _ in 0..2 * self.cells().count() {
+        for _ in 0..self.cells().most_looks() {
             let cell = self.member.cursor;
             let to_end = self.cells().to_end(cell);
             let fits = most <= to_end;

@@ -15,19 +15,14 @@ use crate::memory::layout::participant::{OVERWRITTEN, Role};
 use crate::memory::region::Region;
 use crate::rings::cell::moving::Ahead;
 
-/// Steps for each cell of the ring: within two laps there is a place if there is one at all, and a record takes four
-/// at most, to be given back by the dead, discarded, passed or covered.
-const STEPS: u64 = 8;
-/// And so many for others who are faster.
-const PATIENCE: u64 = 1024;
-
 impl<R: Region> Producer<R> {
     /// Claims `extent` adjacent cells; returns the first. `None` if the living hold so much that there is no place.
     pub(super) fn claim_over(&mut self, extent: u64) -> Result<Option<u64>, Corrupt> {
         self.member.wants = 0;
         let mut has_place = false;
-        // Each step makes room, or goes on by a cell at least, or others have done so meanwhile.
-        for _ in 0..STEPS * self.cells().count() + PATIENCE {
+        // Each step makes room, or goes on by a cell at least, or others have done so meanwhile. Within two laps there is
+        // a place if there is one at all.
+        for _ in 0..self.cells().most_looks() {
             let cell = self.member.cursor;
             let wanted = extent.min(self.cells().to_end(cell));
             let Some((clear, ahead)) = self.clear_from(cell, wanted)? else {

@@ -102,6 +102,20 @@ fn a_producer_that_waited_sends_to_the_next_consumer() {
     act(plain(Kind::Spsc), &steps);
 }
 
+/// Each of the aborted cells took two steps, and the walk had no more than those.
+#[test]
+fn a_message_behind_a_ring_of_aborted_claims_is_there() {
+    let claims = (0..2 * CELLS).map(|_| (0, Step::Claim(45)));
+    let steps: Vec<_> = claims
+        .chain([(0, Step::Abort), (0, Step::Send(2))])
+        .collect();
+    let setup = Setup {
+        overwrite: true,
+        ..plain(Kind::Spsc)
+    };
+    act(setup, &steps);
+}
+
 /// The repair that comes with the lock of a dead holder was not taken for a reason to look again.
 #[test]
 fn a_message_behind_the_claim_of_a_dead_lock_holder_is_there() {
