@@ -242,6 +242,9 @@ pub enum SendError {
     /// attaches it before the wait, or makes the call again. Nothing else has changed. Who is asleep when
     /// the ring is removed learns it within a second; while a peer is attached, nobody looks.
     Removed,
+    /// The call was ended by an [`Interrupter`](crate::wait::Interrupter) while it waited, or before it would have. Nothing else
+    /// has changed: make it again when the reason for that is seen to.
+    Interrupted,
     /// The message cannot ever fit.
     TooLarge {
         /// The message's length in bytes.
@@ -288,6 +291,7 @@ impl fmt::Display for SendError {
                 "the ring was removed, no receiver is attached, and no other process can find it: create the ring again, \
                  and send there",
             ),
+            Self::Interrupted => f.write_str(INTERRUPTED),
             Self::TooLarge { len, max } => write!(
                 f,
                 "a message of {len} bytes does not fit; up to {max} bytes a message do here: send it \
@@ -313,6 +317,7 @@ impl fmt::Debug for SendError {
             Self::Closed => "Closed",
             Self::PeerDied => "PeerDied",
             Self::Removed => "Removed",
+            Self::Interrupted => "Interrupted",
             Self::TooLarge { .. } => "TooLarge",
             Self::NoPriorities => "NoPriorities",
             Self::Unmapped { .. } => "Unmapped",
@@ -352,6 +357,9 @@ pub enum RecvError {
     /// Nobody can come to send (blocked calls only): all is drained, the ring was removed, no producer is attached, and no
     /// other process has it open that could still attach; see [`SendError::Removed`].
     Removed,
+    /// The call was ended by an [`Interrupter`](crate::wait::Interrupter) while it waited, or before it would have. Nothing else
+    /// has changed: make it again when the reason for that is seen to.
+    Interrupted,
     /// The message is longer than the buffer; it stays the next one.
     BufferTooSmall {
         /// The message's length in bytes.
@@ -403,6 +411,7 @@ impl fmt::Display for RecvError {
                 "the ring was removed, no sender is attached, and no other process can find it; all that was sent is \
                  received: create the ring again, and receive there",
             ),
+            Self::Interrupted => f.write_str(INTERRUPTED),
             Self::BufferTooSmall { len } => {
                 write!(
                     f,
@@ -431,6 +440,7 @@ impl fmt::Debug for RecvError {
             Self::Closed => "Closed",
             Self::PeerDied => "PeerDied",
             Self::Removed => "Removed",
+            Self::Interrupted => "Interrupted",
             Self::WrongLength { .. } => "WrongLength",
             Self::BufferTooSmall { .. } => "BufferTooSmall",
             Self::Unmapped { .. } => "Unmapped",
@@ -542,6 +552,8 @@ fn companion(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
     write!(f, "{problem} ({errno:?}: {text})")
 }
 
+const INTERRUPTED: &str =
+    "the call was interrupted: see to what it was interrupted for, and make it again";
 const CORRUPT: &str = "the segment holds what no ringway peer writes: a peer is broken or hostile; \
                        create another ring (one that has a name is removed first: ringway rm)";
 /// Also of one who would attach.

@@ -97,12 +97,13 @@ pub mod transport {
 }
 
 /// Waiting: for the next message of several rings at once ([`wait_any`](wait::wait_any)), and how a blocked call waits
-/// ([`WaitStrategy`]). [`Receiver::wait`] waits for one ring.
+/// ([`WaitStrategy`]). [`Receiver::wait`] waits for one ring. An [`Interrupter`](wait::Interrupter) ends a wait from outside.
 pub mod wait {
     pub use crate::api::receiver::{wait_any, wait_any_deadline, wait_any_timeout};
     pub use crate::error::WaitError;
     #[doc(no_inline)]
     pub use crate::waiting::WaitStrategy;
+    pub use crate::waiting::interrupt::Interrupter;
 }
 
 #[doc(inline)]

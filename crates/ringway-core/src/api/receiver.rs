@@ -7,6 +7,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::api::detached::ConsumerSlot;
 use crate::api::message::{Backlog, Message, MessageView};
+use crate::api::reach::Reach;
 use crate::api::receiving::Receiving;
 use crate::api::ring::Ring;
 use crate::api::threads::Unshared;
@@ -16,6 +17,7 @@ use crate::memory::region::{Load, Region};
 use crate::presence::Outlook;
 use crate::presence::Peer;
 use crate::sys::unwinding::Unwinding;
+use crate::waiting::interrupt::{self, Interrupter};
 use crate::waiting::several::wait_for_any;
 use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 
@@ -69,19 +71,26 @@ pub struct Receiver {
     /// How this one sees them.
     outlook: Outlook,
     /// How a blocking call waits, which has no deadline of its own.
-    wait: WaitOptions,
+    wait: WaitOptions<'static>,
+    reach: Reach,
     unwinding: Unwinding,
     _one_thread: Unshared,
 }
 
 impl Receiver {
-    pub(crate) fn new(receiving: Receiving, consumer_slot: ConsumerSlot, ring: Ring) -> Self {
+    pub(crate) fn new(
+        receiving: Receiving,
+        consumer_slot: ConsumerSlot,
+        ring: Ring,
+        reach: Reach,
+    ) -> Self {
         Self {
             receiving: CachePadded::new(receiving),
             outlook: consumer_slot.outlook(),
             consumer_slot: Some(Arc::new(consumer_slot)),
             ring,
             wait: WaitOptions::new(WaitStrategy::default()),
+            reach,
             unwinding: Unwinding::new(),
             _one_thread: Unshared::default(),
         }
@@ -453,6 +462,25 @@ impl Receiver {
             .ready_until(&self.wait.until(deadline.into()))
     }
 
+    /// Who can end a call of this handle that waits. It then returns [`RecvError::Interrupted`], and nothing is received.
+    /// ([`wait_while_attached`](Self::wait_while_attached), which tells nothing, returns early, and leaves that to the next call.)
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::RecvError;
+    ///
+    /// let ring = ringway::Builder::new("memfd:")?.create()?;
+    /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// sender.send(b"one")?;
+    /// receiver.interrupter().interrupt();
+    /// assert_eq!(receiver.recv()?, b"one"); // need not wait
+    /// assert_eq!(receiver.recv(), Err(RecvError::Interrupted));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn interrupter(&mut self) -> Interrupter {
+        self.reach.interrupter(self.receiving.region())
+    }
+
     /// As [`Ring::is_removed`](crate::Ring::is_removed).
     ///
     /// # Errors
@@ -551,6 +579,12 @@ impl Receiver {
         let wait = self.wait.until(deadline.into());
         self.receiving
             .look_again_when(&wait, || ids.iter().any(|id| !ring.is_attached(me, *id)));
+    }
+
+    /// Whether an interruption waits for a call to end.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        let flag = self.receiving.region().interrupted();
+        flag.is_some_and(interrupt::is_pending)
     }
 
     /// Whether all that was committed before this call is received. There may be no message to receive now,
@@ -673,6 +707,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
+        self.reach.end();
         self.receiving.give_back();
         if let Some(consumer_slot) = self.consumer_slot.take() {
             consumer_slot.end(self.unwinding.has_begun());

@@ -12,7 +12,7 @@ use crate::rings::stream::PRODUCER;
 use crate::rings::stream::consumer::Consumer;
 use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::watch::Watch;
-use crate::waiting::{self, Blocked, PeersEnd, WaitOptions, Waited};
+use crate::waiting::{self, Blocked, PeersEnd, WaitOptions, Waited, interrupt};
 
 /// A consumer.
 #[derive(Debug)]
@@ -217,10 +217,11 @@ impl Receiving {
             return Err(RecvError::Forked);
         }
         match waiting::wait_for_peer(consumer, wait, |consumer| consumer.may_retry()) {
-            Some(Peer::Alive) => Ok(()),
-            _ if consumer.may_retry() => Ok(()),
-            Some(Peer::Absent | Peer::Died | Peer::Closed) => Err(RecvError::TimedOut),
-            None => Err(RecvError::Removed),
+            _ if consumer.peer() == Peer::Alive || consumer.may_retry() => Ok(()),
+            Waited::Ready | Waited::TimedOut => Err(RecvError::TimedOut),
+            Waited::Forsaken => Err(RecvError::Removed),
+            Waited::Interrupted => Err(RecvError::Interrupted),
+            Waited::Armed => Err(RecvError::Empty),
         }
     }
 
@@ -242,12 +243,20 @@ impl Receiving {
             _ if condition() => Ok(()),
             Waited::Forsaken => Err(RecvError::Removed),
             Waited::Ready | Waited::TimedOut => Err(RecvError::TimedOut),
+            Waited::Interrupted => Err(RecvError::Interrupted),
+            Waited::Armed => Err(RecvError::Empty),
         }
     }
 
     /// Waits until it is worth looking for a message again, or `over`, which is looked at whenever a producer
     /// comes or goes. The caller has just found no message.
+    ///
+    /// An interruption ends it too, and is left for the call that comes next: this one has no way to tell of it.
     pub(crate) fn look_again_when(&mut self, wait: &WaitOptions, over: impl Fn() -> bool) {
+        let wait = &wait.uninterrupted();
+        let interrupted = self.region().heeded();
+        let is_interrupted = || interrupted.as_deref().is_some_and(interrupt::is_pending);
+        let over = || is_interrupted() || over();
         match self {
             Self::Stream(consumer) => {
                 wait.wait(consumer, PeersEnd::EndsIt, |consumer, _| {

@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::admin::stat::{self, Stat};
 use crate::api::builder::Builder;
 use crate::api::detached::ConsumerSlot;
+use crate::api::reach::Reach;
 use crate::api::receiver::Receiver;
 use crate::api::receiving::Receiving;
 use crate::api::sender::Sender;
@@ -27,6 +28,7 @@ use crate::presence::Outlook;
 use crate::presence::keeper::{self, Refusal};
 use crate::presence::memory::Memories;
 use crate::presence::participant::{self, Participant, Place};
+use crate::presence::watcher::Alarm;
 use crate::rings::cell::member::{Member, Refused, SlotInfo};
 use crate::rings::cell::{self, Cells, Contention};
 use crate::rings::pool::{Lender, Pool};
@@ -136,27 +138,32 @@ impl Ring {
     pub fn sender(&self) -> Result<Sender, Error> {
         let (region, participant) = self.attach(Role::Producer)?;
         let pool = self.pool(&participant);
-        let sending = match self.header.geometry.shape() {
+        let (sending, alarm) = match self.header.geometry.shape() {
             Shape::Stream => {
-                participant.watch(sync::wake_side(&self.map, PRODUCER.event));
+                let alarm = sync::wake_side(&self.map, PRODUCER.event);
+                participant.watch(Arc::clone(&alarm));
                 let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
                 let own = self.region()?;
                 let wake = move || eventcount::notify(&own, Side::of(Role::Producer).event);
                 let lender = self.lender(&participant, wake);
-                Sending::Stream(producer.with_pool(pool.map(|pool| pool.with_lender(lender))))
+                let producer = producer.with_pool(pool.map(|pool| pool.with_lender(lender)));
+                (Sending::Stream(producer), alarm)
             }
             Shape::Cells(cell_len) => {
-                let member = self.member(region, cell_len, &participant, Role::Producer)?;
+                let (member, alarm) =
+                    self.member(region, cell_len, &participant, Role::Producer)?;
                 let (notifier, own) = (member.notifier(), self.region()?);
                 let wake = move || notifier.notify(&own, Role::Producer);
                 let lender = self.lender(&participant, wake);
                 let member = member.with_pool(pool.map(|pool| pool.with_lender(lender)));
                 let producer = cell::producer::Producer::join(member, self.header.overwrite);
-                Sending::Cells(producer.map_err(|refused| self.refused(refused))?)
+                let producer = producer.map_err(|refused| self.refused(refused))?;
+                (Sending::Cells(producer), alarm)
             }
         };
         let shared_out = self.header.kind.allows_many(Role::Consumer);
-        Ok(Sender::new(sending, participant, shared_out))
+        let reach = Reach::new(&self.map, PRODUCER.event, alarm);
+        Ok(Sender::new(sending, participant, shared_out, reach))
     }
 
     /// Attaches this process as a consumer. A lone consumer's first message is the first that none has
@@ -170,25 +177,28 @@ impl Ring {
     pub fn receiver(&self) -> Result<Receiver, Error> {
         let (region, participant) = self.attach(Role::Consumer)?;
         let pool = self.pool(&participant);
-        let (receiving, notifier) = match self.header.geometry.shape() {
+        let (receiving, notifier, alarm) = match self.header.geometry.shape() {
             Shape::Stream => {
-                participant.watch(sync::wake_side(&self.map, CONSUMER.event));
+                let alarm = sync::wake_side(&self.map, CONSUMER.event);
+                participant.watch(Arc::clone(&alarm));
                 let consumer = Consumer::resume(region).map_err(|Corrupt| self.corrupt())?;
-                (Receiving::Stream(consumer.with_pool(pool)), None)
+                (Receiving::Stream(consumer.with_pool(pool)), None, alarm)
             }
             Shape::Cells(cell_len) => {
-                let member = self.member(region, cell_len, &participant, Role::Consumer)?;
+                let (member, alarm) =
+                    self.member(region, cell_len, &participant, Role::Consumer)?;
                 let notifier = member.notifier();
                 let consumer = cell::consumer::Consumer::join(member.with_pool(pool));
                 let consumer = consumer.map_err(|refused| self.refused(refused))?;
-                (Receiving::Cells(consumer), Some(notifier))
+                (Receiving::Cells(consumer), Some(notifier), alarm)
             }
         };
         let consumer_slot = ConsumerSlot::new(self.region()?, participant, notifier);
         // Which attaches to nothing more.
         let mut ring = self.clone();
         ring.attach_no_more();
-        Ok(Receiver::new(receiving, consumer_slot, ring))
+        let reach = Reach::new(&self.map, CONSUMER.event, alarm);
+        Ok(Receiver::new(receiving, consumer_slot, ring, reach))
     }
 
     /// The ring's memory, as one more part of this process uses it.
@@ -257,14 +267,14 @@ impl Ring {
         Ok((region, participant))
     }
 
-    /// This process as a participant of a cell ring.
+    /// This process as a participant of a cell ring, and what wakes it.
     fn member(
         &self,
         region: Memory,
         cell_len: u32,
         participant: &Participant,
         role: Role,
-    ) -> Result<Member<Memory>, Error> {
+    ) -> Result<(Member<Memory>, Alarm), Error> {
         let header = &self.header;
         let slot_info = SlotInfo {
             role,
@@ -283,7 +293,7 @@ impl Ring {
             || store::access_now(attempt, header, self.access),
             self.name(),
         )?;
-        participant.watch(alarm);
+        participant.watch(Arc::clone(&alarm));
         let key = layout::cell::key(header.nonce);
         let contention = Contention {
             claim: header.kind.allows_many(Role::Producer),
@@ -293,7 +303,7 @@ impl Ring {
             locked: primitives.lock.is_some(),
         };
         let cells = Cells::new(region, cell_len, key, contention);
-        Ok(Member::new(cells, slot_info, primitives))
+        Ok((Member::new(cells, slot_info, primitives), alarm))
     }
 
     /// How many processes ever attached in `role`.

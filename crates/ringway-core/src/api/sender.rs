@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 
 use crate::api::claim::{Batch, Claim, Scratch};
+use crate::api::reach::Reach;
 use crate::api::sending::Sending;
 use crate::api::threads::Unshared;
 use crate::error::{Error, SendError};
@@ -13,6 +14,7 @@ use crate::memory::region::{Load, Region};
 use crate::presence::Peer;
 use crate::presence::participant::Participant;
 use crate::sys::unwinding::Unwinding;
+use crate::waiting::interrupt::Interrupter;
 use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 
 /// The producer's handle: messages go in here.
@@ -77,15 +79,21 @@ pub struct Sender {
     /// Whether the ring has place for several consumers.
     shared_out: bool,
     /// How a blocking call waits, which has no deadline of its own.
-    wait: WaitOptions,
+    wait: WaitOptions<'static>,
     closes: bool,
+    reach: Reach,
     unwinding: Unwinding,
     _one_thread: Unshared,
     scratch: Scratch,
 }
 
 impl Sender {
-    pub(crate) fn new(sending: Sending, participant: Participant, shared_out: bool) -> Self {
+    pub(crate) fn new(
+        sending: Sending,
+        participant: Participant,
+        shared_out: bool,
+        reach: Reach,
+    ) -> Self {
         Self {
             sending: CachePadded::new(sending),
             id: participant.id(),
@@ -93,6 +101,7 @@ impl Sender {
             shared_out,
             wait: WaitOptions::new(WaitStrategy::default()),
             closes: true,
+            reach,
             unwinding: Unwinding::new(),
             _one_thread: Unshared::default(),
             scratch: Scratch::default(),
@@ -408,6 +417,22 @@ impl Sender {
         Batch::new(&mut self.sending)
     }
 
+    /// Who can end a call of this handle that waits. It then returns [`SendError::Interrupted`], and nothing is sent.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.capacity(4096).create()?;
+    /// let mut sender = ring.sender()?;
+    /// sender.interrupter().interrupt();
+    /// // It is the next call that would wait.
+    /// while sender.send(&[7; 1000]).is_ok() {}
+    /// assert_eq!(sender.try_send(&[7; 1000]), Err(ringway::SendError::Full));
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    pub fn interrupter(&mut self) -> Interrupter {
+        self.reach.interrupter(self.sending.region())
+    }
+
     /// A number that tells this attachment from all others that the ring's producers ever have: by it a
     /// receiver asks whether it [still lives](crate::Receiver::is_attached).
     pub fn id(&self) -> u64 {
@@ -457,17 +482,8 @@ impl Sender {
         &mut self,
         deadline: impl Into<Option<Instant>>,
     ) -> Result<(), SendError> {
-        if self.sending.region().is_forked() {
-            return Err(SendError::Forked);
-        }
-        match self
-            .sending
+        self.sending
             .wait_for_peer(&self.wait.until(deadline.into()))
-        {
-            Some(Peer::Alive) => Ok(()),
-            Some(Peer::Absent | Peer::Died | Peer::Closed) => Err(SendError::TimedOut),
-            None => Err(SendError::Removed),
-        }
     }
 
     /// Waits until the consumer has released all that was sent.
@@ -542,6 +558,7 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
+        self.reach.end();
         self.sending.abort();
         // After a panic what was to be sent is not complete; the participant leaves as the dead do.
         let died = self.unwinding.has_begun();

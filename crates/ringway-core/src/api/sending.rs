@@ -10,7 +10,7 @@ use crate::presence::Peer;
 use crate::rings::cell;
 use crate::rings::stream::producer::{Pending, Producer, Reservation};
 use crate::rings::stream::{CONSUMER, PRODUCER};
-use crate::waiting::{self, WaitOptions};
+use crate::waiting::{self, WaitOptions, Waited};
 
 /// A producer.
 #[derive(Debug)]
@@ -197,11 +197,21 @@ impl Sending {
         }
     }
 
-    /// `None`: none can come any more.
-    pub(crate) fn wait_for_peer(&mut self, wait: &WaitOptions) -> Option<Peer> {
-        match self {
+    /// Waits for a live consumer.
+    pub(crate) fn wait_for_peer(&mut self, wait: &WaitOptions) -> Result<(), SendError> {
+        if self.region().is_forked() {
+            return Err(SendError::Forked);
+        }
+        let waited = match self {
             Self::Stream(producer) => waiting::wait_for_peer(producer, wait, |_| false),
-            Self::Cells(producer) => producer.wait_for_peer(wait),
+            Self::Cells(producer) => waiting::wait_for_peer(&mut producer.member, wait, |_| false),
+        };
+        match waited {
+            _ if self.peer() == Peer::Alive => Ok(()),
+            Waited::Ready | Waited::TimedOut => Err(SendError::TimedOut),
+            Waited::Forsaken => Err(SendError::Removed),
+            Waited::Interrupted => Err(SendError::Interrupted),
+            Waited::Armed => Err(SendError::Full),
         }
     }
 

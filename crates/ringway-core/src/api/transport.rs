@@ -356,7 +356,8 @@ impl MessageSource for Receiver {
 
     fn wait_while_attached_deadline(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
         Self::wait_while_attached_deadline(self, senders, deadline);
-        true
+        // The next call tells.
+        !self.is_interrupted()
     }
 
     fn is_drained(&mut self) -> bool {

@@ -21,6 +21,7 @@
 //!
 //! What others do with what the dead left, the watcher does not know. It only has its handle look.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ const NOTED: u32 = DEAD | 1 << 29;
 const SELDOM: Duration = Duration::from_secs(1);
 
 /// Is told that somebody may have come, gone or died since it was told last, and how many have died at most.
-pub(crate) type Alarm = Box<dyn Fn(u32) + Send + Sync>;
+pub(crate) type Alarm = Arc<dyn Fn(u32) + Send + Sync>;
 
 /// Lets all participants see that this one lives: `mine` is what the kernel looks for when it dies.
 pub(super) fn show(words: &impl Kernel, me: Outlook, mine: u32) {

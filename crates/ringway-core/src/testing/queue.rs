@@ -53,7 +53,7 @@ pub enum Step {
 }
 
 /// Waits with all the steps that there are before a sleep, which takes no time here.
-pub(crate) const HOW: WaitOptions =
+pub(crate) const HOW: WaitOptions<'static> =
     WaitOptions::new(WaitStrategy::Adaptive(std::time::Duration::ZERO));
 
 /// What a message is going through.

@@ -4,10 +4,12 @@ pub(crate) mod backoff;
 pub(crate) mod eventcount;
 #[cfg(all(loom, test))]
 mod interleavings;
+pub(crate) mod interrupt;
 pub(crate) mod several;
 pub(crate) mod sync;
 pub(crate) mod watch;
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::presence::Peer;
@@ -71,10 +73,50 @@ pub(crate) enum Waited {
     TimedOut,
     /// The ring's name is gone, and nobody is there or can come ([`anchor`](crate::store::anchor)).
     Forsaken,
+    /// Somebody ended the call ([`interrupt`]).
+    Interrupted,
+    /// It would sleep now, and has said so, but was told to [arm](Arming) instead: "not now", for a caller that tries.
+    Armed,
 }
 
 /// Polls between two looks at the clock and at the peer.
 const POLLS_PER_CHECK: u32 = 64;
+
+/// What a call is given that shall not sleep: where it would, it writes down on what, and ends. It has said that it sleeps,
+/// and looked again since. From then on its event changes when there may be a reason to look.
+#[derive(Debug, Default)]
+pub(crate) struct Arming {
+    /// [`ARMED`], and the event's value. Used by one thread, so its accesses are relaxed; an atomic, so that handles, which have
+    /// [`WaitOptions`], can be sent to others.
+    event: AtomicU64,
+    /// Whether it has to look again by itself after a while, as nobody is there.
+    lonely: AtomicBool,
+}
+
+/// The event's value is written down.
+const ARMED: u64 = 1 << 32;
+
+#[expect(dead_code, reason = "read by who arms")]
+impl Arming {
+    fn write_down(&self, watch: &Watch, lonely: bool) {
+        let event = watch.words().first().map_or(0, |&(_, value)| value);
+        self.event
+            .store(ARMED | u64::from(event), Ordering::Relaxed);
+        self.lonely.store(lonely, Ordering::Relaxed);
+    }
+
+    /// With which value of its event the call would have slept, if it would.
+    pub(crate) fn event(&self) -> Option<u32> {
+        let event = self.event.load(Ordering::Relaxed);
+        (event & ARMED != 0).then_some(event as u32)
+    }
+
+    /// When to look again although nothing has changed.
+    pub(crate) fn next_look(&self) -> Option<MonotonicTime> {
+        let lonely = self.lonely.load(Ordering::Relaxed);
+        lonely.then(|| MonotonicTime::after(INTERVAL)).flatten()
+    }
+}
 
 /// One participant of a ring, as it waits for others.
 pub(crate) trait Blocked {
@@ -93,6 +135,8 @@ pub(crate) trait Blocked {
     fn is_lonely(&mut self) -> bool;
     /// Whether nobody can come any more. A system call.
     fn is_forsaken(&self) -> bool;
+    /// What says that its calls are to end, if anything can.
+    fn interrupted(&self) -> Option<&AtomicBool>;
 }
 
 /// How closely to look whether a wait is over.
@@ -106,10 +150,14 @@ pub(crate) enum Look {
 
 /// How a blocking call waits, and until when. A call that is given none tries once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WaitOptions {
+pub(crate) struct WaitOptions<'a> {
     pub(crate) how: WaitStrategy,
     /// `None`: for ever.
     pub(crate) deadline: Option<Instant>,
+    /// Instead of sleeping.
+    arming: Option<&'a Arming>,
+    /// Whether who waits may be [interrupted](interrupt).
+    interruptible: bool,
 }
 
 /// What it means for a wait that the peers have closed or died.
@@ -126,12 +174,36 @@ pub fn deadline_after(timeout: Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
 }
 
-impl WaitOptions {
+impl<'a> WaitOptions<'a> {
     /// To wait for ever.
     pub(crate) const fn new(how: WaitStrategy) -> Self {
         Self {
             how,
             deadline: None,
+            arming: None,
+            interruptible: true,
+        }
+    }
+
+    #[expect(dead_code, reason = "for who arms")]
+    /// To end where the call would sleep. It spins no longer than a peer at work takes for a message.
+    pub(crate) fn to_arm(how: WaitStrategy, arming: &'a Arming) -> Self {
+        let how = match how {
+            WaitStrategy::Park => how,
+            WaitStrategy::Adaptive(budget) => WaitStrategy::Adaptive(budget.min(PATIENCE)),
+            WaitStrategy::Spin => WaitStrategy::Adaptive(PATIENCE),
+        };
+        Self {
+            arming: Some(arming),
+            ..Self::new(how)
+        }
+    }
+
+    /// The same, for a wait that is short and whose end is nothing that is told.
+    pub(crate) fn uninterrupted(self) -> Self {
+        Self {
+            interruptible: false,
+            ..self
         }
     }
 
@@ -160,10 +232,8 @@ impl WaitOptions {
         peers_end: PeersEnd,
         ready: impl FnMut(&mut B, Look) -> bool,
     ) -> Waited {
-        let Self { how, deadline } = *self;
         let terms = Terms {
-            how,
-            deadline,
+            options: *self,
             ends_with_peer: peers_end == PeersEnd::EndsIt,
         };
         terms.wait(side, ready)
@@ -171,26 +241,26 @@ impl WaitOptions {
 }
 
 /// The terms of one wait.
-struct Terms {
-    how: WaitStrategy,
-    deadline: Option<Instant>,
+struct Terms<'a> {
+    options: WaitOptions<'a>,
     /// Whether the peer's closing or death ends the wait.
     ends_with_peer: bool,
 }
 
-impl Terms {
+impl Terms<'_> {
     fn wait<B: Blocked>(
         &self,
         side: &mut B,
         mut ready: impl FnMut(&mut B, Look) -> bool,
     ) -> Waited {
         if self
+            .options
             .deadline
             .is_some_and(|deadline| Instant::now() >= deadline)
         {
             return Waited::TimedOut;
         }
-        let spun = match self.how {
+        let spun = match self.options.how {
             WaitStrategy::Park => None,
             WaitStrategy::Spin => self.spin(None, side, &mut ready),
             WaitStrategy::Adaptive(budget) => self.spin(Some(budget), side, &mut ready),
@@ -216,6 +286,9 @@ impl Terms {
             if self.is_in_vain(side) {
                 return Some(Waited::Ready);
             }
+            if self.is_interrupted(side) {
+                return Some(Waited::Interrupted);
+            }
             let now = Instant::now();
             if now - looked >= INTERVAL {
                 looked = now;
@@ -224,7 +297,8 @@ impl Terms {
                     return ended;
                 }
             }
-            if self.deadline.is_some_and(|deadline| now >= deadline) {
+            let deadline = self.options.deadline;
+            if deadline.is_some_and(|deadline| now >= deadline) {
                 return Some(Waited::TimedOut);
             }
             if budget.is_some_and(|budget| now - started >= budget) {
@@ -248,7 +322,7 @@ impl Terms {
         ready: &mut impl FnMut(&mut B, Look) -> bool,
     ) -> Waited {
         // A deadline beyond the clock's range is none.
-        let deadline = self.deadline.and_then(MonotonicTime::at);
+        let deadline = self.options.deadline.and_then(MonotonicTime::at);
         loop {
             let watch = side.prepare();
             if ready(side, Look::Last) || self.is_in_vain(side) {
@@ -259,6 +333,15 @@ impl Terms {
             if lonely && let Some(ended) = self.look_whether_forsaken(side, ready) {
                 side.cancel();
                 return ended;
+            }
+            // After the look: what is there comes first.
+            if self.is_interrupted(side) {
+                side.cancel();
+                return Waited::Interrupted;
+            }
+            if let Some(arming) = self.options.arming {
+                arming.write_down(&watch, lonely);
+                return Waited::Armed;
             }
             let next_look = lonely.then(|| MonotonicTime::after(INTERVAL)).flatten();
             let until = [next_look, deadline].into_iter().flatten().min();
@@ -297,22 +380,26 @@ impl Terms {
         side.is_lonely().then_some(Waited::Forsaken)
     }
 
+    /// Whether somebody has ended the call, which is hereby told.
+    fn is_interrupted<B: Blocked>(&self, side: &B) -> bool {
+        self.options.interruptible && side.interrupted().is_some_and(interrupt::take)
+    }
+
     fn is_in_vain<B: Blocked>(&self, side: &mut B) -> bool {
         self.ends_with_peer && side.in_vain()
     }
 }
 
 /// Waits until a peer is attached, or until `left_work`: one that came and went while this side was waking up may have.
-/// How the last one left does not matter. `None`: none can come any more.
+/// How the last one left does not matter.
 pub(crate) fn wait_for_peer<B: Blocked>(
     side: &mut B,
     wait: &WaitOptions,
     left_work: impl Fn(&mut B) -> bool,
-) -> Option<Peer> {
-    let waited = wait.wait(side, PeersEnd::IsNoEnd, |side, _| {
+) -> Waited {
+    wait.wait(side, PeersEnd::IsNoEnd, |side, _| {
         side.peer() == Peer::Alive || left_work(side)
-    });
-    (waited != Waited::Forsaken).then(|| side.peer())
+    })
 }
 
 /// Processors of the machine that are online. Asked once. Not those that this thread may run on: who is

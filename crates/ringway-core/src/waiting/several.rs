@@ -52,7 +52,7 @@ pub(crate) fn wait_for_any<C: Candidate>(
     candidates: &mut [&mut C],
     wait: &WaitOptions,
 ) -> Result<Vec<usize>, WaitError> {
-    let WaitOptions { how, deadline } = *wait;
+    let WaitOptions { how, deadline, .. } = *wait;
     let kernel_deadline = deadline.and_then(MonotonicTime::at);
     loop {
         let due = all_due(candidates);

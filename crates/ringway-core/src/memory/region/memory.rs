@@ -1,8 +1,8 @@
 //! Real memory: a mapped segment, or the heap for tests and fuzzing.
 
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+use std::sync::{Arc, OnceLock};
 
 use super::{Change, Load, Region, RingName, SlabMemory, Unreachable, copy};
 use crate::memory::layout::Geometry;
@@ -33,6 +33,8 @@ pub(crate) struct Memory {
     origin: Origin,
     /// Where the slabs are, if there are some.
     pool: Option<Box<Pool>>,
+    /// What says that a call which waits is to end, once somebody can say so.
+    interrupted: OnceLock<Arc<AtomicBool>>,
     /// The ring's name, if it can have one.
     name: Option<Arc<dyn RingName>>,
     /// The mapping or the heap memory, held so that it stays.
@@ -94,6 +96,17 @@ impl Memory {
         Self { name, ..self }
     }
 
+    /// What ends a call that waits, from here on.
+    pub(crate) fn heed(&self, interrupted: Arc<AtomicBool>) {
+        // There is one for each handle, and it is given once.
+        let _ = self.interrupted.set(interrupted);
+    }
+
+    /// What ends a call that waits, if anything does.
+    pub(crate) fn heeded(&self) -> Option<Arc<AtomicBool>> {
+        self.interrupted.get().cloned()
+    }
+
     fn over(
         base: NonNull<u8>,
         geometry: &Geometry,
@@ -127,6 +140,7 @@ impl Memory {
             settles: fence.needs_membarrier(),
             origin,
             pool,
+            interrupted: OnceLock::new(),
             name: None,
             _owner: owner,
         }
@@ -454,6 +468,10 @@ impl Region for Memory {
 
     fn name(&self) -> Option<&dyn RingName> {
         self.name.as_deref()
+    }
+
+    fn interrupted(&self) -> Option<&AtomicBool> {
+        self.interrupted.get().map(|flag| &**flag)
     }
 
     #[inline]

@@ -8,7 +8,7 @@
 pub(crate) mod copy;
 pub(crate) mod memory;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Error;
 pub(crate) use crate::sys::futex::{Change, MOST_WORDS};
@@ -168,6 +168,11 @@ pub(crate) trait Region: Load {
     /// The ring's name, if it can have one.
     fn name(&self) -> Option<&dyn RingName> {
         // What is no segment has no name.
+        None
+    }
+
+    /// What says that a call which waits is to end, if anything can say so ([`crate::waiting::interrupt`]).
+    fn interrupted(&self) -> Option<&AtomicBool> {
         None
     }
 

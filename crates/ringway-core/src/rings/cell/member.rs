@@ -480,6 +480,10 @@ impl<R: Region> Blocked for Member<R> {
         self.region().name().is_some_and(|name| name.is_forsaken())
     }
 
+    fn interrupted(&self) -> Option<&AtomicBool> {
+        self.region().interrupted()
+    }
+
     fn peer(&self) -> Peer {
         let mut died = false;
         for slot in self.others() {

@@ -193,6 +193,8 @@ impl<R: Region> Consumer<R> {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(RecvError::TimedOut),
             Waited::Forsaken => Err(RecvError::Removed),
+            Waited::Interrupted => Err(RecvError::Interrupted),
+            Waited::Armed => Err(RecvError::Empty),
         }
     }
 

@@ -113,7 +113,7 @@ pub(crate) mod producer;
 mod tests;
 pub(crate) mod walk;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::memory::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSED, SPACE_EVENT};
 use crate::memory::layout::participant::{REPAIRED, Role, slot_offset};
@@ -264,5 +264,9 @@ impl<S: OneSide> Blocked for S {
 
     fn is_forsaken(&self) -> bool {
         self.region().name().is_some_and(|name| name.is_forsaken())
+    }
+
+    fn interrupted(&self) -> Option<&AtomicBool> {
+        self.region().interrupted()
     }
 }

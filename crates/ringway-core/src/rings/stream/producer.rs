@@ -200,6 +200,8 @@ impl<R: Region> Producer<R> {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(SendError::TimedOut),
             Waited::Forsaken => Err(SendError::Removed),
+            Waited::Interrupted => Err(SendError::Interrupted),
+            Waited::Armed => Err(SendError::Full),
         }
     }
 

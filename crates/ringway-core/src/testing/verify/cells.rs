@@ -53,7 +53,7 @@ pub enum Write {
 }
 
 /// Until when an operation may wait. (Not long: there is nobody to wait for.)
-fn soon() -> WaitOptions {
+fn soon() -> WaitOptions<'static> {
     HOW.within(Duration::from_micros(50))
 }
 

@@ -277,7 +277,7 @@ pub(crate) fn open(
                 lock: Some(Box::new(lock)),
                 bell: Some(bell),
             };
-            let alarm = Box::new(move |deaths| {
+            let alarm = Arc::new(move |deaths| {
                 posix_sem::look_again(&tokens, deaths);
                 own.ring(slot);
             });
@@ -293,7 +293,7 @@ pub(crate) fn open(
                 lock: Some(Box::new(sysv_sem::Lock::new(set, map, slot))),
                 bell: Some(bell),
             };
-            Ok((primitives, Box::new(move |_| own.ring(slot))))
+            Ok((primitives, Arc::new(move |_| own.ring(slot))))
         }
         SyncKind::Mqueue => {
             let bell = mqueue::Queues::open(attempt, map, header, slot, access(), name)?;
@@ -303,7 +303,7 @@ pub(crate) fn open(
                 lock: None,
                 bell: Some(bell),
             };
-            Ok((primitives, Box::new(move |_| own.ring(slot))))
+            Ok((primitives, Arc::new(move |_| own.ring(slot))))
         }
     }
 }
@@ -320,7 +320,7 @@ pub(crate) fn wake_side(map: &Arc<Map>, event: usize) -> Alarm {
 
 fn wake_all<const N: usize>(map: &Arc<Map>, events: [usize; N]) -> Alarm {
     let map = Arc::clone(map);
-    Box::new(move |_| {
+    Arc::new(move |_| {
         for event in events.iter().filter_map(|event| map.word32(*event)) {
             // As `eventcount::wake` does, whether anybody sleeps or not: who is about to sleep is turned away.
             if !futex::change_and_wake(event, eventcount::AWAKE) {

@@ -212,6 +212,8 @@ impl<R: Region> Consumer<R> {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(RecvError::TimedOut),
             Waited::Forsaken => Err(RecvError::Removed),
+            Waited::Interrupted => Err(RecvError::Interrupted),
+            Waited::Armed => Err(RecvError::Empty),
         }
     }
 
@@ -556,6 +558,8 @@ impl<R: Region> Consumer<R> {
                 Waited::Ready => {}
                 Waited::TimedOut => return Err(RecvError::TimedOut),
                 Waited::Forsaken => return Err(RecvError::Removed),
+                Waited::Interrupted => return Err(RecvError::Interrupted),
+                Waited::Armed => return Err(RecvError::Empty),
             }
         }
     }

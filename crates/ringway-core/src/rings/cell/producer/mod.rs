@@ -18,7 +18,7 @@ use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
 use crate::rings::pool::SlabSender as _;
 use crate::waiting::backoff::BurstBackoff;
-use crate::waiting::{Blocked, Look, WaitOptions, Waited, wait_for_peer};
+use crate::waiting::{Blocked, Look, WaitOptions, Waited};
 
 /// One of the producers.
 #[derive(Debug)]
@@ -196,6 +196,8 @@ impl<R: Region> Producer<R> {
             Waited::Ready => Ok(()),
             Waited::TimedOut => Err(SendError::TimedOut),
             Waited::Forsaken => Err(SendError::Removed),
+            Waited::Interrupted => Err(SendError::Interrupted),
+            Waited::Armed => Err(SendError::Full),
         }
     }
 
@@ -559,10 +561,5 @@ impl<R: Region> Producer<R> {
             self.abort();
             self.member.mark_closed();
         }
-    }
-
-    /// Waits for a live consumer; `None` if none can come any more.
-    pub(crate) fn wait_for_peer(&mut self, wait: &WaitOptions) -> Option<Peer> {
-        wait_for_peer(&mut self.member, wait, |_| false)
     }
 }

@@ -17,7 +17,7 @@ use crate::waiting::{WaitOptions, WaitStrategy};
 const EACH: u64 = if cfg!(miri) { 20 } else { 20_000 };
 const MANY: u32 = 2;
 /// Miri knows no futex on several words.
-const HOW: WaitOptions = WaitOptions::new(if cfg!(miri) {
+const HOW: WaitOptions<'static> = WaitOptions::new(if cfg!(miri) {
     WaitStrategy::Spin
 } else {
     WaitStrategy::Adaptive(Duration::from_micros(5))

@@ -149,7 +149,7 @@ impl<R: Region> SlabSender for Producer<R> {
         if self.check().is_err() {
             return;
         }
-        let WaitOptions { how, deadline } = *wait;
+        let WaitOptions { how, deadline, .. } = *wait;
         let Some(pool) = &mut self.pool else { return };
         if !how.spins() || !pool.is_restrained(&self.region, len as u64) {
             return;
@@ -160,7 +160,9 @@ impl<R: Region> SlabSender for Producer<R> {
         };
         let end = Instant::now() + moment;
         let end = deadline.map_or(end, |deadline| deadline.min(end));
-        let wait = WaitOptions::new(WaitStrategy::Spin).until(Some(end));
+        let wait = WaitOptions::new(WaitStrategy::Spin)
+            .until(Some(end))
+            .uninterrupted();
         let waited = self.block(&wait, |producer, _| {
             let pool = producer.pool.as_ref();
             pool.is_none_or(|pool| pool.has_warm(&producer.region, len as u64))

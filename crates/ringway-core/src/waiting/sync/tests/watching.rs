@@ -77,7 +77,7 @@ impl Slow {
         let (tell, told) = mpsc::channel();
         let (go_on, may_go_on) = mpsc::channel();
         let may_go_on = Mutex::new(may_go_on);
-        let alarm = Box::new(move |deaths| {
+        let alarm = std::sync::Arc::new(move |deaths| {
             let _ = tell.send(deaths);
             let _ = may_go_on.lock().unwrap().recv();
         });
