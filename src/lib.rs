@@ -87,10 +87,6 @@ pub use ringway_core::{
 #[doc(hidden)]
 pub use ringway_core::os;
 
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
 /// Names an address; see [`Builder`].
 ///
 /// # Errors
