@@ -64,6 +64,10 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Garbage is written all over rings of every kind while processes work on them, for N minutes (default
         10): nobody may panic, be ended by a signal, take much memory, or come to no end.
 
+    cargo xtask instructions [--bless | --only PART]
+        Counts the instructions of the usual operations in a release build, by single steps, and compares them with
+        benches/INSTRUCTIONS.md: a growth is an error. --bless writes that file; PART is of a row's name: 'stream, send'.
+
 What is missing (Miri, cargo-fuzz, cargo-mutants) is installed. The nightly toolchain must be there for both.";
 
 fn main() -> ExitCode {
@@ -80,6 +84,7 @@ fn main() -> ExitCode {
             "death-latency" => crashtest::run("latency", rest),
             "soak" => crashtest::run("soak", rest),
             "scribble" => crashtest::run_checked("scribble", rest),
+            "instructions" => crashtest::count_instructions(rest),
             "help" | "--help" | "-h" => {
                 println!("{USAGE}");
                 return ExitCode::SUCCESS;

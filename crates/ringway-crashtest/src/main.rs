@@ -1,11 +1,12 @@
-//! What SIGKILL and SIGSTOP do to the users of a ring, at every instruction and for hours, and what a peer does that
-//! writes garbage. Run by `cargo xtask kill-matrix`, `cargo xtask death-latency`, `cargo xtask soak` and
-//! `cargo xtask scribble`.
+//! What SIGKILL and SIGSTOP do to the users of a ring, at every instruction and for hours, what a peer does that
+//! writes garbage, and how many instructions a message costs. Run by `cargo xtask kill-matrix`, `cargo xtask death-latency`,
+//! `cargo xtask soak`, `cargo xtask scribble` and `cargo xtask instructions`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+mod instructions;
 mod latency;
 mod matrix;
 mod scribble;
@@ -23,6 +24,8 @@ enum Command {
     Soak(soak::Options),
     /// A peer writes garbage all over rings that others work on
     Scribble(scribble::Options),
+    /// Counts the instructions of the usual operations
+    Instructions(instructions::Options),
     /// One of the processes that the others start
     #[command(hide = true, subcommand)]
     Play(Part),
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Latency(options) => latency::run(options),
         Command::Soak(options) => soak::run(options),
         Command::Scribble(options) => scribble::run(options),
+        Command::Instructions(options) => instructions::run(options),
         Command::Play(Part::Victim(options)) => matrix::play_victim(options),
         Command::Play(Part::Dying(options)) => latency::play_dying(options),
         Command::Play(Part::Worker(options)) => soak::play_worker(options),

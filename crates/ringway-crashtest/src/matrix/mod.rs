@@ -23,14 +23,15 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use clap::Args;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::personality::{self, Persona};
+use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
 use report::Report;
 use scene::said;
 use seclusion::Seclusion;
 pub(crate) use victim::{VictimOptions, play_victim};
+
+use crate::trace;
 
 #[derive(Args, Clone)]
 pub(crate) struct Options {
@@ -72,7 +73,7 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
     match (&options.row, options.cpu) {
         (Some(row), Some(cpu)) => {
             let seclusion = Seclusion::enter();
-            settle_on(cpu)?;
+            trace::settle_on(cpu)?;
             let mut report = row::run(row, &options);
             for left in seclusion.iter().flat_map(Seclusion::left_behind) {
                 if !is_unprovable(row, &left) {
@@ -93,18 +94,6 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
 /// proven, so gc reports the set and keeps it.
 fn is_unprovable(row: &str, left: &str) -> bool {
     row.contains("sysv-sem/File") && left.starts_with("/proc/sysvipc/sem")
-}
-
-/// Runs on one processor, which makes steps cheap, and without random addresses, which makes them the same.
-/// Victims inherit both.
-fn settle_on(cpu: usize) -> Result<(), String> {
-    let mut set = CpuSet::new();
-    set.set(cpu).map_err(said("choosing a processor"))?;
-    sched_setaffinity(Pid::from_raw(0), &set).map_err(said("choosing a processor"))?;
-    let persona = personality::get().map_err(said("personality"))?;
-    personality::set(persona | Persona::ADDR_NO_RANDOMIZE)
-        .map(drop)
-        .map_err(said("personality"))
 }
 
 fn run_all(options: &Options) -> Result<(), String> {

@@ -64,6 +64,14 @@ impl Code {
 }
 
 impl Code {
+    /// Whether a breakpoint of the program's own stands there.
+    pub(super) fn is_trap(&mut self, address: u64, memory: &File) -> io::Result<bool> {
+        if let Some(known) = self.known.get(&address) {
+            return Ok(known.is_breakpoint);
+        }
+        Ok(self.at(address, memory)?.is_breakpoint)
+    }
+
     pub(super) fn set_breakpoint(&mut self, address: u64, memory: &File) -> io::Result<()> {
         // Decoded while it can be read.
         self.at(address, memory)?;

@@ -5,6 +5,7 @@
 
 mod code;
 mod maps;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -23,6 +24,7 @@ use ringway_testing::procfs;
 
 use code::Code;
 use maps::Maps;
+pub(crate) use settle::{settle_on, settle_on_any};
 
 /// What no step comes near to; only a hang does.
 const WATCHDOG: Duration = Duration::from_secs(30);
@@ -182,6 +184,23 @@ impl Tracee {
             self.code.cover(registers.rip, &self.memory)?;
         }
         Ok(step)
+    }
+
+    /// Executes the main thread's instructions up to its next breakpoint, and says how many there were. A repeated string
+    /// instruction is one.
+    pub(crate) fn count_to_breakpoint(&mut self) -> io::Result<u64> {
+        let (mut count, mut before) = (0, 0);
+        loop {
+            let at = ptrace::getregs(self.pid)?.rip;
+            if self.code.is_trap(at, &self.memory)? {
+                return Ok(count);
+            }
+            count += u64::from(at != before);
+            before = at;
+            ptrace::step(self.pid, None)?;
+            self.threads.insert(self.pid, Thread::Running);
+            self.await_stop(self.pid)?;
+        }
     }
 
     /// Remembers the instruction of a system call.
