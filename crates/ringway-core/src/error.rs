@@ -260,6 +260,11 @@ pub enum SendError {
         /// not open it, else a limit.
         errno: i32,
     },
+    /// The thread that wakes futures and descriptors could not be started.
+    NoWaiter {
+        /// The kernel's error number: `EAGAIN` if there can be no more threads.
+        errno: i32,
+    },
     /// What lies beside the segment of a ring of sync `sysv-sem`, its semaphore set, cannot be used any more. The handle
     /// refuses further work; the messages are still in the ring.
     Companion {
@@ -301,6 +306,7 @@ impl fmt::Display for SendError {
                 "the queue was created without priorities: send without one, or create it with them",
             ),
             Self::Unmapped { errno } => unmapped(f, *errno),
+            Self::NoWaiter { errno } => no_waiter(f, *errno),
             Self::Companion { errno } => companion(f, *errno),
             Self::Unsettled => write!(f, "{UNSETTLED}: {UNSETTLED_REMEDY}"),
             Self::Corrupt => f.write_str(CORRUPT),
@@ -321,6 +327,7 @@ impl fmt::Debug for SendError {
             Self::TooLarge { .. } => "TooLarge",
             Self::NoPriorities => "NoPriorities",
             Self::Unmapped { .. } => "Unmapped",
+            Self::NoWaiter { .. } => "NoWaiter",
             Self::Companion { .. } => "Companion",
             Self::Unsettled => "Unsettled",
             Self::Corrupt => "Corrupt",
@@ -380,6 +387,11 @@ pub enum RecvError {
         /// not open it, else a limit.
         errno: i32,
     },
+    /// The thread that wakes futures and descriptors could not be started.
+    NoWaiter {
+        /// The kernel's error number: `EAGAIN` if there can be no more threads.
+        errno: i32,
+    },
     /// What lies beside the segment of a ring of sync `sysv-sem`, its semaphore set, cannot be used any more. The handle
     /// refuses further work; the messages are still in the ring.
     Companion {
@@ -424,6 +436,7 @@ impl fmt::Display for RecvError {
                  sender and receiver agree on the type, or receive it as bytes"
             ),
             Self::Unmapped { errno } => unmapped(f, *errno),
+            Self::NoWaiter { errno } => no_waiter(f, *errno),
             Self::Companion { errno } => companion(f, *errno),
             Self::Unsettled => write!(f, "{UNSETTLED}: {UNSETTLED_REMEDY}"),
             Self::Corrupt => f.write_str(CORRUPT),
@@ -444,6 +457,7 @@ impl fmt::Debug for RecvError {
             Self::WrongLength { .. } => "WrongLength",
             Self::BufferTooSmall { .. } => "BufferTooSmall",
             Self::Unmapped { .. } => "Unmapped",
+            Self::NoWaiter { .. } => "NoWaiter",
             Self::Companion { .. } => "Companion",
             Self::Unsettled => "Unsettled",
             Self::Corrupt => "Corrupt",
@@ -533,6 +547,16 @@ fn unmapped(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
     write!(
         f,
         "the segment of a slab cannot be mapped ({errno:?}: {text}); {next}"
+    )
+}
+
+fn no_waiter(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
+    let errno = Errno::from_raw(errno);
+    let text = errno.desc();
+    write!(
+        f,
+        "the thread that wakes futures and descriptors could not be started ({errno:?}: {text}): make room for one \
+         more thread (ulimit -u)"
     )
 }
 

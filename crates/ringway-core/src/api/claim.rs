@@ -63,7 +63,18 @@ impl<'a> Claim<'a> {
         wait: Option<&WaitOptions>,
     ) -> Result<Self, SendError> {
         let claimed = sending.claim(len, wait)?;
-        Ok(Self {
+        Ok(Self::of(sending, scratch, claimed, len))
+    }
+
+    /// What was claimed.
+    #[inline]
+    pub(crate) fn of(
+        sending: &'a mut Sending,
+        scratch: &'a mut Scratch,
+        claimed: Claimed,
+        len: usize,
+    ) -> Self {
+        Self {
             sending,
             claimed,
             len,
@@ -71,7 +82,7 @@ impl<'a> Claim<'a> {
             scratch,
             written: 0,
             is_apart: false,
-        })
+        }
     }
 
     /// Bytes claimed.

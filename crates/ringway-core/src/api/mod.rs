@@ -4,6 +4,7 @@ pub(crate) mod builder;
 pub(crate) mod claim;
 pub(crate) mod detached;
 pub(crate) mod message;
+mod polling;
 pub(crate) mod reach;
 pub(crate) mod reader;
 pub(crate) mod receiver;

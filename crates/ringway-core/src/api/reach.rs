@@ -1,12 +1,61 @@
-//! How a handle is reached from outside of its calls: a wait of it is ended.
+//! How a handle is reached from outside of its calls: a wait of it is ended, and it is told when it may be worth looking again,
+//! by a [`Waker`] or by a descriptor, through the process's [waiter](crate::waiting::waiter).
 
 use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
+use nix::errno::Errno;
+use nix::sys::eventfd::EventFd;
+
+use crate::error::{RecvError, SendError};
 use crate::memory::map::Map;
 use crate::memory::region::memory::Memory;
 use crate::presence::watcher::Alarm;
+use crate::sys::futex::{self, MonotonicTime};
 use crate::waiting::interrupt::{Interrupter, Interruptible};
+use crate::waiting::sync::listener::Heard;
+use crate::waiting::waiter::{Armed, Seat, Word};
+use crate::waiting::{Arming, WaitOptions, WaitStrategy};
+
+/// The side of a ring that a handle has.
+pub(crate) trait Reached {
+    /// Where its ring is.
+    fn region(&self) -> &Memory;
+    /// Has its bell listened to, if it sleeps on one.
+    fn listen(&mut self) -> Result<Option<Arc<Heard>>, Errno>;
+    /// Whether others are told that it sleeps, by other words than the event.
+    fn says_that_it_sleeps(&self) -> bool;
+}
+
+/// What a call says.
+pub(crate) trait Answer: PartialEq {
+    /// There is nothing now.
+    const NOT_NOW: Self;
+    /// There is no waiter.
+    fn no_waiter(errno: Errno) -> Self;
+}
+
+impl Answer for RecvError {
+    const NOT_NOW: Self = Self::Empty;
+
+    fn no_waiter(errno: Errno) -> Self {
+        Self::NoWaiter {
+            errno: errno as i32,
+        }
+    }
+}
+
+impl Answer for SendError {
+    const NOT_NOW: Self = Self::Full;
+
+    fn no_waiter(errno: Errno) -> Self {
+        Self::NoWaiter {
+            errno: errno as i32,
+        }
+    }
+}
 
 /// What is to be known of a handle for that.
 pub(crate) struct Reach {
@@ -17,6 +66,10 @@ pub(crate) struct Reach {
     alarm: Alarm,
     /// Once somebody may end its waits.
     interruptible: Option<Interruptible>,
+    /// Once it was armed.
+    seat: Option<Seat>,
+    /// What becomes readable, once that was asked for.
+    descriptor: Option<Arc<EventFd>>,
 }
 
 impl fmt::Debug for Reach {
@@ -24,6 +77,8 @@ impl fmt::Debug for Reach {
         f.debug_struct("Reach")
             .field("event", &self.event)
             .field("interruptible", &self.interruptible)
+            .field("seat", &self.seat)
+            .field("descriptor", &self.descriptor)
             .finish_non_exhaustive()
     }
 }
@@ -35,6 +90,8 @@ impl Reach {
             event,
             alarm,
             interruptible: None,
+            seat: None,
+            descriptor: None,
         }
     }
 
@@ -49,8 +106,120 @@ impl Reach {
         made.interrupter()
     }
 
+    /// What becomes readable when the handle that is armed may look again.
+    pub(crate) fn descriptor(&mut self) -> Result<BorrowedFd<'_>, Errno> {
+        if self.descriptor.is_none() {
+            let made = self.seat()?.descriptor()?;
+            self.descriptor = Some(made);
+        }
+        let made = self.descriptor.as_ref().ok_or(Errno::EBADF)?;
+        Ok(made.as_fd())
+    }
+
+    fn seat(&mut self) -> Result<&Seat, Errno> {
+        if self.seat.is_none() {
+            self.seat = Some(Seat::take()?);
+        }
+        self.seat.as_ref().ok_or(Errno::EAGAIN)
+    }
+
+    /// Has the handle woken when there may be a reason to look. It says that it sleeps, and has looked since.
+    fn arm_at<S: Reached>(
+        &mut self,
+        side: &mut S,
+        expected: u32,
+        next_look: Option<MonotonicTime>,
+        waker: Option<&Waker>,
+    ) -> Result<(), Errno> {
+        let word = match side.listen()? {
+            None => Word::Event(Arc::clone(&self.map), self.event),
+            Some(heard) => Word::Heard(heard),
+        };
+        // Publishers that make no fence may have missed that it sleeps.
+        let tick = || MonotonicTime::after(futex::TICK);
+        let tick = side.region().is_unfenced().then(tick).flatten();
+        let armed = Armed {
+            word,
+            expected,
+            next_look: [tick, next_look].into_iter().flatten().min(),
+        };
+        self.seat()?.arm(armed, waker);
+        Ok(())
+    }
+
+    /// What `attempt` answers; if that is that there is nothing now, it is asked again when there may be something.
+    /// It is given how to wait, and then says that it sleeps, and looks again; or nothing, and then it tries.
+    pub(crate) fn poll<S: Reached, T, E: Answer>(
+        &mut self,
+        side: &mut S,
+        how: WaitStrategy,
+        context: &Context<'_>,
+        mut attempt: impl FnMut(&mut S, Option<&WaitOptions<'_>>) -> Result<T, E>,
+    ) -> Poll<Result<T, E>> {
+        let waker = context.waker();
+        // Armed already: it need not say again that it sleeps. If there is nothing, whatever comes changes the event. (A child of
+        // `fork` cannot ask; it is told so.)
+        let asleep = !self.map.is_forked() && side.says_that_it_sleeps();
+        if asleep && self.seat.as_ref().is_some_and(Seat::is_armed) {
+            match attempt(side, None) {
+                Err(error) if error == E::NOT_NOW => {
+                    if self.seat.as_ref().is_some_and(|seat| seat.renew(waker)) {
+                        return Poll::Pending;
+                    }
+                }
+                done => return Poll::Ready(done),
+            }
+        }
+        self.poll_anew(side, how, context, |side, wait| attempt(side, Some(wait)))
+    }
+
+    /// The same for one whose wait has more to do than to try.
+    pub(crate) fn poll_anew<S: Reached, T, E: Answer>(
+        &mut self,
+        side: &mut S,
+        how: WaitStrategy,
+        context: &Context<'_>,
+        attempt: impl FnOnce(&mut S, &WaitOptions<'_>) -> Result<T, E>,
+    ) -> Poll<Result<T, E>> {
+        match self.attempt(side, how, Some(context.waker()), attempt) {
+            Ok(Some(done)) => Poll::Ready(Ok(done)),
+            Ok(None) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// What `attempt` answers; `None`: nothing now, and the handle is armed.
+    pub(crate) fn attempt<S: Reached, T, E: Answer>(
+        &mut self,
+        side: &mut S,
+        how: WaitStrategy,
+        waker: Option<&Waker>,
+        attempt: impl FnOnce(&mut S, &WaitOptions<'_>) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        let arming = Arming::default();
+        let error = match attempt(side, &WaitOptions::to_arm(how, &arming)) {
+            Ok(done) => return Ok(Some(done)),
+            Err(error) => error,
+        };
+        let Some(expected) = arming.event().filter(|_| error == E::NOT_NOW) else {
+            return Err(error);
+        };
+        self.arm_at(side, expected, arming.next_look(), waker)
+            .map_err(E::no_waiter)?;
+        Ok(None)
+    }
+
+    /// Has the handle woken no more, and the descriptor not readable.
+    pub(crate) fn disarm(&self) {
+        if let Some(seat) = self.seat.as_ref().filter(|_| !self.map.is_forked()) {
+            seat.disarm();
+        }
+    }
+
     /// The handle ends: it is not reached any more. Before it leaves its slot, which then is another one's to wake.
     pub(crate) fn end(&mut self) {
         self.interruptible = None;
+        self.seat = None;
+        self.descriptor = None;
     }
 }

@@ -67,12 +67,12 @@ pub struct Receiver {
     /// Held until this consumer has left its messages in order.
     pub(crate) consumer_slot: Option<Arc<ConsumerSlot>>,
     /// For what is known of the participants.
-    ring: Ring,
+    pub(super) ring: Ring,
     /// How this one sees them.
     outlook: Outlook,
     /// How a blocking call waits, which has no deadline of its own.
-    wait: WaitOptions<'static>,
-    reach: Reach,
+    pub(super) wait: WaitOptions<'static>,
+    pub(super) reach: Reach,
     unwinding: Unwinding,
     _one_thread: Unshared,
 }
@@ -708,6 +708,7 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.reach.end();
+        self.receiving.listen_no_more();
         self.receiving.give_back();
         if let Some(consumer_slot) = self.consumer_slot.take() {
             consumer_slot.end(self.unwinding.has_begun());

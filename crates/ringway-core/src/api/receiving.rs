@@ -1,5 +1,10 @@
 //! The receiving side of a ring of either shape: where the handles meet the algorithms.
 
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use crate::api::reach::Reached;
 use crate::error::RecvError;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
@@ -11,6 +16,7 @@ use crate::rings::pool::{IN_SLAB, Loan};
 use crate::rings::stream::PRODUCER;
 use crate::rings::stream::consumer::Consumer;
 use crate::waiting::several::{Candidate, SleepsOn};
+use crate::waiting::sync::listener::Heard;
 use crate::waiting::watch::Watch;
 use crate::waiting::{self, Blocked, PeersEnd, WaitOptions, Waited, interrupt};
 
@@ -182,6 +188,24 @@ impl Receiving {
         }
     }
 
+    /// Has its bell listened to no more. Before it leaves its slot.
+    pub(crate) fn listen_no_more(&mut self) {
+        if let Self::Cells(consumer) = self {
+            consumer.member.listen_no_more();
+        }
+    }
+
+    /// Whether there is a message now.
+    pub(crate) fn ready(&mut self) -> Result<(), RecvError> {
+        match self {
+            Self::Stream(consumer) => consumer.peek().map(drop),
+            Self::Cells(consumer) => match consumer.is_ready()? {
+                true => Ok(()),
+                false => Err(RecvError::Empty),
+            },
+        }
+    }
+
     pub(crate) fn ready_until(&mut self, wait: &WaitOptions) -> Result<(), RecvError> {
         match self {
             Self::Stream(consumer) => consumer.peek_until(wait).map(drop),
@@ -281,6 +305,27 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.close(),
             Self::Cells(consumer) => consumer.close(),
+        }
+    }
+}
+
+impl Reached for Receiving {
+    fn region(&self) -> &Memory {
+        Receiving::region(self)
+    }
+
+    fn listen(&mut self) -> Result<Option<Arc<Heard>>, Errno> {
+        match self {
+            Self::Stream(_) => Ok(None),
+            Self::Cells(consumer) => consumer.member.listen(),
+        }
+    }
+
+    fn says_that_it_sleeps(&self) -> bool {
+        match self {
+            // The event says it all.
+            Self::Stream(_) => true,
+            Self::Cells(consumer) => consumer.member.says_that_it_sleeps(),
         }
     }
 }

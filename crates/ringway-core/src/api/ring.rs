@@ -163,7 +163,14 @@ impl Ring {
         };
         let shared_out = self.header.kind.allows_many(Role::Consumer);
         let reach = Reach::new(&self.map, PRODUCER.event, alarm);
-        Ok(Sender::new(sending, participant, shared_out, reach))
+        let address = self.address.clone();
+        Ok(Sender::new(
+            sending,
+            participant,
+            shared_out,
+            reach,
+            address,
+        ))
     }
 
     /// Attaches this process as a consumer. A lone consumer's first message is the first that none has

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
+use crate::address::Address;
 use crate::api::claim::{Batch, Claim, Scratch};
 use crate::api::reach::Reach;
 use crate::api::sending::Sending;
@@ -72,19 +73,21 @@ use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 #[derive(Debug)]
 pub struct Sender {
     /// On lines of its own: what one handle writes with each message must not lie beside what another thread's does.
-    sending: CachePadded<Sending>,
+    pub(super) sending: CachePadded<Sending>,
     /// Held until the ring is closed.
     participant: Option<Participant>,
     id: u64,
     /// Whether the ring has place for several consumers.
     shared_out: bool,
     /// How a blocking call waits, which has no deadline of its own.
-    wait: WaitOptions<'static>,
+    pub(super) wait: WaitOptions<'static>,
     closes: bool,
-    reach: Reach,
+    pub(super) reach: Reach,
+    /// For errors.
+    pub(super) address: Address,
     unwinding: Unwinding,
     _one_thread: Unshared,
-    scratch: Scratch,
+    pub(super) scratch: Scratch,
 }
 
 impl Sender {
@@ -93,6 +96,7 @@ impl Sender {
         participant: Participant,
         shared_out: bool,
         reach: Reach,
+        address: Address,
     ) -> Self {
         Self {
             sending: CachePadded::new(sending),
@@ -102,6 +106,7 @@ impl Sender {
             wait: WaitOptions::new(WaitStrategy::default()),
             closes: true,
             reach,
+            address,
             unwinding: Unwinding::new(),
             _one_thread: Unshared::default(),
             scratch: Scratch::default(),
@@ -559,6 +564,7 @@ impl Sender {
 impl Drop for Sender {
     fn drop(&mut self) {
         self.reach.end();
+        self.sending.listen_no_more();
         self.sending.abort();
         // After a panic what was to be sent is not complete; the participant leaves as the dead do.
         let died = self.unwinding.has_begun();
@@ -574,7 +580,8 @@ impl Drop for Sender {
     }
 }
 
-fn total_len(parts: &[IoSlice<'_>]) -> usize {
+/// Bytes of all parts.
+pub(super) fn total_len(parts: &[IoSlice<'_>]) -> usize {
     parts
         .iter()
         .fold(0, |sum, part| sum.saturating_add(part.len()))

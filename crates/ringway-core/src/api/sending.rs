@@ -2,6 +2,11 @@
 
 mod lending;
 
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use crate::api::reach::Reached;
 use crate::error::SendError;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
@@ -10,6 +15,7 @@ use crate::presence::Peer;
 use crate::rings::cell;
 use crate::rings::stream::producer::{Pending, Producer, Reservation};
 use crate::rings::stream::{CONSUMER, PRODUCER};
+use crate::waiting::sync::listener::Heard;
 use crate::waiting::{self, WaitOptions, Waited};
 
 /// A producer.
@@ -38,7 +44,35 @@ pub(crate) enum Claimed {
     CellsLoan,
 }
 
+impl Reached for Sending {
+    fn region(&self) -> &Memory {
+        Sending::region(self)
+    }
+
+    fn listen(&mut self) -> Result<Option<Arc<Heard>>, Errno> {
+        match self {
+            Self::Stream(_) => Ok(None),
+            Self::Cells(producer) => producer.member.listen(),
+        }
+    }
+
+    fn says_that_it_sleeps(&self) -> bool {
+        match self {
+            // The event says it all.
+            Self::Stream(_) => true,
+            Self::Cells(producer) => producer.member.says_that_it_sleeps(),
+        }
+    }
+}
+
 impl Sending {
+    /// Has its bell listened to no more. Before it leaves its slot.
+    pub(crate) fn listen_no_more(&mut self) {
+        if let Self::Cells(producer) = self {
+            producer.member.listen_no_more();
+        }
+    }
+
     #[inline]
     pub(crate) fn region(&self) -> &Memory {
         match self {

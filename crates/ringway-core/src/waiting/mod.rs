@@ -7,6 +7,7 @@ mod interleavings;
 pub(crate) mod interrupt;
 pub(crate) mod several;
 pub(crate) mod sync;
+pub(crate) mod waiter;
 pub(crate) mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -96,7 +97,6 @@ pub(crate) struct Arming {
 /// The event's value is written down.
 const ARMED: u64 = 1 << 32;
 
-#[expect(dead_code, reason = "read by who arms")]
 impl Arming {
     fn write_down(&self, watch: &Watch, lonely: bool) {
         let event = watch.words().first().map_or(0, |&(_, value)| value);
@@ -185,7 +185,6 @@ impl<'a> WaitOptions<'a> {
         }
     }
 
-    #[expect(dead_code, reason = "for who arms")]
     /// To end where the call would sleep. It spins no longer than a peer at work takes for a message.
     pub(crate) fn to_arm(how: WaitStrategy, arming: &'a Arming) -> Self {
         let how = match how {

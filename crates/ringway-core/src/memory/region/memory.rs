@@ -102,6 +102,11 @@ impl Memory {
         let _ = self.interrupted.set(interrupted);
     }
 
+    /// Whether publishers may have missed that this one sleeps, as the fence of its sleep is denied.
+    pub(crate) fn is_unfenced(&self) -> bool {
+        self.unfenced.load(Ordering::Relaxed)
+    }
+
     /// What ends a call that waits, if anything does.
     pub(crate) fn heeded(&self) -> Option<Arc<AtomicBool>> {
         self.interrupted.get().cloned()
@@ -435,7 +440,7 @@ impl Region for Memory {
         });
         // Without the fence a publisher may have missed that this one sleeps: it looks again by itself. Nothing less
         // would do, for publishers that make no fence do not become others that do.
-        let is_unfenced = |(region, _): &(&Self, _)| region.unfenced.load(Ordering::Relaxed);
+        let is_unfenced = |(region, _): &(&Self, _)| region.is_unfenced();
         if !rings.iter().any(is_unfenced) {
             return futex::wait(words, deadline);
         }

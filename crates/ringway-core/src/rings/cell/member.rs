@@ -1,8 +1,11 @@
 //! One participant of a cell ring: who it is, who the others are, and how it waits for them.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+
+use nix::errno::Errno;
 
 use super::notify::{self, Notifier, RoleWords};
 use super::{Cells, MOST_HEAD};
@@ -16,6 +19,7 @@ use crate::presence::{Liveness, Outlook};
 use crate::rings::pool::Pool;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::several::SleepsOn;
+use crate::waiting::sync::listener::{Heard, Listener};
 use crate::waiting::sync::{Acquired, Broken, Primitives};
 use crate::waiting::watch::Watch;
 use crate::waiting::{Blocked, Look, PeersEnd, WaitOptions, Waited, eventcount};
@@ -49,6 +53,8 @@ pub(crate) struct Member<R> {
     pub(super) me: Owner,
     slot_info: SlotInfo,
     primitives: Primitives,
+    /// Of who can only watch words: the bell that `primitives` has.
+    listener: Option<Arc<Listener>>,
     /// `HEAD` as last seen.
     pub(super) head: u64,
     /// The cell that blocks this participant, and its word as seen: when that changes, it is worth
@@ -89,6 +95,7 @@ impl<R: Region> Member<R> {
             cells,
             slot_info,
             primitives,
+            listener: None,
             head: head & MOST_HEAD,
             obstacle: (head, 0),
             wants: 0,
@@ -117,6 +124,35 @@ impl<R: Region> Member<R> {
                 .descriptor()
                 .map_or(SleepsOn::Semaphore, SleepsOn::Descriptor),
         }
+    }
+
+    /// Has the bell listened to, if there is one: from here on it can be waited for by a word.
+    pub(crate) fn listen(&mut self) -> Result<Option<Arc<Heard>>, Errno> {
+        if self.listener.is_none()
+            && let Some(bell) = &mut self.primitives.bell
+        {
+            let listener = Arc::new(Listener::start(bell, self.slot_info.slot)?);
+            *bell = Arc::clone(&listener) as _;
+            self.listener = Some(listener);
+        }
+        Ok(self
+            .listener
+            .as_ref()
+            .map(|listener| Arc::clone(listener.heard())))
+    }
+
+    /// Has the bell listened to no more. Before this participant leaves its slot.
+    pub(crate) fn listen_no_more(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            self.primitives.bell = Some(Arc::clone(listener.bell()));
+        }
+    }
+
+    /// Whether its slot says that it sleeps.
+    pub(crate) fn says_that_it_sleeps(&self) -> bool {
+        let asleep = slot_offset(self.slot_info.slot) + ASLEEP;
+        // Relaxed: written by this participant alone.
+        self.region().load32(asleep, Ordering::Relaxed) != AWAKE
     }
 
     /// Takes note of having been rung.
@@ -437,9 +473,13 @@ impl<R: Region> Blocked for Member<R> {
         let asleep = slot_offset(self.slot_info.slot) + ASLEEP;
         self.region()
             .store32(asleep, own.asleep_for, Ordering::Release);
-        let event = match self.primitives.bell {
+        let event = match &self.primitives.bell {
             None => eventcount::prepare(self.region(), own.event),
-            Some(_) => eventcount::prepare_for_bell(self.region(), own.event),
+            Some(bell) => {
+                let heard = bell.prepare();
+                eventcount::prepare_for_bell(self.region(), own.event);
+                heard
+            }
         };
         // The watcher sees to deaths.
         Watch::of(own.event, event)

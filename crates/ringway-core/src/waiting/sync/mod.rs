@@ -15,6 +15,7 @@
 //! Every participant has a [`watcher`](crate::presence::watcher), a thread that rings its bell, or wakes those who sleep
 //! on the events, when somebody dies or goes.
 
+pub(crate) mod listener;
 pub(crate) mod mqueue;
 pub(crate) mod posix_sem;
 mod pthread;
@@ -87,6 +88,11 @@ pub(crate) trait Lock: Debug + Send + Sync {
 /// A place to sleep of one participant's own, that others can reach. It remembers having been rung, so
 /// no wake-up is lost between a last look and the sleep.
 pub(crate) trait Bell: Debug + Send + Sync {
+    /// To be called before the last look ahead of a sleep. With which count of what was heard of it one may sleep, where it is
+    /// [listened to](listener).
+    fn prepare(&self) -> u32 {
+        0
+    }
     /// Sleeps until this participant's bell has been rung since the last sleep, or the deadline passes.
     /// May also return for no reason.
     fn sleep(&self, deadline: Option<MonotonicTime>) -> Result<Wake, Broken>;
