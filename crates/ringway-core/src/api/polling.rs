@@ -222,7 +222,7 @@ impl Sender {
     /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
     /// let mut context = Context::from_waker(Waker::noop());
     /// while sender.poll_send(&mut context, &[7; 1000]).is_ready() {}
-    /// receiver.recv()?;
+    /// while receiver.try_recv().is_ok() {}
     /// assert_eq!(sender.poll_send(&mut context, &[7; 1000]), Poll::Ready(Ok(())));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
