@@ -77,6 +77,19 @@ impl Receiver {
         Poll::Ready(Ok(Message::shown(self, found)))
     }
 
+    /// As [`process`](Self::process), for a task: `work` is called when there is a message, and does not wait itself.
+    ///
+    /// # Errors
+    /// As [`poll_recv_in_place`](Self::poll_recv_in_place). What `work` returns is inside.
+    pub fn poll_process<T, E>(
+        &mut self,
+        context: &mut Context<'_>,
+        work: impl FnOnce(&Message<'_>) -> Result<T, E>,
+    ) -> Poll<Result<Result<T, E>, RecvError>> {
+        self.poll_recv_in_place(context)
+            .map_ok(|message| message.process(work))
+    }
+
     fn poll_take(&mut self, context: &Context<'_>) -> Poll<Result<MessageRef, RecvError>> {
         self.reach.poll(
             &mut *self.receiving,
