@@ -10,6 +10,7 @@ mod loom;
 mod miri;
 mod mutants;
 mod process;
+mod python;
 mod survivors;
 
 const USAGE: &str = "\
@@ -42,6 +43,10 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Makes each small change that cargo-mutants knows to parts of the code (chunk, mq, store, gc, stat,
         pool; default: all), one at a time, and runs the tests of that part. Prints the changes that no test
         noticed. Hours; a shard tries the K-th of N shares, K from 0.
+
+    cargo xtask python [--times N] [TEST...]
+        Builds the Python package in a fresh virtual environment, as users do, and runs its tests there (all
+        of crates/ringway-python/tests, or these files), N times. PYTHON says with which interpreter.
 
     cargo xtask kill-matrix [--only PART,...] [--fast] [--modes kill,freeze,recover] [--every N] [--jobs N]
         A process is stepped through each operation of each ring, in each state, and killed or frozen at
@@ -80,6 +85,7 @@ fn main() -> ExitCode {
             "fuzz" => fuzz::run(rest),
             "mutants" => mutants::run(rest),
             "survivors" => survivors::run(rest),
+            "python" => python::run(rest),
             "kill-matrix" => crashtest::run("matrix", rest),
             "death-latency" => crashtest::run("latency", rest),
             "soak" => crashtest::run("soak", rest),

@@ -1,0 +1,250 @@
+//! The errors of ringway as exceptions. `_errors.py` defines the classes; here it is said which is which.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyModule};
+use ringway::wait::WaitError;
+use ringway::{Error, ErrorKind, RecvError, SendError};
+
+/// What an exception carries beside its text.
+enum Detail {
+    Nothing,
+    Errno(i32),
+    Pid(u32),
+    Len(usize),
+    LenAndMax(usize, usize),
+}
+
+fn raise(py: Python<'_>, class: &str, text: &str, remedy: &str, detail: &Detail) -> PyErr {
+    make(py, class, text, remedy, detail).unwrap_or_else(|error| error)
+}
+
+fn make(py: Python<'_>, class: &str, text: &str, remedy: &str, detail: &Detail) -> PyResult<PyErr> {
+    static CLASSES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let classes =
+        CLASSES.get_or_try_init(py, || py.import("ringway._errors").map(Bound::unbind))?;
+    let details = PyDict::new(py);
+    details.set_item("remedy", remedy)?;
+    match detail {
+        Detail::Nothing => {}
+        Detail::Errno(errno) => details.set_item("errno", errno)?,
+        Detail::Pid(pid) => details.set_item("pid", pid)?,
+        Detail::Len(len) => details.set_item("len", len)?,
+        Detail::LenAndMax(len, max) => {
+            details.set_item("len", len)?;
+            details.set_item("max", max)?;
+        }
+    }
+    let class = classes.bind(py).getattr(class)?;
+    Ok(PyErr::from_value(class.call((text,), Some(&details))?))
+}
+
+/// The next action that a text of ringway's ends with: behind the first colon or semicolon that is followed by a blank and stands in no
+/// parentheses, without what stands in parentheses at the end.
+fn remedy_of(text: &str) -> &str {
+    let mut depth = 0;
+    let mut previous = ' ';
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ' ' if depth == 0 && matches!(previous, ':' | ';') => {
+                let rest = &text[at + 1..];
+                return match rest.rfind(" (E") {
+                    Some(end) if rest.ends_with(')') => &rest[..end],
+                    _ => rest,
+                };
+            }
+            _ => {}
+        }
+        previous = letter;
+    }
+    ""
+}
+
+/// Of making, finding and removing.
+pub(crate) fn of_setup(py: Python<'_>, error: &Error) -> PyErr {
+    let (class, detail) = match error.kind() {
+        ErrorKind::InvalidAddress => ("InvalidAddress", Detail::Nothing),
+        ErrorKind::InvalidCapacity => ("InvalidCapacity", Detail::Nothing),
+        ErrorKind::AlreadyExists => ("AlreadyExists", Detail::Nothing),
+        ErrorKind::NotFound => ("NotFound", Detail::Nothing),
+        ErrorKind::NotARing => ("NotARing", Detail::Nothing),
+        ErrorKind::Incompatible => ("Incompatible", Detail::Nothing),
+        ErrorKind::Truncated => ("Truncated", Detail::Nothing),
+        ErrorKind::Corrupt => ("Corrupt", Detail::Nothing),
+        ErrorKind::CompanionLost => ("CompanionLost", Detail::Nothing),
+        ErrorKind::HalfMade => ("HalfMade", Detail::Nothing),
+        ErrorKind::RoleTaken { pid } => ("RoleTaken", Detail::Pid(pid)),
+        ErrorKind::InUse { pid } => ("InUse", Detail::Pid(pid)),
+        ErrorKind::PermissionDenied => ("PermissionDenied", Detail::Nothing),
+        ErrorKind::ForeignOwner => ("ForeignOwner", Detail::Nothing),
+        ErrorKind::Untrusted => ("Untrusted", Detail::Nothing),
+        ErrorKind::NoSpace => ("NoSpace", Detail::Nothing),
+        ErrorKind::Unsupported => ("Unsupported", Detail::Nothing),
+        ErrorKind::TimedOut => ("TimedOut", Detail::Nothing),
+        ErrorKind::Forked => ("Forked", Detail::Nothing),
+        _ => ("SystemFailure", Detail::Nothing),
+    };
+    let detail = match (error.errno(), detail) {
+        (Some(errno), Detail::Nothing) => Detail::Errno(errno),
+        (_, detail) => detail,
+    };
+    raise(py, class, &error.to_string(), error.next_step(), &detail)
+}
+
+/// Of sending.
+pub(crate) fn of_send(py: Python<'_>, error: SendError) -> PyErr {
+    let (class, detail) = match error {
+        SendError::Full => ("Full", Detail::Nothing),
+        SendError::TimedOut => ("TimedOut", Detail::Nothing),
+        SendError::Closed => ("Closed", Detail::Nothing),
+        SendError::PeerDied => ("PeerDied", Detail::Nothing),
+        SendError::Removed => ("Removed", Detail::Nothing),
+        SendError::TooLarge { len, max } => ("TooLarge", Detail::LenAndMax(len, max)),
+        SendError::NoPriorities => ("NoPriorities", Detail::Nothing),
+        SendError::Unmapped { errno } => ("Unmapped", Detail::Errno(errno)),
+        SendError::Companion { errno } => ("CompanionLost", Detail::Errno(errno)),
+        SendError::Unsettled => ("Unsettled", Detail::Nothing),
+        SendError::Corrupt => ("Corrupt", Detail::Nothing),
+        SendError::Forked => ("Forked", Detail::Nothing),
+        _ => ("Error", Detail::Nothing),
+    };
+    of_text(py, class, &error.to_string(), &detail)
+}
+
+/// Of receiving.
+pub(crate) fn of_recv(py: Python<'_>, error: RecvError) -> PyErr {
+    let (class, detail) = match error {
+        RecvError::Empty => ("Empty", Detail::Nothing),
+        RecvError::TimedOut => ("TimedOut", Detail::Nothing),
+        RecvError::Closed => ("Closed", Detail::Nothing),
+        RecvError::PeerDied => ("PeerDied", Detail::Nothing),
+        RecvError::Removed => ("Removed", Detail::Nothing),
+        RecvError::BufferTooSmall { len } => ("BufferTooSmall", Detail::Len(len)),
+        RecvError::Unmapped { errno } => ("Unmapped", Detail::Errno(errno)),
+        RecvError::Companion { errno } => ("CompanionLost", Detail::Errno(errno)),
+        RecvError::Unsettled => ("Unsettled", Detail::Nothing),
+        RecvError::Corrupt => ("Corrupt", Detail::Nothing),
+        RecvError::Forked => ("Forked", Detail::Nothing),
+        _ => ("Error", Detail::Nothing),
+    };
+    of_text(py, class, &error.to_string(), &detail)
+}
+
+/// Of waiting for several.
+pub(crate) fn of_wait(py: Python<'_>, error: WaitError) -> PyErr {
+    let class = match error {
+        WaitError::TimedOut => "TimedOut",
+        WaitError::Removed => "Removed",
+        _ => "Unsupported",
+    };
+    of_text(py, class, &error.to_string(), &Detail::Nothing)
+}
+
+fn of_text(py: Python<'_>, class: &str, text: &str, detail: &Detail) -> PyErr {
+    raise(py, class, text, remedy_of(text), detail)
+}
+
+fn own(py: Python<'_>, class: &str, problem: &str, remedy: &str) -> PyErr {
+    let text = format!("{problem}: {remedy}");
+    raise(py, class, &text, remedy, &Detail::Nothing)
+}
+
+pub(crate) fn forked(py: Python<'_>) -> PyErr {
+    of_send(py, SendError::Forked)
+}
+
+pub(crate) fn still_held(py: Python<'_>, handle: &str) -> PyErr {
+    let problem = format!("a message of this {handle} is held in place");
+    let remedy = match handle {
+        "sender" => "commit or abort the claim first",
+        _ => "release it first, or detach it to keep it",
+    };
+    own(py, "StillHeld", &problem, remedy)
+}
+
+pub(crate) fn within_itself(py: Python<'_>, handle: &str) -> PyErr {
+    let problem = format!(
+        "this thread is in a call of this {handle}, which a handler of a signal interrupts"
+    );
+    own(
+        py,
+        "StillHeld",
+        &problem,
+        "use it when that call has returned",
+    )
+}
+
+pub(crate) fn exported(py: Python<'_>, remedy: &str) -> PyErr {
+    own(
+        py,
+        "StillHeld",
+        "the memory of the message is still used by a memoryview or an array",
+        remedy,
+    )
+}
+
+pub(crate) fn handle_closed(py: Python<'_>, handle: &str) -> PyErr {
+    let problem = format!("this {handle} is closed");
+    own(
+        py,
+        "HandleClosed",
+        &problem,
+        "get another one from the ring",
+    )
+}
+
+pub(crate) fn message_gone(py: Python<'_>, what: &str) -> PyErr {
+    let problem = format!("this {what} is not held any more");
+    let remedy = "copy what is needed before it is given back";
+    own(py, "HandleClosed", &problem, remedy)
+}
+
+pub(crate) fn timed_out_for_turn(py: Python<'_>, handle: &str) -> PyErr {
+    let problem = format!("another thread was in a call of this {handle} until the deadline");
+    own(
+        py,
+        "TimedOut",
+        &problem,
+        "give each thread a handle of its own",
+    )
+}
+
+pub(crate) fn not_picklable(py: Python<'_>, what: &str) -> PyErr {
+    let problem = format!("a {what} belongs to the process that made it, and cannot be pickled");
+    let remedy = "pickle the ring's address, and open that in the other process";
+    own(py, "NotPicklable", &problem, remedy)
+}
+
+pub(crate) fn not_of_queues(py: Python<'_>, what: &str) -> PyErr {
+    let problem = format!("a message queue of the kernel has no {what}");
+    own(
+        py,
+        "Unsupported",
+        &problem,
+        "use an address of shared memory",
+    )
+}
+
+pub(crate) fn only_of_queues(py: Python<'_>, what: &str) -> PyErr {
+    let problem = format!("a ring has no {what}, which is an option of message queues");
+    own(
+        py,
+        "Unsupported",
+        &problem,
+        "leave it out, or use an address of a queue (mq:/NAME)",
+    )
+}
+
+pub(crate) fn os(py: Python<'_>, errno: i32) -> PyErr {
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    let remedy = "free memory and try again";
+    raise(
+        py,
+        "SystemFailure",
+        &format!("{text}; {remedy}"),
+        remedy,
+        &Detail::Errno(errno),
+    )
+}

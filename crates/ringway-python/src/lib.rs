@@ -1,0 +1,50 @@
+//! The compiled part of the Python package `ringway`, where it is `ringway._ringway`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `turn.rs` | a handle that threads share: they take turns, and what is lent of it keeps it |
+//! | `waiting.rs` | timeouts, and waits that let the interpreter go and see its signals |
+//! | `address.rs`, `options.rs` | what users write |
+//! | `ring.rs`, `sender.rs`, `receiver.rs` | the handles |
+//! | `claim.rs`, `message.rs` | messages in place, which export their memory as buffers |
+//! | `buffer.rs` | memory of other objects |
+//! | `inspect.rs` | looking at rings, and removing them |
+//! | `errors.rs` | the errors of ringway as exceptions, which `_errors.py` defines |
+//!
+//! # What is shared, and with whom
+//! Objects here are `frozen`: whatever changes is behind a lock, so that they are sound where there is no global lock of the interpreter.
+//! A message in place holds its handle by [`turn::Loan`], and is held by nobody but Python. No lock is held while Python runs.
+
+mod address;
+mod buffer;
+mod claim;
+mod errors;
+mod inspect;
+mod message;
+mod options;
+mod receiver;
+mod ring;
+mod sender;
+mod turn;
+mod waiting;
+
+/// The compiled part of ringway.
+#[pyo3::pymodule(gil_used = false)]
+mod _ringway {
+    #[pymodule_export]
+    use crate::address::Address;
+    #[pymodule_export]
+    use crate::claim::Claim;
+    #[pymodule_export]
+    use crate::inspect::{
+        Found, GcReport, Participant, SlabStat, Stat, collect, list_rings, remove, stat,
+    };
+    #[pymodule_export]
+    use crate::message::Message;
+    #[pymodule_export]
+    use crate::receiver::{Receiver, wait_any};
+    #[pymodule_export]
+    use crate::ring::{Ring, connect, take_over};
+    #[pymodule_export]
+    use crate::sender::Sender;
+}

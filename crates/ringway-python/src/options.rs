@@ -1,0 +1,125 @@
+//! What a ring is to be like, as keyword arguments. `ringway.Options` in `__init__.py` describes each of them.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use ringway::mq::QueueBuilder;
+use ringway::{Address, Builder, Kind, SyncKind, WaitStrategy};
+
+use crate::errors;
+use crate::waiting::duration;
+
+/// How a ring or a queue is made or found.
+pub(crate) struct Options {
+    pub(crate) ring: Builder,
+    /// At an address of a queue.
+    pub(crate) queue: Option<QueueBuilder>,
+}
+
+impl Options {
+    pub(crate) fn new(address: Address, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let is_queue = matches!(address.scheme(), "mq" | "sysvmq");
+        let mut this = Self {
+            queue: is_queue.then(|| QueueBuilder::at(address.clone())),
+            ring: Builder::at(address),
+        };
+        for (name, value) in options.into_iter().flatten() {
+            let name: String = name.extract()?;
+            if !value.is_none() {
+                this = this.with(&name, &value)?;
+            }
+        }
+        Ok(this)
+    }
+
+    /// One that has a value.
+    fn with(self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let Self { ring, queue } = self;
+        let ring = match name {
+            "kind" => ring.kind(kind(value)?),
+            "capacity" => ring.capacity(value.extract()?),
+            "sync" => ring.sync(sync(value)?),
+            "participants" => ring.participants(value.extract()?),
+            "cell_len" => ring.cell_len(value.extract()?),
+            "slabs" => {
+                let classes: Vec<(u64, u32)> = value.extract()?;
+                let with = |ring: Builder, (len, count)| ring.slabs(len, count);
+                classes.into_iter().fold(ring, with)
+            }
+            "slab_segments" => ring.slab_segments(value.extract()?),
+            "overwrite_oldest" => ring.overwrite_oldest(value.extract()?),
+            "persistent" => ring.persistent(value.extract()?),
+            "mode" => ring.mode(value.extract()?),
+            "prefault" => ring.prefault(value.extract()?),
+            "lock_memory" => ring.lock_memory(value.extract()?),
+            "huge_pages" => ring.huge_pages(value.extract()?),
+            "any_owner" => ring.any_owner(value.extract()?),
+            "trust_peers" => ring.trust_peers(value.extract()?),
+            "wait" => match duration(Some(value.extract()?))? {
+                Some(wait) => ring.wait(wait),
+                None => ring.wait(std::time::Duration::MAX),
+            },
+            "messages" | "message_len" | "priorities" if queue.is_some() => ring,
+            "messages" | "message_len" | "priorities" => {
+                return Err(errors::only_of_queues(value.py(), name));
+            }
+            _ => {
+                let problem = format!("there is no option {name}; help(ringway.Options) lists all");
+                return Err(PyTypeError::new_err(problem));
+            }
+        };
+        let queue = match (queue, name) {
+            (Some(queue), "messages") => Some(queue.messages(value.extract()?)),
+            (Some(queue), "message_len") => Some(queue.message_len(value.extract()?)),
+            (Some(queue), "priorities") => Some(queue.priorities(value.extract()?)),
+            (Some(queue), "mode") => Some(queue.mode(value.extract()?)),
+            (Some(queue), "any_owner") => Some(queue.any_owner(value.extract()?)),
+            (Some(queue), "wait") => {
+                let wait = duration(Some(value.extract()?))?;
+                Some(queue.wait(wait.unwrap_or(std::time::Duration::MAX)))
+            }
+            (Some(_), _) => return Err(errors::not_of_queues(value.py(), name)),
+            (None, _) => None,
+        };
+        Ok(Self { ring, queue })
+    }
+}
+
+fn kind(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
+    let name: String = value.extract()?;
+    choose(&name, Kind::ALL, Kind::name, "kind")
+}
+
+fn sync(value: &Bound<'_, PyAny>) -> PyResult<SyncKind> {
+    let name: String = value.extract()?;
+    choose(&name, SyncKind::ALL, SyncKind::name, "sync")
+}
+
+fn choose<T: Copy, const N: usize>(
+    asked: &str,
+    all: [T; N],
+    name: impl Fn(T) -> &'static str,
+    option: &str,
+) -> PyResult<T> {
+    let found = all.into_iter().find(|one| name(*one) == asked);
+    found.ok_or_else(|| {
+        let names = all.map(&name).join(", ");
+        PyValueError::new_err(format!("{option} is one of {names}, and not {asked:?}"))
+    })
+}
+
+/// How blocked calls wait: "spin", "park", or seconds to spin before the kernel is asked to wake one.
+pub(crate) fn strategy(value: &Bound<'_, PyAny>) -> PyResult<WaitStrategy> {
+    if let Ok(seconds) = value.extract::<f64>() {
+        let spin = duration(Some(seconds))?;
+        return Ok(spin.map_or(WaitStrategy::Spin, WaitStrategy::Adaptive));
+    }
+    let name: String = value.extract()?;
+    match name.as_str() {
+        "spin" => Ok(WaitStrategy::Spin),
+        "park" => Ok(WaitStrategy::Park),
+        _ => Err(PyValueError::new_err(format!(
+            "wait is \"spin\", \"park\", or a number of seconds to spin first, and not {name:?}"
+        ))),
+    }
+}
