@@ -212,13 +212,33 @@ fn a_few_system_calls_open_and_attach() {
     assert!(second.by_all.len() <= second.own() + 16, "{second:?}");
 }
 
+#[test]
+fn who_spins_for_long_offers_its_processor() {
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return; // On one processor, who is adaptive sleeps at once.
+    }
+    let stretches = trace("traced::spin_in_vain", "");
+    // One that waits for a ring, and one that waits for two.
+    for which in [0, 1] {
+        let stretch = &stretches[&which];
+        let yields =
+            |call: &&(Pid, u64)| call.0 == stretch.caller && call.1 == libc::SYS_sched_yield as u64;
+        assert!(
+            stretch.by_all.iter().any(|call| yields(&call)),
+            "{stretch:?}"
+        );
+    }
+}
+
 /// What runs in the child. By themselves these prove nothing, so they are ignored.
 mod traced {
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
     use nix::unistd::Pid;
-    use ringway::{Builder, WaitStrategy};
+    use ringway::wait::{WaitError, wait_any_timeout};
+    use ringway::{Builder, RecvError, WaitStrategy};
     use ringway_testing::place::{Backing, Place};
 
     use super::{MARKER, NAME};
@@ -289,6 +309,25 @@ mod traced {
         });
         ENDED.store(true, Ordering::Release);
         sending.join().unwrap();
+    }
+
+    #[test]
+    #[ignore = "run under ptrace by another test"]
+    fn spin_in_vain() {
+        let long = Duration::from_millis(20);
+        let ring = || Builder::new("memfd:").unwrap().create().unwrap();
+        let rings = [ring(), ring()];
+        let [mut one, mut other] = rings.each_ref().map(|ring| {
+            let receiver = ring.receiver().unwrap();
+            receiver.with_wait(WaitStrategy::Adaptive(10 * long))
+        });
+        stretch(0, || {
+            assert_eq!(one.recv_timeout(long), Err(RecvError::TimedOut))
+        });
+        stretch(1, || {
+            let waited = wait_any_timeout(&mut [&mut one, &mut other], long);
+            assert_eq!(waited, Err(WaitError::TimedOut));
+        });
     }
 
     #[test]

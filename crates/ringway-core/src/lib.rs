@@ -74,10 +74,11 @@ pub mod inspect {
 pub mod message {
     pub use crate::api::claim::{Batch, Claim};
     pub use crate::api::detached::DetachedMessage;
+    pub use crate::api::message::Backlog;
     #[doc(no_inline)]
     pub use crate::api::message::Message;
-    pub use crate::api::message::{Backlog, MessageView};
     pub use crate::api::reader::MessageReader;
+    pub use crate::api::view::MessageView;
 }
 
 /// The other side: which [`Role`](peer::Role) a process has, what is known of those that have the opposite one
@@ -99,7 +100,7 @@ pub mod transport {
 /// Waiting: for the next message of several rings at once ([`wait_any`](wait::wait_any)), and how a blocked call waits
 /// ([`WaitStrategy`]). [`Receiver::wait`] waits for one ring. An [`Interrupter`](wait::Interrupter) ends a wait from outside.
 pub mod wait {
-    pub use crate::api::receiver::{wait_any, wait_any_deadline, wait_any_timeout};
+    pub use crate::api::several::{wait_any, wait_any_deadline, wait_any_timeout};
     pub use crate::error::WaitError;
     #[doc(no_inline)]
     pub use crate::waiting::WaitStrategy;

@@ -40,6 +40,12 @@ impl Attempt<'_> {
             .remedy("choose another address; ringway leaves alone what it did not make")
     }
 
+    /// Somebody alive is attached; the kernel does not say who.
+    pub(crate) fn in_use(self) -> Error {
+        self.error(ErrorKind::InUse { pid: 0 }, "a live process is attached")
+            .remedy("end it, or remove with force")
+    }
+
     pub(crate) fn role_taken(self) -> Error {
         let problem = "a live process is its receiver, and there is one at a time";
         self.error(ErrorKind::RoleTaken { pid: 0 }, problem)

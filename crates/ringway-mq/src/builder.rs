@@ -6,6 +6,7 @@ use ringway_core::os::fork::Origin;
 use ringway_core::{Address, Error, ErrorKind};
 
 use crate::attempt::Attempt;
+use crate::options::Options;
 use crate::queue::Queue;
 use crate::{posix, sysv};
 
@@ -30,30 +31,6 @@ pub struct QueueBuilder {
     address: Address,
     options: Options,
     wait: Option<Duration>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) messages: Option<u64>,
-    pub(crate) message_len: Option<usize>,
-    /// Whether a new queue has priorities, and whether that was asked for.
-    pub(crate) priorities: bool,
-    pub(crate) priorities_asked: bool,
-    pub(crate) mode: u32,
-    pub(crate) any_owner: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            messages: None,
-            message_len: None,
-            priorities: true,
-            priorities_asked: false,
-            mode: 0o600,
-            any_owner: false,
-        }
-    }
 }
 
 impl QueueBuilder {

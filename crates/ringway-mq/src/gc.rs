@@ -12,6 +12,7 @@ use ringway_core::gc::{Fate, Why};
 use ringway_core::{Address, Error, ErrorKind};
 
 use crate::attempt::Attempt;
+use crate::judge::Judge;
 use crate::{posix, sysv};
 
 /// A collector of queues that dead processes left behind. What anybody alive is attached to, what was left in order,
@@ -36,19 +37,7 @@ use crate::{posix, sysv};
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gc {
-    dry_run: bool,
-    undelivered: bool,
-}
-
-/// A queue as a collector finds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct State {
-    /// Live participants.
-    pub(crate) alive: u32,
-    /// Those that died, and whose place nobody has taken; `None` if nothing tells.
-    pub(crate) dead: Option<u32>,
-    /// Messages in it.
-    pub(crate) messages: u64,
+    judge: Judge,
 }
 
 impl Gc {
@@ -60,14 +49,14 @@ impl Gc {
     /// Whether to change nothing and only say what would be removed. The default is no.
     #[must_use]
     pub fn dry_run(mut self, yes: bool) -> Self {
-        self.dry_run = yes;
+        self.judge.dry_run = yes;
         self
     }
 
     /// Whether to remove queues in which messages wait, too; farewells of senders count as such. The default is no.
     #[must_use]
     pub fn undelivered(mut self, yes: bool) -> Self {
-        self.undelivered = yes;
+        self.judge.undelivered = yes;
         self
     }
 
@@ -82,8 +71,8 @@ impl Gc {
             address,
         };
         let collected = match address {
-            Address::Mq(name) => posix::collect(attempt, name, self),
-            Address::Sysvmq(key) => sysv::collect(attempt, key, self),
+            Address::Mq(name) => posix::collect(attempt, name, &self.judge),
+            Address::Sysvmq(key) => sysv::collect(attempt, key, &self.judge),
             _ => Err(attempt.wrong_address()),
         };
         match collected {
@@ -91,51 +80,6 @@ impl Gc {
                 Ok(Some(Fate::Kept(Why::NotPermitted)))
             }
             collected => collected,
-        }
-    }
-
-    /// What becomes of a queue: at first sight, and again when nobody can attach any more.
-    pub(crate) fn judge(&self, state: State) -> Fate {
-        let State {
-            alive,
-            dead,
-            messages,
-        } = state;
-        let why = match (alive, dead) {
-            (1.., dead) => Why::InUse {
-                alive,
-                dead: dead.unwrap_or(0),
-            },
-            (0, None) => Why::Unproven,
-            (0, Some(0)) => Why::InOrder,
-            (0, Some(_)) if messages > 0 && !self.undelivered => Why::Undelivered { messages },
-            (0, Some(_)) => return Fate::Removable,
-        };
-        Fate::Kept(why)
-    }
-
-    /// Judges, and removes what is garbage: `close` keeps everybody out, if nobody is in; then `look` sees what
-    /// stays so, until `remove` has removed it (`false`: somebody else had) or the gate is dropped.
-    pub(crate) fn run<G>(
-        &self,
-        look: impl Fn() -> Result<State, Error>,
-        close: impl FnOnce() -> Result<Option<G>, Error>,
-        remove: impl FnOnce(&G) -> Result<bool, Error>,
-    ) -> Result<Option<Fate>, Error> {
-        let fate = self.judge(look()?);
-        if self.dry_run || fate != Fate::Removable {
-            return Ok(Some(fate));
-        }
-        let Some(gate) = close()? else {
-            // Somebody came.
-            return Ok(Some(match self.judge(look()?) {
-                Fate::Removable => Fate::Kept(Why::InUse { alive: 1, dead: 0 }),
-                fate => fate,
-            }));
-        };
-        match self.judge(look()?) {
-            Fate::Removable => Ok(remove(&gate)?.then_some(Fate::Removed)),
-            fate => Ok(Some(fate)),
         }
     }
 }

@@ -64,14 +64,17 @@ mod attempt;
 mod builder;
 pub mod frame;
 mod gc;
+mod judge;
 mod limits;
 mod lull;
+mod options;
 mod posix;
 mod queue;
 mod receiver;
 mod sender;
 mod side;
 mod stat;
+mod status;
 mod sysv;
 #[cfg(any(test, feature = "verify"))]
 #[doc(hidden)]
@@ -80,7 +83,9 @@ mod watcher;
 
 pub use builder::QueueBuilder;
 pub use gc::Gc;
+pub use options::MAX_PRIORITY;
 pub use queue::Queue;
 pub use receiver::{QueueMessage, QueueReceiver};
-pub use sender::{MAX_PRIORITY, QueueSender};
-pub use stat::{QueueStat, list, remove, stat};
+pub use sender::QueueSender;
+pub use stat::{list, remove, stat};
+pub use status::QueueStat;

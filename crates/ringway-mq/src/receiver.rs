@@ -1,5 +1,10 @@
 //! The receiving handle.
 
+mod message;
+mod source;
+#[cfg(test)]
+mod tests;
+
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -7,9 +12,11 @@ use ringway_core::RecvError;
 use ringway_core::os::fork::Origin;
 use ringway_core::os::{Unshared, Unwinding, deadline_after};
 use ringway_core::peer::Peer;
-use ringway_core::transport::{MessageSource, ReceivedMessage};
 
-use crate::frame::{Header, Kind, SenderNumber};
+use crate::frame::{Header, Kind};
+use message::Current;
+pub use message::QueueMessage;
+
 use crate::side::{Broken, Departure, FRAME, Got, Inlet, PAYLOAD, Taken, is_over};
 
 /// How many things that are no messages a call passes over before it looks at the clock, or a try gives up.
@@ -55,16 +62,6 @@ pub struct QueueReceiver {
     _one_thread: Unshared,
     is_interrupted: Option<fn() -> bool>,
     follows: bool,
-}
-
-/// The message in the buffer.
-#[derive(Clone, Copy, Debug)]
-struct Current {
-    len: usize,
-    priority: u32,
-    sender: u64,
-    /// How often it was lent.
-    deliveries: u32,
 }
 
 impl From<Broken> for RecvError {
@@ -552,189 +549,5 @@ impl Drop for QueueReceiver {
             true => Departure::Abandon,
             false => Departure::Leave,
         });
-    }
-}
-
-/// A message that was taken out of the queue, in the receiver's buffer.
-///
-/// [`release`](Self::release) acknowledges it. Dropping it gives it back to its receiver, whose next message it is then.
-/// It is lost with that one. It has no destructor, so that a loop can go on after an error, as with a ring's
-/// [`Message`](ringway_core::Message).
-#[derive(Debug)]
-#[must_use = "a message that is dropped comes again; `release` acknowledges it"]
-pub struct QueueMessage<'a> {
-    receiver: &'a mut QueueReceiver,
-    current: Current,
-}
-
-impl QueueMessage<'_> {
-    /// The message itself. Nobody else has it.
-    pub fn bytes(&self) -> &[u8] {
-        self.receiver.payload(self.current)
-    }
-
-    /// A copy.
-    pub fn to_vec(&self) -> Vec<u8> {
-        self.bytes().to_vec()
-    }
-
-    fn into_vec(self) -> Vec<u8> {
-        let bytes = self.to_vec();
-        self.release();
-        bytes
-    }
-
-    /// Acknowledges the message: it does not come again.
-    pub fn release(self) {
-        self.receiver.pending = None;
-        self.receiver.received += 1;
-    }
-
-    /// The priority it was sent with.
-    pub fn priority(&self) -> u32 {
-        self.current.priority
-    }
-
-    /// The number of its sender: [`QueueSender::id`](crate::QueueSender::id).
-    pub fn sender(&self) -> u64 {
-        self.current.sender
-    }
-
-    /// How often the message was received, with this time: 1 the first time.
-    pub fn deliveries(&self) -> u32 {
-        self.current.deliveries
-    }
-
-    /// Whether the message was received before, and given back.
-    pub fn redelivered(&self) -> bool {
-        self.deliveries() > 1
-    }
-}
-
-impl ReceivedMessage for QueueMessage<'_> {
-    fn len(&self) -> usize {
-        self.current.len
-    }
-
-    fn is_empty(&self) -> bool {
-        self.current.len == 0
-    }
-
-    fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
-        let rest = self.bytes().get(offset..).unwrap_or_default();
-        let len = rest.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&rest[..len]);
-        len
-    }
-
-    fn deliveries(&self) -> u32 {
-        QueueMessage::deliveries(self)
-    }
-
-    fn release(self) {
-        QueueMessage::release(self);
-    }
-}
-
-impl MessageSource for QueueReceiver {
-    type Message<'a> = QueueMessage<'a>;
-
-    fn try_receive(&mut self) -> Result<QueueMessage<'_>, RecvError> {
-        self.lend(None)
-    }
-
-    fn receive_deadline(
-        &mut self,
-        deadline: Option<Instant>,
-    ) -> Result<QueueMessage<'_>, RecvError> {
-        self.lend(Some(deadline))
-    }
-
-    fn is_attached(&self, sender: u64) -> Option<bool> {
-        if self.origin.is_forked() {
-            return Some(false);
-        }
-        match SenderNumber::of(sender) {
-            Some(sender) => self.inlet.is_attached(sender),
-            None => Some(false),
-        }
-    }
-
-    /// A message that comes meanwhile is kept for the next receive, and errors are left to it.
-    fn wait_while_attached_deadline(&mut self, senders: &[u64], deadline: Option<Instant>) -> bool {
-        while self.pending.is_none() && !self.is_over(deadline) {
-            // Before the sleep: what happens after this look ends it.
-            let has_ended = matches!(self.inlet.peer(false), Peer::Closed | Peer::Died);
-            let lives = |sender: &u64| self.is_attached(*sender) != Some(false);
-            if has_ended || !senders.iter().all(lives) {
-                break;
-            }
-            match self.inlet.sleep(&mut self.buffer, deadline) {
-                Ok(Got::Frame(taken)) => self.pending = self.accept(taken),
-                Ok(Got::Notice | Got::Nothing) => {}
-                Err(_) => break,
-            }
-        }
-        true
-    }
-
-    fn is_drained(&mut self) -> bool {
-        // Nothing lies behind a message that is being written: a message enters a queue whole.
-        self.pending.is_none()
-    }
-
-    fn capacity(&self) -> Option<u64> {
-        self.inlet.capacity()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A queue into which somebody puts, without end, what is no message.
-    #[derive(Debug)]
-    struct Flood(Got);
-
-    impl Inlet for Flood {
-        fn get(&mut self, _: &mut Vec<u8>) -> Result<Got, Broken> {
-            Ok(self.0)
-        }
-        fn sleep(&mut self, _: &mut Vec<u8>, _: Option<Instant>) -> Result<Got, Broken> {
-            Ok(self.0)
-        }
-        fn note(&mut self, _: &Header) {}
-        fn peer(&mut self, _: bool) -> Peer {
-            Peer::Alive
-        }
-        fn is_attached(&self, _: SenderNumber) -> Option<bool> {
-            None
-        }
-        fn capacity(&self) -> Option<u64> {
-            None
-        }
-        fn sleep_for_peer(&mut self, _: Option<Instant>) -> Result<(), Broken> {
-            Ok(())
-        }
-        fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-            None
-        }
-        fn depart(&mut self, _: Departure) {}
-    }
-
-    #[test]
-    fn a_flood_of_what_is_no_message_keeps_nobody_beyond_the_deadline() {
-        let foreign = Taken {
-            len: 4,
-            priority: 0,
-        };
-        for got in [Got::Frame(foreign), Got::Notice] {
-            let mut receiver =
-                QueueReceiver::new(Box::new(Flood(got)), 64, Origin::here().unwrap());
-            assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
-            let soon = Instant::now() + std::time::Duration::from_millis(1);
-            assert_eq!(receiver.recv_deadline(soon), Err(RecvError::TimedOut));
-            assert!(Instant::now() >= soon);
-        }
     }
 }

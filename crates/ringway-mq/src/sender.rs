@@ -11,10 +11,8 @@ use ringway_core::transport::{MessageRoom, MessageSink};
 
 use crate::frame::{HEADER_LEN, Header};
 use crate::lull;
+use crate::options::MAX_PRIORITY;
 use crate::side::{Broken, Departure, FRAME, Outlet, PAYLOAD, is_over};
-
-/// The highest priority of a message. The lowest is 0.
-pub const MAX_PRIORITY: u32 = 31;
 
 /// A sender's handle: messages go in here.
 ///

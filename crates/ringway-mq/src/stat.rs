@@ -1,37 +1,10 @@
 //! Looking after queues from outside.
 
-use ringway_core::{Address, Error, ErrorKind};
+use ringway_core::{Address, Error};
 
 use crate::attempt::Attempt;
+use crate::status::QueueStat;
 use crate::{posix, sysv};
-
-/// What a queue is like at the moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QueueStat {
-    /// Where it is.
-    pub address: Address,
-    /// Messages in it, farewells and notices among them.
-    pub messages: u64,
-    /// Bytes in it, with sixteen for each message.
-    pub bytes: u64,
-    /// Most messages (POSIX).
-    pub max_messages: Option<u64>,
-    /// Most bytes, with sixteen for each message (System V).
-    pub max_bytes: Option<u64>,
-    /// Bytes of the longest message.
-    pub max_message_len: usize,
-    /// Whether it was created with priorities.
-    pub priorities: bool,
-    /// Senders that live.
-    pub senders: usize,
-    /// Receivers that live: 0 or 1.
-    pub receivers: usize,
-    /// User id of the owner.
-    pub owner: u32,
-    /// Permission bits.
-    pub mode: u32,
-}
 
 /// Looks at the queue at `address` without taking part.
 ///
@@ -94,10 +67,4 @@ pub fn remove(address: &Address, force: bool) -> Result<(), Error> {
         Address::Sysvmq(key) => sysv::remove(attempt, key, force),
         _ => Err(attempt.wrong_address()),
     }
-}
-
-pub(crate) fn in_use(attempt: Attempt<'_>) -> Error {
-    attempt
-        .error(ErrorKind::InUse { pid: 0 }, "a live process is attached")
-        .remedy("end it, or remove with force")
 }

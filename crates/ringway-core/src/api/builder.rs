@@ -4,6 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::api::fit;
 use crate::api::ring::Ring;
 use crate::api::shape::ShapeOptions;
 #[cfg(doc)]
@@ -401,7 +402,7 @@ impl Builder {
     pub fn open(self) -> Result<Ring, Error> {
         let segment = Segment::open(&self.request())?;
         let ring = Ring::new(segment, self.trust_peers)?;
-        self.shape.check("open", &ring)?;
+        fit::check(&self.shape, "open", &ring)?;
         Ok(ring)
     }
 
@@ -430,7 +431,7 @@ impl Builder {
             .map_err(|error| self.shape.explain_rounding(error))?;
         let ring = Ring::new(segment, self.trust_peers)?.made_here(is_new);
         if !is_new {
-            self.shape.check("open", &ring)?;
+            fit::check(&self.shape, "open", &ring)?;
         }
         Ok(ring)
     }
@@ -459,7 +460,7 @@ impl Builder {
     pub fn take_over(self, socket: &UnixStream) -> Result<(Ring, PeerCredentials), Error> {
         let (segment, peer) = Segment::take_over(&self.request(), socket)?;
         let ring = Ring::new(segment, self.trust_peers)?;
-        self.shape.check("take over", &ring)?;
+        fit::check(&self.shape, "take over", &ring)?;
         Ok((ring, peer))
     }
 
@@ -488,5 +489,28 @@ impl Builder {
             geometry,
             fence: FenceMode::of(self.shape.sync(), abilities.membarrier),
         })
+    }
+}
+
+impl Ring {
+    /// Receives a ring that the process at the other end of `socket` hands over, and tells who that
+    /// is. The memory must be sealed against shrinking, so that a peer that is not trusted cannot
+    /// pull it away. Its creator chose its kind of synchronisation: one that [needs trust](SyncKind::needs_trust) is
+    /// refused here, and taken over with [`Builder::take_over`](crate::Builder::take_over) by who trusts the creator
+    /// and all who got it.
+    ///
+    /// All of the ring's memory must be there, and belongs to its creator's account. But no seal keeps who has the memfd
+    /// from giving pages back (`FALLOC_FL_PUNCH_HOLE`): the only ones that would also keep everybody from mapping it for
+    /// writing. What this process touches after that is empty, which is an error and no signal, and counts as its own: in
+    /// the worst case as much as the ring has in all, its [`capacity`](Self::capacity) and its slabs. So who does not trust
+    /// the peer uses a ring only if it can afford that much memory; attaching to it touches some pages of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotARing`] if what comes is no sealed ring or not all of its memory is there, [`ErrorKind::Untrusted`], and those of
+    /// [`Builder::open`](crate::Builder::open).
+    pub fn take_over(socket: &UnixStream) -> Result<(Self, PeerCredentials), Error> {
+        Builder::at(Address::Memfd)
+            .prefault(false)
+            .take_over(socket)
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::api::message::MessageView;
 use crate::api::reader::MessageReader;
+use crate::api::view::MessageView;
 use crate::memory::layout::control::SPACE_EVENT;
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::Holder;

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::api::detached::DetachedMessage;
+use crate::api::detached::{ConsumerSlot, DetachedMessage};
 use crate::api::reader::MessageReader;
-use crate::api::receiver::Receiver;
 use crate::api::receiving::Receiving;
+use crate::api::view::MessageView;
 use crate::error::RecvError;
-use crate::memory::region::Region;
-use crate::memory::region::memory::Memory;
 use crate::rings::message::MessageRef;
-use crate::rings::pool::IN_SLAB;
 
 /// A message in the ring or in a slab, borrowed.
 ///
@@ -68,21 +65,31 @@ use crate::rings::pool::IN_SLAB;
 #[derive(Debug)]
 #[must_use = "a message that is dropped comes again; `release` acknowledges it"]
 pub struct Message<'a> {
-    receiver: &'a mut Receiver,
+    receiving: &'a mut Receiving,
+    /// What a [detached](Self::detach) one keeps.
+    place: Option<&'a Arc<ConsumerSlot>>,
     found: MessageRef,
 }
 
 impl<'a> Message<'a> {
     #[inline]
-    pub(crate) fn new(receiver: &'a mut Receiver, found: MessageRef) -> Self {
-        Self { receiver, found }
+    pub(crate) fn new(
+        receiving: &'a mut Receiving,
+        place: Option<&'a Arc<ConsumerSlot>>,
+        found: MessageRef,
+    ) -> Self {
+        Self {
+            receiving,
+            place,
+            found,
+        }
     }
 
-    /// The same, for one who looks at it before it is released.
+    /// The same, which its receiver has been shown.
     #[inline]
-    pub(crate) fn shown(receiver: &'a mut Receiver, found: MessageRef) -> Self {
-        receiver.receiving.show(0);
-        Self::new(receiver, found)
+    pub(crate) fn shown(self) -> Self {
+        self.receiving.show(0);
+        self
     }
 
     /// Bytes of the message.
@@ -112,16 +119,16 @@ impl<'a> Message<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn number(&self) -> u64 {
-        self.receiver.receiving.number(&self.found, 0)
+        self.receiving.number(&self.found, 0)
     }
 
     /// How often the message was delivered, with this time: 1 the first time. It counts up to 15.
     ///
     /// Whom it was delivered to may have died before it looked at it, or have taken it together with others
-    /// ([`Receiver::drain`]) and given it back before it came to it. So what says 1 is seen for the first time; what says more
+    /// ([`Receiver::drain`](crate::Receiver::drain)) and given it back before it came to it. So what says 1 is seen for the first time; what says more
     /// may have been seen before.
     pub fn deliveries(&self) -> u32 {
-        self.receiver.receiving.deliveries(&self.found, 0)
+        self.receiving.deliveries(&self.found, 0)
     }
 
     /// Whether the message was delivered before and not acknowledged: it was given back, or its receiver died.
@@ -160,7 +167,7 @@ impl<'a> Message<'a> {
     /// Acknowledges the message, so that it does not come again, and gives its room to the producer.
     #[inline]
     pub fn release(self) {
-        self.receiver.receiving.release(&self.found, 1);
+        self.receiving.release(&self.found, 1);
     }
 
     /// Gives the message back: whoever receives next gets it again, this receiver or another one.
@@ -175,7 +182,7 @@ impl<'a> Message<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn give_back(self) {
-        self.receiver.receiving.give_back();
+        self.receiving.give_back();
     }
 
     /// Acknowledges the message and keeps it: it can be read until the [`DetachedMessage`] is dropped, in whatever order,
@@ -201,8 +208,8 @@ impl<'a> Message<'a> {
     pub fn detach(self) -> Result<DetachedMessage, RecvError> {
         let origin = (self.number(), self.deliveries());
         let copy = (!self.found.is_loaned()).then(|| self.to_vec());
-        let loan = self.receiver.receiving.detach(&self.found)?;
-        let detached = match (loan, &self.receiver.consumer_slot) {
+        let loan = self.receiving.detach(&self.found)?;
+        let detached = match (loan, self.place) {
             (Some(loan), Some(slot)) => DetachedMessage::keep(Arc::clone(slot), loan),
             _ => DetachedMessage::copied(copy.unwrap_or_default()),
         };
@@ -231,7 +238,7 @@ impl<'a> Message<'a> {
 
     #[inline]
     fn view(&self) -> MessageView<'_> {
-        MessageView::of(&self.receiver.receiving, self.found, 0)
+        MessageView::of(self.receiving, self.found, 0)
     }
 }
 
@@ -268,7 +275,7 @@ impl<'a> Backlog<'a> {
     /// another one has what lies right behind.
     ///
     /// # Errors
-    /// As [`Receiver::try_recv`], but for `Empty`.
+    /// As [`Receiver::try_recv`](crate::Receiver::try_recv), but for `Empty`.
     #[inline]
     pub fn next_message(&mut self) -> Result<Option<MessageView<'_>>, RecvError> {
         let next = match &self.last {
@@ -312,136 +319,5 @@ impl Drop for Backlog<'_> {
         if self.last.is_some() {
             self.receiving.give_back();
         }
-    }
-}
-
-/// A message in the ring or in a slab, shown by [`Receiver::drain`] and [`Backlog`].
-#[derive(Clone, Copy, Debug)]
-pub struct MessageView<'a> {
-    region: &'a Memory,
-    /// A position in the ring, or with [`IN_SLAB`] one in the slabs.
-    at: u64,
-    len: usize,
-    origin: Option<Origin<'a>>,
-}
-
-/// As what a message was found.
-#[derive(Clone, Copy, Debug)]
-struct Origin<'a> {
-    receiving: &'a Receiving,
-    found: MessageRef,
-    nth: u64,
-}
-
-impl<'a> MessageView<'a> {
-    /// Of `len` bytes in the slabs, `at` from the start of the first.
-    pub(crate) fn in_slab(region: &'a Memory, at: u64, len: usize) -> Self {
-        let at = at | IN_SLAB;
-        Self {
-            region,
-            at,
-            len,
-            origin: None,
-        }
-    }
-
-    #[inline]
-    fn of(receiving: &'a Receiving, found: MessageRef, nth: u64) -> Self {
-        Self {
-            region: receiving.region(),
-            at: receiving.locate(&found),
-            len: found.len,
-            origin: Some(Origin {
-                receiving,
-                found,
-                nth,
-            }),
-        }
-    }
-
-    /// As [`Message::number`].
-    pub fn number(&self) -> u64 {
-        let number = |origin: &Origin<'_>| origin.receiving.number(&origin.found, origin.nth);
-        self.origin.as_ref().map_or(0, number)
-    }
-
-    /// As [`Message::deliveries`].
-    pub fn deliveries(&self) -> u32 {
-        let deliveries =
-            |origin: &Origin<'_>| origin.receiving.deliveries(&origin.found, origin.nth);
-        self.origin.as_ref().map_or(1, deliveries)
-    }
-
-    /// As [`Message::redelivered`].
-    pub fn redelivered(&self) -> bool {
-        self.deliveries() > 1
-    }
-
-    /// Bytes of the message.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether the message has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Copies from `offset` of the message to the start of `buffer`, and returns how many bytes.
-    #[inline]
-    pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
-        let len = buffer.len().min(self.len.saturating_sub(offset));
-        let at = self.at.wrapping_add(offset as u64);
-        let target = &mut buffer[..len];
-        if self.at & IN_SLAB == 0 {
-            self.region.read(at, target);
-        } else if len > 0 {
-            self.region.read_slab(at & !IN_SLAB, target);
-        }
-        len
-    }
-
-    /// A copy of the whole message.
-    pub fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.len];
-        self.read_at(0, &mut bytes);
-        bytes
-    }
-
-    /// Reads the message from the front to the back, a block at a time.
-    pub fn reader(self) -> MessageReader<'a> {
-        MessageReader::of_shared(self)
-    }
-
-    /// As [`read_at`](Self::read_at), for who reads on from there to the end.
-    #[inline]
-    pub(crate) fn read_ahead(&self, offset: usize, buffer: &mut [u8]) -> usize {
-        let rest = self.len.saturating_sub(offset);
-        let len = buffer.len().min(rest);
-        let at = self.at.wrapping_add(offset as u64);
-        let target = &mut buffer[..len];
-        if self.at & IN_SLAB == 0 {
-            self.region.read_ahead(at, target, rest);
-        } else if len > 0 {
-            self.region.read_slab_ahead(at & !IN_SLAB, target, rest);
-        }
-        len
-    }
-
-    /// The message's memory itself.
-    ///
-    /// # Safety
-    /// As for [`Message::as_slice`].
-    #[inline]
-    pub unsafe fn into_slice(self) -> &'a [u8] {
-        let pointer = if self.at & IN_SLAB == 0 {
-            self.region.pointer(self.at)
-        } else {
-            self.region.slab_pointer(self.at & !IN_SLAB)
-        };
-        // SAFETY: `len` bytes from here lie in the data region or in a slab, which stay mapped while the
-        // consumer is borrowed; that nobody writes them is the caller's promise.
-        unsafe { std::slice::from_raw_parts(pointer, self.len) }
     }
 }

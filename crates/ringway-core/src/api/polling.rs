@@ -45,7 +45,7 @@ impl Receiver {
     /// ```
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<u8>, RecvError>> {
         let found = ready!(self.poll_take(context))?;
-        Poll::Ready(Ok(Message::new(self, found).into_vec()))
+        Poll::Ready(Ok(self.message(found).into_vec()))
     }
 
     /// As [`recv_into`](Self::recv_into), for a task.
@@ -74,7 +74,7 @@ impl Receiver {
         context: &mut Context<'_>,
     ) -> Poll<Result<Message<'_>, RecvError>> {
         let found = ready!(self.poll_take(context))?;
-        Poll::Ready(Ok(Message::shown(self, found)))
+        Poll::Ready(Ok(self.message(found).shown()))
     }
 
     /// As [`process`](Self::process), for a task: `work` is called when there is a message, and does not wait itself.
@@ -138,7 +138,7 @@ impl Receiver {
         context: &mut Context<'_>,
         count: u64,
     ) -> Poll<Result<(), RecvError>> {
-        let ring = &self.ring;
+        let ring = &self.known;
         self.reach.poll_anew(
             &mut *self.receiving,
             self.wait.how,
@@ -186,7 +186,7 @@ impl Receiver {
     /// # Errors
     /// [`ErrorKind::NoSpace`] if this process can have no more descriptors or threads, [`ErrorKind::Forked`].
     pub fn descriptor(&mut self) -> Result<BorrowedFd<'_>, Error> {
-        let attempt = Attempt::to("make a descriptor for", self.ring.address());
+        let attempt = Attempt::to("make a descriptor for", &self.known.address);
         if self.receiving.region().is_forked() {
             return Err(forked(attempt));
         }

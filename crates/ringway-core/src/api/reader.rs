@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crossbeam_utils::CachePadded;
 
-use crate::api::message::MessageView;
+use crate::api::view::MessageView;
 
 /// Bytes of a block: so few that it stays in the nearest cache beside what is on its way, so many that a
 /// call for each costs little. Blocks of a page were slower where measured.
@@ -61,6 +61,13 @@ enum Source<'a> {
     Shared(MessageView<'a>),
     /// Memory of this process, which is shown as it is.
     Private(&'a [u8]),
+}
+
+impl<'a> MessageView<'a> {
+    /// Reads the message from the front to the back, a block at a time.
+    pub fn reader(self) -> MessageReader<'a> {
+        MessageReader::of_shared(self)
+    }
 }
 
 impl<'a> MessageReader<'a> {

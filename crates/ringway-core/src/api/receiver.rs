@@ -1,24 +1,25 @@
 //! The receiving handle.
 
+mod peers;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
 use crate::api::detached::ConsumerSlot;
-use crate::api::message::{Backlog, Message, MessageView};
+use crate::api::known::Known;
+use crate::api::message::{Backlog, Message};
 use crate::api::reach::Reach;
 use crate::api::receiving::Receiving;
-use crate::api::ring::Ring;
 use crate::api::threads::Unshared;
-use crate::error::{Error, RecvError, WaitError};
-use crate::memory::layout::participant::Role;
+use crate::api::view::MessageView;
+use crate::error::{Error, RecvError};
 use crate::memory::region::{Load, Region};
 use crate::presence::Outlook;
-use crate::presence::Peer;
+use crate::rings::message::MessageRef;
 use crate::sys::unwinding::Unwinding;
 use crate::waiting::interrupt::{self, Interrupter};
-use crate::waiting::several::wait_for_any;
 use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 
 /// The consumer's handle: messages come out here.
@@ -63,11 +64,11 @@ use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 #[derive(Debug)]
 pub struct Receiver {
     /// On lines of its own, as of a [`Sender`](crate::Sender).
-    pub(crate) receiving: CachePadded<Receiving>,
+    pub(super) receiving: CachePadded<Receiving>,
     /// Held until this consumer has left its messages in order.
-    pub(crate) consumer_slot: Option<Arc<ConsumerSlot>>,
-    /// For what is known of the participants.
-    pub(super) ring: Ring,
+    consumer_slot: Option<Arc<ConsumerSlot>>,
+    /// What the ring tells of the participants.
+    pub(super) known: Known,
     /// How this one sees them.
     outlook: Outlook,
     /// How a blocking call waits, which has no deadline of its own.
@@ -81,19 +82,24 @@ impl Receiver {
     pub(crate) fn new(
         receiving: Receiving,
         consumer_slot: ConsumerSlot,
-        ring: Ring,
+        known: Known,
         reach: Reach,
     ) -> Self {
         Self {
             receiving: CachePadded::new(receiving),
             outlook: consumer_slot.outlook(),
             consumer_slot: Some(Arc::new(consumer_slot)),
-            ring,
+            known,
             wait: WaitOptions::new(WaitStrategy::default()),
             reach,
             unwinding: Unwinding::new(),
             _one_thread: Unshared::default(),
         }
+    }
+
+    #[inline]
+    pub(super) fn message(&mut self, found: MessageRef) -> Message<'_> {
+        Message::new(&mut self.receiving, self.consumer_slot.as_ref(), found)
     }
 
     /// How blocked calls of this handle wait.
@@ -130,7 +136,7 @@ impl Receiver {
     /// ```
     pub fn try_recv(&mut self) -> Result<Vec<u8>, RecvError> {
         let found = self.receiving.take(1, None)?;
-        Ok(Message::new(self, found).into_vec())
+        Ok(self.message(found).into_vec())
     }
 
     /// Receives the next message, waiting for it.
@@ -139,7 +145,7 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv), but for `Empty`, and [`RecvError::Removed`].
     pub fn recv(&mut self) -> Result<Vec<u8>, RecvError> {
         let found = self.receiving.take(1, Some(&self.wait))?;
-        Ok(Message::new(self, found).into_vec())
+        Ok(self.message(found).into_vec())
     }
 
     /// Receives the next message, waiting for it for at most `timeout`.
@@ -170,7 +176,7 @@ impl Receiver {
     ) -> Result<Vec<u8>, RecvError> {
         let wait = self.wait.until(deadline.into());
         let found = self.receiving.take(1, Some(&wait))?;
-        Ok(Message::new(self, found).into_vec())
+        Ok(self.message(found).into_vec())
     }
 
     /// Copies the next message to the start of `buffer` if there is one now, and returns its length.
@@ -235,7 +241,7 @@ impl Receiver {
     #[inline]
     pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.take(1, None)?;
-        Ok(Message::shown(self, found))
+        Ok(self.message(found).shown())
     }
 
     /// Borrows the next message in place, waiting for it. While it is held, it keeps the room of those behind it, too
@@ -259,7 +265,7 @@ impl Receiver {
     #[inline]
     pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
         let found = self.receiving.take(1, Some(&self.wait))?;
-        Ok(Message::shown(self, found))
+        Ok(self.message(found).shown())
     }
 
     /// The same, waiting for at most `timeout`.
@@ -282,7 +288,7 @@ impl Receiver {
     ) -> Result<Message<'_>, RecvError> {
         let wait = self.wait.until(deadline.into());
         let found = self.receiving.take(1, Some(&wait))?;
-        Ok(Message::shown(self, found))
+        Ok(self.message(found).shown())
     }
 
     /// Receives the next message, waiting for it, and lends it to `work`; acknowledges it if that returns `Ok`. If it
@@ -486,99 +492,7 @@ impl Receiver {
     /// # Errors
     /// The same.
     pub fn is_removed(&self) -> Result<bool, Error> {
-        self.ring.is_removed()
-    }
-
-    /// What is known of the producer.
-    pub fn peer(&self) -> Peer {
-        self.receiving.peer()
-    }
-
-    /// Waits until a producer is attached, or has been and left a message. To go on after [`RecvError::PeerDied`] or
-    /// [`RecvError::Closed`]. (A producer that comes and goes meanwhile and
-    /// leaves no message may go unnoticed; [`wait_for_producers`](Self::wait_for_producers) counts them.)
-    ///
-    /// # Errors
-    /// [`RecvError::Removed`], [`RecvError::Forked`].
-    pub fn wait_for_peer(&mut self) -> Result<(), RecvError> {
-        self.wait_for_peer_deadline(None)
-    }
-
-    /// The same, for at most `timeout`.
-    ///
-    /// # Errors
-    /// As [`wait_for_peer`](Self::wait_for_peer), and [`RecvError::TimedOut`].
-    pub fn wait_for_peer_timeout(&mut self, timeout: Duration) -> Result<(), RecvError> {
-        self.wait_for_peer_deadline(deadline_after(timeout))
-    }
-
-    /// The same, until `deadline`; `None` is never.
-    ///
-    /// # Errors
-    /// As [`wait_for_peer_timeout`](Self::wait_for_peer_timeout).
-    pub fn wait_for_peer_deadline(
-        &mut self,
-        deadline: impl Into<Option<Instant>>,
-    ) -> Result<(), RecvError> {
-        let wait = self.wait.until(deadline.into());
-        self.receiving.wait_for_peer(&wait)
-    }
-
-    /// Whether the producer's attachment with that [id](crate::Sender::id) still lives, by proof of the
-    /// kernel. If not, nothing can come of it but what lies in the ring already. (A process that is denied `membarrier` since it
-    /// opened the ring cannot know that of a dead one, who then counts as attached; see [`RecvError::Unsettled`].)
-    ///
-    /// ```
-    /// # use ringway_core as ringway;
-    /// let ring = ringway::Builder::new("memfd:")?.create()?;
-    /// let (sender, receiver) = (ring.sender()?, ring.receiver()?);
-    /// let id = sender.id();
-    /// assert!(receiver.is_attached(id));
-    /// sender.leave();
-    /// assert!(!receiver.is_attached(id));
-    /// # Ok::<(), ringway::Error>(())
-    /// ```
-    pub fn is_attached(&self, id: u64) -> bool {
-        self.ring.is_attached(self.outlook, id)
-    }
-
-    /// Waits until it is worth trying to receive again, or one of those producers' attachments does not
-    /// [live](Self::is_attached) any more. To be called when there was no
-    /// message. It may return early, also when the ring is [`Removed`](RecvError::Removed), and does not tell why it does.
-    ///
-    /// ```
-    /// # use ringway_core as ringway;
-    /// let ring = ringway::Builder::new("memfd:")?.create()?;
-    /// let (sender, mut receiver) = (ring.sender()?, ring.receiver()?);
-    /// let id = sender.id();
-    /// std::thread::spawn(|| sender.leave());
-    /// while receiver.try_recv().is_err() && receiver.is_attached(id) {
-    ///     receiver.wait_while_attached(&[id]);
-    /// }
-    /// # Ok::<(), ringway::Error>(())
-    /// ```
-    pub fn wait_while_attached(&mut self, ids: &[u64]) {
-        self.wait_while_attached_deadline(ids, None);
-    }
-
-    /// The same, for at most `timeout`.
-    pub fn wait_while_attached_timeout(&mut self, ids: &[u64], timeout: Duration) {
-        self.wait_while_attached_deadline(ids, deadline_after(timeout));
-    }
-
-    /// The same, until `deadline`; `None` is never.
-    pub fn wait_while_attached_deadline(
-        &mut self,
-        ids: &[u64],
-        deadline: impl Into<Option<Instant>>,
-    ) {
-        if self.receiving.region().is_forked() {
-            return;
-        }
-        let (ring, me) = (&self.ring, self.outlook);
-        let wait = self.wait.until(deadline.into());
-        self.receiving
-            .look_again_when(&wait, || ids.iter().any(|id| !ring.is_attached(me, *id)));
+        self.known.is_removed()
     }
 
     /// Whether an interruption waits for a call to end.
@@ -591,64 +505,6 @@ impl Receiver {
     /// but some behind one that is still being written: then this says no.
     pub fn is_drained(&mut self) -> bool {
         self.receiving.is_drained()
-    }
-
-    /// How many producers ever attached to this ring.
-    pub fn producers_ever(&self) -> u64 {
-        self.ring.ever(Role::Producer)
-    }
-
-    /// Waits until `count` producers have ever attached to this ring, be they gone again or not. To go on after
-    /// [`RecvError::Closed`] and miss none, wait for
-    /// one more than [`producers_ever`](Self::producers_ever) said before the call that failed.
-    ///
-    /// # Errors
-    /// [`RecvError::Removed`], [`RecvError::Forked`].
-    ///
-    /// ```
-    /// # use ringway_core as ringway;
-    /// use ringway::{Builder, Kind, RecvError};
-    ///
-    /// let ring = Builder::new("memfd:")?.kind(Kind::Mpsc).create()?;
-    /// let mut receiver = ring.receiver()?;
-    /// for message in [b"one", b"two"] {
-    ///     let ever = receiver.producers_ever();
-    ///     ring.sender()?.send(message)?;
-    ///     receiver.wait_for_producers(ever + 1)?;
-    ///     assert_eq!(receiver.recv()?, message);
-    ///     assert_eq!(receiver.recv(), Err(RecvError::Closed));
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn wait_for_producers(&mut self, count: u64) -> Result<(), RecvError> {
-        self.wait_for_producers_deadline(count, None)
-    }
-
-    /// The same, for at most `timeout`.
-    ///
-    /// # Errors
-    /// As [`wait_for_producers`](Self::wait_for_producers), and [`RecvError::TimedOut`].
-    pub fn wait_for_producers_timeout(
-        &mut self,
-        count: u64,
-        timeout: Duration,
-    ) -> Result<(), RecvError> {
-        self.wait_for_producers_deadline(count, deadline_after(timeout))
-    }
-
-    /// The same, until `deadline`; `None` is never.
-    ///
-    /// # Errors
-    /// As [`wait_for_producers_timeout`](Self::wait_for_producers_timeout).
-    pub fn wait_for_producers_deadline(
-        &mut self,
-        count: u64,
-        deadline: impl Into<Option<Instant>>,
-    ) -> Result<(), RecvError> {
-        let ring = &self.ring;
-        let wait = self.wait.until(deadline.into());
-        self.receiving
-            .wait_until(&wait, || ring.ever(Role::Producer) >= count)
     }
 
     /// Messages that this ring's consumers have ever received and released. How exact it is, and how a process that is started
@@ -680,7 +536,7 @@ impl Receiver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn lost(&self) -> u64 {
-        self.ring.overwritten()
+        self.known.overwritten()
     }
 
     /// Bytes for messages, with what each takes beside its text ([`Builder::capacity`](crate::Builder::capacity)).
@@ -690,7 +546,7 @@ impl Receiver {
 
     /// The most bytes of messages that can lie in the ring and its slabs.
     pub(crate) fn most_bytes(&self) -> u64 {
-        self.ring.most_bytes()
+        self.known.most_bytes()
     }
 
     /// Leaves, and refuses further messages if this is the last consumer: the next call of a sender fails with
@@ -714,54 +570,4 @@ impl Drop for Receiver {
             consumer_slot.end(self.unwinding.has_begun());
         }
     }
-}
-
-/// Waits until at least one of `receivers` has something to receive, or has come to its end, and returns
-/// the indices of all for which that is so. Where another consumer may
-/// be faster, there may be nothing left when it is asked.
-///
-/// One thread can wait for rings of sync `futex` and `pthread`, or for those of sync `mqueue`, which it
-/// polls. It sleeps on an event of each ring, at most 128 in all.
-///
-/// # Errors
-/// [`WaitError`].
-///
-/// ```
-/// # use ringway_core as ringway;
-/// let rings = [ringway::Builder::new("memfd:")?.create()?, ringway::Builder::new("memfd:")?.create()?];
-/// let (mut first, mut second) = (rings[0].receiver()?, rings[1].receiver()?);
-/// rings[1].sender()?.send(b"hello")?;
-/// let ready = ringway::wait::wait_any(&mut [&mut first, &mut second])?;
-/// assert_eq!(ready, [1]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn wait_any(receivers: &mut [&mut Receiver]) -> Result<Vec<usize>, WaitError> {
-    wait_any_deadline(receivers, None)
-}
-
-/// As [`wait_any`], for at most `timeout`.
-///
-/// # Errors
-/// [`WaitError`].
-pub fn wait_any_timeout(
-    receivers: &mut [&mut Receiver],
-    timeout: Duration,
-) -> Result<Vec<usize>, WaitError> {
-    wait_any_deadline(receivers, deadline_after(timeout))
-}
-
-/// As [`wait_any`], until `deadline`; `None` is never.
-///
-/// # Errors
-/// [`WaitError`].
-pub fn wait_any_deadline(
-    receivers: &mut [&mut Receiver],
-    deadline: impl Into<Option<Instant>>,
-) -> Result<Vec<usize>, WaitError> {
-    let wait = receivers.first().ok_or(WaitError::Nothing)?.wait;
-    let mut candidates: Vec<_> = receivers
-        .iter_mut()
-        .map(|receiver| &mut *receiver.receiving)
-        .collect();
-    wait_for_any(&mut candidates, &wait.until(deadline.into()))
 }

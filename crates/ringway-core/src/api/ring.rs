@@ -3,12 +3,11 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::address::Address;
 use crate::admin::stat::{self, Stat};
-use crate::api::builder::Builder;
 use crate::api::detached::ConsumerSlot;
+use crate::api::known::Known;
 use crate::api::reach::Reach;
 use crate::api::receiver::Receiver;
 use crate::api::receiving::Receiving;
@@ -18,13 +17,12 @@ use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::header::Header;
-use crate::memory::layout::participant::{OVERWRITTEN, Role, slot_offset};
+use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::Holder;
 use crate::memory::layout::{self, Geometry, Kind, Shape, SyncKind};
 use crate::memory::map::Map;
 use crate::memory::region::memory::Memory;
 use crate::memory::region::{Region as _, RingName};
-use crate::presence::Outlook;
 use crate::presence::keeper::{self, Refusal};
 use crate::presence::memory::Memories;
 use crate::presence::participant::{self, Participant, Place};
@@ -201,11 +199,19 @@ impl Ring {
             }
         };
         let consumer_slot = ConsumerSlot::new(self.region()?, participant, notifier);
-        // Which attaches to nothing more.
-        let mut ring = self.clone();
-        ring.attach_no_more();
         let reach = Reach::new(&self.map, CONSUMER.event, alarm);
-        Ok(Receiver::new(receiving, consumer_slot, ring, reach))
+        Ok(Receiver::new(receiving, consumer_slot, self.known(), reach))
+    }
+
+    /// What it tells of its participants.
+    pub(crate) fn known(&self) -> Known {
+        Known {
+            map: Arc::clone(&self.map),
+            address: self.address.clone(),
+            geometry: self.header.geometry,
+            settles: self.header.fence.needs_membarrier(),
+            anchor: self.anchor.clone(),
+        }
     }
 
     /// The ring's memory, as one more part of this process uses it.
@@ -313,24 +319,6 @@ impl Ring {
         Ok((Member::new(cells, slot_info, primitives), alarm))
     }
 
-    /// How many processes ever attached in `role`.
-    pub(crate) fn ever(&self, role: Role) -> u64 {
-        let slots = self.header.geometry.slots(role);
-        slots.fold(0, |sum, slot| {
-            sum.saturating_add(participant::ever(&self.map, slot))
-        })
-    }
-
-    /// Messages that were ever overwritten, or held too long.
-    pub(crate) fn overwritten(&self) -> u64 {
-        let slots = 0..self.header.geometry.participants();
-        slots.fold(0, |sum: u64, slot| {
-            let word = self.map.word64(slot_offset(slot) + OVERWRITTEN);
-            // Acquire: with what a message's sender has counted before it sent that.
-            sum.saturating_add(word.map_or(0, |word| word.load(Ordering::Acquire)))
-        })
-    }
-
     /// The ring as an observer sees it, as [`stat`](crate::inspect::stat()) of its address does. This one also looks at rings without
     /// a name: a `memfd:`, and what was removed since it was opened.
     ///
@@ -347,13 +335,6 @@ impl Ring {
             self.header.clone(),
             &self.address,
         ))
-    }
-
-    /// Whether a producer's attachment still lives, as `me` sees it.
-    pub(crate) fn is_attached(&self, me: Outlook, id: u64) -> bool {
-        let slots = self.header.geometry.slots(Role::Producer);
-        let settles = self.header.fence.needs_membarrier();
-        participant::is_attached(&self.map, me, slots, id, settles)
     }
 
     fn refused(&self, refused: Refused) -> Error {
@@ -395,7 +376,7 @@ impl Ring {
     }
 
     /// Bytes for messages, with what each takes beside its text: what was asked for, rounded up to a power of two
-    /// ([`Builder::capacity`]).
+    /// ([`Builder::capacity`](crate::Builder::capacity)).
     pub fn capacity(&self) -> u64 {
         self.header.geometry.capacity()
     }
@@ -419,11 +400,6 @@ impl Ring {
     /// Whether collectors leave it alone.
     pub(crate) fn is_persistent(&self) -> bool {
         self.header.persistent
-    }
-
-    /// The most bytes of messages that can lie in the ring and its slabs.
-    pub(crate) fn most_bytes(&self) -> u64 {
-        self.capacity() + self.header.geometry.slabs().bytes()
     }
 
     /// The longest message, in bytes: almost half of the capacity, or the longest slab if that has more.
@@ -469,10 +445,7 @@ impl Ring {
     /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn is_removed(&self) -> Result<bool, Error> {
-        match &self.anchor {
-            Some(anchor) => anchor.is_removed(),
-            None => Ok(false),
-        }
+        self.known().is_removed()
     }
 
     /// Says that this process does not mean to attach by this handle any more, as dropping it does. Once the ring's
@@ -523,27 +496,6 @@ impl Ring {
         }
         store::hand_over(&self.address, self.file.as_deref(), socket)
     }
-
-    /// Receives a ring that the process at the other end of `socket` hands over, and tells who that
-    /// is. The memory must be sealed against shrinking, so that a peer that is not trusted cannot
-    /// pull it away. Its creator chose its kind of synchronisation: one that [needs trust](SyncKind::needs_trust) is
-    /// refused here, and taken over with [`Builder::take_over`](crate::Builder::take_over) by who trusts the creator
-    /// and all who got it.
-    ///
-    /// All of the ring's memory must be there, and belongs to its creator's account. But no seal keeps who has the memfd
-    /// from giving pages back (`FALLOC_FL_PUNCH_HOLE`): the only ones that would also keep everybody from mapping it for
-    /// writing. What this process touches after that is empty, which is an error and no signal, and counts as its own: in
-    /// the worst case as much as the ring has in all, its [`capacity`](Self::capacity) and its slabs. So who does not trust
-    /// the peer uses a ring only if it can afford that much memory; attaching to it touches some pages of it.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotARing`] if what comes is no sealed ring or not all of its memory is there, [`ErrorKind::Untrusted`], and those of
-    /// [`Builder::open`](crate::Builder::open).
-    pub fn take_over(socket: &UnixStream) -> Result<(Self, PeerCredentials), Error> {
-        Builder::at(Address::Memfd)
-            .prefault(false)
-            .take_over(socket)
-    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -551,6 +503,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
+    use crate::api::builder::Builder;
     use crate::memory::layout::participant::{EPOCH, FILLED_FOR, LIVENESS, slot_offset};
     use crate::sys::futex::{OWNER_DIED, WAITERS};
 
@@ -566,15 +519,15 @@ mod tests {
         };
         let epoch = ring.map.word64(slot + EPOCH).unwrap();
         let held = WAITERS | 7;
-        assert_eq!(ring.ever(Role::Producer), 0);
+        assert_eq!(ring.known().ever(Role::Producer), 0);
         set(LIVENESS, held);
         epoch.fetch_add(1, Ordering::Release);
-        assert_eq!(ring.ever(Role::Producer), 0, "it is about to come");
+        assert_eq!(ring.known().ever(Role::Producer), 0, "it is about to come");
         set(FILLED_FOR, held);
-        assert_eq!(ring.ever(Role::Producer), 1);
+        assert_eq!(ring.known().ever(Role::Producer), 1);
         for ended in [0, OWNER_DIED | WAITERS] {
             set(LIVENESS, ended);
-            assert_eq!(ring.ever(Role::Producer), 1, "it has been there");
+            assert_eq!(ring.known().ever(Role::Producer), 1, "it has been there");
         }
     }
 }

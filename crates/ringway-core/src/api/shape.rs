@@ -1,9 +1,6 @@
-//! What a ring is asked to be like, and whether one that is there is like that.
-
-use std::fmt::Display;
+//! What a ring is asked to be like.
 
 use crate::address::Address;
-use crate::api::ring::Ring;
 use crate::error::{Attempt, Bytes, Error, ErrorKind};
 use crate::memory::layout::cell::{MAX_CELL_LEN, MIN_CELL_LEN, MIN_CELLS};
 use crate::memory::layout::pool::{
@@ -28,7 +25,7 @@ const DEFAULT_CELL_LEN: u32 = 128;
 const DEFAULT_MODE: u32 = 0o600;
 
 /// The permission bits that count.
-const MODE_BITS: u32 = 0o666;
+pub(super) const MODE_BITS: u32 = 0o666;
 
 /// The options that shape a new ring, as they were set; `None` was not, and is the default of a new one.
 #[derive(Clone, Debug, Default)]
@@ -120,7 +117,7 @@ impl ShapeOptions {
 
     /// The capacity of a new ring of that shape: the next power of two. (A position in the ring is masked with it for each word
     /// that is read or written; with any other number it would have to be compared.)
-    fn new_capacity(&self, shape: Shape) -> Option<u64> {
+    pub(super) fn new_capacity(&self, shape: Shape) -> Option<u64> {
         let least = match shape {
             Shape::Stream => LEAST_CAPACITY,
             Shape::Cells(len) => LEAST_CAPACITY.max(MIN_CELLS * u64::from(len)),
@@ -130,7 +127,7 @@ impl ShapeOptions {
         asked.max(least).checked_next_power_of_two()
     }
 
-    fn new_cell_len(&self) -> Option<u32> {
+    pub(super) fn new_cell_len(&self) -> Option<u32> {
         self.cell_len
             .unwrap_or(DEFAULT_CELL_LEN)
             .max(MIN_CELL_LEN)
@@ -139,7 +136,7 @@ impl ShapeOptions {
     }
 
     /// The classes of slabs.
-    fn new_slabs(&self) -> Result<Slabs, Fault> {
+    pub(super) fn new_slabs(&self) -> Result<Slabs, Fault> {
         if self.slabs.is_empty() {
             return Ok(Slabs::NONE);
         }
@@ -203,115 +200,10 @@ impl ShapeOptions {
             )),
         }
     }
-
-    /// Whether a ring that is there is as options that were set say, as far as they say something of such a ring.
-    pub(crate) fn check(&self, action: &'static str, ring: &Ring) -> Result<(), Error> {
-        let geometry = ring.geometry();
-        let mut there = Differences::default();
-        there.compare("kind", self.kind, ring.kind(), Kind::name);
-        there.compare("sync", self.sync, ring.sync(), SyncKind::name);
-        let capacity = self
-            .capacity
-            .and_then(|_| self.new_capacity(geometry.shape()));
-        if let Some(made) = capacity.filter(|made| *made != geometry.capacity()) {
-            let asked = self.capacity.unwrap_or(made);
-            there.add(
-                "a capacity of",
-                Bytes(geometry.capacity()),
-                match made == asked {
-                    true => Bytes(made).to_string(),
-                    false => format!("{} (for {})", Bytes(made), Bytes(asked)),
-                },
-            );
-        }
-        if let Some(each) = self.participants
-            && ring.kind().participants(each) != Some(geometry.participants())
-        {
-            there.add("participants", ring.each_role(), each);
-        }
-        if let Some(len) = ring.cell_len() {
-            let asked = self.cell_len.and_then(|_| self.new_cell_len());
-            there.compare("cells of", asked, len, |len| Bytes(len.into()));
-        }
-        let overwriting = |yes| match yes {
-            true => "overwriting",
-            false => "waiting when it is full",
-        };
-        there.compare("senders", self.overwrite, ring.overwrites(), overwriting);
-        let keeping = |yes| match yes {
-            true => "that keeps it whoever dies",
-            false => "that lets a collector remove it",
-        };
-        there.compare("a mark", self.persistent, ring.is_persistent(), keeping);
-        let slabs = (!self.slabs.is_empty()).then(|| self.new_slabs().unwrap_or(Slabs::NONE));
-        there.compare("slabs:", slabs, *geometry.slabs(), |slabs| describe(&slabs));
-        if !geometry.slabs().is_empty() {
-            let lying = |yes| match yes {
-                true => "in segments of their own",
-                false => "in the ring's segment",
-            };
-            let is = geometry.has_slab_segments();
-            there.compare("slabs", self.slab_segments, is, lying);
-        }
-        if *ring.address() != Address::Memfd {
-            let asked = self.mode.map(|mode| mode & MODE_BITS);
-            there.compare("mode", asked, ring.mode(), |mode| format!("{mode:o}"));
-        }
-        there.report(Attempt::to(action, ring.address()))
-    }
 }
 
 /// Bytes of a slab for messages of up to `asked`.
 fn new_slab_len(asked: u64) -> Option<u64> {
     let rounded = asked.max(MIN_SLAB_LEN).checked_next_power_of_two();
     rounded.filter(|&len| len <= MAX_SLAB_LEN)
-}
-
-fn describe(slabs: &Slabs) -> String {
-    let classes: Vec<_> = slabs
-        .classes()
-        .map(|class| format!("{} of {}", class.count, Bytes(class.len)))
-        .collect();
-    match classes.is_empty() {
-        true => "none".to_owned(),
-        false => classes.join(" and "),
-    }
-}
-
-/// What a ring that is there has, where something else was asked for.
-#[derive(Default)]
-struct Differences(Vec<String>);
-
-impl Differences {
-    fn compare<T: Copy + PartialEq, S: Display>(
-        &mut self,
-        what: &str,
-        asked: Option<T>,
-        is: T,
-        show: impl Fn(T) -> S,
-    ) {
-        if let Some(asked) = asked.filter(|asked| *asked != is) {
-            self.add(what, show(is), show(asked));
-        }
-    }
-
-    fn add(&mut self, what: &str, is: impl Display, asked: impl Display) {
-        self.0.push(format!("with {what} {is} and not {asked}"));
-    }
-
-    fn report(self, attempt: Attempt<'_>) -> Result<(), Error> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let problem = format!("it is there already, {}", self.0.join(", "));
-        let remedy = match attempt.address {
-            Address::Memfd => "leave that out to use it as it is".to_owned(),
-            address => format!(
-                "leave that out to use it as it is, choose another address, or remove it (ringway rm {address})"
-            ),
-        };
-        Err(attempt
-            .error(ErrorKind::Incompatible, problem)
-            .remedy(remedy))
-    }
 }

@@ -7,9 +7,10 @@
 use bytemuck::Pod;
 
 use crate::api::detached::DetachedMessage;
-use crate::api::message::{Message, MessageView};
+use crate::api::message::Message;
 use crate::api::receiver::Receiver;
 use crate::api::sender::Sender;
+use crate::api::view::MessageView;
 use crate::error::{RecvError, SendError};
 
 /// The message with that many bytes, of which `read_at` copies from the start, as a value.

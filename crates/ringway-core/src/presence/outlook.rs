@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::Liveness;
+use super::liveness::Liveness;
 use crate::memory::layout::participant::{EPOCH, FILLED_FOR, sight_offset, slot_offset};
 use crate::memory::map::Map;
 use crate::memory::region::Load;

@@ -9,9 +9,11 @@ use std::time::Duration;
 use crossbeam_utils::Backoff;
 
 use super::keeper::{Keeper, Refusal};
-use super::outlook::{is_being_given_up, is_seen_alive};
+use super::liveness::Liveness;
+use super::outlook::{Outlook, is_being_given_up, is_seen_alive};
+use super::retire::{self, Retired};
 use super::watcher::Alarm;
-use super::{Liveness, Outlook, settle};
+
 use crate::address::Address;
 use crate::error::Attempt;
 use crate::error::{Error, ErrorKind, UNSETTLED};
@@ -21,8 +23,8 @@ use crate::memory::layout::participant::{
     QUEUE, ROLE, Role, slot_offset,
 };
 use crate::memory::map::Map;
-use crate::presence::retire::{self, Retired};
 use crate::sys::futex::{self, MonotonicTime};
+use crate::sys::membarrier::settle;
 use crate::sys::now_ns;
 use crate::sys::pid_namespaces::seen_from_here;
 

@@ -25,13 +25,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::liveness::Liveness;
 use super::outlook::{Kernel, Outlook};
-use super::{Liveness, settle};
 use crate::memory::layout::MAX_PARTICIPANTS;
 use crate::memory::layout::control::MOVEMENTS;
 use crate::memory::layout::participant::{EPOCH, slot_offset};
 use crate::memory::map::Map;
 use crate::sys::futex;
+use crate::sys::membarrier::settle;
 
 const _: () = assert!(MAX_PARTICIPANTS as usize + 2 <= futex::MOST_WORDS);
 

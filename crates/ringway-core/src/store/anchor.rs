@@ -36,7 +36,7 @@
 //! the name is gone. The answer changes nothing in the ring, and the call can be made again.
 //!
 //! Who sleeps is not woken by a removal, which anybody's `unlink` may be, nor when somebody gives up attaching. It looks
-//! itself: before it falls asleep, and then every [`INTERVAL`](crate::waiting::INTERVAL), and only while no peer is attached.
+//! itself: before it falls asleep, and then every [`INTERVAL`](crate::waiting::options::INTERVAL), and only while no peer is attached.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};

@@ -15,7 +15,8 @@ use memmap2::MmapRaw;
 use nix::errno::Errno;
 
 #[cfg(not(miri))]
-use super::{mmap, page_size};
+use super::mmap;
+use super::sysconf::page_size;
 
 /// The process that made something.
 #[derive(Clone, Copy, Debug)]

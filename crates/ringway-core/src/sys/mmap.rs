@@ -159,7 +159,7 @@ pub(crate) unsafe fn renew(address: NonNull<c_void>, len: usize) -> Result<bool,
 unsafe fn is_absent(address: NonNull<c_void>, len: usize) -> Result<bool, Errno> {
     /// Pages that are asked for at once.
     const MOST: usize = 1024;
-    let page = super::page_size();
+    let page = super::sysconf::page_size();
     let mut found = [0; MOST];
     for at in (0..len).step_by(MOST * page) {
         let part = (len - at).min(MOST * page);
@@ -195,14 +195,18 @@ mod tests {
     fn firsts(map: &MmapRaw, pages: usize) -> Vec<u8> {
         let first = |nth| {
             // SAFETY: within the mapping, which other mappings of the same memory do not write meanwhile.
-            unsafe { map.as_ptr().add(nth * super::super::page_size()).read() }
+            unsafe {
+                map.as_ptr()
+                    .add(nth * super::super::sysconf::page_size())
+                    .read()
+            }
         };
         (0..pages).map(first).collect()
     }
 
     #[test]
     fn renewed_pages_are_new_for_all_and_the_others_stay() {
-        let page = super::super::page_size();
+        let page = super::super::sysconf::page_size();
         let len = 4 * page;
         for is_locked in [false, true] {
             let file = memfd_create("renewed", MFdFlags::MFD_CLOEXEC).unwrap();
@@ -225,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_renewed_is_no_new_memory() {
-        let len = super::super::page_size();
+        let len = super::super::sysconf::page_size();
         let private = reserve(len).unwrap();
         // SAFETY: a whole mapping that nothing else uses.
         let renewed = unsafe { renew(address(&private), len) };

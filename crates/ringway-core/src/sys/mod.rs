@@ -1,5 +1,6 @@
 //! Every operating-system call that needs `unsafe`: one file per facility, named as its man page.
 
+pub(crate) mod clock_gettime;
 pub(crate) mod deadline;
 pub(crate) mod errno;
 pub(crate) mod flock;
@@ -26,22 +27,9 @@ pub(crate) mod sem_overview;
 pub mod semget;
 pub(crate) mod shm_overview;
 pub(crate) mod shmget;
+pub(crate) mod sysconf;
 pub(crate) mod unix;
 pub mod unwinding;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Nanoseconds since 1970; 0 by a clock that stands before that.
-pub(crate) fn now_ns() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Bytes of a page.
-pub(crate) fn page_size() -> usize {
-    // SAFETY: sysconf reads a constant of the system; it takes no pointer.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).unwrap_or(4096)
-}
+pub(crate) use clock_gettime::now_ns;
+pub(crate) use sysconf::page_size;

@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use nix::errno::Errno;
 
-use super::{mmap, page_size};
+use super::mmap;
+use super::sysconf::page_size;
 
 /// How many entries the kernel follows at a thread's death.
 pub(crate) const LIMIT: usize = 2048;

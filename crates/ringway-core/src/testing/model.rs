@@ -1,9 +1,11 @@
 //! A region for loom: every word is one of loom's atomics, and the futex is a lock, a list of sleepers and
 //! their condition variables, which is what the kernel's is to its callers.
 
+mod deaths;
+
 use std::collections::BTreeMap;
 use std::panic;
-use std::sync::atomic::{AtomicBool, AtomicU32 as Plain32, AtomicU64 as Plain};
+use std::sync::atomic::{AtomicU32 as Plain32, AtomicU64 as Plain};
 use std::time::Duration;
 
 use loom::cell::UnsafeCell;
@@ -24,6 +26,9 @@ use crate::presence::outlook::Kernel;
 use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};
 use crate::waiting::eventcount;
+
+use deaths::Death;
+pub(crate) use deaths::{at_every_change, lives};
 
 /// What a live holder's liveness word is.
 const HELD: u32 = WAITERS | 1;
@@ -127,40 +132,6 @@ impl Clone for Model {
 
 fn immortal() -> std::sync::Arc<Plain> {
     std::sync::Arc::new(Plain::new(FOR_EVER))
-}
-
-/// What a process's death unwinds with.
-struct Death;
-
-/// Runs what a process does until it is done or [dies](Model::dies_after); whether it lived on.
-pub(crate) fn lives<T>(process: impl FnOnce() -> T) -> bool {
-    match panic::catch_unwind(panic::AssertUnwindSafe(process)) {
-        Ok(_) => true,
-        Err(panic) if panic.is::<Death>() => false,
-        Err(panic) => panic::resume_unwind(panic),
-    }
-}
-
-/// Checks a model for the death after each change that its victim makes. The model says whether the victim
-/// lived, given the number of changes that it may make.
-pub(crate) fn at_every_change(
-    check: impl Fn(Box<dyn Fn() + Sync + Send>),
-    model: impl Fn(u32) -> bool + Sync + Send + 'static,
-) {
-    let model = std::sync::Arc::new(model);
-    for changes in 0.. {
-        let died = std::sync::Arc::new(AtomicBool::new(false));
-        let (model, seen) = (model.clone(), died.clone());
-        check(Box::new(move || {
-            if !model(changes) {
-                seen.store(true, Ordering::Relaxed);
-            }
-        }));
-        if !died.load(Ordering::Relaxed) {
-            assert!(changes > 0, "nobody died");
-            return;
-        }
-    }
 }
 
 impl Model {

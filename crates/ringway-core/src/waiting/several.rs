@@ -6,8 +6,9 @@ use std::time::Instant;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
+use super::options::{INTERVAL, WaitOptions};
+use super::spin::{Polled, Spun, spin};
 use super::watch::Watch;
-use super::{INTERVAL, POLLS_PER_CHECK, WaitOptions, WaitStrategy, processors};
 use crate::error::WaitError;
 use crate::memory::region::{MOST_WORDS, Region};
 use crate::sys::futex::MonotonicTime;
@@ -22,17 +23,17 @@ pub(crate) trait Candidate {
     fn is_due(&mut self) -> bool;
     /// Whether it is worth asking [`is_due`](Self::is_due) again.
     fn has_changed(&mut self) -> bool;
-    /// As [`Blocked::prepare`](super::Blocked::prepare).
+    /// As [`Blocked::prepare`](super::single::Blocked::prepare).
     fn prepare(&mut self) -> Watch;
-    /// As [`Blocked::cancel`](super::Blocked::cancel).
+    /// As [`Blocked::cancel`](super::single::Blocked::cancel).
     fn cancel(&mut self);
     /// What it sleeps on.
     fn sleeps_on(&self) -> SleepsOn<'_>;
     /// Takes note of what has made the descriptor readable.
     fn drain(&mut self);
-    /// As [`Blocked::is_lonely`](super::Blocked::is_lonely).
+    /// As [`Blocked::is_lonely`](super::single::Blocked::is_lonely).
     fn is_lonely(&mut self) -> bool;
-    /// As [`Blocked::is_forsaken`](super::Blocked::is_forsaken).
+    /// As [`Blocked::is_forsaken`](super::single::Blocked::is_forsaken).
     fn is_forsaken(&self) -> bool;
 }
 
@@ -52,7 +53,7 @@ pub(crate) fn wait_for_any<C: Candidate>(
     candidates: &mut [&mut C],
     wait: &WaitOptions,
 ) -> Result<Vec<usize>, WaitError> {
-    let WaitOptions { how, deadline, .. } = *wait;
+    let deadline = wait.deadline;
     let kernel_deadline = deadline.and_then(MonotonicTime::at);
     loop {
         let due = all_due(candidates);
@@ -62,11 +63,12 @@ pub(crate) fn wait_for_any<C: Candidate>(
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(WaitError::TimedOut);
         }
-        if how == WaitStrategy::Spin && are_all_forsaken(candidates) {
-            return Err(WaitError::Removed);
-        }
-        if spin(candidates, how, deadline) {
-            continue;
+        match spin(&mut All(candidates), wait) {
+            Spun::Ended(Ended::Due) => continue,
+            Spun::Ended(Ended::Forsaken) => return Err(WaitError::Removed),
+            // Whatever has come in this moment is told at the top.
+            Spun::TimedOut => continue,
+            Spun::Spent => {}
         }
         let watches: Vec<_> = candidates.iter_mut().map(|one| one.prepare()).collect();
         let due = all_due(candidates);
@@ -90,6 +92,38 @@ pub(crate) fn wait_for_any<C: Candidate>(
     }
 }
 
+/// All that are waited for, while it spins.
+struct All<'a, 'b, C>(&'a mut [&'b mut C]);
+
+/// How a wait for several ends.
+enum Ended {
+    /// One of them is due.
+    Due,
+    /// None of them ever will be.
+    Forsaken,
+}
+
+impl<C: Candidate> Polled for All<'_, '_, C> {
+    type End = Ended;
+
+    fn glance(&mut self) -> Option<Ended> {
+        // A change alone ends nothing: it may be another's claim, and there may be many of these.
+        let mut all = self.0.iter_mut();
+        all.any(|one| one.has_changed() && one.is_due())
+            .then_some(Ended::Due)
+    }
+
+    fn look(&mut self) -> Option<Ended> {
+        // Deaths change no word that is polled.
+        let mut all = self.0.iter_mut();
+        all.any(|one| one.is_due()).then_some(Ended::Due)
+    }
+
+    fn look_whether_forsaken(&mut self) -> Option<Ended> {
+        are_all_forsaken(self.0).then_some(Ended::Forsaken)
+    }
+}
+
 fn all_due<C: Candidate>(candidates: &mut [&mut C]) -> Vec<usize> {
     let all = candidates.iter_mut().enumerate();
     all.filter_map(|(index, one)| one.is_due().then_some(index))
@@ -102,42 +136,6 @@ fn are_all_forsaken<C: Candidate>(candidates: &mut [&mut C]) -> bool {
         && candidates.iter_mut().all(|one| one.is_forsaken())
         // Who attached before it gave up its entry is seen from here on, and so is what it did before it left.
         && candidates.iter_mut().all(|one| !one.is_due() && one.is_lonely())
-}
-
-/// Whether something changed before the time to spin was over.
-fn spin<C: Candidate>(
-    candidates: &mut [&mut C],
-    how: WaitStrategy,
-    deadline: Option<Instant>,
-) -> bool {
-    let budget = match how {
-        WaitStrategy::Park => return false,
-        WaitStrategy::Adaptive(_) if processors() == 1 => return false,
-        WaitStrategy::Adaptive(budget) => Some(budget),
-        WaitStrategy::Spin => None,
-    };
-    let started = Instant::now();
-    loop {
-        for _ in 0..POLLS_PER_CHECK {
-            if candidates.iter_mut().any(|one| one.has_changed()) {
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        let now = Instant::now();
-        if deadline.is_some_and(|deadline| now >= deadline) {
-            return true;
-        }
-        match budget {
-            Some(budget) if now - started >= budget => return false,
-            Some(_) => {}
-            // Deaths change no word that is polled.
-            None if candidates.iter_mut().any(|one| one.is_due()) => return true,
-            // Time to look whether anybody can come.
-            None if now - started >= INTERVAL => return true,
-            None => std::thread::yield_now(),
-        }
-    }
 }
 
 fn sleep<C: Candidate>(

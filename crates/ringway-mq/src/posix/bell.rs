@@ -14,7 +14,7 @@ use super::watch::Watch;
 use crate::watcher;
 
 /// The kernel's priority of a notice, which has no text: above that of all messages.
-pub(super) const NOTICE: u32 = super::sender::of_data(crate::MAX_PRIORITY) + 1;
+pub(super) const NOTICE: u32 = super::sender::of_data(crate::options::MAX_PRIORITY) + 1;
 
 /// Rung by closings, and by hand.
 #[derive(Debug)]

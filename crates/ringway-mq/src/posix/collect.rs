@@ -11,10 +11,15 @@ use ringway_core::{Error, ErrorKind};
 use super::life::{self, Everybody};
 use super::{LOCKING, has_no_name, mark, open, queued_bytes, unlink};
 use crate::attempt::Attempt;
-use crate::builder::Options;
-use crate::gc::{Gc, State};
 
-pub(crate) fn collect(attempt: Attempt<'_>, name: &str, gc: &Gc) -> Result<Option<Fate>, Error> {
+use crate::judge::{Judge, State};
+use crate::options::Options;
+
+pub(crate) fn collect(
+    attempt: Attempt<'_>,
+    name: &str,
+    judge: &Judge,
+) -> Result<Option<Fate>, Error> {
     let any = Options {
         any_owner: true,
         ..Options::default()
@@ -28,7 +33,7 @@ pub(crate) fn collect(attempt: Attempt<'_>, name: &str, gc: &Gc) -> Result<Optio
             .map_err(|errno| attempt.os(LOCKING, "cannot take its locks", errno))
     };
     let remove = |_: &Everybody| remove(attempt, name, queue.as_fd());
-    gc.run(
+    judge.run(
         || look(queue.as_fd()).map_err(failed("fcntl")),
         close,
         remove,

@@ -20,7 +20,7 @@ use std::os::fd::BorrowedFd;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 
-use crate::builder::Options;
+use crate::options::Options;
 
 const OURS: u32 = 0o1000;
 const ATTACHED: u32 = 0o100;

@@ -53,11 +53,11 @@ use ringway_core::os::{self, mq_overview as mq};
 use ringway_core::{Address, Error, ErrorKind};
 
 use crate::attempt::{Attempt, is_out_of_descriptors};
-use crate::builder::Options;
 use crate::frame::{HEADER_LEN, Header, Kind, PLACES};
 use crate::limits;
+use crate::options::Options;
 use crate::side::{Inlet, Outlet};
-use crate::stat::QueueStat;
+use crate::status::QueueStat;
 use crate::watcher::Watcher;
 use bell::Bell;
 pub(crate) use collect::collect;
@@ -148,7 +148,7 @@ pub(crate) fn remove(attempt: Attempt<'_>, name: &str, force: bool) -> Result<()
     let everybody = Everybody::take(queue.as_fd())
         .map_err(|errno| attempt.os(LOCKING, "cannot take its locks", errno))?;
     match everybody {
-        None => Err(crate::stat::in_use(attempt)),
+        None => Err(attempt.in_use()),
         Some(_) if has_no_name(queue.as_fd()) => Err(attempt.not_found(Errno::ENOENT)),
         Some(_) => unlink(attempt, name),
     }

@@ -8,12 +8,12 @@ use ringway_core::os::msgget;
 use super::set::{Gate, Set};
 use super::{is_gone, look, number};
 use crate::attempt::Attempt;
-use crate::gc::{Gc, State};
+use crate::judge::{Judge, State};
 
 pub(crate) fn collect(
     attempt: Attempt<'_>,
     key: &QueueKey,
-    gc: &Gc,
+    judge: &Judge,
 ) -> Result<Option<Fate>, Error> {
     let key = number(attempt, key)?;
     let (id, status) = look(attempt, key)?;
@@ -24,7 +24,7 @@ pub(crate) fn collect(
             dead: None,
             messages: status.messages,
         };
-        return Ok(Some(gc.judge(unknown)));
+        return Ok(Some(judge.judge(unknown)));
     };
     let failed = |errno| match is_gone(errno) {
         true => attempt.not_found(errno),
@@ -52,5 +52,5 @@ pub(crate) fn collect(
         Err(errno) if is_gone(errno) => Ok(false),
         Err(errno) => Err(attempt.os("msgctl", "cannot remove it", errno)),
     };
-    gc.run(state, close, remove)
+    judge.run(state, close, remove)
 }

@@ -72,12 +72,12 @@ use ringway_core::os::msgget::{self, Next, TYPE_LEN};
 use ringway_core::{Address, Error, ErrorKind};
 
 use crate::attempt::Attempt;
-use crate::builder::Options;
 use crate::frame::{HEADER_LEN, Header, Kind};
 use crate::limits;
-use crate::sender::MAX_PRIORITY;
+use crate::options::MAX_PRIORITY;
+use crate::options::Options;
 use crate::side::{Broken, Inlet, Outlet};
-use crate::stat::QueueStat;
+use crate::status::QueueStat;
 use crate::watcher::Watcher;
 use bell::Bell;
 pub(crate) use collect::collect;
@@ -261,7 +261,7 @@ pub(crate) fn remove(attempt: Attempt<'_>, key: &QueueKey, force: bool) -> Resul
     let _gate = match set {
         Some(set) if !force => match set.close().map_err(failed)? {
             Some(gate) => Some(gate),
-            None => return Err(crate::stat::in_use(attempt)),
+            None => return Err(attempt.in_use()),
         },
         _ => None,
     };

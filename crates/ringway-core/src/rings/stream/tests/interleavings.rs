@@ -12,7 +12,7 @@ use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::testing::model::{Model, at_every_change, lives};
-use crate::waiting::{self, WaitOptions, eventcount};
+use crate::waiting::{self, WaitOptions, Waited, eventcount};
 
 /// Room for one message of 24 bytes, or for three of eight.
 const CAPACITY: usize = 64;
@@ -159,7 +159,7 @@ fn receive_beyond_ends(consumer: &mut Consumer<Model>, last: u64) -> Vec<RecvErr
                 let come = waiting::wait_for_peer(consumer, &WaitOptions::PARK, |consumer| {
                     consumer.may_retry()
                 });
-                assert!(come.is_some());
+                assert_ne!(come, Waited::Forsaken);
             }
         }
     }
@@ -490,7 +490,7 @@ fn the_next_consumer_opens_what_the_last_one_closed() {
         while let Err(error) = send(&mut sending, 4) {
             assert_eq!(error, SendError::Closed);
             let come = waiting::wait_for_peer(&mut sending, &WaitOptions::PARK, |_| false);
-            assert_eq!(come, Some(Peer::Alive));
+            assert_eq!(come, Waited::Ready);
         }
         let mut next = receiver.join().unwrap();
         assert_eq!(receive(&mut next), Ok(4));
@@ -529,7 +529,7 @@ fn a_successor_is_noticed() {
         });
         assert_eq!(
             waiting::wait_for_peer(&mut receiving, &WaitOptions::PARK, |_| false),
-            Some(Peer::Alive)
+            Waited::Ready
         );
         sender.join().unwrap();
     });

@@ -1,0 +1,28 @@
+//! What a queue is made like, and asked to be like.
+
+/// The highest priority of a message. The lowest is 0.
+pub const MAX_PRIORITY: u32 = 31;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) messages: Option<u64>,
+    pub(crate) message_len: Option<usize>,
+    /// Whether a new queue has priorities, and whether that was asked for.
+    pub(crate) priorities: bool,
+    pub(crate) priorities_asked: bool,
+    pub(crate) mode: u32,
+    pub(crate) any_owner: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            messages: None,
+            message_len: None,
+            priorities: true,
+            priorities_asked: false,
+            mode: 0o600,
+            any_owner: false,
+        }
+    }
+}
