@@ -59,11 +59,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::task::Waker;
 
-#[cfg(loom)]
+#[cfg(all(loom, test))]
 use loom::sync::{Condvar, Mutex, MutexGuard};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-#[cfg(not(loom))]
+#[cfg(not(all(loom, test)))]
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::memory::map::Map;
