@@ -328,6 +328,12 @@ fn fork_and_go_on(first: &First) {
     let own = ringway::Builder::new("memfd:").unwrap().create().unwrap();
     let mut receiver = own.receiver().unwrap();
     own.sender().unwrap().send(b"for the parent").unwrap();
+    // A batch that is begun, and a claim, in streams.
+    let begun = [(); 2].map(|()| ringway::Builder::new("memfd:").unwrap().create().unwrap());
+    let [mut batching, mut claiming] = begun.each_ref().map(|ring| ring.sender().unwrap());
+    let mut batch = batching.batch();
+    batch.push(b"never").unwrap();
+    let claim = claiming.claim(5).unwrap();
     // SAFETY: the only other threads of this process, ringway's keeper and the test harness, hold no
     // lock now that the child needs: they sleep.
     match unsafe { fork() }.unwrap() {
@@ -340,6 +346,9 @@ fn fork_and_go_on(first: &First) {
                 let drained = sender.wait_until_drained();
                 assert_eq!(drained, Err(SendError::Forked));
                 assert_eq!(sender.wait_for_peer(), Err(SendError::Forked));
+                assert_eq!(batch.push(b"x"), Err(SendError::Forked));
+                assert_eq!(batch.commit(), 0);
+                claim.commit();
                 assert_eq!(receiver.try_recv(), Err(RecvError::Forked));
                 assert_eq!(receiver.recv(), Err(RecvError::Forked));
                 assert_eq!(receiver.drain(1, |_| ()), Err(RecvError::Forked));
@@ -363,6 +372,12 @@ fn fork_and_go_on(first: &First) {
         ForkResult::Parent { child } => {
             let end = waitpid(child, None).unwrap();
             assert_eq!(end, WaitStatus::Exited(child, 0));
+            for ring in begun {
+                let received = ring.receiver().unwrap().try_recv();
+                assert_eq!(received, Err(RecvError::Empty));
+            }
+            batch.push(b"now").unwrap();
+            assert_eq!(batch.commit(), 2);
         }
     }
     sender.send(&number(2)).unwrap();

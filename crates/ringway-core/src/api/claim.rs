@@ -252,6 +252,9 @@ impl Drop for Batch<'_> {
     #[inline]
     fn drop(&mut self) {
         // Nothing is left of what was committed.
+        if self.pending.is_some() {
+            self.sending.forget_batch();
+        }
         self.sending.abort();
     }
 }

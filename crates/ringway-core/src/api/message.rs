@@ -238,7 +238,12 @@ impl<'a> Message<'a> {
 
     #[inline]
     fn view(&self) -> MessageView<'_> {
-        MessageView::of(self.receiving, self.found, 0)
+        MessageView::of(
+            self.receiving,
+            self.found,
+            self.receiving.locate(&self.found),
+            0,
+        )
     }
 }
 
@@ -278,6 +283,25 @@ impl<'a> Backlog<'a> {
     /// As [`Receiver::try_recv`](crate::Receiver::try_recv), but for `Empty`.
     #[inline]
     pub fn next_message(&mut self) -> Result<Option<MessageView<'_>>, RecvError> {
+        let nth = self.count;
+        let at_once = self.receiving.show_at_once(self.last.as_ref(), nth);
+        let Some(found) = (match at_once {
+            None => self.next_otherwise()?,
+            found => found,
+        }) else {
+            return Ok(None);
+        };
+        (self.last, self.count) = (Some(found), nth + 1);
+        let at = match at_once {
+            Some(found) => found.payload,
+            None => self.receiving.locate(&found),
+        };
+        Ok(Some(MessageView::of(self.receiving, found, at, nth)))
+    }
+
+    /// The next message, and says that it is shown.
+    #[inline(never)]
+    fn next_otherwise(&mut self) -> Result<Option<MessageRef>, RecvError> {
         let next = match &self.last {
             Some(last) => {
                 let most = self.most.map_or(1, |most| most.saturating_sub(self.count));
@@ -288,11 +312,10 @@ impl<'a> Backlog<'a> {
                 first => Some(first?),
             },
         };
-        let Some(found) = next else { return Ok(None) };
-        let nth = self.count;
-        (self.last, self.count) = (next, nth + 1);
-        self.receiving.show(nth);
-        Ok(Some(MessageView::of(self.receiving, found, nth)))
+        if next.is_some() {
+            self.receiving.show(self.count);
+        }
+        Ok(next)
     }
 
     /// Acknowledges all that were looked at, and returns how many messages that were. Fewer were if the ring turns out

@@ -38,17 +38,28 @@ impl Receiving {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn recv_into(
         &mut self,
         buffer: &mut [u8],
         wait: Option<&WaitOptions>,
     ) -> Result<usize, RecvError> {
+        if let Self::Stream(consumer) = self
+            && let Some(len) = consumer.recv_at_once(buffer)
+        {
+            return Ok(len);
+        }
+        self.recv_otherwise(buffer, wait)
+    }
+
+    #[inline(never)]
+    fn recv_otherwise(
+        &mut self,
+        buffer: &mut [u8],
+        wait: Option<&WaitOptions>,
+    ) -> Result<usize, RecvError> {
         match self {
-            Self::Stream(consumer) => match consumer.glance() {
-                Some(found) => consumer.take_into(&found, buffer),
-                None => consumer.recv_into(buffer, wait),
-            },
+            Self::Stream(consumer) => consumer.recv_into(buffer, wait),
             Self::Cells(consumer) => consumer.recv_into(buffer, wait),
         }
     }
@@ -64,6 +75,19 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.take(wait),
             Self::Cells(consumer) => consumer.take(most, wait),
+        }
+    }
+
+    /// Behind `last`, the `nth` of those that were taken, to be [shown](Self::show) now: the usual case of a stream ring.
+    #[inline(always)]
+    pub(crate) fn show_at_once(
+        &mut self,
+        last: Option<&MessageRef>,
+        nth: u64,
+    ) -> Option<MessageRef> {
+        match self {
+            Self::Stream(consumer) => consumer.show_at_once(last, nth),
+            Self::Cells(_) => None,
         }
     }
 

@@ -81,7 +81,7 @@ impl Sending {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(
         &mut self,
         message: &[u8],
@@ -90,11 +90,7 @@ impl Sending {
         if self.send_at_once(message) {
             return Ok(());
         }
-        let sent = match self {
-            Self::Stream(producer) => producer.send(message, wait),
-            Self::Cells(producer) => producer.send(message, wait),
-        };
-        sent.or_else(|refusal| self.send_long(message, refusal, wait))
+        self.send_otherwise(message, wait)
     }
 
     /// The usual case of a stream ring, on a path of its own: the ring has room, and nothing stands in the way.
@@ -104,6 +100,19 @@ impl Sending {
             Self::Stream(producer) => producer.send_at_once(message),
             Self::Cells(_) => false,
         }
+    }
+
+    #[inline(never)]
+    fn send_otherwise(
+        &mut self,
+        message: &[u8],
+        wait: Option<&WaitOptions>,
+    ) -> Result<(), SendError> {
+        let sent = match self {
+            Self::Stream(producer) => producer.send(message, wait),
+            Self::Cells(producer) => producer.send(message, wait),
+        };
+        sent.or_else(|refusal| self.send_long(message, refusal, wait))
     }
 
     #[inline]
@@ -191,6 +200,14 @@ impl Sending {
         }
     }
 
+    /// Gives up what is pending in a stream ring.
+    #[cold]
+    pub(crate) fn forget_batch(&mut self) {
+        if let Self::Stream(producer) = self {
+            producer.abort();
+        }
+    }
+
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -198,13 +215,10 @@ impl Sending {
         message: &[u8],
     ) -> Result<(), SendError> {
         match self {
-            Self::Stream(producer) => {
-                let reservation = producer.reserve_behind(pending, message.len())?;
-                producer.region.write(reservation.payload(), message);
-                let laid = producer.stage(pending.take(), reservation, message.len() as u64);
-                *pending = Some(laid);
-                Ok(())
-            }
+            Self::Stream(producer) => match producer.push_at_once(pending, message) {
+                true => Ok(()),
+                false => producer.push(pending, message),
+            },
             Self::Cells(producer) => producer.push(message),
         }
     }
@@ -214,8 +228,10 @@ impl Sending {
         match self {
             Self::Stream(producer) => match pending {
                 Some(pending) => {
+                    let before = producer.sent();
                     producer.commit(pending);
-                    pending.messages()
+                    // None in a child of `fork`.
+                    producer.sent() - before
                 }
                 None => 0,
             },

@@ -37,10 +37,10 @@ impl<'a> MessageView<'a> {
     }
 
     #[inline]
-    pub(crate) fn of(receiving: &'a Receiving, found: MessageRef, nth: u64) -> Self {
+    pub(crate) fn of(receiving: &'a Receiving, found: MessageRef, at: u64, nth: u64) -> Self {
         Self {
             region: receiving.region(),
-            at: receiving.locate(&found),
+            at,
             len: found.len,
             origin: Some(Origin {
                 receiving,

@@ -5,8 +5,10 @@
 //! `clone`, and a process id may be that of an ancestor in another namespace.
 //!
 //! The word holds a number that no ancestor of the process had. A child that wants one itself takes the next.
+//!
+//! Who asks with each message asks nothing: what it compares anyway lies in a page of that sort ([`Wiped`]), and a child
+//! finds 0 there.
 
-#[cfg(miri)]
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -101,6 +103,76 @@ impl Page {
     }
 }
 
+/// A number of this process's own, with a page for it: a child of `fork` finds 0 in its place.
+///
+/// Where no such page is to be had it is 0 for ever, as in a child. So its owner must take 0 for "ask".
+#[derive(Debug)]
+pub(crate) struct Wiped {
+    /// In the page, or [`NOTHING`]. Only the owner reads and writes it, by ordinary loads and stores.
+    word: NonNull<u64>,
+    #[cfg(not(any(miri, loom)))]
+    page: Option<MmapRaw>,
+}
+
+// SAFETY: the page is this one's own, and what there is instead of one is never written.
+unsafe impl Send for Wiped {}
+// SAFETY: it is written by who has it for itself only.
+unsafe impl Sync for Wiped {}
+
+/// What there is where there is no page.
+#[cfg(not(any(miri, loom)))]
+static NOTHING: u64 = 0;
+
+impl Wiped {
+    /// A number that is 0 until it is set.
+    #[cfg(not(any(miri, loom)))]
+    pub(crate) fn new() -> Self {
+        let page = Page::new().ok().map(|Page(page)| page);
+        let word = page.as_ref().map(|page| page.as_mut_ptr().cast());
+        Self {
+            word: word
+                .and_then(NonNull::new)
+                .unwrap_or(NonNull::from(&NOTHING)),
+            page,
+        }
+    }
+
+    /// Neither Miri nor a model forks.
+    #[cfg(any(miri, loom))]
+    pub(crate) fn new() -> Self {
+        Self {
+            word: NonNull::from(Box::leak(Box::default())),
+        }
+    }
+
+    /// What was set last, in this process.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u64 {
+        // SAFETY: the word lies in the page, which stays mapped as long as this lives, or is a static. Nobody writes it
+        // meanwhile: `set` takes the owner for its own.
+        unsafe { self.word.read() }
+    }
+
+    /// Sets it. A child must not: to it, 0 says what it is.
+    #[inline]
+    pub(crate) fn set(&mut self, number: u64) {
+        #[cfg(not(any(miri, loom)))]
+        if self.page.is_none() {
+            return;
+        }
+        // SAFETY: as for `get`.
+        unsafe { self.word.write(number) };
+    }
+}
+
+#[cfg(any(miri, loom))]
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        // SAFETY: made from a box, and used by nobody any more.
+        drop(unsafe { Box::from_raw(self.word.as_ptr()) });
+    }
+}
+
 /// Miri does not fork.
 #[cfg(miri)]
 struct Page(NonNull<AtomicU64>);
@@ -137,6 +209,15 @@ mod tests {
                 waitpid(child, None) == Ok(WaitStatus::Exited(child, 0))
             }
         }
+    }
+
+    #[test]
+    fn a_child_of_a_bare_clone_finds_nothing_in_a_page_that_is_wiped() {
+        let (mut one, mut other) = (Wiped::new(), Wiped::new());
+        one.set(7);
+        other.set(8);
+        assert!(in_a_child(|| one.get() == 0 && other.get() == 0));
+        assert_eq!((one.get(), other.get()), (7, 8));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use crate::memory::region::memory::Memory;
-use crate::memory::region::{Change, Load, Region};
+use crate::memory::region::{At, Change, Load, Of, Region};
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// Lies at every read: mostly with values that look right.
@@ -86,6 +86,18 @@ impl Load for Liar {
 }
 
 impl Region for Liar {
+    type Spot<'a> = At<'a, Self>;
+
+    fn spot(&self, position: u64) -> At<'_, Self> {
+        At(self, position)
+    }
+
+    type Control<'a> = Of<'a, Self>;
+
+    fn control(&self) -> Of<'_, Self> {
+        Of(self)
+    }
+
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.truth.store32(offset, value, order);
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use crate::memory::region::memory::Memory;
-use crate::memory::region::{Change, Load, Region, RingName};
+use crate::memory::region::{At, Change, Load, Of, Region, RingName};
 use crate::sys::futex::{MonotonicTime, Wake};
 
 /// What the meddler does to the memory.
@@ -124,6 +124,18 @@ impl Load for Meddled {
 }
 
 impl Region for Meddled {
+    type Spot<'a> = At<'a, Self>;
+
+    fn spot(&self, position: u64) -> At<'_, Self> {
+        At(self, position)
+    }
+
+    type Control<'a> = Of<'a, Self>;
+
+    fn control(&self) -> Of<'_, Self> {
+        Of(self)
+    }
+
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.truth().store32(offset, value, order);
     }

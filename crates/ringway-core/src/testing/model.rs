@@ -21,7 +21,7 @@ use crate::memory::layout::participant::{
     liveness_words, slot_offset,
 };
 use crate::memory::layout::pool::MIN_SLAB_LEN;
-use crate::memory::region::{Change, Load, Region};
+use crate::memory::region::{At, Change, Load, Of, Region};
 use crate::presence::outlook::Kernel;
 use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};
@@ -427,6 +427,18 @@ impl Load for Model {
 }
 
 impl Region for Model {
+    type Spot<'a> = At<'a, Self>;
+
+    fn spot(&self, position: u64) -> At<'_, Self> {
+        At(self, position)
+    }
+
+    type Control<'a> = Of<'a, Self>;
+
+    fn control(&self) -> Of<'_, Self> {
+        Of(self)
+    }
+
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.live();
         self.words.word32(offset).store(value, order);

@@ -53,7 +53,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::memory::region::{Change, Region};
+use crate::memory::region::{Change, Control, Region};
 
 /// Set while somebody sleeps.
 const ASLEEP: u32 = 1;
@@ -67,8 +67,22 @@ const ATTEMPTS: usize = 64;
 
 /// Wakes whoever sleeps on `event`; without sleepers one fence (free where asymmetric) and one load.
 /// Call it after publishing.
-#[inline]
+#[inline(always)]
 pub(crate) fn notify<R: Region>(region: &R, event: usize) {
+    notify_by(region.control(), region, event);
+}
+
+/// The same, by the region's control words.
+#[inline(always)]
+pub(crate) fn notify_by<R: Region>(control: R::Control<'_>, region: &R, event: usize) {
+    if control.may_have(event, ASLEEP) {
+        notify_asleep(region, event);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn notify_asleep<R: Region>(region: &R, event: usize) {
     region.publish_fence();
     if is_slept_on(region, event) {
         wake(region, event);

@@ -14,6 +14,48 @@ pub(crate) const SEQUENCE_MASK: u64 = (1 << 30) - 1;
 /// The word where nothing is committed yet.
 pub(crate) const VACANT: u64 = 0;
 
+/// Counts messages, and makes the words of those that come next.
+///
+/// What a number adds to the word is its low bits, 32 further up. So is the number itself, but for a difference
+/// that stays the same until the low bits begin anew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count {
+    /// Messages that were counted: the next one's number.
+    pub(crate) number: u64,
+    /// To be added to the number, 32 bits further up, for the word.
+    difference: u64,
+}
+
+impl Count {
+    /// So many were counted.
+    pub(crate) fn new(number: u64) -> Self {
+        let mut count = Self {
+            number,
+            difference: 0,
+        };
+        count.renew();
+        count
+    }
+
+    /// The word of an empty message with that number, to which a length can be added; of one of the first
+    /// [`left`](Self::left) messages after the last [`renew`](Self::renew).
+    #[inline(always)]
+    pub(crate) fn word(&self, number: u64) -> u64 {
+        (number << 32).wrapping_add(self.difference)
+    }
+
+    /// Makes the difference right for the next messages.
+    pub(crate) fn renew(&mut self) {
+        let word = Record::message(0, self.number);
+        self.difference = word.wrapping_sub(self.number << 32);
+    }
+
+    /// For how many messages the difference is right.
+    pub(crate) fn left(&self) -> u64 {
+        SEQUENCE_MASK + 1 - (self.number & SEQUENCE_MASK)
+    }
+}
+
 /// A decoded record word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
@@ -31,16 +73,19 @@ pub(crate) enum Record {
 
 impl Record {
     /// The word of a message.
+    #[inline]
     pub(crate) fn message(len: u32, number: u64) -> u64 {
         1 << 62 | (number & SEQUENCE_MASK) << 32 | u64::from(len)
     }
 
     /// The word of padding with `len` bytes behind it.
+    #[inline]
     pub(crate) fn padding(len: u32, number: u64) -> u64 {
         2 << 62 | (number & SEQUENCE_MASK) << 32 | u64::from(len)
     }
 
     /// The word of a message in a slab.
+    #[inline]
     pub(crate) fn loaned(number: u64) -> u64 {
         3 << 62 | (number & SEQUENCE_MASK) << 32 | TICKET_LEN
     }
@@ -76,7 +121,7 @@ impl Record {
 /// Bytes that a record with `len` bytes of payload takes, the word included.
 #[inline]
 pub(crate) const fn footprint(len: u64) -> u64 {
-    WORD + ((len + 7) & !7)
+    (len + WORD + 7) & !7
 }
 
 /// The longest payload in a region of `capacity` bytes: a record and the padding before it must fit

@@ -7,27 +7,27 @@
 //! atomics of different sizes either. A torn copy is then merely a wrong value, which only a peer that
 //! breaks the protocol can cause.
 
-/// Copies `len` bytes from private memory into shared memory.
+/// Copies `len` bytes from private memory into shared memory, `AT` bytes behind `target`.
 ///
 /// # Safety
-/// `source` must be valid for reads of `len` bytes, and `target` for reads and writes of the whole
+/// `source` must be valid for reads of `len` bytes, and that place for reads and writes of the whole
 /// aligned words of eight bytes in which so many bytes lie; nothing but other processes and this module
 /// may access `target` meanwhile.
-#[inline]
-pub(crate) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
+#[inline(always)]
+pub(crate) unsafe fn to_shared<const AT: usize>(target: *mut u8, source: *const u8, len: usize) {
     // SAFETY: passed on.
-    unsafe { imp::to_shared(target, source, len) }
+    unsafe { imp::to_shared::<AT>(target, source, len) }
 }
 
-/// Copies `len` bytes from shared memory into private memory.
+/// Copies `len` bytes from shared memory, `AT` bytes behind `source`, into private memory.
 ///
 /// # Safety
-/// `source` must be valid for reads of the whole aligned words of eight bytes in which `len` bytes lie,
+/// That place must be valid for reads of the whole aligned words of eight bytes in which `len` bytes lie,
 /// and `target` for writes of `len` bytes; nobody else may access `target` meanwhile.
-#[inline]
-pub(crate) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize) {
+#[inline(always)]
+pub(crate) unsafe fn from_shared<const AT: usize>(target: *mut u8, source: *const u8, len: usize) {
     // SAFETY: passed on.
-    unsafe { imp::from_shared(target, source, len) }
+    unsafe { imp::from_shared::<AT>(target, source, len) }
 }
 
 /// The same for a part of what is read from the front to the back: meanwhile the processor fetches what lies
@@ -61,63 +61,107 @@ mod imp {
     /// From this length on the processor's own string copy is the fastest.
     const STRING_COPY: usize = 1024;
 
-    /// From the back to the front, in words: the front shares a line with the record's word, on which
-    /// the consumer may be spinning. That line is best written last and in one go; and a payload is
-    /// aligned to words, so that no store touches two lines.
-    #[inline]
-    pub(super) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
-        // SAFETY: the caller vouches for `len` bytes on both sides; each step stays within them, as
-        // the comparisons say.
+    /// From the back to the front: the front shares a line with the record's word, on which the consumer may be
+    /// spinning. That line is best written last and in one go.
+    #[inline(always)]
+    pub(super) unsafe fn to_shared<const AT: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) {
+        // SAFETY: the caller vouches for `len` bytes on both sides.
         unsafe {
-            if len >= STRING_COPY {
-                return copy_string(target, source, len);
-            }
-            let mut left = len;
-            while !left.is_multiple_of(8) {
-                left -= 1;
-                copy_1(target.add(left), source.add(left));
-            }
-            while !left.is_multiple_of(32) {
-                left -= 8;
-                copy_8(target.add(left), source.add(left));
-            }
-            while left > 0 {
-                left -= 32;
-                copy_32(target.add(left), source.add(left));
+            if !copy_straight::<AT, 0>(target, source, len) {
+                to_shared_long(target.add(AT), source, len);
             }
         }
     }
 
-    /// In blocks, from the front to the back. An end that is no whole block is copied by a block that
-    /// overlaps the one before.
-    #[inline]
-    pub(super) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize) {
-        // SAFETY: the caller vouches for `len` bytes on both sides; each branch stays within them, as
-        // the comparisons say.
+    #[inline(always)]
+    pub(super) unsafe fn from_shared<const AT: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) {
+        // SAFETY: the caller vouches for `len` bytes on both sides.
+        unsafe {
+            if !copy_straight::<0, AT>(target, source, len) {
+                from_shared_long(target, source.add(AT), len);
+            }
+        }
+    }
+
+    /// Up to 256 bytes, to `TO` behind the target, from `FROM` behind the source, by the class of the length: from both ends
+    /// as much as covers the whole, so that the middle may be copied twice. What is copied at once is loaded first, and then
+    /// stored from the back to the front. No loop, and no call. `false`: it is longer, and nothing was done.
+    #[inline(always)]
+    unsafe fn copy_straight<const TO: usize, const FROM: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) -> bool {
+        // SAFETY: the caller vouches for `len` bytes on both sides; each branch stays within them, as the comparisons say.
+        unsafe {
+            if len > 32 {
+                if len <= 64 {
+                    copy_33_to_64::<TO, FROM>(target, source, len);
+                } else if len <= 128 {
+                    copy_64::<TO, FROM>(target.add(len - 64), source.add(len - 64));
+                    copy_64::<TO, FROM>(target, source);
+                } else if len <= 256 {
+                    copy_64::<TO, FROM>(target.add(len - 64), source.add(len - 64));
+                    copy_64::<TO, FROM>(target.add(len - 128), source.add(len - 128));
+                    copy_64::<TO, FROM>(target.add(64), source.add(64));
+                    copy_64::<TO, FROM>(target, source);
+                } else {
+                    return false;
+                }
+            } else if len >= 16 {
+                copy_16_to_32::<TO, FROM>(target, source, len);
+            } else if len >= 8 {
+                copy_8_to_16::<TO, FROM>(target, source, len);
+            } else if len >= 4 {
+                copy_4_to_8::<TO, FROM>(target, source, len);
+            } else if len > 0 {
+                copy_1::<TO, FROM>(target.add(len - 1), source.add(len - 1));
+                copy_1::<TO, FROM>(target.add(len / 2), source.add(len / 2));
+                copy_1::<TO, FROM>(target, source);
+            }
+        }
+        true
+    }
+
+    /// In blocks, of which the last one is copied first and overlaps the one before.
+    #[inline(never)]
+    unsafe fn to_shared_long(target: *mut u8, source: *const u8, len: usize) {
+        // SAFETY: the caller vouches for `len` bytes on both sides, which are more than a block.
         unsafe {
             if len >= STRING_COPY {
-                copy_string(target, source, len);
-            } else if len >= 16 {
-                let mut done = 0;
-                while done + 64 <= len {
-                    copy_64(target.add(done), source.add(done));
-                    done += 64;
-                }
-                while done + 16 <= len {
-                    copy_16(target.add(done), source.add(done));
-                    done += 16;
-                }
-                if done < len {
-                    copy_16(target.add(len - 16), source.add(len - 16));
-                }
-            } else if len >= 8 {
-                copy_8(target, source);
-                copy_8(target.add(len - 8), source.add(len - 8));
-            } else {
-                for at in 0..len {
-                    copy_1(target.add(at), source.add(at));
-                }
+                return copy_string(target, source, len);
             }
+            copy_64::<0, 0>(target.add(len - 64), source.add(len - 64));
+            let mut left = (len - 1) & !63;
+            while left > 0 {
+                left -= 64;
+                copy_64::<0, 0>(target.add(left), source.add(left));
+            }
+        }
+    }
+
+    /// In blocks, of which the last one overlaps the one before.
+    #[inline(never)]
+    unsafe fn from_shared_long(target: *mut u8, source: *const u8, len: usize) {
+        // SAFETY: the caller vouches for `len` bytes on both sides, which are more than a block.
+        unsafe {
+            if len >= STRING_COPY {
+                return copy_string(target, source, len);
+            }
+            let mut done = 0;
+            while done + 64 < len {
+                copy_64::<0, 0>(target.add(done), source.add(done));
+                done += 64;
+            }
+            copy_64::<0, 0>(target.add(len - 64), source.add(len - 64));
         }
     }
 
@@ -137,53 +181,30 @@ mod imp {
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
             }
             // SAFETY: 64 bytes of the `len` that the caller vouches for.
-            unsafe { copy_64(target.add(done), source.add(done)) };
+            unsafe { copy_64::<0, 0>(target.add(done), source.add(done)) };
             done += 64;
         }
         // SAFETY: what is left of them.
-        unsafe { from_shared(target.add(done), source.add(done), len - done) };
+        unsafe { from_shared::<0>(target.add(done), source.add(done), len - done) };
     }
 
-    /// Stores the last word first.
-    #[inline]
-    unsafe fn copy_32(target: *mut u8, source: *const u8) {
-        // SAFETY: 32 bytes are read and written, at any alignment.
-        unsafe {
-            asm!(
-                "mov {a}, [{source}]",
-                "mov {b}, [{source} + 8]",
-                "mov {c}, [{source} + 16]",
-                "mov {d}, [{source} + 24]",
-                "mov [{target} + 24], {d}",
-                "mov [{target} + 16], {c}",
-                "mov [{target} + 8], {b}",
-                "mov [{target}], {a}",
-                source = in(reg) source,
-                target = in(reg) target,
-                a = out(reg) _,
-                b = out(reg) _,
-                c = out(reg) _,
-                d = out(reg) _,
-                options(nostack, preserves_flags),
-            );
-        }
-    }
-
-    #[inline]
-    unsafe fn copy_64(target: *mut u8, source: *const u8) {
+    #[inline(always)]
+    unsafe fn copy_64<const TO: usize, const FROM: usize>(target: *mut u8, source: *const u8) {
         // SAFETY: 64 bytes are read and written, at any alignment; SSE2 is part of x86-64.
         unsafe {
             asm!(
-                "movups {a}, [{source}]",
-                "movups {b}, [{source} + 16]",
-                "movups {c}, [{source} + 32]",
-                "movups {d}, [{source} + 48]",
-                "movups [{target}], {a}",
-                "movups [{target} + 16], {b}",
-                "movups [{target} + 32], {c}",
-                "movups [{target} + 48], {d}",
+                "movups {a}, [{source} + {from}]",
+                "movups {b}, [{source} + {from} + 16]",
+                "movups {c}, [{source} + {from} + 32]",
+                "movups {d}, [{source} + {from} + 48]",
+                "movups [{target} + {to} + 48], {d}",
+                "movups [{target} + {to} + 32], {c}",
+                "movups [{target} + {to} + 16], {b}",
+                "movups [{target} + {to}], {a}",
                 source = in(reg) source,
                 target = in(reg) target,
+                from = const FROM,
+                to = const TO,
                 a = out(xmm_reg) _,
                 b = out(xmm_reg) _,
                 c = out(xmm_reg) _,
@@ -193,46 +214,128 @@ mod imp {
         }
     }
 
-    #[inline]
-    unsafe fn copy_16(target: *mut u8, source: *const u8) {
-        // SAFETY: 16 bytes are read and written, at any alignment; SSE2 is part of x86-64.
+    /// The first and the last 32 bytes.
+    #[inline(always)]
+    unsafe fn copy_33_to_64<const TO: usize, const FROM: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) {
+        // SAFETY: so many bytes are read and written, at any alignment; SSE2 is part of x86-64.
         unsafe {
             asm!(
-                "movups {block}, [{source}]",
-                "movups [{target}], {block}",
+                "movups {a}, [{source} + {from}]",
+                "movups {b}, [{source} + {from} + 16]",
+                "movups {c}, [{source} + {len} + {from} - 32]",
+                "movups {d}, [{source} + {len} + {from} - 16]",
+                "movups [{target} + {len} + {to} - 16], {d}",
+                "movups [{target} + {len} + {to} - 32], {c}",
+                "movups [{target} + {to} + 16], {b}",
+                "movups [{target} + {to}], {a}",
                 source = in(reg) source,
                 target = in(reg) target,
-                block = out(xmm_reg) _,
+                len = in(reg) len,
+                from = const FROM,
+                to = const TO,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
                 options(nostack, preserves_flags),
             );
         }
     }
 
-    #[inline]
-    unsafe fn copy_8(target: *mut u8, source: *const u8) {
-        // SAFETY: 8 bytes are read and written, at any alignment.
+    /// The first and the last 16 bytes.
+    #[inline(always)]
+    unsafe fn copy_16_to_32<const TO: usize, const FROM: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) {
+        // SAFETY: so many bytes are read and written, at any alignment; SSE2 is part of x86-64.
         unsafe {
             asm!(
-                "mov {block}, [{source}]",
-                "mov [{target}], {block}",
+                "movups {a}, [{source} + {from}]",
+                "movups {b}, [{source} + {len} + {from} - 16]",
+                "movups [{target} + {len} + {to} - 16], {b}",
+                "movups [{target} + {to}], {a}",
                 source = in(reg) source,
                 target = in(reg) target,
-                block = out(reg) _,
+                len = in(reg) len,
+                from = const FROM,
+                to = const TO,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
                 options(nostack, preserves_flags),
             );
         }
     }
 
-    #[inline]
-    unsafe fn copy_1(target: *mut u8, source: *const u8) {
+    /// The first and the last 8 bytes.
+    #[inline(always)]
+    unsafe fn copy_8_to_16<const TO: usize, const FROM: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) {
+        // SAFETY: so many bytes are read and written, at any alignment.
+        unsafe {
+            asm!(
+                "mov {a}, [{source} + {from}]",
+                "mov {b}, [{source} + {len} + {from} - 8]",
+                "mov [{target} + {len} + {to} - 8], {b}",
+                "mov [{target} + {to}], {a}",
+                source = in(reg) source,
+                target = in(reg) target,
+                len = in(reg) len,
+                from = const FROM,
+                to = const TO,
+                a = out(reg) _,
+                b = out(reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    /// The first and the last 4 bytes.
+    #[inline(always)]
+    unsafe fn copy_4_to_8<const TO: usize, const FROM: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) {
+        // SAFETY: so many bytes are read and written, at any alignment.
+        unsafe {
+            asm!(
+                "mov {a:e}, [{source} + {from}]",
+                "mov {b:e}, [{source} + {len} + {from} - 4]",
+                "mov [{target} + {len} + {to} - 4], {b:e}",
+                "mov [{target} + {to}], {a:e}",
+                source = in(reg) source,
+                target = in(reg) target,
+                len = in(reg) len,
+                from = const FROM,
+                to = const TO,
+                a = out(reg) _,
+                b = out(reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn copy_1<const TO: usize, const FROM: usize>(target: *mut u8, source: *const u8) {
         // SAFETY: one byte is read and written.
         unsafe {
             asm!(
-                "mov {block}, [{source}]",
-                "mov [{target}], {block}",
+                "mov {byte}, [{source} + {from}]",
+                "mov [{target} + {to}], {byte}",
                 source = in(reg) source,
                 target = in(reg) target,
-                block = out(reg_byte) _,
+                from = const FROM,
+                to = const TO,
+                byte = out(reg_byte) _,
                 options(nostack, preserves_flags),
             );
         }
@@ -263,10 +366,16 @@ mod imp {
         _: usize,
     ) {
         // SAFETY: passed on.
-        unsafe { from_shared(target, source, len) }
+        unsafe { from_shared::<0>(target, source, len) }
     }
 
-    pub(super) unsafe fn to_shared(target: *mut u8, source: *const u8, len: usize) {
+    pub(super) unsafe fn to_shared<const AT: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) {
+        // SAFETY: in bounds, as the caller says.
+        let target = unsafe { target.add(AT) };
         let mut done = 0;
         while done < len {
             // SAFETY: `done` is below `len`.
@@ -287,7 +396,13 @@ mod imp {
         }
     }
 
-    pub(super) unsafe fn from_shared(target: *mut u8, source: *const u8, len: usize) {
+    pub(super) unsafe fn from_shared<const AT: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) {
+        // SAFETY: in bounds, as the caller says.
+        let source = unsafe { source.add(AT) };
         let mut done = 0;
         while done < len {
             // SAFETY: `done` is below `len`.
@@ -331,8 +446,8 @@ mod tests {
                 let mut back = vec![0_u8; len + 1];
                 // SAFETY: `words` has room for offset + len bytes, and nobody else knows it.
                 unsafe {
-                    to_shared(shared.add(offset), private.as_ptr(), len);
-                    from_shared(back.as_mut_ptr(), shared.add(offset), len);
+                    to_shared::<0>(shared.add(offset), private.as_ptr(), len);
+                    from_shared::<0>(back.as_mut_ptr(), shared.add(offset), len);
                 }
                 assert_eq!(back[..len], private, "{len} bytes at {offset}");
                 assert_eq!(back[len], 0);

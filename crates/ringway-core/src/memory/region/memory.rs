@@ -1,10 +1,11 @@
 //! Real memory: a mapped segment, or the heap for tests and fuzzing.
 
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 use std::sync::{Arc, OnceLock};
 
-use super::{Change, Load, Region, RingName, SlabMemory, Unreachable, copy};
+use super::{Change, Control, Load, Region, RingName, SlabMemory, Spot, Unreachable, copy};
 use crate::memory::layout::Geometry;
 use crate::memory::layout::header::FenceMode;
 use crate::memory::layout::pool::NO_WORD;
@@ -25,7 +26,11 @@ pub(crate) struct Memory {
     data: NonNull<u8>,
     /// Capacity - 1.
     mask: u64,
+    /// Capacity - 8: the bits of a position that say which word it is.
+    word_mask: u64,
     asymmetric: bool,
+    /// All bits, if not [`asymmetric`](Self::asymmetric), else none.
+    unsure: u32,
     /// Whether the last fence before a sleep was none: a sandbox has begun to deny `membarrier`.
     unfenced: AtomicBool,
     settles: bool,
@@ -140,7 +145,12 @@ impl Memory {
             base,
             data,
             mask: geometry.capacity() - 1,
+            word_mask: geometry.capacity() - 8,
             asymmetric: fence == FenceMode::Asymmetric,
+            unsure: match fence {
+                FenceMode::Asymmetric => 0,
+                _ => u32::MAX,
+            },
             unfenced: AtomicBool::new(false),
             settles: fence.needs_membarrier(),
             origin,
@@ -168,11 +178,7 @@ impl Memory {
 
     #[inline]
     fn data_word(&self, position: u64) -> &AtomicU64 {
-        let offset = position & self.mask & !7;
-        // SAFETY: a multiple of eight below the capacity, so eight bytes of the data region, which is
-        // mapped (see the type). Record words are accessed atomically; where payload of another lap
-        // lies, only copies that allow for races touch it.
-        unsafe { AtomicU64::from_ptr(self.data.add(offset as usize).cast().as_ptr()) }
+        self.spot(position).word()
     }
 
     /// Whether `len` bytes from `position` lie before the end of the region. Payloads always do; this
@@ -227,6 +233,95 @@ impl Memory {
     }
 }
 
+/// A record word in such memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word<'a> {
+    /// Eight bytes of the data region, aligned.
+    at: NonNull<u8>,
+    _memory: PhantomData<&'a Memory>,
+}
+
+impl<'a> Word<'a> {
+    #[inline(always)]
+    fn word(self) -> &'a AtomicU64 {
+        // SAFETY: mapped as long as the memory is borrowed (see the types). Record words are accessed atomically; where
+        // payload of another lap lies, only copies that allow for races touch it.
+        unsafe { AtomicU64::from_ptr(self.at.cast().as_ptr()) }
+    }
+}
+
+impl Spot for Word<'_> {
+    #[inline(always)]
+    fn load(self, order: Ordering) -> u64 {
+        self.word().load(order)
+    }
+
+    #[inline(always)]
+    fn store(self, word: u64, order: Ordering) {
+        self.word().store(word, order);
+    }
+
+    #[inline(always)]
+    unsafe fn behind(self, bytes: u64) -> Self {
+        Self {
+            // SAFETY: a word of the data region lies there, as the caller says.
+            at: unsafe { self.at.add(bytes as usize) },
+            ..self
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn write(self, bytes: &[u8]) {
+        // SAFETY: so many bytes behind the word lie in the data region, as the caller says, and in `bytes`.
+        unsafe { copy::to_shared::<8>(self.at.as_ptr(), bytes.as_ptr(), bytes.len()) };
+    }
+
+    #[inline(always)]
+    unsafe fn read(self, bytes: &mut [u8]) {
+        // SAFETY: as for `write`.
+        unsafe { copy::from_shared::<8>(bytes.as_mut_ptr(), self.at.as_ptr(), bytes.len()) };
+    }
+}
+
+/// The control words of such memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ControlWords<'a> {
+    /// The memory's, here so that it is not fetched again behind each store.
+    base: NonNull<u8>,
+    memory: &'a Memory,
+}
+
+impl ControlWords<'_> {
+    #[inline(always)]
+    fn word32(&self, offset: usize) -> &AtomicU32 {
+        debug_assert!(offset.is_multiple_of(4) && offset < self.memory.control_len());
+        // SAFETY: as for `Memory::word32`.
+        unsafe { AtomicU32::from_ptr(self.base.add(offset).cast().as_ptr()) }
+    }
+}
+
+impl Control for ControlWords<'_> {
+    #[inline(always)]
+    fn load32(self, offset: usize, order: Ordering) -> u32 {
+        self.word32(offset).load(order)
+    }
+
+    #[inline(always)]
+    fn store64(self, offset: usize, value: u64, order: Ordering) {
+        debug_assert!(offset.is_multiple_of(8) && offset < self.memory.control_len());
+        // SAFETY: as for `Memory::word32`.
+        let word = unsafe { AtomicU64::from_ptr(self.base.add(offset).cast().as_ptr()) };
+        word.store(value, order);
+    }
+
+    #[inline(always)]
+    fn may_have(self, offset: usize, bits: u32) -> bool {
+        // The processor's part of this fence is in the sleeper's membarrier.
+        compiler_fence(Ordering::SeqCst);
+        (self.word32(offset).load(Ordering::Relaxed) | self.memory.unsure) & bits != 0
+    }
+}
+
 impl Load for Memory {
     #[inline]
     fn capacity(&self) -> u64 {
@@ -255,6 +350,29 @@ impl Load for Memory {
 }
 
 impl Region for Memory {
+    type Control<'a> = ControlWords<'a>;
+
+    #[inline(always)]
+    fn control(&self) -> ControlWords<'_> {
+        ControlWords {
+            base: self.base,
+            memory: self,
+        }
+    }
+
+    type Spot<'a> = Word<'a>;
+
+    #[inline(always)]
+    fn spot(&self, position: u64) -> Word<'_> {
+        let offset = (position & self.word_mask) as usize;
+        // SAFETY: a multiple of eight below the capacity, so eight bytes of the data region (see the type).
+        let at = unsafe { self.data.add(offset) };
+        Word {
+            at,
+            _memory: PhantomData,
+        }
+    }
+
     #[inline]
     fn store32(&self, offset: usize, value: u32, order: Ordering) {
         self.word32(offset).store(value, order);
@@ -306,7 +424,7 @@ impl Region for Memory {
     fn write(&self, position: u64, bytes: &[u8]) {
         if self.holds(position, bytes.len()) {
             // SAFETY: so many bytes from here lie in the data region, just checked, and in `bytes`.
-            unsafe { copy::to_shared(self.pointer(position), bytes.as_ptr(), bytes.len()) };
+            unsafe { copy::to_shared::<0>(self.pointer(position), bytes.as_ptr(), bytes.len()) };
         }
     }
 
@@ -314,7 +432,9 @@ impl Region for Memory {
     fn read(&self, position: u64, bytes: &mut [u8]) {
         if self.holds(position, bytes.len()) {
             // SAFETY: so many bytes from here lie in the data region, just checked, and in `bytes`.
-            unsafe { copy::from_shared(bytes.as_mut_ptr(), self.pointer(position), bytes.len()) };
+            unsafe {
+                copy::from_shared::<0>(bytes.as_mut_ptr(), self.pointer(position), bytes.len())
+            };
         }
     }
 
@@ -377,14 +497,14 @@ impl Region for Memory {
     fn write_slab(&self, at: u64, bytes: &[u8]) {
         if let Some(target) = self.slab_bytes(at, bytes.len()) {
             // SAFETY: so many bytes from here lie in the slabs, just checked, and in `bytes`.
-            unsafe { copy::to_shared(target, bytes.as_ptr(), bytes.len()) };
+            unsafe { copy::to_shared::<0>(target, bytes.as_ptr(), bytes.len()) };
         }
     }
 
     fn read_slab(&self, at: u64, bytes: &mut [u8]) {
         if let Some(source) = self.slab_bytes(at, bytes.len()) {
             // SAFETY: so many bytes from here lie in the slabs, just checked, and in `bytes`.
-            unsafe { copy::from_shared(bytes.as_mut_ptr(), source, bytes.len()) };
+            unsafe { copy::from_shared::<0>(bytes.as_mut_ptr(), source, bytes.len()) };
         }
     }
 

@@ -63,9 +63,120 @@ pub(crate) trait Load {
     fn load_slab(&self, index: u32) -> u64;
 }
 
+/// The record word at some position of a [`Region`], found once: to be used more than once.
+pub(crate) trait Spot: Copy {
+    /// Loads the word.
+    fn load(self, order: Ordering) -> u64;
+    /// Stores the word.
+    fn store(self, word: u64, order: Ordering);
+    /// The word so many bytes further on.
+    ///
+    /// # Safety
+    /// So many bytes, a multiple of eight, lie between this word and another one before the end of the region.
+    unsafe fn behind(self, bytes: u64) -> Self;
+    /// Copies payload in behind the word.
+    ///
+    /// # Safety
+    /// So many bytes lie between the word and the end of the region.
+    unsafe fn write(self, bytes: &[u8]);
+    /// Copies payload out from behind the word.
+    ///
+    /// # Safety
+    /// So many bytes lie between the word and the end of the region.
+    unsafe fn read(self, bytes: &mut [u8]);
+}
+
+/// The control words of a [`Region`], found once.
+pub(crate) trait Control: Copy {
+    /// Loads the 32-bit control word at `offset`.
+    fn load32(self, offset: usize, order: Ordering) -> u32;
+    /// Stores the 64-bit control word at `offset`.
+    fn store64(self, offset: usize, value: u64, order: Ordering);
+    /// Whether any of these bits of the 32-bit control word at `offset` may be set, after what was published before. Where that
+    /// takes no fence it looks; else it says yes, and the caller makes the [fence](Region::publish_fence) and looks.
+    fn may_have(self, offset: usize, bits: u32) -> bool;
+}
+
+/// The control words of a region that finds them anew for each use.
+#[cfg(any(test, feature = "verify"))]
+#[derive(Debug)]
+pub(crate) struct Of<'a, R>(pub(crate) &'a R);
+
+#[cfg(any(test, feature = "verify"))]
+impl<R> Clone for Of<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+#[cfg(any(test, feature = "verify"))]
+impl<R> Copy for Of<'_, R> {}
+
+#[cfg(any(test, feature = "verify"))]
+impl<R: Region> Control for Of<'_, R> {
+    fn load32(self, offset: usize, order: Ordering) -> u32 {
+        self.0.load32(offset, order)
+    }
+    fn store64(self, offset: usize, value: u64, order: Ordering) {
+        self.0.store64(offset, value, order);
+    }
+    fn may_have(self, _: usize, _: u32) -> bool {
+        true
+    }
+}
+
+/// A spot of a region that finds it anew for each use.
+#[cfg(any(test, feature = "verify"))]
+#[derive(Debug)]
+pub(crate) struct At<'a, R>(pub(crate) &'a R, pub(crate) u64);
+
+#[cfg(any(test, feature = "verify"))]
+impl<R> Clone for At<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+#[cfg(any(test, feature = "verify"))]
+impl<R> Copy for At<'_, R> {}
+
+#[cfg(any(test, feature = "verify"))]
+impl<R: Region> Spot for At<'_, R> {
+    fn load(self, order: Ordering) -> u64 {
+        self.0.load_word(self.1, order)
+    }
+    fn store(self, word: u64, order: Ordering) {
+        self.0.store_word(self.1, word, order);
+    }
+    unsafe fn behind(self, bytes: u64) -> Self {
+        let capacity = self.0.capacity();
+        assert!(bytes.is_multiple_of(8) && self.1 % capacity + bytes < capacity);
+        Self(self.0, self.1 + bytes)
+    }
+    unsafe fn write(self, bytes: &[u8]) {
+        self.0.write(self.1 + 8, bytes);
+    }
+    unsafe fn read(self, bytes: &mut [u8]) {
+        self.0.read(self.1 + 8, bytes);
+    }
+}
+
 /// Memory with a ring in it, to take part. What is said of [`Load`] holds here too, and a copy that would leave
 /// the region is not made.
 pub(crate) trait Region: Load {
+    /// A record word of this region.
+    type Spot<'a>: Spot
+    where
+        Self: 'a;
+    /// The record word at `position`, a multiple of eight.
+    fn spot(&self, position: u64) -> Self::Spot<'_>;
+    /// The control words of this region.
+    type Control<'a>: Control
+    where
+        Self: 'a;
+    /// The control words.
+    fn control(&self) -> Self::Control<'_>;
+
     /// Stores the 32-bit control word at `offset`.
     fn store32(&self, offset: usize, value: u32, order: Ordering);
     /// Stores the 64-bit control word at `offset`.

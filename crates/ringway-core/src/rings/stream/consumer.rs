@@ -1,4 +1,21 @@
 //! The receiving side of a stream ring.
+//!
+//! # The short way
+//! As the producer has one ([`super::producer`]), the consumer has a *limit*: a message whose record ends there or before,
+//! and whose word is the next one's, is believed and read without further questions. The word is compared by one xor
+//! with what that of an empty message would be, of which the length is left, if all else is as it should be; else a number that is
+//! greater than all lengths. The limit is
+//!
+//! | | else |
+//! |---|---|
+//! | at most the end of the lap | a record that wraps: `Corrupt`. Or the first one of the next lap, and the limit is set anew |
+//! | eight bytes for each message until the number in their words begins anew | [`Count`] has to be told |
+//! | less than 2^31 bytes behind the head as it was when the limit was set | a number that is no length |
+//! | 0 while messages in slabs were found and not released | those are released one by one |
+//! | 0 in a ring that was found corrupt | `Corrupt` |
+//! | 0 in a child of `fork` ([`Wiped`]) | `Forked` |
+//!
+//! It is set anew after each release on the long way that reaches it.
 
 mod loans;
 mod shown;
@@ -13,15 +30,19 @@ use crate::memory::layout::Corrupt;
 use crate::memory::layout::control::{HEAD, RECEIVED};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::TICKET_LEN;
-use crate::memory::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
-use crate::memory::region::Region;
+use crate::memory::layout::record::{Count, Record, SEQUENCE_MASK, VACANT, WORD, footprint};
+use crate::memory::region::{Control, Region, Spot};
 use crate::presence::Peer;
 use crate::rings::message::{EAGER_POLLS, MessageRef};
 use crate::rings::pool::{IN_SLAB, Pool};
+use crate::sys::fork::Wiped;
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::watch::Watch;
 use crate::waiting::{Blocked, PeersEnd, WaitOptions, Waited, eventcount};
+
+/// What is longer takes the long way, so that whatever takes the short one is the length of a message.
+const LONGEST_AT_ONCE: u64 = 1 << 31;
 
 /// The one consumer.
 #[derive(Debug)]
@@ -31,7 +52,9 @@ pub(crate) struct Consumer<R> {
     /// The first byte that is not released.
     head: u64,
     /// Messages ever released.
-    received: u64,
+    received: Count,
+    /// A message whose record ends there or before may be read without further questions (see above).
+    limit: Wiped,
     backoff: BurstBackoff,
     corrupt: bool,
     /// Bytes of slabs that were shown.
@@ -55,7 +78,7 @@ impl MessageRef {
     }
 
     /// Where the next record starts, if this message lies in the ring.
-    #[inline]
+    #[inline(always)]
     fn end_in_ring(&self) -> u64 {
         self.payload - WORD + footprint(self.len as u64)
     }
@@ -91,44 +114,94 @@ impl<R: Region> Consumer<R> {
         region.store64(RECEIVED, received, Ordering::Relaxed);
         CONSUMER.reopen(&region);
         CONSUMER.announce(PRODUCER, &region);
-        Ok(Self {
+        let mut consumer = Self {
             shown: Shown::load(&region),
             region,
             capacity,
             head,
-            received,
+            received: Count::new(received),
+            limit: Wiped::new(),
             backoff: BurstBackoff::new(received, head),
             corrupt: false,
             loaned: 0,
             has_loans: false,
             skips: false,
             pool: None,
-        })
+        };
+        consumer.renew_limit();
+        Ok(consumer)
+    }
+
+    /// Sets the limit anew.
+    fn renew_limit(&mut self) {
+        if self.region.is_forked() {
+            return;
+        }
+        self.received.renew();
+        let lap = self.capacity - (self.head & (self.capacity - 1));
+        let counted = self.received.left() * WORD;
+        let limit = self.head + lap.min(counted).min(LONGEST_AT_ONCE);
+        let is_usual = !self.corrupt && !self.has_loans;
+        self.limit.set(if is_usual { limit } else { 0 });
     }
 
     /// Messages ever released.
     pub(crate) fn received(&self) -> u64 {
-        self.received
+        self.received.number
     }
 
-    /// The first message that is not released, if it lies in the ring and nothing stands against receiving. This is
-    /// the usual case, and short: part of the caller's loop.
+    /// Copies the first message to the start of `buffer` and releases it, if it lies in the ring, fits the buffer, and
+    /// nothing stands against receiving; `None`, and nothing is done, if it is not so. This is the usual case, and
+    /// short: part of the caller's loop.
     #[inline(always)]
-    pub(crate) fn glance(&self) -> Option<MessageRef> {
-        if self.region.is_forked() || self.corrupt || self.has_loans {
+    pub(crate) fn recv_at_once(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let (head, place) = (self.head, self.region.spot(self.head));
+        // Acquire: as in `find`.
+        let word = place.load(Ordering::Acquire);
+        let number = self.received.number;
+        let len = word ^ self.received.word(number);
+        let target = buffer.get_mut(..usize::try_from(len).ok()?)?;
+        let end = head + footprint(len);
+        if end > self.limit.get() {
             return None;
         }
+        // SAFETY: the limit, and so the record's end, is at most the end of the lap.
+        unsafe { place.read(target) };
+        self.release_up_to(end, number + 1);
+        Some(len as usize)
+    }
+
+    /// The `nth` message after the first that is not released, at `position`, if it lies in the ring and nothing stands against receiving: the
+    /// usual case, and short.
+    #[inline(always)]
+    fn glance(&self, position: u64, nth: u64) -> Option<MessageRef> {
         // Acquire: as in `find`.
-        let word = self.region.load_word(self.head, Ordering::Acquire);
-        let Record::Message { len, sequence } = Record::decode(word) else {
-            return None;
-        };
-        let to_end = self.capacity - (self.head & (self.capacity - 1));
-        let is_next = sequence == self.received & SEQUENCE_MASK && footprint(len.into()) <= to_end;
-        is_next.then_some(MessageRef {
-            payload: self.head + WORD,
+        let word = self.region.spot(position).load(Ordering::Acquire);
+        let len = word ^ self.received.word(self.received.number + nth);
+        let is_usual = len < LONGEST_AT_ONCE && position + footprint(len) <= self.limit.get();
+        is_usual.then_some(MessageRef {
+            payload: position + WORD,
             len: len as usize,
         })
+    }
+
+    /// Behind `last`, the `nth` of the messages that are not released, to be shown now: the usual case, and short.
+    #[inline(always)]
+    pub(crate) fn show_at_once(
+        &mut self,
+        last: Option<&MessageRef>,
+        nth: u64,
+    ) -> Option<MessageRef> {
+        // If the last one lies in a slab, this is no position; and then there is no limit.
+        let position = last.map_or(self.head, MessageRef::end_in_ring);
+        let found = self.glance(position, nth)?;
+        let number = self.received.number + nth;
+        match number >= self.shown.times(1) {
+            // Not in a child of `fork`: there nothing is found so.
+            true => self.note_shown(0, number),
+            false => self.show_again(number),
+        }
+        Some(found)
     }
 
     /// The first message that is not released. `Empty`, `Closed` and `PeerDied` mean that there is
@@ -141,7 +214,7 @@ impl<R: Region> Consumer<R> {
         if self.corrupt {
             return Err(RecvError::Corrupt);
         }
-        match self.find(self.head, self.received)? {
+        match self.find(self.head, self.received.number)? {
             Some(found) => Ok(found),
             None => self.recheck_or_end(),
         }
@@ -169,7 +242,7 @@ impl<R: Region> Consumer<R> {
     fn catch_up(&mut self) -> bool {
         // A ticket is short, but not what it stands for.
         let position = self.head.saturating_add(self.loaned);
-        self.backoff.wait(self.received, position);
+        self.backoff.wait(self.received.number, position);
         self.poll()
     }
 
@@ -205,10 +278,13 @@ impl<R: Region> Consumer<R> {
         found: &MessageRef,
         nth: u64,
     ) -> Result<Option<MessageRef>, RecvError> {
-        self.find(found.end(), self.received + nth)
+        let position = found.end();
+        match self.glance(position, nth) {
+            None => self.find(position, self.received.number + nth),
+            found => Ok(found),
+        }
     }
 
-    #[inline]
     fn find(&mut self, position: u64, number: u64) -> Result<Option<MessageRef>, RecvError> {
         // Acquire pairs with the release in `Producer::publish`: the payload is there. The word is
         // fetched once; everything below works on this copy.
@@ -264,6 +340,7 @@ impl<R: Region> Consumer<R> {
     #[cold]
     fn corrupted(&mut self) -> RecvError {
         self.corrupt = true;
+        self.limit.set(0);
         RecvError::Corrupt
     }
 
@@ -278,7 +355,7 @@ impl<R: Region> Consumer<R> {
             Peer::Died => RecvError::Unsettled,
             Peer::Alive | Peer::Absent => return Err(RecvError::Empty),
         };
-        self.find(self.head, self.received)?.ok_or(end)
+        self.find(self.head, self.received.number)?.ok_or(end)
     }
 
     /// Whether looking again could find a message, or a new error. Cheap enough to spin on.
@@ -290,6 +367,14 @@ impl<R: Region> Consumer<R> {
     /// The first message that is not released.
     #[inline]
     pub(crate) fn take(&mut self, wait: Option<&WaitOptions>) -> Result<MessageRef, RecvError> {
+        match self.glance(self.head, 0) {
+            Some(found) => Ok(found),
+            None => self.take_otherwise(wait),
+        }
+    }
+
+    #[inline(never)]
+    fn take_otherwise(&mut self, wait: Option<&WaitOptions>) -> Result<MessageRef, RecvError> {
         match wait {
             None => self.peek(),
             Some(wait) => self.peek_until(wait),
@@ -303,17 +388,12 @@ impl<R: Region> Consumer<R> {
         buffer: &mut [u8],
         wait: Option<&WaitOptions>,
     ) -> Result<usize, RecvError> {
-        let found = self.take(wait)?;
+        let found = self.take_otherwise(wait)?;
         self.take_into(&found, buffer)
     }
 
     /// Copies a message to the start of `buffer` and releases it, if it fits.
-    #[inline]
-    pub(crate) fn take_into(
-        &mut self,
-        found: &MessageRef,
-        buffer: &mut [u8],
-    ) -> Result<usize, RecvError> {
+    fn take_into(&mut self, found: &MessageRef, buffer: &mut [u8]) -> Result<usize, RecvError> {
         if self.has_loans {
             return self.take_loan_into(found, buffer);
         }
@@ -321,9 +401,7 @@ impl<R: Region> Consumer<R> {
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
         self.region.read(found.payload, target);
-        if !self.region.is_forked() {
-            self.release_records(found.end_in_ring(), 1);
-        }
+        self.release(found, 1);
         Ok(found.len)
     }
 
@@ -331,26 +409,42 @@ impl<R: Region> Consumer<R> {
     /// space to the producer, and wakes it if it sleeps.
     #[inline]
     pub(crate) fn release(&mut self, last: &MessageRef, messages: u64) {
+        let end = last.end_in_ring();
+        if end < self.limit.get() {
+            return self.release_up_to(end, self.received.number + messages);
+        }
+        self.release_otherwise(end, messages);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn release_otherwise(&mut self, end: u64, messages: u64) {
         if self.region.is_forked() {
             return;
         }
-        if self.has_loans {
-            return self.release_loans(messages);
+        match self.has_loans {
+            true => self.release_loans(messages),
+            false => self.release_records(end, messages),
         }
-        self.release_records(last.end_in_ring(), messages);
+        self.renew_limit();
     }
 
     /// Releases `messages` messages, the last of which ends at `end`.
-    #[inline]
     fn release_records(&mut self, end: u64, messages: u64) {
+        self.release_up_to(end, self.received.number + messages);
+    }
+
+    /// Releases all before the message with the number `received`, which begins at `end`.
+    #[inline(always)]
+    fn release_up_to(&mut self, end: u64, received: u64) {
         self.head = end;
-        self.received += messages;
+        self.received.number = received;
+        let control = self.region.control();
         // RECEIVED first, so that a death in between leaves a record at HEAD that tells the number.
-        self.region
-            .store64(RECEIVED, self.received, Ordering::Relaxed);
+        control.store64(RECEIVED, received, Ordering::Relaxed);
         // Release pairs with the acquire in `Producer::refresh_head`: the payload has been read.
-        self.region.store64(HEAD, self.head, Ordering::Release);
-        eventcount::notify(&self.region, PRODUCER.event);
+        control.store64(HEAD, end, Ordering::Release);
+        eventcount::notify_by(control, &self.region, PRODUCER.event);
     }
 
     /// Says that this consumer closes. It is seen when its slot is free.

@@ -24,6 +24,13 @@
 //! rest and the message follows at the start; the padding's word is written last and commits both.
 //! A batch is committed the same way: all words but the first, then the first.
 //!
+//! # Short ways and long ones
+//!
+//! Each operation has two forms. The short one (`send_at_once`, `push_at_once`, `recv_at_once`, `show_at_once`) is a part of the
+//! caller's loop: it makes one comparison with a private limit, does what is said above, or does nothing and says so. Then the long
+//! one is called, which looks at everything, waits, and sets the limit anew ([`producer`] and [`consumer`] have the tables of what
+//! bounds it). To the other side the two are the same: the same words, in the same order.
+//!
 //! # Word by word, once around
 //!
 //! A region of 64 bytes, which is eight words. `m0:10` is the word of message number 0 with 10 bytes, `p2:16` one of
@@ -118,7 +125,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::memory::layout::control::{CONSUMER_CLOSED, DATA_EVENT, PRODUCER_CLOSED, SPACE_EVENT};
 use crate::memory::layout::participant::{REPAIRED, Role, slot_offset};
 use crate::memory::layout::pool::Holder;
-use crate::memory::region::Region;
+use crate::memory::region::{Control, Region};
 use crate::presence::{Liveness, Outlook, Peer};
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::watch::Watch;
@@ -178,10 +185,10 @@ impl Side {
     }
 
     /// Whether this side's mark is set: it has [closed](Peer::Closed), if nobody has its slot.
-    #[inline]
-    fn is_marked<R: Region>(self, region: &R) -> bool {
+    #[inline(always)]
+    fn is_marked(self, control: impl Control) -> bool {
         // Acquire pairs with the release in `mark_closed`: what it did before is seen.
-        region.load32(self.closed, Ordering::Acquire) != 0
+        control.load32(self.closed, Ordering::Acquire) != 0
     }
 
     /// How the other side sees this one.
@@ -201,7 +208,7 @@ impl Side {
             Liveness::Dead => Peer::Died,
             // The mark after the slot: whoever left it had set the mark before, or cleared it when it came. If
             // somebody has come meanwhile, either answer was true a moment ago.
-            Liveness::Absent if self.is_marked(region) => Peer::Closed,
+            Liveness::Absent if self.is_marked(region.control()) => Peer::Closed,
             Liveness::Absent => Peer::Absent,
         }
     }

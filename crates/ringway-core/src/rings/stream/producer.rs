@@ -1,4 +1,21 @@
 //! The sending side of a stream ring.
+//!
+//! # The short way
+//! Whatever a usual send must rule out is folded into one private number, the *limit*: up to there this handle may write
+//! without a look at anything else. A record that ends before it
+//!
+//! | fits, because the limit is at most | else |
+//! |---|---|
+//! | the lap's last word | a stop word behind it begins the next lap, or padding comes before it |
+//! | a stop word before what the consumer has not released, by its head as it was last seen | the head is read anew; perhaps the ring is full |
+//! | the longest record behind the tail, or the batch, as it was when the limit was set; and 2^31 bytes | it is too long, or goes into a slab; else the limit is set anew |
+//! | eight bytes for each message until the number in their words begins anew | [`Count`] has to be told |
+//! | 0 in a ring that was found corrupt | `Corrupt` |
+//! | 0 in a child of `fork`, because it lies in a page that the kernel wipes there ([`Wiped`]) | `Forked` |
+//!
+//! So a limit that was right stays right, however far the sides get: heads only grow. It is set to 0 when one of the others
+//! stops to hold, and anew after each commit on the long way. Whether the consumer has closed is asked with every message, for
+//! the next call after that has to fail.
 
 mod loans;
 
@@ -9,12 +26,16 @@ use crate::error::SendError;
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::control::{HEAD, RECEIVED, SENT, TAIL};
 use crate::memory::layout::participant::Role;
-use crate::memory::layout::record::{Record, VACANT, WORD, footprint, max_payload};
-use crate::memory::region::Region;
+use crate::memory::layout::record::{Count, Record, VACANT, WORD, footprint, max_payload};
+use crate::memory::region::{Control, Region, Spot};
 use crate::presence::{Liveness, Peer};
 use crate::rings::pool::Pool;
+use crate::sys::fork::Wiped;
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::{Look, PeersEnd, WaitOptions, Waited, eventcount};
+
+/// What is longer takes the long way, so that whatever takes the short one has a length for a record's word.
+const LONGEST_AT_ONCE: u64 = 1 << 31;
 
 /// The one producer.
 #[derive(Debug)]
@@ -24,10 +45,12 @@ pub(crate) struct Producer<R> {
     /// Where the stop word is.
     tail: u64,
     /// Messages ever committed.
-    sent: u64,
+    sent: Count,
     /// The consumer's head as last seen. The space before it may be written; fetching it again costs
     /// a cache miss, so that is done only when it seems to matter.
     head: u64,
+    /// A record that ends there or before may be written without further questions (see above).
+    limit: Wiped,
     /// Bytes of the longest message that is copied through the ring if there is a slab for it.
     longest: u64,
     backoff: BurstBackoff,
@@ -87,6 +110,10 @@ impl<R: Region> Producer<R> {
         // Acquire pairs with the release in `Consumer::release`: RECEIVED is at least as new as HEAD,
         // and the space before HEAD is free to write.
         let head = region.load64(HEAD, Ordering::Acquire);
+        // So no sum of a position and a length overflows.
+        if head > u64::MAX / 4 {
+            return Err(Corrupt);
+        }
         let reach = walk::reach(&region, head, u64::MAX)?;
         let [counted, received] = [SENT, RECEIVED].map(|at| region.load64(at, Ordering::Relaxed));
         let (tail, sent) = (reach.tail, reach.sent(counted, received));
@@ -95,18 +122,20 @@ impl<R: Region> Producer<R> {
         }
         count_repaired(&region, Role::Producer, sent.saturating_sub(counted));
         let capacity = region.capacity();
-        let producer = Self {
+        let mut producer = Self {
             region,
             capacity,
             tail,
-            sent,
+            sent: Count::new(sent),
             head,
+            limit: Wiped::new(),
             longest: max_payload(capacity),
             backoff: BurstBackoff::new(sent, tail),
             corrupt: false,
             pool: None,
         };
-        producer.show_counters();
+        producer.renew_limit();
+        producer.show_counters(producer.region.control());
         PRODUCER.reopen(&producer.region);
         PRODUCER.announce(CONSUMER, &producer.region);
         Ok(producer)
@@ -114,7 +143,7 @@ impl<R: Region> Producer<R> {
 
     /// Messages ever committed.
     pub(crate) fn sent(&self) -> u64 {
-        self.sent
+        self.sent.number
     }
 
     /// The longest message that fits the ring, in bytes.
@@ -122,17 +151,44 @@ impl<R: Region> Producer<R> {
         max_payload(self.capacity)
     }
 
-    /// Room for a message of `len` bytes behind what is committed, if it is known to be there and nothing stands
-    /// against sending. This is the usual case, and short: part of the caller's loop.
+    /// Where a record of `len` bytes that starts at `start`, at the tail or behind a batch, ends, if nothing stands against
+    /// writing it there. This is the usual case, and short: part of the caller's loop.
     #[inline(always)]
-    fn room(&self, len: usize) -> Option<Reservation> {
-        let reservation = self.place(self.tail, len as u64);
-        let is_usual = !self.region.is_forked()
-            && !self.corrupt
-            && !CONSUMER.is_marked(&self.region)
-            && len as u64 <= self.longest
-            && self.fits(&reservation);
-        is_usual.then_some(reservation)
+    fn end_at_once(&self, control: R::Control<'_>, start: u64, len: usize) -> Option<u64> {
+        let end = start + footprint(len as u64);
+        (end <= self.limit.get() && !CONSUMER.is_marked(control)).then_some(end)
+    }
+
+    /// Sets the limit anew.
+    fn renew_limit(&mut self) {
+        self.renew_limit_behind(self.tail);
+    }
+
+    /// Sets the limit anew, for what is laid from `start` on, in the same lap as the tail.
+    fn renew_limit_behind(&mut self, start: u64) {
+        if self.region.is_forked() {
+            return;
+        }
+        self.sent.renew();
+        let lap = self.capacity - (self.tail & (self.capacity - 1));
+        let longest = start - self.tail + footprint(self.longest);
+        let here = [
+            lap - WORD,
+            longest,
+            LONGEST_AT_ONCE,
+            self.sent.left() * WORD,
+        ];
+        let ahead = here.into_iter().min().unwrap_or(0);
+        let room = self.head + self.capacity - WORD;
+        let limit = room.min(self.tail + ahead);
+        self.limit.set(if self.corrupt { 0 } else { limit });
+    }
+
+    #[cold]
+    fn corrupted(&mut self) -> SendError {
+        self.corrupt = true;
+        self.limit.set(0);
+        SendError::Corrupt
     }
 
     /// Reserves room for a message of `len` bytes behind what is committed.
@@ -142,10 +198,18 @@ impl<R: Region> Producer<R> {
         len: usize,
         wait: Option<&WaitOptions>,
     ) -> Result<Reservation, SendError> {
+        let control = self.region.control();
+        if self.end_at_once(control, self.tail, len).is_some() {
+            return Ok(Reservation {
+                start: self.tail,
+                padding: 0,
+                len: len as u64,
+            });
+        }
         self.reserve_up_to(self.longest, len, wait)
     }
 
-    #[inline]
+    #[inline(never)]
     fn reserve_up_to(
         &mut self,
         most: u64,
@@ -168,7 +232,7 @@ impl<R: Region> Producer<R> {
     #[cold]
     #[inline(never)]
     fn fall_back(&mut self, len: usize) -> bool {
-        self.backoff.wait(self.sent, self.tail);
+        self.backoff.wait(self.sent.number, self.tail);
         self.may_retry(len)
     }
 
@@ -220,7 +284,6 @@ impl<R: Region> Producer<R> {
     }
 
     /// Reserves room for a message of `len` bytes that starts at `start`, if it has at most `most`.
-    #[inline]
     fn reserve_at(&mut self, start: u64, len: usize, most: u64) -> Result<Reservation, SendError> {
         self.check()?;
         if len as u64 > most {
@@ -240,7 +303,6 @@ impl<R: Region> Producer<R> {
     }
 
     /// What stands against sending at all.
-    #[inline]
     fn check(&self) -> Result<(), SendError> {
         if self.region.is_forked() {
             return Err(SendError::Forked);
@@ -248,7 +310,8 @@ impl<R: Region> Producer<R> {
         if self.corrupt {
             return Err(SendError::Corrupt);
         }
-        if CONSUMER.is_marked(&self.region) && CONSUMER.state(&self.region) == Peer::Closed {
+        if CONSUMER.is_marked(self.region.control()) && CONSUMER.state(&self.region) == Peer::Closed
+        {
             return Err(SendError::Closed);
         }
         Ok(())
@@ -278,8 +341,7 @@ impl<R: Region> Producer<R> {
         // HEAD, so it may be overwritten.
         let head = self.region.load64(HEAD, Ordering::Acquire);
         if head < self.head || head > self.tail || !head.is_multiple_of(WORD) {
-            self.corrupt = true;
-            return Err(SendError::Corrupt);
+            return Err(self.corrupted());
         }
         self.head = head;
         Ok(())
@@ -318,7 +380,7 @@ impl<R: Region> Producer<R> {
         len: u64,
     ) -> Pending {
         let messages = pending.map_or(0, |pending| pending.messages);
-        let number = self.sent + messages;
+        let number = self.sent.number + messages;
         let record_at = reservation.start + reservation.padding;
         let mut first_word = Record::message(len as u32, number);
         if reservation.padding > 0 {
@@ -342,33 +404,102 @@ impl<R: Region> Producer<R> {
     /// Sends a copy of `message` in the usual case; `false` if it is none.
     #[inline(always)]
     pub(crate) fn send_at_once(&mut self, message: &[u8]) -> bool {
-        let room = self.room(message.len());
-        if let Some(reservation) = room {
-            self.write_and_commit(reservation, message);
+        let control = self.region.control();
+        let Some(end) = self.end_at_once(control, self.tail, message.len()) else {
+            return false;
+        };
+        let place = self.region.spot(self.tail);
+        // From the back to the front, so that the line on which the consumer polls is written last. The stop word is made
+        // visible by the release of the record's word.
+        // SAFETY: the limit, and so the record's end, is at most the lap's last word.
+        unsafe {
+            place
+                .behind(footprint(message.len() as u64))
+                .store(VACANT, Ordering::Relaxed);
+            place.write(message);
         }
-        room.is_some()
+        let number = self.sent.number;
+        let word = self.sent.word(number) | message.len() as u64;
+        // Release, as in `publish`.
+        place.store(word, Ordering::Release);
+        (self.tail, self.sent.number) = (end, number + 1);
+        self.tell(control);
+        true
     }
 
     /// Sends a copy of `message`.
+    #[cold]
     #[inline(never)]
     pub(crate) fn send(
         &mut self,
         message: &[u8],
         wait: Option<&WaitOptions>,
     ) -> Result<(), SendError> {
-        let reservation = self.reserve(message.len(), wait)?;
+        let reservation = self.reserve_up_to(self.longest, message.len(), wait)?;
         self.write_and_commit(reservation, message);
         Ok(())
     }
 
     /// Copies a whole message into its reservation and commits it.
-    #[inline]
     pub(crate) fn write_and_commit(&mut self, reservation: Reservation, message: &[u8]) {
         let pending = self.stage(None, reservation, message.len() as u64);
-        // From the back to the front, so that the line on which the consumer polls is written last.
         self.stop_behind(&pending);
         self.region.write(reservation.payload(), message);
         self.publish(pending);
+    }
+
+    /// Adds a copy of `message` to what is laid behind the tail, in the usual case; `false` if it is none.
+    #[inline(always)]
+    pub(crate) fn push_at_once(&self, pending: &mut Option<Pending>, message: &[u8]) -> bool {
+        let (start, before) = match pending {
+            Some(pending) => (pending.end, pending.messages),
+            None => (self.tail, 0),
+        };
+        let control = self.region.control();
+        let Some(end) = self.end_at_once(control, start, message.len()) else {
+            return false;
+        };
+        let place = self.region.spot(start);
+        // SAFETY: the limit, and so the record's end, is at most the lap's last word.
+        unsafe { place.write(message) };
+        let word = self.sent.word(self.sent.number + before) | message.len() as u64;
+        match pending {
+            Some(pending) => {
+                // Relaxed: made visible by the release of the first word.
+                place.store(word, Ordering::Relaxed);
+                pending.end = end;
+                pending.messages += 1;
+            }
+            None => {
+                *pending = Some(Pending {
+                    first_word: word,
+                    end,
+                    messages: 1,
+                });
+            }
+        }
+        true
+    }
+
+    /// Adds a copy of `message` to what is laid behind the tail.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn push(
+        &mut self,
+        pending: &mut Option<Pending>,
+        message: &[u8],
+    ) -> Result<(), SendError> {
+        let reservation = self.reserve_behind(pending, message.len())?;
+        self.region.write(reservation.payload(), message);
+        let laid = self.stage(pending.take(), reservation, message.len() as u64);
+        *pending = Some(laid);
+        self.renew_limit_behind(laid.end);
+        Ok(())
+    }
+
+    /// Forgets what was laid and not committed.
+    pub(crate) fn abort(&mut self) {
+        self.renew_limit();
     }
 
     /// Commits: makes all that was laid visible at once, and wakes a sleeping consumer.
@@ -387,21 +518,34 @@ impl<R: Region> Producer<R> {
 
     #[inline]
     fn publish(&mut self, pending: Pending) {
+        // A child of `fork` may have inherited what was claimed or laid.
+        if pending.end > self.limit.get() && self.region.is_forked() {
+            return;
+        }
         // Release pairs with the acquire in `Consumer::find`: payload, later words and the stop word
         // are seen by who sees this word.
         self.region
             .store_word(self.tail, pending.first_word, Ordering::Release);
         self.tail = pending.end;
-        self.sent += pending.messages;
-        self.show_counters();
-        eventcount::notify(&self.region, CONSUMER.event);
+        self.sent.number += pending.messages;
+        self.tell(self.region.control());
+        if pending.end >= self.limit.get() {
+            self.renew_limit();
+        }
+    }
+
+    /// Shows how far this producer has gone, and wakes a sleeping consumer.
+    #[inline(always)]
+    fn tell(&self, control: R::Control<'_>) {
+        self.show_counters(control);
+        eventcount::notify_by(control, &self.region, CONSUMER.event);
     }
 
     /// For observers and the next producer. Relaxed: nobody concludes anything from them.
-    #[inline]
-    fn show_counters(&self) {
-        self.region.store64(TAIL, self.tail, Ordering::Relaxed);
-        self.region.store64(SENT, self.sent, Ordering::Relaxed);
+    #[inline(always)]
+    fn show_counters(&self, control: R::Control<'_>) {
+        control.store64(TAIL, self.tail, Ordering::Relaxed);
+        control.store64(SENT, self.sent.number, Ordering::Relaxed);
     }
 
     /// Says that this producer closes. It is seen when its slot is free.

@@ -106,9 +106,10 @@ impl HeapProducer {
     /// # Errors
     /// As [`Sender::try_send`](crate::Sender::try_send).
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let reservation = self.producer.reserve(message.len(), None)?;
-        self.producer.write_and_commit(reservation, message);
-        Ok(())
+        match self.producer.send_at_once(message) {
+            true => Ok(()),
+            false => self.producer.send(message, None),
+        }
     }
 
     /// Sends a copy of `message`, waiting for room until `deadline`.
@@ -121,12 +122,11 @@ impl HeapProducer {
         wait: WaitStrategy,
         deadline: Instant,
     ) -> Result<(), SendError> {
-        let len = message.len();
-        let reservation = self
-            .producer
-            .reserve(len, Some(&WaitOptions::new(wait).until(Some(deadline))))?;
-        self.producer.write_and_commit(reservation, message);
-        Ok(())
+        let wait = WaitOptions::new(wait).until(Some(deadline));
+        match self.producer.send_at_once(message) {
+            true => Ok(()),
+            false => self.producer.send(message, Some(&wait)),
+        }
     }
 
     /// Claims room for `message`, writes it, and commits the first `len` bytes, or all if it is
@@ -154,14 +154,9 @@ impl HeapProducer {
     ) -> (u64, Result<(), SendError>) {
         let (mut pending, mut outcome) = (None, Ok(()));
         for message in messages {
-            match self.producer.reserve_behind(&pending, message.len()) {
-                Ok(reservation) => {
-                    self.producer.region.write(reservation.payload(), message);
-                    let len = message.len() as u64;
-                    pending = Some(self.producer.stage(pending, reservation, len));
-                }
-                Err(error) => {
-                    outcome = Err(error);
+            if !self.producer.push_at_once(&mut pending, message) {
+                outcome = self.producer.push(&mut pending, message);
+                if outcome.is_err() {
                     break;
                 }
             }

@@ -43,6 +43,7 @@ impl<R: Region> Consumer<R> {
         pool.shown = Some(loan);
         self.loaned = self.loaned.saturating_add(loan.len);
         self.has_loans = true;
+        self.limit.set(0);
         Ok(MessageRef {
             payload: position | IN_SLAB,
             len: loan.len as usize,
@@ -97,8 +98,8 @@ impl<R: Region> Consumer<R> {
     pub(super) fn release_loans(&mut self, messages: u64) {
         for _ in 0..messages {
             // Found again: what a backlog has shown need not fit anywhere here.
-            let Ok(Some(found)) = self.find(self.head, self.received) else {
-                self.corrupt = true;
+            let Ok(Some(found)) = self.find(self.head, self.received.number) else {
+                self.corrupted();
                 break;
             };
             let Ok(loan) = self.seize(&found) else { break };
@@ -120,6 +121,7 @@ impl<R: Region> Consumer<R> {
             Ok(loan) => {
                 self.has_loans = false;
                 self.release_records(found.end(), 1);
+                self.renew_limit();
                 Ok(loan)
             }
             Err(Corrupt) => Err(RecvError::Corrupt),
@@ -135,7 +137,9 @@ impl<R: Region> Consumer<R> {
             return Ok(None);
         };
         let seized = pool.seize(&self.region, &loan);
-        self.corrupt |= seized.is_err();
+        if seized.is_err() {
+            self.corrupted();
+        }
         seized.map(|()| Some(loan))
     }
 }

@@ -28,20 +28,29 @@ impl Shown {
         let word = |nth: usize| region.load64(SHOWN + 8 * nth, Ordering::Relaxed);
         Self(std::array::from_fn(word))
     }
+
+    /// The number of the message before which all were shown so often, from once on.
+    #[inline(always)]
+    pub(super) fn times(&self, times: usize) -> u64 {
+        self.0[times - 1]
+    }
 }
 
 impl<R: Region> Consumer<R> {
     /// The message with that number is about to be shown in place.
     #[inline]
     pub(crate) fn show(&mut self, number: u64) {
-        if number < self.shown.0[0] {
-            return self.show_again(number);
+        if self.region.is_forked() {
+            return;
         }
-        self.note_shown(0, number);
+        match number < self.shown.times(1) {
+            true => self.show_again(number),
+            false => self.note_shown(0, number),
+        }
     }
 
     #[cold]
-    fn show_again(&mut self, number: u64) {
+    pub(super) fn show_again(&mut self, number: u64) {
         let times = self.times_shown(number);
         if times < MOST_DELIVERIES {
             self.note_shown(times, number);
@@ -49,14 +58,12 @@ impl<R: Region> Consumer<R> {
     }
 
     /// The message with that number was shown so often and is shown again.
-    #[inline]
-    fn note_shown(&mut self, times: usize, number: u64) {
-        if !self.region.is_forked() {
-            self.shown.0[times] = number + 1;
-            // Relaxed: for the next consumer, which comes when this one is gone.
-            let offset = SHOWN + 8 * times;
-            self.region.store64(offset, number + 1, Ordering::Relaxed);
-        }
+    #[inline(always)]
+    pub(super) fn note_shown(&mut self, times: usize, number: u64) {
+        self.shown.0[times] = number + 1;
+        // Relaxed: for the next consumer, which comes when this one is gone.
+        let offset = SHOWN + 8 * times;
+        self.region.store64(offset, number + 1, Ordering::Relaxed);
     }
 
     fn times_shown(&self, number: u64) -> usize {

@@ -60,12 +60,12 @@ impl<R: Region> Producer<R> {
         {
             self.region.store_word(at, word, Ordering::Relaxed);
         }
-        let mut first_word = Record::loaned(self.sent);
+        let mut first_word = Record::loaned(self.sent.number);
         if reservation.padding > 0 {
             let record_at = reservation.start + reservation.padding;
             self.region
                 .store_word(record_at, first_word, Ordering::Relaxed);
-            first_word = Record::padding((reservation.padding - WORD) as u32, self.sent);
+            first_word = Record::padding((reservation.padding - WORD) as u32, self.sent.number);
         }
         self.commit(Pending {
             first_word,
@@ -133,8 +133,7 @@ impl<R: Region> SlabSender for Producer<R> {
     }
 
     fn corrupted(&mut self) -> SendError {
-        self.corrupt = true;
-        SendError::Corrupt
+        Self::corrupted(self)
     }
 
     fn reclaim_slabs(&mut self, _deadline: Option<Instant>) -> Result<(), SendError> {
@@ -189,5 +188,6 @@ impl<R: Region> SlabSender for Producer<R> {
             .as_ref()
             .map_or(u64::MAX, |pool| pool.copy_limit as u64);
         self.longest = self.max_len().min(limit);
+        self.renew_limit();
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::{push, receive_into, send};
 use crate::error::RecvError;
 use crate::memory::layout::Geometry;
 use crate::memory::layout::record::{Record, VACANT};
@@ -59,13 +60,11 @@ proptest! {
         let mut pending = None;
         for len in lens {
             if len % 2 == 0 {
-                if let Ok(reservation) = producer.reserve(len, None) {
-                    producer.write_and_commit(reservation, &vec![0xff; len]);
+                if send(&mut producer, &vec![0xff; len], None).is_ok() {
                     pending = None;
                 }
-            } else if let Ok(reservation) = producer.reserve_behind(&pending, len) {
-                producer.region.write(reservation.payload(), &vec![0xff; len]);
-                pending = Some(producer.stage(pending, reservation, len as u64));
+            } else {
+                let _ = push(&mut producer, &mut pending, &vec![0xff; len]);
             }
         }
     }
@@ -79,7 +78,13 @@ proptest! {
         }
         let Ok(mut consumer) = Consumer::resume(liar) else { return Ok(()) };
         for nth in 0..60 {
-            let Ok(found) = consumer.peek() else { continue };
+            if nth % 3 == 0 {
+                if let Ok(len) = receive_into(&mut consumer, &mut [0; 100], None) {
+                    assert!(len <= 100);
+                }
+                continue;
+            }
+            let Ok(found) = consumer.take(None) else { continue };
             assert!(found.len as u64 <= CAPACITY);
             let mut bytes = vec![0; found.len];
             consumer.region.read(found.payload, &mut bytes);

@@ -1,6 +1,8 @@
 //! Tests of the stream ring over every region but a mapping.
 
 #[cfg(not(loom))]
+mod at_once;
+#[cfg(not(loom))]
 mod hostile;
 #[cfg(loom)]
 mod interleavings;
@@ -12,3 +14,45 @@ mod property;
 mod resume;
 #[cfg(not(loom))]
 mod threads;
+
+use crate::error::{RecvError, SendError};
+use crate::memory::region::Region;
+use crate::rings::stream::consumer::Consumer;
+use crate::rings::stream::producer::{Pending, Producer};
+use crate::waiting::WaitOptions;
+
+/// As a `Sender` does: by the short way if that can be.
+fn send<R: Region>(
+    producer: &mut Producer<R>,
+    message: &[u8],
+    wait: Option<&WaitOptions>,
+) -> Result<(), SendError> {
+    match producer.send_at_once(message) {
+        true => Ok(()),
+        false => producer.send(message, wait),
+    }
+}
+
+/// As a `Batch` does.
+fn push<R: Region>(
+    producer: &mut Producer<R>,
+    pending: &mut Option<Pending>,
+    message: &[u8],
+) -> Result<(), SendError> {
+    match producer.push_at_once(pending, message) {
+        true => Ok(()),
+        false => producer.push(pending, message),
+    }
+}
+
+/// As a `Receiver` does.
+fn receive_into<R: Region>(
+    consumer: &mut Consumer<R>,
+    buffer: &mut [u8],
+    wait: Option<&WaitOptions>,
+) -> Result<usize, RecvError> {
+    match consumer.recv_at_once(buffer) {
+        Some(len) => Ok(len),
+        None => consumer.recv_into(buffer, wait),
+    }
+}

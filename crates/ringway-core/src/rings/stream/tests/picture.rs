@@ -12,12 +12,11 @@ use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 
 fn send(producer: &mut Producer<Memory>, message: &[u8]) {
-    let reservation = producer.reserve(message.len(), None).unwrap();
-    producer.write_and_commit(reservation, message);
+    super::send(producer, message, None).unwrap();
 }
 
 fn receive(consumer: &mut Consumer<Memory>) -> Vec<u8> {
-    let found = consumer.peek().unwrap();
+    let found = consumer.take(None).unwrap();
     let mut message = vec![0; found.len];
     consumer.region.read(found.payload, &mut message);
     consumer.release(&found, 1);

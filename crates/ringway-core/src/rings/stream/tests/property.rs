@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
+use super::{push, receive_into, send};
 use crate::error::{RecvError, SendError};
 use crate::memory::layout::Geometry;
 use crate::memory::layout::record::footprint;
@@ -23,6 +24,8 @@ enum Step {
     Abort(usize),
     Batch(Vec<usize>),
     Receive,
+    /// Into a buffer of that length.
+    ReceiveInto(usize),
     /// Look at a message and leave it.
     Keep,
     Drain(usize),
@@ -38,7 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (len.clone(), len.clone()).prop_map(|(len, part)| Step::Shorten(len, part)),
         1 => len.clone().prop_map(Step::Abort),
         2 => prop::collection::vec(0_usize..=40, 0..6).prop_map(Step::Batch),
-        4 => Just(Step::Receive),
+        2 => Just(Step::Receive),
+        4 => (0_usize..=200).prop_map(Step::ReceiveInto),
         1 => Just(Step::Keep),
         2 => (1_usize..6).prop_map(Step::Drain),
         1 => Just(Step::NextProducer),
@@ -95,10 +99,17 @@ impl World {
 
     fn send(&mut self, len: usize, part: Option<usize>) {
         let message = self.payload(len);
+        let Some(part) = part else {
+            match send(&mut self.producer, &message, None) {
+                Ok(()) => self.queue.push_back(message),
+                Err(error) => self.check_refusal(len, error),
+            }
+            return;
+        };
         match self.producer.reserve(len, None) {
             Ok(reservation) => {
                 self.producer.region.write(reservation.payload(), &message);
-                let part = part.unwrap_or(len).min(len);
+                let part = part.min(len);
                 let pending = self.producer.stage(None, reservation, part as u64);
                 self.producer.commit(pending);
                 self.queue.push_back(message[..part].to_vec());
@@ -112,11 +123,9 @@ impl World {
         let mut batch = Vec::new();
         for len in lens {
             let message = self.payload(*len);
-            let Ok(reservation) = self.producer.reserve_behind(&pending, *len) else {
+            if push(&mut self.producer, &mut pending, &message).is_err() {
                 break;
-            };
-            self.producer.region.write(reservation.payload(), &message);
-            pending = Some(self.producer.stage(pending, reservation, *len as u64));
+            }
             batch.push(message);
         }
         if let Some(pending) = pending {
@@ -125,8 +134,27 @@ impl World {
         self.queue.extend(batch);
     }
 
+    fn receive_into(&mut self, room: usize) {
+        let mut buffer = vec![0; room];
+        let front = self.queue.front().map(Vec::as_slice);
+        match receive_into(&mut self.consumer, &mut buffer, None) {
+            Ok(len) => {
+                assert_eq!(Some(&buffer[..len]), front);
+                self.queue.pop_front();
+            }
+            Err(RecvError::BufferTooSmall { len }) => {
+                assert!(len > room);
+                assert_eq!(Some(len), front.map(<[u8]>::len));
+            }
+            Err(error) => {
+                assert_eq!(error, RecvError::Empty);
+                assert!(front.is_none());
+            }
+        }
+    }
+
     fn receive(&mut self, keep: bool) {
-        match self.consumer.peek() {
+        match self.consumer.take(None) {
             Ok(found) => {
                 let mut message = vec![0; found.len];
                 self.consumer.region.read(found.payload, &mut message);
@@ -144,7 +172,7 @@ impl World {
     }
 
     fn drain(&mut self, most: usize) {
-        let Ok(mut last) = self.consumer.peek() else {
+        let Ok(mut last) = self.consumer.take(None) else {
             assert!(self.queue.is_empty());
             return;
         };
@@ -177,6 +205,7 @@ impl World {
             }
             Step::Batch(lens) => self.batch(lens),
             Step::Receive => self.receive(false),
+            Step::ReceiveInto(room) => self.receive_into(*room),
             Step::Keep => self.receive(true),
             Step::Drain(most) => self.drain(*most),
             Step::NextProducer => self.producer = Producer::resume(self.heap.region()).unwrap(),

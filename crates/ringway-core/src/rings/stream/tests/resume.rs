@@ -17,9 +17,7 @@ fn heap() -> Arc<Heap> {
 
 fn send(heap: &Arc<Heap>, message: &[u8]) -> Result<(), SendError> {
     let mut producer = Producer::resume(heap.region()).unwrap();
-    let reservation = producer.reserve(message.len(), None)?;
-    producer.write_and_commit(reservation, message);
-    Ok(())
+    super::send(&mut producer, message, None)
 }
 
 fn receive(heap: &Arc<Heap>) -> Result<Vec<u8>, RecvError> {
@@ -114,9 +112,7 @@ fn an_unfinished_batch_is_never_seen() {
         let mut producer = Producer::resume(heap.region()).unwrap();
         let mut pending = None;
         for _ in 0..2 {
-            let reservation = producer.reserve_behind(&pending, 16).unwrap();
-            producer.region.write(reservation.payload(), &[0xff; 16]);
-            pending = Some(producer.stage(pending, reservation, 16));
+            super::push(&mut producer, &mut pending, &[0xff; 16]).unwrap();
         }
         drop(producer);
         assert_eq!(receive(&heap), Err(RecvError::Empty));

@@ -1,6 +1,7 @@
 //! Two threads on one ring, as two processes would be: on real processors natively, and under Miri,
 //! which reports every data race and every access outside of the memory.
 
+use super::{push, receive_into, send};
 use crate::error::{RecvError, SendError};
 use crate::memory::layout::Geometry;
 use crate::memory::region::Region;
@@ -23,30 +24,34 @@ fn message(number: u64) -> Vec<u8> {
 }
 
 fn send_some(producer: &mut Producer<Memory>, number: u64) -> Result<u64, SendError> {
-    let first = message(number);
-    let reservation = producer.reserve(first.len(), Some(&WaitOptions::new(WaitStrategy::Spin)))?;
-    producer.region.write(reservation.payload(), &first);
-    let mut pending = producer.stage(None, reservation, first.len() as u64);
     // Every third time a batch, as long as there is room.
     if number.is_multiple_of(3) {
-        for next in number + 1..(number + 4).min(MESSAGES) {
-            let next = message(next);
-            match producer.reserve_behind(&Some(pending), next.len()) {
-                Ok(reservation) => {
-                    producer.region.write(reservation.payload(), &next);
-                    pending = producer.stage(Some(pending), reservation, next.len() as u64);
-                }
+        let mut pending = None;
+        for next in number..(number + 4).min(MESSAGES) {
+            match push(producer, &mut pending, &message(next)) {
                 Err(SendError::Full) => break,
-                Err(error) => return Err(error),
+                pushed => pushed?,
             }
         }
+        if let Some(pending) = pending {
+            producer.commit(pending);
+            return Ok(pending.messages());
+        }
     }
-    producer.commit(pending);
-    Ok(pending.messages())
+    let wait = WaitOptions::new(WaitStrategy::Spin);
+    send(producer, &message(number), Some(&wait)).map(|()| 1)
 }
 
+/// By turns into a buffer, and looked at where it is.
 fn receive(consumer: &mut Consumer<Memory>) -> Result<Vec<u8>, RecvError> {
-    let found = consumer.peek_until(&WaitOptions::new(WaitStrategy::Spin))?;
+    let wait = WaitOptions::new(WaitStrategy::Spin);
+    if consumer.received().is_multiple_of(2) {
+        let mut bytes = vec![0; 200];
+        let len = receive_into(consumer, &mut bytes, Some(&wait))?;
+        bytes.truncate(len);
+        return Ok(bytes);
+    }
+    let found = consumer.take(Some(&wait))?;
     let mut bytes = vec![0; found.len];
     consumer.region.read(found.payload, &mut bytes);
     consumer.release(&found, 1);
