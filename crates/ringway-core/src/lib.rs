@@ -68,7 +68,8 @@ pub mod inspect {
 /// Messages beyond the plain copy: written and read in place, many at a time, or kept for longer than the ring has room.
 ///
 /// A [`Claim`](message::Claim) is room in the ring to write a message into, and a [`Batch`](message::Batch) is room for many.
-/// A [`Message`] is one that was received in place, a [`Backlog`](message::Backlog) all that is there now, of which each is a
+/// [`TypedSender`](message::TypedSender) and [`TypedReceiver`](message::TypedReceiver) carry values of one type. A
+/// [`Message`] is one that was received in place, a [`Backlog`](message::Backlog) all that is there now, of which each is a
 /// [`MessageView`](message::MessageView). A [`MessageReader`](message::MessageReader) reads one as a file, and a
 /// [`DetachedMessage`](message::DetachedMessage) is one in a slab that was taken out of the ring's order.
 pub mod message {
@@ -78,6 +79,7 @@ pub mod message {
     #[doc(no_inline)]
     pub use crate::api::message::Message;
     pub use crate::api::reader::MessageReader;
+    pub use crate::api::typed::{TypedReceiver, TypedRing, TypedSender};
     pub use crate::api::view::MessageView;
 }
 

@@ -1,6 +1,7 @@
 //! What users hold: the builder, the ring, its senders and receivers, and messages.
 
 pub(crate) mod builder;
+pub(crate) mod bulk;
 pub(crate) mod claim;
 pub(crate) mod detached;
 pub(crate) mod fit;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytemuck::{AnyBitPattern, NoUninit};
 use nix::errno::Errno;
 
 use crate::api::reach::Reached;
@@ -61,6 +62,24 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.recv_into(buffer, wait),
             Self::Cells(consumer) => consumer.recv_into(buffer, wait),
+        }
+    }
+
+    /// Receives messages of just so many bytes as a `T` has, in the usual case of a stream ring, and returns how many.
+    #[inline]
+    pub(crate) fn recv_run<T: NoUninit + AnyBitPattern>(&mut self, values: &mut [T]) -> usize {
+        match self {
+            Self::Stream(consumer) => consumer.recv_run(values),
+            Self::Cells(_) => 0,
+        }
+    }
+
+    /// Receives the next message as a `T`, in the usual case of a stream ring.
+    #[inline(always)]
+    pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(&mut self) -> Option<T> {
+        match self {
+            Self::Stream(consumer) => consumer.recv_value_at_once(),
+            Self::Cells(_) => None,
         }
     }
 

@@ -4,6 +4,7 @@ mod lending;
 
 use std::sync::Arc;
 
+use bytemuck::NoUninit;
 use nix::errno::Errno;
 
 use crate::api::reach::Reached;
@@ -113,6 +114,45 @@ impl Sending {
             Self::Cells(producer) => producer.send(message, wait),
         };
         sent.or_else(|refusal| self.send_long(message, refusal, wait))
+    }
+
+    /// Sends each of `values` as a message of its bytes: as many together as there is room for now, and all if it may
+    /// wait. Returns how many; what stands against the next is told only if it is the first.
+    pub(crate) fn send_all<T: NoUninit>(
+        &mut self,
+        values: &[T],
+        wait: Option<&WaitOptions>,
+    ) -> Result<usize, SendError> {
+        let mut sent = 0;
+        while sent < values.len() {
+            let run = self.send_run(&values[sent..]);
+            sent += run;
+            if run > 0 {
+                continue;
+            }
+            match self.send_otherwise(bytemuck::bytes_of(&values[sent]), wait) {
+                Ok(()) => sent += 1,
+                Err(refusal) if sent == 0 => return Err(refusal),
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends some together, without a wait, if that can be.
+    fn send_run<T: NoUninit>(&mut self, values: &[T]) -> usize {
+        let producer = match self {
+            Self::Stream(producer) => return producer.send_run(values),
+            Self::Cells(producer) => producer,
+        };
+        // What a forgotten claim or batch has left is none of this one's.
+        producer.abort();
+        for value in values {
+            if producer.push(bytemuck::bytes_of(value)).is_err() {
+                break;
+            }
+        }
+        producer.commit_batch() as usize
     }
 
     #[inline]

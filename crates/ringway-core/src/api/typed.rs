@@ -4,14 +4,19 @@
 //! as a copy of them. So nothing that a peer writes can make a wrong value of it; what is checked is the length. Both
 //! programs must mean the same type, with `#[repr(C)]`: that is between them, as the meaning of all messages is.
 
-use bytemuck::Pod;
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+use bytemuck::{AnyBitPattern, NoUninit, Pod};
 
 use crate::api::detached::DetachedMessage;
 use crate::api::message::Message;
 use crate::api::receiver::Receiver;
+use crate::api::ring::Ring;
 use crate::api::sender::Sender;
 use crate::api::view::MessageView;
-use crate::error::{RecvError, SendError};
+use crate::error::{Error, RecvError, SendError};
+use crate::waiting::{WaitOptions, deadline_after};
 
 /// The message with that many bytes, of which `read_at` copies from the start, as a value.
 pub(crate) fn copy<T: Pod>(len: usize, read_at: impl FnOnce(&mut [u8]) -> usize) -> Option<T> {
@@ -60,17 +65,230 @@ impl Receiver {
     /// As [`recv`](Self::recv), and [`RecvError::WrongLength`], which acknowledges nothing.
     #[inline]
     pub fn recv_pod<T: Pod>(&mut self) -> Result<T, RecvError> {
-        let message = self.recv_in_place()?;
-        match message.to_pod() {
-            Some(value) => {
-                message.release();
-                Ok(value)
-            }
-            None => Err(RecvError::WrongLength {
-                len: message.len(),
-                expected: size_of::<T>(),
-            }),
+        let wait = self.wait;
+        self.recv_value(Some(&wait))
+    }
+
+    #[inline(always)]
+    fn recv_value<T: NoUninit + AnyBitPattern>(
+        &mut self,
+        wait: Option<&WaitOptions>,
+    ) -> Result<T, RecvError> {
+        match self.receiving.recv_value_at_once() {
+            Some(value) => Ok(value),
+            None => self.recv_value_otherwise(wait),
         }
+    }
+
+    #[inline(never)]
+    fn recv_value_otherwise<T: NoUninit + AnyBitPattern>(
+        &mut self,
+        wait: Option<&WaitOptions>,
+    ) -> Result<T, RecvError> {
+        let mut value = T::zeroed();
+        self.recv_all_until(std::slice::from_mut(&mut value), wait)?;
+        Ok(value)
+    }
+}
+
+impl Ring {
+    /// The same ring, for messages that are values of one type: handles with which nothing else can be sent or received.
+    /// (That the other programs mean the same type is between them; what is checked of each message is its length.)
+    ///
+    /// The length is known when the program is compiled, so these are the fastest way to carry short messages.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let ring = ringway::Builder::new("memfd:")?.create()?.typed::<[f64; 2]>();
+    /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// sender.send(&[1.5, 2.5])?;
+    /// assert_eq!(receiver.recv()?, [1.5, 2.5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn typed<T: NoUninit + AnyBitPattern>(self) -> TypedRing<T> {
+        TypedRing {
+            ring: self,
+            _values: PhantomData,
+        }
+    }
+}
+
+/// A ring for values of one type ([`Ring::typed`]).
+#[derive(Clone, Debug)]
+pub struct TypedRing<T> {
+    ring: Ring,
+    _values: PhantomData<fn(T) -> T>,
+}
+
+impl<T: NoUninit + AnyBitPattern> TypedRing<T> {
+    /// As [`Ring::sender`].
+    ///
+    /// # Errors
+    /// As [`Ring::sender`].
+    pub fn sender(&self) -> Result<TypedSender<T>, Error> {
+        self.ring.sender().map(TypedSender::of)
+    }
+
+    /// As [`Ring::receiver`].
+    ///
+    /// # Errors
+    /// As [`Ring::receiver`].
+    pub fn receiver(&self) -> Result<TypedReceiver<T>, Error> {
+        self.ring.receiver().map(TypedReceiver::of)
+    }
+
+    /// The ring, for messages of all sorts.
+    pub fn untyped(&self) -> &Ring {
+        &self.ring
+    }
+}
+
+/// A [`Sender`] of values of one type.
+#[derive(Debug)]
+pub struct TypedSender<T> {
+    sender: Sender,
+    _values: PhantomData<fn(T)>,
+}
+
+impl<T: NoUninit> TypedSender<T> {
+    /// Sends nothing else by `sender`.
+    pub fn of(sender: Sender) -> Self {
+        Self {
+            sender,
+            _values: PhantomData,
+        }
+    }
+
+    /// The sender itself, for all that is not about single values.
+    pub fn untyped(&mut self) -> &mut Sender {
+        &mut self.sender
+    }
+
+    /// The sender itself.
+    pub fn into_untyped(self) -> Sender {
+        self.sender
+    }
+
+    /// Sends a value as the message of its bytes, waiting for room.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    #[inline]
+    pub fn send(&mut self, value: &T) -> Result<(), SendError> {
+        self.sender.send(bytemuck::bytes_of(value))
+    }
+
+    /// The same if there is room now.
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
+    #[inline]
+    pub fn try_send(&mut self, value: &T) -> Result<(), SendError> {
+        self.sender.try_send(bytemuck::bytes_of(value))
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Sender::send_timeout`].
+    #[inline]
+    pub fn send_timeout(&mut self, value: &T, timeout: Duration) -> Result<(), SendError> {
+        self.sender.send_timeout(bytemuck::bytes_of(value), timeout)
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`Sender::send_deadline`].
+    #[inline]
+    pub fn send_deadline(
+        &mut self,
+        value: &T,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
+        self.sender
+            .send_deadline(bytemuck::bytes_of(value), deadline)
+    }
+
+    /// As [`Sender::send_all`], whose other forms [`untyped`](Self::untyped) has.
+    ///
+    /// # Errors
+    /// As [`Sender::send_all`].
+    pub fn send_all(&mut self, values: &[T]) -> Result<usize, SendError> {
+        self.sender.send_all(values)
+    }
+}
+
+/// A [`Receiver`] of values of one type.
+#[derive(Debug)]
+pub struct TypedReceiver<T> {
+    receiver: Receiver,
+    _values: PhantomData<fn() -> T>,
+}
+
+impl<T: NoUninit + AnyBitPattern> TypedReceiver<T> {
+    /// Receives nothing else by `receiver`.
+    pub fn of(receiver: Receiver) -> Self {
+        Self {
+            receiver,
+            _values: PhantomData,
+        }
+    }
+
+    /// The receiver itself, for all that is not about single values.
+    pub fn untyped(&mut self) -> &mut Receiver {
+        &mut self.receiver
+    }
+
+    /// The receiver itself.
+    pub fn into_untyped(self) -> Receiver {
+        self.receiver
+    }
+
+    /// Receives the next message as a value, waiting for it.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv`], and [`RecvError::WrongLength`], which acknowledges nothing.
+    #[inline]
+    pub fn recv(&mut self) -> Result<T, RecvError> {
+        let wait = self.receiver.wait;
+        self.receiver.recv_value(Some(&wait))
+    }
+
+    /// The same if there is one now.
+    ///
+    /// # Errors
+    /// As [`Receiver::try_recv`], and [`RecvError::WrongLength`], which acknowledges nothing.
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<T, RecvError> {
+        self.receiver.recv_value(None)
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
+    #[inline]
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvError> {
+        self.recv_deadline(deadline_after(timeout))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), and [`RecvError::TimedOut`].
+    #[inline]
+    pub fn recv_deadline(&mut self, deadline: impl Into<Option<Instant>>) -> Result<T, RecvError> {
+        let wait = self.receiver.wait.until(deadline.into());
+        self.receiver.recv_value(Some(&wait))
+    }
+
+    /// As [`Receiver::recv_all`], whose other forms [`untyped`](Self::untyped) has.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_all`].
+    pub fn recv_all(&mut self, values: &mut [T]) -> Result<usize, RecvError> {
+        self.receiver.recv_all(values)
     }
 }
 
@@ -111,7 +329,40 @@ impl DetachedMessage {
 #[cfg(all(test, not(loom), not(miri)))]
 mod tests {
     use super::*;
-    use crate::Builder;
+    use crate::{Builder, Kind};
+
+    #[test]
+    fn typed_handles_carry_values_and_leave_others_alone() {
+        for kind in [Kind::Spsc, Kind::Mpmc] {
+            let ring = Builder::new("memfd:").unwrap().kind(kind).create().unwrap();
+            let ring = ring.typed::<u64>();
+            let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+            assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
+            let moment = Duration::from_millis(1);
+            assert_eq!(receiver.recv_timeout(moment), Err(RecvError::TimedOut));
+            for value in 0..10_000 {
+                sender.send(&value).unwrap();
+                assert_eq!(receiver.recv(), Ok(value));
+            }
+            sender.try_send(&1).unwrap();
+            sender.send_timeout(&2, moment).unwrap();
+            assert_eq!(sender.send_all(&[3, 4]), Ok(2));
+            assert_eq!(receiver.recv_deadline(None), Ok(1));
+            let mut values = [0; 4];
+            assert_eq!(receiver.recv_all(&mut values), Ok(3));
+            assert_eq!(values[..3], [2, 3, 4]);
+            for message in [&b"1234567"[..], b"123456789"] {
+                sender.untyped().send(message).unwrap();
+                let (len, expected) = (message.len(), 8);
+                let wrong = Err(RecvError::WrongLength { len, expected });
+                assert_eq!(receiver.try_recv(), wrong);
+                assert_eq!(receiver.recv(), wrong);
+                assert_eq!(receiver.untyped().recv().unwrap(), message);
+            }
+            sender.into_untyped().close();
+            assert_eq!(receiver.recv(), Err(RecvError::Closed));
+        }
+    }
 
     #[test]
     fn a_message_of_another_length_is_no_value_and_stays() {

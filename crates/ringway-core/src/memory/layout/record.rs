@@ -72,6 +72,9 @@ pub(crate) enum Record {
 }
 
 impl Record {
+    /// What the words of two messages of one length differ by, of which one is the next: until numbers begin anew.
+    pub(crate) const NEXT: u64 = 1 << 32;
+
     /// The word of a message.
     #[inline]
     pub(crate) fn message(len: u32, number: u64) -> u64 {

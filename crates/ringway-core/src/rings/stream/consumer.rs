@@ -22,6 +22,8 @@ mod shown;
 
 use std::sync::atomic::Ordering;
 
+use bytemuck::{AnyBitPattern, NoUninit};
+
 use shown::Shown;
 
 use super::{CONSUMER, OneSide, PRODUCER, Side, count_repaired, walk};
@@ -169,6 +171,53 @@ impl<R: Region> Consumer<R> {
         unsafe { place.read(target) };
         self.release_up_to(end, number + 1);
         Some(len as usize)
+    }
+
+    /// Receives the first message as a `T`, if it has as many bytes, lies in the ring, and nothing stands against receiving.
+    #[inline(always)]
+    pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(&mut self) -> Option<T> {
+        let place = self.region.spot(self.head);
+        let number = self.received.number;
+        let end = self.head + footprint(size_of::<T>() as u64);
+        let expected = self.received.word(number) | size_of::<T>() as u64;
+        // Acquire: as in `find`.
+        if place.load(Ordering::Acquire) != expected || end > self.limit.get() {
+            return None;
+        }
+        let mut value = T::zeroed();
+        // SAFETY: the limit, and so the record's end, is at most the end of the lap.
+        unsafe { place.read(bytemuck::bytes_of_mut(&mut value)) };
+        self.release_up_to(end, number + 1);
+        Some(value)
+    }
+
+    /// Receives messages of so many bytes as a `T` has into `values`, one after the other, up to the limit or the first
+    /// of another length; releases them together, and returns how many. None: the long way has to be taken.
+    pub(crate) fn recv_run<T: NoUninit + AnyBitPattern>(&mut self, values: &mut [T]) -> usize {
+        let each = footprint(size_of::<T>() as u64);
+        let room = self.limit.get().saturating_sub(self.head) / each;
+        // Not so many that the producer has to wait for room meanwhile.
+        let share = (self.capacity / 8 / each).max(1);
+        let most = values.len().min(room.min(share) as usize);
+        let number = self.received.number;
+        let mut expected = self.received.word(number) | size_of::<T>() as u64;
+        let mut count = 0;
+        let mut place = self.region.spot(self.head);
+        for value in &mut values[..most] {
+            // Acquire: as in `find`.
+            if place.load(Ordering::Acquire) != expected {
+                break;
+            }
+            // SAFETY: the limit, and so the record's end, is at most the end of the lap.
+            unsafe { place.read(bytemuck::bytes_of_mut(value)) };
+            expected += Record::NEXT;
+            count += 1;
+            place = self.region.spot(self.head + each * count);
+        }
+        if count > 0 {
+            self.release_up_to(self.head + each * count, number + count);
+        }
+        count as usize
     }
 
     /// The `nth` message after the first that is not released, at `position`, if it lies in the ring and nothing stands against receiving: the

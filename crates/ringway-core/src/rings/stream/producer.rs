@@ -21,6 +21,8 @@ mod loans;
 
 use std::sync::atomic::Ordering;
 
+use bytemuck::NoUninit;
+
 use super::{CONSUMER, OneSide, PRODUCER, Side, count_repaired, walk};
 use crate::error::SendError;
 use crate::memory::layout::Corrupt;
@@ -479,6 +481,43 @@ impl<R: Region> Producer<R> {
             }
         }
         true
+    }
+
+    /// Sends as many of `values` as there is room for before the limit, each as a message of its bytes, all visible together.
+    /// None: the long way has to be taken.
+    pub(crate) fn send_run<T: NoUninit>(&mut self, values: &[T]) -> usize {
+        let each = footprint(size_of::<T>() as u64);
+        let control = self.region.control();
+        let room = self.limit.get().saturating_sub(self.tail) / each;
+        let count = values.len().min(room as usize);
+        let Some((first, others)) = values[..count].split_first() else {
+            return 0;
+        };
+        if CONSUMER.is_marked(control) {
+            return 0;
+        }
+        let start = self.region.spot(self.tail);
+        let number = self.sent.number;
+        let word = self.sent.word(number) | size_of::<T>() as u64;
+        let end = self.tail + each * count as u64;
+        // SAFETY: the limit, and so the end of the run, is at most the lap's last word.
+        unsafe {
+            let (mut place, mut next) = (start, word);
+            for value in others {
+                place = place.behind(each);
+                next += Record::NEXT;
+                place.write(bytemuck::bytes_of(value));
+                // Relaxed, as the stop word: made visible by the release of the first word.
+                place.store(next, Ordering::Relaxed);
+            }
+            place.behind(each).store(VACANT, Ordering::Relaxed);
+            start.write(bytemuck::bytes_of(first));
+        }
+        // Release, as in `publish`.
+        start.store(word, Ordering::Release);
+        (self.tail, self.sent.number) = (end, number + count as u64);
+        self.tell(control);
+        count
     }
 
     /// Adds a copy of `message` to what is laid behind the tail.
