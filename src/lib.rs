@@ -50,6 +50,7 @@
 //! | [`channel`] | rings and queues under one type: [`Channel`] |
 //! | [`transport`] | the traits that rings, queues and channels have in common |
 //! | [`stage`] | a stage of a pipeline: takes from one ring and sends to another, each message exactly once |
+//! | [`board`] | entries with names, of each the latest value: [`Board`] |
 //! | [`chunk`] | messages of any length |
 //! | [`mq`] | the kernel's queues |
 //!
@@ -73,14 +74,14 @@ pub mod stage;
 
 #[doc(inline)]
 pub use ringway_chunk as chunk;
-pub use ringway_core::{address, gc, inspect, message, peer, transport, wait};
+pub use ringway_core::{address, board, gc, inspect, message, peer, transport, wait};
 #[doc(inline)]
 pub use ringway_mq as mq;
 
 #[doc(inline)]
 pub use channel::Channel;
 pub use ringway_core::{
-    Address, Builder, Error, ErrorKind, Kind, Message, Receiver, RecvError, Ring, SendError,
+    Address, Board, Builder, Error, ErrorKind, Kind, Message, Receiver, RecvError, Ring, SendError,
     Sender, SyncKind, WaitStrategy, remove,
 };
 

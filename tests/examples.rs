@@ -42,6 +42,14 @@ const SAYS: &[(&str, &[&str])] = &[
         "14_fan_out",
         &["100000 messages to each of 3 subscribers, # deaths"],
     ),
+    (
+        "15_latest_value",
+        &[
+            "killed; the last value is still there",
+            "killed; the last value is still there",
+            "killed; the last value is still there",
+        ],
+    ),
 ];
 
 #[test]

@@ -282,6 +282,7 @@ fn kind_of(what: &Leftover) -> (&'static str, &'static str) {
 fn word_of(why: &Why) -> &'static str {
     match why {
         Why::Undelivered { .. } => "undelivered",
+        Why::Values { .. } => "values",
         Why::Damaged => "damaged",
         Why::InUse { .. } => "in-use",
         Why::Open => "open",
@@ -310,6 +311,9 @@ fn common_next_step(name: &str, why: &Why) -> Option<String> {
     match why {
         Why::Undelivered { .. } => Some(format!(
             "receive them (ringway recv {name}) or give them up (ringway gc --undelivered {name})"
+        )),
+        Why::Values { .. } => Some(format!(
+            "read them (ringway stat {name}) or give them up (ringway gc --undelivered {name})"
         )),
         Why::Damaged => Some(format!("remove it (ringway rm {name})")),
         Why::NotPermitted => Some("run as its owner or as root".to_owned()),

@@ -5,6 +5,7 @@
 
 mod attach;
 mod bench;
+mod board;
 mod cleanup;
 mod cli;
 mod cores;
@@ -74,6 +75,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Create(args) => create::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Recv(args) => recv::run(&args),
+        Command::Set(args) => board::set(&args),
+        Command::Get(args) => board::get(&args),
+        Command::Watch(args) => board::watch(&args),
         Command::Ls(args) => inspect::ls(&args),
         Command::Stat(args) => inspect::stat(&args),
         Command::Rm(args) => rm::run(&args),
@@ -88,6 +92,10 @@ fn run(command: Command) -> Result<(), Failure> {
 fn writes(command: &Command) -> bool {
     !matches!(
         command,
-        Command::Send(_) | Command::Rm(_) | Command::BenchWorker(_) | Command::DemoWorker(_)
+        Command::Send(_)
+            | Command::Set(_)
+            | Command::Rm(_)
+            | Command::BenchWorker(_)
+            | Command::DemoWorker(_)
     )
 }

@@ -1,6 +1,7 @@
 //! Errors: small `Copy` enums on the hot path, and one for set-up that says what to do next.
 
 mod attempt;
+mod board;
 mod bytes;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use nix::errno::Errno;
 
 use crate::escape::Line;
 pub(crate) use attempt::Attempt;
+pub use board::{GetError, SetError};
 pub(crate) use bytes::Bytes;
 
 /// Why a ring could not be created, opened, attached, removed or inspected.
@@ -91,6 +93,8 @@ pub enum ErrorKind {
     NoSpace,
     /// This kind of address or kernel cannot do what was asked.
     Unsupported,
+    /// The key of an entry of a board is empty, or too long.
+    InvalidKey,
     /// The waiting time passed.
     TimedOut,
     /// The handle was inherited through `fork`; the child must open the ring itself.

@@ -45,6 +45,22 @@ pub mod os {
     pub use crate::waiting::deadline_after;
 }
 
+/// Boards: entries with names, of each the latest value.
+///
+/// A [`Board`] gives a [`Writer`](board::Writer) of an entry, of which there is one at a time, [`Reader`](board::Reader)s, of which there
+/// may be any number, and a [`Watcher`](board::Watcher) of whatever changes. Each reads a [`Value`](board::Value). A
+/// [`Builder`](board::Builder) makes or opens one.
+pub mod board {
+    #[doc(no_inline)]
+    pub use crate::api::board::Board;
+    pub use crate::api::board::Value;
+    pub use crate::api::board::builder::Builder;
+    pub use crate::api::board::reader::Reader;
+    pub use crate::api::board::watch::Watcher;
+    pub use crate::api::board::writer::Writer;
+    pub use crate::error::{GetError, SetError};
+}
+
 /// Finding and removing what processes that have died left behind.
 ///
 /// A [`Gc`](gc::Gc) looks for rings, slab segments, semaphore sets and drafts that nobody can use any more, proves that of each,
@@ -60,7 +76,7 @@ pub mod gc {
 /// and who is attached and lives. Nothing here changes a ring or holds anybody up. [`Support`](inspect::Support) is what this kernel can do.
 pub mod inspect {
     pub use crate::admin::stat::{
-        ParticipantStat, SlabHolder, SlabStat, Stat, WaitsFor, list, list_in, stat,
+        EntryStat, ParticipantStat, SlabHolder, SlabStat, Stat, WaitsFor, list, list_in, stat,
     };
     pub use crate::api::support::Support;
 }
@@ -112,6 +128,7 @@ pub mod wait {
 #[doc(inline)]
 pub use address::Address;
 pub use admin::stat::remove;
+pub use api::board::Board;
 pub use api::builder::Builder;
 pub use api::message::Message;
 pub use api::receiver::Receiver;

@@ -1,11 +1,12 @@
 //! What SIGKILL and SIGSTOP do to the users of a ring, at every instruction and for hours, what a peer does that
-//! writes garbage, and how many instructions a message costs. Run by `cargo xtask kill-matrix`, `cargo xtask death-latency`,
-//! `cargo xtask soak`, `cargo xtask scribble` and `cargo xtask instructions`.
+//! writes garbage, and how many instructions a message costs. Run by `cargo xtask kill-matrix`, `cargo xtask board-matrix`,
+//! `cargo xtask death-latency`, `cargo xtask soak`, `cargo xtask scribble` and `cargo xtask instructions`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+mod boards;
 mod instructions;
 mod latency;
 mod matrix;
@@ -18,6 +19,8 @@ mod trace;
 enum Command {
     /// Kills, or freezes, a process at each instruction of each operation
     Matrix(matrix::Options),
+    /// The same of boards
+    Boards(boards::Options),
     /// Measures the time from SIGKILL to the survivor's next successful operation
     Latency(latency::Options),
     /// Many processes under random SIGKILL and SIGSTOP, audited at the end
@@ -36,6 +39,8 @@ enum Command {
 enum Part {
     /// Who is stepped and killed
     Victim(matrix::VictimOptions),
+    /// The same of a board
+    BoardVictim(boards::VictimOptions),
     /// Who dies in `latency`
     Dying(latency::DyingOptions),
     /// A producer or a consumer of `soak`
@@ -47,11 +52,13 @@ enum Part {
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Matrix(options) => matrix::run(options),
+        Command::Boards(options) => boards::run(options),
         Command::Latency(options) => latency::run(options),
         Command::Soak(options) => soak::run(options),
         Command::Scribble(options) => scribble::run(options),
         Command::Instructions(options) => instructions::run(options),
         Command::Play(Part::Victim(options)) => matrix::play_victim(options),
+        Command::Play(Part::BoardVictim(options)) => boards::play_victim(options),
         Command::Play(Part::Dying(options)) => latency::play_dying(options),
         Command::Play(Part::Worker(options)) => soak::play_worker(options),
         Command::Play(Part::Scribbled(options)) => scribble::play_worker(options),

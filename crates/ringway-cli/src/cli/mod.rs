@@ -1,5 +1,6 @@
 //! The command line: its words, and the help that goes with them.
 
+mod board;
 pub(crate) mod shape;
 pub(crate) mod slabs;
 mod transfer;
@@ -10,6 +11,7 @@ mod worker;
 use clap::{Parser, Subcommand};
 use ringway::Address;
 
+pub(crate) use self::board::{BoardArgs, GetArgs, SetArgs, WatchArgs};
 pub(crate) use self::transfer::{RecvArgs, RingArgs, SendArgs};
 pub(crate) use self::trial::{BenchArgs, DemoArgs};
 pub(crate) use self::upkeep::{CreateArgs, DoctorArgs, GcArgs, LsArgs, RmArgs, StatArgs};
@@ -43,6 +45,7 @@ Try it:
   ringway demo
   seq 1000000 | ringway send shm:numbers --create &
   ringway recv shm:numbers --wait 5s --unlink | tail -1
+  ringway set shm:car speed 50; ringway get shm:car speed
   ringway doctor";
 
 #[derive(Debug, Subcommand)]
@@ -51,6 +54,9 @@ pub(crate) enum Command {
     Create(CreateArgs),
     Send(SendArgs),
     Recv(RecvArgs),
+    Set(SetArgs),
+    Get(GetArgs),
+    Watch(WatchArgs),
     Ls(LsArgs),
     Stat(StatArgs),
     Rm(RmArgs),

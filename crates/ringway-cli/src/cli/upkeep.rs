@@ -38,7 +38,7 @@ Examples:
   ringway create sysv:private --kind spmc --sync sysv-sem
   ringway create shm:images --slabs 64Kx64 --slabs 16Mx8";
 
-/// List the rings and queues of this machine
+/// List the rings, boards and queues of this machine
 ///
 /// Shows the rings in POSIX and System V shared memory that this user may read, those in the given
 /// files and directories, and the message queues that carry ringway's messages. What is damaged, of another version or
@@ -66,7 +66,7 @@ Examples:
   ringway ls /var/lib/rings
   ringway ls --json | jq -r '.[] | select(.used_bytes > 0) | .address'";
 
-/// Show one ring or queue: how full, how many messages, who is attached
+/// Show one ring, board or queue: how full, how many messages, who is attached
 #[derive(Args, Debug)]
 #[command(after_help = STAT_HELP)]
 pub(crate) struct StatArgs {
@@ -120,7 +120,7 @@ Examples:
 /// finished, and semaphore sets and message queues without a ring; and mq: and sysvmq: queues that somebody
 /// held when he died and to which nobody alive is attached. What anybody uses, what was left in order, what
 /// others made and what this user may not remove stays. A ring or a queue with messages that nobody has
-/// received stays too, and is shown.
+/// received stays too, and is shown; so does a board that has values.
 ///
 /// Of an mq: queue to which only senders died the kernel keeps no trace: it is shown as unknown, and stays.
 ///
@@ -151,7 +151,7 @@ pub(crate) struct GcArgs {
     #[arg(long, value_name = "TEXT", conflicts_with = "addresses")]
     pub(crate) prefix: Option<String>,
 
-    /// Remove rings and queues in which messages wait, too
+    /// Remove rings and queues in which messages wait, and boards that have values, too
     #[arg(long)]
     pub(crate) undelivered: bool,
 

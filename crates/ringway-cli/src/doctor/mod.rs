@@ -126,7 +126,9 @@ fn leftovers(report: &gc::Report) -> Check {
     let kept = report.found.iter().filter(|found| {
         matches!(
             found.fate,
-            Fate::Kept(Why::Undelivered { .. } | Why::Damaged | Why::Unknown { .. })
+            Fate::Kept(
+                Why::Undelivered { .. } | Why::Values { .. } | Why::Damaged | Why::Unknown { .. }
+            )
         )
     });
     let (garbage, kept) = (garbage.count(), kept.count());

@@ -1,5 +1,6 @@
 //! `ringway ls` and `ringway stat`: rings and queues as an observer sees them.
 
+mod board;
 mod queues;
 
 use std::fmt::Write;
@@ -7,9 +8,9 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ringway::gc::BlindSpot;
-use ringway::inspect::{ParticipantStat, SlabStat, Stat, WaitsFor};
+use ringway::inspect::{EntryStat, ParticipantStat, SlabStat, Stat, WaitsFor};
 use ringway::peer::Role;
-use ringway::{Address, Channel, Error, ErrorKind, mq, os};
+use ringway::{Address, Channel, Error, ErrorKind, Kind, mq, os};
 use serde::Serialize;
 
 use self::queues::QueueJson;
@@ -42,6 +43,18 @@ struct RingJson {
     slabs: Vec<SlabsJson>,
     /// Whether each is a segment of its own.
     slab_segments: bool,
+    /// Of a board.
+    entries: Vec<EntryJson>,
+}
+
+#[derive(Serialize)]
+struct EntryJson {
+    key: String,
+    values: u64,
+    value_bytes: u64,
+    /// Null if nobody has the role; as its own pid namespace counts.
+    writer: Option<u32>,
+    writer_alive: bool,
 }
 
 #[derive(Serialize)]
@@ -99,6 +112,19 @@ impl From<&Stat> for RingJson {
                 .collect(),
             slabs: stat.slabs.iter().map(SlabsJson::from).collect(),
             slab_segments: stat.slab_segments,
+            entries: stat.entries.iter().map(EntryJson::from).collect(),
+        }
+    }
+}
+
+impl From<&EntryStat> for EntryJson {
+    fn from(entry: &EntryStat) -> Self {
+        Self {
+            key: entry.key.clone(),
+            values: entry.number,
+            value_bytes: entry.len,
+            writer: entry.writer,
+            writer_alive: entry.writer_alive,
         }
     }
 }
@@ -145,6 +171,9 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
     let stat = ringway::inspect::stat(&address)?;
     if args.json {
         return output::print_json(&RingJson::from(&stat));
+    }
+    if stat.kind == Kind::Board {
+        return output::print(&board::text(&stat));
     }
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -425,7 +454,11 @@ fn rings(stats: &[Stat]) -> String {
             human_size(stat.capacity_bytes),
             human_size(stat.used_bytes),
             stat.sent.to_string(),
-            stat.received.to_string(),
+            match stat.kind {
+                // Nobody counts who reads.
+                Kind::Board => "-".to_owned(),
+                _ => stat.received.to_string(),
+            },
             state(stat, Role::Producer),
             state(stat, Role::Consumer),
         ]

@@ -78,10 +78,10 @@ fn describe(slabs: &Slabs) -> String {
 
 /// What a ring that is there has, where something else was asked for.
 #[derive(Default)]
-struct Differences(Vec<String>);
+pub(super) struct Differences(Vec<String>);
 
 impl Differences {
-    fn compare<T: Copy + PartialEq, S: Display>(
+    pub(super) fn compare<T: Copy + PartialEq, S: Display>(
         &mut self,
         what: &str,
         asked: Option<T>,
@@ -97,7 +97,7 @@ impl Differences {
         self.0.push(format!("with {what} {is} and not {asked}"));
     }
 
-    fn report(self, attempt: Attempt<'_>) -> Result<(), Error> {
+    pub(super) fn report(self, attempt: Attempt<'_>) -> Result<(), Error> {
         if self.0.is_empty() {
             return Ok(());
         }

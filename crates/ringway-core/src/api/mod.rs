@@ -1,5 +1,6 @@
 //! What users hold: the builder, the ring, its senders and receivers, and messages.
 
+pub(crate) mod board;
 pub(crate) mod builder;
 pub(crate) mod bulk;
 pub(crate) mod claim;

@@ -81,9 +81,23 @@ pub struct Ring {
 }
 
 impl Ring {
+    /// A ring, which must be none of those that are no rings.
+    pub(crate) fn new(segment: Segment, trust_peers: bool) -> Result<Self, Error> {
+        if segment.header.kind == Kind::Board {
+            let address = &segment.address;
+            let attempt = Attempt::to("open", address);
+            return Err(attempt
+                .error(ErrorKind::Incompatible, "it is a board, and no ring")
+                .remedy(format!(
+                    "read it as one (ringway::Board, ringway get {address} KEY)"
+                )));
+        }
+        Self::of_any_kind(segment, trust_peers)
+    }
+
     /// A ring whose creator relies on other processes' `membarrier` can only be used by processes that
     /// it reaches.
-    pub(crate) fn new(segment: Segment, trust_peers: bool) -> Result<Self, Error> {
+    pub(crate) fn of_any_kind(segment: Segment, trust_peers: bool) -> Result<Self, Error> {
         let Segment {
             map,
             header,
@@ -158,6 +172,8 @@ impl Ring {
                 let producer = producer.map_err(|refused| self.refused(refused))?;
                 (Sending::Cells(producer), alarm)
             }
+            // No such ring is made.
+            Shape::Board(_) => return Err(self.corrupt()),
         };
         let shared_out = self.header.kind.allows_many(Role::Consumer);
         let reach = Reach::new(&self.map, PRODUCER.event, alarm);
@@ -197,6 +213,7 @@ impl Ring {
                 let consumer = consumer.map_err(|refused| self.refused(refused))?;
                 (Receiving::Cells(consumer), Some(notifier), alarm)
             }
+            Shape::Board(_) => return Err(self.corrupt()),
         };
         let consumer_slot = ConsumerSlot::new(self.region()?, participant, notifier);
         let reach = Reach::new(&self.map, CONSUMER.event, alarm);
@@ -215,7 +232,7 @@ impl Ring {
     }
 
     /// The ring's memory, as one more part of this process uses it.
-    fn region(&self) -> Result<Memory, Error> {
+    pub(crate) fn region(&self) -> Result<Memory, Error> {
         let header = &self.header;
         let (map, slabs) = (
             Arc::clone(&self.map),
@@ -249,7 +266,7 @@ impl Ring {
         self.anchor.clone().map(|anchor| anchor as _)
     }
 
-    fn attach(&self, role: Role) -> Result<(Memory, Participant), Error> {
+    pub(crate) fn attach(&self, role: Role) -> Result<(Memory, Participant), Error> {
         if self.map.is_forked() {
             let problem = "this process inherited it through fork";
             return Err(
@@ -344,7 +361,7 @@ impl Ring {
         }
     }
 
-    fn corrupt(&self) -> Error {
+    pub(crate) fn corrupt(&self) -> Error {
         let attempt = Attempt::to("attach to", &self.address);
         let problem = "the segment holds what no ringway peer writes";
         attempt
@@ -361,8 +378,18 @@ impl Ring {
     pub fn cell_len(&self) -> Option<u32> {
         match self.header.geometry.shape() {
             Shape::Cells(len) => Some(len),
-            Shape::Stream => None,
+            Shape::Stream | Shape::Board(_) => None,
         }
+    }
+
+    /// Whether this process is a child of `fork` that inherited it.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.map.is_forked()
+    }
+
+    /// What the holder of a slot is called here, and in a text.
+    pub(crate) fn holder(&self, slot: u32) -> (u32, String) {
+        participant::who_holds(&self.map, slot)
     }
 
     /// How many may be attached in `role` at once.

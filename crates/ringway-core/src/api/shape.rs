@@ -22,7 +22,7 @@ const DEFAULT_PARTICIPANTS: u32 = 32;
 const DEFAULT_CELL_LEN: u32 = 128;
 
 /// Permission bits unless told otherwise.
-const DEFAULT_MODE: u32 = 0o600;
+pub(super) const DEFAULT_MODE: u32 = 0o600;
 
 /// The permission bits that count.
 pub(super) const MODE_BITS: u32 = 0o666;
@@ -67,6 +67,7 @@ impl ShapeOptions {
         match self.kind {
             Some(Kind::Spmc | Kind::Mpmc) => Some("several receivers"),
             Some(Kind::Spsc) => Some("a single sender (Kind::Spsc)"),
+            Some(Kind::Board) => Some("being a board"),
             _ if self.persistent == Some(true) => Some("being kept, whoever dies"),
             _ if self.overwrite == Some(true) => Some("overwriting the oldest message"),
             _ if !self.slabs.is_empty() => Some("slabs"),
@@ -86,6 +87,10 @@ impl ShapeOptions {
     }
 
     fn new_geometry(&self) -> Result<Geometry, Fault> {
+        if self.kind() == Kind::Board {
+            let problem = "a board is no ring";
+            return Err((problem.into(), "make it as one (ringway::Board)".into()));
+        }
         let each = self.participants.unwrap_or(DEFAULT_PARTICIPANTS);
         let participants = self
             .kind()
@@ -121,6 +126,8 @@ impl ShapeOptions {
         let least = match shape {
             Shape::Stream => LEAST_CAPACITY,
             Shape::Cells(len) => LEAST_CAPACITY.max(MIN_CELLS * u64::from(len)),
+            // Which a ring is not.
+            Shape::Board(_) => return None,
         };
         let asked = self.capacity.unwrap_or(DEFAULT_CAPACITY);
         let asked = (asked > 0).then_some(asked)?;

@@ -109,9 +109,10 @@ pub(super) fn is_being_given_up(map: &Map, participants: u32, slot: u32, held: u
 }
 
 /// Whether anybody sees the holder of `slot` alive, whatever its liveness word says.
-pub(super) fn is_seen_alive(map: &Map, participants: u32, slot: u32) -> bool {
+pub(crate) fn is_seen_alive(words: &impl Words, participants: u32, slot: u32) -> bool {
     let me = Outlook::new(participants, slot);
-    (0..participants).any(|other| Liveness::of(map.look32(me.seen_from(other))) == Liveness::Alive)
+    let seen_from = |other| Liveness::of(words.look32(me.seen_from(other)));
+    (0..participants).any(|other| seen_from(other) == Liveness::Alive)
 }
 
 /// The sights of one slot's holder, in a ring with so many slots.

@@ -10,7 +10,7 @@ use crossbeam_utils::Backoff;
 
 use super::keeper::{Keeper, Refusal};
 use super::liveness::Liveness;
-use super::outlook::{Outlook, is_being_given_up, is_seen_alive};
+use super::outlook::{Outlook, Words, is_being_given_up, is_seen_alive};
 use super::retire::{self, Retired};
 use super::watcher::Alarm;
 
@@ -206,6 +206,23 @@ fn id(slot: u32, epoch: u64) -> u64 {
     epoch << SLOT_BITS | u64::from(slot)
 }
 
+/// The slot of an attachment's id.
+pub(crate) fn slot_of(id: u64) -> u32 {
+    (id & ((1 << SLOT_BITS) - 1)) as u32
+}
+
+/// The epoch of an attachment's id; 0 of what is none.
+pub(crate) fn epoch_of(id: u64) -> u64 {
+    id >> SLOT_BITS
+}
+
+/// Whether the attachment `id` has come to its end, as `me` sees it; what can be nobody's id has. What it held may be taken
+/// after [`settle`].
+pub(crate) fn has_ended(words: &impl Words, me: Outlook, id_asked: u64) -> bool {
+    let slot = slot_of(id_asked);
+    slot >= me.participants || me.is_gone(words, slot, |epoch| id(slot, epoch) == id_asked)
+}
+
 /// Whether the attachment `id`, in one of the slots, still lives, as `me` sees it. If not, nothing of it can come any
 /// more. Where that needs [`settle`], which is denied, nobody can say so.
 pub(crate) fn is_attached(
@@ -215,7 +232,7 @@ pub(crate) fn is_attached(
     id_asked: u64,
     settles: bool,
 ) -> bool {
-    let slot = (id_asked & ((1 << SLOT_BITS) - 1)) as u32;
+    let slot = slot_of(id_asked);
     if map.is_forked() || !slots.contains(&slot) {
         return false;
     }
@@ -231,13 +248,7 @@ pub(crate) fn unsettled(attempt: Attempt<'_>) -> Error {
 }
 
 fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {
-    let load32 = |offset| {
-        let word = map.word32(slot_offset(slots.start) + offset)?;
-        Some(word.load(Ordering::Acquire))
-    };
-    let namespace = map.word64(slot_offset(slots.start) + PID_NAMESPACE);
-    let namespace = namespace.map_or(0, |word| word.load(Ordering::Relaxed));
-    let (pid, process) = name_holder(holder_pid(load32, &mut PATIENCE.clone()), namespace);
+    let (pid, process) = who_holds(map, slots.start);
     let name = role.name();
     let (problem, remedy) = if slots.len() == 1 {
         (
@@ -251,6 +262,17 @@ fn taken(map: &Map, slots: Range<u32>, role: Role, address: &Address) -> Error {
         )
     };
     Error::new(ErrorKind::RoleTaken { pid }, "attach to", address, problem).remedy(remedy)
+}
+
+/// What the holder of a slot is called here, and in a text.
+pub(crate) fn who_holds(map: &Map, slot: u32) -> (u32, String) {
+    let load32 = |offset| {
+        let word = map.word32(slot_offset(slot) + offset)?;
+        Some(word.load(Ordering::Acquire))
+    };
+    let namespace = map.word64(slot_offset(slot) + PID_NAMESPACE);
+    let namespace = namespace.map_or(0, |word| word.load(Ordering::Relaxed));
+    name_holder(holder_pid(load32, &mut PATIENCE.clone()), namespace)
 }
 
 /// What a holder is called here, and in a text: 0 if this process cannot name it.

@@ -18,11 +18,12 @@ use crate::memory::layout::control::{
 };
 use crate::memory::layout::participant::{
     ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SIGHT_LEN, SLOT_LEN,
-    liveness_words, slot_offset,
+    liveness_words, slot_offset, table_end,
 };
 use crate::memory::layout::pool::MIN_SLAB_LEN;
 use crate::memory::region::{At, Change, Load, Of, Region};
 use crate::presence::outlook::Kernel;
+use crate::rings::board::{ANY_CHANGE, Slate};
 use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};
 use crate::waiting::eventcount;
@@ -46,7 +47,7 @@ struct Words {
     counters: BTreeMap<usize, Plain>,
     data: Vec<AtomicU64>,
     /// One for each word of data: loom panics if payload is written while it may still be read, or
-    /// read before it is sure to be written.
+    /// read before it is sure to be written. None in a board, whose readers throw such copies away.
     races: Vec<UnsafeCell<()>>,
     /// The word of each slab, and its one word of payload, with the same.
     slabs: Vec<(AtomicU64, AtomicU64, UnsafeCell<()>)>,
@@ -98,7 +99,8 @@ impl Words {
     fn word32(&self, offset: usize) -> &AtomicU32 {
         let sight = offset.checked_sub(slot_offset(self.participants));
         let at = match sight {
-            Some(sight) if !self.has_sights => {
+            // Behind them are a board's entries.
+            Some(sight) if !self.has_sights && offset < table_end(self.participants) => {
                 let row = sight / (self.participants as usize * SIGHT_LEN);
                 slot_offset(row as u32) + LIVENESS
             }
@@ -189,6 +191,30 @@ impl Model {
         cell[0] = free;
         let data = cell.repeat(cells);
         Self::over(Words::new(slots, &control32, &control64, &counters, &data))
+    }
+
+    /// A board to which nobody is attached, with so many slots and entries. Keys have eight bytes at most.
+    pub(crate) fn board(slots: u32, entries: u32, capacity: usize) -> Self {
+        let entries: Vec<_> = Slate::new(slots, entries, capacity as u64).all().collect();
+        let mut control32: Vec<_> = (0..slots)
+            .map(|slot| slot_offset(slot) + LIVENESS)
+            .collect();
+        control32.push(ANY_CHANGE);
+        let mut control64: Vec<_> = (0..slots).map(|slot| slot_offset(slot) + EPOCH).collect();
+        for (_, entry) in entries {
+            control32.extend([entry.event(), entry.key_len()]);
+            control64.extend([
+                entry.number(),
+                entry.begun(),
+                entry.length(0),
+                entry.length(1),
+            ]);
+            control64.extend([entry.owner(), entry.fingerprint(), entry.key()]);
+        }
+        let data = vec![0; capacity / 8];
+        let mut words = Words::new(slots, &control32, &control64, &[], &data);
+        words.races.clear();
+        Self::over(words)
     }
 
     /// The same ring, that nobody has used yet, with so many slabs. The words of their payloads but the first
@@ -329,8 +355,8 @@ impl Model {
         &self.words.data[self.index(position)]
     }
 
-    fn race(&self, position: u64) -> &UnsafeCell<()> {
-        &self.words.races[self.index(position)]
+    fn race(&self, position: u64) -> Option<&UnsafeCell<()>> {
+        self.words.races.get(self.index(position))
     }
 
     fn index(&self, position: u64) -> usize {
@@ -502,7 +528,7 @@ impl Region for Model {
         let (words, rest) = bytes.as_chunks::<8>();
         assert!(rest.is_empty(), "models send whole words");
         for (position, word) in (position..).step_by(8).zip(words) {
-            self.race(position).with_mut(|_| ());
+            self.race(position).map(|race| race.with_mut(|_| ()));
             self.data(position)
                 .store(u64::from_le_bytes(*word), Ordering::Relaxed);
         }
@@ -511,7 +537,7 @@ impl Region for Model {
     fn read(&self, position: u64, bytes: &mut [u8]) {
         let (words, _) = bytes.as_chunks_mut::<8>();
         for (position, word) in (position..).step_by(8).zip(words) {
-            self.race(position).with(|_| ());
+            self.race(position).map(|race| race.with(|_| ()));
             *word = self.data(position).load(Ordering::Relaxed).to_le_bytes();
         }
     }
@@ -556,6 +582,10 @@ impl Region for Model {
 
     fn claim_fence(&self) {
         fence(Ordering::Release);
+    }
+
+    fn copied_fence(&self) {
+        fence(Ordering::Acquire);
     }
 
     fn publish_fence(&self) {

@@ -27,7 +27,7 @@ use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
 use report::Report;
-use scene::said;
+pub(crate) use scene::said;
 use seclusion::Seclusion;
 pub(crate) use victim::{VictimOptions, play_victim};
 

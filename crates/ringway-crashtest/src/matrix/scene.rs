@@ -561,6 +561,6 @@ fn asleep(
     Ok(sleeper)
 }
 
-pub(super) fn said<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
+pub(crate) fn said<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error}")
 }

@@ -131,6 +131,11 @@ pub enum Why {
         /// How many.
         messages: u64,
     },
+    /// Only the dead held the board, but entries have values, which others can still read.
+    Values {
+        /// How many.
+        entries: u64,
+    },
     /// Only the dead held the ring, but its contents contradict themselves, and whether messages wait
     /// in it cannot be told.
     Damaged,
@@ -199,7 +204,7 @@ impl Gc {
         self
     }
 
-    /// Whether to remove rings in which messages wait, too. The default is no: what was sent is lost by
+    /// Whether to remove rings in which messages wait, and boards that have values, too. The default is no: what was sent is lost by
     /// nobody's death, and by no collection.
     #[must_use]
     pub fn undelivered(mut self, yes: bool) -> Self {
@@ -381,6 +386,8 @@ fn living(count: u32) -> String {
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Values { entries: 1 } => f.write_str("1 entry has a value"),
+            Self::Values { entries } => write!(f, "{entries} entries have values"),
             Self::Undelivered { messages: 1 } => f.write_str("1 undelivered message"),
             Self::Undelivered { messages } => write!(f, "{messages} undelivered messages"),
             Self::Damaged => f.write_str("its contents contradict themselves"),

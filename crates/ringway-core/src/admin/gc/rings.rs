@@ -7,6 +7,7 @@ use super::{Fate, Found, Gc, Leftover, Why};
 use crate::address::Address;
 use crate::admin::stat;
 use crate::error::{Error, ErrorKind};
+use crate::memory::layout::Kind;
 use crate::memory::layout::participant::{ATTACHED_NS, LIVENESS, slot_offset};
 use crate::presence::{self, Liveness};
 use crate::store::suspect::Suspect;
@@ -148,6 +149,9 @@ impl Gc {
         match stat::undelivered(view) {
             Some(0) => Verdict::Garbage,
             Some(_) if self.undelivered => Verdict::Garbage,
+            Some(entries) if view.header().kind == Kind::Board => {
+                Verdict::Stays(Why::Values { entries })
+            }
             Some(messages) => Verdict::Stays(Why::Undelivered { messages }),
             None => Verdict::Stays(Why::Damaged),
         }

@@ -1,5 +1,6 @@
 //! Looking at rings from outside, without taking part.
 
+mod board;
 mod cells;
 mod slabs;
 mod stream;
@@ -21,6 +22,7 @@ use crate::presence::participant::{PATIENCE, holder_pid, name_holder};
 use crate::store::{self, View};
 use crate::sys::pid_namespaces::seen_from_here;
 
+pub use board::EntryStat;
 pub use slabs::{SlabHolder, SlabStat};
 
 /// A ring as an observer sees it at one moment. The numbers are fetched one after the other while the
@@ -64,6 +66,9 @@ pub struct Stat {
     pub slabs: Vec<SlabStat>,
     /// Whether each of them is a segment of its own.
     pub slab_segments: bool,
+    /// Of a [`Board`](crate::Board), its entries, in the order in which they were added. [`sent`](Self::sent) is then how many values
+    /// they ever had, and [`used_bytes`](Self::used_bytes) the bytes of those that they have.
+    pub entries: Vec<EntryStat>,
 }
 
 /// A slot of the participants table that somebody holds, or died holding.
@@ -226,6 +231,7 @@ pub(crate) fn look(view: &View) -> Stat {
     let mut slots: Vec<_> = (0..header.geometry.participants())
         .map(|index| look_at_slot(view, slot_offset(index), &mut patience))
         .collect();
+    let entries = board::look(view, &slots);
     let traffic = match header.geometry.shape() {
         Shape::Stream => {
             let traffic = stream::traffic(view, &slots);
@@ -239,6 +245,7 @@ pub(crate) fn look(view: &View) -> Stat {
             traffic
         }
         Shape::Cells(cell_len) => cells::traffic(view, cell_len, &slots),
+        Shape::Board(_) => board::traffic(&entries),
     };
     let epoch = |slot| view.load64(slot_offset(slot) + EPOCH).unwrap_or(0);
     Stat {
@@ -263,6 +270,7 @@ pub(crate) fn look(view: &View) -> Stat {
         created_ns: header.created_ns,
         slabs: slabs::look(view, &slots),
         slab_segments: header.geometry.has_slab_segments(),
+        entries,
         participants: slots.into_iter().flatten().collect(),
     }
 }
@@ -273,6 +281,7 @@ pub(crate) fn undelivered(view: &View) -> Option<u64> {
     match view.header().geometry.shape() {
         Shape::Stream => stream::undelivered(view),
         Shape::Cells(cell_len) => cells::undelivered(view, cell_len),
+        Shape::Board(_) => Some(board::values(view)),
     }
 }
 

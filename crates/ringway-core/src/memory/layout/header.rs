@@ -248,6 +248,7 @@ impl Header {
             cell_len: match geometry.shape() {
                 Shape::Stream => 0,
                 Shape::Cells(cell_len) => cell_len,
+                Shape::Board(entries) => entries,
             },
             overwrite: self.overwrite.into(),
             boot_id: self.boot_id,
@@ -296,9 +297,13 @@ impl Header {
             _ => return Err(HeaderError::Field("persistence")),
         };
         let shape = Shape::of(kind, sync, overwrite, raw.cell_len);
+        let is_board = kind == Kind::Board;
+        if is_board && (sync != SyncKind::Futex || fence != FenceMode::Asymmetric || overwrite) {
+            return Err(HeaderError::Field("combination of kinds"));
+        }
         let slabs = Slabs::decode(&raw.classes)
             // What is overwritten must not be lent.
-            .filter(|slabs| slabs.is_empty() || !overwrite)
+            .filter(|slabs| slabs.is_empty() || !overwrite && !is_board)
             .ok_or(HeaderError::Field("slabs"))?;
         let geometry = Geometry::new(kind, shape, raw.participants, raw.capacity)
             .ok_or(HeaderError::Geometry)?

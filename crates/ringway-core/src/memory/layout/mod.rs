@@ -6,6 +6,7 @@
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+pub(crate) mod board;
 pub(crate) mod cell;
 pub(crate) mod control;
 pub(crate) mod header;
@@ -42,7 +43,7 @@ pub(crate) struct Corrupt;
 const _: () = assert!(CONTROL_OFFSET >= header::HEADER_LEN);
 const _: () = assert!(CONTROL_OFFSET + control::CONTROL_LEN <= PARTICIPANTS_OFFSET);
 
-/// Who takes part in a ring. Recorded in the header; fixed for the life of the ring.
+/// Who takes part in a ring, or that it is none but a board. Recorded in the header; fixed for the life of the ring.
 ///
 /// Several consumers share the work: each message goes to one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,10 +58,13 @@ pub enum Kind {
     Spmc,
     /// Many producers, many consumers.
     Mpmc,
+    /// No ring but a [`Board`](crate::Board), which is made and opened by that and looked at by
+    /// [`inspect::stat`](crate::inspect::stat()). A [`Builder`](crate::Builder) makes none.
+    Board,
 }
 
 impl Kind {
-    /// All kinds.
+    /// All kinds of rings.
     pub const ALL: [Self; 4] = [Self::Spsc, Self::Mpsc, Self::Spmc, Self::Mpmc];
 
     /// The name that the CLI and `stat` use.
@@ -75,6 +79,7 @@ impl Kind {
             Self::Mpsc => "mpsc",
             Self::Spmc => "spmc",
             Self::Mpmc => "mpmc",
+            Self::Board => "board",
         }
     }
 
@@ -90,13 +95,17 @@ impl Kind {
     /// ```
     pub fn allows_many(self, role: Role) -> bool {
         match role {
-            Role::Producer => matches!(self, Self::Mpsc | Self::Mpmc),
+            Role::Producer => matches!(self, Self::Mpsc | Self::Mpmc | Self::Board),
             Role::Consumer => matches!(self, Self::Spmc | Self::Mpmc),
         }
     }
 
     /// Slots for participants, with `each` in every role that the kind has many of.
     pub(crate) fn participants(self, each: u32) -> Option<u32> {
+        if self == Self::Board {
+            // Its readers take no slots.
+            return Some(each);
+        }
         let of = |role| if self.allows_many(role) { each } else { 1 };
         of(Role::Producer).checked_add(of(Role::Consumer))
     }
@@ -108,6 +117,7 @@ impl Kind {
             Self::Spsc | Self::Spmc => 1,
             Self::Mpsc => participants.checked_sub(1)?,
             Self::Mpmc => participants / 2,
+            Self::Board => participants,
         };
         (self.participants(producers.max(participants.checked_sub(producers)?))
             == Some(participants))
@@ -120,11 +130,13 @@ impl Kind {
             Self::Mpsc => 2,
             Self::Spmc => 3,
             Self::Mpmc => 4,
+            Self::Board => 6,
         }
     }
 
     fn from_code(code: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
+        let mut all = Self::ALL.into_iter().chain([Self::Board]);
+        all.find(|kind| kind.code() == code)
     }
 }
 
@@ -223,12 +235,17 @@ pub(crate) enum Shape {
     Stream,
     /// In cells of so many bytes, a power of two ([`cell`]).
     Cells(u32),
+    /// No messages but values, of so many entries ([`board`]).
+    Board(u32),
 }
 
 impl Shape {
-    /// The shape of a ring: a stream where one producer and one consumer need nothing else.
+    /// The shape of a ring: a stream where one producer and one consumer need nothing else. Of a board, `cell_len` is
+    /// the number of its entries.
     pub(crate) fn of(kind: Kind, sync: SyncKind, overwrite: bool, cell_len: u32) -> Self {
-        if kind == Kind::Spsc && sync == SyncKind::Futex && !overwrite {
+        if kind == Kind::Board {
+            Self::Board(cell_len)
+        } else if kind == Kind::Spsc && sync == SyncKind::Futex && !overwrite {
             Self::Stream
         } else {
             Self::Cells(cell_len)
@@ -266,12 +283,22 @@ impl Geometry {
                 return None;
             }
         }
+        let mut table = table_end(participants);
+        if let Shape::Board(entries) = shape {
+            if !(1..=board::MAX_ENTRIES).contains(&entries)
+                || capacity < DATA_ALIGN
+                || board::buffer_len(capacity, entries) < board::MIN_BUFFER_LEN
+            {
+                return None;
+            }
+            table = board::entries_end(participants, entries);
+        }
         Some(Self {
             shape,
             capacity,
             producers: kind.producers(participants)?,
             participants,
-            data_offset: (table_end(participants) as u64).next_multiple_of(DATA_ALIGN),
+            data_offset: (table as u64).next_multiple_of(DATA_ALIGN),
             slabs: Slabs::NONE,
             slab_segments: false,
         })
@@ -324,6 +351,7 @@ impl Geometry {
         let in_ring = match self.shape {
             Shape::Stream => record::max_payload(self.capacity),
             Shape::Cells(cell_len) => cell::max_payload(self.capacity, cell_len),
+            Shape::Board(entries) => board::buffer_len(self.capacity, entries),
         };
         in_ring.max(self.slabs.longest())
     }

@@ -8,7 +8,7 @@
 pub(crate) mod copy;
 pub(crate) mod memory;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crate::error::Error;
 pub(crate) use crate::sys::futex::{Change, MOST_WORDS};
@@ -244,7 +244,16 @@ pub(crate) trait Region: Load {
 
     /// Orders what was read before it ahead of payload that is written after it, for who reads that
     /// payload with acquire.
+    ///
+    /// What was stored before it is seen by who has read of that payload, and then makes the
+    /// [`copied_fence`](Self::copied_fence).
     fn claim_fence(&self);
+    /// Orders payload that was read before it ahead of what is loaded after it. Pairs with
+    /// [`claim_fence`](Self::claim_fence).
+    #[inline]
+    fn copied_fence(&self) {
+        fence(Ordering::Acquire);
+    }
     /// The fence between publishing and looking whether anyone sleeps. Pairs with
     /// [`sleep_fence`](Self::sleep_fence): of the two sides, at least one sees the other's store.
     fn publish_fence(&self);

@@ -198,7 +198,7 @@ fn initialise(
     access: Access,
     home: Home,
 ) -> Result<(), Error> {
-    if header.geometry.shape() == Shape::Stream {
+    if !matches!(header.geometry.shape(), Shape::Cells(_)) {
         return Ok(());
     }
     let failed = |errno| attempt.os("its locks cannot be initialised", errno);

@@ -29,6 +29,7 @@ fn header(shape: Shape, capacity: u64, nonce: [u8; 16]) -> Header {
     let kind = match shape {
         Shape::Stream => Kind::Spsc,
         Shape::Cells(_) => Kind::Mpmc,
+        Shape::Board(_) => Kind::Board,
     };
     let participants = if shape == Shape::Stream { 2 } else { 120 };
     Header {
@@ -77,6 +78,7 @@ fn giants(capacity: u64) -> Vec<(Header, u64)> {
             for shape in [Shape::Stream, Shape::Cells(64)] {
                 giants.push((with_slabs(header(shape, capacity, nonce)), head));
             }
+            giants.push((header(Shape::Board(64), capacity, nonce), head));
         }
     }
     giants

@@ -1,0 +1,173 @@
+//! The reading handle.
+
+use std::time::{Duration, Instant};
+
+use bytemuck::Pod;
+
+use super::Value;
+use crate::api::threads::Unshared;
+use crate::error::GetError;
+use crate::memory::region::memory::Memory;
+use crate::rings::board::Slate;
+use crate::rings::board::reader::{self, Exactly};
+use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
+
+/// Reads one entry. It takes part in nothing: it holds no place, and nobody waits for it.
+///
+/// A handle is for one thread at a time: it can be sent to another thread (`Send`), and not be shared with one.
+///
+/// ```
+/// # use ringway_core as ringway;
+/// let board = ringway::Board::at("memfd:")?.create()?;
+/// let (mut speed, mut gauge) = (board.writer("speed")?, board.reader("speed")?);
+/// speed.set(b"50")?;
+/// assert_eq!(gauge.get_if_newer()?.unwrap(), *b"50");
+/// assert_eq!(gauge.get_if_newer()?, None);
+/// assert_eq!(gauge.get()?.unwrap(), *b"50");
+///
+/// let gauge = std::thread::spawn(move || gauge.wait_newer());
+/// speed.set(b"60")?;
+/// let value = gauge.join().unwrap()?;
+/// assert_eq!((value.number(), &*value), (2, &b"60"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Reader {
+    reader: reader::Reader<Memory>,
+    /// How a call waits, which has no deadline of its own.
+    wait: WaitOptions<'static>,
+    _one_thread: Unshared,
+}
+
+impl Reader {
+    pub(super) fn new(region: Memory, slate: Slate, key: &[u8]) -> Self {
+        Self {
+            reader: reader::Reader::new(region, slate, key),
+            wait: WaitOptions::new(WaitStrategy::default()),
+            _one_thread: Unshared::default(),
+        }
+    }
+
+    /// How calls of this handle wait.
+    #[must_use]
+    pub fn with_wait(mut self, how: WaitStrategy) -> Self {
+        self.wait = WaitOptions::new(how);
+        self
+    }
+
+    /// The key of the entry.
+    pub fn key(&self) -> &str {
+        std::str::from_utf8(self.reader.key()).unwrap_or_default()
+    }
+
+    /// The number of the last value that this handle has read; 0 before the first.
+    pub fn seen(&self) -> u64 {
+        self.reader.seen()
+    }
+
+    /// Whether a live process, be it stopped, writes the entry: `None` if nobody does, `Some(false)` if its last writer died and
+    /// nobody has followed.
+    pub fn writer_lives(&mut self) -> Option<bool> {
+        self.reader.writer().map(|(_, lives)| lives)
+    }
+
+    /// The latest value, whether it was read before or not; `None` if there is none yet. It waits for nobody.
+    ///
+    /// # Errors
+    /// [`GetError::Changing`], [`GetError::Corrupt`], [`GetError::Forked`].
+    pub fn get(&mut self) -> Result<Option<Value>, GetError> {
+        let mut bytes = Vec::new();
+        let number = self.reader.get(&mut bytes)?;
+        Ok(number.map(|number| Value { number, bytes }))
+    }
+
+    /// The latest value if it is newer than the last one that this handle has read.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_if_newer(&mut self) -> Result<Option<Value>, GetError> {
+        let mut bytes = Vec::new();
+        let number = self.reader.get_if_newer(&mut bytes)?;
+        Ok(number.map(|number| Value { number, bytes }))
+    }
+
+    /// Copies the latest value to `bytes`, which gets its length, and returns its number; `None` if there is none yet. It needs
+    /// no memory where `bytes` has room enough.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get). Then what is in `bytes` means nothing.
+    pub fn get_into(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, GetError> {
+        self.reader.get(bytes)
+    }
+
+    /// The latest value as one of a type of which every bit pattern is a value.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`GetError::WrongLength`].
+    #[inline]
+    pub fn get_pod<T: Pod>(&mut self) -> Result<Option<T>, GetError> {
+        let mut value = T::zeroed();
+        let room = &mut Exactly(bytemuck::bytes_of_mut(&mut value));
+        let number = self.reader.get(room)?;
+        Ok(number.map(|_| value))
+    }
+
+    /// The same if it is newer than the last one that this handle has read.
+    ///
+    /// # Errors
+    /// As [`get_pod`](Self::get_pod).
+    #[inline]
+    pub fn get_pod_if_newer<T: Pod>(&mut self) -> Result<Option<T>, GetError> {
+        let mut value = T::zeroed();
+        let room = &mut Exactly(bytemuck::bytes_of_mut(&mut value));
+        let number = self.reader.get_if_newer(room)?;
+        Ok(number.map(|_| value))
+    }
+
+    /// Waits for a value that is newer than the last one that this handle has read: of several that came meanwhile, it is the
+    /// latest.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`GetError::WriterDied`], once for each death, and [`GetError::Removed`]. That the writer
+    /// leaves in order is no end: another may come.
+    pub fn wait_newer(&mut self) -> Result<Value, GetError> {
+        self.wait_newer_deadline(None)
+    }
+
+    /// The same, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`wait_newer`](Self::wait_newer), and [`GetError::TimedOut`].
+    pub fn wait_newer_timeout(&mut self, timeout: Duration) -> Result<Value, GetError> {
+        self.wait_newer_deadline(deadline_after(timeout))
+    }
+
+    /// The same, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`wait_newer_timeout`](Self::wait_newer_timeout).
+    pub fn wait_newer_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<Value, GetError> {
+        let mut bytes = Vec::new();
+        let wait = self.wait.until(deadline.into());
+        let number = self.reader.wait_newer(&wait, &mut bytes)?;
+        Ok(Value { number, bytes })
+    }
+
+    /// As [`wait_newer_deadline`](Self::wait_newer_deadline), of a type as for [`get_pod`](Self::get_pod).
+    ///
+    /// # Errors
+    /// As [`wait_newer_timeout`](Self::wait_newer_timeout), and [`GetError::WrongLength`].
+    pub fn wait_newer_pod<T: Pod>(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<T, GetError> {
+        let mut value = T::zeroed();
+        let wait = self.wait.until(deadline.into());
+        let room = &mut Exactly(bytemuck::bytes_of_mut(&mut value));
+        self.reader.wait_newer(&wait, room)?;
+        Ok(value)
+    }
+}

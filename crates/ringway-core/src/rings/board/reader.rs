@@ -1,0 +1,176 @@
+//! Who reads an entry.
+
+use std::sync::atomic::Ordering;
+
+use super::sleeper::Sleeper;
+use super::{ANY_CHANGE, Entry, Slate};
+use crate::error::GetError;
+use crate::memory::region::Region;
+use crate::waiting::{PeersEnd, WaitOptions, Waited};
+
+/// How often a value is copied before a reader gives up.
+pub(crate) const ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 128 };
+/// After how many of them it gives its processor to others in between.
+const EAGER: u32 = 16;
+
+/// Where a value is copied to.
+pub(crate) trait Room {
+    /// Room for so many bytes; `None` if it is not for so many.
+    fn of(&mut self, len: usize) -> Option<&mut [u8]>;
+}
+
+impl Room for Vec<u8> {
+    fn of(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.resize(len, 0);
+        Some(self)
+    }
+}
+
+/// A place for values of that length.
+pub(crate) struct Exactly<'a>(pub(crate) &'a mut [u8]);
+
+impl Room for Exactly<'_> {
+    fn of(&mut self, len: usize) -> Option<&mut [u8]> {
+        (self.0.len() == len).then_some(&mut *self.0)
+    }
+}
+
+/// Copies the value of `entry` if its number is higher than `seen`, and returns the number.
+#[inline]
+pub(crate) fn copy(
+    region: &impl Region,
+    entry: Entry,
+    seen: u64,
+    room: &mut impl Room,
+) -> Result<Option<u64>, GetError> {
+    for attempt in 0..ATTEMPTS {
+        // Acquire pairs with the release in `set`: the bytes are there.
+        let number = region.load64(entry.number(), Ordering::Acquire);
+        if number <= seen {
+            return Ok(None);
+        }
+        let len = region.load64(entry.length(number), Ordering::Relaxed);
+        let fits = len <= entry.buffer_len;
+        let copied = fits.then(|| match room.of(len as usize) {
+            Some(bytes) => {
+                region.read(entry.buffer(number), bytes);
+                Ok(Some(number))
+            }
+            None => Err(GetError::WrongLength { len: len as usize }),
+        });
+        // Pairs with the release fence in `set`: if the copy has anything of the value after the next, this load sees that
+        // it has begun.
+        region.copied_fence();
+        let begun = region.load64(entry.begun(), Ordering::Relaxed);
+        if begun.wrapping_sub(number) <= 1 {
+            return copied.unwrap_or(Err(GetError::Corrupt));
+        }
+        give_way(attempt);
+    }
+    Err(GetError::Changing)
+}
+
+#[cold]
+fn give_way(attempt: u32) {
+    match attempt < EAGER {
+        true => std::hint::spin_loop(),
+        false => std::thread::yield_now(),
+    }
+}
+
+/// A reader of the entry with a key, which may not be there yet.
+#[derive(Debug)]
+pub(crate) struct Reader<R> {
+    sleeper: Sleeper<R>,
+    key: Box<[u8]>,
+    /// The number of the last value that was read.
+    seen: u64,
+}
+
+impl<R: Region> Reader<R> {
+    pub(crate) fn new(region: R, slate: Slate, key: &[u8]) -> Self {
+        Self {
+            sleeper: Sleeper::new(region, slate, ANY_CHANGE),
+            key: key.into(),
+            seen: 0,
+        }
+    }
+
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The number of the last value that was read; 0 before the first.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Who has the role of the entry, by the id of its attachment, and whether it lives; `None` if nobody has.
+    pub(crate) fn writer(&mut self) -> Option<(u64, bool)> {
+        let entry = self.sleeper.entry_of(&self.key)?;
+        let owner = self.sleeper.owner(entry)?;
+        Some((owner, self.sleeper.lives(owner)))
+    }
+
+    /// Reads the value, whether it was read before or not; `None` if there is none yet.
+    #[inline]
+    pub(crate) fn get(&mut self, room: &mut impl Room) -> Result<Option<u64>, GetError> {
+        self.newer_than(0, room)
+    }
+
+    /// Reads the value if it is newer than the last one that was read.
+    #[inline]
+    pub(crate) fn get_if_newer(&mut self, room: &mut impl Room) -> Result<Option<u64>, GetError> {
+        self.newer_than(self.seen, room)
+    }
+
+    #[inline]
+    fn newer_than(&mut self, seen: u64, room: &mut impl Room) -> Result<Option<u64>, GetError> {
+        if self.sleeper.region.is_forked() {
+            return Err(GetError::Forked);
+        }
+        let Some(entry) = self.sleeper.entry_of(&self.key) else {
+            return Ok(None);
+        };
+        let read = copy(&self.sleeper.region, entry, seen, room)?;
+        self.seen = read.unwrap_or(self.seen);
+        Ok(read)
+    }
+
+    /// Waits for a newer value than the last one that was read, and reads it. Each death of a writer is told once.
+    pub(crate) fn wait_newer(
+        &mut self,
+        wait: &WaitOptions,
+        room: &mut impl Room,
+    ) -> Result<u64, GetError> {
+        loop {
+            if let Some(number) = self.get_if_newer(room)? {
+                return Ok(number);
+            }
+            let Self { sleeper, key, seen } = self;
+            let has_newer = |sleeper: &mut Sleeper<R>, _| {
+                let entry = sleeper.entry_of(key);
+                let number = entry.map(|entry| {
+                    let region = &sleeper.region;
+                    region.load64(entry.number(), Ordering::Acquire)
+                });
+                number > Some(*seen)
+            };
+            match wait.wait(sleeper, PeersEnd::EndsIt, has_newer) {
+                // Nobody interrupts these calls, or arms them.
+                Waited::Ready | Waited::Interrupted | Waited::Armed => {}
+                Waited::TimedOut => return Err(GetError::TimedOut),
+                Waited::Forsaken => return Err(GetError::Removed),
+            }
+            if let Some(dead) = self.sleeper.dead_writer() {
+                // What it had published, it has published. Without `membarrier` a last value may come a little later.
+                let _ = self.sleeper.region.settle();
+                if let Some(number) = self.get_if_newer(room)? {
+                    return Ok(number);
+                }
+                self.sleeper.mourned = dead;
+                return Err(GetError::WriterDied);
+            }
+        }
+    }
+}

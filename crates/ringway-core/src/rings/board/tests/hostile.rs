@@ -1,0 +1,128 @@
+//! What peers could do to a board at worst.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::directory::board;
+use crate::error::GetError;
+use crate::memory::layout::board::MAX_KEY;
+use crate::memory::region::Region;
+use crate::presence::Outlook;
+use crate::rings::board::reader::Reader;
+use crate::rings::board::watcher::Watcher;
+use crate::rings::board::writer::{Refused, Writer};
+use crate::rings::board::{Slate, TOO_HIGH, directory};
+use crate::testing::liar::Liar;
+use crate::waiting::{WaitOptions, WaitStrategy};
+
+fn patience() -> WaitOptions<'static> {
+    WaitOptions::new(WaitStrategy::Park).within(Duration::from_millis(1))
+}
+
+fn liar(seed: u64) -> (Liar, Slate) {
+    let (region, slate) = board(3);
+    // Small numbers, as of slots and lengths, or those of entries.
+    (
+        Liar::new(region, seed, |random, truth| truth ^ (random % 512)),
+        slate,
+    )
+}
+
+/// Every call comes to its end, and touches nothing beyond the entry's buffers (or the region, or the heap, would tell).
+#[test]
+fn no_lie_leads_out_of_the_entry_or_round_in_circles() {
+    for seed in 1..=if cfg!(miri) { 3 } else { 300 } {
+        let (region, slate) = liar(seed);
+        let entry = directory::find_or_add(&region, &slate, b"key");
+        let entry = entry.unwrap_or(slate.entry(1));
+        let mut writer = Writer::take(region, entry, 1 << 8, Outlook::new(2, 0));
+        let mut bytes = Vec::new();
+        for _ in 0..10 {
+            if let Ok(writer) = &mut writer {
+                let _ = writer.set(&[7; 100]);
+            }
+            let (region, slate) = liar(seed);
+            region
+                .truth
+                .store64(entry.number(), seed, Ordering::Release);
+            let mut reader = Reader::new(region, slate, b"key");
+            let _ = reader.get(&mut bytes);
+            assert!(bytes.len() as u64 <= slate.max_len());
+            let _ = reader.get_if_newer(&mut bytes);
+            let _ = reader.writer();
+            let (region, slate) = liar(!seed);
+            region
+                .truth
+                .store64(entry.number(), seed, Ordering::Release);
+            let mut watcher = Watcher::new(region, slate);
+            if let Ok(Some((key, _))) = watcher.newer(&mut bytes) {
+                assert!(key.len() <= MAX_KEY);
+            }
+        }
+        if let Ok(writer) = &mut writer {
+            writer.leave();
+        }
+    }
+}
+
+#[test]
+fn a_number_that_runs_away_is_given_up() {
+    let (region, slate) = board(1);
+    let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
+    region.store64(entry.number(), 5, Ordering::Release);
+    region.store64(entry.begun(), 7, Ordering::Release);
+    let mut reader = Reader::new(region, slate, b"key");
+    let mut bytes = Vec::new();
+    assert_eq!(reader.get(&mut bytes), Err(GetError::Changing));
+    assert_eq!(
+        reader.wait_newer(&patience(), &mut bytes),
+        Err(GetError::Changing)
+    );
+}
+
+#[test]
+fn a_length_beyond_the_buffer_is_corrupt() {
+    let (region, slate) = board(1);
+    let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
+    for len in [slate.max_len() + 1, u64::MAX] {
+        region.store64(entry.length(1), len, Ordering::Release);
+        region.store64(entry.number(), 1, Ordering::Release);
+        region.store64(entry.begun(), 1, Ordering::Release);
+        let mut bytes = Vec::new();
+        let read = crate::rings::board::reader::copy(&region, entry, 0, &mut bytes);
+        assert_eq!(read, Err(GetError::Corrupt));
+    }
+}
+
+#[test]
+fn a_number_that_no_writer_reaches_is_no_ones_to_follow() {
+    let (region, slate) = board(1);
+    let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
+    region.store64(entry.number(), TOO_HIGH, Ordering::Release);
+    let take = |region| Writer::take(region, entry, 1 << 8, Outlook::new(2, 0));
+    assert_eq!(take(region).err(), Some(Refused::Corrupt));
+}
+
+/// No slot of the board's, an epoch that was never: whoever that is, it does not keep the role for ever.
+#[test]
+fn who_cannot_be_there_keeps_no_role() {
+    for owner in [77, u64::MAX, 2 | 1 << 8, 1 << 8 | 1, 5 << 8] {
+        let (region, slate) = board(1);
+        let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
+        region.store64(entry.owner(), owner, Ordering::Release);
+        let writer = Writer::take(region, entry, 1 << 8, Outlook::new(2, 0));
+        assert!(writer.is_ok(), "{owner:#x}");
+    }
+}
+
+/// A deadline that has passed is believed, whoever changes what is slept on.
+#[test]
+fn a_wait_ends_at_its_deadline() {
+    let (region, slate) = board(1);
+    let mut reader = Reader::new(region, slate, b"key");
+    let mut bytes = Vec::new();
+    assert_eq!(
+        reader.wait_newer(&patience(), &mut bytes),
+        Err(GetError::TimedOut)
+    );
+}

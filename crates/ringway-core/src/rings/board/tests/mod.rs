@@ -1,0 +1,10 @@
+//! Checks of the board's algorithms.
+
+#[cfg(not(loom))]
+mod directory;
+#[cfg(not(loom))]
+mod hostile;
+#[cfg(loom)]
+mod interleavings;
+#[cfg(not(loom))]
+mod threads;

@@ -1,0 +1,63 @@
+//! A writer that never rests, and readers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::directory::board;
+use crate::error::GetError;
+use crate::memory::layout::{Geometry, Kind, Shape};
+use crate::memory::region::memory::Heap;
+use crate::presence::Outlook;
+use crate::rings::board::reader::Reader;
+use crate::rings::board::writer::Writer;
+use crate::rings::board::{Slate, directory};
+
+#[test]
+fn a_value_that_was_read_is_whole_and_never_an_earlier_one() {
+    let geometry = Geometry::new(Kind::Board, Shape::Board(1), 2, 4096).unwrap();
+    let (heap, slate) = (Heap::new(geometry).unwrap(), Slate::of(&geometry).unwrap());
+    let region = heap.region();
+    let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
+    let mut writer = Writer::take(region, entry, 1 << 8, Outlook::new(2, 0)).unwrap();
+    let done = AtomicBool::new(false);
+    let values = if cfg!(miri) { 20 } else { 20_000 };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (region, done) = (heap.region(), &done);
+            scope.spawn(move || {
+                let mut reader = Reader::new(region, slate, b"key");
+                let (mut bytes, mut last) = (Vec::new(), 0);
+                while !done.load(Ordering::Relaxed) {
+                    match reader.get_if_newer(&mut bytes) {
+                        Ok(None) | Err(GetError::Changing) => {}
+                        Ok(Some(number)) => {
+                            assert!(number > last, "{number} after {last}");
+                            last = number;
+                            let is_its = |byte: &u8| *byte == number as u8;
+                            assert!(bytes.iter().all(is_its), "value {number} is torn");
+                            assert_eq!(bytes.len() as u64, number % 2048 + 1);
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                reader.get(&mut bytes).unwrap();
+                assert_eq!(reader.seen(), values);
+            });
+        }
+        for number in 1..=values {
+            let value = vec![number as u8; (number % 2048 + 1) as usize];
+            assert_eq!(writer.set(&value), Ok(number));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_value_that_is_too_long_leaves_the_last_one() {
+    let (region, slate) = board(1);
+    let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
+    let mut writer = Writer::take(region, entry, 1 << 8, Outlook::new(2, 0)).unwrap();
+    let longest = vec![7; writer.max_len() as usize];
+    assert_eq!(writer.set(&longest), Ok(1));
+    assert!(writer.set(&[&longest[..], &[7]].concat()).is_err());
+    assert_eq!(writer.number(), 1);
+}

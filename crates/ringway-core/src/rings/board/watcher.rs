@@ -1,0 +1,78 @@
+//! Who reads whatever changes.
+
+use std::sync::atomic::Ordering;
+
+use super::reader::copy;
+use super::sleeper::Sleeper;
+use super::{ANY_CHANGE, Slate, directory};
+use crate::error::GetError;
+use crate::memory::region::Region;
+use crate::waiting::{PeersEnd, WaitOptions, Waited};
+
+/// Reads all entries, each value once and the latest only.
+#[derive(Debug)]
+pub(crate) struct Watcher<R> {
+    sleeper: Sleeper<R>,
+    /// The number of the last value read of each entry.
+    seen: Vec<u64>,
+    /// Where the next look begins, so that none is passed over for others that change all the time.
+    next: u32,
+}
+
+impl<R: Region> Watcher<R> {
+    pub(crate) fn new(region: R, slate: Slate) -> Self {
+        Self {
+            sleeper: Sleeper::new(region, slate, ANY_CHANGE),
+            seen: vec![0; slate.entries as usize],
+            next: 0,
+        }
+    }
+
+    /// Reads a value that is newer than the last one read of its entry, if there is one: its key, and its number.
+    pub(crate) fn newer(&mut self, room: &mut Vec<u8>) -> Result<Option<(Vec<u8>, u64)>, GetError> {
+        if self.sleeper.region.is_forked() {
+            return Err(GetError::Forked);
+        }
+        let Sleeper { region, slate, .. } = &self.sleeper;
+        for step in 0..slate.entries {
+            let index = (self.next + step) % slate.entries;
+            let entry = slate.entry(index);
+            let seen = &mut self.seen[index as usize];
+            if let Some(number) = copy(region, entry, *seen, room)? {
+                *seen = number;
+                self.next = (index + 1) % slate.entries;
+                // Its writer has written the key before its first value.
+                let key = directory::key(region, entry).ok_or(GetError::Corrupt)?;
+                return Ok(Some((key, number)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same, waiting for one.
+    pub(crate) fn wait_newer(
+        &mut self,
+        wait: &WaitOptions,
+        room: &mut Vec<u8>,
+    ) -> Result<(Vec<u8>, u64), GetError> {
+        loop {
+            if let Some(found) = self.newer(room)? {
+                return Ok(found);
+            }
+            let Self { sleeper, seen, .. } = self;
+            let ready = |sleeper: &mut Sleeper<R>, _| {
+                let numbers = sleeper.slate.all().map(|(_, entry)| {
+                    let region = &sleeper.region;
+                    region.load64(entry.number(), Ordering::Acquire)
+                });
+                numbers.zip(&*seen).any(|(number, seen)| number > *seen)
+            };
+            match wait.wait(sleeper, PeersEnd::IsNoEnd, ready) {
+                // Nobody interrupts these calls, or arms them.
+                Waited::Ready | Waited::Interrupted | Waited::Armed => {}
+                Waited::TimedOut => return Err(GetError::TimedOut),
+                Waited::Forsaken => return Err(GetError::Removed),
+            }
+        }
+    }
+}
