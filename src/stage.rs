@@ -4,8 +4,9 @@
 //! a [`StageError`] says which part of the step did not succeed.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use ringway_core::os::deadline_after;
 use ringway_core::{
     Error, ErrorKind, Message, Receiver, RecvError, Ring, SendError, Sender, WaitStrategy,
 };
@@ -167,15 +168,28 @@ impl Stage {
         pass_on(message, work, |bytes| self.sender.send(bytes))
     }
 
-    /// The same, waiting until `deadline`.
+    /// The same, waiting for at most `timeout` in all, for the message and for room.
     ///
     /// # Errors
     /// As [`step`](Self::step), and [`RecvError::TimedOut`] and [`SendError::TimedOut`].
-    pub fn step_deadline<B: AsRef<[u8]>, E>(
+    pub fn step_timeout<B: AsRef<[u8]>, E>(
         &mut self,
-        deadline: Instant,
+        timeout: Duration,
         work: impl FnOnce(&Message<'_>) -> Result<B, E>,
     ) -> Result<(), StageError<E>> {
+        self.step_deadline(deadline_after(timeout), work)
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`step_timeout`](Self::step_timeout).
+    pub fn step_deadline<B: AsRef<[u8]>, E>(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+        work: impl FnOnce(&Message<'_>) -> Result<B, E>,
+    ) -> Result<(), StageError<E>> {
+        let deadline = deadline.into();
         let message = self.receiver.recv_in_place_deadline(deadline);
         pass_on(message, work, |bytes| {
             self.sender.send_deadline(bytes, deadline)
@@ -208,14 +222,14 @@ impl Stage {
                 Ok(()) => {}
                 Err(StageError::Receive(RecvError::Closed)) => return Ok(()),
                 Err(StageError::Receive(RecvError::PeerDied)) => {
-                    match self.wait_for_producer(None) {
+                    match self.wait_for_producer() {
                         // The next step tells.
                         Ok(()) | Err(RecvError::Closed) => {}
                         Err(error) => return Err(StageError::Receive(error)),
                     }
                 }
                 Err(StageError::Send(SendError::PeerDied)) => {
-                    self.wait_for_consumer(None).map_err(StageError::Send)?;
+                    self.wait_for_consumer().map_err(StageError::Send)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -226,7 +240,26 @@ impl Stage {
     ///
     /// # Errors
     /// The same.
-    pub fn wait_for_producer(&mut self, deadline: Option<Instant>) -> Result<(), RecvError> {
+    pub fn wait_for_producer(&mut self) -> Result<(), RecvError> {
+        self.receiver.wait_for_peer()
+    }
+
+    /// The same, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Receiver::wait_for_peer_timeout`].
+    pub fn wait_for_producer_timeout(&mut self, timeout: Duration) -> Result<(), RecvError> {
+        self.receiver.wait_for_peer_timeout(timeout)
+    }
+
+    /// The same, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`Receiver::wait_for_peer_deadline`].
+    pub fn wait_for_producer_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), RecvError> {
         self.receiver.wait_for_peer_deadline(deadline)
     }
 
@@ -234,7 +267,26 @@ impl Stage {
     ///
     /// # Errors
     /// The same.
-    pub fn wait_for_consumer(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+    pub fn wait_for_consumer(&mut self) -> Result<(), SendError> {
+        self.sender.wait_for_peer()
+    }
+
+    /// The same, for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Sender::wait_for_peer_timeout`].
+    pub fn wait_for_consumer_timeout(&mut self, timeout: Duration) -> Result<(), SendError> {
+        self.sender.wait_for_peer_timeout(timeout)
+    }
+
+    /// The same, until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`Sender::wait_for_peer_deadline`].
+    pub fn wait_for_consumer_deadline(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Result<(), SendError> {
         self.sender.wait_for_peer_deadline(deadline)
     }
 

@@ -3,8 +3,10 @@
 
 mod two_processes;
 
+use std::time::Duration;
+
 use ringway::address::{QueueKey, SysvKey};
-use ringway::channel::ChannelReceiver;
+use ringway::channel::{ChannelMessage, ChannelReceiver};
 use ringway::chunk::{ChunkReceiver, ChunkSender};
 use ringway::mq::QueueBuilder;
 use ringway::peer::Role;
@@ -202,6 +204,34 @@ impl Drop for Gone<'_> {
     fn drop(&mut self) {
         let _ = ringway::mq::remove(self.0, true);
     }
+}
+
+#[test]
+fn work_that_succeeds_acknowledges_on_every_transport() {
+    on_channels(|case, channel| {
+        let mut sender = channel.sender().unwrap();
+        let mut receiver = channel.receiver().unwrap();
+        (0..4).for_each(|nth| sender.send(&number(nth)).unwrap());
+        let work = |message: &ChannelMessage<'_>| match message.deliveries() {
+            1 => Err("not now"),
+            _ => Ok(number_of(message)),
+        };
+        let long = Duration::from_secs(60);
+        for nth in 0..4 {
+            let once = |receiver: &mut ChannelReceiver| match nth {
+                0 => receiver.process(work),
+                1 => receiver.process_timeout(long, work),
+                2 => receiver.process_deadline(watchdog(), work),
+                _ => receiver.try_process(work),
+            };
+            assert_eq!(once(&mut receiver), Ok(Err("not now")), "{case}");
+            assert_eq!(once(&mut receiver), Ok(Ok(nth)), "{case}");
+        }
+        assert_eq!(receiver.try_process(work), Err(RecvError::Empty), "{case}");
+        let short = Duration::from_millis(1);
+        let timed_out = receiver.process_timeout(short, work);
+        assert_eq!(timed_out, Err(RecvError::TimedOut), "{case}");
+    });
 }
 
 #[test]

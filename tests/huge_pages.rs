@@ -19,6 +19,11 @@ fn try_slabs(mut place: Place, kind: Kind, apart: bool) -> Result<(), Error> {
         }
     })?;
     place.address = ring.address().clone();
+    if place.address != Address::Memfd {
+        let other = place.builder().huge_pages(false).open().unwrap_err();
+        assert_eq!(other.kind(), ErrorKind::Incompatible, "{other}");
+        place.builder().huge_pages(true).open().unwrap();
+    }
     let peer = again(&ring);
     let (mut sender, mut receiver) = (ring.sender()?, peer.receiver()?);
     for number in 0..2 * SLABS as u8 {

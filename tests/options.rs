@@ -10,7 +10,7 @@ use ringway_testing::place::{Backing, Place};
 type Set = fn(Builder) -> Builder;
 
 /// Each option that shapes a ring, set otherwise than for [`there`]; and what an error says then.
-const OTHERS: [(Set, &str); 10] = [
+const OTHERS: [(Set, &str); 11] = [
     (
         |builder| builder.kind(Kind::Spsc),
         "with kind mpmc and not spsc",
@@ -48,6 +48,10 @@ const OTHERS: [(Set, &str); 10] = [
         "with slabs in the ring's segment and not in segments of their own",
     ),
     (|builder| builder.mode(0o640), "with mode 600 and not 640"),
+    (
+        |builder| builder.huge_pages(true),
+        "with pages of the usual size and not of reserved huge ones",
+    ),
 ];
 
 /// The ring that is there, with all options as they are or as they become.
@@ -74,6 +78,7 @@ fn what_is_set_is_true_of_the_ring_that_is_there_or_an_error_names_both_values()
             }
             let defaults = place.builder().sync(SyncKind::Futex).mode(0o600);
             let defaults = defaults.overwrite_oldest(false).slab_segments(false);
+            let defaults = defaults.huge_pages(false);
             assert_eq!(
                 get(defaults.persistent(false)).unwrap().nonce(),
                 ring.nonce()
@@ -142,7 +147,11 @@ fn a_queue_that_is_there_is_as_was_asked() {
         .priorities(true)
         .open()
         .unwrap();
-    let other = builder().messages(4).message_len(50).priorities(false);
+    let other = builder()
+        .messages(4)
+        .message_len(50)
+        .priorities(false)
+        .mode(0o640);
     for get in [QueueBuilder::open, QueueBuilder::open_or_create] {
         let error = get(other.clone()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Incompatible);
@@ -151,6 +160,7 @@ fn a_queue_that_is_there_is_as_was_asked() {
             "with priorities and not without",
             "for 3 messages and not 4",
             "for messages of 100 bytes and not 50",
+            "with mode 600 and not 640",
         ] {
             assert!(text.contains(expected), "{text}");
         }
@@ -158,10 +168,32 @@ fn a_queue_that_is_there_is_as_was_asked() {
     // A channel has no wish of its own.
     Channel::open(Builder::at(there.0.clone())).unwrap();
     let sysv = Queue(Address::Sysvmq(QueueKey::Key(key)));
-    let builder = QueueBuilder::at(sysv.0.clone()).priorities(false);
-    builder.clone().create().unwrap();
-    let error = builder.priorities(true).open().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    let builder = || QueueBuilder::at(sysv.0.clone());
+    let there = || builder().priorities(false).messages(3).message_len(100);
+    there().mode(0o620).create().unwrap();
+    there().mode(0o620).open().unwrap();
+    builder().open_or_create().unwrap();
+    for (other, expected) in [
+        (
+            there().priorities(true),
+            "without priorities and not with them",
+        ),
+        (there().messages(4), "for 3 messages and not 4"),
+        (
+            there().message_len(50),
+            "for messages of 100 bytes and not 50",
+        ),
+        (there().mode(0o600), "with mode 620 and not 600"),
+    ] {
+        for get in [QueueBuilder::open, QueueBuilder::open_or_create] {
+            let error = get(other.clone()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Incompatible);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+    // A channel's wish is the queue's.
+    let error = Channel::open(Builder::at(sysv.0.clone()).mode(0o600)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
 }
 
 #[test]

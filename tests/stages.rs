@@ -231,6 +231,10 @@ fn a_step_that_fails_is_made_again() {
         stage.step_deadline(soon, square),
         Err(StageError::Send(SendError::TimedOut))
     );
+    assert_eq!(
+        stage.step_timeout(Duration::from_millis(1), square),
+        Err(StageError::Send(SendError::TimedOut))
+    );
     let mut sink = pipeline.output.receiver().unwrap();
     let before = stage.steps();
     assert_eq!(number_in(&sink.recv().unwrap()), 9);
@@ -241,6 +245,20 @@ fn a_step_that_fails_is_made_again() {
         came += 1;
     }
     assert_eq!(came, before + 1);
+    while stage.try_step(square).is_ok() {
+        sink.recv().unwrap();
+    }
+    let soon = Duration::from_millis(1);
+    assert_eq!(
+        stage.step_timeout(soon, square),
+        Err(StageError::Receive(RecvError::TimedOut))
+    );
+    source.leave();
+    drop(sink);
+    let timed_out = stage.wait_for_producer_timeout(soon);
+    assert_eq!(timed_out, Err(RecvError::TimedOut));
+    let timed_out = stage.wait_for_consumer_timeout(soon);
+    assert_eq!(timed_out, Err(SendError::TimedOut));
 }
 
 #[test]

@@ -204,6 +204,73 @@ impl ChannelReceiver {
         }
     }
 
+    /// Receives the next message, waiting for it, and acknowledges it if `work` has succeeded with it; if it fails, the message comes
+    /// again. (Of a queue it comes again to this very receiver, and is lost with it.)
+    ///
+    /// # Errors
+    /// As [`Receiver::recv`]. What `work` returns is inside.
+    ///
+    /// ```
+    /// use ringway::Channel;
+    /// use ringway::transport::ReceivedMessage;
+    ///
+    /// # let address = format!("auto:ringway-doc-process-{}", std::process::id());
+    /// let channel = Channel::open_or_create(ringway::at(&address)?)?;
+    /// channel.sender()?.send(b"7 apples")?;
+    /// let mut receiver = channel.receiver()?;
+    /// let len = receiver.process(|message| match message.len() {
+    ///     0 => Err("nothing in it"),
+    ///     len => Ok(len),
+    /// })?;
+    /// assert_eq!(len, Ok(8));
+    /// # Channel::remove(channel.address(), true)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn process<T, E>(
+        &mut self,
+        work: impl FnOnce(&ChannelMessage<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        self.recv_in_place().map(|message| message.process(work))
+    }
+
+    /// The same, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_timeout`]. What `work` returns is inside.
+    pub fn process_timeout<T, E>(
+        &mut self,
+        timeout: Duration,
+        work: impl FnOnce(&ChannelMessage<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        let message = self.recv_in_place_timeout(timeout)?;
+        Ok(message.process(work))
+    }
+
+    /// The same, waiting until `deadline`; `None` is never.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_deadline`]. What `work` returns is inside.
+    pub fn process_deadline<T, E>(
+        &mut self,
+        deadline: impl Into<Option<Instant>>,
+        work: impl FnOnce(&ChannelMessage<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        let message = self.recv_in_place_deadline(deadline)?;
+        Ok(message.process(work))
+    }
+
+    /// The same with a message that is there now.
+    ///
+    /// # Errors
+    /// As [`Receiver::try_recv`]. What `work` returns is inside.
+    pub fn try_process<T, E>(
+        &mut self,
+        work: impl FnOnce(&ChannelMessage<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RecvError> {
+        let message = self.try_recv_in_place()?;
+        Ok(message.process(work))
+    }
+
     /// What is known of the senders.
     pub fn peer(&mut self) -> Peer {
         match self {
@@ -279,6 +346,18 @@ pub enum ChannelMessage<'a> {
 }
 
 impl ChannelMessage<'_> {
+    /// Acknowledges the message if `work` has succeeded with it.
+    fn process<T, E>(self, work: impl FnOnce(&ChannelMessage<'_>) -> Result<T, E>) -> Result<T, E> {
+        let done = work(&self);
+        match (&done, self) {
+            (Ok(_), message) => message.release(),
+            (Err(_), Self::Ring(message)) => message.give_back(),
+            // A queue takes nothing back: it stays the receiver's.
+            (Err(_), Self::Queue(_)) => {}
+        }
+        done
+    }
+
     /// Acknowledges the message: it does not come again.
     pub fn release(self) {
         match self {

@@ -6,7 +6,7 @@ use ringway_core::os::fork::Origin;
 use ringway_core::{Address, Error, ErrorKind};
 
 use crate::attempt::Attempt;
-use crate::options::Options;
+use crate::options::{Options, permissions};
 use crate::queue::Queue;
 use crate::{posix, sysv};
 
@@ -108,7 +108,7 @@ impl QueueBuilder {
     /// `0o600`.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
-        self.options.mode = mode;
+        self.options.mode = Some(mode);
         self
     }
 
@@ -137,8 +137,9 @@ impl QueueBuilder {
         self.make()
     }
 
-    /// Opens an existing queue. [`priorities`](Self::priorities), and of a POSIX queue [`messages`](Self::messages) and
-    /// [`message_len`](Self::message_len), must be true of it if they were set. (Of a System V queue the kernel does not tell those.)
+    /// Opens an existing queue. [`messages`](Self::messages), [`message_len`](Self::message_len), [`priorities`](Self::priorities) and
+    /// [`mode`](Self::mode) must be true of it if they were set. (A System V queue has room for bytes: for so many messages of the
+    /// longest.)
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] ([`ErrorKind::TimedOut`] after [`wait`](Self::wait)), [`ErrorKind::NotARing`],
@@ -225,17 +226,18 @@ impl QueueBuilder {
                 false => "without priorities and not with them".to_owned(),
             });
         }
-        if let (Some(asked), Some(is)) = (options.messages, queue.max_messages())
-            && asked != is
-        {
-            there.push(format!("for {is} messages and not {asked}"));
+        let len = queue.max_message_len();
+        // Where the limit is one of bytes, it is for so many of the longest.
+        let messages = queue.holds(len);
+        if let Some(asked) = options.messages.filter(|asked| *asked != messages) {
+            there.push(format!("for {messages} messages and not {asked}"));
         }
-        let is = queue.max_message_len();
-        if let Some(asked) = options.message_len
-            && queue.max_messages().is_some()
-            && asked != is
-        {
-            there.push(format!("for messages of {is} bytes and not {asked}"));
+        if let Some(asked) = options.message_len.filter(|asked| *asked != len) {
+            there.push(format!("for messages of {len} bytes and not {asked}"));
+        }
+        let mode = queue.mode();
+        if let Some(asked) = options.mode.map(permissions).filter(|asked| *asked != mode) {
+            there.push(format!("with mode {mode:o} and not {asked:o}"));
         }
         match there.is_empty() {
             true => Ok(()),

@@ -10,7 +10,7 @@ pub(crate) struct Options {
     /// Whether a new queue has priorities, and whether that was asked for.
     pub(crate) priorities: bool,
     pub(crate) priorities_asked: bool,
-    pub(crate) mode: u32,
+    pub(crate) mode: Option<u32>,
     pub(crate) any_owner: bool,
 }
 
@@ -21,8 +21,23 @@ impl Default for Options {
             message_len: None,
             priorities: true,
             priorities_asked: false,
-            mode: 0o600,
+            mode: None,
             any_owner: false,
         }
+    }
+}
+
+/// Permission bits unless told otherwise.
+const DEFAULT_MODE: u32 = 0o600;
+
+/// Those bits of a mode that are permissions.
+pub(crate) fn permissions(mode: u32) -> u32 {
+    mode & 0o666
+}
+
+impl Options {
+    /// The permission bits of a new queue.
+    pub(crate) fn new_mode(&self) -> u32 {
+        permissions(self.mode.unwrap_or(DEFAULT_MODE))
     }
 }

@@ -128,6 +128,22 @@ impl Queue {
         }
     }
 
+    /// The permission bits that it had when it was opened.
+    pub(crate) fn mode(&self) -> u32 {
+        match &self.system {
+            System::Posix(queue) => queue.mode,
+            System::Sysv(queue) => queue.mode,
+        }
+    }
+
+    /// How many messages of `len` bytes it may hold.
+    pub(crate) fn holds(&self, len: usize) -> u64 {
+        match &self.system {
+            System::Posix(queue) => queue.messages,
+            System::Sysv(queue) => queue.holds(len),
+        }
+    }
+
     /// Most messages, where the kernel counts them (POSIX).
     pub fn max_messages(&self) -> Option<u64> {
         match &self.system {

@@ -49,7 +49,7 @@ pub struct Builder {
     shape: ShapeOptions,
     prefault: bool,
     lock_memory: bool,
-    huge_pages: bool,
+    huge_pages: Option<bool>,
     any_owner: bool,
     trust_peers: bool,
     wait: Option<Duration>,
@@ -84,7 +84,7 @@ impl Builder {
             shape: ShapeOptions::default(),
             prefault: true,
             lock_memory: false,
-            huge_pages: false,
+            huge_pages: None,
             any_owner: false,
             trust_peers: false,
             wait: None,
@@ -306,7 +306,7 @@ impl Builder {
     /// hugetlbfs mount. The default is no.
     #[must_use]
     pub fn huge_pages(mut self, yes: bool) -> Self {
-        self.huge_pages = yes;
+        self.huge_pages = Some(yes);
         self
     }
 
@@ -402,7 +402,7 @@ impl Builder {
     pub fn open(self) -> Result<Ring, Error> {
         let segment = Segment::open(&self.request())?;
         let ring = Ring::new(segment, self.trust_peers)?;
-        fit::check(&self.shape, "open", &ring)?;
+        fit::check(&self.shape, self.huge_pages, "open", &ring)?;
         Ok(ring)
     }
 
@@ -431,7 +431,7 @@ impl Builder {
             .map_err(|error| self.shape.explain_rounding(error))?;
         let ring = Ring::new(segment, self.trust_peers)?.made_here(is_new);
         if !is_new {
-            fit::check(&self.shape, "open", &ring)?;
+            fit::check(&self.shape, self.huge_pages, "open", &ring)?;
         }
         Ok(ring)
     }
@@ -460,7 +460,7 @@ impl Builder {
     pub fn take_over(self, socket: &UnixStream) -> Result<(Ring, PeerCredentials), Error> {
         let (segment, peer) = Segment::take_over(&self.request(), socket)?;
         let ring = Ring::new(segment, self.trust_peers)?;
-        fit::check(&self.shape, "take over", &ring)?;
+        fit::check(&self.shape, self.huge_pages, "take over", &ring)?;
         Ok((ring, peer))
     }
 
@@ -470,7 +470,7 @@ impl Builder {
             mode: self.shape.mode(),
             prefault: self.prefault,
             lock_memory: self.lock_memory,
-            huge_pages: self.huge_pages,
+            huge_pages: self.huge_pages.unwrap_or(false),
             any_owner: self.any_owner,
             trust_peers: self.trust_peers,
             wait: self.wait,

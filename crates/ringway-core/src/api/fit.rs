@@ -10,7 +10,12 @@ use crate::memory::layout::pool::Slabs;
 use crate::memory::layout::{Kind, SyncKind};
 
 /// Whether a ring that is there is as options that were set say, as far as they say something of such a ring.
-pub(crate) fn check(asked: &ShapeOptions, action: &'static str, ring: &Ring) -> Result<(), Error> {
+pub(crate) fn check(
+    asked: &ShapeOptions,
+    huge_pages: Option<bool>,
+    action: &'static str,
+    ring: &Ring,
+) -> Result<(), Error> {
     let geometry = ring.geometry();
     let mut there = Differences::default();
     there.compare("kind", asked.kind, ring.kind(), Kind::name);
@@ -61,6 +66,26 @@ pub(crate) fn check(asked: &ShapeOptions, action: &'static str, ring: &Ring) -> 
     if *ring.address() != Address::Memfd {
         let wanted = asked.mode.map(|mode| mode & MODE_BITS);
         there.compare("mode", wanted, ring.mode(), |mode| format!("{mode:o}"));
+    }
+    // Which costs a look at all mappings, and only who asked for it pays.
+    if let Some(wanted) = huge_pages
+        && let Some(is) = ring.lies_in_huge_pages()
+    {
+        let lying = |yes| match yes {
+            true => "of reserved huge ones",
+            false => "of the usual size",
+        };
+        there.compare("pages", Some(wanted), is, lying);
+    }
+    // Which costs a look at all mappings, and only who asked for it pays.
+    if let Some(wanted) = huge_pages
+        && let Some(is) = ring.lies_in_huge_pages()
+    {
+        let lying = |yes| match yes {
+            true => "of reserved huge ones",
+            false => "of the usual size",
+        };
+        there.compare("pages", Some(wanted), is, lying);
     }
     there.report(Attempt::to(action, ring.address()))
 }

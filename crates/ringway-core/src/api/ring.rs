@@ -413,6 +413,11 @@ impl Ring {
         &self.header.geometry
     }
 
+    /// Whether its segment lies in reserved huge pages; `None` if that cannot be found out.
+    pub(crate) fn lies_in_huge_pages(&self) -> Option<bool> {
+        self.map.lies_in_huge_pages()
+    }
+
     /// How many may be attached at once in a role that there are many of, or 1.
     pub(crate) fn each_role(&self) -> u32 {
         let roles = [Role::Producer, Role::Consumer].into_iter();

@@ -9,7 +9,7 @@ use memmap2::MmapRaw;
 use nix::errno::Errno;
 
 use crate::sys::fork::Origin;
-use crate::sys::{mmap, shmget};
+use crate::sys::{mmap, page_size, shmget};
 
 /// A mapping for reading and writing. Unmapped (a System V segment: detached) when dropped.
 #[derive(Debug)]
@@ -115,6 +115,18 @@ impl Map {
     }
 
     /// Touches every page, so that a lack of memory shows now.
+    /// Whether the kernel maps it by pages larger than the usual ones, as it tells of each mapping; `None` if it does not.
+    pub(crate) fn lies_in_huge_pages(&self) -> Option<bool> {
+        let mappings = std::fs::read_to_string("/proc/self/smaps").ok()?;
+        let begins = format!("{:x}-", self.base().as_ptr() as usize);
+        let size = mappings
+            .lines()
+            .skip_while(|line| !line.starts_with(&begins))
+            .find_map(|line| line.strip_prefix("KernelPageSize:"))?;
+        let kilobytes: usize = size.split_whitespace().next()?.parse().ok()?;
+        Some(kilobytes << 10 > page_size())
+    }
+
     pub(crate) fn populate(&self) -> Result<(), Errno> {
         // SAFETY: the range is mapped for writing.
         unsafe { mmap::populate(self.base().cast(), self.len) }

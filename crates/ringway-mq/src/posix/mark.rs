@@ -40,16 +40,11 @@ pub(super) enum Receiver {
 
 /// The bits of a new queue.
 pub(super) fn new(options: &Options) -> u32 {
-    let mode = permissions(options.mode) | OURS;
+    let mode = options.new_mode() | OURS;
     match options.priorities {
         true => mode,
         false => mode | IN_TURN,
     }
-}
-
-/// Those bits that are permissions.
-pub(super) fn permissions(mode: u32) -> u32 {
-    mode & 0o666
 }
 
 pub(super) fn is_ours(stat: &FileStat) -> bool {

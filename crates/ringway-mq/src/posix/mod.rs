@@ -55,7 +55,7 @@ use ringway_core::{Address, Error, ErrorKind};
 use crate::attempt::{Attempt, is_out_of_descriptors};
 use crate::frame::{HEADER_LEN, Header, Kind, PLACES};
 use crate::limits;
-use crate::options::Options;
+use crate::options::{Options, permissions};
 use crate::side::{Inlet, Outlet};
 use crate::status::QueueStat;
 use crate::watcher::Watcher;
@@ -79,6 +79,8 @@ pub(crate) struct Queue {
     queue: Arc<OwnedFd>,
     pub(crate) messages: u64,
     pub(crate) has_priorities: bool,
+    /// Permission bits, as they were when it was opened.
+    pub(crate) mode: u32,
     /// Bytes of the longest, frame and all.
     pub(crate) frame_len: usize,
 }
@@ -194,7 +196,7 @@ pub(crate) fn stat(attempt: Attempt<'_>, name: &str) -> Result<QueueStat, Error>
         senders,
         receivers,
         owner: stat.st_uid,
-        mode: mark::permissions(stat.st_mode),
+        mode: permissions(stat.st_mode),
     })
 }
 
@@ -229,6 +231,8 @@ impl Queue {
     fn new(attempt: Attempt<'_>, queue: OwnedFd, has_priorities: bool) -> Result<Self, Error> {
         let attributes = mq::attributes(queue.as_fd())
             .map_err(|errno| attempt.os("mq_getattr", "cannot inspect it", errno))?;
+        let stat =
+            fstat(&queue).map_err(|errno| attempt.os("fstat", "cannot inspect it", errno))?;
         let frame_len = usize::try_from(attributes.max_len).unwrap_or(0);
         if frame_len < HEADER_LEN {
             return Err(attempt.foreign("its messages are too short for ringway's"));
@@ -237,6 +241,7 @@ impl Queue {
             queue: Arc::new(queue),
             messages: attributes.max_messages.unsigned_abs(),
             has_priorities,
+            mode: permissions(stat.st_mode),
             frame_len,
         })
     }

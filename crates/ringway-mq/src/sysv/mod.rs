@@ -74,8 +74,7 @@ use ringway_core::{Address, Error, ErrorKind};
 use crate::attempt::Attempt;
 use crate::frame::{HEADER_LEN, Header, Kind};
 use crate::limits;
-use crate::options::MAX_PRIORITY;
-use crate::options::Options;
+use crate::options::{MAX_PRIORITY, Options, permissions};
 use crate::side::{Broken, Inlet, Outlet};
 use crate::status::QueueStat;
 use crate::watcher::Watcher;
@@ -95,10 +94,6 @@ const NOTICE: libc::c_long = 1;
 
 /// The type of the most urgent message.
 const FIRST: libc::c_long = 2;
-
-fn permissions(mode: u32) -> u32 {
-    mode & 0o666
-}
 
 fn type_of(priority: u32) -> libc::c_long {
     FIRST + libc::c_long::from(MAX_PRIORITY.saturating_sub(priority) as u8)
@@ -147,6 +142,10 @@ pub(crate) struct Queue {
     id: i32,
     set: Set,
     pub(crate) has_priorities: bool,
+    /// Permission bits, as they were when it was opened.
+    pub(crate) mode: u32,
+    /// Bytes that it may hold, with the frames, as they were then.
+    max_bytes: u64,
 }
 
 pub(crate) fn create(
@@ -160,7 +159,7 @@ pub(crate) fn create(
         true => MARK | PRIORITIES,
         false => MARK,
     };
-    let mode = permissions(options.mode) | marks;
+    let mode = options.new_mode() | marks;
     let id = msgget::create(number, mode).map_err(|errno| {
         if errno != Errno::EEXIST {
             return explain(attempt, errno);
@@ -188,6 +187,8 @@ pub(crate) fn create(
             id,
             set,
             has_priorities: options.priorities,
+            mode: options.new_mode(),
+            max_bytes: msgget::status(id).map_or(0, |status| status.max_bytes),
         }),
         Err(error) => {
             let _ = msgget::remove(id);
@@ -216,6 +217,8 @@ pub(crate) fn open(
         id,
         set,
         has_priorities: values.has_priorities(),
+        mode: permissions(status.mode),
+        max_bytes: status.max_bytes,
     })
 }
 
@@ -385,6 +388,12 @@ impl Queue {
         let values = self.set.values();
         let of_maker = values.ok().and_then(|values| values.message_len());
         Ok(of_maker.map_or(of_kernel, |len| len.min(of_kernel)))
+    }
+
+    /// How many messages of `len` bytes it may hold.
+    pub(crate) fn holds(&self, len: usize) -> u64 {
+        let frame_len = (len as u64).saturating_add(HEADER_LEN as u64);
+        self.max_bytes / frame_len
     }
 
     /// Bytes of the longest that there can be, frame and all.
