@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod arguments;
+mod compare;
 mod crashtest;
 mod fuzz;
 mod layers;
@@ -76,7 +77,11 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Counts the instructions of the usual operations in a release build, by single steps, and compares them with
         benches/INSTRUCTIONS.md: a growth is an error. --bless writes that file; PART is of a row's name: 'stream, send'.
 
-What is missing (Miri, cargo-fuzz, cargo-mutants) is installed. The nightly toolchain must be there for both.";
+    cargo xtask compare [--quick] [--runs N] [--rounds N] [--pause SECONDS] [--no-aeron] [--build-only] [-- OPTION...]
+        Runs benches/compare N times (default 5, of 15 rounds, 10 minutes apart; --quick: 2 of 5, at once), and writes
+        docs/performance. On an idle machine. The OPTIONs are those of benches/compare.
+
+What is missing (Miri, cargo-fuzz, cargo-mutants; CMake, libclang and headers for Aeron) is installed. The nightly toolchain must be there for both.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -94,6 +99,7 @@ fn main() -> ExitCode {
             "death-latency" => crashtest::run("latency", rest),
             "soak" => crashtest::run("soak", rest),
             "scribble" => crashtest::run_checked("scribble", rest),
+            "compare" => compare::run(rest),
             "instructions" => crashtest::count_instructions(rest),
             "help" | "--help" | "-h" => {
                 println!("{USAGE}");

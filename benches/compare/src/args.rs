@@ -11,7 +11,7 @@ use crate::crowd::Shape;
 const USAGE: &str = "\
 compare: ringway beside its limits and its peers, between processes
 
-    --work rtt,sleep,sleep-sync,oneway,copy,map,hand,chunk,many,mq,mq-rtt
+    --work rtt,sleep,sleep-sync,oneway,copy,map,hand,chunk,many,mq,mq-rtt,hierarchy,hierarchy-rtt
                                    what to measure (default: all)
     --shapes 1:1,2:1,1:2,2:2       producers and consumers of `many` (default: these)
     --syncs futex,pthread,posix-sem,sysv-sem,mqueue
@@ -19,6 +19,7 @@ compare: ringway beside its limits and its peers, between processes
     --sizes 64,4K,1M               message sizes (default: all that are built in)
     --rings 64K,1M,16M             ring sizes (default: by work)
     --rounds N                     rounds (default: 21)
+    --seed N                       of the orders in which contestants have their turns (default: by the clock; printed)
     --burst-ms N                   length of a burst (default: 10; `many`: 20; `chunk`: 50)
     --only NAME,NAME               only contestants whose name begins so (the limit always runs)
     --cpus A,B,...                 the processors (default: the first that are allowed: two, or for
@@ -50,6 +51,10 @@ pub enum Work {
     Mq,
     /// One message there and back through message queues, asleep in between.
     MqRoundTrip,
+    /// Flat out in one direction, through whatever two processes can talk by.
+    Hierarchy,
+    /// The same there and back.
+    HierarchyRoundTrip,
 }
 
 /// What a work is done with, apart from sizes. Each is a measurement of its own, with a limit of its own.
@@ -69,7 +74,7 @@ pub enum Queue {
 }
 
 impl Work {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::RoundTrip,
         Self::Sleep,
         Self::SleepSync,
@@ -81,6 +86,8 @@ impl Work {
         Self::Many,
         Self::Mq,
         Self::MqRoundTrip,
+        Self::Hierarchy,
+        Self::HierarchyRoundTrip,
     ];
 
     pub fn name(self) -> &'static str {
@@ -96,6 +103,8 @@ impl Work {
             Self::Many => "many",
             Self::Mq => "mq",
             Self::MqRoundTrip => "mq-rtt",
+            Self::Hierarchy => "hierarchy",
+            Self::HierarchyRoundTrip => "hierarchy-rtt",
         }
     }
 
@@ -103,7 +112,12 @@ impl Work {
     pub fn is_latency(self) -> bool {
         matches!(
             self,
-            Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Hand | Self::MqRoundTrip
+            Self::RoundTrip
+                | Self::Sleep
+                | Self::SleepSync
+                | Self::Hand
+                | Self::MqRoundTrip
+                | Self::HierarchyRoundTrip
         )
     }
 
@@ -111,7 +125,8 @@ impl Work {
         match self {
             Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Many => &[64],
             Self::Mq | Self::MqRoundTrip => &[64, 1024],
-            Self::OneWay => &[8, 64, 256],
+            Self::Hierarchy | Self::HierarchyRoundTrip => &[64],
+            Self::OneWay => &[8, 64, 256, 1024],
             Self::Copy => &[4 << 10, 64 << 10, 1 << 20],
             Self::Map => &[1 << 20],
             Self::Hand => &[64 << 20],
@@ -132,6 +147,7 @@ impl Work {
             Self::Map | Self::Hand => &[],
             // Their sizes are the kernel's.
             Self::Mq | Self::MqRoundTrip => &[],
+            Self::Hierarchy | Self::HierarchyRoundTrip => &[128 << 10],
         }
     }
 
@@ -148,14 +164,18 @@ impl Work {
     /// Contestants that others are shown relative to.
     pub fn peers(self) -> &'static [&'static str] {
         match self {
-            Self::RoundTrip | Self::OneWay | Self::Copy => &["shmem-ipc"],
+            Self::OneWay => &["ringfire", "shmem-ipc", "aeron offer"],
+            Self::RoundTrip => &["ringfire", "aeron offer"],
+            Self::Copy => &["shmem-ipc"],
             Self::Map => &["iceoryx2 loan"],
             Self::Sleep
             | Self::SleepSync
             | Self::Hand
             | Self::Chunk
             | Self::Mq
-            | Self::MqRoundTrip => &[],
+            | Self::MqRoundTrip
+            | Self::Hierarchy
+            | Self::HierarchyRoundTrip => &[],
             Self::Many => &["boost polled", "iceoryx2 polled"],
         }
     }
@@ -167,6 +187,7 @@ pub struct Args {
     pub sizes: Option<Vec<u64>>,
     pub rings: Option<Vec<u64>>,
     pub rounds: u32,
+    pub seed: u64,
     pub burst: Option<Duration>,
     pub shapes: Vec<Shape>,
     pub syncs: Vec<SyncKind>,
@@ -183,6 +204,7 @@ impl Args {
             sizes: None,
             rings: None,
             rounds: 21,
+            seed: crate::clock::now() & 0xffff_ffff,
             burst: None,
             shapes: [(1, 1), (2, 1), (1, 2), (2, 2)]
                 .map(|(producers, consumers)| Shape {
@@ -246,6 +268,7 @@ impl Args {
                 self.rings = Some(rings);
             }
             "--rounds" => self.rounds = value.parse().ok().filter(|rounds| *rounds > 0)?,
+            "--seed" => self.seed = value.parse().ok()?,
             "--burst-ms" => {
                 let milliseconds = value
                     .parse()

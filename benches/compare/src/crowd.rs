@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use crate::memory::Shared;
 use crate::message;
-use crate::track::{LEAD, Track};
+use crate::track::{LEAD, Tape, Track};
 
 /// Messages of a ticket, and the most that any contestant takes at once.
 pub const TICKET: u64 = 64;
@@ -185,7 +185,7 @@ impl<const W: usize, Q: Queue<W>> Track for Crowd<Q, W> {
         }
     }
 
-    fn run(&mut self, member: usize, sequences: Range<u64>, _: &mut [u32]) {
+    fn run(&mut self, member: usize, sequences: Range<u64>, _: Tape<'_>) {
         match self.shape.role(member) {
             Role::Producer => {
                 let share = self.share(&sequences, member);

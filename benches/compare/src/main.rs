@@ -5,10 +5,12 @@ mod args;
 mod clock;
 mod contestants;
 mod crowd;
+mod machine;
 mod measure;
 mod memory;
 mod message;
 mod process;
+mod shuffle;
 mod table;
 mod team;
 mod track;
@@ -19,17 +21,30 @@ use std::process::ExitCode;
 
 use args::{Args, Variant, Work};
 use contestants::{Contestant, Roster};
-use measure::{Measurement, Score};
+use measure::{Measurement, NEAR, Score};
+use shuffle::Shuffle;
 use table::Row;
 use team::Team;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "aeron")]
+    if let [_, option, directory] = std::env::args().collect::<Vec<_>>().as_slice()
+        && option == contestants::aeron::DRIVER
+    {
+        contestants::aeron::drive(directory);
+    }
     let args = Args::parse();
     let cpus = args.cpus.clone().unwrap_or_else(process::processors);
     if cpus.len() < 2 {
         eprintln!("compare: one processor only; processes that spin on it tell nothing");
         return ExitCode::FAILURE;
     }
+    println!(
+        "seed {}, near: a bare round trip of less than {NEAR} ns\n",
+        args.seed
+    );
+    let record = machine::describe(args.seed, args.rounds);
+    append(&args, &[record]);
     for &work in &args.works {
         println!("{}", table::heading(work));
         for variant in args.variants(work) {
@@ -94,21 +109,29 @@ impl Run<'_> {
             eprintln!("compare: {label} is not built for messages of {size} bytes; left out");
             return;
         };
-        contestants.retain(|contestant| contestant.is_limit || is_wanted(args, contestant.name));
+        contestants
+            .retain(|contestant| contestant.is_reference || is_wanted(args, contestant.name));
+        #[cfg(feature = "aeron")]
+        let _driver = (contestants.iter())
+            .any(|contestant| contestant.name.starts_with("aeron "))
+            .then(|| contestants::aeron::Driver::start(prefix));
         if contestants.is_empty() {
             eprintln!("compare: no contestant is left for {} bytes", self.size);
             return;
         }
-        let mut team = Team::start(contestants, &self.variant.placement(cpus));
+        contestants.push(contestants::key());
+        let mut team = Team::start(contestants, &self.variant.placement(cpus), self.size);
         let burst = args.burst.unwrap_or(work.burst());
-        let measurement = Measurement::new(&mut team, burst, work.is_latency(), self.size);
+        let shuffle = Shuffle::new(args.seed.wrapping_mul(31).wrapping_add(self.size));
+        let is_latency = work.is_latency();
+        let measurement = Measurement::new(&mut team, burst, is_latency, self.size, shuffle);
         let scores = measurement.run(args.rounds);
         self.report(&label, team.contestants(), &scores);
         team.finish();
     }
 
     fn report(&self, label: &str, contestants: &[Contestant], scores: &[Score]) {
-        let mut json = String::new();
+        let mut records = Vec::new();
         for (contestant, score) in contestants.iter().zip(scores) {
             let peer = |name: &&str| {
                 let index = contestants
@@ -123,21 +146,45 @@ impl Run<'_> {
                 contestant,
                 score,
                 peers: self.work.peers().iter().map(peer).collect(),
+                limit: limit(self.work, contestants, scores, contestant.ring),
             };
             println!("{}", row.markdown());
-            json += &row.json();
-            json.push('\n');
+            records.push(row.json());
         }
-        let Some(path) = &self.args.json else { return };
-        let written = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .and_then(|mut file| file.write_all(json.as_bytes()));
-        if let Err(error) = written {
-            eprintln!("compare: {}: {error}", path.display());
-            std::process::exit(1);
-        }
+        append(self.args, &records);
+    }
+}
+
+/// The best of the bare layouts with this ring, or of those that have none.
+fn limit<'a>(
+    work: Work,
+    contestants: &'a [Contestant],
+    scores: &'a [Score],
+    ring: Option<u64>,
+) -> Option<(&'static str, &'a Score)> {
+    let bare = |ring: Option<u64>| {
+        let pairs = contestants.iter().zip(scores);
+        let bare = pairs.filter(move |(other, _)| other.is_bare() && other.ring == ring);
+        bare.max_by(|(_, one), (_, other)| {
+            let goodness = |score| table::goodness(work, score);
+            goodness(one).total_cmp(&goodness(other))
+        })
+    };
+    let (contestant, score) = bare(ring).or_else(|| bare(None))?;
+    Some((contestant.name, score))
+}
+
+fn append(args: &Args, records: &[serde_json::Value]) {
+    let Some(path) = &args.json else { return };
+    let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
+    let written = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(lines.as_bytes()));
+    if let Err(error) = written {
+        eprintln!("compare: {}: {error}", path.display());
+        std::process::exit(1);
     }
 }
 

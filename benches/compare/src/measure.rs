@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::clock;
+use crate::shuffle::Shuffle;
 use crate::team::{Burst, Team};
 
 /// Fewest messages of a burst, but of such as take several milliseconds each.
@@ -21,12 +22,46 @@ pub struct Sample {
     /// Nanoseconds per round trip; 0 where they are not timed one by one.
     pub p50: f64,
     pub p999: f64,
+    /// Nanoseconds that a message was on its way flat out; 0 where that is not known.
+    pub load_p50: f64,
+    pub load_p99: f64,
+}
+
+/// One burst and the reference's beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    pub own: Sample,
+    pub beside: Sample,
+    /// Nanoseconds of a bare round trip just before and just behind the two: how far apart the processors were.
+    pub key: [f64; 2],
+}
+
+/// How far apart two processors were in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distance {
+    Near,
+    Far,
+    /// It changed.
+    Between,
+}
+
+/// A bare round trip of less is near: at most a few hundred cycles, as within one core or a cluster with a cache of its
+/// own.
+pub const NEAR: f64 = 150.0;
+
+impl Round {
+    pub fn distance(&self) -> Distance {
+        match self.key.map(|trip| trip < NEAR) {
+            [true, true] => Distance::Near,
+            [false, false] => Distance::Far,
+            _ => Distance::Between,
+        }
+    }
 }
 
 /// What one contestant showed.
 pub struct Score {
-    /// Its bursts, and the limit's beside them.
-    pub rounds: Vec<(Sample, Sample)>,
+    pub rounds: Vec<Round>,
     /// Every round trip, in nanoseconds.
     pub laps: Histogram<u64>,
 }
@@ -41,16 +76,23 @@ pub struct Measurement<'a> {
     next: Vec<u64>,
     counts: Vec<u64>,
     laps: Vec<u32>,
+    shuffle: Shuffle,
 }
 
+/// Round trips of the key: some tens of microseconds.
+const KEY_TRIPS: u64 = 300;
+
 impl<'a> Measurement<'a> {
-    pub fn new(team: &'a mut Team, target: Duration, is_latency: bool, message_size: u64) -> Self {
+    /// The team's last contestant is the key, and no contestant.
+    pub fn new(
+        team: &'a mut Team,
+        target: Duration,
+        is_latency: bool,
+        message_size: u64,
+        shuffle: Shuffle,
+    ) -> Self {
         let contestants = team.contestants().len();
-        let laps = if is_latency {
-            vec![1; MOST_LAPS as usize]
-        } else {
-            Vec::new()
-        };
+        let laps = vec![1; if is_latency { MOST_LAPS } else { KEY_TRIPS } as usize];
         let nanoseconds_per_tick = clock::nanoseconds_per_tick();
         let (next, counts) = (vec![1; contestants], vec![0; contestants]);
         Self {
@@ -62,47 +104,64 @@ impl<'a> Measurement<'a> {
             next,
             counts,
             laps,
+            shuffle,
         }
     }
 
-    /// Warms up, then runs `rounds` rounds over all contestants.
+    /// Warms up, then runs `rounds` rounds over all contestants, each in an order of its own: nobody always follows the same.
     pub fn run(mut self, rounds: u32) -> Vec<Score> {
-        let contestants = self.counts.len();
+        let contestants = self.counts.len() - 1;
         let mut scores: Vec<Score> = (0..contestants).map(|_| Score::new()).collect();
         for contestant in 0..contestants {
             self.warm_up(contestant);
         }
-        for round in 0..rounds as usize {
-            for turn in 0..contestants {
-                // Begins with another one every round, so that nobody always follows the same.
-                let contestant = (turn + round) % contestants;
-                let limit = self.limit_of(contestant);
-                // Before and after, in turn: what changes steadily cancels out.
-                let pair = if round % 2 == 0 {
-                    let beside = self.sample(limit, None);
-                    (
-                        self.sample(contestant, Some(&mut scores[contestant].laps)),
-                        beside,
-                    )
+        let mut order: Vec<usize> = (0..contestants).collect();
+        for _ in 0..rounds {
+            self.shuffle.order(&mut order);
+            let mut before = self.key();
+            for &contestant in &order {
+                let reference = self.reference_of(contestant);
+                let laps = Some(&mut scores[contestant].laps);
+                let (own, beside) = if self.shuffle.coin() {
+                    let beside = self.sample(reference, None);
+                    (self.sample(contestant, laps), beside)
                 } else {
-                    let own = self.sample(contestant, Some(&mut scores[contestant].laps));
-                    (own, self.sample(limit, None))
+                    let own = self.sample(contestant, laps);
+                    (own, self.sample(reference, None))
                 };
-                scores[contestant].rounds.push(pair);
+                let behind = self.key();
+                scores[contestant].rounds.push(Round {
+                    own,
+                    beside,
+                    key: [before, behind],
+                });
+                before = behind;
             }
         }
         scores
     }
 
-    /// The limit that this contestant is measured against; for a limit, itself.
-    fn limit_of(&self, contestant: usize) -> usize {
+    /// The median of some bare round trips.
+    fn key(&mut self) -> f64 {
+        let key = self.counts.len() - 1;
+        let first = self.next[key];
+        self.next[key] += KEY_TRIPS;
+        self.team
+            .burst(key, first..first + KEY_TRIPS, &mut self.laps);
+        let timed = &mut self.laps[..KEY_TRIPS as usize];
+        timed.sort_unstable();
+        f64::from(timed[timed.len() / 2]) * self.nanoseconds_per_tick
+    }
+
+    /// The reference that this contestant is measured beside; for a reference, itself.
+    fn reference_of(&self, contestant: usize) -> usize {
         let list = self.team.contestants();
         let ring = list[contestant].ring;
         let same_ring = list
             .iter()
-            .position(|other| other.is_limit && other.ring == ring);
+            .position(|other| other.is_reference && other.ring == ring);
         same_ring
-            .or_else(|| list.iter().position(|other| other.is_limit))
+            .or_else(|| list.iter().position(|other| other.is_reference))
             .unwrap_or(contestant)
     }
 
@@ -125,10 +184,19 @@ impl<'a> Measurement<'a> {
         let burst = self.burst(contestant);
         let rate = burst.messages as f64 * 1e9 / burst.nanoseconds as f64;
         if !self.is_latency {
+            let mut delays = self.team.delays(contestant, burst.messages);
+            delays.sort_unstable();
+            let at = |share: f64| {
+                let index = (delays.len() as f64 * share) as usize;
+                let delay = delays.get(index.min(delays.len().saturating_sub(1)));
+                delay.map_or(0.0, |delay| *delay as f64 * self.nanoseconds_per_tick)
+            };
             return Sample {
                 rate,
                 p50: 0.0,
                 p999: 0.0,
+                load_p50: at(0.5),
+                load_p99: at(0.99),
             };
         }
         let timed = &mut self.laps[..burst.messages as usize];
@@ -141,6 +209,8 @@ impl<'a> Measurement<'a> {
             rate,
             p50: at(0.5),
             p999: at(0.999),
+            load_p50: 0.0,
+            load_p99: 0.0,
         };
         if let Some(histogram) = laps {
             for lap in timed {

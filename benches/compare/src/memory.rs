@@ -1,5 +1,8 @@
 //! Anonymous memory that a process shares with the children it forks.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 /// Shared, zeroed memory. Never unmapped: it lives as long as the processes.
@@ -18,6 +21,34 @@ impl Shared {
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | libc::MAP_ANONYMOUS,
                 -1,
+                0,
+            )
+        };
+        assert_ne!(base, libc::MAP_FAILED, "mmap of {len} bytes failed");
+        Self {
+            base: base.cast(),
+            len,
+        }
+    }
+
+    /// The same in a file, which loses its name: who is forked has it.
+    pub fn in_file(path: &Path, len: usize) -> Self {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .expect("a new file");
+        file.set_len(len as u64).expect("room for the file");
+        std::fs::remove_file(path).expect("it is there");
+        // SAFETY: a new mapping of a file of that length, at an address of the kernel's choice.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
                 0,
             )
         };

@@ -2,7 +2,7 @@
 
 /// Up to here every word of a message is written and checked; of larger ones, which are there to be
 /// copied, one word in every KiB and the last.
-const DENSE_WORDS: usize = 32;
+const DENSE_WORDS: usize = 128;
 const SPARSE_STEP: usize = 128;
 
 /// Odd, so that multiplying by it loses nothing.

@@ -1,10 +1,10 @@
 //! Scores as Markdown, and as JSON.
 
-use std::fmt::Write as _;
+use serde_json::{Value, json};
 
 use crate::args::{Work, show_bytes};
 use crate::contestants::Contestant;
-use crate::measure::{Sample, Score};
+use crate::measure::{Distance, Round, Sample, Score};
 
 /// The middle of some numbers, and how far they spread.
 #[derive(Clone, Copy, Debug)]
@@ -44,23 +44,44 @@ pub fn heading(work: Work) -> String {
     }
     let to_peers = to_peers.iter().map(String::as_str);
     if work.is_latency() {
-        columns.extend([
-            "p50 to raw: median (p10-p90)",
-            "mean to raw",
-            "p99.9 to raw",
-        ]);
+        columns.push("p50 to reference: median (p10-p90)");
+        columns.extend(["near", "far", "to the limit", "mean", "p99.9"]);
         columns.extend(to_peers);
         columns.push("p50 / p99 / p99.9 ns");
     } else {
-        columns.push("rate to raw: median (p10-p90)");
+        columns.push("rate to reference: median (p10-p90)");
+        columns.extend(["near", "far", "to the limit"]);
         columns.extend(to_peers);
-        columns.push("median");
+        columns.extend(["under load p50 / p99 ns", "median"]);
     }
     format!(
         "| {} |\n|{}",
         columns.join(" | "),
         "---|".repeat(columns.len())
     )
+}
+
+/// What is compared of a burst.
+fn measure(work: Work) -> fn(&Sample) -> f64 {
+    match work.is_latency() {
+        true => |sample| sample.p50,
+        false => |sample| sample.rate,
+    }
+}
+
+/// Round by round, relative to the reference beside it.
+fn ratios(score: &Score, measure: impl Fn(&Sample) -> f64) -> Vec<f64> {
+    let ratio = |round: &Round| measure(&round.own) / measure(&round.beside);
+    score.rounds.iter().map(ratio).collect()
+}
+
+/// Greater is better.
+pub fn goodness(work: Work, score: &Score) -> f64 {
+    let middle = Spread::of(ratios(score, measure(work))).map_or(0.0, |spread| spread.median);
+    match work.is_latency() {
+        true => -middle,
+        false => middle,
+    }
 }
 
 /// A row of the work's table.
@@ -73,6 +94,8 @@ pub struct Row<'a> {
     pub score: &'a Score,
     /// The work's peers with the same ring, if they took part.
     pub peers: Vec<Option<&'a Score>>,
+    /// The best bare layout with this ring, and its name.
+    pub limit: Option<(&'static str, &'a Score)>,
 }
 
 impl Row<'_> {
@@ -81,19 +104,26 @@ impl Row<'_> {
     }
 
     fn ratios(&self, measure: impl Fn(&Sample) -> f64) -> Vec<f64> {
-        self.score
-            .rounds
-            .iter()
-            .map(|(own, limit)| measure(own) / measure(limit))
-            .collect()
+        ratios(self.score, measure)
     }
 
-    /// Round by round, each side of the pair relative to the limit beside it.
-    fn to_peer(&self, peer: &Score, measure: impl Fn(&Sample) -> f64) -> Option<Spread> {
-        let both = self.score.rounds.iter().zip(&peer.rounds);
-        Spread::of(both.map(|((own, limit), (peer, beside))| {
-            (measure(own) / measure(limit)) / (measure(peer) / measure(beside))
-        }))
+    /// In the rounds at this distance.
+    fn at(&self, distance: Distance) -> Option<Spread> {
+        let rounds = self
+            .score
+            .rounds
+            .iter()
+            .zip(self.ratios(measure(self.work)));
+        Spread::of(
+            rounds.filter_map(|(round, ratio)| (round.distance() == distance).then_some(ratio)),
+        )
+    }
+
+    /// Round by round, each side of the pair relative to the reference beside it.
+    fn to_other(&self, other: &Score) -> Option<Spread> {
+        let measure = measure(self.work);
+        let both = self.ratios(measure).into_iter().zip(ratios(other, measure));
+        Spread::of(both.map(|(own, other)| own / other))
     }
 
     pub fn markdown(&self) -> String {
@@ -101,26 +131,37 @@ impl Row<'_> {
         let short = |spread: Option<Spread>| {
             spread.map_or("-".to_owned(), |spread| format!("{:.2}", spread.median))
         };
-        let measure = |sample: &Sample| {
-            if self.work.is_latency() {
-                sample.p50
-            } else {
-                sample.rate
-            }
-        };
         let mut columns = vec![
             self.label.to_owned(),
             show_bytes(self.size),
             self.ring(),
             self.contestant.name.to_owned(),
-            show(Spread::of(self.ratios(measure))),
+            show(Spread::of(self.ratios(measure(self.work)))),
+            short(self.at(Distance::Near)),
+            short(self.at(Distance::Far)),
+            match self.limit {
+                Some((name, _)) if name == self.contestant.name => "it".to_owned(),
+                Some((_, limit)) => short(self.to_other(limit)),
+                None => "-".to_owned(),
+            },
         ];
         if self.work.is_latency() {
             columns.push(short(Spread::of(self.ratios(|sample| 1.0 / sample.rate))));
             columns.push(show(Spread::of(self.ratios(|sample| sample.p999))));
         }
         for peer in &self.peers {
-            columns.push(short(peer.and_then(|peer| self.to_peer(peer, measure))));
+            columns.push(short(peer.and_then(|peer| self.to_other(peer))));
+        }
+        if !self.work.is_latency() {
+            let middle = |measure: fn(&Sample) -> f64| {
+                let spread = Spread::of(self.score.rounds.iter().map(|round| measure(&round.own)));
+                spread.map_or(0.0, |spread| spread.median)
+            };
+            let (p50, p99) = (middle(|own| own.load_p50), middle(|own| own.load_p99));
+            columns.push(match p99 > 0.0 {
+                true => format!("{p50:.0} / {p99:.0}"),
+                false => "-".to_owned(),
+            });
         }
         columns.push(self.absolute());
         format!("| {} |", columns.join(" | "))
@@ -131,7 +172,7 @@ impl Row<'_> {
             let at = |quantile| self.score.laps.value_at_quantile(quantile);
             return format!("{} / {} / {}", at(0.5), at(0.99), at(0.999));
         }
-        let rate = Spread::of(self.score.rounds.iter().map(|(own, _)| own.rate));
+        let rate = Spread::of(self.score.rounds.iter().map(|round| round.own.rate));
         let rate = rate.map_or(0.0, |rate| rate.median);
         if matches!(self.work, Work::Copy | Work::Map | Work::Chunk) {
             format!("{:.2} GB/s", rate * self.size as f64 / 1e9)
@@ -140,38 +181,54 @@ impl Row<'_> {
         }
     }
 
-    /// One object on one line; names need no escapes.
-    pub fn json(&self) -> String {
-        let mut text = format!(
-            "{{\"work\":\"{}\",\"size\":{},\"ring\":{},\"contestant\":\"{}\"",
-            self.label,
-            self.size,
-            self.contestant
-                .ring
-                .map_or("null".to_owned(), |ring| ring.to_string()),
-            self.contestant.name
-        );
-        let mut list = |name: &str, numbers: Vec<f64>| {
-            let numbers: Vec<String> = numbers.iter().map(|n| format!("{n:.4}")).collect();
-            // Writing to a string cannot fail.
-            let _ = write!(text, ",\"{name}\":[{}]", numbers.join(","));
-        };
-        let own = |measure: fn(&Sample) -> f64| {
-            self.score
+    /// What every round showed.
+    pub fn json(&self) -> Value {
+        let rounded = |number: f64| (number * 1e4).round() / 1e4;
+        let rounds = |measure: &dyn Fn(&Round) -> f64| {
+            let numbers = self
+                .score
                 .rounds
                 .iter()
-                .map(|(own, _)| measure(own))
-                .collect::<Vec<f64>>()
+                .map(|round| rounded(measure(round)));
+            numbers.collect::<Vec<f64>>()
         };
-        list("rate", own(|sample| sample.rate));
-        list("rate_to_raw", self.ratios(|sample| sample.rate));
-        if self.work.is_latency() {
-            list("p50_ns", own(|sample| sample.p50));
-            list("p50_to_raw", self.ratios(|sample| sample.p50));
-            list("p999_ns", own(|sample| sample.p999));
-            list("p999_to_raw", self.ratios(|sample| sample.p999));
+        let own = |measure: fn(&Sample) -> f64| rounds(&|round| measure(&round.own));
+        let to_reference = |measure: fn(&Sample) -> f64| {
+            rounds(&|round| measure(&round.own) / measure(&round.beside))
+        };
+        let mut record = json!({
+            "work": self.label,
+            "size": self.size,
+            "ring": self.contestant.ring,
+            "contestant": self.contestant.name,
+            "bare": self.contestant.is_bare(),
+            "reference": self.contestant.is_reference,
+            "limit": self.limit.map(|(name, _)| name),
+            "key_before_ns": rounds(&|round| round.key[0]),
+            "key_behind_ns": rounds(&|round| round.key[1]),
+            "rate": own(|sample| sample.rate),
+            "rate_to_reference": to_reference(|sample| sample.rate),
+        });
+        let more = match self.work.is_latency() {
+            true => {
+                let shares = [0.5, 0.9, 0.99, 0.999, 0.9999, 1.0];
+                let at = |share: f64| (share, self.score.laps.value_at_quantile(share));
+                json!({
+                    "p50_ns": own(|sample| sample.p50),
+                    "p50_to_reference": to_reference(|sample| sample.p50),
+                    "p999_ns": own(|sample| sample.p999),
+                    "p999_to_reference": to_reference(|sample| sample.p999),
+                    "quantiles_ns": shares.map(at),
+                })
+            }
+            false => json!({
+                "load_p50_ns": own(|sample| sample.load_p50),
+                "load_p99_ns": own(|sample| sample.load_p99),
+            }),
+        };
+        if let (Value::Object(record), Value::Object(more)) = (&mut record, more) {
+            record.extend(more);
         }
-        text.push('}');
-        text
+        record
     }
 }

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::contestants::Contestant;
 use crate::memory::Shared;
 use crate::process;
-use crate::track::LEAD;
+use crate::track::{LEAD, Stamps, Tape};
 
 /// Seconds that a burst may take, set-up and all.
 const BURST_ALARM: u32 = 60;
@@ -139,6 +139,7 @@ impl Control {
 pub struct Team {
     control: Control,
     contestants: Vec<Contestant>,
+    stamps: Stamps,
     bursts: u64,
     barriers: u64,
     members: u64,
@@ -149,7 +150,7 @@ pub struct Team {
 impl Team {
     /// Forks all members but the first, which do not return, and opens every contestant. Member `i`
     /// runs on processor `cpus[i]`. Must be called by a process with one thread.
-    pub fn start(contestants: Vec<Contestant>, cpus: &[usize]) -> Self {
+    pub fn start(contestants: Vec<Contestant>, cpus: &[usize], message_size: u64) -> Self {
         let page = Shared::new(4096);
         page.populate();
         let crowded = (1..cpus.len()).any(|index| cpus[..index].contains(&cpus[index]));
@@ -157,6 +158,7 @@ impl Team {
         let mut team = Self {
             control: Control { page, crowded },
             contestants,
+            stamps: Stamps::new(message_size),
             bursts: 0,
             barriers: 0,
             members: cpus.len() as u64,
@@ -211,6 +213,7 @@ impl Team {
     pub fn burst(&mut self, contestant: usize, numbers: Range<u64>, laps: &mut [u32]) -> Burst {
         process::alarm(BURST_ALARM);
         process::blame(self.contestants[contestant].name);
+        self.contestants[contestant].track.prepare(&numbers);
         let control = &self.control;
         self.bursts += 1;
         let others = self.bursts * (self.members - 1);
@@ -222,9 +225,14 @@ impl Team {
         let started = clock::now();
         control.set(Word::Begun, self.bursts);
         let track = &mut self.contestants[contestant].track;
-        track.run(LEAD, numbers.clone(), laps);
+        let stamps = &self.stamps;
+        track.run(LEAD, numbers.clone(), Tape { laps, stamps });
+        let returned = clock::now();
         control.wait_for(Word::Done, others);
-        let finished = control.get(Word::Finished);
+        let finished = match track.ends_with_leader() {
+            true => returned,
+            false => control.get(Word::Finished),
+        };
         track.settle(numbers.clone());
         Burst {
             messages: numbers.end - numbers.start,
@@ -244,7 +252,8 @@ impl Team {
             control.count(Word::Ready);
             control.await_start(burst);
             let track = &mut self.contestants[contestant as usize].track;
-            track.run(member, numbers, &mut []);
+            let (laps, stamps) = (&mut [][..], &self.stamps);
+            track.run(member, numbers, Tape { laps, stamps });
             control
                 .word(Word::Finished)
                 .fetch_max(clock::now(), Ordering::AcqRel);
@@ -254,6 +263,14 @@ impl Team {
 
     pub fn contestants(&self) -> &[Contestant] {
         &self.contestants
+    }
+
+    /// Ticks that messages of the last burst, of so many, were on their way, if they were stamped.
+    pub fn delays(&self, contestant: usize, messages: u64) -> Vec<u64> {
+        match self.contestants[contestant].track.is_stamped() {
+            true => self.stamps.delays(messages),
+            false => Vec::new(),
+        }
     }
 
     /// Ends the others in peace.

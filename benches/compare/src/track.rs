@@ -1,8 +1,10 @@
 //! One direction of a transport, and the two kinds of work of two processes that are made of it.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use crate::clock::ticks;
+use crate::memory::Shared;
 
 /// The member of a team that sends first, measures round trips, and makes what has to be made once.
 pub const LEAD: usize = 0;
@@ -21,6 +23,53 @@ pub trait Lane {
     fn receive(&mut self, numbers: Range<u64>);
 }
 
+/// Where members note times within a burst.
+pub struct Tape<'a> {
+    /// As long as there are numbers: each round trip of the leader's, if the work is measured message by message.
+    pub laps: &'a mut [u32],
+    pub stamps: &'a Stamps,
+}
+
+/// When every so many messages were sent and received, flat out: how long a message is on its way under load.
+/// One reading of the clock for each such chunk on each side.
+pub struct Stamps {
+    memory: Shared,
+    /// Messages between two stamps; batches divide it.
+    chunk: u64,
+}
+
+/// Stamps of each side; later ones of a burst are not kept.
+const STAMPS: u64 = 1 << 14;
+
+impl Stamps {
+    pub fn new(message_size: u64) -> Self {
+        let memory = Shared::new(2 * STAMPS as usize * 8);
+        memory.populate();
+        let chunk = match message_size {
+            ..=256 => 256,
+            257..=2048 => 64,
+            _ => 1,
+        };
+        Self { memory, chunk }
+    }
+
+    #[inline(always)]
+    fn note(&self, side: u64, chunk: u64) {
+        if chunk < STAMPS {
+            let word = self.memory.word((side * STAMPS + chunk) * 8);
+            word.store(ticks(), Ordering::Relaxed);
+        }
+    }
+
+    /// Ticks from after the sending of the last message of each chunk to its receipt, in a burst of so many.
+    pub fn delays(&self, messages: u64) -> Vec<u64> {
+        let at = |index: u64| self.memory.word(index * 8).load(Ordering::Relaxed);
+        (0..messages.div_ceil(self.chunk).min(STAMPS))
+            .map(|chunk| at(STAMPS + chunk).saturating_sub(at(chunk)))
+            .collect()
+    }
+}
+
 /// A contestant's work, called once a burst in every process, each of which is one `member` of the
 /// team.
 pub trait Track {
@@ -29,9 +78,18 @@ pub trait Track {
     fn join(&mut self, member: usize);
     /// When all have joined.
     fn unlink(&mut self, member: usize);
-    /// The member's part; `laps`, as long as there are numbers, are filled by the leader if the work
-    /// is measured message by message.
-    fn run(&mut self, member: usize, numbers: Range<u64>, laps: &mut [u32]);
+    /// In the leading process, before a burst begins; not timed.
+    fn prepare(&mut self, _: &Range<u64>) {}
+    /// The member's part.
+    fn run(&mut self, member: usize, numbers: Range<u64>, tape: Tape<'_>);
+    /// Whether the leader's return from `run` is the end of the burst, and not the last receipt in another process.
+    fn ends_with_leader(&self) -> bool {
+        false
+    }
+    /// Whether the delays between its stamps mean something.
+    fn is_stamped(&self) -> bool {
+        false
+    }
     /// In the leading process, when everybody's part is done; not timed.
     fn settle(&mut self, _: Range<u64>) {}
 }
@@ -58,12 +116,27 @@ impl<L: Lane> Track for OneWay<L> {
         }
     }
 
-    fn run(&mut self, member: usize, numbers: Range<u64>, _: &mut [u32]) {
-        if member == LEAD {
-            self.0.send(numbers);
-        } else {
-            self.0.receive(numbers);
+    fn run(&mut self, member: usize, numbers: Range<u64>, tape: Tape<'_>) {
+        let stamps = tape.stamps;
+        let mut next = numbers.start;
+        for chunk in 0.. {
+            let end = numbers.end.min(next + stamps.chunk);
+            if member == LEAD {
+                self.0.send(next..end);
+                stamps.note(0, chunk);
+            } else {
+                self.0.receive(next..end);
+                stamps.note(1, chunk);
+            }
+            next = end;
+            if next == numbers.end {
+                return;
+            }
         }
+    }
+
+    fn is_stamped(&self) -> bool {
+        true
     }
 }
 
@@ -118,11 +191,41 @@ impl<L: Lane> Track for RoundTrip<L> {
         }
     }
 
-    fn run(&mut self, member: usize, numbers: Range<u64>, laps: &mut [u32]) {
+    fn run(&mut self, member: usize, numbers: Range<u64>, tape: Tape<'_>) {
         if member == LEAD {
-            self.lead(numbers, laps);
+            self.lead(numbers, tape.laps);
         } else {
             self.answer(numbers);
+        }
+    }
+}
+
+/// The same between the first two members of a team; the others look on. So it tells how far apart the two processors
+/// are at this moment.
+pub struct Key<L>(pub RoundTrip<L>);
+
+impl<L: Lane> Track for Key<L> {
+    fn start(&mut self, member: usize) {
+        if member < 2 {
+            self.0.start(member);
+        }
+    }
+
+    fn join(&mut self, member: usize) {
+        if member < 2 {
+            self.0.join(member);
+        }
+    }
+
+    fn unlink(&mut self, member: usize) {
+        if member < 2 {
+            self.0.unlink(member);
+        }
+    }
+
+    fn run(&mut self, member: usize, numbers: Range<u64>, tape: Tape<'_>) {
+        if member < 2 {
+            self.0.run(member, numbers, tape);
         }
     }
 }

@@ -182,7 +182,7 @@ const LOCK: u16 = 1;
 
 /// The keys of a run of this process, which its parent removes whatever becomes of it.
 fn keys(process: u32) -> impl Iterator<Item = libc::key_t> {
-    (1..=4).map(move |index| (process << 3 | index) as libc::key_t)
+    (1..=7).map(move |index| (process << 3 | index) as libc::key_t)
 }
 
 impl SystemVSemaphore {
@@ -198,6 +198,23 @@ impl SystemVSemaphore {
             semaphores
         });
         std::array::from_fn(|_| made.next().expect("two keys"))
+    }
+
+    /// A set of two for counting, the `index`-th (0 to 2) of this process.
+    pub fn counting(index: u32, counts: [u16; 2]) -> libc::c_int {
+        let key = (std::process::id() << 3 | (5 + index)) as libc::key_t;
+        // SAFETY: numbers only; SETVAL takes one.
+        unsafe {
+            let id = libc::semget(key, 2, libc::IPC_CREAT | libc::IPC_EXCL | 0o600);
+            check(libc::c_int::from(id < 0), "semget");
+            for (semaphore, count) in (0..).zip(counts) {
+                check(
+                    libc::semctl(id, semaphore, libc::SETVAL, libc::c_int::from(count)),
+                    "semctl",
+                );
+            }
+            id
+        }
     }
 
     /// Removes what a process has left.

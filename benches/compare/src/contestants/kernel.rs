@@ -9,8 +9,8 @@ use crate::track::Lane;
 
 /// Messages through a file descriptor.
 pub struct Descriptor<R, T, const W: usize> {
-    reader: R,
-    writer: T,
+    pub(super) reader: R,
+    pub(super) writer: T,
 }
 
 pub fn new_pipe<const W: usize>() -> Descriptor<impl Read + 'static, impl Write + 'static, W> {

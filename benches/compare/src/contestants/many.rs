@@ -23,7 +23,7 @@ impl Roster<'_> {
             // Everybody has room for as many messages.
             let messages = (ring / cell_len(W as u64 * 8)).max(2);
             let mut limit = crowd("raw vyukov", ring, shape, Vyukov::<W>::new(messages));
-            limit.is_limit = true;
+            limit.is_reference = true;
             list.push(limit);
             for (name, waiting) in [
                 ("ringway polled", Waiting::Polled),
@@ -32,6 +32,11 @@ impl Roster<'_> {
             ] {
                 let queue = Cells::<W, 1>::new(self.name(), ring, most, waiting);
                 list.push(crowd(name, ring, shape, queue));
+            }
+            if most == 1 {
+                // The others' rings have no place for a second one of either, and so ringway knows that it is alone.
+                let queue = Cells::<W, 1>::new(self.name(), ring, 32, Waiting::Polled);
+                list.push(crowd("ringway polled, of 32", ring, shape, queue));
             }
             let queue = Cells::<W, 16>::new(self.name(), ring, most, Waiting::Polled);
             list.push(crowd("ringway polled batch/16", ring, shape, queue));
@@ -76,7 +81,7 @@ fn crowd<const W: usize>(
     Contestant {
         name,
         ring: Some(ring),
-        is_limit: false,
+        is_reference: false,
         track: Box::new(Crowd::new(queue, shape)),
     }
 }

@@ -73,6 +73,8 @@ fn check_blocks(mut reader: MessageReader<'_>, number: u64) {
 pub struct InPlace<const W: usize> {
     memory: Shared,
     slots: u64,
+    /// The number that the receiver is known to have read.
+    read: u64,
 }
 
 const LINE: u64 = 128;
@@ -84,6 +86,7 @@ impl<const W: usize> InPlace<W> {
         Self {
             memory: Shared::new((LINE + slots * Self::STRIDE) as usize),
             slots,
+            read: 0,
         }
     }
 
@@ -104,8 +107,13 @@ impl<const W: usize> Lane for InPlace<W> {
     #[inline(always)]
     fn send(&mut self, numbers: Range<u64>) {
         for number in numbers {
-            // Word 0 says what was read last.
-            spin_until(|| number - self.memory.word(0).load(Ordering::Acquire) <= self.slots);
+            if number - self.read > self.slots {
+                spin_until(|| {
+                    // Word 0 says what was read last.
+                    self.read = self.memory.word(0).load(Ordering::Acquire);
+                    number - self.read <= self.slots
+                });
+            }
             let slot = self.slot(number);
             let message = self.memory.at(slot + LINE).cast();
             // SAFETY: the slot's, which the receiver has read.

@@ -1,10 +1,14 @@
 //! Who takes part in which work.
 
+#[cfg(feature = "aeron")]
+pub mod aeron;
 mod bare;
 #[cfg(boost)]
 mod boost;
 mod cells;
 mod chunks;
+mod guarded;
+mod hierarchy;
 mod iceoryx;
 mod kernel;
 mod many;
@@ -15,27 +19,51 @@ mod ringfire;
 mod ringway;
 mod shmem_ipc;
 mod sleep_sync;
+mod system;
+mod threads;
 mod vyukov;
 
 use ::ringway::WaitStrategy;
 
 use crate::args::{Variant, Work};
-use crate::track::{Lane, OneWay, RoundTrip, Track};
+use crate::track::{Key, Lane, OneWay, RoundTrip, Track};
 use chunks::{Chunks, Parts};
 use mapping::{HandOver, InPlace, Mapped};
 use raw::{Copies, MEMCPY, MOVSB, Packed, STREAM, Sleeping, Slots};
 use ringfire::Ringfire;
 use ringway::Ringway;
 use shmem_ipc::ShmemIpc;
+use threads::{Crossbeam, Rtrb, Threads};
 
 /// A transport with the settings under which it takes part.
 pub struct Contestant {
     pub name: &'static str,
     /// Bytes of its ring; `None` if it has no such setting.
     pub ring: Option<u64>,
-    /// Whether others are measured against it: those with its ring size, or all if it has none.
-    pub is_limit: bool,
+    /// Whether others are measured beside it: those with its ring size, or all if it has none.
+    pub is_reference: bool,
     pub track: Box<dyn Track>,
+}
+
+impl Contestant {
+    /// Whether it is hand-laid memory or bare calls. The best of them is the limit.
+    pub fn is_bare(&self) -> bool {
+        self.name.starts_with("raw ") || self.name.starts_with("bare ")
+    }
+}
+
+/// What tells how far apart the first two processors are.
+pub fn key() -> Contestant {
+    let track = RoundTrip {
+        there: Slots::<8>::new(),
+        back: Slots::<8>::new(),
+    };
+    Contestant {
+        name: "bare round trip",
+        ring: None,
+        is_reference: false,
+        track: Box::new(Key(track)),
+    }
 }
 
 /// The contestants of a work, by message size in bytes, and what they are called in /dev/shm.
@@ -76,6 +104,13 @@ impl<'a> Roster<'a> {
                 8 => self.one_way::<1>(),
                 64 => self.one_way::<8>(),
                 256 => self.one_way::<32>(),
+                1024 => self.one_way::<128>(),
+                _ => return None,
+            },
+            Work::Hierarchy | Work::HierarchyRoundTrip => match size {
+                8 => self.hierarchy::<1>(),
+                64 => self.hierarchy::<8>(),
+                1024 => self.hierarchy::<128>(),
                 _ => return None,
             },
             Work::Chunk => match size {
@@ -122,16 +157,21 @@ impl<'a> Roster<'a> {
     }
 
     fn one_way<const W: usize>(&mut self) -> Vec<Contestant> {
-        let mut list = vec![limit("raw slot", None, OneWay(Slots::<W>::new()))];
+        let mut list = Vec::new();
         for &ring in self.rings {
+            let slots = OneWay(Slots::<W>::within(ring));
+            list.push(limit("raw slot", Some(ring), slots));
             let mut add = |name, track: Box<dyn Track>| {
                 list.push(Contestant {
                     name,
                     ring: Some(ring),
-                    is_limit: false,
+                    is_reference: false,
                     track,
                 });
             };
+            if W == 1 {
+                add("raw slot, dense", one_way(Slots::<W, true>::within(ring)));
+            }
             add("raw packed", one_way(Packed::<W, 1>::new(ring)));
             add("raw packed/64", one_way(Packed::<W, 64>::new(ring)));
             add("ringway", one_way(self.ringway::<W, false, false>(ring)));
@@ -147,14 +187,18 @@ impl<'a> Roster<'a> {
                 "ringway batch+drain",
                 one_way(self.ringway::<W, true, true>(ring)),
             );
-            add("shmem-ipc", one_way(ShmemIpc::<W, false, false>::new(ring)));
+            add("shmem-ipc", one_way(ShmemIpc::<W, false, 1>::new(ring)));
             add(
                 "shmem-ipc drain",
-                one_way(ShmemIpc::<W, false, true>::new(ring)),
+                one_way(ShmemIpc::<W, false, 64>::new(ring)),
             );
             add(
                 "shmem-ipc batch+drain",
-                one_way(ShmemIpc::<W, true, true>::new(ring)),
+                one_way(ShmemIpc::<W, true, 64>::new(ring)),
+            );
+            add(
+                "shmem-ipc batch, drain 256",
+                one_way(ShmemIpc::<W, true, 256>::new(ring)),
             );
             add(
                 "ringfire",
@@ -164,10 +208,35 @@ impl<'a> Roster<'a> {
                 "ringfire batch",
                 one_way(Ringfire::<W, true>::new(self.name(), ring)),
             );
+            #[cfg(feature = "aeron")]
+            {
+                add("aeron offer", self.aeron::<W, false, 256>(ring));
+                add("aeron offer, poll 1", self.aeron::<W, false, 1>(ring));
+                add("aeron claim", self.aeron::<W, true, 256>(ring));
+            }
+            add("rtrb, threads", Box::new(Threads::<Rtrb, W>::new(ring)));
+            add(
+                "crossbeam-channel, threads",
+                Box::new(Threads::<Crossbeam, W>::new(ring)),
+            );
         }
         list.push(plain("pipe", OneWay(kernel::new_pipe::<W>())));
         list.push(plain("unix socket", OneWay(kernel::new_socket::<W>())));
         list
+    }
+
+    #[cfg(feature = "aeron")]
+    fn aeron<const W: usize, const CLAIM: bool, const POLL: u64>(
+        &mut self,
+        term: u64,
+    ) -> Box<dyn Track> {
+        self.made += 1;
+        let stream = self.made as i32;
+        one_way(aeron::AeronIpc::<W, CLAIM, POLL>::new(
+            self.prefix,
+            stream,
+            term,
+        ))
     }
 
     fn round_trip<const W: usize>(&mut self) -> Vec<Contestant> {
@@ -181,7 +250,7 @@ impl<'a> Roster<'a> {
                 list.push(Contestant {
                     name,
                     ring: Some(ring),
-                    is_limit: false,
+                    is_reference: false,
                     track,
                 });
             };
@@ -192,12 +261,19 @@ impl<'a> Roster<'a> {
             );
             add(
                 "shmem-ipc",
-                round_trip(|| ShmemIpc::<W, false, false>::new(ring)),
+                round_trip(|| ShmemIpc::<W, false, 1>::new(ring)),
             );
             add(
                 "ringfire",
                 round_trip(|| Ringfire::<W, false>::new(self.name(), ring)),
             );
+            #[cfg(feature = "aeron")]
+            add("aeron offer", {
+                round_trip(|| {
+                    self.made += 1;
+                    aeron::AeronIpc::<W, false, 256>::new(self.prefix, self.made as i32, ring)
+                })
+            });
         }
         list
     }
@@ -215,7 +291,7 @@ impl<'a> Roster<'a> {
                 list.push(Contestant {
                     name,
                     ring: Some(ring),
-                    is_limit: false,
+                    is_reference: false,
                     track,
                 });
             };
@@ -248,7 +324,7 @@ impl<'a> Roster<'a> {
                 list.push(Contestant {
                     name,
                     ring: Some(ring),
-                    is_limit: false,
+                    is_reference: false,
                     track,
                 });
             };
@@ -258,7 +334,7 @@ impl<'a> Roster<'a> {
             );
             add("raw rep movsb", one_way(Copies::<W, MOVSB>::new(ring)));
             add("ringway", one_way(self.ringway::<W, false, false>(ring)));
-            add("shmem-ipc", one_way(ShmemIpc::<W, false, false>::new(ring)));
+            add("shmem-ipc", one_way(ShmemIpc::<W, false, 1>::new(ring)));
         }
         list.push(plain("pipe", OneWay(kernel::new_pipe::<W>())));
         list.push(plain("unix socket", OneWay(kernel::new_socket::<W>())));
@@ -310,7 +386,7 @@ impl<'a> Roster<'a> {
             list.push(Contestant {
                 name: "ringway chunks",
                 ring: Some(ring),
-                is_limit: false,
+                is_reference: false,
                 track: one_way(Chunks::new(self.name(), ring, size)),
             });
         }
@@ -329,7 +405,7 @@ fn limit(name: &'static str, ring: Option<u64>, track: impl Track + 'static) -> 
     Contestant {
         name,
         ring,
-        is_limit: true,
+        is_reference: true,
         track: Box::new(track),
     }
 }
@@ -338,7 +414,7 @@ fn plain(name: &'static str, track: impl Track + 'static) -> Contestant {
     Contestant {
         name,
         ring: None,
-        is_limit: false,
+        is_reference: false,
         track: Box::new(track),
     }
 }
@@ -359,21 +435,29 @@ fn round_trip<L: Lane + 'static>(mut lane: impl FnMut() -> L) -> Box<dyn Track> 
 pub fn clean_up(leader: u32, prefix: &str) {
     bare::SystemVSemaphore::remove_all(leader);
     queues::remove_all(leader, prefix);
-    let entries = std::fs::read_dir("/dev/shm");
-    for entry in entries.into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if !name.starts_with(prefix) {
-            continue;
+    for (scheme, directory) in [
+        ("shm:", "/dev/shm/".into()),
+        ("file:", std::env::temp_dir()),
+    ] {
+        let entries = std::fs::read_dir(&directory);
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if !name.to_string_lossy().starts_with(prefix) {
+                continue;
+            }
+            let place = match scheme {
+                "shm:" => name.to_string_lossy().into_owned(),
+                _ => entry.path().display().to_string(),
+            };
+            if let Ok(address) = format!("{scheme}{place}").parse() {
+                // A ring may have more than a file. What is no ring is removed below.
+                let _ = ::ringway::remove(&address, true);
+            }
+            // It may have gone in between.
+            let _ = match entry.path().is_dir() {
+                true => std::fs::remove_dir_all(entry.path()),
+                false => std::fs::remove_file(entry.path()),
+            };
         }
-        if let Ok(address) = format!("shm:{name}").parse() {
-            // A ring may have more than a file. What is no ring is removed below.
-            let _ = ::ringway::remove(&address, true);
-        }
-        // It may have gone in between.
-        let _ = match entry.path().is_dir() {
-            true => std::fs::remove_dir_all(entry.path()),
-            false => std::fs::remove_file(entry.path()),
-        };
     }
 }

@@ -16,7 +16,7 @@ use crate::track::{Lane, OneWay, RoundTrip, Track};
 const MESSAGES: u32 = 10;
 
 /// Most queues of a measurement.
-const QUEUES: u32 = 16;
+const QUEUES: u32 = 64;
 
 impl Roster<'_> {
     pub(super) fn queues<const W: usize>(&mut self) -> Vec<Contestant> {
@@ -74,17 +74,17 @@ impl Roster<'_> {
     }
 }
 
-fn contestant(name: &'static str, is_limit: bool, track: Box<dyn Track>) -> Contestant {
+fn contestant(name: &'static str, is_reference: bool, track: Box<dyn Track>) -> Contestant {
     let ring = None;
     Contestant {
         name,
         ring,
-        is_limit,
+        is_reference,
         track,
     }
 }
 
-fn key_of(process: u32, number: u32) -> u32 {
+pub(super) fn key_of(process: u32, number: u32) -> u32 {
     process << 10 | number
 }
 
@@ -181,7 +181,7 @@ impl<const W: usize> Lane for Ours<W> {
 /// The frame of a bare message, behind its type if it has one. With a frame as ringway's, a message is copied into a
 /// buffer and out of one, too.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Frame {
+pub(super) enum Frame {
     None,
     Copied,
 }
@@ -238,14 +238,14 @@ impl<const W: usize> Buffer<W> {
 }
 
 /// `mq_send` and `mq_receive` on a descriptor that blocks.
-struct BarePosix<const W: usize> {
+pub(super) struct BarePosix<const W: usize> {
     name: CString,
     buffer: Buffer<W>,
     queue: libc::mqd_t,
 }
 
 impl<const W: usize> BarePosix<W> {
-    fn new(name: CString, frame: Frame) -> Self {
+    pub(super) fn new(name: CString, frame: Frame) -> Self {
         Self {
             name,
             buffer: Buffer::new(0, frame),
@@ -301,7 +301,7 @@ impl<const W: usize> Lane for BarePosix<W> {
 }
 
 /// Receives the message that was sent first.
-const FIRST: libc::c_long = 0;
+pub(super) const FIRST: libc::c_long = 0;
 
 /// Receives the message of the lowest type, as who has priorities must.
 const LOWEST: libc::c_long = -libc::c_long::MAX;
@@ -310,7 +310,7 @@ const LOWEST: libc::c_long = -libc::c_long::MAX;
 const TYPE: u64 = 33;
 
 /// `msgsnd` and `msgrcv` that block.
-struct BareSysv<const W: usize> {
+pub(super) struct BareSysv<const W: usize> {
     key: libc::key_t,
     wanted: libc::c_long,
     buffer: Buffer<W>,
@@ -318,7 +318,7 @@ struct BareSysv<const W: usize> {
 }
 
 impl<const W: usize> BareSysv<W> {
-    fn new(key: libc::key_t, wanted: libc::c_long, frame: Frame) -> Self {
+    pub(super) fn new(key: libc::key_t, wanted: libc::c_long, frame: Frame) -> Self {
         Self {
             key,
             wanted,

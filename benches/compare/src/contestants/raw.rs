@@ -10,32 +10,56 @@ use crate::track::Lane;
 /// Two lines: adjacent ones are fetched together.
 const LINE: u64 = 128;
 
-/// A ring of 1024 slots. A slot is the message alone: its first word is the message's number, written
+/// A ring of slots. A slot is the message alone: its first word is the message's number, written
 /// last, on which the receiver polls. (An 8-byte message has its number in front.) The receiver shows
-/// every 128 messages how far it is; the sender looks only when the ring seems full.
-pub struct Slots<const W: usize> {
+/// every eighth of a lap how far it is; the sender looks only when the ring seems full. Slots are whole lines, or, if
+/// they are `DENSE`, as long as their message.
+pub struct Slots<const W: usize, const DENSE: bool = false> {
     memory: Shared,
+    slots: u64,
     /// The number that the receiver is known to have read.
     read: u64,
 }
 
+/// As many as the ring of a contestant that has no ring size.
 const SLOTS: u64 = 1024;
 
-impl<const W: usize> Slots<W> {
-    const STRIDE: u64 = (if W == 1 { 2 } else { W as u64 } * 8).next_multiple_of(64);
+impl<const W: usize, const DENSE: bool> Slots<W, DENSE> {
+    const BYTES: u64 = if W == 1 { 2 } else { W as u64 } * 8;
+    const STRIDE: u64 = if DENSE {
+        Self::BYTES
+    } else {
+        Self::BYTES.next_multiple_of(64)
+    };
     /// Where the message's own words begin to differ from the number.
     const FIRST: usize = if W == 1 { 0 } else { 1 };
 
     pub fn new() -> Self {
+        Self::within(SLOTS * Self::STRIDE)
+    }
+
+    /// As many as there is room for.
+    pub fn within(ring: u64) -> Self {
+        let slots = (ring / Self::STRIDE).max(8);
+        // Numbers find their slots by a mask.
+        let slots = 1 << slots.ilog2();
         Self {
-            memory: Shared::new((LINE + SLOTS * Self::STRIDE) as usize),
+            memory: Shared::new((LINE + slots * Self::STRIDE) as usize),
+            slots,
             read: 0,
         }
     }
 
+    /// In the mapping of a file, which has no name any more when this returns.
+    pub fn in_file(path: &std::path::Path) -> Self {
+        let mut slots = Self::new();
+        slots.memory = Shared::in_file(path, slots.memory.len());
+        slots
+    }
+
     #[inline(always)]
-    fn slot(number: u64) -> u64 {
-        LINE + (number % SLOTS) * Self::STRIDE
+    fn slot(&self, number: u64) -> u64 {
+        LINE + (number & (self.slots - 1)) * Self::STRIDE
     }
 
     #[inline(always)]
@@ -47,7 +71,7 @@ impl<const W: usize> Slots<W> {
     }
 }
 
-impl<const W: usize> Lane for Slots<W> {
+impl<const W: usize, const DENSE: bool> Lane for Slots<W, DENSE> {
     fn start_sending(&mut self) {
         self.memory.populate();
     }
@@ -59,13 +83,13 @@ impl<const W: usize> Lane for Slots<W> {
     #[inline(always)]
     fn send(&mut self, numbers: Range<u64>) {
         for number in numbers {
-            if number - self.read > SLOTS {
+            if number - self.read > self.slots {
                 spin_until(|| {
                     self.read = self.memory.word(0).load(Ordering::Acquire);
-                    number - self.read <= SLOTS
+                    number - self.read <= self.slots
                 });
             }
-            let slot = Self::slot(number);
+            let slot = self.slot(number);
             let payload = self.payload(slot);
             for index in Self::FIRST..W {
                 // SAFETY: in the slot, which the receiver has read, so it is the sender's alone.
@@ -82,7 +106,7 @@ impl<const W: usize> Lane for Slots<W> {
     #[inline(always)]
     fn receive(&mut self, numbers: Range<u64>) {
         for number in numbers {
-            let slot = Self::slot(number);
+            let slot = self.slot(number);
             let sequence = self.memory.word(slot);
             spin_until(|| sequence.load(Ordering::Acquire) == number);
             let payload = self.payload(slot);
@@ -95,7 +119,7 @@ impl<const W: usize> Lane for Slots<W> {
             if difference != 0 {
                 message::wrong(number);
             }
-            if number.is_multiple_of(SLOTS / 8) {
+            if number & (self.slots / 8 - 1) == 0 {
                 self.memory.word(0).store(number, Ordering::Release);
             }
         }

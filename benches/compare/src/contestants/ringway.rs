@@ -34,6 +34,11 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Ringway<W, BATCHE
         }
     }
 
+    /// Instead of shared memory with a name.
+    pub fn at(self, address: String) -> Self {
+        Self { address, ..self }
+    }
+
     /// Instead of the stream ring.
     pub fn of(self, kind: Kind, sync: SyncKind) -> Self {
         Self { kind, sync, ..self }

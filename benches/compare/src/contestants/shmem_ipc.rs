@@ -16,8 +16,8 @@ const BATCH: u64 = 64;
 /// What it puts in front of the data.
 const HEADER: usize = 64;
 
-/// `BATCHED`: up to 64 records per call of `send`. `DRAINED`: all that is there per call of `recv`.
-pub struct ShmemIpc<const W: usize, const BATCHED: bool, const DRAINED: bool> {
+/// `BATCHED`: up to 64 records per call of `send`. `DRAIN`: up to so many of those that are there per call of `recv`.
+pub struct ShmemIpc<const W: usize, const BATCHED: bool, const DRAIN: u64> {
     memory: Shared,
     sender: Option<Sender<u8>>,
     receiver: Option<Receiver<u8>>,
@@ -25,7 +25,7 @@ pub struct ShmemIpc<const W: usize, const BATCHED: bool, const DRAINED: bool> {
     known: usize,
 }
 
-impl<const W: usize, const BATCHED: bool, const DRAINED: bool> ShmemIpc<W, BATCHED, DRAINED> {
+impl<const W: usize, const BATCHED: bool, const DRAIN: u64> ShmemIpc<W, BATCHED, DRAIN> {
     pub fn new(capacity: u64) -> Self {
         let memory = Shared::new(HEADER + capacity as usize);
         Self {
@@ -37,9 +37,7 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> ShmemIpc<W, BATCH
     }
 }
 
-impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
-    for ShmemIpc<W, BATCHED, DRAINED>
-{
+impl<const W: usize, const BATCHED: bool, const DRAIN: u64> Lane for ShmemIpc<W, BATCHED, DRAIN> {
     fn start_sending(&mut self) {
         self.memory.populate();
         // SAFETY: the mapping is readable and writable and never goes away.
@@ -101,11 +99,7 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
                     self.known >= W * 8
                 });
             }
-            let most = if DRAINED {
-                (numbers.end - next) as usize
-            } else {
-                1
-            };
+            let most = (numbers.end - next).min(DRAIN) as usize;
             let status = receiver.recv(|source, there| {
                 let records = most.min(there / (W * 8));
                 for record in 0..records {

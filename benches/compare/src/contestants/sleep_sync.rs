@@ -40,7 +40,7 @@ impl Roster<'_> {
         if sync == SyncKind::SysvSem {
             let bells = SystemVSemaphore::pair(true);
             list.push(Contestant {
-                is_limit: false,
+                is_reference: false,
                 ..rung::<W>("raw slot + semop, locked", bells)
             });
         }
@@ -64,7 +64,7 @@ impl Roster<'_> {
                 list.push(Contestant {
                     name,
                     ring: Some(ring),
-                    is_limit: false,
+                    is_reference: false,
                     track,
                 });
             }

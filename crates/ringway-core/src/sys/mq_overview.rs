@@ -94,7 +94,7 @@ const FOR_EVER: *const libc::timespec = std::ptr::null();
 
 /// mq_send(3). EAGAIN when the queue is full and its descriptor does not block.
 ///
-/// The system call itself: glibc's function is a point of cancellation of threads, which costs a tenth of it, and for
+/// The system call itself: glibc's function is a point of cancellation of threads, which costs up to a tenth of it, on some machines nothing, and for
 /// which Rust has no use.
 pub fn send_message(queue: BorrowedFd<'_>, message: &[u8], priority: u32) -> Result<(), Errno> {
     let (call, queue) = (libc::SYS_mq_timedsend, queue.as_raw_fd());

@@ -21,7 +21,7 @@ pub fn create(key: u32, mode: u32) -> Result<i32, Errno> {
 /// Sends what stands in `message`: its type, a native `long` above 0, and its text. Does not wait: EAGAIN
 /// when the queue is full.
 ///
-/// The system call itself: glibc's function is a point of cancellation of threads, which costs a tenth of it, and for
+/// The system call itself: glibc's function is a point of cancellation of threads, which costs up to a tenth of it, on some machines nothing, and for
 /// which Rust has no use.
 pub fn send(id: i32, message: &[u8]) -> Result<(), Errno> {
     let len = message.len().checked_sub(TYPE_LEN).ok_or(Errno::EINVAL)?;

@@ -1,0 +1,240 @@
+//! Rows of several runs, gathered: for each the middle of the runs' medians, and how far those spread.
+
+use serde_json::{Value, json};
+
+/// A bare round trip of less, in nanoseconds, is near. As in `compare`.
+pub const NEAR: f64 = 150.0;
+
+/// What was measured in one way, in all runs.
+pub struct Row {
+    pub work: String,
+    pub size: u64,
+    pub ring: Option<u64>,
+    pub contestant: String,
+    pub bare: bool,
+    pub reference: bool,
+    /// By run.
+    runs: Vec<Value>,
+}
+
+#[derive(Default)]
+pub struct Data {
+    /// The records that stand before the runs' rows.
+    pub runs: Vec<Value>,
+    pub rows: Vec<Row>,
+}
+
+/// The middle of the runs' figures, the least and the greatest.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    pub middle: f64,
+    pub least: f64,
+    pub greatest: f64,
+}
+
+impl Figure {
+    fn of(mut numbers: Vec<f64>) -> Option<Self> {
+        numbers.retain(|number| number.is_finite());
+        numbers.sort_by(f64::total_cmp);
+        Some(Self {
+            middle: *numbers.get(numbers.len() / 2)?,
+            least: *numbers.first()?,
+            greatest: *numbers.last()?,
+        })
+    }
+}
+
+fn median(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
+    Figure::of(numbers.into_iter().collect()).map(|figure| figure.middle)
+}
+
+fn numbers(run: &Value, name: &str) -> Vec<f64> {
+    let list = run[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(Value::as_f64).collect()
+}
+
+/// Rounds by how far apart the processors were in them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Distance {
+    Near,
+    Far,
+}
+
+impl Row {
+    pub fn is(&self, work: &str, size: u64, ring: Option<u64>) -> bool {
+        self.work == work && self.size == size && self.ring == ring
+    }
+
+    pub fn is_latency(&self) -> bool {
+        self.runs.iter().any(|run| run.get("p50_ns").is_some())
+    }
+
+    /// The figure that counts: the rate, or the median trip.
+    pub fn measure(&self) -> &'static str {
+        if self.is_latency() { "p50_ns" } else { "rate" }
+    }
+
+    /// The middle of a list of every run's rounds.
+    pub fn figure(&self, name: &str) -> Option<Figure> {
+        let medians = self
+            .runs
+            .iter()
+            .filter_map(|run| median(numbers(run, name)));
+        Figure::of(medians.collect())
+    }
+
+    /// The same, of the measure that counts, relative to the reference beside it.
+    pub fn to_reference(&self) -> Option<Figure> {
+        self.figure(self.ratio())
+    }
+
+    fn ratio(&self) -> &'static str {
+        match self.is_latency() {
+            true => "p50_to_reference",
+            false => "rate_to_reference",
+        }
+    }
+
+    /// The same in the rounds at one distance, and how many those were.
+    pub fn at(&self, distance: Distance) -> Option<(f64, usize)> {
+        let mut chosen = Vec::new();
+        for run in &self.runs {
+            let keys = numbers(run, "key_before_ns").into_iter();
+            let keys = keys.zip(numbers(run, "key_behind_ns"));
+            for ((before, behind), ratio) in keys.zip(numbers(run, self.ratio())) {
+                let is_there = match distance {
+                    Distance::Near => before < NEAR && behind < NEAR,
+                    Distance::Far => before >= NEAR && behind >= NEAR,
+                };
+                if is_there {
+                    chosen.push(ratio);
+                }
+            }
+        }
+        Some((median(chosen.iter().copied())?, chosen.len()))
+    }
+
+    /// Round by round relative to another row, by way of the references beside both.
+    pub fn to_other(&self, other: &Self) -> Option<Figure> {
+        let medians = self
+            .runs
+            .iter()
+            .zip(&other.runs)
+            .filter_map(|(own, other_run)| {
+                let (own, other) = (
+                    numbers(own, self.ratio()),
+                    numbers(other_run, other.ratio()),
+                );
+                median(own.into_iter().zip(other).map(|(own, other)| own / other))
+            });
+        Figure::of(medians.collect())
+    }
+
+    /// Nanoseconds at these shares of all trips: the middle of the runs'.
+    pub fn quantiles(&self) -> Vec<(f64, f64)> {
+        let shares = self
+            .runs
+            .first()
+            .and_then(|run| run["quantiles_ns"].as_array());
+        let shares = shares.map(Vec::as_slice).unwrap_or_default().iter();
+        let of_runs = |index: usize| {
+            let runs = self.runs.iter();
+            median(runs.filter_map(|run| run["quantiles_ns"][index][1].as_f64()))
+        };
+        let points = shares.enumerate();
+        points
+            .filter_map(|(index, pair)| Some((pair[0].as_f64()?, of_runs(index)?)))
+            .collect()
+    }
+}
+
+impl Data {
+    /// The rows of a run.
+    pub fn add(&mut self, text: &str) -> Result<(), String> {
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let record: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+            if record.get("run").is_some() {
+                self.runs.push(record);
+                continue;
+            }
+            let text = |name: &str| record[name].as_str().map(str::to_owned);
+            let (work, contestant) = (text("work"), text("contestant"));
+            let (work, contestant) = work.zip(contestant).ok_or("a row without a name")?;
+            let size = record["size"].as_u64().ok_or("a row without a size")?;
+            let ring = record["ring"].as_u64();
+            let known = self
+                .rows
+                .iter_mut()
+                .find(|row| row.is(&work, size, ring) && row.contestant == contestant);
+            match known {
+                Some(row) => row.runs.push(record),
+                None => self.rows.push(Row {
+                    work,
+                    size,
+                    ring,
+                    contestant,
+                    bare: record["bare"].as_bool().unwrap_or_default(),
+                    reference: record["reference"].as_bool().unwrap_or_default(),
+                    runs: vec![record],
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    pub fn row(&self, work: &str, size: u64, ring: Option<u64>, contestant: &str) -> Option<&Row> {
+        let mut rows = self.rows.iter();
+        rows.find(|row| row.is(work, size, ring) && row.contestant == contestant)
+    }
+
+    /// The best bare layout beside a row.
+    pub fn limit(&self, row: &Row) -> Option<&Row> {
+        let bare = |ring: Option<u64>| {
+            let rows = self.rows.iter();
+            let beside =
+                rows.filter(move |other| other.bare && other.is(&row.work, row.size, ring));
+            beside.max_by(|one, other| {
+                let goodness = |row: &Row| {
+                    let ratio = row.to_reference().map_or(0.0, |figure| figure.middle);
+                    if row.is_latency() { -ratio } else { ratio }
+                };
+                goodness(one).total_cmp(&goodness(other))
+            })
+        };
+        bare(row.ring).or_else(|| bare(None))
+    }
+
+    /// All of it in short.
+    pub fn json(&self) -> Value {
+        let figure = |figure: Option<Figure>| {
+            figure.map(|Figure { middle, least, greatest }| {
+                let rounded = |number: f64| (number * 1e3).round() / 1e3;
+                json!({ "median": rounded(middle), "least": rounded(least), "greatest": rounded(greatest) })
+            })
+        };
+        let distance = |at: Option<(f64, usize)>| {
+            at.map(|(ratio, rounds)| json!({ "median": (ratio * 1e3).round() / 1e3, "rounds": rounds }))
+        };
+        let rows = self.rows.iter().map(|row| {
+            let limit = self.limit(row);
+            json!({
+                "work": row.work,
+                "size": row.size,
+                "ring": row.ring,
+                "contestant": row.contestant,
+                row.measure(): figure(row.figure(row.measure())),
+                "to_reference": figure(row.to_reference()),
+                "near": distance(row.at(Distance::Near)),
+                "far": distance(row.at(Distance::Far)),
+                "limit": limit.map(|limit| &limit.contestant),
+                "to_limit": figure(limit.and_then(|limit| row.to_other(limit))),
+                "p999_ns": figure(row.figure("p999_ns")),
+                "p999_to_reference": figure(row.figure("p999_to_reference")),
+                "load_p50_ns": figure(row.figure("load_p50_ns").filter(|figure| figure.greatest > 0.0)),
+                "load_p99_ns": figure(row.figure("load_p99_ns").filter(|figure| figure.greatest > 0.0)),
+                "quantiles_ns": row.quantiles(),
+            })
+        });
+        json!({ "runs": self.runs, "rows": rows.collect::<Vec<Value>>() })
+    }
+}
