@@ -41,6 +41,7 @@
 //!
 //! | module | what is there |
 //! |---|---|
+//! | [`broadcast`] | one producer, and every consumer gets every message |
 //! | [`address`] | the keys in addresses of System V objects and of queues |
 //! | [`message`] | messages in place, in batches, in slabs that outlive their turn |
 //! | [`wait`] | waiting for several rings at once |
@@ -74,7 +75,7 @@ pub mod stage;
 
 #[doc(inline)]
 pub use ringway_chunk as chunk;
-pub use ringway_core::{address, board, gc, inspect, message, peer, transport, wait};
+pub use ringway_core::{address, board, broadcast, gc, inspect, message, peer, transport, wait};
 #[doc(inline)]
 pub use ringway_mq as mq;
 

@@ -50,6 +50,7 @@ const SAYS: &[(&str, &[&str])] = &[
             "killed; the last value is still there",
         ],
     ),
+    ("16_broadcast", &["received 1000000, missed 0"]),
 ];
 
 #[test]

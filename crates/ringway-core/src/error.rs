@@ -371,6 +371,18 @@ pub enum RecvError {
     /// The call was ended by an [`Interrupter`](crate::wait::Interrupter) while it waited, or before it would have. Nothing else
     /// has changed: make it again when the reason for that is seen to.
     Interrupted,
+    /// So many messages are gone that this consumer of a broadcast ring had asked for ([`broadcast`](crate::broadcast)): it is
+    /// [lossy](crate::broadcast::Policy::Lossy) and was overtaken, or began with one that the ring does not hold any more. Told once:
+    /// the next call goes on with the first message behind them. [`lost`](crate::Receiver::lost) counts all of them. (0 if it was
+    /// overtaken again at once: a later call tells how many.)
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+    /// This consumer of a broadcast ring has held the producer up for longer than its
+    /// [policy](crate::broadcast::Policy::Evict) allows, and was passed. It gets nothing more;
+    /// [subscribe](crate::Ring::subscribe) again to go on.
+    Evicted,
     /// The message is longer than the buffer; it stays the next one.
     BufferTooSmall {
         /// The message's length in bytes.
@@ -428,6 +440,13 @@ impl fmt::Display for RecvError {
                  received: create the ring again, and receive there",
             ),
             Self::Interrupted => f.write_str(INTERRUPTED),
+            Self::Lagged { missed } => write!(
+                f,
+                "{missed} messages were overwritten before they were received: receive on, from the first behind them"
+            ),
+            Self::Evicted => f.write_str(
+                "the sender waited for this receiver as long as its policy allows, and went on: subscribe again",
+            ),
             Self::BufferTooSmall { len } => {
                 write!(
                     f,
@@ -459,6 +478,8 @@ impl fmt::Debug for RecvError {
             Self::Removed => "Removed",
             Self::Interrupted => "Interrupted",
             Self::WrongLength { .. } => "WrongLength",
+            Self::Lagged { .. } => "Lagged",
+            Self::Evicted => "Evicted",
             Self::BufferTooSmall { .. } => "BufferTooSmall",
             Self::Unmapped { .. } => "Unmapped",
             Self::NoWaiter { .. } => "NoWaiter",

@@ -61,6 +61,36 @@ pub mod board {
     pub use crate::error::{GetError, SetError};
 }
 
+/// One producer, and every consumer gets every message: [`Kind::Broadcast`].
+///
+/// A [`Subscription`](broadcast::Subscription) says how a consumer takes part ([`Ring::subscribe`]): with which message it begins
+/// ([`Start`](broadcast::Start)), what becomes of the producer when it does not keep up ([`Policy`](broadcast::Policy)), and under which
+/// name its place is kept. [`Ring::receiver`] subscribes with the defaults: from the oldest message on, losing none.
+///
+/// Messages have consecutive [numbers](Message::number). Consumers come and go, and end nothing; without any, the producer goes on,
+/// and the ring holds the newest messages. When the producer has closed and all is received, they are told
+/// [`Closed`](RecvError::Closed).
+///
+/// ```
+/// # use ringway_core as ringway;
+/// use ringway::{Kind, RecvError};
+///
+/// let ring = ringway::Builder::new("memfd:")?.kind(Kind::Broadcast).create()?;
+/// let (mut one, mut other) = (ring.receiver()?, ring.receiver()?);
+/// let mut sender = ring.sender()?;
+/// sender.send(b"for all")?;
+/// sender.close();
+/// for receiver in [&mut one, &mut other] {
+///     assert_eq!(receiver.recv()?, b"for all");
+///     assert_eq!(receiver.recv(), Err(RecvError::Closed));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub mod broadcast {
+    pub use crate::api::subscription::Subscription;
+    pub use crate::rings::broadcast::{EvictAfter, Policy, Start};
+}
+
 /// Finding and removing what processes that have died left behind.
 ///
 /// A [`Gc`](gc::Gc) looks for rings, slab segments, semaphore sets and drafts that nobody can use any more, proves that of each,
@@ -76,7 +106,8 @@ pub mod gc {
 /// and who is attached and lives. Nothing here changes a ring or holds anybody up. [`Support`](inspect::Support) is what this kernel can do.
 pub mod inspect {
     pub use crate::admin::stat::{
-        EntryStat, ParticipantStat, SlabHolder, SlabStat, Stat, WaitsFor, list, list_in, stat,
+        EntryStat, ParticipantStat, SlabHolder, SlabStat, Stat, SubscriptionStat, WaitsFor, list,
+        list_in, stat,
     };
     pub use crate::api::support::Support;
 }

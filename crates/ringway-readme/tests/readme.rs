@@ -31,6 +31,11 @@ const COMES_OUT: &[(&str, &str)] = &[
         "ringway recv shm:jobs --producers 2",
         "1\n2\n3\none job\nanother\n",
     ),
+    ("ringway recv shm:news --name audit", "1\n2\n3\n"),
+    (
+        "ringway recv shm:news --from last:2 --policy lossy",
+        "2\n3\n",
+    ),
     (FOLLOW, "./one.c\n"),
     (FOREIGN, "hello\n"),
 ];

@@ -36,10 +36,13 @@ impl fmt::Display for Row {
 }
 
 impl Row {
+    /// The kinds of which each message is for one consumer. (Those of a broadcast ring all get it: `tests/broadcast.rs`.)
+    pub const KINDS: [Kind; 4] = [Kind::Spsc, Kind::Mpsc, Kind::Spmc, Kind::Mpmc];
+
     /// The whole table.
     pub fn all() -> Vec<Self> {
         let mut rows = Vec::new();
-        for kind in Kind::ALL {
+        for kind in Self::KINDS {
             for sync in SyncKind::ALL {
                 for backing in Backing::ALL {
                     rows.push(Self {

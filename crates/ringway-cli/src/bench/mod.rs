@@ -62,6 +62,7 @@ enum Via {
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let there = address(args);
     args.trial.kind.refuse_at_queue(&there)?;
+    args.trial.kind.refuse_broadcast("bench")?;
     args.trial.kind.refuse_without_effect(false)?;
     if args.capacity.is_some() {
         refuse_capacity_of_queue(&there)?;

@@ -3,6 +3,7 @@
 mod board;
 pub(crate) mod shape;
 pub(crate) mod slabs;
+pub(crate) mod subscription;
 mod transfer;
 mod trial;
 mod upkeep;

@@ -21,9 +21,10 @@ const A_NEW_RING: &str = "A new ring";
 pub(crate) struct KindArgs {
     /// Who takes part: one (s) or many (m) producers (p) and consumers (c) [default: spsc]
     ///
+    /// Several consumers share the messages; with broadcast, each of them gets all, of one producer.
     /// If the ring is there already, it must be of this kind.
     #[arg(long, value_parser = kind(), hide_possible_values = true, help_heading = A_NEW_RING,
-          value_name = "spsc|mpsc|spmc|mpmc")]
+          value_name = "spsc|mpsc|spmc|mpmc|broadcast")]
     pub(crate) kind: Option<Kind>,
 
     /// What the processes exclude and wake each other by [default: futex]
@@ -33,7 +34,7 @@ pub(crate) struct KindArgs {
           value_name = "futex|pthread|posix-sem|sysv-sem|mqueue")]
     pub(crate) sync: Option<SyncKind>,
 
-    /// Bytes of a cell, where there are cells: in all but spsc with futex [default: 128]
+    /// Bytes of a cell, where there are cells: in all but spsc with futex, and broadcast [default: 128]
     #[arg(long, value_name = "SIZE", value_parser = cell, help_heading = A_NEW_RING)]
     pub(crate) cell: Option<u32>,
 
@@ -164,9 +165,22 @@ impl KindArgs {
     pub(crate) fn refuse_without_effect(&self, overwrites: bool) -> Result<(), Failure> {
         let is_stream = (self.kind(), self.sync()) == (Kind::Spsc, SyncKind::Futex);
         match self.cell {
+            Some(_) if self.kind() == Kind::Broadcast => Err(Failure::error(
+                "a ring of kind broadcast has no cells: leave out --cell, or choose another --kind",
+            )),
             Some(_) if is_stream && !overwrites => Err(Failure::error(
                 "a ring of kind spsc with sync futex has no cells: leave out --cell, or choose another --kind",
             )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a kind of ring in which all receivers get all messages, where they are to share them.
+    pub(crate) fn refuse_broadcast(&self, command: &str) -> Result<(), Failure> {
+        match self.kind {
+            Some(Kind::Broadcast) => Err(Failure::error(format_args!(
+                "the receivers of {command} share the messages: choose another --kind"
+            ))),
             _ => Ok(()),
         }
     }
@@ -188,7 +202,7 @@ impl KindArgs {
     /// A queue has many senders and one receiver, who use the kernel's locks.
     fn refuse_kind_of_queue(&self, address: &Address) -> Result<(), Failure> {
         match (self.kind, self.sync) {
-            (Some(Kind::Spmc | Kind::Mpmc), _) => {
+            (Some(Kind::Spmc | Kind::Mpmc | Kind::Broadcast), _) => {
                 Err(no_queue(address, "one receiver at a time", "--kind"))
             }
             (_, Some(_)) => Err(no_queue(address, "the kernel's locks", "--sync")),

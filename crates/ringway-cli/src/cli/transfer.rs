@@ -11,6 +11,7 @@ use ringway::Address;
 use super::address;
 use super::shape::{MakeArgs, only_with_create};
 use super::slabs::CopyArgs;
+use super::subscription::SubscriptionArgs;
 use crate::framing::Framing;
 use crate::units;
 
@@ -119,7 +120,7 @@ impl FramingArgs {
 /// too. If anything else ends it, the ring stays open. At the end it says on standard error what it has sent.
 ///
 /// With many senders (--kind mpsc, mpmc, and queues) each closes for itself: the receivers end after the last one.
-/// With many receivers (spmc, mpmc) it goes on as long as one of them is alive.
+/// With many receivers (spmc, mpmc) it goes on as long as one of them is alive; with kind broadcast, whether there is one or not.
 #[derive(Args, Debug)]
 #[command(after_help = SEND_HELP)]
 pub(crate) struct SendArgs {
@@ -177,7 +178,8 @@ Examples:
 ///
 /// A pipe into a program that ends early (head -1) does not tell how much that has read: say --count 1 instead.
 ///
-/// Several receivers (--kind spmc, mpmc) share the messages: each goes to one of them. With --unlink it closes at its
+/// Several receivers (--kind spmc, mpmc) share the messages: each goes to one of them. Those of kind broadcast all get every
+/// message, from --from on. With --unlink it closes at its
 /// end, also at the end of a --count: senders learn that nobody will receive any more.
 #[derive(Args, Debug)]
 #[command(after_help = RECV_HELP)]
@@ -209,6 +211,9 @@ pub(crate) struct RecvArgs {
     /// Show the messages that are there now, up to --count, and take none; it is a receiver for that moment
     #[arg(short, long, conflicts_with_all = ["whole", "create", "foreign"])]
     pub(crate) peek: bool,
+
+    #[command(flatten)]
+    pub(crate) subscription: SubscriptionArgs,
 }
 
 const RECV_HELP: &str = "\
@@ -216,7 +221,7 @@ Exit status:
   0  the ring is closed and drained, or --count is reached, or nobody reads the output any more
   1  nothing is there, --timeout passed, the ring is closed before --count or --producers is reached,
      or a sender died before it closed (all that it sent is written, by one receiver or another); with
-     --peek, there is no message
+     --peek, there is no message; the sender went on without this one, as --policy says
   2  an error; also if something was taken out of a queue, or with --whole, and could not be written
   SIGTERM, SIGINT and SIGHUP end it by that signal: what is written is acknowledged, the rest comes again
 
@@ -228,5 +233,7 @@ Examples:
   ringway recv shm:log --follow >> log
   ringway recv shm:jobs --peek --count 3
   ringway recv shm:images -0 | xargs -0 file
+  ringway recv shm:news --from last:10 --policy lossy
+  ringway recv shm:news --name audit >> audit.log
   ringway recv shm:jobs --kind mpmc --create --producers 4 > share-of-this-receiver
   ringway recv mq:/of-another-program --foreign --count 1";

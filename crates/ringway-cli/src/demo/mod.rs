@@ -64,6 +64,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         None => Address::Shm(format!("ringway-demo-{}", std::process::id())),
     };
     args.trial.kind.refuse_at_queue(&address)?;
+    args.trial.kind.refuse_broadcast("demo")?;
     args.trial.kind.refuse_without_effect(false)?;
     let [senders, receivers] = processes(args)?;
     if senders > 1 || receivers > 1 {

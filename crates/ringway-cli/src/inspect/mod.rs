@@ -86,6 +86,16 @@ struct ParticipantJson {
     attached_ns: u64,
     waits_for: Option<&'static str>,
     messages: u64,
+    /// Of a consumer of a broadcast ring; null of others.
+    subscription: Option<SubscriptionJson>,
+}
+
+#[derive(Serialize)]
+struct SubscriptionJson {
+    policy: &'static str,
+    evicted: bool,
+    next_number: u64,
+    behind: u64,
 }
 
 impl From<&Stat> for RingJson {
@@ -158,6 +168,15 @@ impl From<&ParticipantStat> for ParticipantJson {
             attached_ns: participant.attached_ns,
             waits_for: participant.waits_for.map(WaitsFor::name),
             messages: participant.messages,
+            subscription: participant
+                .subscription
+                .as_ref()
+                .map(|one| SubscriptionJson {
+                    policy: one.policy,
+                    evicted: one.evicted,
+                    next_number: one.next_number,
+                    behind: one.behind,
+                }),
         }
     }
 }
@@ -281,6 +300,11 @@ fn participants(participants: &[ParticipantStat]) -> String {
             _ if !participant.alive => "died".to_owned(),
             Some(what) => format!("waits for {}", what.name()),
             None => "alive".to_owned(),
+        };
+        let state = match &participant.subscription {
+            Some(one) if one.evicted => format!("{state}, evicted"),
+            Some(one) => format!("{state}, {}, {} behind", one.policy, messages(one.behind)),
+            None => state,
         };
         [
             participant.role.name().to_owned(),

@@ -13,7 +13,7 @@ use std::sync::Once;
 use ringway::channel::{Carrier, ChannelReceiver};
 use ringway::chunk::Header;
 use ringway::peer::Peer;
-use ringway::{Address, Channel, RecvError};
+use ringway::{Address, Channel, Kind, RecvError};
 
 use crate::attach;
 use crate::cli::RecvArgs;
@@ -82,6 +82,12 @@ fn receive_here(args: &RecvArgs, output: &mut Output) -> Result<(), Failure> {
 }
 
 fn attach(args: &RecvArgs, channel: &Channel) -> Result<ChannelReceiver, Failure> {
+    if let Carrier::Ring(ring) = channel.carrier()
+        && args.subscription.is_given()
+    {
+        let receiver = ring.subscribe(&args.subscription.choice())?;
+        return Ok(ChannelReceiver::Ring(receiver));
+    }
     Ok(match channel.receiver()? {
         ChannelReceiver::Queue(queue) => {
             let queue = queue.with_interrupt(signals::is_urged);
@@ -98,6 +104,14 @@ fn attach(args: &RecvArgs, channel: &Channel) -> Result<ChannelReceiver, Failure
 fn check(args: &RecvArgs, channel: &Channel) -> Result<(), Failure> {
     if args.peek && matches!(channel.carrier(), Carrier::Queue(_)) {
         return Err(unpeekable());
+    }
+    let is_broadcast =
+        matches!(channel.carrier(), Carrier::Ring(ring) if ring.kind() == Kind::Broadcast);
+    if args.subscription.is_given() && !is_broadcast {
+        return Err(Failure::error(format_args!(
+            "{} is not of kind broadcast: leave out --from, --policy and --name",
+            channel.address()
+        )));
     }
     match channel.carrier() {
         Carrier::Queue(_) if args.producers.is_some() => Err(uncounted()),
@@ -230,10 +244,18 @@ fn hint(message: &[u8]) {
     }
 }
 
+/// Says that messages are missing, and goes on.
+fn say_missed(missed: u64) {
+    say(format_args!(
+        "{} were overwritten before they were received",
+        counted(missed, "message")
+    ));
+}
+
 fn explain(error: RecvError) -> Failure {
     match error {
         RecvError::TimedOut => Failure::negative("no message came in time"),
-        RecvError::Removed => Failure::negative(error),
+        RecvError::Removed | RecvError::Evicted => Failure::negative(error),
         RecvError::PeerDied => Failure::negative(
             "a sender died before it closed; all that it sent is received (--follow waits for the next \
              sender)",

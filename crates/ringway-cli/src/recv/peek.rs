@@ -2,7 +2,7 @@
 
 use ringway::{Receiver, RecvError};
 
-use super::{Output, append, explain};
+use super::{Output, append, explain, say_missed};
 use crate::cli::RecvArgs;
 use crate::failure::Failure;
 
@@ -22,6 +22,10 @@ pub(super) fn show(
         let message = match backlog.next_message() {
             Ok(Some(message)) => message,
             Ok(None) | Err(RecvError::Empty | RecvError::Closed | RecvError::PeerDied) => break,
+            Err(RecvError::Lagged { missed }) => {
+                say_missed(missed);
+                continue;
+            }
             // An error shows again when it is the first.
             Err(error) if count == 0 => return Err(explain(error)),
             Err(_) => break,

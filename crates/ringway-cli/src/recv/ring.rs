@@ -2,7 +2,7 @@
 
 use ringway::{Receiver, RecvError};
 
-use super::{BLOCK, Output, all_came, append, explain};
+use super::{BLOCK, Output, all_came, append, explain, say_missed};
 use crate::cli::RecvArgs;
 use crate::failure::Failure;
 use crate::signals::Busy;
@@ -41,6 +41,7 @@ impl Inlet<'_> {
             let ever = self.receiver.producers_ever();
             match self.receiver.wait_deadline(deadline(args.timeout)) {
                 Ok(()) => left -= self.pass_on(left)?,
+                Err(RecvError::Lagged { missed }) => say_missed(missed),
                 Err(end @ (RecvError::Closed | RecvError::PeerDied))
                     if Self::expects_another(end, ever, args) =>
                 {
@@ -78,6 +79,10 @@ impl Inlet<'_> {
                 Ok(Some(message)) => message,
                 // Another receiver was faster, perhaps with the last one. What that means is found by who waits.
                 Ok(None) | Err(RecvError::Empty | RecvError::Closed | RecvError::PeerDied) => break,
+                Err(RecvError::Lagged { missed }) => {
+                    say_missed(missed);
+                    break;
+                }
                 // An error shows again, when what came before it is out.
                 Err(error) if ends.is_empty() => return Err(explain(error)),
                 Err(_) => break,

@@ -13,6 +13,7 @@ use crate::error::{Attempt, Error};
 use crate::memory::layout::header::FenceMode;
 use crate::memory::layout::{Kind, SyncKind};
 use crate::presence::keeper::{self, Refusal};
+use crate::rings::broadcast::Policy;
 use crate::store::{PeerCredentials, Plan, Request, Segment};
 
 /// What a [`Builder`] says that is not about rings alone; for transports beside them.
@@ -230,6 +231,28 @@ impl Builder {
     #[must_use]
     pub fn persistent(mut self, yes: bool) -> Self {
         self.shape.persistent = Some(yes);
+        self
+    }
+
+    /// Which policies receivers of a new ring of kind [`Broadcast`](Kind::Broadcast) may choose; what
+    /// [`EvictAfter`](crate::broadcast::EvictAfter) says does not matter here. The default is all. Without
+    /// [`Block`](Policy::Block) and [`Evict`](Policy::Evict) nobody can make the producer wait.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::broadcast::{Policy, Subscription};
+    /// use ringway::{Builder, ErrorKind, Kind};
+    ///
+    /// let builder = Builder::new("memfd:")?.kind(Kind::Broadcast).policies(&[Policy::Lossy]);
+    /// let ring = builder.create()?;
+    /// assert_eq!(ring.receiver().unwrap_err().kind(), ErrorKind::Unsupported);
+    /// let receiver = ring.subscribe(&Subscription::new().policy(Policy::Lossy))?;
+    /// # Ok::<(), ringway::Error>(())
+    /// ```
+    #[must_use]
+    pub fn policies(mut self, allowed: &[Policy]) -> Self {
+        let bits = allowed.iter().fold(0, |bits, policy| bits | policy.bit());
+        self.shape.policies = Some(bits);
         self
     }
 
@@ -486,6 +509,7 @@ impl Builder {
             sync: self.shape.sync(),
             overwrite: self.shape.overwrites(),
             persistent: self.shape.persistent.unwrap_or(false),
+            policies: self.shape.policies(),
             geometry,
             fence: FenceMode::of(self.shape.sync(), abilities.membarrier),
         })

@@ -6,6 +6,7 @@ use crate::address::Address;
 use crate::api::ring::Ring;
 use crate::api::shape::{MODE_BITS, ShapeOptions};
 use crate::error::{Attempt, Bytes, Error, ErrorKind};
+use crate::memory::layout::broadcast::allowed;
 use crate::memory::layout::pool::Slabs;
 use crate::memory::layout::{Kind, SyncKind};
 
@@ -48,6 +49,12 @@ pub(crate) fn check(
         false => "waiting when it is full",
     };
     there.compare("senders", asked.overwrite, ring.overwrites(), overwriting);
+    there.compare(
+        "policies:",
+        asked.policies,
+        ring.policies(),
+        describe_policies,
+    );
     let keeping = |yes| match yes {
         true => "that keeps it whoever dies",
         false => "that lets a collector remove it",
@@ -88,6 +95,17 @@ pub(crate) fn check(
         there.compare("pages", Some(wanted), is, lying);
     }
     there.report(Attempt::to(action, ring.address()))
+}
+
+fn describe_policies(policies: u8) -> String {
+    let names = [
+        (allowed::BLOCK, "block"),
+        (allowed::LOSSY, "lossy"),
+        (allowed::EVICT, "evict"),
+    ];
+    let names = names.into_iter().filter(|(bit, _)| policies & bit != 0);
+    let names: Vec<_> = names.map(|(_, name)| name).collect();
+    names.join(" and ")
 }
 
 fn describe(slabs: &Slabs) -> String {

@@ -18,6 +18,7 @@ pub(crate) mod sender;
 pub(crate) mod sending;
 pub(crate) mod several;
 pub(crate) mod shape;
+pub(crate) mod subscription;
 pub(crate) mod support;
 pub(crate) mod threads;
 pub(crate) mod transport;

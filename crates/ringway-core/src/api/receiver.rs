@@ -513,7 +513,9 @@ impl Receiver {
         self.receiving.received()
     }
 
-    /// Messages that were ever lost in this ring because its producers [overwrite the
+    /// In a broadcast ring, messages that this receiver missed ([`Lagged`](crate::RecvError::Lagged)).
+    ///
+    /// In others, messages that were ever lost in this ring because its producers [overwrite the
     /// oldest](crate::Builder::overwrite_oldest), and those that consumers held for so long that producers came round, and
     /// did not release. 0 in other rings.
     ///
@@ -536,7 +538,29 @@ impl Receiver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn lost(&self) -> u64 {
-        self.known.overwritten()
+        match self.receiving.missed() {
+            Some(missed) => missed,
+            None => self.known.overwritten(),
+        }
+    }
+
+    /// The [number](crate::Message::number) of the message that this receiver of a broadcast ring gets next; `None` in other rings,
+    /// where others may get it.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::Kind;
+    /// use ringway::broadcast::{Start, Subscription};
+    ///
+    /// let ring = ringway::Builder::new("memfd:")?.kind(Kind::Broadcast).create()?;
+    /// let mut sender = ring.sender()?;
+    /// (0..10).try_for_each(|_| sender.send(b"message"))?;
+    /// let receiver = ring.subscribe(&Subscription::new().start(Start::Last(3)))?;
+    /// assert_eq!(receiver.next_number(), Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_number(&self) -> Option<u64> {
+        self.receiving.next_number()
     }
 
     /// Bytes for messages, with what each takes beside its text ([`Builder::capacity`](crate::Builder::capacity)).
@@ -550,7 +574,8 @@ impl Receiver {
     }
 
     /// Leaves, and refuses further messages if this is the last consumer: the next call of a sender fails with
-    /// [`SendError::Closed`](crate::SendError::Closed), until another consumer comes. Messages stay in the ring.
+    /// [`SendError::Closed`](crate::SendError::Closed), until another consumer comes. Messages stay in the ring. In a broadcast ring
+    /// it leaves, and nothing more.
     pub fn close(mut self) {
         self.receiving.give_back();
         self.receiving.close();

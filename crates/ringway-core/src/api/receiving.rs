@@ -1,4 +1,4 @@
-//! The receiving side of a ring of either shape: where the handles meet the algorithms.
+//! The receiving side of a ring of any shape: where the handles meet the algorithms.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
 use crate::presence::Peer;
-use crate::rings::cell;
 use crate::rings::message::MessageRef;
 use crate::rings::pool::{IN_SLAB, Loan};
 use crate::rings::stream::PRODUCER;
 use crate::rings::stream::consumer::Consumer;
+use crate::rings::{broadcast, cell};
 use crate::waiting::several::{Candidate, SleepsOn};
 use crate::waiting::sync::listener::Heard;
 use crate::waiting::watch::Watch;
@@ -28,6 +28,8 @@ pub(crate) enum Receiving {
     Stream(Consumer<Memory>),
     /// Of a cell ring.
     Cells(cell::consumer::Consumer<Memory>),
+    /// Of a broadcast ring.
+    Broadcast(broadcast::consumer::Consumer<Memory>),
 }
 
 impl Receiving {
@@ -36,6 +38,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => &consumer.region,
             Self::Cells(consumer) => consumer.member.region(),
+            Self::Broadcast(consumer) => &consumer.region,
         }
     }
 
@@ -62,6 +65,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.recv_into(buffer, wait),
             Self::Cells(consumer) => consumer.recv_into(buffer, wait),
+            Self::Broadcast(consumer) => consumer.recv_into(buffer, wait),
         }
     }
 
@@ -70,7 +74,7 @@ impl Receiving {
     pub(crate) fn recv_run<T: NoUninit + AnyBitPattern>(&mut self, values: &mut [T]) -> usize {
         match self {
             Self::Stream(consumer) => consumer.recv_run(values),
-            Self::Cells(_) => 0,
+            Self::Cells(_) | Self::Broadcast(_) => 0,
         }
     }
 
@@ -79,7 +83,7 @@ impl Receiving {
     pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(&mut self) -> Option<T> {
         match self {
             Self::Stream(consumer) => consumer.recv_value_at_once(),
-            Self::Cells(_) => None,
+            Self::Cells(_) | Self::Broadcast(_) => None,
         }
     }
 
@@ -94,6 +98,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.take(wait),
             Self::Cells(consumer) => consumer.take(most, wait),
+            Self::Broadcast(consumer) => consumer.take(wait),
         }
     }
 
@@ -106,7 +111,7 @@ impl Receiving {
     ) -> Option<MessageRef> {
         match self {
             Self::Stream(consumer) => consumer.show_at_once(last, nth),
-            Self::Cells(_) => None,
+            Self::Cells(_) | Self::Broadcast(_) => None,
         }
     }
 
@@ -122,6 +127,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.peek_behind(last, nth),
             Self::Cells(consumer) => consumer.next_held(most),
+            Self::Broadcast(consumer) => consumer.peek_behind(last, nth),
         }
     }
 
@@ -139,8 +145,18 @@ impl Receiving {
         let shown = match self {
             Self::Stream(consumer) => consumer.shown(),
             Self::Cells(consumer) => consumer.shown(),
+            Self::Broadcast(_) => None,
         };
         IN_SLAB | shown.map_or(0, |loan| loan.at)
+    }
+
+    /// The message that was found last, if it is a copy in private memory.
+    #[inline]
+    pub(crate) fn copied(&self, found: &MessageRef) -> Option<&[u8]> {
+        match self {
+            Self::Broadcast(consumer) => consumer.copied(found),
+            Self::Stream(_) | Self::Cells(_) => None,
+        }
     }
 
     /// The `nth` of those that were taken is about to be shown in place.
@@ -150,6 +166,7 @@ impl Receiving {
             Self::Stream(consumer) => consumer.show(consumer.received() + nth),
             // Counted when it is taken.
             Self::Cells(_) => {}
+            Self::Broadcast(consumer) => consumer.show(nth),
         }
     }
 
@@ -159,6 +176,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.received() + nth,
             Self::Cells(consumer) => consumer.number(found),
+            Self::Broadcast(consumer) => consumer.number() + nth,
         }
     }
 
@@ -167,6 +185,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.deliveries(consumer.received() + nth),
             Self::Cells(consumer) => consumer.deliveries(found),
+            Self::Broadcast(consumer) => consumer.deliveries(consumer.number() + nth),
         }
     }
 
@@ -175,6 +194,11 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.detach(found),
             Self::Cells(consumer) => consumer.detach(found),
+            Self::Broadcast(consumer) if consumer.region.is_forked() => Err(RecvError::Forked),
+            Self::Broadcast(consumer) => {
+                consumer.release(found, 1);
+                Ok(None)
+            }
         }
     }
 
@@ -189,6 +213,11 @@ impl Receiving {
                 consumer.received() - before
             }
             Self::Cells(consumer) => consumer.release(),
+            Self::Broadcast(consumer) => {
+                let before = consumer.received();
+                consumer.release(last, count);
+                consumer.received() - before
+            }
         }
     }
 
@@ -197,6 +226,8 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.skip_unreadable(),
             Self::Cells(consumer) => consumer.skip_unreadable(),
+            // All of it is.
+            Self::Broadcast(consumer) => consumer.peek().map(|_| false),
         }
     }
 
@@ -206,6 +237,7 @@ impl Receiving {
         let consumer = match self {
             Self::Stream(consumer) => consumer,
             Self::Cells(consumer) => return consumer.release_first(count),
+            Self::Broadcast(consumer) => return consumer.release_first(count),
         };
         // Nothing is taken in a stream: the same messages again, from the first.
         let mut last = None;
@@ -246,6 +278,11 @@ impl Receiving {
                 true => Ok(()),
                 false => Err(RecvError::Empty),
             },
+            // What is told once is told by the call that receives.
+            Self::Broadcast(consumer) => match consumer.is_due() {
+                true => Ok(()),
+                false => Err(RecvError::Empty),
+            },
         }
     }
 
@@ -253,6 +290,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.peek_until(wait).map(drop),
             Self::Cells(consumer) => consumer.ready_until(wait),
+            Self::Broadcast(consumer) => consumer.peek_until(wait).map(drop),
         }
     }
 
@@ -264,6 +302,7 @@ impl Receiving {
                 Err(RecvError::Empty | RecvError::Closed | RecvError::PeerDied)
             ),
             Self::Cells(consumer) => consumer.is_drained(),
+            Self::Broadcast(consumer) => !consumer.may_retry(),
         }
     }
 
@@ -271,6 +310,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => PRODUCER.state(&consumer.region),
             Self::Cells(consumer) => consumer.member.peer(),
+            Self::Broadcast(consumer) => consumer.producer(),
         }
     }
 
@@ -279,6 +319,7 @@ impl Receiving {
         let consumer = match self {
             Self::Stream(consumer) => consumer,
             Self::Cells(consumer) => return consumer.wait_for_peer(wait),
+            Self::Broadcast(consumer) => return consumer.wait_for_peer(wait),
         };
         if consumer.region.is_forked() {
             return Err(RecvError::Forked);
@@ -305,6 +346,7 @@ impl Receiving {
         let waited = match self {
             Self::Stream(consumer) => wait.wait(consumer, peers_end, |_, _| condition()),
             Self::Cells(consumer) => wait.wait(&mut consumer.member, peers_end, |_, _| condition()),
+            Self::Broadcast(consumer) => wait.wait(consumer, peers_end, |_, _| condition()),
         };
         match waited {
             _ if condition() => Ok(()),
@@ -334,6 +376,11 @@ impl Receiving {
                 let member = &mut consumer.member;
                 member.block_or(wait, over);
             }
+            Self::Broadcast(consumer) => {
+                wait.wait(consumer, PeersEnd::EndsIt, |consumer, _| {
+                    consumer.may_retry() || over()
+                });
+            }
         }
     }
 
@@ -341,6 +388,23 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.received(),
             Self::Cells(consumer) => consumer.member.messages_ever(Role::Consumer),
+            Self::Broadcast(consumer) => consumer.received(),
+        }
+    }
+
+    /// Of a broadcast ring, messages that this consumer missed.
+    pub(crate) fn missed(&self) -> Option<u64> {
+        match self {
+            Self::Broadcast(consumer) => Some(consumer.missed()),
+            Self::Stream(_) | Self::Cells(_) => None,
+        }
+    }
+
+    /// Of a broadcast ring, the number of the next message.
+    pub(crate) fn next_number(&self) -> Option<u64> {
+        match self {
+            Self::Broadcast(consumer) => Some(consumer.number()),
+            Self::Stream(_) | Self::Cells(_) => None,
         }
     }
 
@@ -348,6 +412,8 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.close(),
             Self::Cells(consumer) => consumer.close(),
+            // One of many ends nothing for the producer.
+            Self::Broadcast(_) => {}
         }
     }
 }
@@ -361,13 +427,14 @@ impl Reached for Receiving {
         match self {
             Self::Stream(_) => Ok(None),
             Self::Cells(consumer) => consumer.member.listen(),
+            Self::Broadcast(_) => Ok(None),
         }
     }
 
     fn says_that_it_sleeps(&self) -> bool {
         match self {
             // The event says it all.
-            Self::Stream(_) => true,
+            Self::Stream(_) | Self::Broadcast(_) => true,
             Self::Cells(consumer) => consumer.member.says_that_it_sleeps(),
         }
     }
@@ -384,6 +451,7 @@ impl Candidate for Receiving {
         match self {
             Self::Stream(consumer) => consumer.is_due(),
             Self::Cells(consumer) => consumer.is_due(),
+            Self::Broadcast(consumer) => consumer.is_due(),
         }
     }
 
@@ -391,6 +459,7 @@ impl Candidate for Receiving {
         match self {
             Self::Stream(consumer) => consumer.has_changed(),
             Self::Cells(consumer) => consumer.has_changed(),
+            Self::Broadcast(consumer) => consumer.has_changed(),
         }
     }
 
@@ -398,6 +467,7 @@ impl Candidate for Receiving {
         match self {
             Self::Stream(consumer) => Candidate::prepare(consumer),
             Self::Cells(consumer) => consumer.prepare(),
+            Self::Broadcast(consumer) => Candidate::prepare(consumer),
         }
     }
 
@@ -405,6 +475,7 @@ impl Candidate for Receiving {
         match self {
             Self::Stream(consumer) => Candidate::cancel(consumer),
             Self::Cells(consumer) => consumer.cancel(),
+            Self::Broadcast(consumer) => Candidate::cancel(consumer),
         }
     }
 
@@ -412,6 +483,7 @@ impl Candidate for Receiving {
         match self {
             Self::Stream(consumer) => consumer.sleeps_on(),
             Self::Cells(consumer) => consumer.sleeps_on(),
+            Self::Broadcast(consumer) => consumer.sleeps_on(),
         }
     }
 
@@ -419,6 +491,7 @@ impl Candidate for Receiving {
         match self {
             Self::Stream(consumer) => consumer.drain(),
             Self::Cells(consumer) => consumer.drain(),
+            Self::Broadcast(consumer) => consumer.drain(),
         }
     }
 
@@ -426,6 +499,7 @@ impl Candidate for Receiving {
         match self {
             Self::Stream(consumer) => Candidate::is_lonely(consumer),
             Self::Cells(consumer) => consumer.is_lonely(),
+            Self::Broadcast(consumer) => Candidate::is_lonely(consumer),
         }
     }
 
@@ -433,6 +507,7 @@ impl Candidate for Receiving {
         match self {
             Self::Stream(consumer) => Candidate::is_forsaken(consumer),
             Self::Cells(consumer) => consumer.is_forsaken(),
+            Self::Broadcast(consumer) => Candidate::is_forsaken(consumer),
         }
     }
 }

@@ -13,9 +13,11 @@ use crate::api::receiver::Receiver;
 use crate::api::receiving::Receiving;
 use crate::api::sender::Sender;
 use crate::api::sending::Sending;
+use crate::api::subscription::Subscription;
 use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::Corrupt;
+use crate::memory::layout::broadcast::MOST_NAME;
 use crate::memory::layout::header::Header;
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::Holder;
@@ -27,6 +29,7 @@ use crate::presence::keeper::{self, Refusal};
 use crate::presence::memory::Memories;
 use crate::presence::participant::{self, Participant, Place};
 use crate::presence::watcher::Alarm;
+use crate::rings::broadcast;
 use crate::rings::cell::member::{Member, Refused, SlotInfo};
 use crate::rings::cell::{self, Cells, Contention};
 use crate::rings::pool::{Lender, Pool};
@@ -172,10 +175,21 @@ impl Ring {
                 let producer = producer.map_err(|refused| self.refused(refused))?;
                 (Sending::Cells(producer), alarm)
             }
+            Shape::Broadcast => {
+                let alarm = sync::wake_side(&self.map, PRODUCER.event);
+                participant.watch(Arc::clone(&alarm));
+                let participants = self.header.geometry.participants();
+                let policies = self.header.policies;
+                let producer =
+                    broadcast::producer::Producer::resume(region, participants, policies);
+                let producer = producer.map_err(|Corrupt| self.corrupt())?;
+                (Sending::Broadcast(producer), alarm)
+            }
             // No such ring is made.
             Shape::Board(_) => return Err(self.corrupt()),
         };
-        let shared_out = self.header.kind.allows_many(Role::Consumer);
+        let shared_out =
+            self.header.kind.allows_many(Role::Consumer) && self.header.kind != Kind::Broadcast;
         let reach = Reach::new(&self.map, PRODUCER.event, alarm);
         let address = self.address.clone();
         Ok(Sender::new(
@@ -196,6 +210,18 @@ impl Ring {
     /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
     /// child of `fork` that inherited the ring.
     pub fn receiver(&self) -> Result<Receiver, Error> {
+        self.subscribe(&Subscription::new())
+    }
+
+    /// Attaches this process as a consumer of a broadcast ring that takes part as it wishes.
+    ///
+    /// # Errors
+    /// As [`receiver`](Self::receiver), and [`ErrorKind::RoleTaken`] if somebody alive has the name;
+    /// [`ErrorKind::NoSpace`] if the ring has all the names that it can have; [`ErrorKind::Unsupported`] if the ring does not allow the
+    /// [policy](Builder::policies), the name is empty or has more than 64 bytes, or the ring is of another kind and more was wished
+    /// for than every [`receiver`](Self::receiver) has.
+    pub fn subscribe(&self, subscription: &Subscription) -> Result<Receiver, Error> {
+        self.check_subscription(subscription)?;
         let (region, participant) = self.attach(Role::Consumer)?;
         let pool = self.pool(&participant);
         let (receiving, notifier, alarm) = match self.header.geometry.shape() {
@@ -213,6 +239,21 @@ impl Ring {
                 let consumer = consumer.map_err(|refused| self.refused(refused))?;
                 (Receiving::Cells(consumer), Some(notifier), alarm)
             }
+            Shape::Broadcast => {
+                let alarm = sync::wake_side(&self.map, CONSUMER.event);
+                participant.watch(Arc::clone(&alarm));
+                let (start, policy, name) = subscription.parts();
+                let wish = broadcast::Wish {
+                    policy,
+                    start,
+                    name,
+                };
+                let me = (participant.slot, participant.epoch);
+                let participants = self.header.geometry.participants();
+                let consumer = broadcast::consumer::Consumer::join(region, participants, me, &wish);
+                let consumer = consumer.map_err(|refused| self.not_joined(refused, name))?;
+                (Receiving::Broadcast(consumer), None, alarm)
+            }
             Shape::Board(_) => return Err(self.corrupt()),
         };
         let consumer_slot = ConsumerSlot::new(self.region()?, participant, notifier);
@@ -228,6 +269,51 @@ impl Ring {
             geometry: self.header.geometry,
             settles: self.header.fence.needs_membarrier(),
             anchor: self.anchor.clone(),
+        }
+    }
+
+    /// Whether a consumer may take part so.
+    fn check_subscription(&self, subscription: &Subscription) -> Result<(), Error> {
+        let (_, policy, name) = subscription.parts();
+        let (problem, remedy) = if self.kind() != Kind::Broadcast {
+            if *subscription == Subscription::new() {
+                return Ok(());
+            }
+            let problem = format!(
+                "its kind is {}, and its receivers have no starts, policies and names",
+                self.kind().name()
+            );
+            (problem, "create it with kind broadcast".to_owned())
+        } else if self.header.policies & policy.bit() == 0 {
+            let problem = format!("it does not allow receivers of policy {}", policy.name());
+            (problem, "choose another policy".to_owned())
+        } else if name.is_some_and(|name| name.is_empty() || name.len() > MOST_NAME) {
+            let problem = "that is no name for a receiver".to_owned();
+            (problem, format!("choose one of 1 to {MOST_NAME} bytes"))
+        } else {
+            return Ok(());
+        };
+        let attempt = Attempt::to("attach to", &self.address);
+        Err(attempt
+            .error(ErrorKind::Unsupported, problem)
+            .remedy(remedy))
+    }
+
+    fn not_joined(&self, refused: broadcast::Refused, name: Option<&str>) -> Error {
+        let attempt = Attempt::to("attach to", &self.address);
+        let name = name.unwrap_or_default();
+        match refused {
+            broadcast::Refused::Corrupt => self.corrupt(),
+            broadcast::Refused::Unsettled => participant::unsettled(attempt),
+            broadcast::Refused::NameTaken => attempt
+                .error(
+                    ErrorKind::RoleTaken { pid: 0 },
+                    format!("another receiver has the name {name}"),
+                )
+                .remedy("wait for it to end, or choose another name"),
+            broadcast::Refused::NoName => attempt
+                .error(ErrorKind::NoSpace, "all names that it can have are taken")
+                .remedy("use one of them again, or create another ring"),
         }
     }
 
@@ -378,7 +464,7 @@ impl Ring {
     pub fn cell_len(&self) -> Option<u32> {
         match self.header.geometry.shape() {
             Shape::Cells(len) => Some(len),
-            Shape::Stream | Shape::Board(_) => None,
+            Shape::Stream | Shape::Board(_) | Shape::Broadcast => None,
         }
     }
 
@@ -422,6 +508,11 @@ impl Ring {
     pub(crate) fn each_role(&self) -> u32 {
         let roles = [Role::Producer, Role::Consumer].into_iter();
         roles.map(|role| self.participants(role)).max().unwrap_or(1)
+    }
+
+    /// What its consumers may choose.
+    pub(crate) fn policies(&self) -> u8 {
+        self.header.policies
     }
 
     /// Whether a full ring loses its oldest message.

@@ -1,4 +1,4 @@
-//! The sending side of a ring of either shape: where the handles meet the algorithms.
+//! The sending side of a ring of any shape: where the handles meet the algorithms.
 
 mod lending;
 
@@ -13,23 +13,21 @@ use crate::memory::layout::participant::Role;
 use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
 use crate::presence::Peer;
-use crate::rings::cell;
 use crate::rings::stream::producer::{Pending, Producer, Reservation};
 use crate::rings::stream::{CONSUMER, PRODUCER};
+use crate::rings::{broadcast, cell};
 use crate::waiting::sync::listener::Heard;
 use crate::waiting::{self, WaitOptions, Waited};
 
 /// A producer.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a handle; a box would cost each message an indirection"
-)]
 pub(crate) enum Sending {
     /// Of a stream ring.
     Stream(Producer<Memory>),
     /// Of a cell ring.
     Cells(cell::producer::Producer<Memory>),
+    /// Of a broadcast ring.
+    Broadcast(broadcast::producer::Producer<Memory>),
 }
 
 /// Room for one message.
@@ -39,6 +37,8 @@ pub(crate) enum Claimed {
     Stream(Reservation),
     /// In a cell ring, with its payload at that position.
     Cells(u64),
+    /// In a broadcast ring.
+    Broadcast(broadcast::producer::Reservation),
     /// In a slab, and room for the ticket in a stream ring.
     StreamLoan(Reservation),
     /// In a slab, and room for the ticket in a cell ring.
@@ -54,13 +54,14 @@ impl Reached for Sending {
         match self {
             Self::Stream(_) => Ok(None),
             Self::Cells(producer) => producer.member.listen(),
+            Self::Broadcast(_) => Ok(None),
         }
     }
 
     fn says_that_it_sleeps(&self) -> bool {
         match self {
             // The event says it all.
-            Self::Stream(_) => true,
+            Self::Stream(_) | Self::Broadcast(_) => true,
             Self::Cells(producer) => producer.member.says_that_it_sleeps(),
         }
     }
@@ -79,6 +80,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => &producer.region,
             Self::Cells(producer) => producer.member.region(),
+            Self::Broadcast(producer) => &producer.region,
         }
     }
 
@@ -99,6 +101,7 @@ impl Sending {
     pub(crate) fn send_at_once(&mut self, message: &[u8]) -> bool {
         match self {
             Self::Stream(producer) => producer.send_at_once(message),
+            Self::Broadcast(producer) => producer.send_at_once(message),
             Self::Cells(_) => false,
         }
     }
@@ -112,6 +115,7 @@ impl Sending {
         let sent = match self {
             Self::Stream(producer) => producer.send(message, wait),
             Self::Cells(producer) => producer.send(message, wait),
+            Self::Broadcast(producer) => producer.send(message, wait),
         };
         sent.or_else(|refusal| self.send_long(message, refusal, wait))
     }
@@ -141,18 +145,17 @@ impl Sending {
 
     /// Sends some together, without a wait, if that can be.
     fn send_run<T: NoUninit>(&mut self, values: &[T]) -> usize {
-        let producer = match self {
-            Self::Stream(producer) => return producer.send_run(values),
-            Self::Cells(producer) => producer,
-        };
+        if let Self::Stream(producer) = self {
+            return producer.send_run(values);
+        }
         // What a forgotten claim or batch has left is none of this one's.
-        producer.abort();
+        self.abort();
         for value in values {
-            if producer.push(bytemuck::bytes_of(value)).is_err() {
+            if self.push(&mut None, bytemuck::bytes_of(value)).is_err() {
                 break;
             }
         }
-        producer.commit_batch() as usize
+        self.commit_batch(None) as usize
     }
 
     #[inline]
@@ -164,6 +167,7 @@ impl Sending {
         let claimed = match self {
             Self::Stream(producer) => producer.reserve(len, wait).map(Claimed::Stream),
             Self::Cells(producer) => producer.claim(len, wait).map(Claimed::Cells),
+            Self::Broadcast(producer) => producer.reserve(len, wait).map(Claimed::Broadcast),
         };
         claimed.or_else(|refusal| self.claim_long(len, refusal, wait))
     }
@@ -174,6 +178,7 @@ impl Sending {
         let payload = match claimed {
             Claimed::Stream(reservation) => reservation.payload(),
             Claimed::Cells(payload) => *payload,
+            Claimed::Broadcast(reservation) => reservation.payload(),
             Claimed::StreamLoan(_) | Claimed::CellsLoan => {
                 return self.write_loan(offset, bytes);
             }
@@ -187,6 +192,7 @@ impl Sending {
         match claimed {
             Claimed::Stream(reservation) => self.region().read(reservation.payload(), bytes),
             Claimed::Cells(payload) => self.region().read(*payload, bytes),
+            Claimed::Broadcast(reservation) => self.region().read(reservation.payload(), bytes),
             Claimed::StreamLoan(_) | Claimed::CellsLoan => self.read_loan(bytes),
         }
     }
@@ -197,7 +203,7 @@ impl Sending {
     #[inline]
     pub(crate) fn lend_pointer(&mut self, claimed: &Claimed) -> Option<*mut u8> {
         match claimed {
-            Claimed::Stream(_) | Claimed::Cells(_) => None,
+            Claimed::Stream(_) | Claimed::Cells(_) | Claimed::Broadcast(_) => None,
             Claimed::StreamLoan(_) | Claimed::CellsLoan => self.lend_loan_pointer(),
         }
     }
@@ -208,6 +214,7 @@ impl Sending {
         match claimed {
             Claimed::Stream(reservation) => self.region().pointer(reservation.payload()),
             Claimed::Cells(payload) => self.region().pointer(*payload),
+            Claimed::Broadcast(reservation) => self.region().pointer(reservation.payload()),
             Claimed::StreamLoan(_) | Claimed::CellsLoan => self.loan_pointer(),
         }
     }
@@ -224,16 +231,21 @@ impl Sending {
                 producer.commit_loan(reservation, len);
             }
             (Self::Cells(producer), Claimed::CellsLoan) => producer.commit_loan(len),
+            (Self::Broadcast(producer), Claimed::Broadcast(reservation)) => {
+                producer.commit(reservation, len);
+            }
             // What one claims of a ring, one commits to it.
-            (Self::Stream(_), _) | (Self::Cells(_), _) => {}
+            (Self::Stream(_) | Self::Cells(_) | Self::Broadcast(_), _) => {}
         }
     }
 
     /// Gives up what is claimed and not committed.
     #[inline]
     pub(crate) fn abort(&mut self) {
-        if let Self::Cells(producer) = self {
-            producer.abort();
+        match self {
+            Self::Cells(producer) => producer.abort(),
+            Self::Broadcast(producer) => producer.abort(),
+            Self::Stream(_) => {}
         }
         if self.pool().is_some() {
             self.give_back();
@@ -260,6 +272,7 @@ impl Sending {
                 false => producer.push(pending, message),
             },
             Self::Cells(producer) => producer.push(message),
+            Self::Broadcast(producer) => producer.push(message),
         }
     }
 
@@ -276,6 +289,7 @@ impl Sending {
                 None => 0,
             },
             Self::Cells(producer) => producer.commit_batch(),
+            Self::Broadcast(producer) => producer.commit_batch(),
         }
     }
 
@@ -284,6 +298,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => CONSUMER.state(&producer.region),
             Self::Cells(producer) => producer.member.peer(),
+            Self::Broadcast(producer) => producer.consumers_state(),
         }
     }
 
@@ -294,6 +309,7 @@ impl Sending {
         }
         let waited = match self {
             Self::Stream(producer) => waiting::wait_for_peer(producer, wait, |_| false),
+            Self::Broadcast(producer) => waiting::wait_for_peer(producer, wait, |_| false),
             Self::Cells(producer) => waiting::wait_for_peer(&mut producer.member, wait, |_| false),
         };
         match waited {
@@ -309,6 +325,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.drained_until(wait),
             Self::Cells(producer) => producer.drained_until(wait),
+            Self::Broadcast(producer) => producer.drained_until(wait),
         }
     }
 
@@ -316,12 +333,13 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.sent(),
             Self::Cells(producer) => producer.member.messages_ever(Role::Producer),
+            Self::Broadcast(producer) => producer.sent(),
         }
     }
 
     pub(crate) fn overwritten(&self) -> u64 {
         match self {
-            Self::Stream(_) => 0,
+            Self::Stream(_) | Self::Broadcast(_) => 0,
             Self::Cells(producer) => producer.overwritten(),
         }
     }
@@ -336,6 +354,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.close(),
             Self::Cells(producer) => producer.close(),
+            Self::Broadcast(producer) => producer.close(),
         }
     }
 
@@ -355,6 +374,7 @@ impl Sending {
             _ if self.region().is_forked() => {}
             Self::Stream(producer) => PRODUCER.announce(CONSUMER, &producer.region),
             Self::Cells(producer) => producer.member.announce(Role::Producer),
+            Self::Broadcast(producer) => producer.announce(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::address::Address;
 use crate::error::{Attempt, Bytes, Error, ErrorKind};
+use crate::memory::layout::broadcast::allowed;
 use crate::memory::layout::cell::{MAX_CELL_LEN, MIN_CELL_LEN, MIN_CELLS};
 use crate::memory::layout::pool::{
     Class, MAX_CLASSES, MAX_SLAB_LEN, MAX_SLABS, MIN_SLAB_LEN, Slabs,
@@ -37,6 +38,7 @@ pub(crate) struct ShapeOptions {
     pub(crate) cell_len: Option<u32>,
     pub(crate) overwrite: Option<bool>,
     pub(crate) persistent: Option<bool>,
+    pub(crate) policies: Option<u8>,
     pub(crate) slabs: Vec<(u64, u32)>,
     pub(crate) slab_segments: Option<bool>,
     pub(crate) mode: Option<u32>,
@@ -65,7 +67,7 @@ impl ShapeOptions {
     /// What was asked for that a message queue does not have.
     pub(crate) fn only_of_rings(&self) -> Option<&'static str> {
         match self.kind {
-            Some(Kind::Spmc | Kind::Mpmc) => Some("several receivers"),
+            Some(Kind::Spmc | Kind::Mpmc | Kind::Broadcast) => Some("several receivers"),
             Some(Kind::Spsc) => Some("a single sender (Kind::Spsc)"),
             Some(Kind::Board) => Some("being a board"),
             _ if self.persistent == Some(true) => Some("being kept, whoever dies"),
@@ -91,6 +93,7 @@ impl ShapeOptions {
             let problem = "a board is no ring";
             return Err((problem.into(), "make it as one (ringway::Board)".into()));
         }
+        self.check_broadcast()?;
         let each = self.participants.unwrap_or(DEFAULT_PARTICIPANTS);
         let participants = self
             .kind()
@@ -120,11 +123,46 @@ impl ShapeOptions {
             })
     }
 
+    /// What a broadcast ring does not have, and what only a broadcast ring has.
+    fn check_broadcast(&self) -> Result<(), Fault> {
+        let is_broadcast = self.kind() == Kind::Broadcast;
+        let refused = if is_broadcast && self.sync() != SyncKind::Futex {
+            let problem = format!("a broadcast ring cannot have sync {}", self.sync().name());
+            (problem, "leave out the sync, which is futex then".into())
+        } else if is_broadcast && self.overwrites() {
+            let problem = "a broadcast ring does not overwrite for all of its receivers".into();
+            (problem, "let receivers choose the policy lossy".into())
+        } else if is_broadcast && !self.slabs.is_empty() {
+            let problem = "a broadcast ring cannot have slabs".into();
+            (
+                problem,
+                "send long messages in fragments, or choose a larger capacity".into(),
+            )
+        } else if !is_broadcast && self.policies.is_some() {
+            let problem = "policies are for the receivers of a broadcast ring".into();
+            (problem, "choose kind broadcast, or leave them out".into())
+        } else if self.policies == Some(0) {
+            let problem = "a broadcast ring has to allow a policy".into();
+            (problem, "name at least one".into())
+        } else {
+            return Ok(());
+        };
+        Err(refused)
+    }
+
+    /// What consumers of a new ring may choose.
+    pub(crate) fn policies(&self) -> u8 {
+        match self.kind() {
+            Kind::Broadcast => self.policies.unwrap_or(allowed::ALL),
+            _ => 0,
+        }
+    }
+
     /// The capacity of a new ring of that shape: the next power of two. (A position in the ring is masked with it for each word
     /// that is read or written; with any other number it would have to be compared.)
     pub(super) fn new_capacity(&self, shape: Shape) -> Option<u64> {
         let least = match shape {
-            Shape::Stream => LEAST_CAPACITY,
+            Shape::Stream | Shape::Broadcast => LEAST_CAPACITY,
             Shape::Cells(len) => LEAST_CAPACITY.max(MIN_CELLS * u64::from(len)),
             // Which a ring is not.
             Shape::Board(_) => return None,

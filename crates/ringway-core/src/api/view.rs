@@ -14,6 +14,8 @@ pub struct MessageView<'a> {
     at: u64,
     len: usize,
     origin: Option<Origin<'a>>,
+    /// The message, if it is a copy in private memory.
+    copied: Option<&'a [u8]>,
 }
 
 /// As what a message was found.
@@ -33,6 +35,7 @@ impl<'a> MessageView<'a> {
             at,
             len,
             origin: None,
+            copied: None,
         }
     }
 
@@ -47,6 +50,7 @@ impl<'a> MessageView<'a> {
                 found,
                 nth,
             }),
+            copied: receiving.copied(&found),
         }
     }
 
@@ -85,7 +89,11 @@ impl<'a> MessageView<'a> {
         let len = buffer.len().min(self.len.saturating_sub(offset));
         let at = self.at.wrapping_add(offset as u64);
         let target = &mut buffer[..len];
-        if self.at & IN_SLAB == 0 {
+        if let Some(copy) = self.copied {
+            if len > 0 {
+                target.copy_from_slice(&copy[offset..offset + len]);
+            }
+        } else if self.at & IN_SLAB == 0 {
             self.region.read(at, target);
         } else if len > 0 {
             self.region.read_slab(at & !IN_SLAB, target);
@@ -107,7 +115,11 @@ impl<'a> MessageView<'a> {
         let len = buffer.len().min(rest);
         let at = self.at.wrapping_add(offset as u64);
         let target = &mut buffer[..len];
-        if self.at & IN_SLAB == 0 {
+        if let Some(copy) = self.copied {
+            if len > 0 {
+                target.copy_from_slice(&copy[offset..offset + len]);
+            }
+        } else if self.at & IN_SLAB == 0 {
             self.region.read_ahead(at, target, rest);
         } else if len > 0 {
             self.region.read_slab_ahead(at & !IN_SLAB, target, rest);
@@ -121,6 +133,9 @@ impl<'a> MessageView<'a> {
     /// As for [`Message::as_slice`](crate::Message::as_slice).
     #[inline]
     pub unsafe fn into_slice(self) -> &'a [u8] {
+        if let Some(copy) = self.copied {
+            return copy;
+        }
         let pointer = if self.at & IN_SLAB == 0 {
             self.region.pointer(self.at)
         } else {

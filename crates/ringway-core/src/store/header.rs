@@ -28,6 +28,7 @@ pub(super) fn new_header(
         sync: plan.sync,
         overwrite: plan.overwrite,
         persistent: plan.persistent,
+        policies: plan.policies,
         fence: plan.fence,
         nonce,
         created_ns: now_ns(),

@@ -53,6 +53,7 @@ pub(crate) struct Plan {
     pub(crate) sync: SyncKind,
     pub(crate) overwrite: bool,
     pub(crate) persistent: bool,
+    pub(crate) policies: u8,
     pub(crate) geometry: Geometry,
     pub(crate) fence: FenceMode,
 }

@@ -12,9 +12,12 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 
+use crate::memory::layout::broadcast::{
+    BOUND, CURSOR, LIMIT, NUMBER, STATE, WAYPOINTS, waypoint_offset,
+};
 use crate::memory::layout::control::{
     CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, LOCK_HOLDER, MOST_DELIVERIES, MOVEMENTS,
-    PRODUCERS_CHANGED, RECEIVED, SENT, SHOWN, SPACE_EVENT, TAIL, TAKE_HINT,
+    PRODUCER_CLOSED, PRODUCERS_CHANGED, RECEIVED, SENT, SHOWN, SPACE_EVENT, TAIL, TAKE_HINT,
 };
 use crate::memory::layout::participant::{
     ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SIGHT_LEN, SLOT_LEN,
@@ -156,6 +159,21 @@ impl Model {
         let repaired = [0, 1].map(|slot| slot_offset(slot) + REPAIRED);
         let counters: Vec<_> = repaired.into_iter().chain(shown).collect();
         Self::over(Words::new(2, &control32, &control64, &counters, &data))
+    }
+
+    /// A broadcast ring of `capacity` bytes with so many slots to which nobody is attached.
+    pub(crate) fn broadcast(capacity: usize, slots: u32) -> Self {
+        let in_slots = |field: usize| (0..slots).map(move |slot| slot_offset(slot) + field);
+        let mut control32: Vec<_> = in_slots(LIVENESS).collect();
+        control32.extend([DATA_EVENT, SPACE_EVENT, PRODUCER_CLOSED]);
+        let waypoints = (0..WAYPOINTS).map(|index| waypoint_offset(slots, index));
+        let mut control64: Vec<_> = waypoints.flat_map(|at| [at, at + 8]).collect();
+        control64.extend([EPOCH, STATE, CURSOR, BOUND].into_iter().flat_map(in_slots));
+        control64.extend([TAIL, SENT, LIMIT]);
+        let counters = [NUMBER, MESSAGES, OVERWRITTEN, REPAIRED].map(in_slots);
+        let counters: Vec<_> = counters.into_iter().flatten().collect();
+        let data = vec![0; capacity / 8];
+        Self::over(Words::new(slots, &control32, &control64, &counters, &data))
     }
 
     /// What a ring of so many slots has for who lives, and nothing else.
@@ -542,6 +560,14 @@ impl Region for Model {
         }
     }
 
+    /// Who reads so expects to be overtaken.
+    fn read_racy(&self, position: u64, bytes: &mut [u8]) {
+        let (words, _) = bytes.as_chunks_mut::<8>();
+        for (position, word) in (position..).step_by(8).zip(words) {
+            *word = self.data(position).load(Ordering::Relaxed).to_le_bytes();
+        }
+    }
+
     fn pointer(&self, _: u64) -> *mut u8 {
         std::ptr::null_mut()
     }
@@ -586,6 +612,10 @@ impl Region for Model {
 
     fn copied_fence(&self) {
         fence(Ordering::Acquire);
+    }
+
+    fn full_fence(&self) {
+        fence(Ordering::SeqCst);
     }
 
     fn publish_fence(&self) {

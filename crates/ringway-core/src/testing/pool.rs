@@ -44,8 +44,11 @@ impl HeapPool {
     /// An empty ring that lies like this.
     #[cfg(feature = "verify")]
     pub(crate) fn of(kind: Kind, geometry: Geometry) -> Option<Self> {
-        let Shape::Cells(cell_len) = geometry.shape() else {
-            return Some(Self::Stream(Heap::new(geometry)?, geometry));
+        let cell_len = match geometry.shape() {
+            Shape::Cells(cell_len) => cell_len,
+            Shape::Stream => return Some(Self::Stream(Heap::new(geometry)?, geometry)),
+            // It has no slabs.
+            Shape::Broadcast => return None,
         };
         let setup = Setup {
             kind,

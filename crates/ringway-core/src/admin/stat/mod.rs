@@ -1,6 +1,7 @@
 //! Looking at rings from outside, without taking part.
 
 mod board;
+mod broadcast;
 mod cells;
 mod slabs;
 mod stream;
@@ -89,8 +90,24 @@ pub struct ParticipantStat {
     pub attached_ns: u64,
     /// Messages that holders of this slot ever sent or released.
     pub messages: u64,
-    /// What it sleeps for, if it sleeps; not known in a stream ring.
+    /// What it sleeps for, if it sleeps; not known in a stream ring and a broadcast ring.
     pub waits_for: Option<WaitsFor>,
+    /// How it takes part in a broadcast ring, if it is a consumer of one.
+    pub subscription: Option<SubscriptionStat>,
+}
+
+/// How a consumer takes part in a broadcast ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscriptionStat {
+    /// The name of its [policy](crate::broadcast::Policy).
+    pub policy: &'static str,
+    /// Whether the producer has passed it.
+    pub evicted: bool,
+    /// The number of the message that it receives next.
+    pub next_number: u64,
+    /// How many messages it is behind.
+    pub behind: u64,
 }
 
 impl ParticipantStat {
@@ -246,6 +263,7 @@ pub(crate) fn look(view: &View) -> Stat {
         }
         Shape::Cells(cell_len) => cells::traffic(view, cell_len, &slots),
         Shape::Board(_) => board::traffic(&entries),
+        Shape::Broadcast => broadcast::traffic(view, &mut slots),
     };
     let epoch = |slot| view.load64(slot_offset(slot) + EPOCH).unwrap_or(0);
     Stat {
@@ -282,6 +300,7 @@ pub(crate) fn undelivered(view: &View) -> Option<u64> {
         Shape::Stream => stream::undelivered(view),
         Shape::Cells(cell_len) => cells::undelivered(view, cell_len),
         Shape::Board(_) => Some(board::values(view)),
+        Shape::Broadcast => broadcast::undelivered(view),
     }
 }
 
@@ -332,5 +351,6 @@ fn look_at_slot(view: &View, slot: usize, patience: &mut u32) -> Option<Particip
             FOR_ROOM if alive => Some(WaitsFor::Room),
             _ => None,
         },
+        subscription: None,
     })
 }

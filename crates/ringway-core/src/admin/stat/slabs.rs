@@ -105,6 +105,7 @@ mod tests {
                 attached_ns: 0,
                 messages: 0,
                 waits_for: None,
+                subscription: None,
             })
         };
         let pid = |slots: &[_]| pid_of(Holder::new(1, 3), slots);

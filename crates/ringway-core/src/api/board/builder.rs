@@ -281,6 +281,7 @@ impl Builder {
             sync: SyncKind::Futex,
             overwrite: false,
             persistent: self.persistent.unwrap_or(false),
+            policies: 0,
             geometry: self.geometry(attempt)?,
             fence: FenceMode::Asymmetric,
         })

@@ -13,6 +13,8 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.set_copy_limit(bytes),
             Self::Cells(producer) => producer.set_copy_limit(bytes),
+            // It has no slabs.
+            Self::Broadcast(_) => {}
         }
     }
 
@@ -21,6 +23,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.pool.as_deref(),
             Self::Cells(producer) => producer.member.pool.as_deref(),
+            Self::Broadcast(_) => None,
         }
     }
 
@@ -29,6 +32,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.max_len(),
             Self::Cells(producer) => producer.max_len(),
+            Self::Broadcast(producer) => producer.max_len(),
         }
     }
 
@@ -104,6 +108,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.lend(len, wait),
             Self::Cells(producer) => producer.lend(len, wait),
+            Self::Broadcast(_) => Err(SendError::Full),
         }
     }
 
@@ -116,6 +121,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.reserve_to_copy(len, wait).map(Claimed::Stream),
             Self::Cells(producer) => producer.claim_to_copy(len, wait).map(Claimed::Cells),
+            Self::Broadcast(producer) => producer.reserve(len, wait).map(Claimed::Broadcast),
         }
     }
 
@@ -137,6 +143,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.give_back(),
             Self::Cells(producer) => producer.give_back(),
+            Self::Broadcast(_) => {}
         }
     }
 
@@ -165,6 +172,7 @@ impl Sending {
                 let member = &mut producer.member;
                 member.pool.as_mut()?.lend_pointer(&member.cells.region)
             }
+            Self::Broadcast(_) => false,
         };
         may.then(|| self.loan_pointer())
     }

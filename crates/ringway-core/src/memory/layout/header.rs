@@ -4,6 +4,7 @@ use std::mem::offset_of;
 
 use bytemuck::{Pod, Zeroable};
 
+use super::broadcast::allowed;
 use super::control::CONTROL_OFFSET;
 use super::participant::{PARTICIPANTS_OFFSET, SLOT_LEN};
 use super::pool::{MAX_CLASSES, RawClass, Slabs};
@@ -51,7 +52,7 @@ pub(crate) struct Raw {
     pub(super) inode: u64,
     pub(super) companions: [u8; 16],
     pub(super) ipc_namespace: u64,
-    pub(super) zero_240: u64,
+    pub(super) policies: u64,
     pub(super) persistent: u64,
 }
 
@@ -144,6 +145,8 @@ pub(crate) struct Header {
     pub(crate) overwrite: bool,
     /// Whether collectors leave it alone, whoever died.
     pub(crate) persistent: bool,
+    /// What consumers of a broadcast ring may choose, bits of [`allowed`]; 0 in other rings.
+    pub(crate) policies: u8,
     pub(crate) boot_id: [u8; 16],
     /// The file that the ring was made or renewed in; zero of segments that are no files by name.
     pub(crate) file: FileId,
@@ -246,7 +249,7 @@ impl Header {
             data_offset: geometry.data_offset(),
             capacity: geometry.capacity(),
             cell_len: match geometry.shape() {
-                Shape::Stream => 0,
+                Shape::Stream | Shape::Broadcast => 0,
                 Shape::Cells(cell_len) => cell_len,
                 Shape::Board(entries) => entries,
             },
@@ -262,6 +265,7 @@ impl Header {
             inode: self.file.inode,
             companions: self.companions,
             ipc_namespace: self.ipc_namespace,
+            policies: self.policies.into(),
             persistent: self.persistent.into(),
             ..Raw::zeroed()
         };
@@ -301,9 +305,20 @@ impl Header {
         if is_board && (sync != SyncKind::Futex || fence != FenceMode::Asymmetric || overwrite) {
             return Err(HeaderError::Field("combination of kinds"));
         }
+        let is_broadcast = shape == Shape::Broadcast;
+        if is_broadcast && sync != SyncKind::Futex {
+            return Err(HeaderError::Field("sync kind"));
+        }
+        if is_broadcast && overwrite {
+            return Err(HeaderError::Field("policy"));
+        }
+        let policies = u8::try_from(raw.policies)
+            .ok()
+            .filter(|policies| is_broadcast != (*policies == 0) && policies & !allowed::ALL == 0)
+            .ok_or(HeaderError::Field("policies"))?;
         let slabs = Slabs::decode(&raw.classes)
             // What is overwritten must not be lent.
-            .filter(|slabs| slabs.is_empty() || !overwrite && !is_board)
+            .filter(|slabs| slabs.is_empty() || !overwrite && !is_board && !is_broadcast)
             .ok_or(HeaderError::Field("slabs"))?;
         let geometry = Geometry::new(kind, shape, raw.participants, raw.capacity)
             .ok_or(HeaderError::Geometry)?
@@ -321,7 +336,7 @@ impl Header {
             && raw.control_offset == CONTROL_OFFSET as u64
             && raw.data_offset == geometry.data_offset()
             && (raw.slab_words, raw.slabs) == slab_offsets
-            && (shape != Shape::Stream || raw.cell_len == 0);
+            && (matches!(shape, Shape::Cells(_)) || raw.cell_len == 0);
         if !told_truly {
             return Err(HeaderError::Geometry);
         }
@@ -339,6 +354,7 @@ impl Header {
             geometry,
             overwrite,
             persistent,
+            policies,
             boot_id: raw.boot_id,
             file: FileId {
                 device: raw.device,
@@ -431,6 +447,7 @@ mod tests {
             geometry: Geometry::stream(1 << 20).unwrap(),
             overwrite: false,
             persistent: true,
+            policies: 0,
             boot_id: [9; 16],
             file: FileId {
                 device: 3,
@@ -522,6 +539,7 @@ mod tests {
                 let decoded = Header::decode(&bytes, total);
                 match bit / 8 {
                     0..12 | 16..32 | 56..112 | 152..200 => assert!(decoded.is_err(), "bit {bit}"),
+                    240..248 => assert!(decoded.is_err(), "bit {bit}"),
                     // Any two fence modes differ in two bits.
                     12..16 => assert!(decoded.is_err(), "bit {bit}"),
                     // Whether it is kept: one bit means something, and no other may be set.

@@ -7,6 +7,7 @@
 mod tests;
 
 pub(crate) mod board;
+pub(crate) mod broadcast;
 pub(crate) mod cell;
 pub(crate) mod control;
 pub(crate) mod header;
@@ -45,7 +46,7 @@ const _: () = assert!(CONTROL_OFFSET + control::CONTROL_LEN <= PARTICIPANTS_OFFS
 
 /// Who takes part in a ring, or that it is none but a board. Recorded in the header; fixed for the life of the ring.
 ///
-/// Several consumers share the work: each message goes to one of them.
+/// Several consumers share the work: each message goes to one of them. Those of a broadcast ring all get each message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -61,11 +62,19 @@ pub enum Kind {
     /// No ring but a [`Board`](crate::Board), which is made and opened by that and looked at by
     /// [`inspect::stat`](crate::inspect::stat()). A [`Builder`](crate::Builder) makes none.
     Board,
+    /// One producer, many consumers, of which each gets every message ([`broadcast`](crate::broadcast)).
+    Broadcast,
 }
 
 impl Kind {
     /// All kinds of rings.
-    pub const ALL: [Self; 4] = [Self::Spsc, Self::Mpsc, Self::Spmc, Self::Mpmc];
+    pub const ALL: [Self; 5] = [
+        Self::Spsc,
+        Self::Mpsc,
+        Self::Spmc,
+        Self::Mpmc,
+        Self::Broadcast,
+    ];
 
     /// The name that the CLI and `stat` use.
     ///
@@ -79,6 +88,7 @@ impl Kind {
             Self::Mpsc => "mpsc",
             Self::Spmc => "spmc",
             Self::Mpmc => "mpmc",
+            Self::Broadcast => "broadcast",
             Self::Board => "board",
         }
     }
@@ -96,7 +106,7 @@ impl Kind {
     pub fn allows_many(self, role: Role) -> bool {
         match role {
             Role::Producer => matches!(self, Self::Mpsc | Self::Mpmc | Self::Board),
-            Role::Consumer => matches!(self, Self::Spmc | Self::Mpmc),
+            Role::Consumer => matches!(self, Self::Spmc | Self::Mpmc | Self::Broadcast),
         }
     }
 
@@ -114,7 +124,7 @@ impl Kind {
     /// cannot have so many slots.
     fn producers(self, participants: u32) -> Option<u32> {
         let producers = match self {
-            Self::Spsc | Self::Spmc => 1,
+            Self::Spsc | Self::Spmc | Self::Broadcast => 1,
             Self::Mpsc => participants.checked_sub(1)?,
             Self::Mpmc => participants / 2,
             Self::Board => participants,
@@ -130,6 +140,7 @@ impl Kind {
             Self::Mpsc => 2,
             Self::Spmc => 3,
             Self::Mpmc => 4,
+            Self::Broadcast => 5,
             Self::Board => 6,
         }
     }
@@ -237,6 +248,8 @@ pub(crate) enum Shape {
     Cells(u32),
     /// No messages but values, of so many entries ([`board`]).
     Board(u32),
+    /// One after the other ([`record`]), for all consumers ([`broadcast`]).
+    Broadcast,
 }
 
 impl Shape {
@@ -245,6 +258,8 @@ impl Shape {
     pub(crate) fn of(kind: Kind, sync: SyncKind, overwrite: bool, cell_len: u32) -> Self {
         if kind == Kind::Board {
             Self::Board(cell_len)
+        } else if kind == Kind::Broadcast {
+            Self::Broadcast
         } else if kind == Kind::Spsc && sync == SyncKind::Futex && !overwrite {
             Self::Stream
         } else {
@@ -293,6 +308,9 @@ impl Geometry {
             }
             table = board::entries_end(participants, entries);
         }
+        if shape == Shape::Broadcast {
+            table = broadcast::notes_end(participants);
+        }
         Some(Self {
             shape,
             capacity,
@@ -323,6 +341,12 @@ impl Geometry {
         Self::new(Kind::Spsc, Shape::Stream, 2, capacity)
     }
 
+    /// A broadcast ring's, with so many consumers at most.
+    #[cfg(any(test, feature = "verify"))]
+    pub(crate) fn broadcast(capacity: u64, consumers: u32) -> Option<Self> {
+        Self::new(Kind::Broadcast, Shape::Broadcast, 1 + consumers, capacity)
+    }
+
     /// How the messages lie.
     pub(crate) fn shape(&self) -> Shape {
         self.shape
@@ -349,7 +373,7 @@ impl Geometry {
     /// The longest message, in bytes.
     pub(crate) fn max_message_len(&self) -> u64 {
         let in_ring = match self.shape {
-            Shape::Stream => record::max_payload(self.capacity),
+            Shape::Stream | Shape::Broadcast => record::max_payload(self.capacity),
             Shape::Cells(cell_len) => cell::max_payload(self.capacity, cell_len),
             Shape::Board(entries) => board::buffer_len(self.capacity, entries),
         };
@@ -412,7 +436,7 @@ pub(crate) fn is_length_of_a_ring(len: u64) -> bool {
     if len.is_multiple_of(DATA_ALIGN) && len >= 4 * DATA_ALIGN {
         return true;
     }
-    let last = table_end(MAX_PARTICIPANTS) as u64;
+    let last = broadcast::notes_end(MAX_PARTICIPANTS) as u64;
     (1..=last.div_ceil(DATA_ALIGN))
         .filter_map(|pages| len.checked_sub(pages * DATA_ALIGN))
         .any(|rest| rest.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&rest))

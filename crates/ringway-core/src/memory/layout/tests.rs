@@ -108,7 +108,7 @@ fn the_header() {
         device: 16 "device and inode",
         companions: 16 "nonce of what lies beside",
         ipc_namespace: 8 "inode of the IPC namespace",
-        zero_240: 8 "0",
+        policies: 8 "what consumers of a broadcast ring may choose",
         persistent: 8 "1 if no collector",
     ];
     assert_whole(&rows, HEADER_LEN);

@@ -205,6 +205,11 @@ pub(crate) trait Region: Load {
     fn write(&self, position: u64, bytes: &[u8]);
     /// Copies payload out.
     fn read(&self, position: u64, bytes: &mut [u8]);
+    /// Copies payload out that may be overwritten meanwhile: who calls this finds out afterwards whether it was, see
+    /// [`copied_fence`](Self::copied_fence).
+    fn read_racy(&self, position: u64, bytes: &mut [u8]) {
+        self.read(position, bytes);
+    }
     /// Where the payload at `position` is in memory, for who takes a pointer at own risk.
     fn pointer(&self, position: u64) -> *mut u8;
     /// A hint that the line of `position` will be read soon, given again and again by one that spins.
@@ -253,6 +258,11 @@ pub(crate) trait Region: Load {
     #[inline]
     fn copied_fence(&self) {
         fence(Ordering::Acquire);
+    }
+    /// Of two sides that store, call this and load what the other one stores, at least one sees the other's store.
+    /// Both pay for it, whatever the ring's fences are.
+    fn full_fence(&self) {
+        fence(Ordering::SeqCst);
     }
     /// The fence between publishing and looking whether anyone sleeps. Pairs with
     /// [`sleep_fence`](Self::sleep_fence): of the two sides, at least one sees the other's store.

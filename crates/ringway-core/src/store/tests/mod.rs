@@ -115,6 +115,7 @@ pub(super) fn plan_of(capacity: u64) -> Plan {
         sync: SyncKind::Futex,
         overwrite: false,
         persistent: false,
+        policies: 0,
         geometry: Geometry::stream(capacity).unwrap(),
         fence: FenceMode::Asymmetric,
     }

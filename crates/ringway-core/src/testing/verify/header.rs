@@ -25,6 +25,7 @@ impl Header {
             sync: SyncKind::Futex,
             overwrite: false,
             persistent: false,
+            policies: 0,
             fence: FenceMode::Symmetric,
             nonce: [0; 16],
             created_ns: 0,

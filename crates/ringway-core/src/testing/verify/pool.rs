@@ -154,6 +154,7 @@ impl PoolRing {
                 }
                 store(at, Record::loaned(nth));
             }
+            Shape::Broadcast => {}
             Shape::Cells(cell_len) => {
                 let cell = head.wrapping_add(nth);
                 let at = cell.wrapping_mul(cell_len.into());

@@ -30,6 +30,7 @@ fn header(shape: Shape, capacity: u64, nonce: [u8; 16]) -> Header {
         Shape::Stream => Kind::Spsc,
         Shape::Cells(_) => Kind::Mpmc,
         Shape::Board(_) => Kind::Board,
+        Shape::Broadcast => Kind::Broadcast,
     };
     let participants = if shape == Shape::Stream { 2 } else { 120 };
     Header {
@@ -37,6 +38,7 @@ fn header(shape: Shape, capacity: u64, nonce: [u8; 16]) -> Header {
         sync: SyncKind::Futex,
         overwrite: false,
         persistent: false,
+        policies: u8::from(shape == Shape::Broadcast),
         fence: FenceMode::Asymmetric,
         nonce,
         created_ns: 1,

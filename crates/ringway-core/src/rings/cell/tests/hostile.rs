@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::SHARING;
 use crate::error::{RecvError, SendError};
 use crate::memory::layout::Kind;
 use crate::memory::layout::cell::{Code, Owner, State, Word};
@@ -59,7 +60,7 @@ fn ring(overwrite: bool, kind: Kind) -> HeapCells {
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
-    prop::sample::select(Kind::ALL.to_vec())
+    prop::sample::select(SHARING.to_vec())
 }
 
 fn at_once() -> Option<Instant> {

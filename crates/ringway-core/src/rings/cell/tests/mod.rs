@@ -16,3 +16,10 @@ mod property;
 mod threads;
 #[cfg(not(loom))]
 mod walk;
+
+/// The kinds of rings that may have cells.
+#[cfg(not(loom))]
+const SHARING: [crate::memory::layout::Kind; 4] = {
+    use crate::memory::layout::Kind;
+    [Kind::Spsc, Kind::Mpsc, Kind::Spmc, Kind::Mpmc]
+};

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::SHARING;
 use crate::memory::layout::Kind;
 use crate::memory::layout::cell::LAPS_END;
 use crate::memory::layout::participant::Role;
@@ -51,7 +52,7 @@ fn plain(kind: Kind) -> Setup {
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
-    let kind = prop::sample::select(Kind::ALL.to_vec());
+    let kind = prop::sample::select(SHARING.to_vec());
     // In the second one the laps that words tell begin anew; in the third, positions come to their end.
     let lap = prop::sample::select(vec![0, LAPS_END / CELLS - 2, MOST_HEAD / CELLS - 10_000]);
     (kind, lap, any::<[bool; 5]>()).prop_map(

@@ -73,6 +73,7 @@ pub(super) fn create(address: &Address, sync: SyncKind, mode: u32) -> Result<Seg
         sync,
         overwrite: false,
         persistent: false,
+        policies: 0,
         geometry: Geometry::new(Kind::Mpmc, Shape::Cells(64), 16, 4096).unwrap(),
         fence: FenceMode::Asymmetric,
     };

@@ -1,0 +1,549 @@
+//! The receiving side of a broadcast ring.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::join::{self, is_whole};
+use super::names::Named;
+use super::producer_state;
+use super::records::{self, Place};
+use crate::error::RecvError;
+use crate::memory::layout::broadcast::{CURSOR, Holds, LIMIT, NUMBER, state_offset};
+use crate::memory::layout::control::{DATA_EVENT, SPACE_EVENT};
+use crate::memory::layout::participant::{MESSAGES, OVERWRITTEN, slot_offset};
+use crate::memory::layout::record::VACANT;
+use crate::memory::region::Region;
+use crate::presence::{Liveness, Outlook, Peer};
+use crate::rings::message::{EAGER_POLLS, MessageRef};
+use crate::sys::futex::{MonotonicTime, Wake};
+use crate::waiting::backoff::BurstBackoff;
+use crate::waiting::several::{Candidate, SleepsOn};
+use crate::waiting::watch::Watch;
+use crate::waiting::{self, Blocked, PeersEnd, WaitOptions, Waited, eventcount};
+
+/// One of the consumers.
+#[derive(Debug)]
+pub(crate) struct Consumer<R> {
+    pub(crate) region: R,
+    capacity: u64,
+    participants: u32,
+    slot: u32,
+    /// The first byte that is not released.
+    cursor: u64,
+    /// The number of the message there.
+    number: u64,
+    /// Whether the producer waits for it.
+    holds: Holds,
+    /// Its state while the producer has not evicted it.
+    active: u64,
+    /// Messages that this slot's holders ever released, and missed.
+    released: u64,
+    missed_ever: u64,
+    /// Messages that this one released, and missed.
+    received: u64,
+    missed: u64,
+    /// Of those that it missed, how many it was not told of yet.
+    untold: u64,
+    evicted: bool,
+    corrupt: bool,
+    named: Option<Named>,
+    /// Messages before this number were shown in place.
+    shown: u64,
+    /// How often the one that was shown last was shown.
+    shows: u32,
+    /// A copy of the message that was found last, by one that may be overtaken.
+    copy: Vec<u8>,
+    backoff: BurstBackoff,
+}
+
+impl<R: Region> Consumer<R> {
+    /// One that begins there, `missed` messages behind the one that it asked for.
+    pub(super) fn at(
+        region: R,
+        participants: u32,
+        slot: u32,
+        (holds, active): (Holds, u64),
+        place: Place,
+        missed: u64,
+        named: Option<Named>,
+    ) -> Self {
+        let of_slot = |counter| region.load64(slot_offset(slot) + counter, Ordering::Relaxed);
+        let mut consumer = Self {
+            capacity: region.capacity(),
+            participants,
+            slot,
+            cursor: place.position,
+            number: place.number,
+            holds,
+            active,
+            released: of_slot(MESSAGES),
+            missed_ever: of_slot(OVERWRITTEN),
+            received: 0,
+            missed: 0,
+            untold: 0,
+            evicted: false,
+            corrupt: false,
+            named,
+            shown: named.map_or(0, |named| named.shown),
+            shows: 1,
+            copy: Vec::new(),
+            backoff: BurstBackoff::new(place.number, place.position),
+            region,
+        };
+        consumer.miss(missed);
+        consumer
+    }
+
+    /// The same, whom the producer has passed already if `yes`.
+    pub(super) fn evicted(mut self, yes: bool) -> Self {
+        self.evicted = yes;
+        self
+    }
+
+    /// Messages that this one has released.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Messages that this one asked for and did not get.
+    pub(crate) fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// The number of the next message, the first that is not released.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn miss(&mut self, messages: u64) {
+        if messages > 0 {
+            self.missed = self.missed.saturating_add(messages);
+            self.untold = self.untold.saturating_add(messages);
+            self.missed_ever = self.missed_ever.wrapping_add(messages);
+            // Relaxed: for observers.
+            let at = slot_offset(self.slot) + OVERWRITTEN;
+            self.region.store64(at, self.missed_ever, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the producer may overtake it, so that it copies first and believes it afterwards.
+    #[inline]
+    fn copies(&self) -> bool {
+        self.holds != Holds::Always
+    }
+
+    /// What was found last, if it is in private memory.
+    #[inline]
+    pub(crate) fn copied(&self, found: &MessageRef) -> Option<&[u8]> {
+        match self.copies() {
+            true => self.copy.get(..found.len),
+            false => None,
+        }
+    }
+
+    /// The first message that is not released. `Empty`, `Closed` and `PeerDied` mean that there is none.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Result<MessageRef, RecvError> {
+        self.check_handle()?;
+        match self.find_copy(self.cursor, self.number)? {
+            Some(found) => Ok(found),
+            None => self.recheck_or_end(),
+        }
+    }
+
+    /// What stands against receiving at all, and what is to be told first.
+    #[inline]
+    fn check_handle(&mut self) -> Result<(), RecvError> {
+        if self.region.is_forked() {
+            return Err(RecvError::Forked);
+        }
+        if self.untold > 0 || self.evicted || self.corrupt {
+            return self.tell();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn tell(&mut self) -> Result<(), RecvError> {
+        if self.corrupt {
+            return Err(RecvError::Corrupt);
+        }
+        match std::mem::take(&mut self.untold) {
+            0 if self.evicted => Err(RecvError::Evicted),
+            0 => Ok(()),
+            missed => Err(RecvError::Lagged { missed }),
+        }
+    }
+
+    /// The message behind `found`, the `nth` after the first; `None` if it is not committed yet, or was overtaken.
+    #[inline]
+    pub(crate) fn peek_behind(
+        &mut self,
+        found: &MessageRef,
+        nth: u64,
+    ) -> Result<Option<MessageRef>, RecvError> {
+        if self.evicted || self.corrupt {
+            return self.tell().map(|()| None);
+        }
+        match self.find_copy(found.next_record(), self.number + nth) {
+            // Told when what was found before is released, and this would be the first one.
+            Err(RecvError::Lagged { .. }) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// Finds a message, and copies it if the producer may overtake this one.
+    #[inline]
+    fn find_copy(&mut self, position: u64, number: u64) -> Result<Option<MessageRef>, RecvError> {
+        let found = records::find(&self.region, position, number);
+        if !self.copies() {
+            return found.map_err(|_| self.corrupted());
+        }
+        if let Ok(Some(found)) = &found {
+            if self.copy.len() < found.len {
+                self.copy.resize(found.len, 0);
+            }
+            let target = &mut self.copy[..found.len];
+            self.region.read_racy(found.payload, target);
+        }
+        self.check(position, number)?;
+        found.map_err(|_| self.corrupted())
+    }
+
+    /// Whether what was read from `position` on, where message `number` is, can be believed.
+    #[inline]
+    fn check(&mut self, position: u64, number: u64) -> Result<(), RecvError> {
+        match self.holds {
+            Holds::Always => Ok(()),
+            Holds::Never => match is_whole(&self.region, position) {
+                true => Ok(()),
+                false => Err(self.overtaken(number)),
+            },
+            Holds::Bounded => {
+                // Pairs with the fence in `Producer::raise`: who has read what was overwritten sees that it was evicted.
+                self.region.copied_fence();
+                match self.is_held() {
+                    true => Ok(()),
+                    false => {
+                        self.evicted = true;
+                        Err(RecvError::Evicted)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the producer has not passed it.
+    #[inline]
+    fn is_held(&self) -> bool {
+        self.region
+            .load64(state_offset(self.slot), Ordering::Relaxed)
+            == self.active
+    }
+
+    /// Goes on behind what was overwritten, if message `number` is the first that is not released.
+    #[cold]
+    fn overtaken(&mut self, number: u64) -> RecvError {
+        if number != self.number {
+            return RecvError::Lagged { missed: 0 };
+        }
+        let Some(place) = join::resume(&self.region, self.participants) else {
+            // It is overtaken again and again; nothing is known of how many there were.
+            return RecvError::Lagged { missed: 0 };
+        };
+        // What is overwritten lies before what is not.
+        if place.number <= self.number || place.position <= self.cursor {
+            return self.corrupted();
+        }
+        self.miss(place.number - self.number);
+        (self.cursor, self.number) = (place.position, place.number);
+        self.store_place();
+        let missed = std::mem::take(&mut self.untold);
+        RecvError::Lagged { missed }
+    }
+
+    #[cold]
+    fn corrupted(&mut self) -> RecvError {
+        self.corrupt = true;
+        RecvError::Corrupt
+    }
+
+    /// Nothing was there. If nothing will come, look once more: the producer may have committed between our look and its
+    /// end.
+    #[cold]
+    fn recheck_or_end(&mut self) -> Result<MessageRef, RecvError> {
+        let end = match self.producer() {
+            Peer::Closed => RecvError::Closed,
+            Peer::Died if self.region.settle() => RecvError::PeerDied,
+            // Something could come yet.
+            Peer::Died => RecvError::Unsettled,
+            Peer::Alive | Peer::Absent => return Err(RecvError::Empty),
+        };
+        self.find_copy(self.cursor, self.number)?.ok_or(end)
+    }
+
+    /// What is known of the producer.
+    pub(crate) fn producer(&self) -> Peer {
+        producer_state(&self.region, Outlook::new(self.participants, self.slot))
+    }
+
+    /// Whether looking again could find a message, or a new error. Cheap enough to spin on.
+    #[inline]
+    pub(crate) fn may_retry(&self) -> bool {
+        if self.region.load_word(self.cursor, Ordering::Relaxed) != VACANT {
+            return true;
+        }
+        match self.holds {
+            Holds::Always => false,
+            // Where it was overtaken there may be anything, a zero as well.
+            Holds::Never => {
+                let limit = self.region.load64(LIMIT, Ordering::Relaxed);
+                limit.saturating_sub(self.cursor) > self.capacity
+            }
+            Holds::Bounded => !self.is_held(),
+        }
+    }
+
+    /// The first message that is not released.
+    #[inline]
+    pub(crate) fn take(&mut self, wait: Option<&WaitOptions>) -> Result<MessageRef, RecvError> {
+        match wait {
+            None => self.peek(),
+            Some(wait) => self.peek_until(wait),
+        }
+    }
+
+    /// The first message that is not released, waiting for it as the options say.
+    #[inline]
+    pub(crate) fn peek_until(&mut self, wait: &WaitOptions) -> Result<MessageRef, RecvError> {
+        match self.peek() {
+            Err(RecvError::Empty) if wait.how.spins() && self.catch_up() => {}
+            Err(RecvError::Empty) => self.block(wait)?,
+            done => return done,
+        }
+        loop {
+            match self.peek() {
+                // A peer that takes its word back could lead us on; `block` knows the deadline.
+                Err(RecvError::Empty) => self.block(wait)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Waits for the next message by polling; `false` if it does not come soon.
+    #[inline]
+    fn catch_up(&mut self) -> bool {
+        self.backoff.wait(self.number, self.cursor);
+        let mut pace = 0;
+        (0..EAGER_POLLS).any(|_| {
+            let ready = self.may_retry();
+            // A short message may reach into the next line; have both on their way together.
+            self.region.prefetch(self.cursor + 64, &mut pace);
+            ready
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn block(&mut self, wait: &WaitOptions) -> Result<(), RecvError> {
+        match wait.wait(self, PeersEnd::EndsIt, |consumer, _| consumer.may_retry()) {
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(RecvError::TimedOut),
+            Waited::Forsaken => Err(RecvError::Removed),
+            Waited::Interrupted => Err(RecvError::Interrupted),
+            Waited::Armed => Err(RecvError::Empty),
+        }
+    }
+
+    /// Copies the first message to the start of `buffer` and releases it, if it fits.
+    #[inline]
+    pub(crate) fn recv_into(
+        &mut self,
+        buffer: &mut [u8],
+        wait: Option<&WaitOptions>,
+    ) -> Result<usize, RecvError> {
+        let found = self.take(wait)?;
+        let Some(target) = buffer.get_mut(..found.len) else {
+            return Err(RecvError::BufferTooSmall { len: found.len });
+        };
+        match self.copied(&found) {
+            Some(copy) => target.copy_from_slice(copy),
+            None => self.region.read(found.payload, target),
+        }
+        if !self.region.is_forked() {
+            self.release(&found, 1);
+        }
+        Ok(found.len)
+    }
+
+    /// Releases `messages` messages, `last` being the last of them: acknowledges them, gives their space to the
+    /// producer, and wakes it if it sleeps.
+    #[inline]
+    pub(crate) fn release(&mut self, last: &MessageRef, messages: u64) {
+        if self.region.is_forked() {
+            return;
+        }
+        self.release_to(Place {
+            position: last.next_record(),
+            number: self.number + messages,
+        });
+    }
+
+    #[inline]
+    fn release_to(&mut self, place: Place) {
+        let messages = place.number - self.number;
+        (self.cursor, self.number) = (place.position, place.number);
+        self.released = self.released.wrapping_add(messages);
+        self.received += messages;
+        let at = slot_offset(self.slot) + MESSAGES;
+        // Relaxed: for observers.
+        self.region.store64(at, self.released, Ordering::Relaxed);
+        self.store_place();
+        eventcount::notify(&self.region, SPACE_EVENT);
+    }
+
+    /// Releases the first `count` of the messages that were looked at.
+    pub(crate) fn release_first(&mut self, count: u64) {
+        let place = Place {
+            position: self.cursor,
+            number: self.number,
+        };
+        // One that copies may have been overtaken; then the next call says so.
+        let Ok(place) = place.walk(&self.region, self.number.saturating_add(count)) else {
+            return;
+        };
+        let is_believed = self.check(self.cursor, self.number).is_ok();
+        if is_believed && !self.region.is_forked() && place.number > self.number {
+            self.release_to(place);
+        }
+    }
+
+    /// Waits for a live producer or a message.
+    pub(crate) fn wait_for_peer(&mut self, wait: &WaitOptions) -> Result<(), RecvError> {
+        if self.region.is_forked() {
+            return Err(RecvError::Forked);
+        }
+        match waiting::wait_for_peer(self, wait, |consumer| consumer.may_retry()) {
+            _ if self.producer() == Peer::Alive || self.may_retry() => Ok(()),
+            Waited::Ready | Waited::TimedOut => Err(RecvError::TimedOut),
+            Waited::Forsaken => Err(RecvError::Removed),
+            Waited::Interrupted => Err(RecvError::Interrupted),
+            Waited::Armed => Err(RecvError::Empty),
+        }
+    }
+
+    #[inline]
+    fn store_place(&self) {
+        let at = slot_offset(self.slot);
+        if let Some(named) = &self.named {
+            named.note(&self.region, self.number);
+        }
+        // Relaxed: for observers.
+        self.region
+            .store64(at + NUMBER, self.number, Ordering::Relaxed);
+        // Release pairs with the acquire in `Producer::holder`: the payload has been read.
+        self.region
+            .store64(at + CURSOR, self.cursor, Ordering::Release);
+    }
+
+    /// The `nth` behind the first is about to be shown in place.
+    #[inline]
+    pub(crate) fn show(&mut self, nth: u64) {
+        let number = self.number + nth;
+        if number < self.shown {
+            self.shows = match number + 1 == self.shown {
+                true => self.shows.saturating_add(1),
+                false => 2,
+            };
+            return;
+        }
+        (self.shown, self.shows) = (number + 1, 1);
+        if let Some(named) = &self.named {
+            named.show(&self.region, self.shown);
+        }
+    }
+
+    /// How often message `number` was delivered, with this time, as far as that is known.
+    pub(crate) fn deliveries(&self, number: u64) -> u32 {
+        match number + 1 == self.shown {
+            true => self.shows.min(15),
+            false => 1 + u32::from(number < self.shown),
+        }
+    }
+}
+
+impl<R: Region> Blocked for Consumer<R> {
+    fn prepare(&mut self) -> Watch {
+        let event = eventcount::prepare(&self.region, DATA_EVENT);
+        // The watcher sees to deaths.
+        Watch::of(DATA_EVENT, event)
+    }
+
+    /// The event stays as it is: others may be asleep on it.
+    fn cancel(&mut self) {}
+
+    fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake {
+        self.region.wait(watch.words(), deadline)
+    }
+
+    fn in_vain(&mut self) -> bool {
+        matches!(self.producer(), Peer::Closed | Peer::Died)
+    }
+
+    fn peer(&self) -> Peer {
+        self.producer()
+    }
+
+    fn is_lonely(&mut self) -> bool {
+        let outlook = Outlook::new(self.participants, self.slot);
+        self.region.name().is_some()
+            && outlook.liveness(&self.region, super::PRODUCER_SLOT) != Liveness::Alive
+    }
+
+    fn is_forsaken(&self) -> bool {
+        self.region.name().is_some_and(|name| name.is_forsaken())
+    }
+
+    fn interrupted(&self) -> Option<&AtomicBool> {
+        self.region.interrupted()
+    }
+}
+
+impl<R: Region> Candidate for Consumer<R> {
+    type Region = R;
+
+    fn region(&self) -> &R {
+        &self.region
+    }
+
+    fn is_due(&mut self) -> bool {
+        // Nothing is found here: what is told once is told by the call that is made then.
+        let has_news = self.untold > 0 || self.evicted || self.corrupt || self.region.is_forked();
+        has_news || self.may_retry() || Blocked::in_vain(self)
+    }
+
+    fn has_changed(&mut self) -> bool {
+        self.may_retry()
+    }
+
+    fn prepare(&mut self) -> Watch {
+        Blocked::prepare(self)
+    }
+
+    fn cancel(&mut self) {
+        Blocked::cancel(self);
+    }
+
+    fn sleeps_on(&self) -> SleepsOn<'_> {
+        SleepsOn::Words
+    }
+
+    fn drain(&mut self) {}
+
+    fn is_lonely(&mut self) -> bool {
+        Blocked::is_lonely(self)
+    }
+
+    fn is_forsaken(&self) -> bool {
+        Blocked::is_forsaken(self)
+    }
+}

@@ -1,0 +1,464 @@
+//! The sending side of a broadcast ring.
+
+mod gate;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use gate::Obstacle;
+
+use super::records::{self, MOST_POSITION, Place};
+use super::{PRODUCER_SLOT, waypoints};
+use crate::error::SendError;
+use crate::memory::layout::Corrupt;
+use crate::memory::layout::broadcast::{LIMIT, STRIDES};
+use crate::memory::layout::control::{DATA_EVENT, PRODUCER_CLOSED, SENT, SPACE_EVENT, TAIL};
+use crate::memory::layout::participant::{REPAIRED, slot_offset};
+use crate::memory::layout::record::{Record, VACANT, WORD, footprint, max_payload};
+use crate::memory::region::Region;
+use crate::presence::{Liveness, Outlook, Peer};
+use crate::sys::futex::{MonotonicTime, Wake};
+use crate::waiting::backoff::BurstBackoff;
+use crate::waiting::watch::Watch;
+use crate::waiting::{Blocked, Look, PeersEnd, WaitOptions, Waited, eventcount};
+
+/// The one producer.
+#[derive(Debug)]
+pub(crate) struct Producer<R> {
+    pub(crate) region: R,
+    capacity: u64,
+    /// Where the stop word is.
+    tail: u64,
+    /// Messages ever committed.
+    sent: u64,
+    /// How far it may write without looking at anybody.
+    limit: u64,
+    /// The highest limit that this producer, or one before it, may have used: `LIMIT` is never less.
+    used: u64,
+    /// After how many bytes to look again.
+    stride: u64,
+    /// The last waypoint: its position and index.
+    waypoint: (u64, usize),
+    participants: u32,
+    /// Policies that the ring allows.
+    policies: u8,
+    /// A batch that is not committed yet.
+    pending: Option<Pending>,
+    /// Who stood in the way when it looked last.
+    obstacle: Option<Obstacle>,
+    /// Since when there was no room.
+    blocked_since: Option<Instant>,
+    /// When to look at once whether somebody has held it up for too long.
+    patience: Option<Instant>,
+    backoff: BurstBackoff,
+    corrupt: bool,
+}
+
+/// Room for one record that is not committed yet. Only the producer knows of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reservation {
+    /// Where the padding starts, or the record if there is none.
+    start: u64,
+    /// Bytes of padding, 0 or a multiple of eight.
+    padding: u64,
+    /// Bytes of payload, at most.
+    len: u64,
+}
+
+impl Reservation {
+    /// Where the payload goes.
+    pub(crate) fn payload(&self) -> u64 {
+        self.start + self.padding + WORD
+    }
+
+    /// The end of what is written: padding, record and stop word.
+    fn need(&self) -> u64 {
+        self.start + self.padding + footprint(self.len) + WORD
+    }
+}
+
+/// Records that are laid behind the stop word and become visible together.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    /// The word that will replace the stop word.
+    first_word: u64,
+    end: u64,
+    messages: u64,
+}
+
+impl<R: Region> Producer<R> {
+    /// Takes up the work where the last producer left it. Its slot is held, and all see that.
+    pub(crate) fn resume(region: R, participants: u32, policies: u8) -> Result<Self, Corrupt> {
+        let capacity = region.capacity();
+        let begin = records::tail(&region).ok_or(Corrupt)?;
+        let tail = begin.walk(&region, u64::MAX)?;
+        // Relaxed: the last producer is gone, and taking its liveness word was an acquire.
+        let used = region.load64(LIMIT, Ordering::Relaxed);
+        // It wrote before its limit, and never was a capacity ahead of itself.
+        if !tail.is_vacant(&region) || used > tail.position.saturating_add(capacity) {
+            return Err(Corrupt);
+        }
+        let counted = region.load64(SENT, Ordering::Relaxed);
+        count_repaired(&region, tail.number.saturating_sub(counted));
+        let producer = Self {
+            capacity,
+            tail: tail.position,
+            sent: tail.number,
+            // It has not looked at anybody yet.
+            limit: tail.position,
+            used,
+            stride: capacity / STRIDES,
+            waypoint: waypoints::newest(&region, participants),
+            participants,
+            policies,
+            pending: None,
+            obstacle: None,
+            blocked_since: None,
+            patience: None,
+            backoff: BurstBackoff::new(tail.number, tail.position),
+            corrupt: false,
+            region,
+        };
+        producer.show();
+        // Relaxed: made visible by whatever this one does next, its leaving included.
+        producer
+            .region
+            .store32(PRODUCER_CLOSED, 0, Ordering::Relaxed);
+        producer.announce();
+        Ok(producer)
+    }
+
+    /// Messages ever committed.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The longest message, in bytes.
+    pub(crate) fn max_len(&self) -> u64 {
+        max_payload(self.capacity)
+    }
+
+    /// Wakes consumers that sleep, to see that this one has come or left.
+    pub(crate) fn announce(&self) {
+        eventcount::notify(&self.region, DATA_EVENT);
+    }
+
+    /// Says that this producer closes. It is seen when its slot is free.
+    pub(crate) fn close(&self) {
+        if !self.region.is_forked() {
+            // Release pairs with the acquire in `producer_state`.
+            self.region.store32(PRODUCER_CLOSED, 1, Ordering::Release);
+        }
+    }
+
+    /// Sends a copy of `message` in the usual case; `false` if it is none.
+    #[inline(always)]
+    pub(crate) fn send_at_once(&mut self, message: &[u8]) -> bool {
+        let reservation = self.place(self.tail, message.len() as u64);
+        let is_usual = !self.region.is_forked()
+            && !self.corrupt
+            && reservation.need() <= self.limit
+            && message.len() as u64 <= self.max_len();
+        if is_usual {
+            self.write_and_commit(reservation, message);
+        }
+        is_usual
+    }
+
+    /// Sends a copy of `message`.
+    #[inline(never)]
+    pub(crate) fn send(
+        &mut self,
+        message: &[u8],
+        wait: Option<&WaitOptions>,
+    ) -> Result<(), SendError> {
+        let reservation = self.reserve(message.len(), wait)?;
+        self.write_and_commit(reservation, message);
+        Ok(())
+    }
+
+    /// Copies a whole message into its reservation and commits it.
+    #[inline]
+    fn write_and_commit(&mut self, reservation: Reservation, message: &[u8]) {
+        let pending = self.stage(None, reservation, message.len() as u64);
+        // From the back to the front, so that the line on which consumers poll is written last.
+        self.stop_behind(&pending);
+        self.region.write(reservation.payload(), message);
+        self.publish(pending);
+    }
+
+    /// Reserves room for a message of `len` bytes behind what is committed.
+    pub(crate) fn reserve(
+        &mut self,
+        len: usize,
+        wait: Option<&WaitOptions>,
+    ) -> Result<Reservation, SendError> {
+        loop {
+            match (self.reserve_at(self.tail, len), wait) {
+                (Err(SendError::Full), Some(wait)) => {
+                    let need = self.place(self.tail, len as u64).need();
+                    if !(wait.how.spins() && self.fall_back(need)) {
+                        self.block(wait, need)?;
+                    }
+                }
+                (done, _) => return done,
+            }
+        }
+    }
+
+    /// Reserves room for a message of `len` bytes that starts at `start`.
+    fn reserve_at(&mut self, start: u64, len: usize) -> Result<Reservation, SendError> {
+        if self.region.is_forked() {
+            return Err(SendError::Forked);
+        }
+        if self.corrupt || start > MOST_POSITION {
+            return Err(SendError::Corrupt);
+        }
+        if len as u64 > self.max_len() {
+            return Err(SendError::TooLarge {
+                len,
+                max: self.max_len() as usize,
+            });
+        }
+        let reservation = self.place(start, len as u64);
+        if reservation.need() > self.limit {
+            self.raise(reservation.need())?;
+        }
+        Ok(reservation)
+    }
+
+    /// Where a record of `len` bytes goes, if it starts at `start` or behind padding there.
+    #[inline]
+    fn place(&self, start: u64, len: u64) -> Reservation {
+        let to_end = self.capacity - (start & (self.capacity - 1));
+        let padding = if footprint(len) > to_end { to_end } else { 0 };
+        Reservation {
+            start,
+            padding,
+            len,
+        }
+    }
+
+    /// Lets the consumers make room; whether they did.
+    #[cold]
+    #[inline(never)]
+    fn fall_back(&mut self, need: u64) -> bool {
+        self.backoff.wait(self.sent, self.tail);
+        self.has_room(need)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn block(&mut self, wait: &WaitOptions, need: u64) -> Result<(), SendError> {
+        let until = [wait.deadline, self.patience].into_iter().flatten().min();
+        // Who is waited for lives, so no end of anybody ends it.
+        let waited = wait
+            .until(until)
+            .wait(self, PeersEnd::IsNoEnd, |producer, look| {
+                producer.obstacle_has_changed() || look == Look::Last && producer.has_room(need)
+            });
+        let is_over = |deadline: Instant| Instant::now() >= deadline;
+        match waited {
+            Waited::TimedOut if wait.deadline.is_some_and(is_over) => Err(SendError::TimedOut),
+            // Or somebody has held it up for too long.
+            Waited::Ready | Waited::TimedOut => Ok(()),
+            Waited::Forsaken => Err(SendError::Removed),
+            Waited::Interrupted => Err(SendError::Interrupted),
+            Waited::Armed => Err(SendError::Full),
+        }
+    }
+
+    /// Waits until all consumers that live have released all that was committed.
+    pub(crate) fn drained_until(&mut self, wait: &WaitOptions) -> Result<(), SendError> {
+        loop {
+            if self.region.is_forked() {
+                return Err(SendError::Forked);
+            }
+            if self.is_drained() {
+                return Ok(());
+            }
+            match wait.wait(self, PeersEnd::IsNoEnd, |producer, look| {
+                look == Look::Last && producer.is_drained() || producer.obstacle_has_changed()
+            }) {
+                Waited::Ready => {}
+                Waited::TimedOut if self.is_drained() => {}
+                Waited::TimedOut => return Err(SendError::TimedOut),
+                Waited::Forsaken => return Err(SendError::Removed),
+                Waited::Interrupted => return Err(SendError::Interrupted),
+                Waited::Armed => return Err(SendError::Full),
+            }
+        }
+    }
+
+    /// Adds a message to the batch. Nothing is visible yet.
+    pub(crate) fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let start = self
+            .pending
+            .as_ref()
+            .map_or(self.tail, |pending| pending.end);
+        let reservation = self.reserve_at(start, message.len())?;
+        self.region.write(reservation.payload(), message);
+        let pending = self.pending.take();
+        self.pending = Some(self.stage(pending, reservation, message.len() as u64));
+        Ok(())
+    }
+
+    /// Commits the batch, and returns how many messages it had.
+    pub(crate) fn commit_batch(&mut self) -> u64 {
+        // None in a child of `fork`.
+        let pending = self.pending.take().filter(|_| !self.region.is_forked());
+        pending.map_or(0, |pending| {
+            self.stop_behind(&pending);
+            self.publish(pending);
+            pending.messages
+        })
+    }
+
+    /// Gives up what is not committed.
+    pub(crate) fn abort(&mut self) {
+        self.pending = None;
+    }
+
+    /// Commits a message of `len` bytes that was written where it was reserved.
+    pub(crate) fn commit(&mut self, reservation: Reservation, len: u64) {
+        if !self.region.is_forked() {
+            let pending = self.stage(None, reservation, len);
+            self.stop_behind(&pending);
+            self.publish(pending);
+        }
+    }
+
+    /// Stages a record in a reservation, behind `pending` or as the first of a batch. `len` may be less than was
+    /// reserved. Nothing is visible yet.
+    #[inline]
+    fn stage(&self, pending: Option<Pending>, reservation: Reservation, len: u64) -> Pending {
+        let messages = pending.map_or(0, |pending| pending.messages);
+        let number = self.sent + messages;
+        let record_at = reservation.start + reservation.padding;
+        let mut first_word = Record::message(len as u32, number);
+        if reservation.padding > 0 {
+            // Relaxed: made visible by the release of the first word.
+            self.region
+                .store_word(record_at, first_word, Ordering::Relaxed);
+            first_word = Record::padding((reservation.padding - WORD) as u32, number);
+        }
+        if let Some(pending) = pending {
+            self.region
+                .store_word(reservation.start, first_word, Ordering::Relaxed);
+            first_word = pending.first_word;
+        }
+        Pending {
+            first_word,
+            end: record_at + footprint(len),
+            messages: messages + 1,
+        }
+    }
+
+    #[inline]
+    fn stop_behind(&self, pending: &Pending) {
+        // Relaxed: made visible by the release of the first word.
+        self.region
+            .store_word(pending.end, VACANT, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn publish(&mut self, pending: Pending) {
+        // Release pairs with the acquire in `records::find`: payload, later words and the stop word are seen by who sees
+        // this word.
+        self.region
+            .store_word(self.tail, pending.first_word, Ordering::Release);
+        self.tail = pending.end;
+        self.sent += pending.messages;
+        self.show();
+        eventcount::notify(&self.region, DATA_EVENT);
+    }
+
+    /// For observers, newcomers and the next producer. Releases pair with the acquires in `records::tail`: what is
+    /// counted is committed, and TAIL is not before SENT.
+    #[inline]
+    fn show(&self) {
+        self.region.store64(SENT, self.sent, Ordering::Release);
+        self.region.store64(TAIL, self.tail, Ordering::Release);
+    }
+
+    fn here(&self) -> Place {
+        Place {
+            position: self.tail,
+            number: self.sent,
+        }
+    }
+
+    /// How the producer sees the others.
+    fn outlook(&self) -> Outlook {
+        Outlook::new(self.participants, PRODUCER_SLOT)
+    }
+
+    /// The slots of the consumers.
+    fn consumers(&self) -> std::ops::Range<u32> {
+        PRODUCER_SLOT + 1..self.participants
+    }
+
+    /// Whether there are consumers.
+    pub(crate) fn consumers_state(&self) -> Peer {
+        let mut died = false;
+        for slot in self.consumers() {
+            match self.outlook().liveness(&self.region, slot) {
+                Liveness::Alive => return Peer::Alive,
+                Liveness::Dead => died = true,
+                Liveness::Absent => {}
+            }
+        }
+        match died {
+            true => Peer::Died,
+            false => Peer::Absent,
+        }
+    }
+}
+
+/// Counts messages that the last producer did not come to count.
+fn count_repaired<R: Region>(region: &R, messages: u64) {
+    if messages > 0 {
+        let counter = slot_offset(PRODUCER_SLOT) + REPAIRED;
+        let before = region.load64(counter, Ordering::Relaxed);
+        region.store64(counter, before.wrapping_add(messages), Ordering::Relaxed);
+    }
+}
+
+impl<R: Region> Blocked for Producer<R> {
+    fn prepare(&mut self) -> Watch {
+        let event = eventcount::prepare(&self.region, SPACE_EVENT);
+        // The watcher sees to deaths.
+        Watch::of(SPACE_EVENT, event)
+    }
+
+    fn cancel(&mut self) {
+        eventcount::cancel(&self.region, SPACE_EVENT);
+    }
+
+    fn sleep(&mut self, watch: &Watch, deadline: Option<MonotonicTime>) -> Wake {
+        self.region.wait(watch.words(), deadline)
+    }
+
+    fn in_vain(&mut self) -> bool {
+        false
+    }
+
+    fn peer(&self) -> Peer {
+        self.consumers_state()
+    }
+
+    /// Or for the time to come at which somebody is evicted, where nothing else brings it back to look.
+    fn is_lonely(&mut self) -> bool {
+        let is_alone = self.region.name().is_some() && self.consumers_state() != Peer::Alive;
+        is_alone || self.patience.is_some()
+    }
+
+    fn is_forsaken(&self) -> bool {
+        let is_forsaken = self.region.name().is_some_and(|name| name.is_forsaken());
+        is_forsaken && self.consumers_state() != Peer::Alive
+    }
+
+    fn interrupted(&self) -> Option<&AtomicBool> {
+        self.region.interrupted()
+    }
+}
