@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod arguments;
+mod c;
 mod compare;
 mod crashtest;
 mod fuzz;
@@ -44,6 +45,13 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Makes each small change that cargo-mutants knows to parts of the code (chunk, mq, store, gc, stat,
         pool; default: all), one at a time, and runs the tests of that part. Prints the changes that no test
         noticed. Hours; a shard tries the K-th of N shares, K from 0.
+
+    cargo xtask c-header [--check]
+        Makes crates/ringway-capi/include/ringway.h of the sources, with cbindgen, or says whether it is as
+        they say.
+
+    cargo xtask c-install PREFIX
+        Builds the libraries for C and C++, and puts them, their headers and ringway.pc below that folder.
 
     cargo xtask python [--times N] [TEST...]
         Builds the Python package in a fresh virtual environment, as users do, and runs its tests there (all
@@ -93,6 +101,8 @@ fn main() -> ExitCode {
             "fuzz" => fuzz::run(rest),
             "mutants" => mutants::run(rest),
             "survivors" => survivors::run(rest),
+            "c-header" => c::header(rest),
+            "c-install" => c::install(rest),
             "python" => python::run(rest),
             "kill-matrix" => crashtest::run("matrix", rest),
             "board-matrix" => crashtest::run("boards", rest),

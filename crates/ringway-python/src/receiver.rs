@@ -1,5 +1,6 @@
 //! The receiving handle.
 
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -263,6 +264,38 @@ impl Receiver {
         let timeout = Timeout::of(timeout)?;
         let mut turn = self.turn.enter(py, timeout)?;
         wait_for_message(py, &mut turn, timeout)
+    }
+
+    /// A descriptor for `select`, `poll`, `epoll` and loops that are made of them; of a ring. It is closed with the receiver, and must not be read. It becomes
+    /// readable after `arm`.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        let descriptor = self.ask_ring(py, "such descriptor", |receiver| {
+            receiver
+                .descriptor()
+                .map(|descriptor| descriptor.as_raw_fd())
+        })?;
+        descriptor.map_err(|error| errors::of_setup(py, &error))
+    }
+
+    /// Has the descriptor become readable when there may be a message, or none will come, and returns True; or returns False, as there is a message
+    /// now. To be called when there was none. It may become readable for nothing. A call that waits takes it back.
+    ///
+    /// >>> import ringway, select
+    /// >>> ring = ringway.create("memfd:")
+    /// >>> sender, receiver = ring.sender(), ring.receiver()
+    /// >>> receiver.arm(), select.select([receiver], [], [], 0)[0]
+    /// (True, [])
+    /// >>> sender.send(b"hello")
+    /// >>> select.select([receiver], [], [])[0] == [receiver], receiver.arm(), receiver.try_recv()
+    /// (True, False, b'hello')
+    fn arm(&self, py: Python<'_>) -> PyResult<bool> {
+        self.ask_ring(py, "such descriptor", ringway::Receiver::arm)?
+            .map_err(|error| errors::of_recv(py, error))
+    }
+
+    /// Takes `arm` back.
+    fn disarm(&self, py: Python<'_>) -> PyResult<()> {
+        self.ask_ring(py, "such descriptor", ringway::Receiver::disarm)
     }
 
     /// Waits until a sender is attached, or has been and left a message: to go on after `ringway.Closed` or `ringway.PeerDied`.

@@ -1,6 +1,7 @@
 //! The sending handle.
 
 use std::io::IoSlice;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -83,6 +84,21 @@ impl Sender {
     /// A number of the handle's.
     fn ask<T>(&self, py: Python<'_>, ask: impl FnOnce(&mut Sending) -> T) -> PyResult<T> {
         Ok(ask(&mut *self.enter(py)?))
+    }
+}
+
+impl Sender {
+    /// What only a ring's sender has.
+    fn ask_ring<T>(
+        &self,
+        py: Python<'_>,
+        ask: impl FnOnce(&mut ringway::Sender) -> T,
+    ) -> PyResult<T> {
+        let answer = self.ask(py, |sending| match sending {
+            Sending::Ring(sender) => Some(ask(sender)),
+            Sending::Queue(_) => None,
+        })?;
+        answer.ok_or_else(|| errors::not_of_queues(py, "such descriptor"))
     }
 }
 
@@ -295,6 +311,26 @@ impl Sender {
         let mut turn = self.turn.enter(py, timeout)?;
         let claim = claim_room(py, &mut turn, size, timeout)?;
         Ok(Claim::new(claim, turn.lend(), in_place))
+    }
+
+    /// A descriptor as `Receiver.fileno`; of a ring. It becomes readable (not writable) after `arm`.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        let descriptor = self.ask_ring(py, |sender| {
+            sender.descriptor().map(|descriptor| descriptor.as_raw_fd())
+        })?;
+        descriptor.map_err(|error| errors::of_setup(py, &error))
+    }
+
+    /// Has the descriptor become readable when there may be room for a message of `size` bytes, or there will be none, and returns True; or returns
+    /// False, as there is room now.
+    fn arm(&self, py: Python<'_>, size: usize) -> PyResult<bool> {
+        self.ask_ring(py, |sender| sender.arm(size))?
+            .map_err(|error| errors::of_send(py, error))
+    }
+
+    /// Takes `arm` back.
+    fn disarm(&self, py: Python<'_>) -> PyResult<()> {
+        self.ask_ring(py, ringway::Sender::disarm)
     }
 
     /// Waits until a receiver is attached: to go on after `ringway.PeerDied` or `ringway.Closed`.

@@ -7,13 +7,16 @@ import types
 import pytest
 
 import ringway
+import ringway.aio
 
 
 def documented():
     """Everything public, by its name."""
     yield "ringway", ringway
-    for name in ringway.__all__:
-        value = getattr(ringway, name)
+    yield "aio", ringway.aio
+    everything = [(name, getattr(ringway, name)) for name in ringway.__all__]
+    everything += [(f"aio.{name}", getattr(ringway.aio, name)) for name in ringway.aio.__all__]
+    for name, value in everything:
         yield name, value
         if not inspect.isclass(value):
             continue

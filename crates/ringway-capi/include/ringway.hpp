@@ -1,0 +1,406 @@
+// ringway for C++17 and later: ringway.h, with objects that clean up after themselves and errors that are thrown.
+// Header-only; link with what ringway.pc says. SPDX-License-Identifier: MIT OR Apache-2.0
+//
+//     auto ring = ringway::ring::open_or_create("shm:orders");
+//     ring.make_sender().send("buy 100");
+//
+// Handles can be moved and not copied, and are for one thread at a time. Times are std::chrono::nanoseconds; ringway::forever waits for ever,
+// ringway::now tries once.
+
+#ifndef RINGWAY_HPP
+#define RINGWAY_HPP
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#if __cplusplus >= 202002L
+#include <span>
+#endif
+
+#include "ringway.h"
+
+namespace ringway {
+
+/// How long a call waits.
+using timeout = std::chrono::nanoseconds;
+/// For ever.
+inline constexpr timeout forever{-1};
+/// Not at all.
+inline constexpr timeout now{0};
+
+/// What ringway throws. `code()` is RINGWAY_CLOSED and so on; the text says what to do next.
+class error : public std::runtime_error {
+  public:
+    explicit error(std::int64_t code) : std::runtime_error(ringway_last_error()), code_(static_cast<int>(code)) {}
+    int code() const noexcept { return code_; }
+    /// Its name: "RINGWAY_CLOSED".
+    const char *name() const noexcept { return ringway_error_name(code_); }
+
+  private:
+    int code_;
+};
+
+/// What a call has returned, if it has worked.
+template <class Result> Result checked(Result result) {
+    if (result < 0) {
+        throw error(result);
+    }
+    return result;
+}
+
+/// Bytes that somebody else has.
+struct bytes {
+    const void *data;
+    std::size_t size;
+
+    bytes(const void *data, std::size_t size) noexcept : data(data), size(size) {}
+    bytes(std::string_view text) noexcept : data(text.data()), size(text.size()) {}
+    bytes(const char *text) noexcept : bytes(std::string_view(text)) {}
+    bytes(const std::string &text) noexcept : bytes(std::string_view(text)) {}
+    template <class T> bytes(const std::vector<T> &values) noexcept : data(values.data()), size(values.size() * sizeof(T)) {
+        static_assert(std::is_trivially_copyable_v<T>, "only what is its bytes can be sent as they are");
+    }
+#if __cplusplus >= 202002L
+    template <class T, std::size_t N> bytes(std::span<T, N> values) noexcept : data(values.data()), size(values.size_bytes()) {
+        static_assert(std::is_trivially_copyable_v<T>, "only what is its bytes can be sent as they are");
+    }
+#endif
+};
+
+namespace detail {
+struct end_ring {
+    void operator()(ringway_ring_t *ring) const noexcept { ringway_ring_free(ring); }
+};
+struct end_sender {
+    void operator()(ringway_sender_t *sender) const noexcept { ringway_sender_close(sender); }
+};
+struct end_receiver {
+    void operator()(ringway_receiver_t *receiver) const noexcept { ringway_receiver_leave(receiver); }
+};
+struct end_message {
+    void operator()(ringway_message_t *message) const noexcept { ringway_message_free(message); }
+};
+struct end_interrupter {
+    void operator()(ringway_interrupter_t *interrupter) const noexcept { ringway_interrupter_free(interrupter); }
+};
+} // namespace detail
+
+/// Ends a call of its handle that waits, from another thread or a handler of a signal. Outlives its handle.
+class interrupter {
+  public:
+    explicit interrupter(ringway_interrupter_t *owned) noexcept : handle_(owned) {}
+    void interrupt() const noexcept { ringway_interrupt(handle_.get()); }
+
+  private:
+    std::unique_ptr<ringway_interrupter_t, detail::end_interrupter> handle_;
+};
+
+/// A message that was acknowledged and kept.
+class kept_message {
+  public:
+    explicit kept_message(ringway_message_t *owned) : handle_(owned) { checked(ringway_message_view(owned, &view_)); }
+    const std::byte *data() const noexcept { return static_cast<const std::byte *>(view_.data); }
+    std::size_t size() const noexcept { return view_.len; }
+    std::uint64_t number() const noexcept { return view_.number; }
+    std::string_view text() const noexcept { return {static_cast<const char *>(view_.data), view_.len}; }
+#if __cplusplus >= 202002L
+    std::span<const std::byte> span() const noexcept { return {data(), size()}; }
+#endif
+
+  private:
+    std::unique_ptr<ringway_message_t, detail::end_message> handle_;
+    ringway_view_t view_{};
+};
+
+/// A message in place. It is given back when it goes, unless it was released: so also if an exception is on its way. Its receiver must not
+/// be moved or go meanwhile.
+class message {
+  public:
+    message(ringway_receiver_t *receiver, const ringway_view_t &view) noexcept : receiver_(receiver), view_(view) {}
+    message(message &&other) noexcept : receiver_(std::exchange(other.receiver_, nullptr)), view_(other.view_) {}
+    message &operator=(message &&) = delete;
+    ~message() {
+        if (receiver_ != nullptr) {
+            ringway_give_back(receiver_);
+        }
+    }
+
+    const std::byte *data() const noexcept { return static_cast<const std::byte *>(view_.data); }
+    std::size_t size() const noexcept { return view_.len; }
+    std::string_view text() const noexcept { return {static_cast<const char *>(view_.data), view_.len}; }
+#if __cplusplus >= 202002L
+    std::span<const std::byte> span() const noexcept { return {data(), size()}; }
+#endif
+    /// What tells it from all others of its ring.
+    std::uint64_t number() const noexcept { return view_.number; }
+    /// How often it was delivered, with this time.
+    std::uint32_t deliveries() const noexcept { return view_.deliveries; }
+
+    /// Acknowledges it.
+    void release() && { checked(ringway_release(std::exchange(receiver_, nullptr))); }
+    /// Acknowledges and keeps it.
+    kept_message detach() && {
+        ringway_message_t *kept = nullptr;
+        checked(ringway_detach(std::exchange(receiver_, nullptr), &kept));
+        return kept_message(kept);
+    }
+
+  private:
+    ringway_receiver_t *receiver_;
+    ringway_view_t view_;
+};
+
+/// Room for a message. It is aborted when it goes, unless it was committed. Its sender must not be moved or go meanwhile.
+class claim {
+  public:
+    claim(ringway_sender_t *sender, void *data, std::size_t size) noexcept : sender_(sender), data_(data), size_(size) {}
+    claim(claim &&other) noexcept : sender_(std::exchange(other.sender_, nullptr)), data_(other.data_), size_(other.size_) {}
+    claim &operator=(claim &&) = delete;
+    ~claim() {
+        if (sender_ != nullptr) {
+            ringway_abort(sender_);
+        }
+    }
+
+    std::byte *data() noexcept { return static_cast<std::byte *>(data_); }
+    std::size_t size() const noexcept { return size_; }
+#if __cplusplus >= 202002L
+    std::span<std::byte> span() noexcept { return {data(), size()}; }
+#endif
+
+    /// Sends it, or its first `size` bytes.
+    void commit(std::size_t size = SIZE_MAX) && { checked(ringway_commit(std::exchange(sender_, nullptr), size)); }
+
+  private:
+    ringway_sender_t *sender_;
+    void *data_;
+    std::size_t size_;
+};
+
+/// The side that messages go in by. It closes when it goes.
+class sender {
+  public:
+    explicit sender(ringway_sender_t *owned) noexcept : handle_(owned) {}
+    ringway_sender_t *get() noexcept { return handle_.get(); }
+
+    void send(bytes message, timeout time = forever) { checked(ringway_send(get(), message.data, message.size, time.count())); }
+    /// Whether there was room.
+    bool try_send(bytes message) { return tried(ringway_send(get(), message.data, message.size, RINGWAY_NOW)); }
+    void send(bytes message, std::uint32_t priority, timeout time = forever) {
+        checked(ringway_send_priority(get(), message.data, message.size, priority, time.count()));
+    }
+    /// The concatenation of the parts, as one message.
+    void send_parts(const std::vector<bytes> &parts, timeout time = forever) {
+        const auto vectors = vectors_of(parts);
+        checked(ringway_sendv(get(), vectors.data(), vectors.size(), time.count()));
+    }
+    /// All together, if there is room for all of them now.
+    bool try_send_batch(const std::vector<bytes> &messages) {
+        const auto vectors = vectors_of(messages);
+        return tried(ringway_send_batch(get(), vectors.data(), vectors.size()));
+    }
+    claim make_claim(std::size_t size, timeout time = forever, std::uint32_t flags = 0) {
+        void *data = nullptr;
+        checked(ringway_claim(get(), size, flags, time.count(), &data));
+        return claim(get(), data, size);
+    }
+    void wait_for_peer(timeout time = forever) { checked(ringway_sender_wait_for_peer(get(), time.count())); }
+    void wait_until_drained(timeout time = forever) { checked(ringway_sender_wait_until_drained(get(), time.count())); }
+    int peer() { return checked(ringway_sender_peer(get())); }
+    std::int64_t sent() { return checked(ringway_sender_sent(get())); }
+    std::uint64_t id() {
+        std::uint64_t id = 0;
+        checked(ringway_sender_id(get(), &id));
+        return id;
+    }
+    interrupter make_interrupter() {
+        ringway_interrupter_t *made = nullptr;
+        checked(ringway_sender_interrupter(get(), &made));
+        return interrupter(made);
+    }
+    void close() && { checked(ringway_sender_close(handle_.release())); }
+    /// Ends nothing: receivers wait for the next one.
+    void leave() && { checked(ringway_sender_leave(handle_.release())); }
+
+  private:
+    static bool tried(int result) {
+        if (result == RINGWAY_FULL) {
+            return false;
+        }
+        checked(result);
+        return true;
+    }
+    static std::vector<iovec> vectors_of(const std::vector<bytes> &parts) {
+        std::vector<iovec> vectors;
+        vectors.reserve(parts.size());
+        for (const auto &part : parts) {
+            vectors.push_back(iovec{const_cast<void *>(part.data), part.size});
+        }
+        return vectors;
+    }
+
+    std::unique_ptr<ringway_sender_t, detail::end_sender> handle_;
+};
+
+/// The side that messages come out of. It leaves when it goes.
+class receiver {
+  public:
+    explicit receiver(ringway_receiver_t *owned) noexcept : handle_(owned) {}
+    ringway_receiver_t *get() noexcept { return handle_.get(); }
+
+    /// The next message, which is acknowledged when it is copied.
+    std::string recv(timeout time = forever) {
+        auto held = recv_view(time);
+        std::string text(held.text());
+        std::move(held).release();
+        return text;
+    }
+    /// Nothing, if there is none now.
+    std::optional<std::string> try_recv() {
+        auto held = try_recv_view();
+        if (!held) {
+            return std::nullopt;
+        }
+        std::string text(held->text());
+        std::move(*held).release();
+        return text;
+    }
+    std::size_t recv_into(void *buffer, std::size_t size, timeout time = forever) {
+        std::size_t len = 0;
+        checked(ringway_recv(get(), buffer, size, &len, time.count()));
+        return len;
+    }
+    message recv_view(timeout time = forever) {
+        ringway_view_t view{};
+        checked(ringway_recv_view(get(), &view, time.count()));
+        return message(get(), view);
+    }
+    std::optional<message> try_recv_view() {
+        ringway_view_t view{};
+        const int result = ringway_recv_view(get(), &view, RINGWAY_NOW);
+        if (result == RINGWAY_EMPTY) {
+            return std::nullopt;
+        }
+        checked(result);
+        return std::optional<message>(std::in_place, get(), view);
+    }
+    /// Shows up to `most` messages that are there now, as std::string_view, and acknowledges them together; returns how many. One at which `each` throws is
+    /// not acknowledged, and those before it are.
+    template <class Each> std::size_t drain(std::size_t most, Each &&each) {
+        struct shown {
+            Each &each;
+            std::exception_ptr thrown;
+        } context{each, nullptr};
+        const auto show = [](void *context, const void *data, std::size_t len) -> int {
+            auto &shown_to = *static_cast<shown *>(context);
+            try {
+                shown_to.each(std::string_view(static_cast<const char *>(data), len));
+                return 0;
+            } catch (...) {
+                shown_to.thrown = std::current_exception();
+                return 1;
+            }
+        };
+        const auto count = ringway_drain(get(), most, show, &context);
+        if (context.thrown) {
+            std::rethrow_exception(context.thrown);
+        }
+        return count == RINGWAY_EMPTY ? 0 : static_cast<std::size_t>(checked(count));
+    }
+    void wait(timeout time = forever) { checked(ringway_receiver_wait(get(), time.count())); }
+    void wait_for_peer(timeout time = forever) { checked(ringway_receiver_wait_for_peer(get(), time.count())); }
+    int peer() { return checked(ringway_receiver_peer(get())); }
+    bool is_attached(std::uint64_t id) { return checked(ringway_receiver_is_attached(get(), id)) == 1; }
+    bool is_drained() { return checked(ringway_receiver_is_drained(get())) == 1; }
+    std::int64_t received() { return checked(ringway_receiver_received(get())); }
+    std::int64_t lost() { return checked(ringway_receiver_lost(get())); }
+    interrupter make_interrupter() {
+        ringway_interrupter_t *made = nullptr;
+        checked(ringway_receiver_interrupter(get(), &made));
+        return interrupter(made);
+    }
+    /// Refuses further messages, if it is the last one.
+    void close() && { checked(ringway_receiver_close(handle_.release())); }
+    void leave() && { checked(ringway_receiver_leave(handle_.release())); }
+
+  private:
+    std::unique_ptr<ringway_receiver_t, detail::end_receiver> handle_;
+};
+
+/// A ring, or a message queue of the kernel, open.
+class ring {
+  public:
+    explicit ring(ringway_ring_t *owned) noexcept : handle_(owned) {}
+    static ring create(const std::string &address, const ringway_options_t &options = RINGWAY_OPTIONS_INIT) {
+        return made(ringway_create, address, options);
+    }
+    static ring open(const std::string &address, const ringway_options_t &options = RINGWAY_OPTIONS_INIT) {
+        return made(ringway_open, address, options);
+    }
+    static ring open_or_create(const std::string &address, const ringway_options_t &options = RINGWAY_OPTIONS_INIT) {
+        return made(ringway_open_or_create, address, options);
+    }
+    /// What another process hands over by `hand_over`.
+    static ring take_over(int socket, const ringway_options_t &options = RINGWAY_OPTIONS_INIT) {
+        ringway_ring_t *taken = nullptr;
+        checked(ringway_take_over(socket, &options, &taken, nullptr));
+        return ring(taken);
+    }
+
+    ringway_ring_t *get() const noexcept { return handle_.get(); }
+    std::string address() const {
+        std::string text(static_cast<std::size_t>(checked(ringway_ring_address(get(), nullptr, 0))), '\0');
+        checked(ringway_ring_address(get(), text.data(), text.size() + 1));
+        return text;
+    }
+    ringway_ring_info_t info() const {
+        ringway_ring_info_t info{};
+        info.size = sizeof info;
+        checked(ringway_ring_info(get(), &info));
+        return info;
+    }
+    bool is_removed() const { return checked(ringway_ring_is_removed(get())) == 1; }
+    void hand_over(int socket) const { checked(ringway_ring_hand_over(get(), socket, nullptr)); }
+    sender make_sender(const ringway_handle_options_t &options = RINGWAY_HANDLE_OPTIONS_INIT) const {
+        ringway_sender_t *made = nullptr;
+        checked(ringway_ring_sender(get(), &options, &made));
+        return sender(made);
+    }
+    receiver make_receiver(const ringway_handle_options_t &options = RINGWAY_HANDLE_OPTIONS_INIT) const {
+        ringway_receiver_t *made = nullptr;
+        checked(ringway_ring_receiver(get(), &options, &made));
+        return receiver(made);
+    }
+
+  private:
+    template <class Make> static ring made(Make make, const std::string &address, const ringway_options_t &options) {
+        ringway_ring_t *made = nullptr;
+        checked(make(address.c_str(), &options, &made));
+        return ring(made);
+    }
+
+    std::unique_ptr<ringway_ring_t, detail::end_ring> handle_;
+};
+
+/// Removes what is at the address; refused while a live process is attached, unless `force`.
+inline void remove(const std::string &address, bool force = false) { checked(ringway_remove(address.c_str(), force)); }
+
+/// Looks at what is at the address.
+inline ringway_stat_t stat(const std::string &address) {
+    ringway_stat_t stat{};
+    stat.size = sizeof stat;
+    checked(ringway_stat(address.c_str(), &stat, nullptr, nullptr));
+    return stat;
+}
+
+} // namespace ringway
+
+#endif

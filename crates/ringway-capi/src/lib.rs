@@ -1,0 +1,25 @@
+//! ringway for C and C++. `include/ringway.h` is made of this; `include/ringway.hpp` wraps it for C++.
+//!
+//! | file | what |
+//! |---|---|
+//! | `outcome.rs` | what every call returns, and what the last error of a thread was |
+//! | `sized.rs` | structures that begin with their size, so that older programs go on with newer libraries |
+//! | `options.rs` | what a ring is to be like |
+//! | `ring.rs`, `sender.rs`, `receiver.rs` | the handles |
+//! | `waiting.rs` | timeouts; waiting for several; ending a call that waits |
+//! | `inspect.rs` | looking at rings, removing them, collecting |
+//!
+//! # What is checked, and what is the caller's
+//! No panic crosses the border: it ends as [`RINGWAY_PANICKED`](outcome::RINGWAY_PANICKED). A null pointer where something must be is
+//! [`RINGWAY_INVALID`](outcome::RINGWAY_INVALID). That other pointers are good, that a handle is used by one thread at a time, and not after it
+//! was freed, is the caller's promise: so is every `unsafe` here that follows a pointer of the caller's.
+#![allow(non_camel_case_types)]
+
+pub mod inspect;
+pub mod options;
+pub mod outcome;
+pub mod receiver;
+pub mod ring;
+pub mod sender;
+mod sized;
+pub mod waiting;

@@ -1,0 +1,475 @@
+//! The sending handle.
+
+use std::ffi::{c_int, c_void};
+use std::io::IoSlice;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+
+use libc::iovec;
+use ringway::SendError;
+use ringway::message::Claim;
+use ringway::mq::QueueSender;
+
+use crate::outcome::{Fault, HELD, NOT_HELD, NULL, OF_RINGS, guard, guard_unit};
+use crate::ring::borrow_mut;
+use crate::waiting::{Wait, number_of};
+
+/// The message is written by this program's own instructions and by no system call. Then also one that lies in the ring is written where it lies.
+/// (ringway_claim)
+pub const RINGWAY_IN_PLACE: u32 = 1;
+
+/// To a ring or to a queue.
+#[expect(clippy::large_enum_variant, reason = "one a handle, which is boxed")]
+pub(crate) enum Sending {
+    Ring(ringway::Sender),
+    Queue(QueueSender),
+}
+
+/// The side that messages go in by. For one thread at a time; threads that send side by side have one each.
+///
+/// A process that is killed leaves each message whole or not at all. The last sender to close ends the stream.
+pub struct ringway_sender_t {
+    /// Borrows the handle, and so goes before it.
+    claim: Option<Claim<'static>>,
+    /// From a box, which this owns.
+    sending: NonNull<Sending>,
+}
+
+impl ringway_sender_t {
+    pub(crate) fn new(sending: Sending) -> Self {
+        Self {
+            claim: None,
+            sending: NonNull::from(Box::leak(Box::new(sending))),
+        }
+    }
+
+    /// The handle, if nothing is held in place.
+    #[inline]
+    pub(crate) fn handle(&mut self) -> Result<&mut Sending, Fault> {
+        match self.claim {
+            // SAFETY: this owns it, and nothing else borrows it.
+            None => Ok(unsafe { self.sending.as_mut() }),
+            Some(_) => Err(HELD),
+        }
+    }
+
+    fn ring(&mut self) -> Result<&mut ringway::Sender, Fault> {
+        match self.handle()? {
+            Sending::Ring(sender) => Ok(sender),
+            Sending::Queue(_) => Err(OF_RINGS),
+        }
+    }
+
+    /// The same, for a claim that is kept in this.
+    #[inline]
+    fn handle_for_claim(&mut self) -> Result<&'static mut Sending, Fault> {
+        match self.claim {
+            // SAFETY: this owns it, and nothing else borrows it; the claim goes before it does.
+            None => Ok(unsafe { &mut *self.sending.as_ptr() }),
+            Some(_) => Err(HELD),
+        }
+    }
+
+    fn into_handle(mut self) -> Box<Sending> {
+        self.claim = None;
+        let this = std::mem::ManuallyDrop::new(self);
+        // SAFETY: from a box, and `self` is not dropped.
+        unsafe { Box::from_raw(this.sending.as_ptr()) }
+    }
+}
+
+impl Drop for ringway_sender_t {
+    fn drop(&mut self) {
+        self.claim = None;
+        // SAFETY: from a box, which nothing borrows any more.
+        drop(unsafe { Box::from_raw(self.sending.as_ptr()) });
+    }
+}
+
+/// The bytes that the caller has.
+///
+/// # Safety
+/// `len` bytes are there, and nobody writes them meanwhile.
+#[inline]
+unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], Fault> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if data.is_null() {
+        return Err(NULL);
+    }
+    // SAFETY: the caller's promise.
+    Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// The parts that the caller has.
+///
+/// # Safety
+/// `count` of them are there, each with the bytes that it says.
+unsafe fn parts<'a>(parts: *const iovec, count: usize) -> Result<Vec<IoSlice<'a>>, Fault> {
+    if count > 0 && parts.is_null() {
+        return Err(NULL);
+    }
+    let part = |at| {
+        // SAFETY: the caller's promise.
+        let part = unsafe { &*parts.add(at) };
+        // SAFETY: the same.
+        unsafe { bytes(part.iov_base, part.iov_len) }.map(IoSlice::new)
+    };
+    (0..count).map(part).collect()
+}
+
+/// Sends a copy of `len` bytes, waiting for room for at most `timeout_ns` nanoseconds; RINGWAY_NOW tries once, RINGWAY_FOREVER waits.
+///
+/// Fails with RINGWAY_FULL, RINGWAY_TIMED_OUT, RINGWAY_CLOSED, RINGWAY_PEER_DIED, RINGWAY_REMOVED, RINGWAY_TOO_LARGE, RINGWAY_INTERRUPTED,
+/// RINGWAY_BUSY, RINGWAY_FORKED, RINGWAY_CORRUPT, RINGWAY_UNUSABLE; then nothing is sent.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone; `len` bytes are there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_send(
+    sender: *mut ringway_sender_t,
+    data: *const c_void,
+    len: usize,
+    timeout_ns: i64,
+) -> c_int {
+    guard_unit(|| {
+        // SAFETY: the caller's promise.
+        let (handle, message) = unsafe { (borrow_mut(sender)?.handle()?, bytes(data, len)?) };
+        match (handle, Wait::of(timeout_ns)) {
+            (Sending::Ring(sender), Wait::Not) => sender.try_send(message)?,
+            (Sending::Ring(sender), Wait::ForEver) => sender.send(message)?,
+            (Sending::Ring(sender), Wait::Until(until)) => sender.send_deadline(message, until)?,
+            (Sending::Queue(sender), Wait::Not) => sender.try_send(message)?,
+            (Sending::Queue(sender), wait) => sender.send_deadline(message, wait.deadline())?,
+        }
+        Ok(())
+    })
+}
+
+/// The same with a priority: a queue receives messages of a higher one first. Of a queue that was made with priorities, else RINGWAY_UNSUPPORTED.
+///
+/// # Safety
+/// As of ringway_send.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_send_priority(
+    sender: *mut ringway_sender_t,
+    data: *const c_void,
+    len: usize,
+    priority: u32,
+    timeout_ns: i64,
+) -> c_int {
+    guard_unit(|| {
+        // SAFETY: the caller's promise.
+        let (handle, message) = unsafe { (borrow_mut(sender)?.handle()?, bytes(data, len)?) };
+        let Sending::Queue(sender) = handle else {
+            return Err(SendError::NoPriorities.into());
+        };
+        match Wait::of(timeout_ns) {
+            Wait::Not => sender.try_send_with_priority(message, priority)?,
+            wait => sender.send_with_priority_deadline(message, priority, wait.deadline())?,
+        }
+        Ok(())
+    })
+}
+
+/// Sends the concatenation of `count` parts as one message; as ringway_send.
+///
+/// # Safety
+/// As of ringway_send; `count` parts are there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sendv(
+    sender: *mut ringway_sender_t,
+    parts: *const iovec,
+    count: usize,
+    timeout_ns: i64,
+) -> c_int {
+    guard_unit(|| {
+        // SAFETY: the caller's promise.
+        let (handle, parts) =
+            unsafe { (borrow_mut(sender)?.handle()?, self::parts(parts, count)?) };
+        match handle {
+            Sending::Ring(sender) => match Wait::of(timeout_ns) {
+                Wait::Not => sender.try_send_vectored(&parts)?,
+                wait => sender.send_vectored_deadline(&parts, wait.deadline())?,
+            },
+            Sending::Queue(sender) => {
+                let message: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+                match Wait::of(timeout_ns) {
+                    Wait::Not => sender.try_send(&message)?,
+                    wait => sender.send_deadline(&message, wait.deadline())?,
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Sends `count` messages together, if there is room for all of them now: they become visible at once, with one wake-up. Else none is sent
+/// (RINGWAY_FULL). Of a ring; each must fit the ring, slabs or not.
+///
+/// # Safety
+/// As of ringway_sendv.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_send_batch(
+    sender: *mut ringway_sender_t,
+    messages: *const iovec,
+    count: usize,
+) -> c_int {
+    guard_unit(|| {
+        // SAFETY: the caller's promise.
+        let (handle, messages) =
+            unsafe { (borrow_mut(sender)?.handle()?, parts(messages, count)?) };
+        let Sending::Ring(sender) = handle else {
+            return Err(OF_RINGS);
+        };
+        let mut batch = sender.batch();
+        for message in &messages {
+            batch.push(message)?;
+        }
+        batch.commit();
+        Ok(())
+    })
+}
+
+/// Claims room for a message of `len` bytes, waiting for it as ringway_send does, and gives its memory in `*data`: a slab if the ring has slabs and the message is
+/// longer than the copy limit. It is the caller's to write until ringway_commit or ringway_abort; meanwhile the sender does nothing else
+/// (RINGWAY_BUSY). The memory is not cleared. Of a ring.
+///
+/// `flags` is 0 or RINGWAY_IN_PLACE. With 0, system calls may write there, too (read, recv, io_uring): what such a call still writes when this process was killed
+/// lands in nobody else's message. A message in the ring is then written to private memory first.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone; `data` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_claim(
+    sender: *mut ringway_sender_t,
+    len: usize,
+    flags: u32,
+    timeout_ns: i64,
+    data: *mut *mut c_void,
+) -> c_int {
+    guard_unit(|| {
+        if data.is_null() {
+            return Err(NULL);
+        }
+        if flags & !RINGWAY_IN_PLACE != 0 {
+            return Err(Fault::Own(
+                crate::outcome::RINGWAY_INVALID,
+                "there is no such flag: give 0 or RINGWAY_IN_PLACE",
+            ));
+        }
+        // SAFETY: the caller's promise.
+        let this = unsafe { borrow_mut(sender) }?;
+        let Sending::Ring(handle) = this.handle_for_claim()? else {
+            return Err(OF_RINGS);
+        };
+        let mut claim = match Wait::of(timeout_ns) {
+            Wait::Not => handle.try_claim(len)?,
+            Wait::ForEver => handle.claim(len)?,
+            Wait::Until(deadline) => handle.claim_deadline(len, deadline)?,
+        };
+        let memory = match flags {
+            RINGWAY_IN_PLACE => claim.as_mut_ptr(),
+            // SAFETY: the slice is made for its address only; who writes there is no Rust.
+            _ => unsafe { claim.as_mut_slice() }.as_mut_ptr(),
+        };
+        this.claim = Some(claim);
+        // SAFETY: it may be written.
+        unsafe { data.write(memory.cast()) };
+        Ok(())
+    })
+}
+
+/// Sends the first `len` bytes of what was claimed, or all if that is shorter. The memory is no longer the caller's.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_commit(sender: *mut ringway_sender_t, len: usize) -> c_int {
+    guard_unit(|| {
+        // SAFETY: the caller's promise.
+        let claim = unsafe { borrow_mut(sender) }?.claim.take();
+        claim.ok_or(NOT_HELD)?.commit_len(len);
+        Ok(())
+    })
+}
+
+/// Gives what was claimed back; nothing is sent.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_abort(sender: *mut ringway_sender_t) -> c_int {
+    guard_unit(|| {
+        // SAFETY: the caller's promise.
+        let claim = unsafe { borrow_mut(sender) }?.claim.take();
+        claim.ok_or(NOT_HELD)?.abort();
+        Ok(())
+    })
+}
+
+/// Returns a descriptor as ringway_receiver_descriptor does: it becomes readable after ringway_sender_arm. Of a ring.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sender_descriptor(sender: *mut ringway_sender_t) -> c_int {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { borrow_mut(sender) }?
+            .ring()?
+            .descriptor()?
+            .as_raw_fd()
+            .into())
+    }) as c_int
+}
+
+/// Has the descriptor become readable when there may be room for a message of `len` bytes, or there will be none, and returns 1; or returns 0, as there
+/// is room now. Of a ring. Fails as ringway_claim does.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sender_arm(sender: *mut ringway_sender_t, len: usize) -> c_int {
+    // SAFETY: the caller's promise.
+    guard(|| Ok(unsafe { borrow_mut(sender) }?.ring()?.arm(len)?.into())) as c_int
+}
+
+/// Takes ringway_sender_arm back. Of a ring.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sender_disarm(sender: *mut ringway_sender_t) -> c_int {
+    guard_unit(|| {
+        // SAFETY: the caller's promise.
+        unsafe { borrow_mut(sender) }?.ring()?.disarm();
+        Ok(())
+    })
+}
+
+/// Waits until a receiver is attached: to go on after RINGWAY_PEER_DIED or RINGWAY_CLOSED.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sender_wait_for_peer(
+    sender: *mut ringway_sender_t,
+    timeout_ns: i64,
+) -> c_int {
+    guard_unit(|| {
+        let deadline = Wait::of(timeout_ns).deadline();
+        // SAFETY: the caller's promise.
+        match unsafe { borrow_mut(sender) }?.handle()? {
+            Sending::Ring(sender) => sender.wait_for_peer_deadline(deadline)?,
+            Sending::Queue(sender) => sender.wait_for_peer_deadline(deadline)?,
+        }
+        Ok(())
+    })
+}
+
+/// Waits until receivers have released all that was sent; of a ring.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sender_wait_until_drained(
+    sender: *mut ringway_sender_t,
+    timeout_ns: i64,
+) -> c_int {
+    guard_unit(|| {
+        let deadline = Wait::of(timeout_ns).deadline();
+        // SAFETY: the caller's promise.
+        match unsafe { borrow_mut(sender) }?.handle()? {
+            Sending::Ring(sender) => sender.wait_until_drained_deadline(deadline)?,
+            Sending::Queue(_) => return Err(OF_RINGS),
+        }
+        Ok(())
+    })
+}
+
+/// What is known of the receivers: RINGWAY_PEER_ALIVE, ...
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sender_peer(sender: *mut ringway_sender_t) -> c_int {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        number_of(match unsafe { borrow_mut(sender) }?.handle()? {
+            Sending::Ring(sender) => sender.peer(),
+            Sending::Queue(sender) => sender.peer(),
+        })
+    }) as c_int
+}
+
+/// A number that tells this attachment from all others of its ring: by it a receiver asks whether it lives. In `*id`.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone; `id` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sender_id(sender: *mut ringway_sender_t, id: *mut u64) -> c_int {
+    guard_unit(|| {
+        if id.is_null() {
+            return Err(NULL);
+        }
+        // SAFETY: the caller's promise.
+        let found = match unsafe { borrow_mut(sender) }?.handle()? {
+            Sending::Ring(sender) => sender.id(),
+            Sending::Queue(sender) => sender.id(),
+        };
+        // SAFETY: it may be written.
+        unsafe { id.write(found) };
+        Ok(())
+    })
+}
+
+/// Messages that the ring's senders have ever sent; of a queue, that this one has.
+///
+/// # Safety
+/// The sender is from this library, and used by this thread alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sender_sent(sender: *mut ringway_sender_t) -> i64 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        Ok(match unsafe { borrow_mut(sender) }?.handle()? {
+            Sending::Ring(sender) => sender.sent(),
+            Sending::Queue(sender) => sender.sent(),
+        } as i64)
+    })
+}
+
+/// Leaves and frees the sender, and ends the stream if it is the last one: receivers get what was sent, then RINGWAY_CLOSED, until another one
+/// comes. What was claimed is aborted. Null is let pass.
+///
+/// # Safety
+/// It is from this library, and not used any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sender_close(sender: *mut ringway_sender_t) -> c_int {
+    guard_unit(|| {
+        if !sender.is_null() {
+            // SAFETY: it was made by `hand_out`, and the caller gives it up.
+            drop(unsafe { Box::from_raw(sender) });
+        }
+        Ok(())
+    })
+}
+
+/// Leaves and frees the sender without ending the stream: receivers wait for the next one. Null is let pass.
+///
+/// # Safety
+/// As of ringway_sender_close.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_sender_leave(sender: *mut ringway_sender_t) -> c_int {
+    guard_unit(|| {
+        if !sender.is_null() {
+            // SAFETY: it was made by `hand_out`, and the caller gives it up.
+            match *unsafe { Box::from_raw(sender) }.into_handle() {
+                Sending::Ring(sender) => sender.leave(),
+                Sending::Queue(sender) => sender.leave(),
+            }
+        }
+        Ok(())
+    })
+}

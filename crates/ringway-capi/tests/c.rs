@@ -1,0 +1,341 @@
+//! The headers are what C and C++ compilers take without a warning, and programs made with them do what they say: by
+//! themselves under the sanitizers of the compiler, against Rust on the other side, and when they are killed.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use ringway::{RecvError, Ring};
+use ringway_testing::place::{Backing, Place};
+use ringway_testing::programs::built;
+
+/// Nothing that works waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The folder with both libraries.
+fn libraries() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| built(&["--lib"]))
+}
+
+/// How a program is linked.
+#[derive(Clone, Copy)]
+enum Link {
+    /// With the static library, and with the sanitizers of addresses and of undefined behaviour.
+    Sanitized,
+    /// With the shared library.
+    Shared,
+}
+
+/// A program, compiled and linked, which goes with this.
+struct Program {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Program {
+    fn new(source: &str, standard: &str, link: Link) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        let mut compiler = compiler(source, standard);
+        compiler.arg(here(source)).arg("-o").arg(&path);
+        match link {
+            Link::Sanitized => {
+                compiler.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+                compiler.arg(libraries().join("libringway_c.a"));
+                compiler.args(["-lpthread", "-ldl", "-lm"]);
+            }
+            Link::Shared => {
+                // The soname is what it looks for at run time.
+                let name = folder.path().join("libringway_c.so.0");
+                std::os::unix::fs::symlink(libraries().join("libringway_c.so"), name).unwrap();
+                compiler.arg("-L").arg(libraries()).arg("-lringway_c");
+                compiler.arg("-Wl,-rpath,$ORIGIN").arg("-lpthread");
+            }
+        }
+        run(&mut compiler);
+        Self {
+            _folder: folder,
+            path,
+        }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// What it writes, if it comes to a good end.
+    fn output(&self, arguments: &[&str]) -> String {
+        let output = run(&mut self.command(arguments));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Running { child, out }
+    }
+}
+
+/// One that runs, and is killed when this goes.
+struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        assert_ne!(line, "", "it has ended");
+        line.trim_end().to_owned()
+    }
+
+    /// Kills it, and returns what it had written.
+    fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One that takes no warning.
+fn compiler(source: &str, standard: &str) -> Command {
+    let mut compiler = match source.ends_with(".c") {
+        true => Command::new(std::env::var("CC").unwrap_or_else(|_| "gcc".to_owned())),
+        false => Command::new(std::env::var("CXX").unwrap_or_else(|_| "g++".to_owned())),
+    };
+    compiler.arg(format!("-std={standard}"));
+    compiler.args([
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Werror",
+        "-g",
+        "-O1",
+        "-I",
+    ]);
+    compiler.arg(here("include"));
+    compiler
+}
+
+#[track_caller]
+fn run(command: &mut Command) -> Output {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+#[test]
+fn every_call_does_what_the_header_says() {
+    let program = Program::new("tests/programs/everything.c", "c11", Link::Sanitized);
+    let place = Place::new(Backing::Shm);
+    assert_eq!(program.output(&[&place.address.to_string()]), "done\n");
+}
+
+#[test]
+fn the_wrapper_does_what_it_says() {
+    for standard in ["c++17", "c++20"] {
+        let program = Program::new("tests/programs/everything.cpp", standard, Link::Sanitized);
+        let place = Place::new(Backing::Shm);
+        assert_eq!(program.output(&[&place.address.to_string()]), "done\n");
+    }
+}
+
+/// What includes nothing else, in each language.
+#[test]
+fn the_headers_stand_by_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let compile = |name: &str, header: &str, standard: &str| {
+        let source = folder.path().join(name);
+        let use_it = "int main(void) { return ringway_error_name(RINGWAY_CLOSED) == 0; }";
+        std::fs::write(&source, format!("#include \"{header}\"\n{use_it}\n")).unwrap();
+        let mut compiler = compiler(name, standard);
+        run(compiler.arg("-fsyntax-only").arg(&source));
+    };
+    compile("one.c", "ringway.h", "c11");
+    compile("one.c", "ringway.h", "c17");
+    compile("one.cpp", "ringway.h", "c++17");
+    compile("two.cpp", "ringway.hpp", "c++17");
+    compile("two.cpp", "ringway.hpp", "c++20");
+}
+
+#[test]
+fn the_examples_talk_with_each_other_and_with_rust() {
+    let c = Program::new("examples/hello.c", "c11", Link::Shared);
+    let cpp = Program::new("examples/hello.cpp", "c++17", Link::Shared);
+    let place = Place::new(Backing::Shm);
+    let address = place.address.to_string();
+    let expected = "buy 0\nbuy 1\nbuy 2\n";
+    for (from, to) in [(&c, &cpp), (&cpp, &c), (&c, &c)] {
+        assert_eq!(from.output(&["send", &address]), "");
+        assert_eq!(to.output(&["recv", &address]), expected);
+    }
+    let ring = ringway::at(&address).unwrap().open().unwrap();
+    cpp.output(&["send", &address]);
+    let mut receiver = ring.receiver().unwrap();
+    for order in ["buy 0", "buy 1", "buy 2"] {
+        assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), order.as_bytes());
+    }
+    assert_eq!(receiver.recv_timeout(PATIENCE), Err(RecvError::Closed));
+    drop(receiver);
+    ring.sender().unwrap().send(b"from Rust").unwrap();
+    assert_eq!(c.output(&["recv", &address]), "from Rust\n");
+}
+
+#[test]
+fn one_thread_waits_for_three_rings_and_a_socket() {
+    let program = Program::new("examples/epoll.c", "c11", Link::Sanitized);
+    let places = [(); 3].map(|()| Place::new(Backing::Shm));
+    let rings: Vec<Ring> = places.iter().map(ring).collect();
+    let mut senders: Vec<_> = rings.iter().map(|ring| ring.sender().unwrap()).collect();
+    let addresses = places.each_ref().map(|place| place.address.to_string());
+    let (mut socket, theirs) = UnixStream::pair().unwrap();
+    let mut command = program.command(&addresses.each_ref().map(String::as_str));
+    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let mut running = Running { child, out };
+    assert_eq!(running.line(), "waits");
+    for round in 0..100 {
+        for (number, sender) in senders.iter_mut().enumerate() {
+            // As it sleeps, and as it has just been woken.
+            let text = format!("{round}");
+            sender.send(text.as_bytes()).unwrap();
+            assert_eq!(running.line(), format!("{number}: {round}"));
+        }
+        socket.write_all(b"!").unwrap();
+        assert_eq!(running.line(), "input: !");
+    }
+    drop(senders.pop());
+    assert_eq!(running.line(), "2 ends");
+    drop(socket);
+    assert_eq!(running.line(), "input ends");
+    senders[0].send(b"last").unwrap();
+    assert_eq!(running.line(), "0: last");
+    for number in (0..2).rev() {
+        drop(senders.pop());
+        assert_eq!(running.line(), format!("{number} ends"));
+    }
+    assert!(running.child.wait().unwrap().success());
+}
+
+fn ring(place: &Place) -> Ring {
+    place.builder().capacity(1 << 18).create().unwrap()
+}
+
+#[test]
+fn what_a_killed_sender_has_sent_comes_whole_and_in_order() {
+    let program = Program::new("tests/programs/peer.c", "c11", Link::Shared);
+    for way in ["send", "claim", "parts"] {
+        let place = Place::new(Backing::Shm);
+        let ring = ring(&place);
+        let mut receiver = ring.receiver().unwrap();
+        let mut expected = 0_u64;
+        for round in 0..5 {
+            let mut sender = program.start(&[way, &place.address.to_string()]);
+            assert_eq!(sender.line(), "ready");
+            for _ in 0..round * 997 {
+                let message = receiver.recv_timeout(PATIENCE).unwrap();
+                assert_eq!(message, expected.to_ne_bytes());
+                expected += 1;
+            }
+            sender.kill();
+            loop {
+                match receiver.recv_timeout(PATIENCE) {
+                    Ok(message) => assert_eq!(message, expected.to_ne_bytes()),
+                    Err(error) => {
+                        assert_eq!(error, RecvError::PeerDied);
+                        break;
+                    }
+                }
+                expected += 1;
+            }
+            assert_eq!(ring.stat().sent, expected);
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_receiver_had_not_acknowledged_comes_again() {
+    let program = Program::new("tests/programs/peer.c", "c11", Link::Shared);
+    for way in ["recv", "view", "drain"] {
+        let place = Place::new(Backing::Shm);
+        let ring = ring(&place);
+        let mut sender = ring.sender().unwrap();
+        let mut number = 0_u64;
+        // What the next one may begin with.
+        let mut next = 0..=0;
+        for _ in 0..5 {
+            let mut receiver = program.start(&[way, &place.address.to_string()]);
+            for _ in 0..1000 {
+                sender
+                    .send_timeout(&number.to_ne_bytes(), PATIENCE)
+                    .unwrap();
+                number += 1;
+            }
+            let first: u64 = receiver.line().parse().unwrap();
+            assert!(next.contains(&first), "{way}: {first} and not {next:?}");
+            let mut end = first + 1;
+            for line in receiver.kill().lines() {
+                assert_eq!(line, end.to_string(), "{way}");
+                end += 1;
+            }
+            next = match way {
+                // It shows what it has acknowledged.
+                "recv" => end..=end + 1,
+                // It acknowledges what it has shown, one by one, or a hundred together.
+                "view" => end - 1..=end,
+                _ => end.saturating_sub(100)..=end,
+            };
+        }
+        drop(sender);
+        let out = program.output(&[way, &place.address.to_string()]);
+        let mut lines: Vec<&str> = out.lines().collect();
+        assert_eq!(lines.pop(), Some("RINGWAY_CLOSED"));
+        let rest: Vec<u64> = lines.iter().map(|line| line.parse().unwrap()).collect();
+        let first = rest.first().copied().unwrap_or(number);
+        assert!(next.contains(&first), "{way}: {first} and not {next:?}");
+        assert_eq!(rest, (first..number).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_shared_library_has_a_soname() {
+    let mut readelf = Command::new("readelf");
+    let output = run(readelf.arg("-d").arg(libraries().join("libringway_c.so")));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("Library soname: [libringway_c.so.0]"),
+        "{text}"
+    );
+}

@@ -1,0 +1,168 @@
+"""Rings in asyncio: what waits, is awaited, and no thread waits for it.
+
+>>> import asyncio, ringway, ringway.aio
+>>> async def main():
+...     ring = ringway.create("memfd:")
+...     with ringway.aio.Sender(ring) as sender, ringway.aio.Receiver(ring) as receiver:
+...         await sender.send(b"hello")
+...         return await receiver.recv()
+>>> asyncio.run(main())
+b'hello'
+
+A call that is cancelled has lost no message and sent none. `asyncio.timeout` says how long one waits. One task at a time uses a handle. While
+both sides are awake nothing of this costs a system call for each message; a task that sleeps is woken by a descriptor.
+
+Of rings; a queue of the kernel (`mq:`) has no such handles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from . import _ringway
+from ._errors import Closed, Empty, Full, StillHeld
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_T = TypeVar("_T")
+
+
+class _Handle:
+    """A handle whose calls are awaited."""
+
+    _handle: _ringway.Sender | _ringway.Receiver
+    _busy = False
+
+    async def _until(self, attempt: Callable[[], _T], without: type[Exception], arm: Callable[[], bool]) -> _T:
+        """Tries, and tries again whenever it may be worth it, as long as it fails for want of a message or of room."""
+        if self._busy:
+            problem, remedy = "another task is in a call of this handle", "give each task a handle of its own"
+            raise StillHeld(f"{problem}: {remedy}", remedy=remedy)
+        self._busy = True
+        try:
+            while True:
+                try:
+                    return attempt()
+                except without:
+                    pass
+                if arm():
+                    await self._readable()
+        finally:
+            self._busy = False
+
+    async def _readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        descriptor = self._handle.fileno()
+        readable: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            # It stays readable until somebody looks; one call is enough.
+            if not readable.done():
+                readable.set_result(None)
+
+        loop.add_reader(descriptor, wake)
+        try:
+            await readable
+        finally:
+            loop.remove_reader(descriptor)
+            if not self._handle.closed:
+                self._handle.disarm()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._handle.__exit__(exception_type, exception, traceback)
+
+
+class Sender(_Handle):
+    """A sender whose calls are awaited. `sender` is the other one, with all that does not wait.
+
+    It is made of a ring, with what `Ring.sender` takes, or of a sender. In a `with` block it does as that one does.
+    """
+
+    sender: _ringway.Sender
+
+    def __init__(self, ring: _ringway.Ring | _ringway.Sender, *, copy_limit: int | None = None) -> None:
+        self.sender = ring.sender(copy_limit=copy_limit) if isinstance(ring, _ringway.Ring) else ring
+        self._handle = self.sender
+
+    async def send(self, message: Buffer) -> None:
+        """Sends a copy of `message`, when there is room."""
+        size = memoryview(message).nbytes
+        await self._until(lambda: self.sender.try_send(message), Full, lambda: self.sender.arm(size))
+
+    async def send_parts(self, parts: Iterable[Buffer]) -> None:
+        """Sends the concatenation of `parts` as one message, when there is room."""
+        await self.send(b"".join(memoryview(part).cast("B") for part in parts))
+
+    async def claim(self, size: int, *, in_place: bool = False) -> _ringway.Claim:
+        """Claims room for a message, when there is room; use it as `Sender.claim`: `with await sender.claim(n) as view`."""
+        claim = lambda: self.sender.claim(size, 0, in_place=in_place)  # noqa: E731
+        return await self._until(claim, TimeoutError, lambda: self.sender.arm(size))
+
+    def close(self) -> None:
+        """As `Sender.close`."""
+        self.sender.close()
+
+
+class Receiver(_Handle):
+    """A receiver whose calls are awaited, and over whose messages `async for` goes. `receiver` is the other one, with all that does not wait.
+
+    It is made of a ring or of a receiver. In a `with` block it does as that one does.
+
+    >>> import asyncio, ringway, ringway.aio
+    >>> async def main():
+    ...     ring = ringway.create("memfd:")
+    ...     ring.sender().send_many([b"one", b"two"])
+    ...     return [message async for message in ringway.aio.Receiver(ring)]
+    >>> asyncio.run(main())
+    [b'one', b'two']
+    """
+
+    receiver: _ringway.Receiver
+
+    def __init__(self, ring: _ringway.Ring | _ringway.Receiver) -> None:
+        self.receiver = ring.receiver() if isinstance(ring, _ringway.Ring) else ring
+        self._handle = self.receiver
+
+    async def recv(self) -> bytes:
+        """Receives the next message."""
+        return await self._until(self.receiver.try_recv, Empty, self.receiver.arm)
+
+    async def recv_into(self, buffer: Buffer) -> int:
+        """As `Receiver.recv_into`."""
+        return await self._until(lambda: self.receiver.try_recv_into(buffer), Empty, self.receiver.arm)
+
+    async def recv_view(self) -> _ringway.Message:
+        """As `Receiver.recv_view`: `with await receiver.recv_view() as view`."""
+        return await self._until(self.receiver.try_recv_view, Empty, self.receiver.arm)
+
+    async def recv_many(self, most: int) -> list[bytes]:
+        """As `Receiver.recv_many`."""
+        return await self._until(lambda: self.receiver.recv_many(most, 0), TimeoutError, self.receiver.arm)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self.recv()
+        except Closed:
+            raise StopAsyncIteration from None
+
+    def leave(self) -> None:
+        """As `Receiver.leave`."""
+        self.receiver.leave()
+
+
+__all__ = ["Receiver", "Sender"]
