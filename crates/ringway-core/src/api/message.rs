@@ -283,25 +283,9 @@ impl<'a> Backlog<'a> {
     /// As [`Receiver::try_recv`](crate::Receiver::try_recv), but for `Empty`.
     #[inline]
     pub fn next_message(&mut self) -> Result<Option<MessageView<'_>>, RecvError> {
-        let nth = self.count;
-        let at_once = self.receiving.show_at_once(self.last.as_ref(), nth);
-        let Some(found) = (match at_once {
-            None => self.next_otherwise()?,
-            found => found,
-        }) else {
-            return Ok(None);
-        };
-        (self.last, self.count) = (Some(found), nth + 1);
-        let at = match at_once {
-            Some(found) => found.payload,
-            None => self.receiving.locate(&found),
-        };
-        Ok(Some(MessageView::of(self.receiving, found, at, nth)))
-    }
-
-    /// The next message, and says that it is shown.
-    #[inline(never)]
-    fn next_otherwise(&mut self) -> Result<Option<MessageRef>, RecvError> {
+        if let Some(found) = self.receiving.show_at_once(self.last.as_ref(), self.count) {
+            return Ok(Some(self.view(found, found.payload)));
+        }
         let next = match &self.last {
             Some(last) => {
                 let most = self.most.map_or(1, |most| most.saturating_sub(self.count));
@@ -312,10 +296,17 @@ impl<'a> Backlog<'a> {
                 first => Some(first?),
             },
         };
-        if next.is_some() {
-            self.receiving.show(self.count);
-        }
-        Ok(next)
+        let Some(found) = next else { return Ok(None) };
+        self.receiving.show(self.count);
+        Ok(Some(self.view(found, self.receiving.locate(&found))))
+    }
+
+    /// The message that was found last, and lies there, is looked at.
+    #[inline(always)]
+    fn view(&mut self, found: MessageRef, at: u64) -> MessageView<'_> {
+        let nth = self.count;
+        (self.last, self.count) = (Some(found), nth + 1);
+        MessageView::of(self.receiving, found, at, nth)
     }
 
     /// Acknowledges all that were looked at, and returns how many messages that were. Fewer were if the ring turns out

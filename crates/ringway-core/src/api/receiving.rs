@@ -48,22 +48,11 @@ impl Receiving {
         buffer: &mut [u8],
         wait: Option<&WaitOptions>,
     ) -> Result<usize, RecvError> {
-        if let Self::Stream(consumer) = self
-            && let Some(len) = consumer.recv_at_once(buffer)
-        {
-            return Ok(len);
-        }
-        self.recv_otherwise(buffer, wait)
-    }
-
-    #[inline(never)]
-    fn recv_otherwise(
-        &mut self,
-        buffer: &mut [u8],
-        wait: Option<&WaitOptions>,
-    ) -> Result<usize, RecvError> {
         match self {
-            Self::Stream(consumer) => consumer.recv_into(buffer, wait),
+            Self::Stream(consumer) => match consumer.recv_at_once(buffer) {
+                Some(len) => Ok(len),
+                None => consumer.recv_into(buffer, wait),
+            },
             Self::Cells(consumer) => consumer.recv_into(buffer, wait),
             Self::Broadcast(consumer) => consumer.recv_into(buffer, wait),
         }

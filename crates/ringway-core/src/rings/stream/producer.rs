@@ -90,6 +90,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// How many messages.
+    #[cfg(any(test, feature = "verify"))]
     pub(crate) fn messages(&self) -> u64 {
         self.messages
     }
