@@ -336,7 +336,7 @@ impl Header {
             && raw.control_offset == CONTROL_OFFSET as u64
             && raw.data_offset == geometry.data_offset()
             && (raw.slab_words, raw.slabs) == slab_offsets
-            && (matches!(shape, Shape::Cells(_)) || raw.cell_len == 0);
+            && (matches!(shape, Shape::Cells(_) | Shape::Board(_)) || raw.cell_len == 0);
         if !told_truly {
             return Err(HeaderError::Geometry);
         }

@@ -80,7 +80,9 @@ fn giants(capacity: u64) -> Vec<(Header, u64)> {
             for shape in [Shape::Stream, Shape::Cells(64)] {
                 giants.push((with_slabs(header(shape, capacity, nonce)), head));
             }
-            giants.push((header(Shape::Board(64), capacity, nonce), head));
+            for shape in [Shape::Board(64), Shape::Broadcast] {
+                giants.push((header(shape, capacity, nonce), head));
+            }
         }
     }
     giants
