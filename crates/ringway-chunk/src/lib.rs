@@ -28,6 +28,7 @@
 
 mod event;
 mod frame;
+mod progress;
 mod reassemble;
 mod receive;
 mod send;
@@ -35,16 +36,8 @@ mod split;
 
 pub use event::{Event, Gathered, Lost, Why};
 pub use frame::{FrameError, HEADER_LEN, Header, Place};
+pub use progress::Progress;
 pub use reassemble::{Counts, InFlight, Limits, Piece, Reassembler};
 pub use receive::{ChunkReceiver, ChunkRecvError, MessageStream, Streamed};
 pub use send::{ChunkSendError, ChunkSender};
 pub use split::Splitter;
-
-/// How far a long message has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes that are done with.
-    pub done: u64,
-    /// Bytes of the whole message, if that is known.
-    pub total: Option<u64>,
-}

@@ -12,9 +12,9 @@ use ringway_core::transport::{MessageSource, ReceivedMessage};
 
 pub use stream::MessageStream;
 
-use crate::Progress;
 use crate::event::{Event, Gathered, Lost, Why};
 use crate::frame::{FrameError, HEADER_LEN};
+use crate::progress::Progress;
 use crate::reassemble::{Limits, Reassembler};
 
 /// Where it cannot be known who lives, or how much of the dead there is in the transport, a message of which nothing came while so many fragments of others did

@@ -10,8 +10,8 @@ use ringway_core::SendError;
 use ringway_core::os::deadline_after;
 use ringway_core::transport::{MessageRoom, MessageSink};
 
-use crate::Progress;
 use crate::frame::{HEADER_LEN, Header};
+use crate::progress::Progress;
 use crate::split::Splitter;
 
 /// Fragments are no longer, header included, unless asked for: the receiver begins the sooner. (Measured through a ring

@@ -2,11 +2,11 @@
 //! their condition variables, which is what the kernel's is to its callers.
 
 mod deaths;
+mod sleeping;
 
 use std::collections::BTreeMap;
 use std::panic;
-use std::sync::atomic::{AtomicU32 as Plain32, AtomicU64 as Plain};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64 as Plain;
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -25,7 +25,6 @@ use crate::memory::layout::participant::{
 };
 use crate::memory::layout::pool::MIN_SLAB_LEN;
 use crate::memory::region::{At, Change, Load, Of, Region};
-use crate::presence::outlook::Kernel;
 use crate::rings::board::{ANY_CHANGE, Slate};
 use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::{MonotonicTime, OWNER_DIED, WAITERS, Wake};
@@ -33,15 +32,10 @@ use crate::waiting::eventcount;
 
 use deaths::Death;
 pub(crate) use deaths::{at_every_change, lives};
+use sleeping::{Sleeper, sleep};
 
 /// What a live holder's liveness word is.
 const HELD: u32 = WAITERS | 1;
-
-/// One who sleeps on words of rings, or is about to.
-struct Sleeper {
-    words: Vec<(*const Words, usize)>,
-    bed: std::sync::Arc<Condvar>,
-}
 
 struct Words {
     control32: BTreeMap<usize, AtomicU32>,
@@ -66,9 +60,6 @@ struct Words {
 unsafe impl Sync for Words {}
 // SAFETY: as for Sync.
 unsafe impl Send for Words {}
-// SAFETY: the pointers in it are compared, nothing else.
-unsafe impl Send for Sleeper {}
-
 impl Words {
     fn new(
         participants: u32,
@@ -379,69 +370,6 @@ impl Model {
 
     fn index(&self, position: u64) -> usize {
         position as usize / 8 % self.words.data.len()
-    }
-}
-
-/// Sleeps while all the words are what they are said to be. As the kernel does it: one word after the other is
-/// compared, and from then on slept on.
-fn sleep<'a>(
-    kernel: &Mutex<Vec<Sleeper>>,
-    words: impl Iterator<Item = (*const Words, usize, &'a AtomicU32, u32)>,
-) {
-    let bed = std::sync::Arc::new(Condvar::new());
-    let is_own = |one: &Sleeper| std::sync::Arc::ptr_eq(&one.bed, &bed);
-    let mut begun = false;
-    for (ring, offset, word, value) in words {
-        let mut sleepers = kernel.lock().unwrap();
-        let own = sleepers.iter().position(is_own);
-        let woken = begun && own.is_none();
-        if woken || word.load(Ordering::Acquire) != value {
-            own.map(|own| sleepers.remove(own));
-            return;
-        }
-        match own {
-            Some(own) => sleepers[own].words.push((ring, offset)),
-            None => sleepers.push(Sleeper {
-                words: vec![(ring, offset)],
-                bed: std::sync::Arc::clone(&bed),
-            }),
-        }
-        begun = true;
-    }
-    let sleepers = kernel.lock().unwrap();
-    if sleepers.iter().any(is_own) {
-        drop(bed.wait(sleepers).unwrap());
-    }
-}
-
-impl Kernel for Model {
-    fn write(&self, offset: usize, value: u32) {
-        self.live();
-        self.words.word32(offset).swap(value, Ordering::AcqRel);
-    }
-
-    fn raise(&self, offset: usize) {
-        self.add32(offset, 1);
-    }
-
-    fn replace(&self, offset: usize, current: u32, new: u32) -> Result<(), u32> {
-        self.replace32(offset, current, new)
-    }
-
-    fn clear_and_wake(&self, offset: usize) {
-        self.live();
-        self.change_and_wake_all(offset, Change::Zero);
-    }
-
-    fn sleep(
-        &self,
-        words: impl Iterator<Item = (usize, u32)>,
-        _: (&Plain32, u32),
-        _: Option<Duration>,
-    ) {
-        let words =
-            words.map(|(offset, value)| (self.id(), offset, self.words.word32(offset), value));
-        sleep(&self.kernel, words);
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use nix::errno::Errno;
 
-use super::{Bell, Broken};
+use super::parts::{Bell, Broken};
 use crate::sys::fork::Origin;
 use crate::sys::futex::{self, MonotonicTime, Wake};
 use crate::sys::pthread_create::{self, Thread};

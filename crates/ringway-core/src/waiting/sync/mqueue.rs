@@ -46,7 +46,7 @@ use nix::sys::stat::{Mode, fchmod, fstat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, fchown};
 
-use super::Broken;
+use super::parts::{Bell, Broken};
 use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::MAX_PARTICIPANTS;
@@ -205,7 +205,7 @@ fn stranger(map: &Map, participants: u32, own: u64) -> Option<u32> {
         .map(|pid| pid.load(Ordering::Relaxed))
 }
 
-impl super::Bell for Queues {
+impl Bell for Queues {
     fn sleep(&self, deadline: Option<MonotonicTime>) -> Result<Wake, Broken> {
         let left = deadline.map(|deadline| deadline.remaining().unwrap_or_default());
         let mut queue = [PollFd::new(self.own.as_fd(), PollFlags::POLLIN)];

@@ -47,7 +47,7 @@ use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 
-use super::{Acquired, Bell, Broken, PREDECESSORS};
+use super::parts::{self, Acquired, Bell, Broken, PREDECESSORS};
 use crate::memory::layout::MAX_PARTICIPANTS;
 use crate::memory::layout::control::{LOCK, LOCK_HOLDER, LOCK_LEN};
 use crate::memory::layout::header::Header;
@@ -185,7 +185,7 @@ pub(crate) fn look_again(tokens: &impl Tokens, deaths: u32) {
     (0..=deaths).for_each(|_| tokens.post());
 }
 
-impl<R: Region + Send + Sync, T: Tokens + Send + Sync> super::Lock for Lock<R, T> {
+impl<R: Region + Send + Sync, T: Tokens + Send + Sync> parts::Lock for Lock<R, T> {
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
         let mut slept = 0;
         loop {

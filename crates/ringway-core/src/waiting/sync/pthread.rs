@@ -25,7 +25,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use nix::errno::Errno;
 
-use super::{Acquired, Broken};
+use super::parts::{Acquired, Broken, Lock};
 use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::control::{LOCK, LOCK_LEN};
@@ -106,7 +106,7 @@ fn stranger(map: &Map, participants: u32, slot: u32) -> Option<u32> {
         .map(|pid| pid.load(Ordering::Relaxed))
 }
 
-impl super::Lock for Mutex {
+impl Lock for Mutex {
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
         match mutex(&self.map).ok_or(Broken::Written)?.lock(deadline) {
             Ok(()) => Ok(Acquired::Clean),

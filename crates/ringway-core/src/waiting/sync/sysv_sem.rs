@@ -26,10 +26,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
+use super::parts::{self, Acquired, Bell, Broken, PREDECESSORS};
 #[cfg(doc)]
 use super::semaphore_set;
 use super::semaphore_set::{Set, User};
-use super::{Acquired, Bell, Broken, PREDECESSORS};
 use crate::memory::layout::control::LOCK_HOLDER;
 use crate::memory::map::Map;
 use crate::sys::futex::{MonotonicTime, Wake};
@@ -63,7 +63,7 @@ impl Lock {
     }
 }
 
-impl super::Lock for Lock {
+impl parts::Lock for Lock {
     fn acquire(&self, deadline: Option<MonotonicTime>) -> Result<Acquired, Broken> {
         let holder = self.holder().ok_or(Broken::Written)?;
         if lower(self.set.id, LOCK, AT_EXIT, deadline)? == Wake::TimedOut {

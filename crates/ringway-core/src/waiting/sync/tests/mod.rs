@@ -18,6 +18,7 @@ use crate::memory::layout::participant::Role;
 use crate::memory::layout::{Geometry, Kind};
 use crate::presence::participant::{Participant, Place};
 use crate::store::{Plan, Request, Segment};
+use crate::sys::futex::{MonotonicTime, Wake};
 
 pub(super) const LOCKS: [SyncKind; 3] = [SyncKind::Pthread, SyncKind::PosixSem, SyncKind::SysvSem];
 pub(super) const BELLS: [SyncKind; 3] = [SyncKind::PosixSem, SyncKind::SysvSem, SyncKind::Mqueue];
