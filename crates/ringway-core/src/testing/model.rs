@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64 as Plain;
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use loom::sync::{Arc, Condvar, Mutex};
+use loom::sync::{Arc, Mutex};
 
 use crate::memory::layout::broadcast::{
     BOUND, CURSOR, LIMIT, NUMBER, STATE, WAYPOINTS, waypoint_offset,
@@ -474,7 +474,9 @@ impl Region for Model {
         let (words, rest) = bytes.as_chunks::<8>();
         assert!(rest.is_empty(), "models send whole words");
         for (position, word) in (position..).step_by(8).zip(words) {
-            self.race(position).map(|race| race.with_mut(|_| ()));
+            if let Some(race) = self.race(position) {
+                race.with_mut(|_| ());
+            }
             self.data(position)
                 .store(u64::from_le_bytes(*word), Ordering::Relaxed);
         }
@@ -483,7 +485,9 @@ impl Region for Model {
     fn read(&self, position: u64, bytes: &mut [u8]) {
         let (words, _) = bytes.as_chunks_mut::<8>();
         for (position, word) in (position..).step_by(8).zip(words) {
-            self.race(position).map(|race| race.with(|_| ()));
+            if let Some(race) = self.race(position) {
+                race.with(|_| ());
+            }
             *word = self.data(position).load(Ordering::Relaxed).to_le_bytes();
         }
     }
