@@ -154,7 +154,8 @@ impl PoolRing {
                 }
                 store(at, Record::loaned(nth));
             }
-            Shape::Broadcast => {}
+            // Have no slabs.
+            Shape::Broadcast | Shape::Board(_) => {}
             Shape::Cells(cell_len) => {
                 let cell = head.wrapping_add(nth);
                 let at = cell.wrapping_mul(cell_len.into());
