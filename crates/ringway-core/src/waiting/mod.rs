@@ -4,6 +4,8 @@ pub(crate) mod backoff;
 pub(crate) mod eventcount;
 #[cfg(all(loom, test))]
 mod interleavings;
+#[cfg(all(loom, test))]
+mod interleavings_of_waiters;
 pub(crate) mod interrupt;
 mod options;
 pub(crate) mod several;
