@@ -1,4 +1,4 @@
-//! One thread waits for several rings.
+//! One thread waits for several rings, which come and go.
 //!
 //!     cargo run --example 09_several_rings
 
@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use ringway::RecvError;
-use ringway::wait::{WaitError, wait_any, wait_any_timeout};
+use ringway::wait::{WaitError, WaitSet};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let rings = [
@@ -15,10 +15,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         ringway::at("memfd:")?.create()?,
     ];
     let mut senders = [rings[0].sender()?, rings[1].sender()?];
-    let (mut first, mut second) = (rings[0].receiver()?, rings[1].receiver()?);
+    let mut set = WaitSet::new();
+    for ring in &rings {
+        set.add(ring.receiver()?);
+    }
 
-    let moment = Duration::from_millis(20);
-    let nothing = wait_any_timeout(&mut [&mut first, &mut second], moment);
+    let nothing = set.wait_timeout(Duration::from_millis(20));
     assert_eq!(nothing, Err(WaitError::TimedOut));
 
     let sending = thread::spawn(move || {
@@ -28,22 +30,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Dropping them closes both rings, which makes them ready as well.
         Ok::<_, ringway::SendError>(())
     });
-    let mut open = 2;
-    let mut receivers = [first, second];
-    while open > 0 {
-        let [first, second] = &mut receivers;
-        for index in wait_any(&mut [first, second])? {
-            match receivers[index].try_recv() {
-                Ok(message) => println!("ring {index}: {message:?}"),
-                Err(RecvError::Closed) => {
-                    println!("ring {index} is closed");
-                    open -= 1;
-                    // A closed ring stays ready; this one is replaced by one that never is.
-                    receivers[index] = ringway::at("memfd:")?.create()?.receiver()?;
-                }
-                Err(RecvError::Empty) => {}
-                Err(error) => return Err(error.into()),
+    while !set.is_empty() {
+        // Each in its turn.
+        let key = set.wait()?;
+        match set[key].try_recv() {
+            Ok(message) => println!("{key:?}: {message:?}"),
+            Err(RecvError::Closed) => {
+                println!("{key:?} is closed");
+                set.remove(key);
             }
+            Err(RecvError::Empty) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     sending

@@ -6,7 +6,7 @@ mod two_processes;
 use std::time::{Duration, Instant};
 
 use ringway::peer::{Peer, Role};
-use ringway::wait::{WaitError, wait_any, wait_any_deadline};
+use ringway::wait::{WaitError, WaitSet};
 use ringway::{Builder, ErrorKind, Kind, RecvError, SendError, Sender, SyncKind, remove};
 use two_processes::messages::{number, number_in};
 use two_processes::place::Backing;
@@ -100,10 +100,9 @@ fn who_waits_for_a_message_learns_that_the_ring_is_removed() {
         let more = receiver.wait_for_producers(1);
         assert_eq!(more, Err(RecvError::Removed), "{row}");
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty), "{row}");
-        if row.sync != SyncKind::PosixSem {
-            let all = wait_any(&mut [&mut receiver]);
-            assert_eq!(all, Err(WaitError::Removed), "{row}");
-        }
+        let mut set = WaitSet::new();
+        set.add(&mut receiver);
+        assert_eq!(set.wait(), Err(WaitError::Removed), "{row}");
     });
 }
 
@@ -117,11 +116,13 @@ fn every_way_of_waiting_learns_it() {
         let mut another = other.receiver().unwrap().with_wait(wait);
         remove(&place.address, true).unwrap();
         assert_eq!(receiver.recv(), Err(RecvError::Removed), "{wait:?}");
-        let mut both = [&mut receiver, &mut another];
+        let mut both = WaitSet::new().with_wait(wait);
+        both.add(&mut receiver);
+        both.add(&mut another);
         let soon = Instant::now() + Duration::from_millis(20);
-        assert_eq!(wait_any_deadline(&mut both, soon), Err(WaitError::TimedOut));
+        assert_eq!(both.wait_deadline(soon), Err(WaitError::TimedOut));
         remove(&elsewhere.address, true).unwrap();
-        assert_eq!(wait_any(&mut both), Err(WaitError::Removed), "{wait:?}");
+        assert_eq!(both.wait(), Err(WaitError::Removed), "{wait:?}");
     }
 }
 

@@ -237,7 +237,7 @@ mod traced {
 
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
     use nix::unistd::Pid;
-    use ringway::wait::{WaitError, wait_any_timeout};
+    use ringway::wait::{WaitError, WaitSet};
     use ringway::{Builder, RecvError, WaitStrategy};
     use ringway_testing::place::{Backing, Place};
 
@@ -325,7 +325,10 @@ mod traced {
             assert_eq!(one.recv_timeout(long), Err(RecvError::TimedOut))
         });
         stretch(1, || {
-            let waited = wait_any_timeout(&mut [&mut one, &mut other], long);
+            let mut set = WaitSet::new().with_wait(WaitStrategy::Adaptive(10 * long));
+            set.add(&mut one);
+            set.add(&mut other);
+            let waited = set.wait_timeout(long);
             assert_eq!(waited, Err(WaitError::TimedOut));
         });
     }

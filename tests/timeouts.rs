@@ -8,8 +8,8 @@ use ringway::address::{QueueKey, SysvKey};
 use ringway::chunk::{ChunkReceiver, ChunkRecvError, ChunkSendError, ChunkSender};
 use ringway::mq::QueueBuilder;
 use ringway::transport::{MessageSink, MessageSource};
-use ringway::wait::{wait_any_deadline, wait_any_timeout};
-use ringway::{Address, Builder, Channel, RecvError, SendError, SyncKind};
+use ringway::wait::WaitSet;
+use ringway::{Address, Builder, Channel, RecvError, SendError};
 use ringway_testing::place::{Backing, Place};
 use ringway_testing::table::Row;
 
@@ -110,10 +110,10 @@ fn each_verb_of_a_receiver_waits_as_it_says() {
         timed(MOMENT, || {
             receiver.wait_while_attached_deadline(&[sender.id()], soon())
         });
-        if row.sync == SyncKind::Futex {
-            timed(MOMENT, || wait_any_timeout(&mut [&mut receiver], MOMENT)).unwrap_err();
-            timed(MOMENT, || wait_any_deadline(&mut [&mut receiver], soon())).unwrap_err();
-        }
+        let mut set = WaitSet::new();
+        set.add(&mut receiver);
+        timed(MOMENT, || set.wait_timeout(MOMENT)).unwrap_err();
+        timed(MOMENT, || set.wait_deadline(soon())).unwrap_err();
 
         for number in 0..8 {
             sender.send(&[number]).unwrap();

@@ -1,17 +1,18 @@
-//! One thread waits for several rings at once, of any kinds that can be waited for together.
+//! One thread waits for several rings at once, of all kinds together, as many as there are.
 
 mod two_processes;
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use ringway::wait::{WaitError, wait_any, wait_any_deadline};
-use ringway::{Kind, Receiver, RecvError, Ring, SyncKind, WaitStrategy};
+use ringway::wait::{Key, WaitError, WaitSet};
+use ringway::{Receiver, RecvError, Ring, SyncKind, WaitStrategy};
 use two_processes::messages::{number, number_in};
 use two_processes::place::{Backing, Place};
 use two_processes::procfs::while_blocked;
 use two_processes::roles::{producer, send};
 use two_processes::table::Row;
-use two_processes::{in_time, play, watchdog};
+use two_processes::{in_time, play};
 
 #[test]
 fn child_role() {
@@ -21,83 +22,57 @@ fn child_role() {
     });
 }
 
-/// The rows on shared memory that one thread can wait for together: those that sleep on words, and those
-/// that are polled.
-fn together() -> [Vec<Row>; 2] {
-    let polled = |row: &Row| row.sync == SyncKind::Mqueue;
-    let semaphore =
-        |row: &Row| matches!(row.sync, SyncKind::PosixSem | SyncKind::SysvSem) && row.has_cells();
-    let rows = Row::on_shm().into_iter().filter(|row| !semaphore(row));
-    let (polled, on_words): (Vec<_>, _) = rows.partition(polled);
-    [on_words, polled]
+type All = (Vec<Row>, Vec<(Ring, Place)>, WaitSet, Vec<Key>);
+
+/// One ring of each row on shared memory, and a set of their receivers. Keys are in the rows' order.
+fn all(how: WaitStrategy) -> All {
+    let rows = Row::on_shm();
+    let few = |row: &Row| row.ring_with(|builder| builder.participants(2));
+    let rings: Vec<(Ring, Place)> = rows.iter().map(few).collect();
+    let mut set = WaitSet::new().with_wait(how);
+    let add = |(ring, _): &(Ring, Place)| set.add(ring.receiver().unwrap());
+    let keys = rings.iter().map(add).collect();
+    (rows, rings, set, keys)
 }
 
-fn rings(rows: &[Row]) -> Vec<(Ring, Place)> {
-    rows.iter()
-        .map(|row| row.ring_with(|builder| builder.participants(2)))
-        .collect()
-}
-
-fn receivers(rings: &[(Ring, Place)], wait: WaitStrategy) -> Vec<Receiver> {
-    rings
-        .iter()
-        .map(|(ring, _)| ring.receiver().unwrap().with_wait(wait))
-        .collect()
-}
-
-fn wait(receivers: &mut [Receiver]) -> Vec<usize> {
-    let mut all: Vec<_> = receivers.iter_mut().collect();
-    in_time(|deadline| wait_any_deadline(&mut all, deadline)).unwrap()
+fn wait(set: &mut WaitSet) -> Key {
+    in_time(|deadline| set.wait_deadline(deadline)).unwrap()
 }
 
 #[test]
-fn those_that_have_something_are_told() {
-    for rows in together() {
-        let rings = rings(&rows);
-        let mut receivers = receivers(&rings, WaitStrategy::Park);
-        let mut senders: Vec<_> = rings
-            .iter()
-            .map(|(ring, _)| ring.sender().unwrap())
-            .collect();
-        for (index, sender) in senders.iter_mut().enumerate() {
-            let mut all: Vec<_> = receivers.iter_mut().collect();
-            let nothing = wait_any_deadline(&mut all, Instant::now());
-            assert_eq!(nothing, Err(WaitError::TimedOut));
-            sender.send(&number(7)).unwrap();
-            assert_eq!(wait(&mut receivers), [index], "{}", rows[index]);
-            assert_eq!(number_in(&receivers[index].try_recv().unwrap()), 7);
-        }
-        for (index, sender) in senders.into_iter().enumerate() {
-            sender.close();
-            let ended: Vec<_> = (0..=index).collect();
-            assert_eq!(wait(&mut receivers), ended, "{}", rows[index]);
-        }
+fn the_one_that_has_something_is_told() {
+    let (rows, rings, mut set, keys) = all(WaitStrategy::Park);
+    let attach = |(ring, _): &(Ring, Place)| ring.sender().unwrap();
+    let mut senders: Vec<_> = rings.iter().map(attach).collect();
+    for (index, sender) in senders.iter_mut().enumerate() {
+        assert_eq!(set.wait_deadline(Instant::now()), Err(WaitError::TimedOut));
+        sender.send(&number(7)).unwrap();
+        assert_eq!(wait(&mut set), keys[index], "{}", rows[index]);
+        let message = set[keys[index]].try_recv().unwrap();
+        assert_eq!(number_in(&message), 7);
     }
+    // Those that have ended are told of in turn.
+    drop(senders);
+    let mut told: Vec<_> = keys.iter().map(|_| wait(&mut set)).collect();
+    told.sort();
+    assert_eq!(told, keys);
 }
 
 #[test]
 fn a_message_in_any_of_them_and_the_death_of_any_producer_ends_the_wait() {
-    for rows in together() {
-        for wait_how in [WaitStrategy::Park, WaitStrategy::default()] {
-            for (index, row) in rows.iter().enumerate() {
-                let rings = rings(&rows);
-                let mut receivers = receivers(&rings, wait_how);
-                let producers: Vec<_> = rings.iter().map(|(ring, _)| producer(ring, 0)).collect();
-                let ready = while_blocked(
-                    wait_how,
-                    || producers[index].say(1),
-                    || wait(&mut receivers),
-                );
-                assert_eq!(ready, [index], "{row}");
-                assert_eq!(number_in(&receivers[index].try_recv().unwrap()), 0);
-                let ready = while_blocked(
-                    wait_how,
-                    || producers[index].kill_unreaped(),
-                    || wait(&mut receivers),
-                );
-                assert_eq!(ready, [index], "{row}");
-                assert_eq!(receivers[index].try_recv(), Err(RecvError::PeerDied));
-            }
+    for how in [WaitStrategy::Park, WaitStrategy::default()] {
+        let (rows, rings, mut set, keys) = all(how);
+        let producers: Vec<_> = rings.iter().map(|(ring, _)| producer(ring, 0)).collect();
+        for (index, row) in rows.iter().enumerate() {
+            let key = keys[index];
+            let ready = while_blocked(how, || producers[index].say(1), || wait(&mut set));
+            assert_eq!(ready, key, "{row}");
+            assert_eq!(number_in(&set[key].try_recv().unwrap()), 0);
+            let kill = || producers[index].kill_unreaped();
+            let ready = while_blocked(how, kill, || wait(&mut set));
+            assert_eq!(ready, key, "{row}");
+            assert_eq!(set[key].try_recv(), Err(RecvError::PeerDied));
+            set.remove(key).unwrap();
         }
     }
 }
@@ -105,82 +80,164 @@ fn a_message_in_any_of_them_and_the_death_of_any_producer_ends_the_wait() {
 #[test]
 fn all_of_several_streams_are_received_to_their_ends() {
     const MESSAGES: u64 = 2000;
-    for rows in together() {
-        for how in [WaitStrategy::Park, WaitStrategy::default()] {
-            let rings = rings(&rows);
-            let mut receivers = receivers(&rings, how);
-            let producers: Vec<_> = rings
-                .iter()
-                .map(|(ring, _)| {
-                    let producer = producer(ring, 0);
-                    producer.say(MESSAGES);
-                    producer.say("close");
-                    producer
-                })
-                .collect();
-            let mut next = vec![0; rows.len()];
-            let mut open: Vec<usize> = (0..rows.len()).collect();
-            while !open.is_empty() {
-                let mut waiting: Vec<_> = receivers
-                    .iter_mut()
-                    .enumerate()
-                    .filter(|(index, _)| open.contains(index))
-                    .map(|(_, receiver)| receiver)
-                    .collect();
-                let ready = in_time(|deadline| wait_any_deadline(&mut waiting, deadline)).unwrap();
-                assert!(!ready.is_empty());
-                let ready: Vec<_> = ready.into_iter().map(|position| open[position]).collect();
-                for index in ready {
-                    let next = &mut next[index];
-                    let drained = receivers[index].drain(5, |message| {
-                        assert_eq!(number_in(&message.to_vec()), *next);
-                        *next += 1;
-                    });
-                    match drained {
-                        Ok(_) => {}
-                        Err(RecvError::Closed) => open.retain(|&other| other != index),
-                        Err(error) => panic!("{}: {error}", rows[index]),
-                    }
-                }
+    for how in [WaitStrategy::Park, WaitStrategy::default()] {
+        let (rows, rings, mut set, keys) = all(how);
+        let producers: Vec<_> = rings
+            .iter()
+            .map(|(ring, _)| {
+                let producer = producer(ring, 0);
+                producer.say(MESSAGES);
+                producer.say("close");
+                producer
+            })
+            .collect();
+        let mut next = vec![0; rows.len()];
+        while !set.is_empty() {
+            let key = wait(&mut set);
+            let index = keys.iter().position(|other| *other == key).unwrap();
+            let next = &mut next[index];
+            let drained = set[key].drain(5, |message| {
+                assert_eq!(number_in(&message.to_vec()), *next);
+                *next += 1;
+            });
+            match drained {
+                Ok(_) => {}
+                Err(RecvError::Closed) => drop(set.remove(key)),
+                Err(error) => panic!("{}: {error}", rows[index]),
             }
-            assert!(next.iter().all(|&next| next == MESSAGES), "{next:?}");
-            for producer in producers {
-                producer.expect(&MESSAGES.to_string());
-                producer.finish();
-            }
+        }
+        assert!(next.iter().all(|&next| next == MESSAGES), "{next:?}");
+        for producer in producers {
+            producer.expect(&MESSAGES.to_string());
+            producer.finish();
         }
     }
 }
 
-/// When it would have to sleep.
+/// However much there is in one, the others have their turn; also when some are added and removed meanwhile.
 #[test]
-fn what_cannot_be_waited_for_together_is_refused() {
-    assert_eq!(wait_any(&mut []), Err(WaitError::Nothing));
-    let ring = |kind, sync| {
-        let row = Row {
-            kind,
-            sync,
-            backing: Backing::Shm,
-        };
-        row.ring()
-    };
-    let receiver = |ring: &(Ring, Place)| ring.0.receiver().unwrap();
-    let words = ring(Kind::Mpmc, SyncKind::Futex);
-    let polled = ring(Kind::Spsc, SyncKind::Mqueue);
-    let (mut words, mut polled) = (receiver(&words), receiver(&polled));
-    let mixed = wait_any_deadline(&mut [&mut words, &mut polled], watchdog());
-    assert_eq!(mixed, Err(WaitError::Mixed));
-    for sync in [SyncKind::PosixSem, SyncKind::SysvSem] {
-        let semaphore = ring(Kind::Mpmc, sync);
-        let mut semaphore = receiver(&semaphore);
-        let refused = wait_any_deadline(&mut [&mut words, &mut semaphore], watchdog());
-        assert_eq!(refused, Err(WaitError::Semaphore), "{sync:?}");
+fn each_comes_in_turn() {
+    const RINGS: usize = 5;
+    let rings: Vec<_> = (0..RINGS + 1).map(|_| Backing::Memfd.ring(65536)).collect();
+    let mut set = WaitSet::new();
+    let mut senders = Vec::new();
+    let mut keys = Vec::new();
+    for (ring, _) in &rings {
+        let mut sender = ring.sender().unwrap();
+        (0..100).for_each(|_| sender.send(b"much").unwrap());
+        senders.push(sender);
+        keys.push(set.add(ring.receiver().unwrap()));
     }
-    let many: Vec<_> = (0..130)
-        .map(|_| ring(Kind::Spsc, SyncKind::Futex))
+    // One that comes late is the last.
+    let late = set.remove(keys.pop().unwrap()).unwrap();
+    let mut counts = [0; RINGS];
+    for _ in 0..RINGS * 20 {
+        let key = wait(&mut set);
+        set[key].recv().unwrap();
+        counts[keys.iter().position(|other| *other == key).unwrap()] += 1;
+    }
+    assert_eq!(counts, [20; RINGS]);
+    let new = set.add(late);
+    assert!(!keys.contains(&new));
+    let mut told = Vec::new();
+    for round in 0..RINGS * 2 {
+        let key = wait(&mut set);
+        set[key].recv().unwrap();
+        told.push(key);
+        if round == 2 {
+            assert!(set.remove(keys[1]).is_some());
+            assert!(set.remove(keys[1]).is_none());
+        }
+    }
+    assert!(told.contains(&new));
+    for pair in told[3..].chunks_exact(RINGS) {
+        let mut sorted = pair.to_vec();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!(sorted.len(), RINGS, "{told:?}");
+    }
+}
+
+/// The kernel waits for 128 at once.
+#[test]
+fn hundreds_can_be_waited_for() {
+    const RINGS: usize = 300;
+    let rings: Vec<_> = (0..RINGS).map(|_| Backing::Memfd.ring(4096)).collect();
+    let mut receivers: Vec<Receiver> = Vec::new();
+    let mut senders = Vec::new();
+    for (ring, _) in &rings {
+        receivers.push(ring.receiver().unwrap());
+        senders.push(ring.sender().unwrap());
+    }
+    // Borrowed, this time.
+    let mut set = WaitSet::new().with_wait(WaitStrategy::Park);
+    let keys: Vec<Key> = receivers
+        .iter_mut()
+        .map(|receiver| set.add(receiver))
         .collect();
-    let mut many: Vec<_> = many.iter().map(receiver).collect();
-    let mut many: Vec<_> = many.iter_mut().collect();
-    let refused = wait_any_deadline(&mut many, watchdog());
-    assert!(matches!(refused, Err(WaitError::TooMany { words }) if words >= 130));
+    for round in 0..100 {
+        let index = (round * 67 + 250) % RINGS;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_micros(round as u64 % 3 * 300));
+                senders[index].send(&number(index as u64)).unwrap();
+            });
+            let key = in_time(|deadline| set.wait_deadline(deadline)).unwrap();
+            assert_eq!(key, keys[index]);
+            let message = set.get_mut(key).unwrap().try_recv().unwrap();
+            assert_eq!(number_in(&message), index as u64);
+        });
+    }
+}
+
+#[test]
+fn a_wait_is_interrupted() {
+    for how in two_processes::WAITS {
+        let (_, rings, mut set, _) = all(how);
+        let _senders: Vec<_> = rings
+            .iter()
+            .map(|(ring, _)| ring.sender().unwrap())
+            .collect();
+        let interrupter = set.interrupter();
+        for round in 0..100 {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(Duration::from_micros(round % 4 * 100));
+                    interrupter.interrupt();
+                });
+                let ended = in_time(|deadline| set.wait_deadline(deadline));
+                assert_eq!(ended, Err(WaitError::Interrupted), "{how:?}");
+            });
+        }
+        assert_eq!(set.wait_deadline(Instant::now()), Err(WaitError::TimedOut));
+        drop(set);
+        interrupter.interrupt();
+    }
+}
+
+#[test]
+fn nothing_is_waited_for_in_vain() {
+    assert_eq!(WaitSet::<Receiver>::new().wait(), Err(WaitError::Nothing));
+    // A receiver that has been in a set goes on by itself.
+    for sync in SyncKind::ALL {
+        let row = Row::on_shm()
+            .into_iter()
+            .find(|row| row.sync == sync)
+            .unwrap();
+        let (ring, _place) = row.ring();
+        let mut set = WaitSet::new();
+        let key = set.add(ring.receiver().unwrap());
+        let moment = Duration::from_millis(1);
+        assert_eq!(set.wait_timeout(moment), Err(WaitError::TimedOut));
+        let mut receiver = set.remove(key).unwrap();
+        let mut sender = ring.sender().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(2));
+                sender.send(b"message").unwrap();
+            });
+            let message = in_time(|deadline| receiver.recv_deadline(deadline));
+            assert_eq!(message.unwrap(), b"message", "{row}");
+        });
+    }
 }

@@ -826,7 +826,7 @@ int ringway_sender_leave(struct ringway_sender_t *sender);
 // Waits until at least one of `count` receivers has something to receive, or has come to its end; sets `ready[i]` of those for which that is so, and
 // clears the others. Returns how many. Where another receiver may be faster, there may be nothing left when it is asked.
 //
-// Of rings of sync futex and pthread, or of those of mqueue. Fails with RINGWAY_TIMED_OUT, RINGWAY_REMOVED, RINGWAY_UNSUPPORTED, RINGWAY_INVALID.
+// Of rings of any kinds together. Fails with RINGWAY_TIMED_OUT, RINGWAY_REMOVED, RINGWAY_UNSUPPORTED, RINGWAY_INVALID.
 //
 // The caller promises:
 // Both have `count` elements; each receiver is from this library, there once, and used by this thread alone.

@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
-use ringway::wait::{Interrupter, wait_any, wait_any_deadline};
+use ringway::wait::{Interrupter, Key, WaitSet};
 
 use crate::outcome::{Fault, NULL, OF_RINGS, guard, guard_free, guard_unit};
 use crate::receiver::{Receiving, ringway_receiver_t};
@@ -51,7 +51,7 @@ impl Wait {
 /// Waits until at least one of `count` receivers has something to receive, or has come to its end; sets `ready[i]` of those for which that is so, and
 /// clears the others. Returns how many. Where another receiver may be faster, there may be nothing left when it is asked.
 ///
-/// Of rings of sync futex and pthread, or of those of mqueue. Fails with RINGWAY_TIMED_OUT, RINGWAY_REMOVED, RINGWAY_UNSUPPORTED, RINGWAY_INVALID.
+/// Of rings of any kinds together. Fails with RINGWAY_TIMED_OUT, RINGWAY_REMOVED, RINGWAY_UNSUPPORTED, RINGWAY_INVALID.
 ///
 /// # Safety
 /// Both have `count` elements; each receiver is from this library, there once, and used by this thread alone.
@@ -66,24 +66,26 @@ pub unsafe extern "C" fn ringway_wait_any(
         if count > 0 && (receivers.is_null() || ready.is_null()) {
             return Err(NULL);
         }
-        let mut handles = Vec::with_capacity(count);
+        let mut set = WaitSet::new();
+        let mut keys: Vec<Key> = Vec::with_capacity(count);
         for at in 0..count {
             // SAFETY: the caller's promise: so many receivers, of which each is there once.
             let receiver = unsafe { borrow_mut(*receivers.add(at)) }?;
             match receiver.handle()? {
-                Receiving::Ring(receiver) => handles.push(receiver),
+                Receiving::Ring(receiver) => keys.push(set.add(receiver)),
                 Receiving::Queue(_) => return Err(OF_RINGS),
             }
         }
-        let found = match Wait::of(timeout_ns) {
-            Wait::ForEver => wait_any(&mut handles)?,
-            wait => wait_any_deadline(&mut handles, wait.deadline())?,
-        };
-        for at in 0..count {
+        let first = set.wait_deadline(Wait::of(timeout_ns).deadline())?;
+        let due = set.due();
+        let mut found = 0;
+        for (at, key) in keys.iter().enumerate() {
+            let is_due = *key == first || due.contains(key);
+            found += i64::from(is_due);
             // SAFETY: so many may be written.
-            unsafe { ready.add(at).write(found.contains(&at)) };
+            unsafe { ready.add(at).write(is_due) };
         }
-        Ok(found.len() as i64)
+        Ok(found)
     })
 }
 

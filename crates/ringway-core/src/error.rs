@@ -504,15 +504,13 @@ pub enum WaitError {
     Removed,
     /// There was no ring to wait for.
     Nothing,
-    /// Together the rings have more events than the kernel can wait for.
-    TooMany {
-        /// How many they have.
-        words: usize,
+    /// An [`Interrupter`](crate::wait::Interrupter) of the set ended the wait, or was used before it.
+    Interrupted,
+    /// A thread that is needed to wait for one of the rings could not be started.
+    NoWaiter {
+        /// The kernel's error number: `EAGAIN` if there can be no more threads.
+        errno: i32,
     },
-    /// One is of a kind that sleeps on a semaphore, beside which nothing else can be waited for.
-    Semaphore,
-    /// Some are of sync `mqueue`, which are polled, and some are not.
-    Mixed,
 }
 
 impl fmt::Display for WaitError {
@@ -524,19 +522,8 @@ impl fmt::Display for WaitError {
                  again, and receive there",
             ),
             Self::Nothing => f.write_str("there is no ring to wait for"),
-            Self::TooMany { words } => write!(
-                f,
-                "the rings have {words} events, and the kernel waits for 128 at \
-                 once: wait for fewer rings in one thread",
-            ),
-            Self::Semaphore => f.write_str(
-                "a ring of sync posix-sem or sysv-sem cannot be waited for together with others: \
-                 create it with sync futex, pthread or mqueue",
-            ),
-            Self::Mixed => f.write_str(
-                "rings of sync mqueue cannot be waited for together with others: create all with \
-                 mqueue, or none",
-            ),
+            Self::Interrupted => f.write_str(INTERRUPTED),
+            Self::NoWaiter { errno } => no_waiter(f, *errno),
         }
     }
 }
@@ -547,9 +534,8 @@ impl fmt::Debug for WaitError {
             Self::TimedOut => "TimedOut",
             Self::Removed => "Removed",
             Self::Nothing => "Nothing",
-            Self::TooMany { .. } => "TooMany",
-            Self::Semaphore => "Semaphore",
-            Self::Mixed => "Mixed",
+            Self::Interrupted => "Interrupted",
+            Self::NoWaiter { .. } => "NoWaiter",
         };
         write!(f, "{name}: {self}")
     }
@@ -580,7 +566,7 @@ fn no_waiter(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
     let text = errno.desc();
     write!(
         f,
-        "the thread that wakes futures and descriptors could not be started ({errno:?}: {text}): make room for one \
+        "a thread that waits for rings could not be started ({errno:?}: {text}): make room for one \
          more thread (ulimit -u)"
     )
 }

@@ -146,10 +146,10 @@ pub mod transport {
     pub use crate::api::transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};
 }
 
-/// Waiting: for the next message of several rings at once ([`wait_any`](wait::wait_any)), and how a blocked call waits
+/// Waiting: for the next message of several rings at once ([`WaitSet`](wait::WaitSet)), and how a blocked call waits
 /// ([`WaitStrategy`]). [`Receiver::wait`] waits for one ring. An [`Interrupter`](wait::Interrupter) ends a wait from outside.
 pub mod wait {
-    pub use crate::api::several::{wait_any, wait_any_deadline, wait_any_timeout};
+    pub use crate::api::wait_set::{Key, WaitSet};
     pub use crate::error::WaitError;
     #[doc(no_inline)]
     pub use crate::waiting::WaitStrategy;

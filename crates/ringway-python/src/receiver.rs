@@ -515,16 +515,21 @@ pub(crate) fn wait_any<'py>(
     }
     loop {
         let until = timeout.slice();
-        let mut handles: Vec<&mut ringway::Receiver> = turns
-            .iter_mut()
-            .filter_map(|turn| match &mut **turn {
-                Receiving::Ring(receiver) => Some(receiver),
-                Receiving::Queue(_) => None,
-            })
-            .collect();
-        let ready = py.detach(|| ringway::wait::wait_any_deadline(&mut handles, until));
-        match ready {
-            Ok(ready) => return Ok(ready.into_iter().map(|at| receivers[at].clone()).collect()),
+        let mut set = ringway::wait::WaitSet::new();
+        let mut keys = Vec::new();
+        for turn in &mut turns {
+            if let Receiving::Ring(receiver) = &mut **turn {
+                keys.push(set.add(receiver));
+            }
+        }
+        match py.detach(|| set.wait_deadline(until)) {
+            Ok(key) => {
+                let mut due = set.due();
+                due.push(key);
+                let all = receivers.iter().zip(keys);
+                let due = all.filter(|(_, key)| due.contains(key));
+                return Ok(due.map(|(receiver, _)| receiver.clone()).collect());
+            }
             Err(ringway::wait::WaitError::TimedOut) if !timeout.is_over() => {
                 py.check_signals()?;
                 if turns.iter().any(InUse::is_ending) {

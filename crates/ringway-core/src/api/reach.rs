@@ -17,6 +17,7 @@ use crate::sys::futex::{self, MonotonicTime};
 use crate::waiting::interrupt::{Interrupter, Interruptible};
 use crate::waiting::sync::listener::Heard;
 use crate::waiting::waiter::{Armed, Seat, Word};
+use crate::waiting::watch::Watch;
 use crate::waiting::{Arming, WaitOptions, WaitStrategy};
 
 /// The side of a ring that a handle has.
@@ -99,7 +100,7 @@ impl Reach {
     pub(crate) fn interrupter(&mut self, region: &Memory) -> Interrupter {
         let (alarm, map) = (&self.alarm, &self.map);
         let made = self.interruptible.get_or_insert_with(|| {
-            let made = Interruptible::new(Arc::clone(alarm), map.origin());
+            let made = Interruptible::new(Arc::clone(alarm), Some(map.origin()));
             region.heed(made.flag());
             made
         });
@@ -207,6 +208,17 @@ impl Reach {
         self.arm_at(side, expected, arming.next_look(), waker)
             .map_err(E::no_waiter)?;
         Ok(None)
+    }
+
+    /// Has `waker` called when what the handle sleeps on is not as `watch` has it. It says that it sleeps, and has looked since.
+    pub(crate) fn leave<S: Reached>(
+        &mut self,
+        side: &mut S,
+        watch: &Watch,
+        waker: &Waker,
+    ) -> Result<(), Errno> {
+        let expected = watch.words().first().map_or(0, |&(_, value)| value);
+        self.arm_at(side, expected, None, Some(waker))
     }
 
     /// Has the handle woken no more, and the descriptor not readable.

@@ -1,6 +1,7 @@
 //! The receiving side of a ring of any shape: where the handles meet the algorithms.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use bytemuck::{AnyBitPattern, NoUninit};
 use nix::errno::Errno;
@@ -16,7 +17,7 @@ use crate::rings::pool::{IN_SLAB, Loan};
 use crate::rings::stream::PRODUCER;
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::{broadcast, cell};
-use crate::waiting::several::{Candidate, SleepsOn};
+use crate::waiting::several::Candidate;
 use crate::waiting::sync::listener::Heard;
 use crate::waiting::watch::Watch;
 use crate::waiting::{self, Blocked, PeersEnd, WaitOptions, Waited, interrupt};
@@ -429,14 +430,9 @@ impl Reached for Receiving {
     }
 }
 
-impl Candidate for Receiving {
-    type Region = Memory;
-
-    fn region(&self) -> &Memory {
-        Receiving::region(self)
-    }
-
-    fn is_due(&mut self) -> bool {
+/// As a [`Candidate`], of which the handle is one.
+impl Receiving {
+    pub(crate) fn is_due(&mut self) -> bool {
         match self {
             Self::Stream(consumer) => consumer.is_due(),
             Self::Cells(consumer) => consumer.is_due(),
@@ -444,7 +440,7 @@ impl Candidate for Receiving {
         }
     }
 
-    fn has_changed(&mut self) -> bool {
+    pub(crate) fn has_changed(&mut self) -> bool {
         match self {
             Self::Stream(consumer) => consumer.has_changed(),
             Self::Cells(consumer) => consumer.has_changed(),
@@ -452,7 +448,7 @@ impl Candidate for Receiving {
         }
     }
 
-    fn prepare(&mut self) -> Watch {
+    pub(crate) fn prepare(&mut self) -> Watch {
         match self {
             Self::Stream(consumer) => Candidate::prepare(consumer),
             Self::Cells(consumer) => consumer.prepare(),
@@ -460,7 +456,7 @@ impl Candidate for Receiving {
         }
     }
 
-    fn cancel(&mut self) {
+    pub(crate) fn cancel(&mut self) {
         match self {
             Self::Stream(consumer) => Candidate::cancel(consumer),
             Self::Cells(consumer) => consumer.cancel(),
@@ -468,15 +464,15 @@ impl Candidate for Receiving {
         }
     }
 
-    fn sleeps_on(&self) -> SleepsOn<'_> {
+    pub(crate) fn heard(&self) -> Option<&AtomicU32> {
         match self {
-            Self::Stream(consumer) => consumer.sleeps_on(),
-            Self::Cells(consumer) => consumer.sleeps_on(),
-            Self::Broadcast(consumer) => consumer.sleeps_on(),
+            Self::Stream(consumer) => consumer.heard(),
+            Self::Cells(consumer) => consumer.heard(),
+            Self::Broadcast(consumer) => consumer.heard(),
         }
     }
 
-    fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         match self {
             Self::Stream(consumer) => consumer.drain(),
             Self::Cells(consumer) => consumer.drain(),
@@ -484,7 +480,7 @@ impl Candidate for Receiving {
         }
     }
 
-    fn is_lonely(&mut self) -> bool {
+    pub(crate) fn is_lonely(&mut self) -> bool {
         match self {
             Self::Stream(consumer) => Candidate::is_lonely(consumer),
             Self::Cells(consumer) => consumer.is_lonely(),
@@ -492,7 +488,7 @@ impl Candidate for Receiving {
         }
     }
 
-    fn is_forsaken(&self) -> bool {
+    pub(crate) fn is_forsaken(&self) -> bool {
         match self {
             Self::Stream(consumer) => Candidate::is_forsaken(consumer),
             Self::Cells(consumer) => consumer.is_forsaken(),

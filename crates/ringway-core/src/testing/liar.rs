@@ -2,7 +2,7 @@
 //! worst.
 
 use std::cell::Cell;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::memory::region::memory::Memory;
 use crate::memory::region::{At, Change, Load, Of, Region};
@@ -163,7 +163,11 @@ impl Region for Liar {
     fn claim_fence(&self) {}
     fn publish_fence(&self) {}
     fn sleep_fence(&self) {}
-    fn wait_on(_: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
+    fn wait_on(
+        _: &[(&Self, &[(usize, u32)])],
+        _: &[(&AtomicU32, u32)],
+        _: Option<MonotonicTime>,
+    ) -> Wake {
         Wake::TimedOut
     }
     fn wake(&self, _: usize) {}

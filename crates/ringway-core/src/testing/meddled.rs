@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::memory::region::memory::Memory;
 use crate::memory::region::{At, Change, Load, Of, Region, RingName};
@@ -199,7 +199,11 @@ impl Region for Meddled {
     fn sleep_fence(&self) {
         self.memory.sleep_fence();
     }
-    fn wait_on(_: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
+    fn wait_on(
+        _: &[(&Self, &[(usize, u32)])],
+        _: &[(&AtomicU32, u32)],
+        _: Option<MonotonicTime>,
+    ) -> Wake {
         Wake::TimedOut
     }
     fn wake(&self, _: usize) {}

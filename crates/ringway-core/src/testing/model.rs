@@ -558,7 +558,12 @@ impl Region for Model {
         fence(Ordering::SeqCst);
     }
 
-    fn wait_on(rings: &[(&Self, &[(usize, u32)])], _: Option<MonotonicTime>) -> Wake {
+    /// What lies beside is no business of loom's.
+    fn wait_on(
+        rings: &[(&Self, &[(usize, u32)])],
+        _: &[(&Plain32, u32)],
+        _: Option<MonotonicTime>,
+    ) -> Wake {
         let words = rings.iter().flat_map(|(model, words)| {
             words
                 .iter()

@@ -80,7 +80,14 @@ struct Shared {
     /// [`USER`] for each that is using `wake` now, and [`GONE`] when nobody may begin to.
     users: AtomicU32,
     wake: UnsafeCell<Option<Alarm>>,
-    origin: Origin,
+    /// `None`: the kernel had no memory to tell.
+    origin: Option<Origin>,
+}
+
+impl Shared {
+    fn is_forked(&self) -> bool {
+        self.origin.is_some_and(|origin| origin.is_forked())
+    }
 }
 
 const GONE: u32 = 1;
@@ -94,7 +101,7 @@ impl Interrupter {
     /// Ends the call that waits, or the next one that would.
     pub fn interrupt(&self) {
         let shared = &*self.shared;
-        if shared.origin.is_forked() {
+        if shared.is_forked() {
             return;
         }
         // Release pairs with the acquire in `take`.
@@ -126,7 +133,7 @@ pub(crate) struct Interruptible {
 
 impl Interruptible {
     /// One that is woken by `wake` in the process `origin`.
-    pub(crate) fn new(wake: Alarm, origin: Origin) -> Self {
+    pub(crate) fn new(wake: Alarm, origin: Option<Origin>) -> Self {
         let shared = Shared {
             flag: Arc::default(),
             users: AtomicU32::new(0),
@@ -161,7 +168,7 @@ impl Drop for Interruptible {
     fn drop(&mut self) {
         let shared = &*self.shared;
         // In a child of `fork` a user may be one of the parent's threads, which never ends here.
-        if shared.origin.is_forked() {
+        if shared.is_forked() {
             return;
         }
         // Acquire in both, with the release of who was a user: it is done. Release, for who sees GONE.

@@ -173,7 +173,7 @@ pub enum SyncKind {
     /// A System V semaphore set: one to exclude, which the kernel gives back for the dead (`SEM_UNDO`),
     /// and one for each participant to sleep on.
     SysvSem,
-    /// Lock-free; sleepers are woken by a message in a POSIX message queue, which can be polled.
+    /// Lock-free; sleepers are woken by a message in a POSIX message queue.
     Mqueue,
 }
 

@@ -552,12 +552,17 @@ impl Region for Memory {
         }
     }
 
-    fn wait_on(rings: &[(&Self, &[(usize, u32)])], deadline: Option<MonotonicTime>) -> Wake {
+    fn wait_on(
+        rings: &[(&Self, &[(usize, u32)])],
+        beside: &[(&AtomicU32, u32)],
+        deadline: Option<MonotonicTime>,
+    ) -> Wake {
         let words = rings.iter().flat_map(|(region, words)| {
             words
                 .iter()
                 .map(|&(offset, value)| (region.word32(offset), value))
         });
+        let words = words.chain(beside.iter().copied());
         // Without the fence a publisher may have missed that this one sleeps: it looks again by itself. Nothing less
         // would do, for publishers that make no fence do not become others that do.
         let is_unfenced = |(region, _): &(&Self, _)| region.is_unfenced();

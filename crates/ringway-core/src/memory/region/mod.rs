@@ -8,7 +8,7 @@
 pub(crate) mod copy;
 pub(crate) mod memory;
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
 use crate::error::Error;
 pub(crate) use crate::sys::futex::{Change, MOST_WORDS};
@@ -269,8 +269,13 @@ pub(crate) trait Region: Load {
     fn publish_fence(&self);
     /// The fence between saying that one sleeps and looking again.
     fn sleep_fence(&self);
-    /// Sleeps while each of the words of all `rings` (at most [`MOST_WORDS`]) holds the value beside it.
-    fn wait_on(rings: &[(&Self, &[(usize, u32)])], deadline: Option<MonotonicTime>) -> Wake
+    /// Sleeps while each of the words of all `rings`, and each of those `beside` them (at most [`MOST_WORDS`] in all), holds
+    /// the value beside it.
+    fn wait_on(
+        rings: &[(&Self, &[(usize, u32)])],
+        beside: &[(&AtomicU32, u32)],
+        deadline: Option<MonotonicTime>,
+    ) -> Wake
     where
         Self: Sized;
     /// Sleeps while each of the words holds the value beside it.
@@ -278,7 +283,7 @@ pub(crate) trait Region: Load {
     where
         Self: Sized,
     {
-        Self::wait_on(&[(self, words)], deadline)
+        Self::wait_on(&[(self, words)], &[], deadline)
     }
     /// Wakes all that sleep on the word at `offset`.
     fn wake(&self, offset: usize);

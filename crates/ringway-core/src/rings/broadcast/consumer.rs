@@ -1,6 +1,9 @@
 //! The receiving side of a broadcast ring.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Waker;
+
+use nix::errno::Errno;
 
 use super::join::{self, is_whole};
 use super::names::Named;
@@ -16,7 +19,7 @@ use crate::presence::{Liveness, Outlook, Peer};
 use crate::rings::message::{EAGER_POLLS, MessageRef};
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::backoff::BurstBackoff;
-use crate::waiting::several::{Candidate, SleepsOn};
+use crate::waiting::several::Candidate;
 use crate::waiting::watch::Watch;
 use crate::waiting::{self, Blocked, PeersEnd, WaitOptions, Waited, eventcount};
 
@@ -533,11 +536,16 @@ impl<R: Region> Candidate for Consumer<R> {
         Blocked::cancel(self);
     }
 
-    fn sleeps_on(&self) -> SleepsOn<'_> {
-        SleepsOn::Words
+    fn heard(&self) -> Option<&AtomicU32> {
+        None
     }
 
     fn drain(&mut self) {}
+
+    fn leave_to_waiter(&mut self, _: &Watch, _: &Waker) -> Result<(), Errno> {
+        // That is the handle's to do.
+        Err(Errno::ENOSYS)
+    }
 
     fn is_lonely(&mut self) -> bool {
         Blocked::is_lonely(self)

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -18,7 +18,6 @@ use crate::presence::Peer;
 use crate::presence::{Liveness, Outlook};
 use crate::rings::pool::Pool;
 use crate::sys::futex::{MonotonicTime, Wake};
-use crate::waiting::several::SleepsOn;
 use crate::waiting::sync::listener::{Heard, Listener};
 use crate::waiting::sync::{Acquired, Broken, Primitives};
 use crate::waiting::watch::Watch;
@@ -116,14 +115,10 @@ impl<R: Region> Member<R> {
         &self.cells.region
     }
 
-    /// What this participant sleeps on.
-    pub(super) fn sleeps_on(&self) -> SleepsOn<'_> {
-        match &self.primitives.bell {
-            None => SleepsOn::Words,
-            Some(bell) => bell
-                .descriptor()
-                .map_or(SleepsOn::Semaphore, SleepsOn::Descriptor),
-        }
+    /// How often its bell was heard, if it is listened to.
+    pub(super) fn heard(&self) -> Option<&AtomicU32> {
+        let listener = self.listener.as_ref()?;
+        Some(listener.heard().count())
     }
 
     /// Has the bell listened to, if there is one: from here on it can be waited for by a word.

@@ -20,7 +20,10 @@
 mod loans;
 mod shown;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Waker;
+
+use nix::errno::Errno;
 
 use bytemuck::{AnyBitPattern, NoUninit};
 
@@ -39,7 +42,7 @@ use crate::rings::message::{EAGER_POLLS, MessageRef};
 use crate::rings::pool::{IN_SLAB, Pool};
 use crate::sys::fork::Wiped;
 use crate::waiting::backoff::BurstBackoff;
-use crate::waiting::several::{Candidate, SleepsOn};
+use crate::waiting::several::Candidate;
 use crate::waiting::watch::Watch;
 use crate::waiting::{Blocked, PeersEnd, WaitOptions, Waited, eventcount};
 
@@ -527,11 +530,16 @@ impl<R: Region> Candidate for Consumer<R> {
         Blocked::cancel(self);
     }
 
-    fn sleeps_on(&self) -> SleepsOn<'_> {
-        SleepsOn::Words
+    fn heard(&self) -> Option<&AtomicU32> {
+        None
     }
 
     fn drain(&mut self) {}
+
+    fn leave_to_waiter(&mut self, _: &Watch, _: &Waker) -> Result<(), Errno> {
+        // That is the handle's to do.
+        Err(Errno::ENOSYS)
+    }
 
     fn is_lonely(&mut self) -> bool {
         Blocked::is_lonely(self)

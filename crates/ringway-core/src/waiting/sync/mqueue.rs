@@ -1,7 +1,6 @@
 //! mqueue: each participant sleeps on a POSIX message queue of its own, of one message of one byte.
 //!
-//! A queue that is full is a bell that is rung. Whoever holds the slot can wait for it by `poll` like
-//! for any descriptor; its watcher rings it for deaths too, so that one descriptor tells of everything.
+//! A queue that is full is a bell that is rung. Whoever holds the slot waits for it by `poll`; its watcher rings it for deaths too.
 //!
 //! The queue `/ringway.NONCE.SLOT` is made by the first holder of the slot, used by all that follow, and
 //! removed with the ring. It is not removed when a holder leaves or dies: those that ring keep its
@@ -35,7 +34,7 @@
 
 use std::ffi::CString;
 use std::fmt::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -227,10 +226,6 @@ impl Bell for Queues {
             Ok(()) | Err(Errno::EAGAIN) => {}
             Err(_) => watcher::rouse(&self.map),
         }
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.own.as_fd())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The two parts that a kind of synchronisation is made of: what excludes others, and what one sleeps on.
 
 use std::fmt::Debug;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -58,10 +57,6 @@ pub(crate) trait Bell: Debug + Send + Sync {
     fn sleep(&self, deadline: Option<MonotonicTime>) -> Result<Wake, Broken>;
     /// Rings the bell of whoever holds `slot`; one's own too.
     fn ring(&self, slot: u32);
-    /// A descriptor that is readable while this participant's bell has been rung, where there is one.
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
 }
 
 /// How many holders of one slot may have been killed in their sleep so shortly before that they are in

@@ -4,8 +4,11 @@ mod held;
 mod loans;
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Waker;
 use std::time::Instant;
+
+use nix::errno::Errno;
 
 use held::Held;
 
@@ -20,7 +23,7 @@ use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
 use crate::rings::message::{EAGER_POLLS, MessageRef};
 use crate::waiting::backoff::BurstBackoff;
-use crate::waiting::several::{Candidate, SleepsOn};
+use crate::waiting::several::Candidate;
 use crate::waiting::watch::Watch;
 use crate::waiting::{Blocked, Look, PeersEnd, WaitOptions, Waited};
 
@@ -588,12 +591,17 @@ impl<R: Region> Candidate for Consumer<R> {
         self.member.cancel();
     }
 
-    fn sleeps_on(&self) -> SleepsOn<'_> {
-        self.member.sleeps_on()
+    fn heard(&self) -> Option<&AtomicU32> {
+        self.member.heard()
     }
 
     fn drain(&mut self) {
         self.member.drain_bell();
+    }
+
+    fn leave_to_waiter(&mut self, _: &Watch, _: &Waker) -> Result<(), Errno> {
+        // That is the handle's to do.
+        Err(Errno::ENOSYS)
     }
 
     fn is_lonely(&mut self) -> bool {

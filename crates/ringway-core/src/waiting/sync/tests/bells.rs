@@ -1,9 +1,8 @@
 //! A bell remembers, reaches its owner in another process, and keeps nobody beyond the deadline.
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use super::process::Process;
 use super::*;
+use crate::waiting::sync::listener::Listener;
 
 #[test]
 fn rung_before_the_sleep_is_not_lost() {
@@ -76,24 +75,29 @@ fn the_next_holder_of_a_slot_is_reached_too() {
     }
 }
 
+/// A listener hears each ringing that comes after it was last asked, and who sleeps on its count hears it too; when it is gone, the
+/// bell is as it was.
 #[test]
-fn a_queue_can_be_polled() {
-    let fixture = Fixture::shm(SyncKind::Mqueue);
-    let handle = Handle::unwatched(&fixture.address);
-    handle.hush();
-    let is_readable = || {
-        let fd = handle.bell().descriptor().unwrap();
-        let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).unwrap() == 1
-    };
-    assert!(!is_readable());
-    handle.bell().ring(handle.participant.slot);
-    assert!(is_readable());
-    handle.bell().sleep(late()).unwrap();
-    assert!(!is_readable());
-    for sync in [SyncKind::PosixSem, SyncKind::SysvSem] {
+fn a_listener_hears_for_who_watches_words() {
+    for sync in BELLS {
         let fixture = Fixture::shm(sync);
-        let handle = Handle::attach(&fixture.address);
-        assert!(handle.bell().descriptor().is_none());
+        let handle = Handle::unwatched(&fixture.address);
+        handle.hush();
+        let slot = handle.participant.slot;
+        let own: Arc<dyn Bell> = Arc::clone(handle.primitives.bell.as_ref().unwrap());
+        let listener = Listener::start(&own, slot).unwrap();
+        for _ in 0..3 {
+            let heard = listener.prepare();
+            assert_eq!(listener.sleep(soon()), Ok(Wake::TimedOut), "{sync:?}");
+            listener.ring(slot);
+            let count = listener.heard().count();
+            futex::wait([(count, heard)].into_iter(), late());
+            assert_ne!(count.load(Ordering::Acquire), heard, "{sync:?}");
+            assert_eq!(listener.sleep(late()), Ok(Wake::Check), "{sync:?}");
+        }
+        drop(listener);
+        handle.hush();
+        own.ring(slot);
+        assert_eq!(own.sleep(late()), Ok(Wake::Check), "{sync:?}");
     }
 }

@@ -1,8 +1,11 @@
 //! Nobody sleeps through what it waits for. All sleep at once (`WaitStrategy::Park`); a lost wake-up is a
 //! deadlock.
 
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::task::Waker;
+
 use super::*;
-use crate::waiting::several::wait_for_any;
+use crate::waiting::several::{Call, wait_for_any};
 
 /// Two consumers asleep on one event, and one message for each.
 #[test]
@@ -134,8 +137,15 @@ fn either_of_two_rings() {
         let mut consumers = [one.consumer(0), two.consumer(0)];
         let sending = thread::spawn(move || send(&mut producers[1], 1).unwrap());
         let [first, second] = &mut consumers;
-        let due = wait_for_any(&mut [first, second], &WaitOptions::PARK);
-        assert_eq!(due, Ok(vec![1]));
+        let (word, interrupted) = (AtomicU32::new(0), AtomicBool::new(false));
+        let call = Call {
+            word: &word,
+            interrupted: &interrupted,
+            waker: Waker::noop(),
+        };
+        let mut both = [first, second];
+        let due = wait_for_any(&mut both, |one| &mut **one, 0, &call, &WaitOptions::PARK);
+        assert_eq!(due, Ok(1));
         assert_eq!(try_receive(second), Ok(1));
         sending.join().unwrap();
     });
