@@ -47,8 +47,8 @@ impl HeapPool {
         let cell_len = match geometry.shape() {
             Shape::Cells(cell_len) => cell_len,
             Shape::Stream => return Some(Self::Stream(Heap::new(geometry)?, geometry)),
-            // It has no slabs.
-            Shape::Broadcast => return None,
+            // They have no slabs.
+            Shape::Broadcast | Shape::Board(_) => return None,
         };
         let setup = Setup {
             kind,

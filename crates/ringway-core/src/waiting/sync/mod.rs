@@ -46,7 +46,7 @@ use crate::sys::futex;
 use crate::sys::owner::Access;
 use crate::waiting::eventcount;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "verify"))]
 pub(crate) use parts::Lock;
 pub(crate) use parts::{Acquired, Bell, Broken, Primitives};
 use semaphore_set::{Home, Set, User};
