@@ -36,8 +36,10 @@ impl Figure {
     fn of(mut numbers: Vec<f64>) -> Option<Self> {
         numbers.retain(|number| number.is_finite());
         numbers.sort_by(f64::total_cmp);
+        // Of an even count, between the two in the middle.
+        let (below, above) = (numbers.len().saturating_sub(1) / 2, numbers.len() / 2);
         Some(Self {
-            middle: *numbers.get(numbers.len() / 2)?,
+            middle: (numbers.get(below)? + numbers.get(above)?) / 2.0,
             least: *numbers.first()?,
             greatest: *numbers.last()?,
         })
