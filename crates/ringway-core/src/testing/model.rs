@@ -561,7 +561,7 @@ impl Region for Model {
     /// What lies beside is no business of loom's.
     fn wait_on(
         rings: &[(&Self, &[(usize, u32)])],
-        _: &[(&Plain32, u32)],
+        _: &[(&std::sync::atomic::AtomicU32, u32)],
         _: Option<MonotonicTime>,
     ) -> Wake {
         let words = rings.iter().flat_map(|(model, words)| {
