@@ -24,6 +24,8 @@ use crate::waiting::{self, Blocked, PeersEnd, WaitOptions, Waited, interrupt};
 
 /// A consumer.
 #[derive(Debug)]
+// A tag of its own: one comparison tells a stream.
+#[repr(u8)]
 pub(crate) enum Receiving {
     /// Of a stream ring.
     Stream(Consumer<Memory>),
@@ -49,11 +51,13 @@ impl Receiving {
         buffer: &mut [u8],
         wait: Option<&WaitOptions>,
     ) -> Result<usize, RecvError> {
+        if let Self::Stream(consumer) = self
+            && let Some(len) = consumer.recv_at_once(buffer)
+        {
+            return Ok(len);
+        }
         match self {
-            Self::Stream(consumer) => match consumer.recv_at_once(buffer) {
-                Some(len) => Ok(len),
-                None => consumer.recv_into(buffer, wait),
-            },
+            Self::Stream(consumer) => consumer.recv_into(buffer, wait),
             Self::Cells(consumer) => consumer.recv_into(buffer, wait),
             Self::Broadcast(consumer) => consumer.recv_into(buffer, wait),
         }

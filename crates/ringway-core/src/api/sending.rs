@@ -21,6 +21,8 @@ use crate::waiting::{self, WaitOptions, Waited};
 
 /// A producer.
 #[derive(Debug)]
+// A tag of its own: one comparison tells a stream.
+#[repr(u8)]
 pub(crate) enum Sending {
     /// Of a stream ring.
     Stream(Producer<Memory>),
