@@ -30,7 +30,7 @@ pub(crate) struct Options {
 }
 
 /// Points of an operation in the fast cut.
-const FEW: usize = 60;
+const FEW: usize = 16;
 /// Failures of a case after which it is left.
 const ENOUGH: usize = 3;
 /// Operations of up to so many instructions are killed at each of them.
