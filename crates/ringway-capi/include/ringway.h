@@ -36,6 +36,9 @@
 // Many senders, many receivers. (kind)
 #define RINGWAY_MPMC 4
 
+// One sender, many receivers, of which each gets every message; the slowest keeps the sender waiting. (kind)
+#define RINGWAY_BROADCAST 5
+
 // Excluded by atomic operations, woken by futexes: the default, and the fastest. (sync)
 #define RINGWAY_FUTEX 1
 

@@ -8,7 +8,7 @@ use ringway::inspect::{ParticipantStat, Stat, WaitsFor};
 use ringway::peer::Role;
 use ringway::{Address, Channel, Kind, SyncKind, inspect, mq};
 
-use crate::options::address;
+use crate::options::{KINDS, address};
 use crate::outcome::{Fault, NULL, guard, guard_unit};
 use crate::ring::number;
 use crate::sized::{self, Sized, read};
@@ -84,7 +84,7 @@ pub type ringway_each_participant_t =
 
 fn fill(stat: &Stat) -> ringway_stat_t {
     let mut filled: ringway_stat_t = sized::zero();
-    filled.kind = number(stat.kind, &Kind::ALL);
+    filled.kind = number(stat.kind, &KINDS);
     filled.sync = number(stat.sync, &SyncKind::ALL);
     filled.capacity = stat.capacity_bytes;
     filled.used = stat.used_bytes;
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn ringway_stat(
             Address::Mq(_) | Address::Sysvmq(_) => {
                 let found = mq::stat(&address)?;
                 let mut filled: ringway_stat_t = sized::zero();
-                filled.kind = number(Kind::Mpsc, &Kind::ALL);
+                filled.kind = number(Kind::Mpsc, &KINDS);
                 filled.is_queue = true;
                 filled.capacity = found.max_bytes.unwrap_or(0);
                 filled.used = found.bytes;

@@ -17,6 +17,17 @@ pub const RINGWAY_MPSC: u32 = 2;
 pub const RINGWAY_SPMC: u32 = 3;
 /// Many senders, many receivers. (kind)
 pub const RINGWAY_MPMC: u32 = 4;
+/// One sender, many receivers, of which each gets every message; the slowest keeps the sender waiting. (kind)
+pub const RINGWAY_BROADCAST: u32 = 5;
+
+/// Which kind each number is: what is new comes last.
+pub(crate) const KINDS: [Kind; 5] = [
+    Kind::Spsc,
+    Kind::Mpsc,
+    Kind::Spmc,
+    Kind::Mpmc,
+    Kind::Broadcast,
+];
 
 /// Excluded by atomic operations, woken by futexes: the default, and the fastest. (sync)
 pub const RINGWAY_FUTEX: u32 = 1;
@@ -215,7 +226,7 @@ impl ringway_options_t {
                 "messages, message_len and priorities are options of queues: use an address of a queue",
             ));
         }
-        if let Some(kind) = choose(self.kind, &Kind::ALL)? {
+        if let Some(kind) = choose(self.kind, &KINDS)? {
             ring = ring.kind(kind);
         }
         if let Some(sync) = choose(self.sync, &SyncKind::ALL)? {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use ringway::peer::{PeerCredentials, Role};
 use ringway::{Address, Channel, Kind, SyncKind, channel, mq};
 
-use crate::options::{address, ringway_handle_options_t, ringway_options_t};
+use crate::options::{KINDS, address, ringway_handle_options_t, ringway_options_t};
 use crate::outcome::{Fault, NULL, OF_RINGS, guard, guard_free, guard_unit};
 use crate::receiver::{Receiving, ringway_receiver_t};
 use crate::sender::{Sending, ringway_sender_t};
@@ -279,7 +279,7 @@ pub unsafe extern "C" fn ringway_ring_info(
         // SAFETY: the caller's promise.
         match &unsafe { borrow(ring) }?.carrier {
             Carrier::Ring(ring) => {
-                filled.kind = number(ring.kind(), &Kind::ALL);
+                filled.kind = number(ring.kind(), &KINDS);
                 filled.sync = number(ring.sync(), &SyncKind::ALL);
                 filled.capacity = ring.capacity();
                 filled.max_message_len = ring.max_message_len();
@@ -290,7 +290,7 @@ pub unsafe extern "C" fn ringway_ring_info(
                 filled.nonce = ring.nonce().to_le_bytes();
             }
             Carrier::Queue(queue) => {
-                filled.kind = number(Kind::Mpsc, &Kind::ALL);
+                filled.kind = number(Kind::Mpsc, &KINDS);
                 filled.max_message_len = queue.max_message_len() as u64;
                 filled.max_receivers = 1;
                 filled.is_queue = true;

@@ -175,7 +175,7 @@ impl Ring {
         })
     }
 
-    /// Who may take part: "spsc", "mpsc", "spmc" or "mpmc". A queue has many senders and one receiver.
+    /// Who may take part: "spsc", "mpsc", "spmc", "mpmc" or "broadcast". A queue has many senders and one receiver.
     #[getter]
     fn kind(&self, py: Python<'_>) -> PyResult<&'static str> {
         self.with(py, |carrier| match carrier {

@@ -222,6 +222,15 @@ def test_a_ring_that_overwrites_counts_what_is_lost():
     assert got[-1] == b"999" and len(got) + receiver.lost == 1000
 
 
+def test_each_receiver_of_a_broadcast_gets_every_message():
+    ring = ringway.create("memfd:", kind="broadcast")
+    sender, receivers = ring.sender(), [ring.receiver() for _ in range(3)]
+    sender.send_many([b"one", b"two"])
+    sender.close()
+    assert ring.kind == "broadcast"
+    assert [list(receiver) for receiver in receivers] == [[b"one", b"two"]] * 3
+
+
 def test_a_queue_receives_the_most_urgent_first(queue_name):
     ring = ringway.create(queue_name)
     sender, receiver = ring.sender(), ring.receiver()
@@ -246,7 +255,7 @@ def test_what_cannot_be_is_refused(name, queue_name):
         ringway.create("orders")
     with pytest.raises(TypeError, match="no option colour"):
         ringway.create("memfd:", colour="red")
-    with pytest.raises(ValueError, match="spsc, mpsc, spmc, mpmc"):
+    with pytest.raises(ValueError, match="spsc, mpsc, spmc, mpmc, broadcast"):
         ringway.create("memfd:", kind="none")
     with pytest.raises(ringway.Unsupported):
         ringway.create(queue_name, kind="mpmc")

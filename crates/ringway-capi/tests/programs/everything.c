@@ -224,6 +224,28 @@ static void in_place(void)
     ringway_ring_free(all.ring);
 }
 
+/* Each receiver gets every message. */
+static void broadcasts(void)
+{
+    ringway_options_t options = RINGWAY_OPTIONS_INIT;
+    ringway_receiver_t *other;
+    options.kind = RINGWAY_BROADCAST;
+    struct all all = make("memfd:", &options);
+    ringway_ring_info_t info = {0};
+    info.size = sizeof info;
+    MUST(ringway_ring_info(all.ring, &info));
+    assert(info.kind == RINGWAY_BROADCAST);
+    MUST(ringway_ring_receiver(all.ring, NULL, &other));
+    MUST(ringway_send(all.sender, "one", 3, RINGWAY_NOW));
+    MUST(ringway_send(all.sender, "two", 3, RINGWAY_NOW));
+    expect(all.receiver, "one");
+    expect(other, "one");
+    expect(other, "two");
+    expect(all.receiver, "two");
+    MUST(ringway_receiver_leave(other));
+    end(all);
+}
+
 static void options_and_errors(void)
 {
     ringway_options_t options = RINGWAY_OPTIONS_INIT;
@@ -240,7 +262,7 @@ static void options_and_errors(void)
     options.wait_ns = 1000;
     IS(ringway_open(name, &options, &ring), RINGWAY_TIMED_OUT);
     options.wait_ns = 0;
-    options.kind = 5;
+    options.kind = 99;
     IS(ringway_create(name, &options, &ring), RINGWAY_INVALID);
     options.kind = RINGWAY_MPMC;
     options.persistent = 2;
@@ -481,6 +503,7 @@ int main(int argc, char **argv)
     copies();
     batches();
     in_place();
+    broadcasts();
     options_and_errors();
     looks();
     waits();

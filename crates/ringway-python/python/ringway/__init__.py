@@ -92,8 +92,9 @@ class Options(TypedDict, total=False):
     `sysvmq:`) takes mode, any_owner, wait, messages, message_len and priorities. None is the same as not given.
     """
 
-    #: Who may take part: one (s) or many (m) producers (p) and consumers (c). "spsc" if it is not given.
-    kind: Literal["spsc", "mpsc", "spmc", "mpmc"] | None
+    #: Who may take part: one (s) or many (m) producers (p) and consumers (c), each message to one of these; or one producer, and each message to
+    #: every consumer ("broadcast"), of which the slowest keeps the sender waiting. "spsc" if it is not given.
+    kind: Literal["spsc", "mpsc", "spmc", "mpmc", "broadcast"] | None
     #: Bytes for messages, rounded up to a power of two: 4 MiB.
     capacity: int | None
     #: What the participants exclude and wake each other by: "futex".
