@@ -58,7 +58,10 @@ impl Receiving {
         }
         match self {
             Self::Stream(consumer) => consumer.recv_into(buffer, wait),
-            Self::Cells(consumer) => consumer.recv_into(buffer, wait),
+            Self::Cells(consumer) => match consumer.recv_at_once(buffer) {
+                Some(len) => Ok(len),
+                None => consumer.recv_into(buffer, wait),
+            },
             Self::Broadcast(consumer) => consumer.recv_into(buffer, wait),
         }
     }

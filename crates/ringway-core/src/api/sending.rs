@@ -98,13 +98,13 @@ impl Sending {
         self.send_otherwise(message, wait)
     }
 
-    /// The usual case of a stream ring, on a path of its own: the ring has room, and nothing stands in the way.
+    /// The usual case, on a path of its own: the ring has room, and nothing stands in the way.
     #[inline(always)]
     pub(crate) fn send_at_once(&mut self, message: &[u8]) -> bool {
         match self {
             Self::Stream(producer) => producer.send_at_once(message),
+            Self::Cells(producer) => producer.send_at_once(message),
             Self::Broadcast(producer) => producer.send_at_once(message),
-            Self::Cells(_) => false,
         }
     }
 

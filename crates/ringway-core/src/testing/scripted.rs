@@ -32,6 +32,12 @@ impl Script {
         self.broken.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a holder has died, and nobody has had the lock since.
+    #[cfg(test)]
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Relaxed)
+    }
+
     /// Whether somebody has the lock.
     pub(crate) fn is_held(&self) -> bool {
         self.held.load(Ordering::Relaxed)

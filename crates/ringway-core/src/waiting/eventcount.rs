@@ -56,7 +56,7 @@ use std::sync::atomic::Ordering;
 use crate::memory::region::{Change, Control, Region};
 
 /// Set while somebody sleeps.
-const ASLEEP: u32 = 1;
+pub(crate) const ASLEEP: u32 = 1;
 /// One in the count of those who came to sleep. Added to the word, it turns away who is about to sleep on it.
 pub(crate) const COUNT: u32 = 2;
 /// Nobody sleeps any more.

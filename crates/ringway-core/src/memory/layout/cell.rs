@@ -301,6 +301,12 @@ impl Code {
     }
 }
 
+/// How the record of a message of `len` bytes is described that has one cell.
+#[inline]
+pub(crate) fn one_cell_of_len(len: u64) -> u64 {
+    len | 1 << 32
+}
+
 /// The stored word of a cell in a ring that is new.
 pub(crate) fn new_word(key: u64) -> u64 {
     // The same in every ring, however many cells it has.

@@ -262,6 +262,13 @@ impl Spot for Word<'_> {
     }
 
     #[inline(always)]
+    fn replace(self, current: u64, new: u64) -> bool {
+        self.word()
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    #[inline(always)]
     unsafe fn behind(self, bytes: u64) -> Self {
         Self {
             // SAFETY: a word of the data region lies there, as the caller says.

@@ -69,6 +69,8 @@ pub(crate) trait Spot: Copy {
     fn load(self, order: Ordering) -> u64;
     /// Stores the word.
     fn store(self, word: u64, order: Ordering);
+    /// As [`Region::replace_word`]; whether it was so.
+    fn replace(self, current: u64, new: u64) -> bool;
     /// The word so many bytes further on.
     ///
     /// # Safety
@@ -147,6 +149,9 @@ impl<R: Region> Spot for At<'_, R> {
     }
     fn store(self, word: u64, order: Ordering) {
         self.0.store_word(self.1, word, order);
+    }
+    fn replace(self, current: u64, new: u64) -> bool {
+        self.0.replace_word(self.1, current, new).is_ok()
     }
     unsafe fn behind(self, bytes: u64) -> Self {
         let capacity = self.0.capacity();

@@ -20,10 +20,10 @@
 //!
 //! | arrow | function |
 //! |---|---|
-//! | claim | `Producer::claim_cells`, and `send_in_one_cell` for the usual case |
-//! | commit, abort | `Producer::show`, `Producer::abort` |
-//! | take | `Consumer::seize` |
-//! | release, FREEING | `Consumer::release`, `Cells::free_cells` |
+//! | claim | `Producer::claim_cells`, and `send_at_once` for the usual case |
+//! | commit, abort | `Producer::show`, `Producer::abort`; `send_at_once` |
+//! | take | `Consumer::seize`, and `recv_at_once` for the usual case |
+//! | release, FREEING | `Consumer::release`, `Cells::free_cells`; `recv_at_once` |
 //! | dead | `Member::repair` |
 //!
 //! Two rules make it a queue:
@@ -432,18 +432,6 @@ impl<R: Region> Cells<R> {
         } else {
             self.change_alone(cell, free, to)
         }
-    }
-
-    /// Takes a record whose word the caller has just loaded, in a ring without a lock.
-    #[inline]
-    fn take_seen(&self, cell: u64, seen: u64, to: u64) -> bool {
-        if self.contention.take {
-            return self.change_to(cell, seen, to);
-        }
-        // Release as in `change_alone`.
-        self.region
-            .store_word(self.position(cell), to, Ordering::Release);
-        true
     }
 
     /// Takes a record.

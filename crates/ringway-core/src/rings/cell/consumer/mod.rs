@@ -2,6 +2,7 @@
 
 mod held;
 mod loans;
+mod usual;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,6 +23,7 @@ use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
 use crate::rings::message::{EAGER_POLLS, MessageRef};
+use crate::sys::fork::Wiped;
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::several::Candidate;
 use crate::waiting::watch::Watch;
@@ -32,6 +34,9 @@ use crate::waiting::{Blocked, Look, PeersEnd, WaitOptions, Waited};
 pub(crate) struct Consumer<R> {
     pub(crate) member: Member<R>,
     held: Option<Held>,
+    /// Cells before it may be taken on the short way (`usual`): a lap behind a `HEAD` that was seen. 0 in a ring with a lock, and in a
+    /// child of `fork`, because it lies in a page that the kernel wipes there.
+    limit: Wiped,
     backoff: BurstBackoff,
     /// Whether a message in a slab may have been shown since the last release.
     has_loans: bool,
@@ -41,9 +46,6 @@ pub(crate) struct Consumer<R> {
 
 /// Messages that a consumer takes at once, at most: what it has taken, others cannot have.
 const MOST_AT_ONCE: u64 = 64;
-
-/// So many cells ahead of a short message that is received alone, the end of another is asked for.
-const AHEAD: u64 = 3;
 
 impl<R: Region> Consumer<R> {
     /// Joins the consumers, and repairs what dead participants have left.
@@ -58,13 +60,16 @@ impl<R: Region> Consumer<R> {
         member.unless_unsettled(repaired)?;
         member.reopen();
         member.announce(Role::Consumer);
-        Ok(Self {
+        let mut consumer = Self {
             held: None,
+            limit: Wiped::new(),
             backoff: BurstBackoff::new(0, 0),
             has_loans: false,
             skips: false,
             member,
-        })
+        };
+        consumer.renew_limit();
+        Ok(consumer)
     }
 
     fn cells(&self) -> &Cells<R> {
@@ -78,7 +83,7 @@ impl<R: Region> Consumer<R> {
         buffer: &mut [u8],
         wait: Option<&WaitOptions>,
     ) -> Result<usize, RecvError> {
-        if let Some(len) = self.receive_from_one_cell(buffer) {
+        if let Some(len) = self.recv_at_once(buffer) {
             return Ok(len);
         }
         let found = self.take(1, wait)?;
@@ -99,47 +104,6 @@ impl<R: Region> Consumer<R> {
         Ok(found.len)
     }
 
-    /// The common case, which is the general one but for what need not be stored in between: the next
-    /// record has one cell, is full, fits the buffer, and the ring has no lock. `None` if it is another
-    /// case.
-    #[inline]
-    fn receive_from_one_cell(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        let cells = &self.member.cells;
-        if cells.contention.locked
-            || self.held.is_some()
-            || self.member.corrupt
-            || self.member.region().is_forked()
-        {
-            return None;
-        }
-        let cell = self.member.cursor;
-        // What `look` does: this word says all.
-        let full = cells.code.one_cell(State::Full, cell);
-        let is_there = cell < self.member.head + cells.count()
-            && cells.load(cell) == full
-            && cells.head(Ordering::Relaxed) <= cell;
-        if !is_there {
-            return None;
-        }
-        let len = cells.description(cell, 1).ok()?.len as usize;
-        let target = buffer.get_mut(..len)?;
-        let taken = cells.code.one_cell_of(State::Taken, self.member.me, cell);
-        if !cells.take_seen(cell, full, taken) {
-            return None;
-        }
-        self.point_behind(cell + 1);
-        // The processor runs ahead to the next cells' words by itself, but not to where their messages end.
-        let ahead = self.cells().position(cell + AHEAD) + 64;
-        self.member.region().prefetch(ahead, &mut 0);
-        let payload = self.cells().payload(cell);
-        self.member.region().read(payload, target);
-        match self.free_run(cell, 1) {
-            Ok(()) => self.freed(1, cell..cell + 1),
-            Err(Corrupt) => self.member.corrupt = true,
-        }
-        Some(len)
-    }
-
     /// Counts messages that were freed, which had these cells, and tells the others.
     #[inline]
     fn freed(&mut self, messages: u64, cells: Range<u64>) {
@@ -154,6 +118,7 @@ impl<R: Region> Consumer<R> {
         } else if messages > 1 || passed >= self.cells().count() / 8 {
             self.member.head = self.cells().advance_head_over(cells);
         }
+        self.renew_limit();
         self.member.notify(Role::Producer);
         self.member.notify_of_end();
     }

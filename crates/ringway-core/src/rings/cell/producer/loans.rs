@@ -92,10 +92,9 @@ impl<R: Region> SlabSender for Producer<R> {
         let pool = self.member.pool.as_ref();
         let limit = pool.map_or(u64::MAX, |pool| pool.copy_limit as u64);
         self.longest = self.max_len.min(limit);
-        self.one_cell = if self.member.cells.contention.locked {
-            0
-        } else {
-            self.member.cells.room_in(1).min(self.longest) as usize
-        };
+        self.short.set(match self.member.cells.contention.locked {
+            true => 0,
+            false => self.member.cells.room_in(1).min(self.longest) + 1,
+        });
     }
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod loans;
 mod overwriting;
+mod usual;
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -17,6 +18,7 @@ use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
 use crate::rings::pool::SlabSender as _;
+use crate::sys::fork::Wiped;
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::{Blocked, Look, WaitOptions, Waited};
 
@@ -37,8 +39,9 @@ pub(crate) struct Producer<R> {
     max_len: u64,
     /// The longest that is copied through the ring if there is a slab for it.
     longest: u64,
-    /// The longest of them that fits one cell; 0 in a ring with a lock.
-    one_cell: usize,
+    /// What is shorter takes the short way (`usual`): what fits one cell, and is copied through the ring. 0 in a ring with a lock,
+    /// and in a child of `fork`, because it lies in a page that the kernel wipes there.
+    short: Wiped,
     /// Behind the last message that was committed here.
     end: u64,
     backoff: BurstBackoff,
@@ -78,7 +81,7 @@ impl<R: Region> Producer<R> {
             closed: false,
             max_len: max_len.min(u32::MAX.into()),
             longest: 0,
-            one_cell: 0,
+            short: Wiped::new(),
             end: member.head,
             backoff: BurstBackoff::new(0, 0),
             member,
@@ -111,48 +114,13 @@ impl<R: Region> Producer<R> {
         message: &[u8],
         wait: Option<&WaitOptions>,
     ) -> Result<(), SendError> {
-        if self.send_in_one_cell(message) {
+        if self.send_at_once(message) {
             return Ok(());
         }
         let payload = self.claim(message.len(), wait)?;
         self.member.region().write(payload, message);
         self.commit(message.len() as u64);
         Ok(())
-    }
-
-    /// Sends in the usual case: the message fits one cell, that cell is free, and nothing stands against sending. It does what
-    /// [`claim`](Self::claim) and [`commit`](Self::commit) do, without writing down in between what was claimed. `false`
-    /// if it is another case; then nothing was done.
-    #[inline]
-    fn send_in_one_cell(&mut self, message: &[u8]) -> bool {
-        if message.len() > self.one_cell
-            || self.closed
-            || self.claimed.is_some()
-            || self.member.corrupt
-            || self.member.consumers_changed()
-            || self.member.region().is_forked()
-        {
-            return false;
-        }
-        let cell = self.member.cursor;
-        let code = self.cells().code;
-        let free = code.one_cell(State::Free, cell);
-        let claimed = code.one_cell_of(State::Claimed, self.member.me, cell);
-        if !self.cells().claim(cell, free, claimed) {
-            return false;
-        }
-        let claimed = self.cells().free(cell);
-        let claimed = claimed.become_owned(State::Claimed, self.member.me);
-        self.member.cursor = cell + 1;
-        // Release pairs with the acquire of who overwrites (`go_behind`).
-        self.member
-            .region()
-            .store64(CLAIM_HINT, cell + 1, Ordering::Release);
-        let payload = self.cells().payload(cell);
-        self.member.region().write(payload, message);
-        self.cells().describe(cell, message.len() as u64, 1);
-        self.show(cell, claimed, 1, 1, 1);
-        true
     }
 
     /// Claims cells for a message of `len` bytes; returns where its payload goes.

@@ -211,7 +211,7 @@ impl<R: Region> Producer<R> {
         // Acquire pairs with the release in `replace64`: cells before it are done with.
         self.member.head = self.cells().head(Ordering::Acquire);
         // A hint, believed only if it lies ahead and not too far. Acquire pairs with the release in `point_behind` and
-        // `send_in_one_cell`: this jumps over cells, and who goes on there has to see that they are done with.
+        // `send_at_once`: this jumps over cells, and who goes on there has to see that they are done with.
         let hint = self.member.region().load64(CLAIM_HINT, Ordering::Acquire);
         let most = self.member.head + 2 * self.cells().count();
         self.member.cursor = if (cell..=most).contains(&hint) {

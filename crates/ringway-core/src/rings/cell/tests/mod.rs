@@ -9,6 +9,8 @@ mod hostile;
 #[cfg(loom)]
 mod interleavings;
 #[cfg(not(loom))]
+mod locked;
+#[cfg(not(loom))]
 mod picture;
 #[cfg(not(loom))]
 mod property;
