@@ -131,7 +131,7 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     while left > 0 {
         let line = match next() {
             Err(GetError::Removed) => {
-                let text = format_args!("{address} was removed, and nobody writes to it");
+                let text = format!("{address} was removed, and nobody writes to it");
                 return Err(Failure::negative(text));
             }
             Err(GetError::WriterDied) => {

@@ -48,9 +48,9 @@ pub fn list() -> Vec<Address> {
 /// V queue is gone for them too. Unless `force` is set, a queue to which a live process is attached is left alone.
 ///
 /// # Errors
-/// [`ErrorKind::InUse`] if a live process is attached (the kernel does not say which: the pid is 0),
-/// [`ErrorKind::NotFound`], [`ErrorKind::NotARing`] (foreign objects are never removed),
-/// [`ErrorKind::ForeignOwner`], [`ErrorKind::PermissionDenied`].
+/// [`ErrorKind::InUse`](ringway_core::ErrorKind::InUse) if a live process is attached (the kernel does not say which: the pid is 0),
+/// [`ErrorKind::NotFound`](ringway_core::ErrorKind::NotFound), [`ErrorKind::NotARing`](ringway_core::ErrorKind::NotARing) (foreign objects are never removed),
+/// [`ErrorKind::ForeignOwner`](ringway_core::ErrorKind::ForeignOwner), [`ErrorKind::PermissionDenied`](ringway_core::ErrorKind::PermissionDenied).
 ///
 /// ```no_run
 /// # mod ringway { pub use ringway_core::*; pub use ringway_mq as mq; }

@@ -218,7 +218,7 @@ impl Ring {
     /// # Errors
     /// As [`receiver`](Self::receiver), and [`ErrorKind::RoleTaken`] if somebody alive has the name;
     /// [`ErrorKind::NoSpace`] if the ring has all the names that it can have; [`ErrorKind::Unsupported`] if the ring does not allow the
-    /// [policy](Builder::policies), the name is empty or has more than 64 bytes, or the ring is of another kind and more was wished
+    /// [policy](crate::Builder::policies), the name is empty or has more than 64 bytes, or the ring is of another kind and more was wished
     /// for than every [`receiver`](Self::receiver) has.
     pub fn subscribe(&self, subscription: &Subscription) -> Result<Receiver, Error> {
         self.check_subscription(subscription)?;

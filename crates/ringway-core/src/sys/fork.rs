@@ -6,7 +6,7 @@
 //!
 //! The word holds a number that no ancestor of the process had. A child that wants one itself takes the next.
 //!
-//! Who asks with each message asks nothing: what it compares anyway lies in a page of that sort ([`Wiped`]), and a child
+//! Who asks with each message asks nothing: what it compares anyway lies in a page of that sort (`Wiped`), and a child
 //! finds 0 there.
 
 use std::ptr::NonNull;

@@ -342,7 +342,7 @@ impl Geometry {
     }
 
     /// A broadcast ring's, with so many consumers at most.
-    #[cfg(any(test, feature = "verify"))]
+    #[cfg(test)]
     pub(crate) fn broadcast(capacity: u64, consumers: u32) -> Option<Self> {
         Self::new(Kind::Broadcast, Shape::Broadcast, 1 + consumers, capacity)
     }

@@ -31,6 +31,9 @@ use crate::waiting::{WaitOptions, WaitStrategy};
 
 const SLOTS: u32 = 2;
 
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// A word of the control part, which wraps; what it becomes; and before which access of the operation.
 pub type Meddling = (u16, u64, u16);
 
@@ -119,7 +122,7 @@ impl HeapBoard {
     ///
     /// # Errors
     /// As [`Watcher::next`](crate::board::Watcher::next).
-    pub fn watch(&self, meddling: &[Meddling]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, GetError> {
+    pub fn watch(&self, meddling: &[Meddling]) -> Result<Vec<Entry>, GetError> {
         let mut watcher = Watcher::new(self.begin(meddling), self.slate);
         let mut found = Vec::new();
         for _ in 0..Self::ENTRIES {
