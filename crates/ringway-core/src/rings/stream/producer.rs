@@ -154,8 +154,8 @@ impl<R: Region> Producer<R> {
         max_payload(self.capacity)
     }
 
-    /// Where a record of `len` bytes that starts at `start`, at the tail or behind a batch, ends, if nothing stands against
-    /// writing it there. This is the usual case, and short: part of the caller's loop.
+    /// Where a record of `len` bytes, a slice's or fewer, that starts at `start`, at the tail or behind a batch, ends, if
+    /// nothing stands against writing it there. This is the usual case, and short: part of the caller's loop.
     #[inline(always)]
     fn end_at_once(&self, control: R::Control<'_>, start: u64, len: usize) -> Option<u64> {
         let end = start + footprint(len as u64);
@@ -202,7 +202,8 @@ impl<R: Region> Producer<R> {
         wait: Option<&WaitOptions>,
     ) -> Result<Reservation, SendError> {
         let control = self.region.control();
-        if self.end_at_once(control, self.tail, len).is_some() {
+        // Unlike that of a message, this length may be any: it must not wrap around.
+        if (len as u64) < LONGEST_AT_ONCE && self.end_at_once(control, self.tail, len).is_some() {
             return Ok(Reservation {
                 start: self.tail,
                 padding: 0,
