@@ -328,12 +328,21 @@ fn fork_and_go_on(first: &First) {
     let own = ringway::Builder::new("memfd:").unwrap().create().unwrap();
     let mut receiver = own.receiver().unwrap();
     own.sender().unwrap().send(b"for the parent").unwrap();
-    // A batch that is begun, and a claim, in streams.
-    let begun = [(); 2].map(|()| ringway::Builder::new("memfd:").unwrap().create().unwrap());
-    let [mut batching, mut claiming] = begun.each_ref().map(|ring| ring.sender().unwrap());
-    let mut batch = batching.batch();
-    batch.push(b"never").unwrap();
-    let claim = claiming.claim(5).unwrap();
+    // A batch that is begun, and a claim, in rings of each shape.
+    let kinds = [Kind::Spsc, Kind::Mpmc, Kind::Broadcast];
+    let begun = kinds.into_iter().chain(kinds).map(|kind| {
+        let builder = ringway::Builder::new("memfd:").unwrap().kind(kind);
+        builder.create().unwrap()
+    });
+    let begun: Vec<_> = begun.collect();
+    let mut senders: Vec<_> = begun.iter().map(|ring| ring.sender().unwrap()).collect();
+    let (batching, claiming) = senders.split_at_mut(kinds.len());
+    let mut batches: Vec<_> = batching.iter_mut().map(ringway::Sender::batch).collect();
+    for batch in &mut batches {
+        batch.push(b"never").unwrap();
+    }
+    let claims = claiming.iter_mut().map(|sender| sender.claim(5).unwrap());
+    let claims: Vec<_> = claims.collect();
     // SAFETY: the only other threads of this process, ringway's keeper and the test harness, hold no
     // lock now that the child needs: they sleep.
     match unsafe { fork() }.unwrap() {
@@ -346,9 +355,11 @@ fn fork_and_go_on(first: &First) {
                 let drained = sender.wait_until_drained();
                 assert_eq!(drained, Err(SendError::Forked));
                 assert_eq!(sender.wait_for_peer(), Err(SendError::Forked));
-                assert_eq!(batch.push(b"x"), Err(SendError::Forked));
-                assert_eq!(batch.commit(), 0);
-                claim.commit();
+                for mut batch in batches {
+                    assert_eq!(batch.push(b"x"), Err(SendError::Forked));
+                    assert_eq!(batch.commit(), 0);
+                }
+                claims.into_iter().for_each(|claim| claim.commit());
                 assert_eq!(receiver.try_recv(), Err(RecvError::Forked));
                 assert_eq!(receiver.recv(), Err(RecvError::Forked));
                 assert_eq!(receiver.drain(1, |_| ()), Err(RecvError::Forked));
@@ -372,12 +383,13 @@ fn fork_and_go_on(first: &First) {
         ForkResult::Parent { child } => {
             let end = waitpid(child, None).unwrap();
             assert_eq!(end, WaitStatus::Exited(child, 0));
-            for ring in begun {
-                let received = ring.receiver().unwrap().try_recv();
-                assert_eq!(received, Err(RecvError::Empty));
+            for ring in &begun {
+                assert_eq!(ring.stat().sent, 0, "{:?}", ring.kind());
             }
-            batch.push(b"now").unwrap();
-            assert_eq!(batch.commit(), 2);
+            for mut batch in batches {
+                batch.push(b"now").unwrap();
+                assert_eq!(batch.commit(), 2);
+            }
         }
     }
     sender.send(&number(2)).unwrap();

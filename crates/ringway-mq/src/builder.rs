@@ -226,14 +226,13 @@ impl QueueBuilder {
                 false => "without priorities and not with them".to_owned(),
             });
         }
-        let len = queue.max_message_len();
-        // Where the limit is one of bytes, it is for so many of the longest.
-        let messages = queue.holds(len);
-        if let Some(asked) = options.messages.filter(|asked| *asked != messages) {
-            there.push(format!("for {messages} messages and not {asked}"));
-        }
-        if let Some(asked) = options.message_len.filter(|asked| *asked != len) {
-            there.push(format!("for messages of {len} bytes and not {asked}"));
+        if let Some((messages, len)) = queue.made_for() {
+            if let Some(asked) = options.messages.filter(|asked| *asked != messages) {
+                there.push(format!("for {messages} messages and not {asked}"));
+            }
+            if let Some(asked) = options.message_len.filter(|asked| *asked != len) {
+                there.push(format!("for messages of {len} bytes and not {asked}"));
+            }
         }
         let mode = queue.mode();
         if let Some(asked) = options.mode.map(permissions).filter(|asked| *asked != mode) {

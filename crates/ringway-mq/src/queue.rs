@@ -136,11 +136,14 @@ impl Queue {
         }
     }
 
-    /// How many messages of `len` bytes it may hold.
-    pub(crate) fn holds(&self, len: usize) -> u64 {
+    /// For how many messages, and of how many bytes, it was made. `None` of one that is just being made, or whose maker
+    /// died over that.
+    pub(crate) fn made_for(&self) -> Option<(u64, usize)> {
         match &self.system {
-            System::Posix(queue) => queue.messages,
-            System::Sysv(queue) => queue.holds(len),
+            System::Posix(queue) => {
+                Some((queue.messages, queue.frame_len.saturating_sub(HEADER_LEN)))
+            }
+            System::Sysv(queue) => queue.made_for(),
         }
     }
 

@@ -146,6 +146,8 @@ pub(crate) struct Queue {
     pub(crate) mode: u32,
     /// Bytes that it may hold, with the frames, as they were then.
     max_bytes: u64,
+    /// Bytes of the longest message, if its maker had come to the end of making it. One that died before never does.
+    message_len: Option<usize>,
 }
 
 pub(crate) fn create(
@@ -172,23 +174,26 @@ pub(crate) fn create(
     let result = bytes
         .map_or(Ok(()), |bytes| set_max_bytes(attempt, id, bytes))
         .and_then(|()| Set::of(attempt, number, id, mode, options.any_owner))
-        .and_then(|set| match options.message_len {
-            None => Ok(set),
-            Some(len) => set
-                .limit(len)
-                .map(|()| set)
-                .map_err(|errno| match is_gone(errno) {
-                    true => attempt.not_found(errno),
-                    false => attempt.os("semop", "cannot change its semaphores", errno),
-                }),
+        .and_then(|set| {
+            let failed = |errno| match is_gone(errno) {
+                true => attempt.not_found(errno),
+                false => attempt.os("semop", "cannot change its semaphores", errno),
+            };
+            let status = msgget::status(id).map_err(failed)?;
+            let most = longest(&status).saturating_sub(HEADER_LEN);
+            // Last: who sees this sees all that was asked for.
+            let len = options.message_len.unwrap_or(most);
+            set.limit(len).map_err(failed)?;
+            Ok((set, status.max_bytes, len.min(most)))
         });
     match result {
-        Ok(set) => Ok(Queue {
+        Ok((set, max_bytes, message_len)) => Ok(Queue {
             id,
             set,
             has_priorities: options.priorities,
             mode: options.new_mode(),
-            max_bytes: msgget::status(id).map_or(0, |status| status.max_bytes),
+            max_bytes,
+            message_len: Some(message_len),
         }),
         Err(error) => {
             let _ = msgget::remove(id);
@@ -213,12 +218,16 @@ pub(crate) fn open(
         }
         attempt.os("semctl", "cannot read its semaphores", errno)
     })?;
+    // Again: its maker may have changed this since, before it wrote down what is in the set.
+    let status = msgget::status(id).unwrap_or(status);
+    let most = longest(&status).saturating_sub(HEADER_LEN);
     Ok(Queue {
         id,
         set,
         has_priorities: values.has_priorities(),
         mode: permissions(status.mode),
         max_bytes: status.max_bytes,
+        message_len: values.message_len().map(|len| len.min(most)),
     })
 }
 
@@ -390,10 +399,12 @@ impl Queue {
         Ok(of_maker.map_or(of_kernel, |len| len.min(of_kernel)))
     }
 
-    /// How many messages of `len` bytes it may hold.
-    pub(crate) fn holds(&self, len: usize) -> u64 {
+    /// For how many messages, and of how many bytes, it was made, if that is known.
+    pub(crate) fn made_for(&self) -> Option<(u64, usize)> {
+        let len = self.message_len?;
         let frame_len = (len as u64).saturating_add(HEADER_LEN as u64);
-        self.max_bytes / frame_len
+        // Its limit is one of bytes.
+        Some((self.max_bytes / frame_len, len))
     }
 
     /// Bytes of the longest that there can be, frame and all.

@@ -138,7 +138,7 @@ impl Values {
         self.get(ORDER) == BY_PRIORITY
     }
 
-    /// Bytes of the longest message that the queue was made for, if its maker said so.
+    /// Bytes of the longest message that the queue was made for, once its maker has said so.
     pub(crate) fn message_len(&self) -> Option<usize> {
         let [low, high] = [0, 1].map(|piece| usize::from(self.get(LONGEST + piece)));
         let len = low | high << 15;

@@ -20,7 +20,9 @@ impl<R: Region> Producer<R> {
     pub(crate) fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
         let extent = self.cells().extent_of(message.len() as u64);
         let run = match self.claimed {
-            Some(run) if run.used + extent <= run.extent => run,
+            Some(run) if run.used + extent <= run.extent && !self.member.region().is_forked() => {
+                run
+            }
             claimed => self.claim_more(claimed, message.len(), extent)?,
         };
         let cell = run.cell + run.used;
@@ -167,6 +169,7 @@ impl<R: Region> Producer<R> {
     /// Commits the batch; returns how many messages it had.
     #[inline]
     pub(crate) fn commit_batch(&mut self) -> u64 {
+        self.disown();
         let Some(run) = self.claimed else { return 0 };
         if run.messages == 0 {
             self.abort();

@@ -397,6 +397,7 @@ impl<R: Region> Producer<R> {
     /// Commits the claimed message, of which `len` bytes count, and wakes sleeping consumers.
     #[inline]
     pub(crate) fn commit(&mut self, len: u64) {
+        self.disown();
         if let Some(run) = &mut self.claimed {
             let len = len.min(self.member.cells.room_in(run.extent));
             self.member.cells.describe(run.cell, len, run.extent);
@@ -404,6 +405,14 @@ impl<R: Region> Producer<R> {
             run.first = run.extent;
             run.messages = 1;
             self.publish();
+        }
+    }
+
+    /// What a child of `fork` inherited is not its own to commit.
+    #[inline]
+    fn disown(&mut self) {
+        if self.member.region().is_forked() {
+            self.claimed = None;
         }
     }
 
