@@ -65,6 +65,9 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
     cargo xtask board-matrix [--only PART,...] [--fast]
         The same of boards: each operation on an entry, with a reader that sleeps and without.
 
+    cargo xtask broadcast-matrix [--only PART,...] [--fast]
+        The same of broadcast rings: with a consumer that blocks, asleep or awake, and one that is lossy.
+
     cargo xtask death-latency [--kills N] [--rows PART,...] [--victims ...] [--fates ...] [--waits ...] [--json FILE]
         How long survivors wait: from just before SIGKILL to the return of the next operation that
         succeeds, over N kills in each case (default 2000), as p50, p99, p99.9 and maximum.
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
             "python" => python::run(rest),
             "kill-matrix" => crashtest::run("matrix", rest),
             "board-matrix" => crashtest::run("boards", rest),
+            "broadcast-matrix" => crashtest::run("broadcasts", rest),
             "death-latency" => crashtest::run("latency", rest),
             "soak" => crashtest::run("soak", rest),
             "scribble" => crashtest::run_checked("scribble", rest),

@@ -1,5 +1,5 @@
 //! What SIGKILL and SIGSTOP do to the users of a ring, at every instruction and for hours, what a peer does that
-//! writes garbage, and how many instructions a message costs. Run by `cargo xtask kill-matrix`, `cargo xtask board-matrix`,
+//! writes garbage, and how many instructions a message costs. Run by `cargo xtask kill-matrix`, `cargo xtask board-matrix`, `cargo xtask broadcast-matrix`,
 //! `cargo xtask death-latency`, `cargo xtask soak`, `cargo xtask scribble` and `cargo xtask instructions`.
 
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod boards;
+mod broadcasts;
 mod instructions;
 mod latency;
 mod matrix;
@@ -21,6 +22,8 @@ enum Command {
     Matrix(matrix::Options),
     /// The same of boards
     Boards(boards::Options),
+    /// The same of broadcast rings
+    Broadcasts(broadcasts::Options),
     /// Measures the time from SIGKILL to the survivor's next successful operation
     Latency(latency::Options),
     /// Many processes under random SIGKILL and SIGSTOP, audited at the end
@@ -41,6 +44,8 @@ enum Part {
     Victim(matrix::VictimOptions),
     /// The same of a board
     BoardVictim(boards::VictimOptions),
+    /// The same of a broadcast ring
+    BroadcastVictim(broadcasts::VictimOptions),
     /// Who dies in `latency`
     Dying(latency::DyingOptions),
     /// A producer or a consumer of `soak`
@@ -53,12 +58,14 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Matrix(options) => matrix::run(options),
         Command::Boards(options) => boards::run(options),
+        Command::Broadcasts(options) => broadcasts::run(options),
         Command::Latency(options) => latency::run(options),
         Command::Soak(options) => soak::run(options),
         Command::Scribble(options) => scribble::run(options),
         Command::Instructions(options) => instructions::run(options),
         Command::Play(Part::Victim(options)) => matrix::play_victim(options),
         Command::Play(Part::BoardVictim(options)) => boards::play_victim(options),
+        Command::Play(Part::BroadcastVictim(options)) => broadcasts::play_victim(options),
         Command::Play(Part::Dying(options)) => latency::play_dying(options),
         Command::Play(Part::Worker(options)) => soak::play_worker(options),
         Command::Play(Part::Scribbled(options)) => scribble::play_worker(options),

@@ -15,9 +15,10 @@ use clap::{Args, ValueEnum};
 use ringway_testing::place::Backing;
 
 use crate::trace::{Step, settle_on_any};
-use scene::{Scene, Victim};
+use scene::Scene;
+pub(crate) use scene::Victim;
 use victim::Op;
-pub(crate) use victim::{VictimOptions, play_victim};
+pub(crate) use victim::{DONE, VictimOptions, WRONG, act, play_victim};
 
 #[derive(Args, Clone)]
 pub(crate) struct Options {
@@ -30,11 +31,11 @@ pub(crate) struct Options {
 }
 
 /// Points of an operation in the fast cut.
-const FEW: usize = 16;
+pub(crate) const FEW: usize = 16;
 /// Failures of a case after which it is left.
-const ENOUGH: usize = 3;
+pub(crate) const ENOUGH: usize = 3;
 /// Operations of up to so many instructions are killed at each of them.
-const EVERY: usize = 1000;
+pub(crate) const EVERY: usize = 1000;
 
 pub(crate) fn run(options: Options) -> Result<(), String> {
     // Steps are the same each time.
@@ -156,7 +157,7 @@ fn attempt(
 }
 
 /// At most `most` of them, the first and the last among these.
-fn some(points: &[usize], most: usize) -> Vec<usize> {
+pub(crate) fn some(points: &[usize], most: usize) -> Vec<usize> {
     if points.len() <= most {
         return points.to_vec();
     }

@@ -20,14 +20,14 @@ use crate::trace::{Step, Tracee};
 const WATCHDOG: Duration = Duration::from_secs(20);
 
 /// Who is stepped.
-pub(super) struct Victim {
+pub(crate) struct Victim {
     process: Process,
     outcome_at: u64,
     tracee: Tracee,
 }
 
 /// Ended, and waited for, when dropped.
-pub(super) struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -38,9 +38,14 @@ impl Drop for Process {
 
 impl Victim {
     pub(super) fn start(op: Op, scene: &Scene) -> Result<Self, String> {
+        Self::play("board-victim", &op.name(), &scene.place)
+    }
+
+    /// Starts one that plays `part`, and does `op` at a place.
+    pub(crate) fn play(part: &str, op: &str, place: &Place) -> Result<Self, String> {
         let process = Command::new("/proc/self/exe")
-            .args(["play", "board-victim", "--op", &op.name()])
-            .args(["--address", &scene.place.address.to_string()])
+            .args(["play", part, "--op", op])
+            .args(["--address", &place.address.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -64,7 +69,7 @@ impl Victim {
     }
 
     /// Takes so many steps, or all, and tells them.
-    pub(super) fn advance(&mut self, most: usize) -> Result<Vec<Step>, String> {
+    pub(crate) fn advance(&mut self, most: usize) -> Result<Vec<Step>, String> {
         let mut script = Vec::new();
         while script.len() < most {
             match self.tracee.step().map_err(said("stepping"))? {
@@ -84,14 +89,14 @@ impl Victim {
     }
 
     /// Kills it, and leaves it a zombie until that is dropped.
-    pub(super) fn kill(self) -> Result<(u32, Process), String> {
+    pub(crate) fn kill(self) -> Result<(u32, Process), String> {
         let outcome = self.outcome()?;
         self.tracee.kill().map_err(said("killing"))?;
         Ok((outcome, self.process))
     }
 
     /// Lets it come to its end.
-    pub(super) fn thaw(mut self) -> Result<u32, String> {
+    pub(crate) fn thaw(mut self) -> Result<u32, String> {
         let run = self.tracee.run_to_breakpoint(|| {});
         run.map_err(said("thawing"))?;
         let outcome = self.outcome()?;

@@ -74,10 +74,10 @@ pub(crate) struct VictimOptions {
 }
 
 /// How the operation ended.
-pub(super) const DONE: u32 = 1;
+pub(crate) const DONE: u32 = 1;
 /// Somebody else had the role.
 pub(super) const REFUSED: u32 = 2;
-const WRONG: u32 = 3;
+pub(crate) const WRONG: u32 = 3;
 
 static OUTCOME: AtomicU32 = AtomicU32::new(0);
 
@@ -121,7 +121,7 @@ fn take(board: &Board, taken: &mut Option<Writer>) -> u32 {
 }
 
 /// Says that all is prepared, and does the deed between two breakpoints when told to. Ends when told so.
-fn act(deed: impl FnOnce() -> u32) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn act(deed: impl FnOnce() -> u32) -> Result<(), Box<dyn std::error::Error>> {
     let mut stdout = std::io::stdout();
     let mut orders = std::io::stdin().lock().lines();
     writeln!(stdout, "{}", std::ptr::from_ref(&OUTCOME).addr())?;
