@@ -323,7 +323,9 @@ impl Receiving {
         }
         match waiting::wait_for_peer(consumer, wait, |consumer| consumer.may_retry()) {
             _ if consumer.peer() == Peer::Alive || consumer.may_retry() => Ok(()),
-            Waited::Ready | Waited::TimedOut => Err(RecvError::TimedOut),
+            // Somebody was there, and may be gone again.
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(RecvError::TimedOut),
             Waited::Forsaken => Err(RecvError::Removed),
             Waited::Interrupted => Err(RecvError::Interrupted),
             Waited::Armed => Err(RecvError::Empty),

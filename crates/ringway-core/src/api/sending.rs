@@ -316,7 +316,9 @@ impl Sending {
         };
         match waited {
             _ if self.peer() == Peer::Alive => Ok(()),
-            Waited::Ready | Waited::TimedOut => Err(SendError::TimedOut),
+            // Somebody was there, and may be gone again.
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(SendError::TimedOut),
             Waited::Forsaken => Err(SendError::Removed),
             Waited::Interrupted => Err(SendError::Interrupted),
             Waited::Armed => Err(SendError::Full),

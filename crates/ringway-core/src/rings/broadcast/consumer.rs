@@ -427,7 +427,9 @@ impl<R: Region> Consumer<R> {
         }
         match waiting::wait_for_peer(self, wait, |consumer| consumer.may_retry()) {
             _ if self.producer() == Peer::Alive || self.may_retry() => Ok(()),
-            Waited::Ready | Waited::TimedOut => Err(RecvError::TimedOut),
+            // Somebody was there, and may be gone again.
+            Waited::Ready => Ok(()),
+            Waited::TimedOut => Err(RecvError::TimedOut),
             Waited::Forsaken => Err(RecvError::Removed),
             Waited::Interrupted => Err(RecvError::Interrupted),
             Waited::Armed => Err(RecvError::Empty),
