@@ -148,6 +148,9 @@ def test_workers_are_killed_and_no_job_is_lost(name, child):
                     except (ringway.Full, ringway.PeerDied):
                         # The last one may be dead before the next has come.
                         break
+            if len(set(got)) == sent:
+                # There was no room, for a job that is answered and not yet acknowledged; no answer is on its way.
+                continue
             try:
                 got += map(int, receiver.recv_many(1000, timeout=PATIENCE))
             except ringway.PeerDied:
