@@ -174,7 +174,8 @@ impl<R: Region> Producer<R> {
         }
         self.sent.renew();
         let lap = self.capacity - (self.tail & (self.capacity - 1));
-        let longest = start - self.tail + footprint(self.longest);
+        // Rounded down: what is a few bytes longer has the same footprint as the longest. Those take the long way.
+        let longest = start - self.tail + ((self.longest + WORD) & !7);
         let here = [
             lap - WORD,
             longest,
