@@ -33,11 +33,15 @@ pub(crate) trait Candidate {
     /// As [`Blocked::cancel`](super::single::Blocked::cancel).
     fn cancel(&mut self);
     /// What it sleeps on, if that is no word of its ring.
-    fn heard(&self) -> Option<&AtomicU32>;
+    fn heard(&self) -> Option<&AtomicU32> {
+        None
+    }
     /// Takes note of what was heard.
-    fn drain(&mut self);
-    /// Has `waker` called when what it sleeps on changes.
-    fn leave_to_waiter(&mut self, watch: &Watch, waker: &Waker) -> Result<(), Errno>;
+    fn drain(&mut self) {}
+    /// Has `waker` called when what it sleeps on changes. That is a handle's to do, and not a side's of a ring.
+    fn leave_to_waiter(&mut self, _watch: &Watch, _waker: &Waker) -> Result<(), Errno> {
+        Err(Errno::ENOSYS)
+    }
     /// As [`Blocked::is_lonely`](super::single::Blocked::is_lonely).
     fn is_lonely(&mut self) -> bool;
     /// As [`Blocked::is_forsaken`](super::single::Blocked::is_forsaken).

@@ -1,9 +1,6 @@
 //! The receiving side of a broadcast ring.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::Waker;
-
-use nix::errno::Errno;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::join::{self, is_whole};
 use super::names::Named;
@@ -536,17 +533,6 @@ impl<R: Region> Candidate for Consumer<R> {
 
     fn cancel(&mut self) {
         Blocked::cancel(self);
-    }
-
-    fn heard(&self) -> Option<&AtomicU32> {
-        None
-    }
-
-    fn drain(&mut self) {}
-
-    fn leave_to_waiter(&mut self, _: &Watch, _: &Waker) -> Result<(), Errno> {
-        // That is the handle's to do.
-        Err(Errno::ENOSYS)
     }
 
     fn is_lonely(&mut self) -> bool {

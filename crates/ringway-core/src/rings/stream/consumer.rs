@@ -20,10 +20,7 @@
 mod loans;
 mod shown;
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Waker;
-
-use nix::errno::Errno;
+use std::sync::atomic::Ordering;
 
 use bytemuck::{AnyBitPattern, NoUninit};
 
@@ -528,17 +525,6 @@ impl<R: Region> Candidate for Consumer<R> {
 
     fn cancel(&mut self) {
         Blocked::cancel(self);
-    }
-
-    fn heard(&self) -> Option<&AtomicU32> {
-        None
-    }
-
-    fn drain(&mut self) {}
-
-    fn leave_to_waiter(&mut self, _: &Watch, _: &Waker) -> Result<(), Errno> {
-        // That is the handle's to do.
-        Err(Errno::ENOSYS)
     }
 
     fn is_lonely(&mut self) -> bool {

@@ -6,10 +6,7 @@ mod usual;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Waker;
 use std::time::Instant;
-
-use nix::errno::Errno;
 
 use held::Held;
 
@@ -562,11 +559,6 @@ impl<R: Region> Candidate for Consumer<R> {
 
     fn drain(&mut self) {
         self.member.drain_bell();
-    }
-
-    fn leave_to_waiter(&mut self, _: &Watch, _: &Waker) -> Result<(), Errno> {
-        // That is the handle's to do.
-        Err(Errno::ENOSYS)
     }
 
     fn is_lonely(&mut self) -> bool {
