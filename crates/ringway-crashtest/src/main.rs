@@ -13,6 +13,7 @@ mod latency;
 mod matrix;
 mod scribble;
 mod soak;
+mod sweep;
 mod trace;
 
 /// Kills participants of ringway rings, and judges what is left
@@ -21,9 +22,9 @@ enum Command {
     /// Kills, or freezes, a process at each instruction of each operation
     Matrix(matrix::Options),
     /// The same of boards
-    Boards(boards::Options),
+    Boards(sweep::Options),
     /// The same of broadcast rings
-    Broadcasts(broadcasts::Options),
+    Broadcasts(sweep::Options),
     /// Measures the time from SIGKILL to the survivor's next successful operation
     Latency(latency::Options),
     /// Many processes under random SIGKILL and SIGSTOP, audited at the end
@@ -57,8 +58,8 @@ enum Part {
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Matrix(options) => matrix::run(options),
-        Command::Boards(options) => boards::run(options),
-        Command::Broadcasts(options) => broadcasts::run(options),
+        Command::Boards(options) => boards::run(&options),
+        Command::Broadcasts(options) => broadcasts::run(&options),
         Command::Latency(options) => latency::run(options),
         Command::Soak(options) => soak::run(options),
         Command::Scribble(options) => scribble::run(options),
