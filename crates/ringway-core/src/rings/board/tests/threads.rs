@@ -26,7 +26,8 @@ fn a_value_that_was_read_is_whole_and_never_an_earlier_one() {
             scope.spawn(move || {
                 let mut reader = Reader::new(region, slate, b"key");
                 let (mut bytes, mut last) = (Vec::new(), 0);
-                while !done.load(Ordering::Relaxed) {
+                // Acquire pairs with the release of the flag: whoever sees it finds the last value.
+                while !done.load(Ordering::Acquire) {
                     match reader.get_if_newer(&mut bytes) {
                         Ok(None) | Err(GetError::Changing) => {}
                         Ok(Some(number)) => {
@@ -47,7 +48,7 @@ fn a_value_that_was_read_is_whole_and_never_an_earlier_one() {
             let value = vec![number as u8; (number % 2048 + 1) as usize];
             assert_eq!(writer.set(&value), Ok(number));
         }
-        done.store(true, Ordering::Relaxed);
+        done.store(true, Ordering::Release);
     });
 }
 
