@@ -80,6 +80,8 @@ pub(super) enum State {
     Full,
     /// The next record is the last of its lap, or reaches into the next one.
     Wrapped,
+    /// In the middle of the second lap, where records of the first one lie ahead.
+    Lapped,
     /// The oldest message takes several cells.
     Long,
     /// The other side sleeps.
@@ -231,13 +233,15 @@ impl Op {
 
     /// The states that make a difference to it.
     fn states(self) -> &'static [State] {
-        use State::{Asleep, Closed, Copied, Empty, Full, Held, Long, Nothing, One, Wrapped};
+        use State::{
+            Asleep, Closed, Copied, Empty, Full, Held, Lapped, Long, Nothing, One, Wrapped,
+        };
         match self {
             Self::Create | Self::CreateSegments => &[Nothing],
             Self::Open => &[Empty, Copied],
             Self::AttachSender | Self::AttachReceiver => &[Empty, One, Full, Closed],
-            Self::Send | Self::SendLong => &[Empty, One, Full, Wrapped, Asleep],
-            Self::Commit | Self::Abort | Self::Batch => &[Empty, Wrapped, Asleep],
+            Self::Send | Self::SendLong => &[Empty, One, Full, Wrapped, Lapped, Asleep],
+            Self::Commit | Self::Abort | Self::Batch => &[Empty, Wrapped, Lapped, Asleep],
             Self::SendByPointer | Self::LendPointer => &[Empty, Wrapped],
             Self::SleepSend => &[Full],
             Self::Overwrite => &[Full, Held],
@@ -245,9 +249,9 @@ impl Op {
             Self::CommitOver => &[Empty, Full],
             Self::BorrowOver => &[One, Full],
             Self::CloseSender | Self::LeaveSender => &[One, Asleep],
-            Self::Receive | Self::Borrow => &[Empty, One, Full, Wrapped, Long, Asleep],
+            Self::Receive | Self::Borrow => &[Empty, One, Full, Wrapped, Lapped, Long, Asleep],
             Self::GiveBack => &[One, Wrapped],
-            Self::Drain => &[One, Full, Wrapped, Long, Asleep],
+            Self::Drain => &[One, Full, Wrapped, Lapped, Long, Asleep],
             Self::SleepReceive => &[Empty],
             Self::CloseReceiver | Self::DropReceiver => &[One, Asleep],
             Self::Lend => &[Empty, One, Wrapped, Asleep],
@@ -288,7 +292,9 @@ impl Case {
     /// Those who may come upon what the victim leaves when it is killed, and be killed over it.
     pub(super) fn finders(self) -> &'static [Op] {
         let many = self.row.has_many(Role::Consumer);
-        if !matches!(self.state, State::One | State::Wrapped) && self.op != Op::Commit {
+        if !matches!(self.state, State::One | State::Wrapped | State::Lapped)
+            && self.op != Op::Commit
+        {
             return &[];
         }
         // Who would sleep has to find nothing.

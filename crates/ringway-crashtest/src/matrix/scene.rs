@@ -147,14 +147,18 @@ impl Scene {
                     let _held = receiver.try_recv_in_place().map_err(said("holding"))?;
                 }
             }
-            State::Wrapped => {
+            State::Wrapped | State::Lapped => {
                 // Of cells, the last of the lap is next. A stream's next record does not fit before its end.
-                let passed = if self.case.row.has_cells() {
+                let lap = if self.case.row.has_cells() {
                     CELLS - 1
                 } else {
                     170
                 };
-                for _ in 0..passed {
+                let beyond = match self.case.state {
+                    State::Lapped => 3,
+                    _ => 0,
+                };
+                for _ in 0..lap + beyond {
                     self.send(SHORT)?;
                     self.receive()?;
                 }

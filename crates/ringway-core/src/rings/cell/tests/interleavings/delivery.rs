@@ -177,9 +177,8 @@ fn a_stale_walker_believes_nothing() {
 
 /// A batch becomes visible with its first message, and all its records are whole, also for a consumer
 /// that follows the hint of another and never looks at the first.
-#[test]
-fn a_batch_is_one() {
-    model(2, || {
+fn a_batch_is_one_behind(first: fn(&mut Consumer<Model>) -> Result<Vec<u64>, RecvError>) {
+    model(2, move || {
         let ring = Ring::of_cells(8, 1, 2).all_attached();
         let mut producer = ring.producer(0);
         let (mut one, mut two) = (ring.consumer(0), ring.consumer(1));
@@ -188,14 +187,24 @@ fn a_batch_is_one() {
         let sending = thread::spawn(move || send_batch(&mut producer, &[1, 2]));
         let taking = thread::spawn(move || {
             one.release();
-            try_receive(&mut one)
+            first(&mut one)
         });
         let following = thread::spawn(move || (try_receive(&mut two), two));
         sending.join().unwrap();
-        let mut values = Vec::from_iter(some(taking.join().unwrap()));
+        let mut values = taking.join().unwrap().unwrap_or_default();
         let (received, mut two) = following.join().unwrap();
         values.extend(some(received));
         values.extend(rest(&mut two));
         assert_eq!(sorted(values), [1, 2]);
     });
+}
+
+#[test]
+fn a_batch_is_one() {
+    a_batch_is_one_behind(|consumer| try_receive(consumer).map(|value| vec![value]));
+}
+
+#[test]
+fn a_batch_is_one_behind_who_looks_in_place() {
+    a_batch_is_one_behind(|consumer| drain(consumer, 1));
 }
