@@ -173,10 +173,17 @@ impl Running {
         let stderr = gather(child.stderr.take().map(|pipe| Box::new(pipe) as _));
         let mut status = None;
         self.child = Some(child);
-        eventually_within(patience, "the end of a process", || {
+        let started = Instant::now();
+        while status.is_none() {
+            if started.elapsed() > patience {
+                panic!(
+                    "the end of a process does not come:\n{}",
+                    state_of(self.id())
+                );
+            }
+            thread::sleep(Duration::from_millis(2));
             status = self.child().try_wait().unwrap();
-            status.is_some()
-        });
+        }
         Output {
             status: status.unwrap(),
             stdout: stdout.join().unwrap(),
@@ -195,6 +202,27 @@ impl Drop for Running {
             let _ = feeder.join();
         }
     }
+}
+
+/// What a process is at: its command line, and of each thread the system call, where the kernel has it wait, and all
+/// open descriptors. For whoever reads why a test failed.
+fn state_of(pid: u32) -> String {
+    let read =
+        |path: String| std::fs::read(path).map_or_else(|error| error.to_string(), |all| text(&all));
+    let entries = |path: &str| std::fs::read_dir(path).into_iter().flatten().flatten();
+    let process = format!("/proc/{pid}");
+    let mut state = read(format!("{process}/cmdline")).replace('\0', " ");
+    for task in entries(&format!("{process}/task")) {
+        let path = task.path().display().to_string();
+        let [name, place, call] =
+            ["comm", "wchan", "syscall"].map(|file| read(format!("{path}/{file}")));
+        state += &format!("\n{}: in {place}, system call {}", name.trim(), call.trim());
+    }
+    for descriptor in entries(&format!("{process}/fd")) {
+        let target = std::fs::read_link(descriptor.path()).unwrap_or_default();
+        state += &format!("\n{:?} is {}", descriptor.file_name(), target.display());
+    }
+    state
 }
 
 /// `ringway` with all streams piped or empty.
@@ -258,14 +286,10 @@ pub fn waiting_sender(place: &Place, options: &[&str], input: &[u8]) -> Running 
 }
 
 /// Waits for what must come.
-pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
-    eventually_within(PATIENCE, what, condition);
-}
-
-fn eventually_within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < patience, "{what} does not come");
+        assert!(started.elapsed() < PATIENCE, "{what} does not come");
         thread::sleep(Duration::from_millis(2));
     }
 }
