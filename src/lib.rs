@@ -50,6 +50,7 @@
 //! | [`gc`] | removing what processes that have died left behind |
 //! | [`channel`] | rings and queues under one type: [`Channel`] |
 //! | [`transport`] | the traits that rings, queues and channels have in common |
+//! | [`tasks`] | messages that are tried until somebody succeeds, and set aside after so many tries |
 //! | [`stage`] | a stage of a pipeline: takes from one ring and sends to another, each message exactly once |
 //! | [`board`] | entries with names, of each the latest value: [`Board`] |
 //! | [`chunk`] | messages of any length |
@@ -75,7 +76,9 @@ pub mod stage;
 
 #[doc(inline)]
 pub use ringway_chunk as chunk;
-pub use ringway_core::{address, board, broadcast, gc, inspect, message, peer, transport, wait};
+pub use ringway_core::{
+    address, board, broadcast, gc, inspect, message, peer, tasks, transport, wait,
+};
 #[doc(inline)]
 pub use ringway_mq as mq;
 

@@ -51,6 +51,17 @@ const SAYS: &[(&str, &[&str])] = &[
         ],
     ),
     ("16_broadcast", &["received 1000000, missed 0"]),
+    (
+        "17_work_queues",
+        &[
+            "done: put out the fire",
+            "done: sweep",
+            "done: call the doctor",
+            "failed: cannot not a task (try 3)",
+            "done: mop",
+            "set aside: not a task",
+        ],
+    ),
 ];
 
 #[test]

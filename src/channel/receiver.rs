@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use ringway_core::os;
 use ringway_core::peer::Peer;
+use ringway_core::tasks::TaskReceiver;
 use ringway_core::transport::{MessageSource, ReceivedMessage};
-use ringway_core::{Message, Receiver, RecvError, WaitStrategy};
+use ringway_core::{Error, ErrorKind, Message, Receiver, RecvError, WaitStrategy};
 use ringway_mq::{QueueMessage, QueueReceiver};
+
+use super::{Carrier, Channel, ChannelSender};
 
 /// A receiver from a ring or from a queue.
 ///
@@ -271,6 +275,54 @@ impl ChannelReceiver {
         Ok(message.process(work))
     }
 
+    /// As [`Receiver::with_dead_letters`], from a ring or a queue to a ring or a queue. (What a queue's receiver had is lost with it, and is
+    /// not tried again.)
+    ///
+    /// # Errors
+    /// Those of [`Channel::sender`]; [`ErrorKind::Unsupported`] and [`ErrorKind::Incompatible`] as there. Whether a queue takes all that comes out of
+    /// another one is not known in advance.
+    ///
+    /// ```
+    /// use ringway::Channel;
+    ///
+    /// let [jobs, dead] = [ringway::at("memfd:")?.create()?, ringway::at("memfd:")?.create()?].map(Channel::from);
+    /// jobs.sender()?.send(b"not a number")?;
+    /// let mut tasks = jobs.receiver()?.with_dead_letters(&dead, 1)?;
+    /// assert!(tasks.process(|_| Err::<(), _>("no number")).unwrap().is_err());
+    /// assert!(tasks.try_process(|_| Ok::<_, ()>(())).is_err()); // nothing else is there
+    /// assert_eq!(dead.receiver()?.recv()?, b"not a number");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_dead_letters(
+        self,
+        channel: &Channel,
+        after: u32,
+    ) -> Result<TaskReceiver<Self, ChannelSender>, Error> {
+        os::check_tries(channel.address(), after)?;
+        if let Carrier::Ring(ring) = channel.carrier() {
+            match &self {
+                Self::Ring(receiver) => os::check_dead_letters(Some(receiver), ring)?,
+                Self::Queue(_) => os::check_dead_letters(None, ring)?,
+            }
+        } else if let Self::Ring(receiver) = &self
+            && os::longest_message(receiver) > channel.max_message_len()
+        {
+            let problem = format!(
+                "it takes messages of up to {} bytes, and some have {}",
+                channel.max_message_len(),
+                os::longest_message(receiver)
+            );
+            let error = Error::new(
+                ErrorKind::Incompatible,
+                "send dead letters to",
+                channel.address(),
+                problem,
+            );
+            return Err(error.remedy("send them to a ring"));
+        }
+        Ok(TaskReceiver::new(self, channel.sender()?, after))
+    }
+
     /// What is known of the senders.
     pub fn peer(&mut self) -> Peer {
         match self {
@@ -349,13 +401,19 @@ impl ChannelMessage<'_> {
     /// Acknowledges the message if `work` has succeeded with it.
     fn process<T, E>(self, work: impl FnOnce(&ChannelMessage<'_>) -> Result<T, E>) -> Result<T, E> {
         let done = work(&self);
-        match (&done, self) {
-            (Ok(_), message) => message.release(),
-            (Err(_), Self::Ring(message)) => message.give_back(),
-            // A queue takes nothing back: it stays the receiver's.
-            (Err(_), Self::Queue(_)) => {}
+        match done {
+            Ok(_) => self.release(),
+            Err(_) => self.give_back(),
         }
         done
+    }
+
+    /// Gives the message back: whoever receives next gets it again. (A queue takes nothing back: it stays this receiver's, and is lost with it.)
+    pub fn give_back(self) {
+        match self {
+            Self::Ring(message) => message.give_back(),
+            Self::Queue(message) => ReceivedMessage::give_back(message),
+        }
     }
 
     /// Acknowledges the message: it does not come again.
@@ -398,6 +456,10 @@ impl ReceivedMessage for ChannelMessage<'_> {
 
     fn release(self) {
         ChannelMessage::release(self);
+    }
+
+    fn give_back(self) {
+        ChannelMessage::give_back(self);
     }
 }
 

@@ -390,6 +390,7 @@ impl ReceivedMessage for OneFrame {
         1
     }
     fn release(self) {}
+    fn give_back(self) {}
 }
 
 impl MessageSource for Frames {

@@ -35,6 +35,7 @@ pub use testing::verify;
 pub mod os {
     pub use crate::admin::gc::message_queues;
     pub use crate::api::builder::CommonOptions;
+    pub use crate::api::tasks::{check_dead_letters, check_tries, longest_message};
     pub use crate::api::threads::Unshared;
     pub use crate::escape::{Line, Name};
     pub use crate::sys::owner::{difference, is_own, is_trusted, may_remove};
@@ -136,6 +137,14 @@ pub mod peer {
     pub use crate::memory::layout::participant::Role;
     pub use crate::presence::Peer;
     pub use crate::store::PeerCredentials;
+}
+
+/// Messages as tasks: each is tried until somebody succeeds with it, and set aside when it was tried often enough.
+///
+/// A [`TaskReceiver`](tasks::TaskReceiver), which [`Receiver::with_dead_letters`] makes, says why there is no task by a
+/// [`TaskError`](tasks::TaskError).
+pub mod tasks {
+    pub use crate::api::tasks::{TRIES, TaskError, TaskReceiver};
 }
 
 /// What carries whole messages, whatever it is: traits for code that works with rings, queues and channels alike.

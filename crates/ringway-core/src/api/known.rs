@@ -19,6 +19,8 @@ pub(crate) struct Known {
     pub(crate) map: Arc<Map>,
     pub(crate) address: Address,
     pub(crate) geometry: Geometry,
+    /// [`Ring::nonce`](crate::Ring::nonce)
+    pub(crate) nonce: u128,
     /// Whether its creator relies on other processes' `membarrier`.
     pub(crate) settles: bool,
     /// By what to ask for its name, if it had one.

@@ -19,6 +19,7 @@ pub(crate) mod sending;
 pub(crate) mod shape;
 pub(crate) mod subscription;
 pub(crate) mod support;
+pub(crate) mod tasks;
 pub(crate) mod threads;
 pub(crate) mod transport;
 pub(crate) mod typed;

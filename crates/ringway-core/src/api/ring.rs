@@ -267,6 +267,7 @@ impl Ring {
             map: Arc::clone(&self.map),
             address: self.address.clone(),
             geometry: self.header.geometry,
+            nonce: self.nonce(),
             settles: self.header.fence.needs_membarrier(),
             anchor: self.anchor.clone(),
         }

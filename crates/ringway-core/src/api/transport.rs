@@ -288,6 +288,10 @@ pub trait ReceivedMessage: Sized {
 
     /// Acknowledges the message: it does not come again.
     fn release(self);
+
+    /// Gives the message back: whoever receives next gets it again. A transport that takes nothing back keeps it for this receiver, as
+    /// dropping the message does.
+    fn give_back(self);
 }
 
 impl MessageSink for Sender {
@@ -388,5 +392,9 @@ impl ReceivedMessage for Message<'_> {
 
     fn release(self) {
         Message::release(self);
+    }
+
+    fn give_back(self) {
+        Message::give_back(self);
     }
 }

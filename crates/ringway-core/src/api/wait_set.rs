@@ -148,6 +148,32 @@ impl<R: BorrowMut<Receiver>> WaitSet<R> {
         Some(self.members[index].1.borrow_mut())
     }
 
+    /// One of the members as it was added.
+    pub fn member(&self, key: Key) -> Option<&R> {
+        let index = self.index(key)?;
+        Some(&self.members[index].1)
+    }
+
+    /// The same, to receive from.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::wait::WaitSet;
+    ///
+    /// let [jobs, dead] = [ringway::Builder::new("memfd:")?.create()?, ringway::Builder::new("memfd:")?.create()?];
+    /// let mut set = WaitSet::new();
+    /// set.add(jobs.receiver()?.with_dead_letters(&dead, 3)?);
+    /// jobs.sender()?.send(b"a job")?;
+    /// let key = set.wait()?;
+    /// let tasks = set.member_mut(key).unwrap();
+    /// assert_eq!(tasks.try_process(|task| Ok::<_, ()>(task.len())), Ok(Ok(5)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn member_mut(&mut self, key: Key) -> Option<&mut R> {
+        let index = self.index(key)?;
+        Some(&mut self.members[index].1)
+    }
+
     /// The keys of all receivers, in the order in which they were added.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         self.members.iter().map(|(key, _)| *key)

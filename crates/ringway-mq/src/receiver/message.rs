@@ -93,4 +93,7 @@ impl ReceivedMessage for QueueMessage<'_> {
     fn release(self) {
         QueueMessage::release(self);
     }
+
+    /// It stays the receiver's.
+    fn give_back(self) {}
 }
