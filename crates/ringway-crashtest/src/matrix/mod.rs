@@ -24,6 +24,7 @@ use std::time::Instant;
 
 use clap::Args;
 use nix::sched::{CpuSet, sched_getaffinity};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use report::Report;
@@ -72,6 +73,8 @@ enum Mode {
 pub(crate) fn run(options: Options) -> Result<(), String> {
     match (&options.row, options.cpu) {
         (Some(row), Some(cpu)) => {
+            // Who ends the matrix ends its rows.
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(said("the parent's end"))?;
             let seclusion = Seclusion::enter();
             trace::settle_on(cpu)?;
             let mut report = row::run(row, &options);
