@@ -18,7 +18,7 @@ const MAX_NAME: usize = 255;
 
 /// The accepted forms, for error messages.
 const FORMS: &str = "shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID (ftok), sysv:id=SHMID, \
-                     sysv:private, memfd:, mq:/NAME, sysvmq:0xKEY, sysvmq:PATH#ID or auto:NAME";
+                     sysv:private, memfd:, mq:/NAME, sysvmq:0xKEY, sysvmq:PATH#ID, auto:NAME or log:DIR";
 
 /// Where a ring or a message queue lives.
 ///
@@ -57,6 +57,8 @@ pub enum Address {
     Sysvmq(QueueKey),
     /// `auto:NAME`: `shm:NAME` where it can be had, else `mq:/NAME`.
     Auto(String),
+    /// `log:DIR`: a durable log, which is a directory of files. It is neither ring nor queue, and has an interface of its own.
+    Log(PathBuf),
 }
 
 /// How a System V message queue is named.
@@ -94,7 +96,7 @@ pub enum SysvKey {
 }
 
 impl Address {
-    /// The scheme before the colon: `shm`, `file`, `sysv`, `memfd`, `mq`, `sysvmq` or `auto`.
+    /// The scheme before the colon: `shm`, `file`, `sysv`, `memfd`, `mq`, `sysvmq`, `auto` or `log`.
     ///
     /// ```
     /// # use ringway_core as ringway;
@@ -109,6 +111,7 @@ impl Address {
             Self::Mq(_) => "mq",
             Self::Sysvmq(_) => "sysvmq",
             Self::Auto(_) => "auto",
+            Self::Log(_) => "log",
         }
     }
 }
@@ -129,6 +132,7 @@ impl fmt::Display for Address {
                 write!(f, "sysvmq:{}#{id}", Name::of(path))
             }
             Self::Auto(name) => write!(f, "auto:{}", Name::of(name)),
+            Self::Log(path) => write!(f, "log:{}", Name::of(path)),
         }
     }
 }
@@ -157,6 +161,8 @@ impl FromStr for Address {
             "mq" => parse_name(rest).map(Self::Mq).map_err(invalid),
             "sysvmq" => parse_queue_key(rest).map(Self::Sysvmq).map_err(invalid),
             "auto" => parse_name(rest).map(Self::Auto).map_err(invalid),
+            "log" if rest.is_empty() => Err(invalid("the directory is missing")),
+            "log" => parse_path(rest).map(Self::Log).map_err(invalid),
             _ => Err(invalid("the scheme is unknown")),
         }
     }
@@ -269,6 +275,7 @@ mod tests {
             "sysvmq:0x52494e47",
             "sysvmq:/etc/hostname#7",
             "auto:orders",
+            "log:/var/lib/orders",
             "shm:a%20%22b%25",
             "file:/a%1bb/%ff",
             "sysv:/a%23b#7",
@@ -329,6 +336,7 @@ mod tests {
             "sysvmq:0",
             "auto:",
             "auto:..",
+            "log:",
             "SHM:x",
             "shm:a%2fb",
             "shm:%00",

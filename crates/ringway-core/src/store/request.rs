@@ -85,6 +85,10 @@ pub(super) fn unsupported_by_name(action: &'static str, address: &Address) -> Er
             "it has no name to be found by",
             "use the address that its creator shows: sysv:id=N",
         ),
+        Address::Log(_) => (
+            "a log is neither a ring nor a queue",
+            "use what handles logs (ringway::log), or an address of shared memory",
+        ),
         _ => (
             "this is no address of shared memory",
             "use what handles queues too (ringway::Channel), or an address of shared memory",

@@ -1,0 +1,659 @@
+//! The writer's side over any files: what is written in which order, and what a death leaves.
+//!
+//! # States
+//! A log has segments in the order of their bases. All but the last one are sealed; the last one is written to.
+//!
+//! | to | calls, in order | killed in between, it leaves |
+//! |---|---|---|
+//! | append | one write of whole records behind the last one; with [`Each`](crate::Durability::Each), a sync | some first part of the bytes: whole records, which count, and one that is torn, which the next writer overwrites with zeros |
+//! | begin a segment | make `N.new`, allocate, header, sync, rename to `N.seg`, sync the names; write the seal in the old one; sync it, unless nothing is synced; cut it behind the seal | a draft, which the next writer removes; an empty segment behind one without a seal, which gets one then; or one that is not cut |
+//! | sync | sync the last segment | nothing new |
+//! | remove segments | store the new oldest number; sync that; remove the files | files below the oldest number, which the next writer removes; no reader looks at them |
+//! | close | sync; a mark; sync | as append |
+//!
+//! Nothing is written into a segment before the one before it is synced as a whole (unless nothing is ever synced), so only the
+//! last one can be torn where the log promises anything.
+//!
+//! # Torn, or damaged?
+//! What lies behind the last record that is right was being written when a process or the power died, or it was written and has been
+//! damaged since. To cut the latter would lose what was acknowledged. Two things tell them apart. The control file says how far a
+//! writer of this boot was. And *marks* are written into the log with what comes after a sync: if any record behind the wrong one
+//! says that this one was synced, it was damaged. (A damaged record behind the last mark that reached the disk, of which a loss of power was the
+//! end, is not told from a torn one.) What is damaged is refused, and cut by who asks for that ([`Plan::repair`]): what is cut is kept in a file.
+
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use crate::error::AppendError;
+use crate::files::{FileLike, Files};
+use crate::format::{
+    HEADER_LEN, MAX_PAYLOAD, RecordKind, SEAL_LEN, SegmentHeader, encode, record_len,
+};
+use crate::index::{self, Entry, Index};
+use crate::names::{self, About};
+use crate::options::Retention;
+use crate::slots::Slots;
+use crate::trouble::Trouble;
+
+/// What a writer means to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Bytes of a segment, unless a message needs more.
+    pub segment_len: u64,
+    /// Whether anything is ever synced.
+    pub durable: bool,
+    /// Cut what is damaged, and write anew what a failed sync may have lost.
+    pub repair: bool,
+}
+
+/// A place behind which nothing is written yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The base of the segment.
+    pub segment: u64,
+    /// The byte in it.
+    pub offset: u64,
+    /// The next message's number.
+    pub next: u64,
+}
+
+/// What a writer of this boot has told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// How far it was.
+    pub place: Place,
+    /// All before this number was synced.
+    pub synced: u64,
+    /// Whether a sync has failed.
+    pub poisoned: bool,
+}
+
+/// What was done when the log was opened for writing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Bytes that a death had left half written, and that were taken away.
+    pub torn: u64,
+    /// Bytes that a repair took away; they are in a file whose name ends with `.cut`.
+    pub cut: u64,
+}
+
+/// A segment that is not written to any more.
+#[derive(Clone, Copy, Debug)]
+struct Older {
+    base: u64,
+    len: u64,
+    /// No record in it is younger.
+    time: u64,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(crate) struct Current<T> {
+    pub(crate) file: Arc<T>,
+    base: u64,
+    seed: u32,
+    /// Bytes that are allocated.
+    len: u64,
+    /// Behind the last record.
+    end: u64,
+}
+
+/// Appends to a log. There must be only one at a time.
+#[derive(Debug)]
+pub struct Appender<F: Files> {
+    pub(crate) files: F,
+    pub(crate) slots: Slots<F::File>,
+    pub(crate) about: About,
+    plan: Plan,
+    current: Current<F::File>,
+    older: Vec<Older>,
+    index: Option<Index<F::File>>,
+    /// Where the last entry of the index leads to, or the segment begins.
+    indexed: u64,
+    /// Records that are not written yet.
+    buffer: Vec<u8>,
+    /// The number of the first of them.
+    buffered: u64,
+    next: u64,
+    time: u64,
+    /// All before this number is synced.
+    synced: u64,
+    /// What the last mark says.
+    marked: u64,
+    /// Whether the segments before the current one are synced, whoever wrote them.
+    older_synced: bool,
+    /// Why nothing is taken any more.
+    stopped: Option<AppendError>,
+    /// For the seeds of segments.
+    random: fn() -> u64,
+}
+
+impl<F: Files> Appender<F> {
+    /// Makes a log in an empty directory.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn create(files: &F, plan: &Plan, first: u64, random: fn() -> u64) -> Result<(), Trouble> {
+        let about = About {
+            nonce: u128::from(random()) << 64 | u128::from(random()),
+            oldest: first,
+            first,
+            started: false,
+        };
+        let slots = Slots::create(files, names::LOG, about.words())?;
+        start(files, plan, about, slots, random)
+    }
+
+    /// Opens a log to append to it, and puts in order what the last writer left. `told` is what one of this boot has told.
+    ///
+    /// # Errors
+    /// [`Trouble::Damaged`] and [`Trouble::Poisoned`] unless it is to be repaired; [`Trouble::NotALog`], [`Trouble::Foreign`],
+    /// [`Trouble::NoSlot`], [`Trouble::Version`], the kernel's.
+    pub fn open(
+        files: F,
+        plan: Plan,
+        told: Option<Told>,
+        random: fn() -> u64,
+    ) -> Result<(Self, Recovery), Trouble> {
+        crate::recover::open(files, plan, told, random)
+    }
+
+    /// Where the log ends. What is buffered is not in it yet.
+    pub fn place(&self) -> Place {
+        Place {
+            segment: self.current.base,
+            offset: self.current.end,
+            next: match self.buffer.is_empty() {
+                true => self.next,
+                false => self.buffered,
+            },
+        }
+    }
+
+    /// The number that the next message gets.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// The time of the last message.
+    pub fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// All before this number is synced, as far as this one knows.
+    pub fn synced(&self) -> u64 {
+        self.synced
+    }
+
+    /// Bytes that are buffered.
+    pub fn buffered_len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The file to sync, for who syncs it elsewhere, and what is synced then.
+    pub fn to_sync(&self) -> (Arc<F::File>, u64) {
+        (Arc::clone(&self.current.file), self.place().next)
+    }
+
+    /// It was synced elsewhere: all before this number.
+    pub fn was_synced(&mut self, next: u64) {
+        self.synced = self.synced.max(next.min(self.next));
+    }
+
+    /// A sync failed, here or elsewhere.
+    pub fn poison(&mut self, errno: Errno) -> AppendError {
+        let error = AppendError::Poisoned {
+            errno: errno as i32,
+        };
+        *self.stopped.get_or_insert(error)
+    }
+
+    /// Buffers a message, and returns its number. It is written by [`flush`](Self::flush), or before, where a segment ends.
+    ///
+    /// # Errors
+    /// Then what was buffered and not written is dropped.
+    #[inline]
+    pub fn push(&mut self, now: u64, message: &[u8]) -> Result<u64, AppendError> {
+        let max = MAX_PAYLOAD;
+        if message.len() > max {
+            let len = message.len();
+            self.drop_buffer();
+            return Err(AppendError::TooLarge { len, max });
+        }
+        let number = self.next;
+        self.put(now, RecordKind::Message, message, number + 1)?;
+        Ok(number)
+    }
+
+    /// Says that the messages up to `next` were never written here, and goes on with that number.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_gap(&mut self, now: u64, next: u64) -> Result<(), AppendError> {
+        self.put(now, RecordKind::Gap, &next.to_le_bytes(), next)
+    }
+
+    fn put(
+        &mut self,
+        now: u64,
+        kind: RecordKind,
+        payload: &[u8],
+        next: u64,
+    ) -> Result<(), AppendError> {
+        if let Some(error) = self.stopped {
+            return Err(error);
+        }
+        let needed = record_len(8) + record_len(payload.len());
+        if self.end_with(needed) > self.current.len {
+            self.flush()?;
+            self.roll(needed)?;
+        }
+        if self.buffer.is_empty() {
+            self.buffered = self.next;
+            self.time = self.time.max(now);
+            if self.synced > self.marked {
+                let synced = self.synced.to_le_bytes();
+                encode(
+                    &mut self.buffer,
+                    self.current.seed,
+                    RecordKind::Mark,
+                    self.next,
+                    self.time,
+                    &synced,
+                );
+                self.marked = self.synced;
+            }
+        }
+        encode(
+            &mut self.buffer,
+            self.current.seed,
+            kind,
+            self.next,
+            self.time,
+            payload,
+        );
+        self.next = next;
+        Ok(())
+    }
+
+    /// Where the segment would end with so many bytes more, and a seal.
+    fn end_with(&self, len: usize) -> u64 {
+        self.current.end + (self.buffer.len() + len + SEAL_LEN) as u64
+    }
+
+    /// Forgets what is buffered.
+    pub(crate) fn drop_buffer(&mut self) {
+        if !self.buffer.is_empty() {
+            self.next = self.buffered;
+            self.buffer.clear();
+            // The mark may have gone with it.
+            self.marked = 0;
+        }
+    }
+
+    /// Writes what is buffered. Then it outlives this process.
+    ///
+    /// # Errors
+    /// Then what was buffered is dropped, and not in the log.
+    pub fn flush(&mut self) -> Result<(), AppendError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if let Some(error) = self.stopped {
+            self.drop_buffer();
+            return Err(error);
+        }
+        let (first, end) = (self.buffered, self.current.end);
+        if let Err((done, errno)) = self.current.file.write_at(&self.buffer, end) {
+            // A part of it may be whole records.
+            if done > 0 && !erase(&*self.current.file, end, end + done as u64) {
+                self.stopped = Some(AppendError::Os {
+                    errno: errno as i32,
+                });
+            }
+            self.drop_buffer();
+            return Err(AppendError::of(errno));
+        }
+        let removed = self.current.file.is_removed();
+        if let Ok(true) | Err(_) = removed {
+            self.stopped = Some(AppendError::Removed);
+            self.drop_buffer();
+            return Err(AppendError::Removed);
+        }
+        self.current.end += self.buffer.len() as u64;
+        self.buffer.clear();
+        if self.current.end - self.indexed >= index::DISTANCE {
+            self.indexed = self.current.end;
+            let entry = Entry {
+                offset: end,
+                number: first,
+                time: self.time,
+            };
+            // Without an index all is found, only later.
+            if let Some(index) = &mut self.index
+                && index.add(entry).is_err()
+            {
+                self.index = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs what is written.
+    ///
+    /// # Errors
+    /// [`AppendError::Poisoned`], now and for ever; [`AppendError::Removed`].
+    pub fn sync(&mut self) -> Result<(), AppendError> {
+        if let Some(error) = self.stopped {
+            return Err(error);
+        }
+        let next = self.place().next;
+        if next == self.synced {
+            return Ok(());
+        }
+        if !self.older_synced {
+            for index in 0..self.older.len() {
+                let base = self.older[index].base;
+                let synced =
+                    (self.files.open(&names::segment(base), false)).and_then(|file| file.sync());
+                match synced {
+                    Ok(()) => {}
+                    Err(Errno::ENOENT) => {
+                        self.stopped = Some(AppendError::Removed);
+                        return Err(AppendError::Removed);
+                    }
+                    Err(errno) => return Err(self.poison(errno)),
+                }
+            }
+            self.older_synced = true;
+        }
+        if let Err(errno) = self.current.file.sync() {
+            return Err(self.poison(errno));
+        }
+        if let Ok(true) | Err(_) = self.current.file.is_removed() {
+            self.stopped = Some(AppendError::Removed);
+            return Err(AppendError::Removed);
+        }
+        self.synced = next;
+        Ok(())
+    }
+
+    /// Syncs all, and has the log say so.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush) and [`sync`](Self::sync).
+    pub fn close(&mut self) -> Result<(), AppendError> {
+        self.flush()?;
+        if !self.plan.durable {
+            return Ok(());
+        }
+        self.sync()?;
+        if self.synced > self.marked {
+            let room = self.end_with(record_len(8)) <= self.current.len;
+            if room {
+                let synced = self.synced.to_le_bytes();
+                self.buffered = self.next;
+                encode(
+                    &mut self.buffer,
+                    self.current.seed,
+                    RecordKind::Mark,
+                    self.next,
+                    self.time,
+                    &synced,
+                );
+                self.marked = self.synced;
+                self.flush()?;
+                if let Err(errno) = self.current.file.sync() {
+                    return Err(self.poison(errno));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a new segment, in which a record of so many bytes finds room.
+    fn roll(&mut self, needed: usize) -> Result<(), AppendError> {
+        let base = self.next;
+        if base == self.current.base {
+            // Nothing is in it: it is too short for this message, and another one takes its place.
+            return self.replace(needed);
+        }
+        let len = segment_len(&self.plan, needed);
+        let header = SegmentHeader {
+            nonce: self.about.nonce,
+            base,
+            time: self.time,
+            seed: (self.random)() as u32,
+        };
+        let file = make_segment(&self.files, header, len).map_err(AppendError::of)?;
+        let old = &self.current;
+        let mut seal = Vec::with_capacity(SEAL_LEN);
+        encode(&mut seal, old.seed, RecordKind::Seal, base, self.time, &[]);
+        if let Err((done, errno)) = old.file.write_at(&seal, old.end) {
+            let erased = done == 0 || erase(&*old.file, old.end, old.end + done as u64);
+            let removed = self.files.remove(&names::segment(base));
+            if !erased || removed.is_err() {
+                self.stopped = Some(AppendError::of(errno));
+            }
+            return Err(AppendError::of(errno));
+        }
+        if self.plan.durable {
+            if let Err(errno) = old.file.sync() {
+                return Err(self.poison(errno));
+            }
+            self.synced = base;
+        } else {
+            self.older_synced = false;
+        }
+        let old = &self.current;
+        let end = old.end + SEAL_LEN as u64;
+        // What is allocated behind it only takes room.
+        let cut = old.file.truncate(end).is_ok();
+        self.older.push(Older {
+            base: old.base,
+            len: if cut { end } else { old.len },
+            time: self.time,
+        });
+        self.current = Current {
+            file: Arc::new(file),
+            base,
+            seed: header.seed,
+            len,
+            end: HEADER_LEN,
+        };
+        self.index = Index::open(&self.files, base).ok();
+        self.indexed = HEADER_LEN;
+        Ok(())
+    }
+
+    /// Puts a longer segment in the place of an empty one.
+    fn replace(&mut self, needed: usize) -> Result<(), AppendError> {
+        let len = segment_len(&self.plan, needed);
+        let header = SegmentHeader {
+            nonce: self.about.nonce,
+            base: self.current.base,
+            time: self.time,
+            seed: (self.random)() as u32,
+        };
+        let file = make_segment(&self.files, header, len).map_err(AppendError::of)?;
+        self.current.file = Arc::new(file);
+        self.current.seed = header.seed;
+        self.current.len = len;
+        self.current.end = HEADER_LEN;
+        self.indexed = HEADER_LEN;
+        Ok(())
+    }
+
+    /// Removes the segments that shall not be kept. `slowest` is the number that the slowest named cursor is at. Returns how many went.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn retain(
+        &mut self,
+        retention: &Retention,
+        now: u64,
+        slowest: Option<u64>,
+    ) -> Result<usize, AppendError> {
+        let mut total: u64 = self.older.iter().map(|older| older.len).sum();
+        total += self.current.len;
+        let mut count = 0;
+        for (index, older) in self.older.iter().enumerate() {
+            let behind = (self.older.get(index + 1)).map_or(self.current.base, |next| next.base);
+            let is_passed = slowest.is_none_or(|slowest| slowest >= behind);
+            let is_old = retention.age.is_some_and(|age| {
+                let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+                older.time.saturating_add(age) < now
+            });
+            let is_too_much = retention.bytes.is_some_and(|bytes| total > bytes);
+            let is_done_with = retention.passed && slowest.is_some() && is_passed;
+            let may_go = is_passed || retention.despite_cursors;
+            if !is_done_with && !(may_go && (is_old || is_too_much)) {
+                break;
+            }
+            total -= older.len;
+            count = index + 1;
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        let oldest = (self.older.get(count)).map_or(self.current.base, |older| older.base);
+        let about = About {
+            oldest,
+            ..self.about
+        };
+        let stored = self.slots.store(about.words());
+        stored
+            .and_then(|()| self.slots.sync())
+            .map_err(AppendError::of)?;
+        self.about = about;
+        for older in self.older.drain(..count) {
+            // What stays is removed by the next writer.
+            let _ = self.files.remove(&names::segment(older.base));
+            let _ = self.files.remove(&names::index(older.base));
+        }
+        Ok(count)
+    }
+}
+
+/// What opening has found.
+pub(crate) struct Opened<F: Files> {
+    pub(crate) slots: Slots<F::File>,
+    pub(crate) about: About,
+    /// Base, bytes, and the youngest record's time.
+    pub(crate) older: Vec<(u64, u64, u64)>,
+    pub(crate) file: F::File,
+    pub(crate) header: SegmentHeader,
+    pub(crate) len: u64,
+    pub(crate) end: u64,
+    pub(crate) next: u64,
+    pub(crate) time: u64,
+}
+
+impl<F: Files> Appender<F> {
+    pub(crate) fn of(files: F, plan: Plan, opened: Opened<F>, random: fn() -> u64) -> Self {
+        let older = opened.older.into_iter();
+        let index = Index::open(&files, opened.header.base).ok();
+        Self {
+            index,
+            files,
+            slots: opened.slots,
+            about: opened.about,
+            plan,
+            current: Current {
+                file: Arc::new(opened.file),
+                base: opened.header.base,
+                seed: opened.header.seed,
+                len: opened.len,
+                end: opened.end,
+            },
+            older: older
+                .map(|(base, len, time)| Older { base, len, time })
+                .collect(),
+            indexed: opened.end,
+            buffer: Vec::new(),
+            buffered: opened.next,
+            next: opened.next,
+            time: opened.time,
+            synced: 0,
+            marked: 0,
+            older_synced: false,
+            stopped: None,
+            random,
+        }
+    }
+}
+
+/// Overwrites with zeros. Whether that succeeded.
+pub(crate) fn erase(file: &impl FileLike, from: u64, to: u64) -> bool {
+    let zeros = vec![0; (to - from).min(1 << 16) as usize];
+    let mut at = from;
+    while at < to {
+        let len = (to - at).min(zeros.len() as u64);
+        if file.write_at(&zeros[..len as usize], at).is_err() {
+            return false;
+        }
+        at += len;
+    }
+    true
+}
+
+fn segment_len(plan: &Plan, needed: usize) -> u64 {
+    let least = HEADER_LEN + (needed + SEAL_LEN) as u64;
+    plan.segment_len.max(least.next_multiple_of(4096))
+}
+
+/// Makes the first segment, and says that it is there.
+pub(crate) fn start<F: Files>(
+    files: &F,
+    plan: &Plan,
+    about: About,
+    mut slots: Slots<F::File>,
+    random: fn() -> u64,
+) -> Result<(), Trouble> {
+    let header = SegmentHeader {
+        nonce: about.nonce,
+        base: about.first,
+        time: 0,
+        seed: random() as u32,
+    };
+    make_segment(files, header, segment_len(plan, 0))
+        .map_err(Trouble::os("its first segment cannot be made"))?;
+    let about = About {
+        started: true,
+        ..about
+    };
+    slots
+        .store(about.words())
+        .and_then(|()| slots.sync())
+        .map_err(Trouble::os("log cannot be written"))
+}
+
+/// Makes a segment with nothing in it, and room on the disk for `len` bytes. What has its name is replaced.
+pub(crate) fn make_segment<F: Files>(
+    files: &F,
+    header: SegmentHeader,
+    len: u64,
+) -> Result<F::File, Errno> {
+    let draft = names::draft(header.base);
+    match files.remove(&draft) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(errno) => return Err(errno),
+    }
+    let file = files.create(&draft)?;
+    let made = file
+        .allocate(len)
+        .and_then(|()| {
+            file.write_at(&header.encode(), 0)
+                .map_err(|(_, errno)| errno)
+        })
+        .and_then(|()| file.sync())
+        .and_then(|()| files.rename(&draft, &names::segment(header.base)));
+    if let Err(errno) = made {
+        let _ = files.remove(&draft);
+        return Err(errno);
+    }
+    files.sync_names()?;
+    Ok(file)
+}

@@ -1,0 +1,137 @@
+//! Named cursors: how far the readers of a name are, in a file of two checksummed parts.
+
+use nix::errno::Errno;
+
+use crate::files::disk::Directory;
+use crate::files::{FileLike, Files};
+use crate::lock::{Lock, Refused};
+use crate::names;
+use crate::slots::Slots;
+use crate::trouble::Trouble;
+
+/// Bytes of the longest name.
+const MAX_NAME: usize = 200;
+
+/// A name's place, which one reader has at a time.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    slots: Slots<std::fs::File>,
+    nonce: u128,
+    number: u64,
+    _lock: Lock,
+}
+
+/// Why a cursor is not to be had.
+#[derive(Debug)]
+pub(crate) enum NoCursor {
+    /// The name cannot be that of a file.
+    Name,
+    /// Another reader has it.
+    Taken(u32),
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for NoCursor {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+impl Cursor {
+    /// The cursor of that name. If there is none it is made, at `start`. One that is there stays where it is.
+    pub(crate) fn open(
+        directory: &Directory,
+        name: &str,
+        nonce: u128,
+        start: impl FnOnce() -> Result<u64, Trouble>,
+    ) -> Result<Self, NoCursor> {
+        if !is_name(name) {
+            return Err(NoCursor::Name);
+        }
+        let os = || Trouble::os(format!("the cursor {name} cannot be opened"));
+        let cursors = directory.below(names::CURSORS, true).map_err(os())?;
+        let lock =
+            Lock::take(&cursors, &format!("{name}.lock")).map_err(|refused| match refused {
+                Refused::Taken(pid) => NoCursor::Taken(pid),
+                Refused::Os(errno) => NoCursor::Trouble(os()(errno)),
+            })?;
+        let slots = match cursors.open(name, true) {
+            Ok(file) => Slots::open(file, &format!("{}/{name}", names::CURSORS))?,
+            Err(Errno::ENOENT) => Slots::create(&cursors, name, words(nonce, start()?))?,
+            Err(errno) => return Err(os()(errno).into()),
+        };
+        let number = number_of(&slots, nonce).ok_or_else(|| Trouble::Foreign {
+            name: format!("{}/{name}", names::CURSORS),
+            problem: "is a cursor of another log".to_owned(),
+        })?;
+        Ok(Self {
+            slots,
+            nonce,
+            number,
+            _lock: lock,
+        })
+    }
+
+    /// The number of the first message that is not acknowledged.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Acknowledges all before this number.
+    pub(crate) fn store(&mut self, number: u64) -> Result<(), Errno> {
+        if number != self.number {
+            self.slots.store(words(self.nonce, number))?;
+            self.number = number;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), Errno> {
+        self.slots.sync()
+    }
+}
+
+/// All cursors, with the number of the first message that each has not acknowledged.
+pub(crate) fn all<F: Files>(cursors: &F, nonce: u128) -> Result<Vec<(String, u64)>, Trouble>
+where
+    F::File: FileLike,
+{
+    let os = || Trouble::os("its cursors cannot be listed");
+    let mut all = Vec::new();
+    let mut names = cursors.list().map_err(os())?;
+    names.sort_unstable();
+    for name in names {
+        if !is_name(&name) {
+            continue;
+        }
+        let file = match cursors.open(&name, false) {
+            Ok(file) => file,
+            // Removed meanwhile.
+            Err(Errno::ENOENT) => continue,
+            Err(errno) => return Err(os()(errno)),
+        };
+        let slots = Slots::open(file, &format!("{}/{name}", names::CURSORS))?;
+        if let Some(number) = number_of(&slots, nonce) {
+            all.push((name, number));
+        }
+    }
+    Ok(all)
+}
+
+/// What a cursor may be called: what a file can, but for the names of its own helpers.
+fn is_name(name: &str) -> bool {
+    let is_taken = [".lock", ".new"].iter().any(|end| name.ends_with(end));
+    (1..=MAX_NAME).contains(&name.len())
+        && !name.starts_with('.')
+        && !name.contains(['/', '\0'])
+        && !is_taken
+}
+
+fn words(nonce: u128, number: u64) -> [u64; 5] {
+    [nonce as u64, (nonce >> 64) as u64, number, 0, 0]
+}
+
+fn number_of<T: FileLike>(slots: &Slots<T>, nonce: u128) -> Option<u64> {
+    let [low, high, number, ..] = slots.words();
+    (u128::from(high) << 64 | u128::from(low) == nonce).then_some(number)
+}

@@ -1,0 +1,347 @@
+//! Opening a log for writing: finding its end, and putting in order what the last writer left. The tables are in
+//! [`appender`](crate::appender).
+
+use nix::errno::Errno;
+
+use crate::appender::{self, Appender, Opened, Plan, Recovery, Told, erase};
+use crate::files::{FileLike, Files, read_full};
+use crate::format::{HEADER_LEN, RecordKind, SEAL_LEN, SegmentHeader, encode};
+use crate::names::{self, About};
+use crate::scan::{Scanner, Step, Tail, judge};
+use crate::slots::Slots;
+use crate::trouble::Trouble;
+
+/// A segment that was gone through to its end.
+struct Walked<T> {
+    file: T,
+    header: SegmentHeader,
+    len: u64,
+    /// Behind the last record that is right, and not a seal.
+    end: u64,
+    next: u64,
+    time: u64,
+    sealed: bool,
+}
+
+pub(crate) fn open<F: Files>(
+    files: F,
+    plan: Plan,
+    told: Option<Told>,
+    random: fn() -> u64,
+) -> Result<(Appender<F>, Recovery), Trouble> {
+    // The last writer may have been killed after it gave a segment its name, and before that was on the disk.
+    files
+        .sync_names()
+        .map_err(Trouble::os("its directory cannot be synced"))?;
+    let (mut slots, mut about) = names::about(&files, true)?;
+    if !about.started && names::segments(&files)?.is_empty() {
+        // Its maker was killed before the first segment.
+        let again = Slots::create(&files, names::LOG, about.words())?;
+        appender::start(&files, &plan, about, again, random)?;
+        (slots, about) = names::about(&files, true)?;
+    }
+    let mut bases = names::segments(&files)?;
+    sweep(&files, &mut bases, about.oldest)?;
+    let mut recovery = Recovery::default();
+    check_oldest(&plan, &bases, &mut slots, &mut about)?;
+    if let Some(told) = told
+        && told.poisoned
+    {
+        if !plan.repair {
+            return Err(Trouble::Poisoned);
+        }
+        rewrite(&files, &bases, about.nonce, told.synced)?;
+    }
+    let damaged = |base, offset, number| Trouble::Damaged {
+        name: names::segment(base),
+        offset,
+        number,
+    };
+    loop {
+        let Some(&base) = bases.last() else {
+            return Err(damaged(about.oldest, 0, about.oldest));
+        };
+        let mut last = walk(&files, base, about.nonce)?;
+        let is_damaged = match told.map(|told| told.place) {
+            _ if last.sealed => true,
+            Some(place) if place.segment > base => true,
+            Some(place) if place.segment == base => last.end < place.offset,
+            // The control file is of another time than the files.
+            Some(_) | None => false,
+        };
+        let tail = judge(&last.file, last.header.seed, last.end, last.next, last.len)
+            .map_err(Trouble::os("its last segment cannot be read"))?;
+        if (is_damaged || tail == Tail::Damaged) && !plan.repair {
+            let (offset, number) = (last.end, last.next);
+            return Err(match last.sealed {
+                true => damaged(number, 0, number),
+                false => damaged(base, offset, number),
+            });
+        }
+        if last.sealed {
+            // What came next is gone. Begin anew behind it.
+            let header = SegmentHeader {
+                nonce: about.nonce,
+                base: last.next,
+                time: last.time,
+                seed: random() as u32,
+            };
+            appender::make_segment(&files, header, plan.segment_len.max(2 * HEADER_LEN))
+                .map_err(Trouble::os("a segment cannot be made"))?;
+            bases.push(last.next);
+            continue;
+        }
+        clear_tail(&files, &mut last, tail, &plan, &mut recovery)?;
+        if last.end == HEADER_LEN
+            && let [.., before, _] = bases[..]
+            && !seal(&files, before, &last, about.nonce, &plan, told.is_some())?
+        {
+            // It was begun, and what should be before it never reached the disk.
+            files
+                .remove(&names::segment(base))
+                .and_then(|()| files.sync_names())
+                .map_err(Trouble::os("an empty segment cannot be removed"))?;
+            bases.pop();
+            continue;
+        }
+        let older = older(&files, &bases, about.nonce)?;
+        let opened = Opened {
+            slots,
+            about,
+            older,
+            header: last.header,
+            len: last.len,
+            end: last.end,
+            next: last.next,
+            time: last.time.max(last.header.time),
+            file: last.file,
+        };
+        let mut appender = Appender::of(files, plan, opened, random);
+        if plan.durable {
+            // What the last writer wrote and did not sync counts from now on.
+            appender.sync().map_err(|_| Trouble::Poisoned)?;
+        }
+        return Ok((appender, recovery));
+    }
+}
+
+/// Removes drafts, and what an interrupted removal left.
+fn sweep(files: &impl Files, bases: &mut Vec<u64>, oldest: u64) -> Result<(), Trouble> {
+    let os = || Trouble::os("what was left over cannot be removed");
+    let all = files
+        .list()
+        .map_err(Trouble::os("its files cannot be listed"))?;
+    for name in all {
+        if name.ends_with(".new") && names::is_own(&name) {
+            match files.remove(&name) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(os()(errno)),
+            }
+        }
+    }
+    let gone = bases.partition_point(|base| *base < oldest);
+    // The segment that holds the oldest number begins with it.
+    if bases.get(gone) == Some(&oldest) {
+        for base in bases.drain(..gone) {
+            files.remove(&names::segment(base)).map_err(os())?;
+            let _ = files.remove(&names::index(base));
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that the oldest segment is there.
+fn check_oldest<T: FileLike>(
+    plan: &Plan,
+    bases: &[u64],
+    slots: &mut Slots<T>,
+    about: &mut About,
+) -> Result<(), Trouble> {
+    match bases.first() {
+        Some(&first) if first == about.oldest => Ok(()),
+        Some(&first) if plan.repair => {
+            about.oldest = first;
+            slots
+                .store(about.words())
+                .and_then(|()| slots.sync())
+                .map_err(Trouble::os("log cannot be written"))
+        }
+        _ => Err(Trouble::Damaged {
+            name: names::segment(about.oldest),
+            offset: 0,
+            number: about.oldest,
+        }),
+    }
+}
+
+/// Goes through a segment.
+fn walk<F: Files>(files: &F, base: u64, nonce: u128) -> Result<Walked<F::File>, Trouble> {
+    let (file, header) = names::open_segment(files, base, nonce, true)?;
+    let len = names::len_of(&file, base)?;
+    let os = || Trouble::os(format!("{} cannot be read", names::segment(base)));
+    let mut scanner = Scanner::new(header.seed, base);
+    let mut walked = Walked {
+        end: HEADER_LEN,
+        next: base,
+        time: header.time,
+        sealed: false,
+        file,
+        header,
+        len,
+    };
+    while let Step::Record(record) = scanner.step(&walked.file, len).map_err(os())? {
+        walked.time = walked.time.max(record.time);
+        if record.kind == RecordKind::Seal {
+            walked.sealed = true;
+            break;
+        }
+        walked.end = scanner.offset();
+        walked.next = scanner.next_number();
+    }
+    Ok(walked)
+}
+
+/// Overwrites what lies behind the last record.
+fn clear_tail<F: Files>(
+    files: &F,
+    last: &mut Walked<F::File>,
+    tail: Tail,
+    plan: &Plan,
+    recovery: &mut Recovery,
+) -> Result<(), Trouble> {
+    let name = names::segment(last.header.base);
+    let os = || Trouble::os(format!("{name} cannot be written"));
+    let to = match tail {
+        Tail::Clean => return Ok(()),
+        Tail::Torn(to) => {
+            recovery.torn += to - last.end;
+            to
+        }
+        Tail::Damaged => {
+            recovery.cut += last.len - last.end;
+            keep(files, last)?;
+            last.len
+        }
+    };
+    debug_assert!(tail != Tail::Damaged || plan.repair);
+    // Before anything is written there: else a record of today could have one of yesterday behind it.
+    if !erase(&last.file, last.end, to) {
+        return Err(os()(Errno::EIO));
+    }
+    // Else what is there now and not on the disk could come back behind what is written next.
+    last.file.sync().map_err(|_| Trouble::Poisoned)
+}
+
+/// Copies what is to be cut to a file of its own.
+fn keep<F: Files>(files: &F, last: &Walked<F::File>) -> Result<(), Trouble> {
+    let name = format!("{:020}.cut", last.next);
+    let os = || Trouble::os(format!("{name} cannot be written"));
+    match files.remove(&name) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(errno) => return Err(os()(errno)),
+    }
+    let kept = files.create(&name).map_err(os())?;
+    copy(&last.file, last.end, last.len, &kept, 0).map_err(os())?;
+    kept.sync().map_err(os())
+}
+
+fn copy<T: FileLike>(from: &T, start: u64, end: u64, to: &T, at: u64) -> Result<(), Errno> {
+    let mut block = vec![0; 1 << 16];
+    let mut offset = start;
+    while offset < end {
+        let wanted = (end - offset).min(block.len() as u64) as usize;
+        let len = read_full(from, &mut block[..wanted], offset)?;
+        if len == 0 {
+            break;
+        }
+        to.write_at(&block[..len], at + offset - start)
+            .map_err(|(_, errno)| errno)?;
+        offset += len as u64;
+    }
+    Ok(())
+}
+
+/// Makes sure that the segment `before` an empty one is sealed. Whether it ends where that one begins.
+fn seal<F: Files>(
+    files: &F,
+    before: u64,
+    last: &Walked<F::File>,
+    nonce: u128,
+    plan: &Plan,
+    is_same_boot: bool,
+) -> Result<bool, Trouble> {
+    let old = walk(files, before, nonce)?;
+    let base = last.header.base;
+    let name = names::segment(before);
+    let os = || Trouble::os(format!("{name} cannot be written"));
+    if old.sealed && old.next == base {
+        return Ok(true);
+    }
+    if old.next != base {
+        let damaged = Trouble::Damaged {
+            name: name.clone(),
+            offset: old.end,
+            number: old.next,
+        };
+        // Nothing in this boot takes what was written.
+        return match plan.repair || !is_same_boot && !old.sealed {
+            true => Ok(false),
+            false => Err(damaged),
+        };
+    }
+    // The seal itself may be torn.
+    if !erase(&old.file, old.end, old.len.min(old.end + SEAL_LEN as u64)) {
+        return Err(os()(Errno::EIO));
+    }
+    let mut bytes = Vec::new();
+    encode(
+        &mut bytes,
+        old.header.seed,
+        RecordKind::Seal,
+        base,
+        old.time,
+        &[],
+    );
+    old.file
+        .write_at(&bytes, old.end)
+        .map_err(|(_, errno)| os()(errno))?;
+    old.file.sync().map_err(|_| Trouble::Poisoned)?;
+    let _ = old.file.truncate(old.end + SEAL_LEN as u64);
+    Ok(true)
+}
+
+/// The segments before the last: base, bytes, and when the youngest record was written at the latest.
+fn older<F: Files>(files: &F, bases: &[u64], nonce: u128) -> Result<Vec<(u64, u64, u64)>, Trouble> {
+    let mut older = Vec::new();
+    for pair in bases.windows(2) {
+        let (file, _) = names::open_segment(files, pair[0], nonce, false)?;
+        let (_, next) = names::open_segment(files, pair[1], nonce, false)?;
+        older.push((pair[0], names::len_of(&file, pair[0])?, next.time));
+    }
+    Ok(older)
+}
+
+/// Writes every segment anew that has something which was not synced: after a failed sync the kernel may take for written what is not.
+fn rewrite<F: Files>(files: &F, bases: &[u64], nonce: u128, synced: u64) -> Result<(), Trouble> {
+    let first = bases.partition_point(|base| *base <= synced);
+    for &base in &bases[first.saturating_sub(1)..] {
+        let name = names::segment(base);
+        let os = || Trouble::os(format!("{name} cannot be written anew"));
+        let (old, _) = names::open_segment(files, base, nonce, false)?;
+        let len = names::len_of(&old, base)?;
+        let draft = names::draft(base);
+        match files.remove(&draft) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(os()(errno)),
+        }
+        let file = files.create(&draft).map_err(os())?;
+        // All of it: what is damaged may have something behind it.
+        file.allocate(len)
+            .and_then(|()| copy(&old, 0, len, &file, 0))
+            .and_then(|()| file.sync())
+            .and_then(|()| files.rename(&draft, &name))
+            .and_then(|()| files.sync_names())
+            .map_err(os())?;
+    }
+    Ok(())
+}
