@@ -30,8 +30,9 @@
 //! | `mq:/orders` | POSIX message queue | it is removed, or a reboot |
 //! | `sysvmq:0x52494e47` | System V message queue, by key (or `ftok`, as above) | it is removed, or a reboot |
 //! | `auto:orders` | `shm:orders` where it can be had, else `mq:/orders` | as that |
+//! | `log:/var/lib/orders` | a durable log: a directory of files | it is removed |
 //!
-//! [`Channel`] opens all of them; [`Ring`] what is shared memory, with all that a ring can do.
+//! [`Channel`] opens all of them but logs; [`Ring`] what is shared memory, with all that a ring can do; [`log`] has what is for logs.
 //!
 //! # The parts
 //!
@@ -55,6 +56,7 @@
 //! | [`board`] | entries with names, of each the latest value: [`Board`] |
 //! | [`chunk`] | messages of any length |
 //! | [`mq`] | the kernel's queues |
+//! | [`log`] | a durable log beside the rings: record, replay, catch up |
 //!
 //! # When a process dies
 //!
@@ -79,6 +81,8 @@ pub use ringway_chunk as chunk;
 pub use ringway_core::{
     address, board, broadcast, gc, inspect, message, peer, tasks, transport, wait,
 };
+#[doc(inline)]
+pub use ringway_log as log;
 #[doc(inline)]
 pub use ringway_mq as mq;
 

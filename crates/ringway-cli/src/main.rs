@@ -19,10 +19,13 @@ mod framing;
 mod gc;
 mod inspect;
 mod latency;
+mod log;
 mod output;
 mod payload;
 mod progress;
+mod record;
 mod recv;
+mod replay;
 mod rm;
 mod say;
 mod send;
@@ -75,6 +78,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Create(args) => create::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Recv(args) => recv::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Set(args) => board::set(&args),
         Command::Get(args) => board::get(&args),
         Command::Watch(args) => board::watch(&args),
@@ -93,6 +98,7 @@ fn writes(command: &Command) -> bool {
     !matches!(
         command,
         Command::Send(_)
+            | Command::Record(_)
             | Command::Set(_)
             | Command::Rm(_)
             | Command::BenchWorker(_)

@@ -1,14 +1,18 @@
-//! `ringway rm`: removing rings and queues.
+//! `ringway rm`: removing rings, queues and logs.
 
-use ringway::{Channel, Error, ErrorKind};
+use ringway::{Address, Channel, Error, ErrorKind};
 
 use crate::cli::RmArgs;
 use crate::failure::Failure;
 
 /// Removes every address that can be removed, and says which could not.
 pub(crate) fn run(args: &RmArgs) -> Result<(), Failure> {
-    let remove = |address| Channel::remove(address, args.force).err().map(advise);
-    Failure::all(args.addresses.iter().filter_map(remove))
+    let remove = |address: &Address| match address {
+        Address::Log(_) => ringway::log::remove(address, args.force),
+        _ => Channel::remove(address, args.force),
+    };
+    let failures = args.addresses.iter().map(remove);
+    Failure::all(failures.filter_map(|outcome| outcome.err().map(advise)))
 }
 
 /// The next step, as the command line has it.

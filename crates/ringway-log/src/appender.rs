@@ -33,6 +33,7 @@ use crate::format::{
 use crate::index::{self, Entry, Index};
 use crate::names::{self, About};
 use crate::options::Retention;
+use crate::place::{Place, Told};
 use crate::slots::Slots;
 use crate::trouble::Trouble;
 
@@ -45,28 +46,6 @@ pub struct Plan {
     pub durable: bool,
     /// Cut what is damaged, and write anew what a failed sync may have lost.
     pub repair: bool,
-}
-
-/// A place behind which nothing is written yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The base of the segment.
-    pub segment: u64,
-    /// The byte in it.
-    pub offset: u64,
-    /// The next message's number.
-    pub next: u64,
-}
-
-/// What a writer of this boot has told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// How far it was.
-    pub place: Place,
-    /// All before this number was synced.
-    pub synced: u64,
-    /// Whether a sync has failed.
-    pub poisoned: bool,
 }
 
 /// What was done when the log was opened for writing.

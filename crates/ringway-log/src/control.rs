@@ -12,8 +12,8 @@ use bytemuck::{Pod, Zeroable};
 use ringway_core::board::{GetError, Reader, Writer};
 use ringway_core::{Address, Board, Error, ErrorKind};
 
-use crate::appender::{Place, Told};
 use crate::names;
+use crate::place::{Place, Told};
 
 const PLACE: &str = "place";
 const SYNCED: &str = "synced";

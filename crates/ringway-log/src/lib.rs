@@ -43,6 +43,7 @@
 
 #![forbid(unsafe_code)]
 
+mod catch_up;
 mod control;
 mod cursor;
 mod error;
@@ -51,6 +52,8 @@ mod lock;
 mod log;
 mod options;
 mod reader;
+mod recorder;
+mod source;
 mod writer;
 
 #[cfg(feature = "verify")]
@@ -75,6 +78,11 @@ mod names;
 pub mod ordeal;
 #[cfg(all(test, not(feature = "verify")))]
 mod ordeal;
+#[cfg(feature = "verify")]
+#[doc(hidden)]
+pub mod place;
+#[cfg(not(feature = "verify"))]
+mod place;
 mod recover;
 #[cfg(feature = "verify")]
 #[doc(hidden)]
@@ -98,8 +106,10 @@ pub mod trouble;
 mod trouble;
 
 pub use appender::Recovery;
+pub use catch_up::{CatchUp, CatchUpError, Caught};
 pub use error::{AppendError, ReadError};
 pub use log::{Builder, Log, LogStat, remove};
 pub use options::{Durability, Level, Receipt, Retention, Start};
 pub use reader::{Message, Reader, Subscription};
+pub use recorder::{RecordError, Recorder};
 pub use writer::{Batch, Writer};

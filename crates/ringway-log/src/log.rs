@@ -19,6 +19,7 @@ use crate::names;
 use crate::options::{Durability, Retention};
 use crate::reader::{Reader, Subscription};
 use crate::scan::{Scanner, Step};
+use crate::source::Source;
 use crate::trouble::Trouble;
 use crate::writer::Writer;
 
@@ -257,6 +258,18 @@ impl Log {
         Builder::at(&address.parse()?)
     }
 
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        self.builder.durability
+    }
+
+    pub(crate) fn explain(&self, trouble: Trouble) -> Error {
+        trouble.at("use", &self.builder.path)
+    }
+
     /// Where it is.
     pub fn address(&self) -> Address {
         Address::Log(self.builder.path.clone())
@@ -268,6 +281,17 @@ impl Log {
     /// [`ErrorKind::RoleTaken`] if a live process, be it stopped, has it; [`ErrorKind::Corrupt`] if something that was written is not there
     /// any more, or a sync has failed (see [`Builder::repair`]); [`ErrorKind::NoSpace`], [`ErrorKind::PermissionDenied`] and others.
     pub fn writer(&self) -> Result<Writer, Error> {
+        let (writer, source) = self.writer_of_record()?;
+        if source.is_some() {
+            // What it appends is no record.
+            Source::forget(&self.directory)
+                .map_err(|errno| self.explain(Trouble::os("source cannot be removed")(errno)))?;
+        }
+        Ok(writer)
+    }
+
+    /// The same for a recorder, and what the log is a record of so far.
+    pub(crate) fn writer_of_record(&self) -> Result<(Writer, Option<Source>), Error> {
         let Builder {
             path,
             mode,
@@ -304,7 +328,8 @@ impl Log {
             }
             trouble.at("write to", path)
         })?;
-        Writer::new(
+        let source = Source::open(&self.directory).map_err(|trouble| self.explain(trouble))?;
+        let writer = Writer::new(
             appender,
             place,
             synced,
@@ -312,8 +337,10 @@ impl Log {
             *retention,
             recovery,
             lock,
-        )
-        .map_err(|errno| Trouble::os("a thread cannot be started")(errno).at("write to", path))
+        );
+        let writer = writer
+            .map_err(|errno| self.explain(Trouble::os("a thread cannot be started")(errno)))?;
+        Ok((writer, source))
     }
 
     /// A reader that begins with the oldest message.

@@ -7,6 +7,7 @@
 //! | `00000000000000000042.idx` | where some records of it lie; may be missing, or wrong |
 //! | `00000000000000000042.cut` | what a repair took out of a segment |
 //! | `NAME.new` | one that is being made |
+//! | `source` | which ring's messages it has, if it is a record of one ([`Source`](crate::source::Source)) |
 //! | `lock` | held by the writer, as the kernel sees it |
 //! | `control.` and a boot id | a board, by which the writer tells how far it is, and readers sleep |
 //! | `cursors/NAME` | how far the readers of that name are ([`Slots`]), and `NAME.lock` |
@@ -24,6 +25,8 @@ use crate::trouble::Trouble;
 pub const LOG: &str = "log";
 /// The file that the writer locks.
 pub const LOCK: &str = "lock";
+/// The file that says which ring the log is a record of.
+pub const SOURCE: &str = "source";
 /// What the names of control files begin with.
 pub const CONTROL: &str = "control.";
 /// The directory of the cursors.
@@ -81,7 +84,9 @@ pub fn is_own(name: &str) -> bool {
     };
     name == LOG
         || name == LOCK
+        || name == SOURCE
         || name == "log.new"
+        || name == "source.new"
         || name.starts_with(CONTROL)
         || is_numbered(name)
 }

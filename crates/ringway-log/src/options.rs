@@ -75,6 +75,8 @@ pub enum Start {
     Oldest,
     /// The next one that is appended.
     Latest,
+    /// So many before the next one, as far as there are so many.
+    Last(u64),
     /// The one with this number; if it is gone, the oldest one, and how many are missing is told as
     /// [`Lagged`](crate::ReadError::Lagged) first. If it was not appended yet, it is waited for.
     Number(u64),

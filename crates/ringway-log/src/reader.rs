@@ -7,13 +7,13 @@ use ringway_core::board::GetError;
 use ringway_core::os::{deadline_after, fork};
 use ringway_core::{Address, Error, ErrorKind};
 
-use crate::appender::Place;
 use crate::control::{Control, Follower, WriterIs};
 use crate::cursor::{Cursor, NoCursor};
 use crate::error::ReadError;
 use crate::files::disk::Directory;
 use crate::format::Record;
 use crate::options::{Start, nanoseconds, time_of};
+use crate::place::Place;
 use crate::tape::{From, Next, Tape};
 use crate::trouble::Trouble;
 
@@ -174,6 +174,7 @@ impl Reader {
         let from = match subscription.start {
             Start::Oldest => From::Oldest,
             Start::Latest => From::Latest,
+            Start::Last(count) => From::Last(count),
             Start::Number(number) => From::Number(number),
             Start::Time(time) => From::Time(nanoseconds(time)),
         };
@@ -317,8 +318,17 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Os`], [`ReadError::Forked`].
     pub fn acknowledge(&mut self) -> Result<(), ReadError> {
-        self.check()?;
         let number = self.next_number();
+        self.acknowledge_before(number)
+    }
+
+    /// Acknowledges the messages with smaller numbers only, of those that were received: for who has received more than it has done with.
+    ///
+    /// # Errors
+    /// As [`acknowledge`](Self::acknowledge).
+    pub fn acknowledge_before(&mut self, number: u64) -> Result<(), ReadError> {
+        self.check()?;
+        let number = number.min(self.next_number());
         match &mut self.cursor {
             Some(cursor) => cursor.store(number).map_err(ReadError::of),
             None => Ok(()),

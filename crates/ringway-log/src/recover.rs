@@ -3,10 +3,11 @@
 
 use nix::errno::Errno;
 
-use crate::appender::{self, Appender, Opened, Plan, Recovery, Told, erase};
+use crate::appender::{self, Appender, Opened, Plan, Recovery, erase};
 use crate::files::{FileLike, Files, read_full};
 use crate::format::{HEADER_LEN, RecordKind, SEAL_LEN, SegmentHeader, encode};
 use crate::names::{self, About};
+use crate::place::Told;
 use crate::scan::{Scanner, Step, Tail, judge};
 use crate::slots::Slots;
 use crate::trouble::Trouble;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::appender::Place;
 use crate::files::{FileLike, Files};
 use crate::format::{HEADER_LEN, Record, RecordKind};
 use crate::index;
 use crate::names;
+use crate::place::Place;
 use crate::scan::{Found, Scanner, Step, Tail, find, judge};
 use crate::trouble::Trouble;
 
@@ -19,6 +19,8 @@ pub enum From {
     Oldest,
     /// The next one.
     Latest,
+    /// So many before the next one.
+    Last(u64),
     /// The one with this number.
     Number(u64),
     /// The first one of this time or later.
@@ -86,6 +88,10 @@ impl<F: Files> Tape<F> {
                 // What is older than the log itself is not missing.
                 tape.missed = tape.wanted - number.clamp(about.first, tape.wanted);
             }
+            From::Last(count) => {
+                let next = tape.last_number(limit)?;
+                tape.wanted = next.saturating_sub(count).max(about.oldest);
+            }
             From::Latest => tape.wanted = tape.last_number(limit)?,
             From::Time(time) => {
                 tape.wanted = about.oldest;
@@ -110,7 +116,6 @@ impl<F: Files> Tape<F> {
     ///
     /// # Errors
     /// The kernel's, [`Trouble::Foreign`] and the like.
-    #[expect(clippy::should_implement_trait, reason = "it lends")]
     #[inline]
     pub fn next(&mut self, limit: Option<Place>) -> Result<Next, Trouble> {
         loop {

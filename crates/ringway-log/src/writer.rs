@@ -129,6 +129,32 @@ impl Writer {
         }
     }
 
+    /// Buffers a message of many; they are written in blocks, and acknowledged by [`write_gathered`](Self::write_gathered).
+    pub(crate) fn gather(&mut self, message: &[u8]) -> Result<u64, AppendError> {
+        let time = match self.appender.buffered_len() {
+            0 => {
+                self.check()?;
+                now()
+            }
+            _ => 0,
+        };
+        let number = self.appender.push(time, message)?;
+        if self.appender.buffered_len() >= BLOCK {
+            self.appender.flush()?;
+            // Where each message is synced before it is seen, both are done at the end.
+            if !matches!(self.sync, Sync::Each(_)) {
+                self.finish(number)?;
+            }
+        }
+        Ok(number)
+    }
+
+    /// Writes what is left of them.
+    pub(crate) fn write_gathered(&mut self) -> Result<Receipt, AppendError> {
+        let last = self.next_number().saturating_sub(1);
+        self.finish(last)
+    }
+
     /// Has the next message get this number. Readers are told of those in between as [`Lagged`](crate::ReadError::Lagged). Nothing is done if
     /// the next one has that number or a larger one.
     ///
@@ -374,23 +400,8 @@ impl Batch<'_> {
     /// ([`Writer::next_number`] tells which).
     #[inline]
     pub fn append(&mut self, message: &[u8]) -> Result<u64, AppendError> {
-        let writer = &mut *self.writer;
-        let time = match writer.appender.buffered_len() {
-            0 => {
-                writer.check()?;
-                now()
-            }
-            _ => 0,
-        };
-        let number = writer.appender.push(time, message)?;
+        let number = self.writer.gather(message)?;
         self.last = Some(number);
-        if writer.appender.buffered_len() >= BLOCK {
-            writer.appender.flush()?;
-            // Where each message is synced before it is seen, the commit does both.
-            if !matches!(writer.sync, Sync::Each(_)) {
-                writer.finish(number)?;
-            }
-        }
         Ok(number)
     }
 

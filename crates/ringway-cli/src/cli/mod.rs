@@ -1,6 +1,7 @@
 //! The command line: its words, and the help that goes with them.
 
 mod board;
+mod log;
 pub(crate) mod shape;
 pub(crate) mod slabs;
 pub(crate) mod subscription;
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 use ringway::Address;
 
 pub(crate) use self::board::{BoardArgs, GetArgs, SetArgs, WatchArgs};
+pub(crate) use self::log::{RecordArgs, ReplayArgs, Speed, Target, WriteLogArgs};
 pub(crate) use self::transfer::{RecvArgs, RingArgs, SendArgs};
 pub(crate) use self::trial::{BenchArgs, DemoArgs};
 pub(crate) use self::upkeep::{CreateArgs, DoctorArgs, GcArgs, LsArgs, RmArgs, StatArgs};
@@ -35,6 +37,7 @@ Addresses:
   mq:/NAME          a POSIX message queue: short messages, many senders, one receiver
   sysvmq:0xKEY      a System V message queue; also sysvmq:PATH#ID (ftok)
   auto:NAME         shm:NAME where shared memory can be had, else mq:/NAME
+  log:DIR           a durable log: a directory of files; one writes, any number read
 
 Exit status:
   0  done
@@ -55,6 +58,8 @@ pub(crate) enum Command {
     Create(CreateArgs),
     Send(SendArgs),
     Recv(RecvArgs),
+    Record(RecordArgs),
+    Replay(ReplayArgs),
     Set(SetArgs),
     Get(GetArgs),
     Watch(WatchArgs),

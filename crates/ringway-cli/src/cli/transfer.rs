@@ -9,6 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use ringway::Address;
 
 use super::address;
+use super::log::{ReadLogArgs, WriteLogArgs};
 use super::shape::{MakeArgs, only_with_create};
 use super::slabs::CopyArgs;
 use super::subscription::SubscriptionArgs;
@@ -19,7 +20,7 @@ use crate::units;
 #[derive(Args, Debug)]
 #[command(mut_args(only_with_create))]
 pub(crate) struct RingArgs {
-    /// Where: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID, sysv:id=SHMID, mq:/NAME, sysvmq:0xKEY, auto:NAME
+    /// Where: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID, sysv:id=SHMID, mq:/NAME, sysvmq:0xKEY, auto:NAME, log:DIR
     #[arg(value_parser = address)]
     pub(crate) address: Address,
 
@@ -119,6 +120,8 @@ impl FramingArgs {
 /// ring is full. At the end of the input it closes the ring and leaves at once: the receiver drains it and ends
 /// too. If anything else ends it, the ring stays open. At the end it says on standard error what it has sent.
 ///
+/// To a log (log:DIR) it appends, and never waits for anybody.
+///
 /// With many senders (--kind mpsc, mpmc, and queues) each closes for itself: the receivers end after the last one.
 /// With many receivers (spmc, mpmc) it goes on as long as one of them is alive; with kind broadcast, whether there is one or not.
 #[derive(Args, Debug)]
@@ -147,6 +150,9 @@ pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) copy: CopyArgs,
 
+    #[command(flatten)]
+    pub(crate) log: WriteLogArgs,
+
     /// Files to send, one after the other as if they were one; - is standard input
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
@@ -168,7 +174,8 @@ Examples:
   tar c src | ringway send shm:tar --raw --wait 10s
   ringway send shm:images --create --slabs 16Mx8 --copy-limit 4K --frames < images
   ringway send mq:/image --create --whole disk.img
-  ringway send mq:/of-another-program --foreign -m hello";
+  ringway send mq:/of-another-program --foreign -m hello
+  ringway send log:/var/lib/orders --create --durability each < orders";
 
 /// Receive messages and write them to standard output
 ///
@@ -177,6 +184,9 @@ Examples:
 /// gets. At the end it says on standard error what it has received.
 ///
 /// A pipe into a program that ends early (head -1) does not tell how much that has read: say --count 1 instead.
+///
+/// From a log it takes nothing away. It ends where the log ends if nobody writes to it, else when the writer has closed; with --name it goes
+/// on behind what was written out the last time.
 ///
 /// Several receivers (--kind spmc, mpmc) share the messages: each goes to one of them. Those of kind broadcast all get every
 /// message, from --from on. With --unlink it closes at its
@@ -214,6 +224,9 @@ pub(crate) struct RecvArgs {
 
     #[command(flatten)]
     pub(crate) subscription: SubscriptionArgs,
+
+    #[command(flatten)]
+    pub(crate) log: ReadLogArgs,
 }
 
 const RECV_HELP: &str = "\
@@ -235,5 +248,6 @@ Examples:
   ringway recv shm:images -0 | xargs -0 file
   ringway recv shm:news --from last:10 --policy lossy
   ringway recv shm:news --name audit >> audit.log
+  ringway recv log:/var/lib/orders --from ago:10min --follow
   ringway recv shm:jobs --kind mpmc --create --producers 4 > share-of-this-receiver
   ringway recv mq:/of-another-program --foreign --count 1";

@@ -66,7 +66,7 @@ Examples:
   ringway ls /var/lib/rings
   ringway ls --json | jq -r '.[] | select(.used_bytes > 0) | .address'";
 
-/// Show one ring, board or queue: how full, how many messages, who is attached
+/// Show one ring, board, queue or log: how full, how many messages, who is attached
 #[derive(Args, Debug)]
 #[command(after_help = STAT_HELP)]
 pub(crate) struct StatArgs {
@@ -89,7 +89,7 @@ Examples:
   ringway stat shm:log
   ringway stat shm:log --json | jq '.sent - .received'";
 
-/// Remove rings and queues
+/// Remove rings, queues and logs
 ///
 /// Refuses while a live process is attached, and never removes anything that is not ringway's.
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
-//! `ringway ls` and `ringway stat`: rings and queues as an observer sees them.
+//! `ringway ls` and `ringway stat`: rings, queues and logs as an observer sees them.
 
 mod board;
+mod log;
 mod queues;
 
 use std::fmt::Write;
@@ -183,6 +184,9 @@ impl From<&ParticipantStat> for ParticipantJson {
 
 /// Shows one ring or queue.
 pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
+    if let Address::Log(_) = args.address {
+        return log::show(&args.address, args.json);
+    }
     let address = Channel::find(&args.address)?;
     if let Address::Mq(_) | Address::Sysvmq(_) = address {
         return queues::show(mq::stat(&address), args.json);

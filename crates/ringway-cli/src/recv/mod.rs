@@ -1,6 +1,7 @@
-//! `ringway recv`: from a ring or a queue to standard output.
+//! `ringway recv`: from a ring, a queue or a log to standard output.
 
 mod foreign;
+mod log;
 mod peek;
 mod queue;
 mod ring;
@@ -19,6 +20,7 @@ use crate::attach;
 use crate::cli::RecvArgs;
 use crate::failure::Failure;
 use crate::framing::Framing;
+use crate::log::is_log;
 use crate::output;
 use crate::progress::Progress;
 use crate::say::say;
@@ -44,6 +46,7 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
         progress,
     };
     let outcome = match args.ring.foreign {
+        _ if is_log(&args.ring.address) => log::receive(args, &mut output),
         true => foreign::receive(args, &mut output),
         false => receive_here(args, &mut output),
     };
@@ -57,6 +60,7 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
 
 /// From a ring or a queue of ringway's.
 fn receive_here(args: &RecvArgs, output: &mut Output) -> Result<(), Failure> {
+    args.log.refuse_at(&args.ring.address)?;
     let mut opened = attach::open(&args.ring)?;
     let attached = check(args, &opened.channel).and_then(|()| attach(args, &opened.channel));
     opened.channel.attach_no_more();
@@ -85,7 +89,7 @@ fn attach(args: &RecvArgs, channel: &Channel) -> Result<ChannelReceiver, Failure
     if let Carrier::Ring(ring) = channel.carrier()
         && args.subscription.is_given()
     {
-        let receiver = ring.subscribe(&args.subscription.choice())?;
+        let receiver = ring.subscribe(&args.subscription.choice()?)?;
         return Ok(ChannelReceiver::Ring(receiver));
     }
     Ok(match channel.receiver()? {

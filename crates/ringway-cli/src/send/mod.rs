@@ -1,6 +1,7 @@
-//! `ringway send`: from files, standard input or the command line into a ring or a queue.
+//! `ringway send`: from files, standard input or the command line into a ring, a queue or a log.
 
 mod foreign;
+mod log;
 mod outlet;
 mod pace;
 
@@ -19,6 +20,7 @@ use crate::attach;
 use crate::cli::SendArgs;
 use crate::failure::Failure;
 use crate::framing::{self, Framing, Input};
+use crate::log::is_log;
 use crate::progress::Progress;
 use crate::signals;
 use crate::units::{deadline, human_size};
@@ -33,6 +35,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     let ending = progress.clone();
     signals::take_over(move || ending.end())?;
     let outcome = match args.ring.foreign {
+        _ if is_log(&args.ring.address) => log::send(args, items, &mut progress),
         true => foreign::send(args, items, &mut progress),
         false => send_here(args, items, &mut progress),
     };
@@ -42,6 +45,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
 
 /// To a ring or a queue of ringway's.
 fn send_here(args: &SendArgs, items: Items, progress: &mut Progress) -> Result<(), Failure> {
+    args.log.refuse_at(&args.ring.address)?;
     let mut opened = attach::open(&args.ring)?;
     let attached = attach(args, &opened.channel);
     let outlet = opened.settle(attached)?;

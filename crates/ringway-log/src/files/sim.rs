@@ -44,7 +44,6 @@ struct World {
     changes: Vec<Change>,
     /// Calls that are still made; `None` is no end.
     fuse: Option<u64>,
-    calls: u64,
     /// Which sync fails, counted from now; `None` is none.
     bad_sync: Option<u64>,
     /// Bytes of all files together; `None` is no limit.
@@ -165,7 +164,6 @@ impl Inode {
 impl World {
     /// Whether a call is made; `Err` if its process is dead. `Ok(true)` says that it dies within it.
     fn call(&mut self) -> Result<bool, Errno> {
-        self.calls += 1;
         match &mut self.fuse {
             Some(0) => Err(DEAD),
             Some(fuse) => {
@@ -233,7 +231,6 @@ impl Disk {
                 durable_names: BTreeMap::new(),
                 changes: Vec::new(),
                 fuse: None,
-                calls: 0,
                 bad_sync: None,
                 capacity: None,
                 random: Random::new(seed),
@@ -253,11 +250,6 @@ impl Disk {
     /// Whether it is dead.
     pub fn is_dead(&self) -> bool {
         self.lock().fuse == Some(0)
-    }
-
-    /// Calls so far.
-    pub fn calls(&self) -> u64 {
-        self.lock().calls
     }
 
     /// Has a later sync fail.

@@ -1,0 +1,23 @@
+//! How far a writer is.
+
+/// A place behind which nothing is written yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The base of the segment.
+    pub segment: u64,
+    /// The byte in it.
+    pub offset: u64,
+    /// The next message's number.
+    pub next: u64,
+}
+
+/// What a writer of this boot has told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// How far it was.
+    pub place: Place,
+    /// All before this number was synced.
+    pub synced: u64,
+    /// Whether a sync has failed.
+    pub poisoned: bool,
+}
