@@ -1,6 +1,7 @@
 //! Every operating-system call that needs `unsafe`: one file per facility, named as its man page.
 
 pub(crate) mod clock_gettime;
+pub(crate) mod cpuid;
 pub(crate) mod deadline;
 pub(crate) mod errno;
 pub(crate) mod flock;
