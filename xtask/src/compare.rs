@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::arguments;
 use crate::process;
@@ -16,6 +16,8 @@ const TOOLS: &str = "target/compare/tools";
 
 const PAGES: &str = "docs/performance";
 
+const INSTRUCTIONS: &str = "benches/INSTRUCTIONS.md";
+
 pub(crate) fn run(given: &[String]) -> Result<(), String> {
     let mut given = given.to_vec();
     let mut flag = |name: &str| {
@@ -24,6 +26,7 @@ pub(crate) fn run(given: &[String]) -> Result<(), String> {
         given.len() < before
     };
     let (quick, no_aeron, build_only) = (flag("--quick"), flag("--no-aeron"), flag("--build-only"));
+    let (add, report_only) = (flag("--add"), flag("--report-only"));
     let passed = match given.iter().position(|argument| argument == "--") {
         Some(at) => given.split_off(at).split_off(1),
         None => Vec::new(),
@@ -51,25 +54,40 @@ pub(crate) fn run(given: &[String]) -> Result<(), String> {
         return Ok(());
     }
     let directory = process::root().join(TARGET).join("runs");
-    // What an earlier command has left is of another build.
-    let _ = fs::remove_dir_all(&directory);
+    if !add && !report_only {
+        // What an earlier command has left may be of another build.
+        let _ = fs::remove_dir_all(&directory);
+    }
     fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    let mut files = Vec::new();
-    for run in 0..runs {
+    for run in 0..if report_only { 0 } else { runs } {
         if run > 0 {
             std::thread::sleep(pause);
         }
-        let file = directory.join(format!("{run}.jsonl")).display().to_string();
+        // By the time at which it began, which orders them.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let name = format!("{}.jsonl", now.map_or(0, |time| time.as_secs()));
+        let file = directory.join(name).display().to_string();
         let rounds = rounds.to_string();
         let mut command = cargo("run", &["--bin=compare", "--"]);
         command
             .args(["--rounds", &rounds, "--json", &file])
             .args(&passed);
         process::run(command)?;
-        files.push(file);
     }
+    let runs = fs::read_dir(&directory)
+        .map_err(|error| format!("{}: {error}", directory.display()))?
+        .flatten()
+        .map(|entry| entry.path());
+    let mut runs: Vec<PathBuf> = runs
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
+        .collect();
+    runs.sort();
     let mut report = cargo("run", &["--bin=report", "--"]);
-    report.args(files).arg(PAGES);
+    report.args(["--instructions", INSTRUCTIONS, "--renew", "README.md"]);
+    report.args(runs).arg(PAGES);
     process::run(report)
 }
 

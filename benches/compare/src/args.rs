@@ -31,7 +31,7 @@ compare: ringway beside its limits and its peers, between processes
 pub enum Work {
     /// One message there and back, both sides spinning.
     RoundTrip,
-    /// The same, both sides sleeping.
+    /// The same, both sides asleep in between.
     Sleep,
     /// The same, by what the two sleep on.
     SleepSync,
@@ -61,9 +61,30 @@ pub enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     Only,
-    Sync(SyncKind),
+    Seats(Seats),
+    Sync(SyncKind, Seats),
     Shape(Shape),
     Queue(Queue),
+}
+
+/// Where two run that sleep in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seats {
+    /// On a processor each: a wake-up goes to the other one, which is idle.
+    Two,
+    /// On the same one: whoever wakes the other gives way to it. Nothing but instructions and the change counts.
+    One,
+}
+
+impl Seats {
+    pub const ALL: [Self; 2] = [Self::Two, Self::One];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Two => "",
+            Self::One => ", one processor",
+        }
+    }
 }
 
 /// The kernel's two systems of message queues.
@@ -154,11 +175,16 @@ impl Work {
     /// Length of a burst: where processes share processors, several turns of each.
     pub fn burst(self) -> Duration {
         Duration::from_millis(match self {
-            Self::Many => 20,
+            Self::Many | Self::Sleep | Self::SleepSync => 20,
             // A few messages.
             Self::Chunk => 50,
             _ => 10,
         })
+    }
+
+    /// Whether both sides are meant to be asleep whenever they are woken.
+    pub fn sleeps(self) -> bool {
+        matches!(self, Self::Sleep | Self::SleepSync | Self::MqRoundTrip)
     }
 
     /// Contestants that others are shown relative to.
@@ -236,7 +262,11 @@ impl Args {
     pub fn variants(&self, work: Work) -> Vec<Variant> {
         match work {
             Work::Many => self.shapes.iter().copied().map(Variant::Shape).collect(),
-            Work::SleepSync => self.syncs.iter().copied().map(Variant::Sync).collect(),
+            Work::Sleep => Seats::ALL.map(Variant::Seats).to_vec(),
+            Work::SleepSync => {
+                let of = |sync| Seats::ALL.map(|seats| Variant::Sync(sync, seats));
+                self.syncs.iter().copied().flat_map(of).collect()
+            }
             Work::Mq | Work::MqRoundTrip => {
                 [Queue::Posix, Queue::Sysv].map(Variant::Queue).to_vec()
             }
@@ -294,7 +324,8 @@ impl Variant {
         let name = work.name();
         match self {
             Self::Only => name.to_owned(),
-            Self::Sync(sync) => format!("{name} {}", sync.name()),
+            Self::Seats(seats) => format!("{name}{}", seats.label()),
+            Self::Sync(sync, seats) => format!("{name} {}{}", sync.name(), seats.label()),
             Self::Queue(Queue::Posix) => format!("{name} posix"),
             Self::Queue(Queue::Sysv) => format!("{name} sysv"),
             Self::Shape(shape) => format!("{name} {}:{}", shape.producers, shape.consumers),
@@ -305,6 +336,7 @@ impl Variant {
     pub fn placement(self, cpus: &[usize]) -> Vec<usize> {
         match self {
             Self::Shape(shape) => shape.placement(cpus),
+            Self::Seats(Seats::One) | Self::Sync(_, Seats::One) => vec![cpus[0]; 2],
             _ => cpus[..2].to_vec(),
         }
     }

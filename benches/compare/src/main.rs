@@ -27,12 +27,6 @@ use table::Row;
 use team::Team;
 
 fn main() -> ExitCode {
-    #[cfg(feature = "aeron")]
-    if let [_, option, directory] = std::env::args().collect::<Vec<_>>().as_slice()
-        && option == contestants::aeron::DRIVER
-    {
-        contestants::aeron::drive(directory);
-    }
     let args = Args::parse();
     let cpus = args.cpus.clone().unwrap_or_else(process::processors);
     if cpus.len() < 2 {
@@ -111,16 +105,21 @@ impl Run<'_> {
         };
         contestants
             .retain(|contestant| contestant.is_reference || is_wanted(args, contestant.name));
-        #[cfg(feature = "aeron")]
-        let _driver = (contestants.iter())
-            .any(|contestant| contestant.name.starts_with("aeron "))
-            .then(|| contestants::aeron::Driver::start(prefix));
         if contestants.is_empty() {
             eprintln!("compare: no contestant is left for {} bytes", self.size);
             return;
         }
         contestants.push(contestants::key());
-        let mut team = Team::start(contestants, &self.variant.placement(cpus), self.size);
+        #[cfg(feature = "aeron")]
+        let needs_driver = (contestants.iter()).any(|other| other.name.starts_with("aeron "));
+        let lead = || {
+            #[cfg(feature = "aeron")]
+            if needs_driver {
+                contestants::aeron::Driver::start(prefix);
+            }
+        };
+        let placement = self.variant.placement(cpus);
+        let mut team = Team::start(contestants, &placement, self.size, lead);
         let burst = args.burst.unwrap_or(work.burst());
         let shuffle = Shuffle::new(args.seed.wrapping_mul(31).wrapping_add(self.size));
         let is_latency = work.is_latency();

@@ -25,6 +25,8 @@ pub struct Sample {
     /// Nanoseconds that a message was on its way flat out; 0 where that is not known.
     pub load_p50: f64,
     pub load_p99: f64,
+    /// In what share of the trips both sides slept.
+    pub asleep: f64,
 }
 
 /// One burst and the reference's beside it.
@@ -32,7 +34,8 @@ pub struct Sample {
 pub struct Round {
     pub own: Sample,
     pub beside: Sample,
-    /// Nanoseconds of a bare round trip just before and just behind the two: how far apart the processors were.
+    /// Nanoseconds of a bare round trip just before and just behind the two: how far apart the processors were. 0 on one
+    /// processor.
     pub key: [f64; 2],
 }
 
@@ -41,7 +44,7 @@ pub struct Round {
 pub enum Distance {
     Near,
     Far,
-    /// It changed.
+    /// It changed, or there is none.
     Between,
 }
 
@@ -52,6 +55,7 @@ pub const NEAR: f64 = 150.0;
 impl Round {
     pub fn distance(&self) -> Distance {
         match self.key.map(|trip| trip < NEAR) {
+            _ if self.key == [0.0; 2] => Distance::Between,
             [true, true] => Distance::Near,
             [false, false] => Distance::Far,
             _ => Distance::Between,
@@ -141,8 +145,11 @@ impl<'a> Measurement<'a> {
         scores
     }
 
-    /// The median of some bare round trips.
+    /// The median of some bare round trips; 0 where they share a processor, which makes it pointless.
     fn key(&mut self) -> f64 {
+        if self.team.takes_turns() {
+            return 0.0;
+        }
         let key = self.counts.len() - 1;
         let first = self.next[key];
         self.next[key] += KEY_TRIPS;
@@ -197,6 +204,7 @@ impl<'a> Measurement<'a> {
                 p999: 0.0,
                 load_p50: at(0.5),
                 load_p99: at(0.99),
+                asleep: 0.0,
             };
         }
         let timed = &mut self.laps[..burst.messages as usize];
@@ -211,6 +219,7 @@ impl<'a> Measurement<'a> {
             p999: at(0.999),
             load_p50: 0.0,
             load_p99: 0.0,
+            asleep: burst.sleeps as f64 / burst.messages as f64,
         };
         if let Some(histogram) = laps {
             for lap in timed {

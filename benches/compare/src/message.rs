@@ -1,9 +1,36 @@
 //! What every contestant carries: messages that are derived from their number, and checked.
 
+use crate::memory::Shared;
+
 /// Up to here every word of a message is written and checked; of larger ones, which are there to be
 /// copied, one word in every KiB and the last.
 const DENSE_WORDS: usize = 128;
 const SPARSE_STEP: usize = 128;
+
+/// A message in memory of the process's own, from where it is sent or where it is received.
+///
+/// One that is short is a local of each call, which the compiler may keep where it likes. One that is long, and there to be
+/// copied, lies in pages of its own for good: to zero a local for each message would take as long as a copy, and the compiler
+/// spares that only those whose copies it sees through.
+#[derive(Default)]
+pub struct Buffer<const W: usize>(Option<Shared>);
+
+impl<const W: usize> Buffer<W> {
+    /// The message: `local`, unless it is long.
+    #[inline(always)]
+    pub fn of<'a>(&'a mut self, local: &'a mut [u64; W]) -> &'a mut [u64; W] {
+        if W <= DENSE_WORDS {
+            return local;
+        }
+        let new = || {
+            let pages = Shared::new(W * 8);
+            pages.populate();
+            pages
+        };
+        // SAFETY: so many bytes, on a page, zeroed at first, which nobody else knows of.
+        unsafe { &mut *self.0.get_or_insert_with(new).at(0).cast() }
+    }
+}
 
 /// Odd, so that multiplying by it loses nothing.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;

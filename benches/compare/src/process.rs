@@ -19,6 +19,31 @@ pub fn pin(cpu: usize) {
     );
 }
 
+/// For those that share a processor: nobody is preempted because it has woken another, so that each runs until it sleeps.
+pub fn take_turns() {
+    // SAFETY: sched_param is plain numbers, of which this policy takes a zero; the kernel only reads it.
+    let result = unsafe {
+        let plain: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(0, libc::SCHED_BATCH, &plain)
+    };
+    assert_eq!(
+        result,
+        0,
+        "SCHED_BATCH: {}",
+        std::io::Error::last_os_error()
+    );
+}
+
+/// How often this thread has given up its processor to wait for something.
+pub fn sleeps() -> u64 {
+    // SAFETY: rusage is plain numbers, which the kernel fills in.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
+        usage.ru_nvcsw as u64
+    }
+}
+
 /// The processors that this process may use.
 pub fn processors() -> Vec<usize> {
     // SAFETY: as in `pin`; the kernel fills the set.

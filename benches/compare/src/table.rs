@@ -46,6 +46,9 @@ pub fn heading(work: Work) -> String {
     if work.is_latency() {
         columns.push("p50 to reference: median (p10-p90)");
         columns.extend(["near", "far", "to the limit", "mean", "p99.9"]);
+        if work.sleeps() {
+            columns.push("trips asleep, and of the reference");
+        }
         columns.extend(to_peers);
         columns.push("p50 / p99 / p99.9 ns");
     } else {
@@ -148,6 +151,15 @@ impl Row<'_> {
         if self.work.is_latency() {
             columns.push(short(Spread::of(self.ratios(|sample| 1.0 / sample.rate))));
             columns.push(show(Spread::of(self.ratios(|sample| sample.p999))));
+            if self.work.sleeps() {
+                let share = |of: fn(&Round) -> &Sample| {
+                    let rounds = self.score.rounds.iter();
+                    let share = Spread::of(rounds.map(|round| of(round).asleep));
+                    share.map_or(0.0, |share| share.median)
+                };
+                let shares = (share(|round| &round.own), share(|round| &round.beside));
+                columns.push(format!("{:.2}, {:.2}", shares.0, shares.1));
+            }
         }
         for peer in &self.peers {
             columns.push(short(peer.and_then(|peer| self.to_other(peer))));
@@ -216,6 +228,8 @@ impl Row<'_> {
                 json!({
                     "p50_ns": own(|sample| sample.p50),
                     "p50_to_reference": to_reference(|sample| sample.p50),
+                    "asleep": own(|sample| sample.asleep),
+                    "asleep_beside": rounds(&|round| round.beside.asleep),
                     "p999_ns": own(|sample| sample.p999),
                     "p999_to_reference": to_reference(|sample| sample.p999),
                     "quantiles_ns": shares.map(at),

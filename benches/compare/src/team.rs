@@ -28,6 +28,8 @@ pub struct Burst {
     pub messages: u64,
     /// From before the first message was sent until the last was received, in nanoseconds.
     pub nanoseconds: u64,
+    /// How often the member that did so the least went to sleep.
+    pub sleeps: u64,
 }
 
 /// Words of the control page, each in a line of its own. All but the description of a burst only grow.
@@ -47,6 +49,8 @@ enum Word {
     End = 896,
     /// When the last one finished.
     Finished = 1024,
+    /// How often a member other than the leader went to sleep, at least.
+    Sleeps = 1152,
 }
 
 /// Where all meet.
@@ -143,17 +147,26 @@ pub struct Team {
     bursts: u64,
     barriers: u64,
     members: u64,
+    /// Whether they have one processor together.
+    takes_turns: bool,
     /// All but the leader.
     others: Vec<libc::pid_t>,
 }
 
 impl Team {
     /// Forks all members but the first, which do not return, and opens every contestant. Member `i`
-    /// runs on processor `cpus[i]`. Must be called by a process with one thread.
-    pub fn start(contestants: Vec<Contestant>, cpus: &[usize], message_size: u64) -> Self {
+    /// runs on processor `cpus[i]`. Must be called by a process with one thread. `lead` runs in the leader alone, which
+    /// may have others from then on.
+    pub fn start(
+        contestants: Vec<Contestant>,
+        cpus: &[usize],
+        message_size: u64,
+        lead: impl FnOnce(),
+    ) -> Self {
         let page = Shared::new(4096);
         page.populate();
         let crowded = (1..cpus.len()).any(|index| cpus[..index].contains(&cpus[index]));
+        let takes_turns = cpus.iter().all(|cpu| *cpu == cpus[0]);
         process::end_with_children();
         let mut team = Self {
             control: Control { page, crowded },
@@ -162,9 +175,13 @@ impl Team {
             bursts: 0,
             barriers: 0,
             members: cpus.len() as u64,
+            takes_turns,
             others: Vec::new(),
         };
         let leader = std::process::id() as libc::pid_t;
+        if takes_turns {
+            process::take_turns();
+        }
         for (member, &cpu) in cpus.iter().enumerate().skip(1) {
             // SAFETY: one thread, so the child may go on as if it had been started anew.
             let child = unsafe { libc::fork() };
@@ -179,6 +196,7 @@ impl Team {
             }
             team.others.push(child);
         }
+        lead();
         process::pin(cpus[LEAD]);
         process::blame("set-up");
         process::alarm(BURST_ALARM);
@@ -220,14 +238,19 @@ impl Team {
         control.set(Word::Contestant, contestant as u64);
         control.set(Word::First, numbers.start);
         control.set(Word::End, numbers.end);
+        control
+            .word(Word::Sleeps)
+            .store(u64::MAX, Ordering::Release);
         control.set(Word::Announced, self.bursts);
         control.wait_for(Word::Ready, others);
+        let sleeps = process::sleeps();
         let started = clock::now();
         control.set(Word::Begun, self.bursts);
         let track = &mut self.contestants[contestant].track;
         let stamps = &self.stamps;
         track.run(LEAD, numbers.clone(), Tape { laps, stamps });
         let returned = clock::now();
+        let sleeps = process::sleeps() - sleeps;
         control.wait_for(Word::Done, others);
         let finished = match track.ends_with_leader() {
             true => returned,
@@ -237,6 +260,7 @@ impl Team {
         Burst {
             messages: numbers.end - numbers.start,
             nanoseconds: finished - started,
+            sleeps: sleeps.min(control.get(Word::Sleeps)),
         }
     }
 
@@ -253,12 +277,21 @@ impl Team {
             control.await_start(burst);
             let track = &mut self.contestants[contestant as usize].track;
             let (laps, stamps) = (&mut [][..], &self.stamps);
+            let sleeps = process::sleeps();
             track.run(member, numbers, Tape { laps, stamps });
+            control
+                .word(Word::Sleeps)
+                .fetch_min(process::sleeps() - sleeps, Ordering::AcqRel);
             control
                 .word(Word::Finished)
                 .fetch_max(clock::now(), Ordering::AcqRel);
             control.count(Word::Done);
         }
+    }
+
+    /// Whether all share one processor, so that nobody can spin.
+    pub fn takes_turns(&self) -> bool {
+        self.takes_turns
     }
 
     pub fn contestants(&self) -> &[Contestant] {

@@ -1,7 +1,10 @@
 //! One direction of a transport, and the two kinds of work of two processes that are made of it.
 
+use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::clock::ticks;
 use crate::memory::Shared;
@@ -200,7 +203,87 @@ impl<L: Lane> Track for RoundTrip<L> {
     }
 }
 
-/// The same between the first two members of a team; the others look on. So it tells how far apart the two processors
+/// The same, where each is asleep when the other wakes it: the leader sets out when it sees the other sleep, and has itself
+/// long fallen asleep when the other is awake. That it was so is counted afterwards, for all contestants alike ([`Burst`]).
+///
+/// [`Burst`]: crate::team::Burst
+pub struct Asleep<L> {
+    trip: RoundTrip<L>,
+    /// The first word is the other's number.
+    page: Shared,
+    /// What the kernel says of it.
+    status: Option<File>,
+}
+
+/// How long the other has been asleep when it is woken: its processor has found nothing else to do.
+const DOZE: Duration = Duration::from_micros(10);
+
+impl<L> Asleep<L> {
+    pub fn new(trip: RoundTrip<L>) -> Self {
+        let page = Shared::new(8);
+        Self {
+            trip,
+            page,
+            status: None,
+        }
+    }
+
+    /// Until the other sleeps.
+    fn wait_for_sleep(&mut self) {
+        let open = || {
+            let other = self.page.word(0).load(Ordering::Acquire);
+            File::open(format!("/proc/{other}/stat")).expect("a live member")
+        };
+        let status = self.status.get_or_insert_with(open);
+        let mut line = [0; 512];
+        loop {
+            let len = status.read_at(&mut line, 0).expect("a live member");
+            // The state stands behind the name, which is in parentheses.
+            let name_end = line[..len].iter().rposition(|byte| *byte == b')');
+            if name_end.is_some_and(|end| line[..len].get(end + 2) == Some(&b'S')) {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        let since = Instant::now();
+        while since.elapsed() < DOZE {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+impl<L: Lane> Track for Asleep<L> {
+    fn start(&mut self, member: usize) {
+        if member != LEAD {
+            let own = u64::from(std::process::id());
+            self.page.word(0).store(own, Ordering::Release);
+        }
+        self.trip.start(member);
+    }
+
+    fn join(&mut self, member: usize) {
+        self.trip.join(member);
+    }
+
+    fn unlink(&mut self, member: usize) {
+        self.trip.unlink(member);
+    }
+
+    fn run(&mut self, member: usize, numbers: Range<u64>, tape: Tape<'_>) {
+        if member != LEAD {
+            return self.trip.answer(numbers);
+        }
+        for (number, lap) in numbers.zip(tape.laps) {
+            self.wait_for_sleep();
+            let before = ticks();
+            self.trip.there.send(number..number + 1);
+            self.trip.back.receive(number..number + 1);
+            *lap = u32::try_from(ticks() - before).unwrap_or(u32::MAX);
+        }
+    }
+}
+
+/// A round trip between the first two members of a team; the others look on. So it tells how far apart the two processors
 /// are at this moment.
 pub struct Key<L>(pub RoundTrip<L>);
 

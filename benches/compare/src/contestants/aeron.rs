@@ -1,13 +1,20 @@
-//! Aeron IPC: the C client in both processes, the C media driver in a third. Built with the feature `aeron`.
+//! Aeron IPC: the C client in both processes, the C media driver in the leading one. Built with the feature `aeron`.
 //!
 //! An exclusive publication, by `offer` or by `try_claim`; a subscription that is polled for up to 256 fragments, or for
 //! one. The calls are the C library's own. The size of a ring is that of a term, of which Aeron has three.
+//!
+//! # Who does the driver's work
+//! A publication may be ahead of its subscriber by half a term, as far as the driver has moved its limit, which it does
+//! each time that it does its work. As a process of its own beside two that spin on the two processors of a small machine, the driver has
+//! its turn when the scheduler takes a processor from one of them, every few milliseconds; then a term of 64 KiB
+//! carries 32 KiB in that time, whatever the client can do. So its work is done here as Aeron's "invoker" does it: by the thread that waits for it, in
+//! the leading process, when an offer is refused or a poll finds nothing. Between bursts, a thread does it that
+//! sleeps otherwise.
 
 use std::ffi::{CStr, CString};
 use std::ops::Range;
 use std::path::Path;
-use std::process::{Child, Command};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use rusteron_client::bindings::{
@@ -23,71 +30,82 @@ use rusteron_media_driver::{AeronDriver, AeronDriverContext};
 
 use crate::memory::spin_until;
 use crate::message;
-use crate::process;
 use crate::track::Lane;
-
-/// The option by which this program becomes the media driver.
-pub const DRIVER: &str = "--aeron-driver";
 
 /// What nothing here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs the driver in a directory until its parent ends.
-pub fn drive(directory: &str) -> ! {
-    // SAFETY: no memory is involved.
-    process::die_with(unsafe { libc::getppid() });
-    let outcome = (|| {
-        let context = AeronDriverContext::new()?;
-        context.set_dir(&CString::new(directory).expect("no zero byte"))?;
-        context.set_dir_delete_on_start(true)?;
-        context.set_threading_mode(
-            rusteron_media_driver::bindings::aeron_threading_mode_enum::AERON_THREADING_MODE_SHARED,
-        )?;
-        context.set_shared_idle_strategy(c"backoff")?;
-        // Every page is there before the first message, as everybody's.
-        context.set_term_buffer_sparse_file(false)?;
-        let driver = AeronDriver::new(&context)?;
-        driver.start(true)?;
-        loop {
-            driver.main_idle_strategy(driver.main_do_work()?);
-        }
-        #[allow(unreachable_code)]
-        Ok::<(), rusteron_media_driver::AeronCError>(())
-    })();
-    eprintln!("compare: Aeron's media driver: {outcome:?}");
-    std::process::exit(1);
-}
+/// How long the thread sleeps that does the driver's work when nobody waits for it.
+const REST: Duration = Duration::from_millis(5);
 
-/// The driver as another process, which ends with this.
-pub struct Driver(Child);
+/// How often is tried in vain between two turns of the driver's work: to send, when there is no room, which only the driver can
+/// give; and to receive, when there may be nothing.
+const OFFERS_PER_TURN: u32 = 16;
+const POLLS_PER_TURN: u32 = 256;
+
+/// The media driver, which whoever has the lock may do the work of.
+pub struct Driver(AeronDriver);
+
+// SAFETY: the C driver is not bound to a thread; the lock around it lets one at a time in.
+unsafe impl Send for Driver {}
+
+static DRIVER: OnceLock<Mutex<Driver>> = OnceLock::new();
 
 impl Driver {
-    /// In the directory of that prefix. The process that starts it has one thread.
-    pub fn start(prefix: &str) -> Self {
+    /// In the directory of that prefix, in this process, and with a thread. Once.
+    pub fn start(prefix: &str) {
         let directory = directory(prefix);
-        let directory = Path::new(&directory);
-        let child = Command::new("/proc/self/exe")
-            .arg(DRIVER)
-            .arg(directory)
-            .spawn()
-            .expect("this program itself");
-        let deadline = Instant::now() + PATIENCE;
-        while !directory.join("cnc.dat").exists() {
-            assert!(
-                Instant::now() < deadline,
-                "Aeron's media driver does not start"
-            );
-            std::thread::sleep(Duration::from_millis(10));
+        let driver = (|| {
+            let context = AeronDriverContext::new()?;
+            context.set_dir(&CString::new(directory).expect("no zero byte"))?;
+            context.set_dir_delete_on_start(true)?;
+            context.set_threading_mode(
+                rusteron_media_driver::bindings::aeron_threading_mode_enum::AERON_THREADING_MODE_SHARED,
+            )?;
+            // Every page is there before the first message, as everybody's.
+            context.set_term_buffer_sparse_file(false)?;
+            let driver = AeronDriver::new(&context)?;
+            // Whoever has it calls it.
+            driver.start(true)?;
+            Ok::<_, rusteron_media_driver::AeronCError>(driver)
+        })();
+        let driver = driver.expect("a media driver");
+        if DRIVER.set(Mutex::new(Driver(driver))).is_err() {
+            panic!("a second media driver");
         }
-        Self(child)
+        std::thread::spawn(|| {
+            loop {
+                Self::work();
+                std::thread::sleep(REST);
+            }
+        });
+    }
+
+    fn lock() -> Option<MutexGuard<'static, Self>> {
+        DRIVER.get()?.try_lock().ok()
+    }
+
+    /// A turn of its work, if it is in this process and nobody else is at it.
+    #[cold]
+    fn work() {
+        if let Some(driver) = Self::lock() {
+            driver.0.main_do_work().expect("a driver in order");
+        }
     }
 }
 
-impl Drop for Driver {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Tries until it succeeds, and lets the driver go on meanwhile, if it is in this process, every so many times.
+#[inline(always)]
+fn try_until(tries_per_turn: u32, mut ready: impl FnMut() -> bool) {
+    let mut tries: u32 = 0;
+    spin_until(|| {
+        let is_ready = ready();
+        tries = tries.wrapping_add(1);
+        if !is_ready && tries.is_multiple_of(tries_per_turn) {
+            Driver::work();
+        }
+        is_ready
+    });
 }
 
 /// Where a measurement's driver has its files.
@@ -106,6 +124,14 @@ unsafe impl Sync for Client {}
 fn client(directory: &str) -> &'static Aeron {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     let client = CLIENT.get_or_init(|| {
+        let start = Instant::now();
+        while !Path::new(directory).join("cnc.dat").exists() {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the media driver does not start"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let context = AeronContext::new().expect("a context");
         let directory = CString::new(directory).expect("no zero byte");
         context.set_dir(&directory).expect("a directory");
@@ -212,7 +238,7 @@ impl<const W: usize, const CLAIM: bool, const POLL: u64> Lane for AeronIpc<W, CL
                 let mut claim: aeron_buffer_claim_t = unsafe { std::mem::zeroed() };
                 // A negative position says: full, or the end of a term, or not connected, which it is.
                 // SAFETY: a live publication; room for a claim.
-                spin_until(|| unsafe {
+                try_until(OFFERS_PER_TURN, || unsafe {
                     aeron_exclusive_publication_try_claim(publication, W * 8, &mut claim) > 0
                 });
                 // SAFETY: so many bytes, aligned to 32 as all of Aeron's payloads are to 8, and nobody's else before
@@ -224,7 +250,7 @@ impl<const W: usize, const CLAIM: bool, const POLL: u64> Lane for AeronIpc<W, CL
             } else {
                 message::fill(&mut message, number);
                 // SAFETY: a live publication, so many bytes, and no supplier.
-                spin_until(|| unsafe {
+                try_until(OFFERS_PER_TURN, || unsafe {
                     aeron_exclusive_publication_offer(
                         publication,
                         message.as_ptr().cast(),
@@ -248,7 +274,7 @@ impl<const W: usize, const CLAIM: bool, const POLL: u64> Lane for AeronIpc<W, CL
             let most = (numbers.end - expected.next).min(POLL) as usize;
             let to: *mut Expected<W> = &mut expected;
             // SAFETY: a live subscription; the handler gets what it was given, and nobody else uses it meanwhile.
-            spin_until(|| unsafe {
+            try_until(POLLS_PER_TURN, || unsafe {
                 aeron_subscription_poll(subscription, Some(handle::<W>), to.cast(), most) != 0
             });
         }

@@ -14,6 +14,7 @@ use super::ringway::Ringway;
 use super::system::{Log, Packets, Signals, Udp, tcp};
 use super::{Contestant, Roster, limit, one_way, round_trip};
 use crate::args::Work;
+use crate::message;
 use crate::track::{Lane, Track};
 
 impl Roster<'_> {
@@ -102,7 +103,11 @@ impl Roster<'_> {
             "TCP, loopback",
             self.lanes_of(|_, _| {
                 let (writer, reader) = tcp();
-                Descriptor::<_, _, W> { reader, writer }
+                Descriptor::<_, _, W> {
+                    reader,
+                    writer,
+                    buffer: message::Buffer::default(),
+                }
             }),
         );
         add(
@@ -154,5 +159,9 @@ fn fifo<const W: usize>(path: &Path) -> Descriptor<File, File, W> {
     let open = || File::options().read(true).write(true).open(path);
     let [reader, writer] = [open(), open()].map(|end| end.expect("it is there"));
     std::fs::remove_file(path).expect("it is there");
-    Descriptor { reader, writer }
+    Descriptor {
+        reader,
+        writer,
+        buffer: message::Buffer::default(),
+    }
 }

@@ -11,16 +11,25 @@ use crate::track::Lane;
 pub struct Descriptor<R, T, const W: usize> {
     pub(super) reader: R,
     pub(super) writer: T,
+    pub(super) buffer: message::Buffer<W>,
 }
 
 pub fn new_pipe<const W: usize>() -> Descriptor<impl Read + 'static, impl Write + 'static, W> {
     let (reader, writer) = pipe().expect("a pipe");
-    Descriptor { reader, writer }
+    Descriptor {
+        reader,
+        writer,
+        buffer: message::Buffer::default(),
+    }
 }
 
 pub fn new_socket<const W: usize>() -> Descriptor<impl Read + 'static, impl Write + 'static, W> {
     let (reader, writer) = UnixStream::pair().expect("a pair of sockets");
-    Descriptor { reader, writer }
+    Descriptor {
+        reader,
+        writer,
+        buffer: message::Buffer::default(),
+    }
 }
 
 impl<R: Read, T: Write, const W: usize> Lane for Descriptor<R, T, W> {
@@ -29,22 +38,24 @@ impl<R: Read, T: Write, const W: usize> Lane for Descriptor<R, T, W> {
     fn start_receiving(&mut self) {}
 
     fn send(&mut self, numbers: Range<u64>) {
-        let mut message = [0; W];
+        let mut local = [0; W];
+        let message = self.buffer.of(&mut local);
         for number in numbers {
-            message::fill(&mut message, number);
+            message::fill(message, number);
             self.writer
-                .write_all(bytemuck::cast_slice(&message))
+                .write_all(bytemuck::cast_slice(message))
                 .expect("a live reader");
         }
     }
 
     fn receive(&mut self, numbers: Range<u64>) {
-        let mut message = [0; W];
+        let mut local = [0; W];
+        let message = self.buffer.of(&mut local);
         for number in numbers {
             self.reader
-                .read_exact(bytemuck::cast_slice_mut(&mut message))
+                .read_exact(bytemuck::cast_slice_mut(message))
                 .expect("a live writer");
-            message::check(&message, number);
+            message::check(message, number);
         }
     }
 }

@@ -21,9 +21,11 @@ mod shmem_ipc;
 mod sleep_sync;
 mod system;
 mod threads;
+mod typed;
 mod vyukov;
 
 use ::ringway::WaitStrategy;
+use bytemuck::{AnyBitPattern, NoUninit};
 
 use crate::args::{Variant, Work};
 use crate::track::{Key, Lane, OneWay, RoundTrip, Track};
@@ -33,7 +35,9 @@ use raw::{Copies, MEMCPY, MOVSB, Packed, STREAM, Sleeping, Slots};
 use ringfire::Ringfire;
 use ringway::Ringway;
 use shmem_ipc::ShmemIpc;
+use sleep_sync::{asleep, reference};
 use threads::{Crossbeam, Rtrb, Threads};
+use typed::Typed;
 
 /// A transport with the settings under which it takes part.
 pub struct Contestant {
@@ -156,7 +160,10 @@ impl<'a> Roster<'a> {
         format!("{}{}", self.prefix, self.made)
     }
 
-    fn one_way<const W: usize>(&mut self) -> Vec<Contestant> {
+    fn one_way<const W: usize>(&mut self) -> Vec<Contestant>
+    where
+        [u64; W]: NoUninit + AnyBitPattern,
+    {
         let mut list = Vec::new();
         for &ring in self.rings {
             let slots = OneWay(Slots::<W>::within(ring));
@@ -186,6 +193,14 @@ impl<'a> Roster<'a> {
             add(
                 "ringway batch+drain",
                 one_way(self.ringway::<W, true, true>(ring)),
+            );
+            add(
+                "ringway typed",
+                one_way(Typed::<W, false>::new(self.name(), ring)),
+            );
+            add(
+                "ringway bulk",
+                one_way(Typed::<W, true>::new(self.name(), ring)),
             );
             add("shmem-ipc", one_way(ShmemIpc::<W, false, 1>::new(ring)));
             add(
@@ -279,15 +294,13 @@ impl<'a> Roster<'a> {
     }
 
     fn sleep<const W: usize>(&mut self) -> Vec<Contestant> {
-        let sleeping = RoundTrip {
-            there: Sleeping::<W>::new(),
-            back: Sleeping::<W>::new(),
+        let Variant::Seats(seats) = self.variant else {
+            return Vec::new();
         };
-        let mut list = vec![limit("raw slot + futex", None, sleeping)];
+        let bare = asleep(seats, Sleeping::<W>::new);
+        let mut list = vec![reference("raw slot + futex", bare)];
         for &ring in self.rings {
-            let mut add = |name, wait| {
-                let lane = || Ringway::<W, false, false>::new(self.name(), ring, wait);
-                let track = round_trip(lane);
+            let mut add = |name, track| {
                 list.push(Contestant {
                     name,
                     ring: Some(ring),
@@ -295,19 +308,22 @@ impl<'a> Roster<'a> {
                     track,
                 });
             };
-            add("ringway park", WaitStrategy::Park);
-            add("ringway adaptive", WaitStrategy::default());
+            let mut lane = |wait| Ringway::<W, false, false>::new(self.name(), ring, wait);
+            let park = || lane(WaitStrategy::Park);
+            add("ringway park", asleep(seats, park));
+            // With a peer that is awake.
+            let adaptive = || lane(WaitStrategy::default());
+            add("ringway adaptive", round_trip(adaptive));
         }
-        let pipes = RoundTrip {
-            there: kernel::new_pipe::<W>(),
-            back: kernel::new_pipe::<W>(),
+        let mut add = |name, track| {
+            let is_reference = false;
+            list.push(Contestant {
+                is_reference,
+                ..reference(name, track)
+            });
         };
-        list.push(plain("pipe", pipes));
-        let sockets = RoundTrip {
-            there: kernel::new_socket::<W>(),
-            back: kernel::new_socket::<W>(),
-        };
-        list.push(plain("unix socket", sockets));
+        add("pipe", asleep(seats, kernel::new_pipe::<W>));
+        add("unix socket", asleep(seats, kernel::new_socket::<W>));
         list
     }
 

@@ -273,6 +273,7 @@ pub struct Copies<const W: usize, const HOW: u8> {
     memory: Shared,
     slots: u64,
     read: u64,
+    buffer: message::Buffer<W>,
 }
 
 impl<const W: usize, const HOW: u8> Copies<W, HOW> {
@@ -284,11 +285,13 @@ impl<const W: usize, const HOW: u8> Copies<W, HOW> {
             memory: Shared::new((LINE + slots * Self::STRIDE) as usize),
             slots,
             read: 0,
+            buffer: message::Buffer::default(),
         }
     }
 
-    fn slot(&self, number: u64) -> u64 {
-        LINE + (number % self.slots) * Self::STRIDE
+    /// Of so many.
+    fn slot(slots: u64, number: u64) -> u64 {
+        LINE + (number % slots) * Self::STRIDE
     }
 }
 
@@ -302,9 +305,10 @@ impl<const W: usize, const HOW: u8> Lane for Copies<W, HOW> {
     }
 
     fn send(&mut self, numbers: Range<u64>) {
-        let mut buffer = [0; W];
+        let mut local = [0; W];
+        let buffer = self.buffer.of(&mut local);
         for number in numbers {
-            message::fill(&mut buffer, number);
+            message::fill(buffer, number);
             spin_until(|| {
                 let fits = number - self.read <= self.slots;
                 if !fits {
@@ -312,14 +316,14 @@ impl<const W: usize, const HOW: u8> Lane for Copies<W, HOW> {
                 }
                 fits
             });
-            let slot = self.slot(number);
+            let slot = Self::slot(self.slots, number);
             let target = self.memory.at(slot + LINE).cast::<u64>();
             // SAFETY: the slot's payload has room for the message, is aligned to 128 bytes, and was
             // read by the receiver.
             unsafe {
                 match HOW {
-                    STREAM => stream(&buffer, target),
-                    MOVSB => movsb(&buffer, target),
+                    STREAM => stream(buffer, target),
+                    MOVSB => movsb(buffer, target),
                     _ => target.copy_from_nonoverlapping(buffer.as_ptr(), W),
                 }
             }
@@ -328,16 +332,17 @@ impl<const W: usize, const HOW: u8> Lane for Copies<W, HOW> {
     }
 
     fn receive(&mut self, numbers: Range<u64>) {
-        let mut buffer = [0; W];
+        let mut local = [0; W];
+        let buffer = self.buffer.of(&mut local);
         let step = (self.slots / 8).max(1);
         for number in numbers {
-            let slot = self.slot(number);
+            let slot = Self::slot(self.slots, number);
             let sequence = self.memory.word(slot);
             spin_until(|| sequence.load(Ordering::Acquire) == number);
             let source = self.memory.at(slot + LINE).cast::<u64>();
             // SAFETY: the slot's payload was published, so nobody writes it.
             unsafe { buffer.as_mut_ptr().copy_from_nonoverlapping(source, W) };
-            message::check(&buffer, number);
+            message::check(buffer, number);
             if number.is_multiple_of(step) {
                 self.memory.word(0).store(number, Ordering::Release);
             }

@@ -19,6 +19,7 @@ pub struct Ringway<const W: usize, const BATCHED: bool, const DRAINED: bool> {
     wait: WaitStrategy,
     sender: Option<Sender>,
     receiver: Option<Receiver>,
+    buffer: message::Buffer<W>,
 }
 
 impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Ringway<W, BATCHED, DRAINED> {
@@ -31,6 +32,7 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Ringway<W, BATCHE
             wait,
             sender: None,
             receiver: None,
+            buffer: message::Buffer::default(),
         }
     }
 
@@ -85,12 +87,13 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
     #[inline(always)]
     fn send(&mut self, numbers: Range<u64>) {
         let sender = self.sender.as_mut().expect("started");
-        let mut message = [0; W];
+        let mut local = [0; W];
+        let message = self.buffer.of(&mut local);
         if !BATCHED {
             for number in numbers {
-                message::fill(&mut message, number);
+                message::fill(message, number);
                 sender
-                    .send(bytemuck::cast_slice(&message))
+                    .send(bytemuck::cast_slice(message))
                     .expect("a live consumer");
             }
             return;
@@ -101,8 +104,8 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
             let end = numbers.end.min(next + BATCH);
             let mut full = false;
             while next < end && !full {
-                message::fill(&mut message, next);
-                match batch.push(bytemuck::cast_slice(&message)) {
+                message::fill(message, next);
+                match batch.push(bytemuck::cast_slice(message)) {
                     Ok(()) => next += 1,
                     Err(SendError::Full) => full = true,
                     Err(error) => panic!("a live consumer: {error}"),
@@ -111,7 +114,7 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
             batch.commit();
             if full {
                 sender
-                    .send(bytemuck::cast_slice(&message))
+                    .send(bytemuck::cast_slice(message))
                     .expect("a live consumer");
                 next += 1;
             }
@@ -121,15 +124,16 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
     #[inline(always)]
     fn receive(&mut self, numbers: Range<u64>) {
         let receiver = self.receiver.as_mut().expect("started");
-        let mut message = [0; W];
+        let mut local = [0; W];
+        let message = self.buffer.of(&mut local);
         if !DRAINED {
             for number in numbers {
-                let bytes = bytemuck::cast_slice_mut(&mut message);
+                let bytes = bytemuck::cast_slice_mut(message);
                 let len = receiver.recv_into(bytes).expect("a live producer");
                 if len != W * 8 {
                     message::wrong(number);
                 }
-                message::check(&message, number);
+                message::check(message, number);
             }
             return;
         }
@@ -139,10 +143,10 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
             let most = (numbers.end - next).min(BATCH) as usize;
             receiver
                 .drain(most, |view| {
-                    if view.read_at(0, bytemuck::cast_slice_mut(&mut message)) != W * 8 {
+                    if view.read_at(0, bytemuck::cast_slice_mut(message)) != W * 8 {
                         message::wrong(next);
                     }
-                    message::check(&message, next);
+                    message::check(message, next);
                     next += 1;
                 })
                 .expect("a live producer");

@@ -23,6 +23,7 @@ pub struct ShmemIpc<const W: usize, const BATCHED: bool, const DRAIN: u64> {
     receiver: Option<Receiver<u8>>,
     /// Bytes of room, or to read, of which this side knows.
     known: usize,
+    buffer: message::Buffer<W>,
 }
 
 impl<const W: usize, const BATCHED: bool, const DRAIN: u64> ShmemIpc<W, BATCHED, DRAIN> {
@@ -33,6 +34,7 @@ impl<const W: usize, const BATCHED: bool, const DRAIN: u64> ShmemIpc<W, BATCHED,
             sender: None,
             receiver: None,
             known: 0,
+            buffer: message::Buffer::default(),
         }
     }
 }
@@ -55,7 +57,8 @@ impl<const W: usize, const BATCHED: bool, const DRAIN: u64> Lane for ShmemIpc<W,
     #[inline(always)]
     fn send(&mut self, numbers: Range<u64>) {
         let sender = self.sender.as_mut().expect("started");
-        let mut message = [0; W];
+        let mut local = [0; W];
+        let message = self.buffer.of(&mut local);
         let mut next = numbers.start;
         while next < numbers.end {
             if self.known < W * 8 {
@@ -72,7 +75,7 @@ impl<const W: usize, const BATCHED: bool, const DRAIN: u64> Lane for ShmemIpc<W,
             let status = sender.send(|target, room| {
                 let records = most.min(room / (W * 8));
                 for record in 0..records {
-                    message::fill(&mut message, next + record as u64);
+                    message::fill(message, next + record as u64);
                     // SAFETY: `room` bytes may be written from here, and records are whole.
                     unsafe {
                         target
@@ -90,7 +93,8 @@ impl<const W: usize, const BATCHED: bool, const DRAIN: u64> Lane for ShmemIpc<W,
     #[inline(always)]
     fn receive(&mut self, numbers: Range<u64>) {
         let receiver = self.receiver.as_mut().expect("started");
-        let mut message = [0; W];
+        let mut local = [0; W];
+        let message = self.buffer.of(&mut local);
         let mut next = numbers.start;
         while next < numbers.end {
             if self.known < W * 8 {
@@ -110,7 +114,7 @@ impl<const W: usize, const BATCHED: bool, const DRAIN: u64> Lane for ShmemIpc<W,
                             .cast::<u8>()
                             .copy_from_nonoverlapping(source.add(record * W * 8), W * 8)
                     };
-                    message::check(&message, next + record as u64);
+                    message::check(message, next + record as u64);
                 }
                 next += records as u64;
                 records * W * 8

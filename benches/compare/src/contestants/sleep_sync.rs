@@ -2,46 +2,42 @@
 
 use ::ringway::{Kind, SyncKind, WaitStrategy};
 
-use super::bare::{Bell, Condvar, MessageQueue, PosixSemaphore, Rung, SystemVSemaphore};
+use super::bare::{Condvar, MessageQueue, PosixSemaphore, Rung, SystemVSemaphore};
 use super::raw::Sleeping;
 use super::ringway::Ringway;
-use super::{Contestant, Roster, limit, round_trip};
-use crate::args::Variant;
-use crate::track::RoundTrip;
+use super::{Contestant, Roster};
+use crate::args::{Seats, Variant};
+use crate::track::{Asleep, Lane, RoundTrip, Track};
 
 impl Roster<'_> {
     pub(super) fn sleep_sync<const W: usize>(&mut self) -> Vec<Contestant> {
-        let Variant::Sync(sync) = self.variant else {
+        let Variant::Sync(sync, seats) = self.variant else {
             return Vec::new();
         };
         let mut list = vec![match sync {
             SyncKind::Futex => {
-                let track = RoundTrip {
-                    there: Sleeping::<W>::new(),
-                    back: Sleeping::<W>::new(),
-                };
-                limit("raw slot + futex", None, track)
+                let lane = Sleeping::<W>::new;
+                reference("raw slot + futex", asleep(seats, lane))
             }
             SyncKind::Pthread => {
-                let bells = [Condvar::new(), Condvar::new()];
-                rung::<W>("raw slot + mutex + condvar", bells)
+                let lane = || Rung::<_, W>::new(Condvar::new());
+                reference("raw slot + mutex + condvar", asleep(seats, lane))
             }
             SyncKind::PosixSem => {
-                let bells = [PosixSemaphore::new(), PosixSemaphore::new()];
-                rung::<W>("raw slot + sem_t", bells)
+                let lane = || Rung::<_, W>::new(PosixSemaphore::new());
+                reference("raw slot + sem_t", asleep(seats, lane))
             }
-            SyncKind::SysvSem => rung::<W>("raw slot + semop", SystemVSemaphore::pair(false)),
+            SyncKind::SysvSem => reference("raw slot + semop", semaphores::<W>(seats, false)),
             SyncKind::Mqueue => {
-                let bells = [self.name(), self.name()].map(|name| MessageQueue::new(&name));
-                rung::<W>("raw slot + mq byte", bells)
+                let lane = || Rung::<_, W>::new(MessageQueue::new(&self.name()));
+                reference("raw slot + mq byte", asleep(seats, lane))
             }
             _ => return Vec::new(),
         }];
         if sync == SyncKind::SysvSem {
-            let bells = SystemVSemaphore::pair(true);
             list.push(Contestant {
                 is_reference: false,
-                ..rung::<W>("raw slot + semop, locked", bells)
+                ..reference("raw slot + semop, locked", semaphores::<W>(seats, true))
             });
         }
         // Spsc on futexes is the stream ring.
@@ -57,7 +53,7 @@ impl Roster<'_> {
         };
         for &ring in self.rings {
             for &(name, kind) in kinds {
-                let track = round_trip(|| {
+                let track = asleep(seats, || {
                     Ringway::<W, false, false>::new(self.name(), ring, WaitStrategy::Park)
                         .of(kind, sync)
                 });
@@ -73,7 +69,30 @@ impl Roster<'_> {
     }
 }
 
-fn rung<const W: usize>(name: &'static str, [there, back]: [impl Bell + 'static; 2]) -> Contestant {
-    let (there, back) = (Rung::<_, W>::new(there), Rung::<_, W>::new(back));
-    limit(name, None, RoundTrip { there, back })
+/// There and back, both sides asleep in between. On one processor they are without any doing.
+pub(super) fn asleep<L: Lane + 'static>(
+    seats: Seats,
+    mut lane: impl FnMut() -> L,
+) -> Box<dyn Track> {
+    let (there, back) = (lane(), lane());
+    let trip = RoundTrip { there, back };
+    match seats {
+        Seats::One => Box::new(trip),
+        Seats::Two => Box::new(Asleep::new(trip)),
+    }
+}
+
+fn semaphores<const W: usize>(seats: Seats, excludes: bool) -> Box<dyn Track> {
+    let mut bells = SystemVSemaphore::pair(excludes).into_iter();
+    let lane = || Rung::<_, W>::new(bells.next().expect("two"));
+    asleep(seats, lane)
+}
+
+pub(super) fn reference(name: &'static str, track: Box<dyn Track>) -> Contestant {
+    Contestant {
+        name,
+        ring: None,
+        is_reference: true,
+        track,
+    }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::targets::{self, Measure};
+
 /// A bare round trip of less, in nanoseconds, is near. As in `compare`.
 pub const NEAR: f64 = 150.0;
 
@@ -13,8 +15,8 @@ pub struct Row {
     pub contestant: String,
     pub bare: bool,
     pub reference: bool,
-    /// By run.
-    runs: Vec<Value>,
+    /// By run: which of all runs it was, as not every one has every row.
+    runs: Vec<(usize, Value)>,
 }
 
 #[derive(Default)]
@@ -33,7 +35,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    fn of(mut numbers: Vec<f64>) -> Option<Self> {
+    pub fn of(mut numbers: Vec<f64>) -> Option<Self> {
         numbers.retain(|number| number.is_finite());
         numbers.sort_by(f64::total_cmp);
         // Of an even count, between the two in the middle.
@@ -43,6 +45,11 @@ impl Figure {
             least: *numbers.first()?,
             greatest: *numbers.last()?,
         })
+    }
+
+    /// Of each list's median.
+    pub fn of_medians(lists: Vec<Vec<f64>>) -> Option<Self> {
+        Self::of(lists.into_iter().filter_map(median).collect())
     }
 }
 
@@ -55,8 +62,39 @@ fn numbers(run: &Value, name: &str) -> Vec<f64> {
     list.iter().filter_map(Value::as_f64).collect()
 }
 
+/// How far apart the processors were in each round of a row; `None`: it changed, or there is one only.
+fn distances(run: &Value) -> Vec<Option<Distance>> {
+    let keys = numbers(run, "key_before_ns").into_iter();
+    let keys = keys.zip(numbers(run, "key_behind_ns"));
+    let place = |(before, behind): (f64, f64)| match [before, behind].map(|key| key < NEAR) {
+        _ if before == 0.0 => None,
+        [true, true] => Some(Distance::Near),
+        [false, false] => Some(Distance::Far),
+        _ => None,
+    };
+    keys.map(place).collect()
+}
+
+/// Trips in which both sides sleep, of those that are meant to: at least this share, or the round does not count.
+const ASLEEP: f64 = 0.9;
+
+/// Which rounds of a row count: where the two are to sleep, those in which they did.
+fn counts(run: &Value) -> Vec<bool> {
+    let sleeps = run["work"]
+        .as_str()
+        .is_some_and(|work| work.starts_with("sleep"));
+    let rounds = numbers(run, "key_before_ns").len();
+    if !sleeps || run.get("asleep").is_none() {
+        return vec![true; rounds];
+    }
+    let both = numbers(run, "asleep").into_iter();
+    let both = both.zip(numbers(run, "asleep_beside"));
+    both.map(|(own, beside)| own >= ASLEEP && beside >= ASLEEP)
+        .collect()
+}
+
 /// Rounds by how far apart the processors were in them.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distance {
     Near,
     Far,
@@ -68,7 +106,7 @@ impl Row {
     }
 
     pub fn is_latency(&self) -> bool {
-        self.runs.iter().any(|run| run.get("p50_ns").is_some())
+        self.runs.iter().any(|(_, run)| run.get("p50_ns").is_some())
     }
 
     /// The figure that counts: the rate, or the median trip.
@@ -81,7 +119,7 @@ impl Row {
         let medians = self
             .runs
             .iter()
-            .filter_map(|run| median(numbers(run, name)));
+            .filter_map(|(_, run)| median(numbers(run, name)));
         Figure::of(medians.collect())
     }
 
@@ -100,36 +138,46 @@ impl Row {
     /// The same in the rounds at one distance, and how many those were.
     pub fn at(&self, distance: Distance) -> Option<(f64, usize)> {
         let mut chosen = Vec::new();
-        for run in &self.runs {
-            let keys = numbers(run, "key_before_ns").into_iter();
-            let keys = keys.zip(numbers(run, "key_behind_ns"));
-            for ((before, behind), ratio) in keys.zip(numbers(run, self.ratio())) {
-                let is_there = match distance {
-                    Distance::Near => before < NEAR && behind < NEAR,
-                    Distance::Far => before >= NEAR && behind >= NEAR,
-                };
-                if is_there {
-                    chosen.push(ratio);
-                }
-            }
+        for (_, run) in &self.runs {
+            let places = distances(run).into_iter();
+            let there = places.zip(numbers(run, self.ratio()));
+            chosen.extend(
+                there.filter_map(|(place, ratio)| (place == Some(distance)).then_some(ratio)),
+            );
         }
         Some((median(chosen.iter().copied())?, chosen.len()))
     }
 
     /// Round by round relative to another row, by way of the references beside both.
     pub fn to_other(&self, other: &Self) -> Option<Figure> {
-        let medians = self
-            .runs
-            .iter()
-            .zip(&other.runs)
-            .filter_map(|(own, other_run)| {
-                let (own, other) = (
-                    numbers(own, self.ratio()),
-                    numbers(other_run, other.ratio()),
-                );
-                median(own.into_iter().zip(other).map(|(own, other)| own / other))
+        Figure::of_medians(self.ratios_to(other, Measure::Usual, None))
+    }
+
+    /// The ratios behind it: of each run that has both rows, one for each round (at this distance) that counts.
+    pub fn ratios_to(
+        &self,
+        other: &Self,
+        measure: Measure,
+        distance: Option<Distance>,
+    ) -> Vec<Vec<f64>> {
+        let name = match measure {
+            Measure::Usual => self.ratio(),
+            Measure::P999 => "p999_to_reference",
+        };
+        let of_run = |(run, own): &(usize, Value)| {
+            let (_, beside) = other.runs.iter().find(|(other_run, _)| other_run == run)?;
+            let places = distances(own).into_iter();
+            let counts = counts(own).into_iter().zip(counts(beside));
+            let ratios = numbers(own, name).into_iter().zip(numbers(beside, name));
+            let rounds = places.zip(counts).zip(ratios);
+            let chosen = rounds.filter_map(|((place, counts), (own, other))| {
+                let is_there = distance.is_none() || place == distance;
+                (is_there && counts == (true, true)).then_some(own / other)
             });
-        Figure::of(medians.collect())
+            let chosen: Vec<f64> = chosen.collect();
+            (!chosen.is_empty()).then_some(chosen)
+        };
+        self.runs.iter().filter_map(of_run).collect()
     }
 
     /// Nanoseconds at these shares of all trips: the middle of the runs'.
@@ -137,11 +185,11 @@ impl Row {
         let shares = self
             .runs
             .first()
-            .and_then(|run| run["quantiles_ns"].as_array());
+            .and_then(|(_, run)| run["quantiles_ns"].as_array());
         let shares = shares.map(Vec::as_slice).unwrap_or_default().iter();
         let of_runs = |index: usize| {
             let runs = self.runs.iter();
-            median(runs.filter_map(|run| run["quantiles_ns"][index][1].as_f64()))
+            median(runs.filter_map(|(_, run)| run["quantiles_ns"][index][1].as_f64()))
         };
         let points = shares.enumerate();
         points
@@ -164,12 +212,14 @@ impl Data {
             let (work, contestant) = work.zip(contestant).ok_or("a row without a name")?;
             let size = record["size"].as_u64().ok_or("a row without a size")?;
             let ring = record["ring"].as_u64();
+            // Runs are told apart by the records that stand before their rows.
+            let run = self.runs.len().checked_sub(1).ok_or("a row of no run")?;
             let known = self
                 .rows
                 .iter_mut()
                 .find(|row| row.is(&work, size, ring) && row.contestant == contestant);
             match known {
-                Some(row) => row.runs.push(record),
+                Some(row) => row.runs.push((run, record)),
                 None => self.rows.push(Row {
                     work,
                     size,
@@ -177,7 +227,7 @@ impl Data {
                     contestant,
                     bare: record["bare"].as_bool().unwrap_or_default(),
                     reference: record["reference"].as_bool().unwrap_or_default(),
-                    runs: vec![record],
+                    runs: vec![(run, record)],
                 }),
             }
         }
@@ -237,6 +287,60 @@ impl Data {
                 "quantiles_ns": row.quantiles(),
             })
         });
-        json!({ "runs": self.runs, "rows": rows.collect::<Vec<Value>>() })
+        json!({
+            "runs": self.runs,
+            "targets": targets::json(self),
+            "rows": rows.collect::<Vec<Value>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(work: &str, contestant: &str, ratios: [f64; 2], asleep: [f64; 2]) -> String {
+        let row = json!({
+            "work": work, "size": 64, "ring": null, "contestant": contestant,
+            "key_before_ns": [100.0, 300.0], "key_behind_ns": [100.0, 300.0],
+            "p50_ns": [1.0, 1.0], "p50_to_reference": ratios,
+            "asleep": asleep, "asleep_beside": [1.0, 1.0],
+        });
+        format!("{row}\n")
+    }
+
+    #[test]
+    fn rows_meet_those_of_the_same_run() {
+        let (awake, run) = ([0.0; 2], "{\"run\":{}}\n");
+        let mut data = Data::default();
+        data.add(&(run.to_owned() + &row("rtt", "one", [9.0; 2], awake)))
+            .unwrap();
+        // Of two runs in one file, only the second has both rows.
+        let other = run.to_owned() + &row("rtt", "other", [7.0; 2], awake);
+        let both = row("rtt", "one", [2.0, 4.0], awake) + &row("rtt", "other", [1.0; 2], awake);
+        data.add(&(other + run + &both)).unwrap();
+        let [one, other] = ["one", "other"].map(|name| data.row("rtt", 64, None, name).unwrap());
+        assert_eq!(one.ratios_to(other, Measure::Usual, None), [vec![2.0, 4.0]]);
+        assert_eq!(
+            one.ratios_to(other, Measure::Usual, Some(Distance::Far)),
+            [vec![4.0]]
+        );
+        assert!(data.add(&row("rtt", "one", [1.0; 2], awake)).is_ok());
+        assert!(
+            Data::default()
+                .add(&row("rtt", "one", [1.0; 2], awake))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn rounds_in_which_somebody_was_awake_do_not_count() {
+        let mut data = Data::default();
+        let run = "{\"run\":{}}\n".to_owned();
+        let rows = row("sleep", "one", [2.0, 40.0], [1.0, 0.1])
+            + &row("sleep", "bare", [1.0; 2], [1.0; 2]);
+        data.add(&(run + &rows)).unwrap();
+        let [one, bare] = ["one", "bare"].map(|name| data.row("sleep", 64, None, name).unwrap());
+        assert_eq!(one.ratios_to(bare, Measure::Usual, None), [vec![2.0]]);
     }
 }

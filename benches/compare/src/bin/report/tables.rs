@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::data::{Data, Distance, Figure, NEAR, Row};
+use crate::targets;
 
 /// Of a work, by the first word of its label.
 const WORKS: [(&str, &str); 13] = [
@@ -23,12 +24,14 @@ const WORKS: [(&str, &str); 13] = [
     ("hierarchy-rtt", "The same, there and back"),
 ];
 
-pub fn page(data: &Data, plots: &[(String, String)]) -> String {
+/// `instructions`: the page that `cargo xtask instructions` writes.
+pub fn page(data: &Data, plots: &[(String, String)], instructions: Option<&str>) -> String {
     let mut page = format!(
         "# Figures\n\nWritten by `cargo xtask compare`. How it is measured, and what the columns mean, is in \
          [benches/README.md](../../benches/README.md); every figure is in [figures.json](figures.json).\n\n{}",
         machine(data)
     );
+    page += &targets::table(data, instructions);
     for (title, file) in plots {
         let _ = write!(page, "\n## {title}\n\n![{title}]({file})\n");
     }
@@ -276,7 +279,7 @@ fn absolute(row: &Row) -> String {
     }
 }
 
-fn show(figure: Option<Figure>) -> String {
+pub fn show(figure: Option<Figure>) -> String {
     figure.map_or(
         "-".to_owned(),
         |Figure {
