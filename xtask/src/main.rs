@@ -8,6 +8,7 @@ mod compare;
 mod crashtest;
 mod fuzz;
 mod layers;
+mod log;
 mod loom;
 mod miri;
 mod mutants;
@@ -84,6 +85,14 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Garbage is written all over rings of every kind while processes work on them, for N minutes (default
         10): nobody may panic, be ended by a signal, take much memory, or come to no end.
 
+    cargo xtask log-ordeal [--seeds N] [--first SEED]
+        Durable logs on a simulated disk, N of them (default 20000: minutes), each through 60 lives of a writer: killed within any
+        call, with power that takes any subset of what is not synced, syncs that fail, full disks. Prints counts.
+
+    cargo xtask log-audit [--minutes N | --seconds N]
+        A writer and two readers of a durable log under random SIGKILL, for N minutes (default 20), with each message accounted
+        for. Prints counts. RINGWAY_LOG_AUDIT_DIR says where the log is.
+
     cargo xtask instructions [--bless | --only PART]
         Counts the instructions of the usual operations in a release build, by single steps, and compares them with
         benches/INSTRUCTIONS.md: a growth is an error. --bless writes that file; PART is of a row's name: 'stream, send'.
@@ -113,6 +122,8 @@ fn main() -> ExitCode {
             "death-latency" => crashtest::run("latency", rest),
             "soak" => crashtest::run("soak", rest),
             "scribble" => crashtest::run_checked("scribble", rest),
+            "log-ordeal" => log::ordeal(rest),
+            "log-audit" => log::audit(rest),
             "compare" => compare::run(rest),
             "instructions" => crashtest::count_instructions(rest),
             "help" | "--help" | "-h" => {
