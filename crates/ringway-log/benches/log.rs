@@ -70,7 +70,10 @@ fn main() {
     for (name, mut ratios) in rows {
         ratios.sort_by(f64::total_cmp);
         let (least, most) = (ratios[0], ratios[ROUNDS - 1]);
-        println!("{name:<40}{:.2}  ({least:.2} to {most:.2})", ratios[ROUNDS / 2]);
+        println!(
+            "{name:<40}{:.2}  ({least:.2} to {most:.2})",
+            ratios[ROUNDS / 2]
+        );
     }
 }
 
@@ -91,7 +94,8 @@ fn bare(path: &Path) -> Duration {
     let (file, block) = (allocated(path), vec![7; BLOCK]);
     let began = Instant::now();
     for number in 0..COUNT * LEN / BLOCK {
-        file.write_all_at(&block, (number * BLOCK) as u64).expect("it is written");
+        file.write_all_at(&block, (number * BLOCK) as u64)
+            .expect("it is written");
     }
     began.elapsed()
 }
@@ -101,7 +105,8 @@ fn bare_synced(path: &Path) -> Duration {
     fdatasync(&file).expect("it is synced");
     let began = Instant::now();
     for number in 0..GROUPS {
-        file.write_all_at(&block, (number * BLOCK) as u64).expect("it is written");
+        file.write_all_at(&block, (number * BLOCK) as u64)
+            .expect("it is written");
         fdatasync(&file).expect("it is synced");
     }
     began.elapsed()
@@ -111,7 +116,10 @@ fn bare_synced(path: &Path) -> Duration {
 fn log(path: &Path, durability: Durability) -> Log {
     let place = path.join("log");
     let _ = std::fs::remove_dir_all(&place);
-    Builder::new(place).durability(durability).create().expect("a log can be made")
+    Builder::new(place)
+        .durability(durability)
+        .create()
+        .expect("a log can be made")
 }
 
 fn batches(path: &Path) -> Duration {

@@ -153,6 +153,10 @@ impl Builder {
             .map_err(Trouble::os("its directory cannot be opened"))
             .map_err(trouble)?;
         let (_, about) = names::about(&directory, false).map_err(trouble)?;
+        // All of its files are as it was made.
+        let directory = (directory.with_mode_of(names::LOG))
+            .map_err(Trouble::os("log cannot be inspected"))
+            .map_err(trouble)?;
         Ok(Log {
             directory,
             nonce: about.nonce,
@@ -294,12 +298,11 @@ impl Log {
     pub(crate) fn writer_of_record(&self) -> Result<(Writer, Option<Source>), Error> {
         let Builder {
             path,
-            mode,
             durability,
             retention,
             ..
         } = &self.builder;
-        let control = Control::open(path, *mode)?;
+        let control = Control::open(path, self.directory.mode())?;
         let taken = |pid| {
             let problem = format!("process {pid} writes to it, and one can");
             self.builder
@@ -360,7 +363,6 @@ impl Log {
         Reader::open(
             &self.directory,
             &self.builder.path,
-            self.builder.mode,
             self.nonce,
             subscription,
         )

@@ -402,6 +402,70 @@ impl Ordeal {
     }
 }
 
+/// Any bytes as the records of a segment, behind a header that is right or not: read to the end, repaired, and read again. Nothing
+/// panics, and each call comes to its end.
+#[cfg(feature = "verify")]
+pub fn try_segment(bytes: &[u8], header: Option<&[u8]>, told: Option<Told>) {
+    use crate::files::FileLike;
+    let disk = Disk::new(1);
+    let plan = Plan {
+        segment_len: 16 << 10,
+        durable: true,
+        repair: true,
+    };
+    Appender::create(&disk, &plan, 0, || 7).expect("the log is made");
+    let name = crate::names::segment(0);
+    disk.damage(&name, |file| {
+        if let Some(header) = header {
+            let len = header.len().min(64);
+            file[..len].copy_from_slice(&header[..len]);
+        }
+        file.truncate(4096);
+        file.extend_from_slice(bytes);
+    });
+    let read_all = |disk: &Disk, limit: Option<crate::place::Place>| {
+        let Ok(mut tape) = Tape::open(disk.clone(), From::Oldest, limit) else {
+            return;
+        };
+        let mut last = None;
+        // A record takes 24 bytes at least, and damage may be met before each.
+        for _ in 0..bytes.len() / 8 + 8 {
+            match tape.next(limit) {
+                Ok(Next::Message(record)) => {
+                    assert_eq!(tape.payload(&record).len(), record.len);
+                    assert!(last.is_none_or(|last| record.number > last));
+                    last = Some(record.number);
+                }
+                Ok(Next::Damaged(number)) => {
+                    if tape.skip_damaged(limit).is_err() || tape.next_number() == number {
+                        return;
+                    }
+                }
+                Ok(Next::Lagged(_)) => {}
+                Ok(Next::End | Next::Removed) | Err(_) => return,
+            }
+        }
+        panic!("it comes to no end");
+    };
+    read_all(&disk, None);
+    read_all(&disk, told.map(|told| told.place));
+    if let Ok((mut appender, _)) = Appender::open(disk.clone(), plan, told, || 7) {
+        let number = appender.push(5, b"more").expect("it is appended");
+        appender.flush().expect("it is appended");
+        let place = appender.place();
+        assert_eq!(place.next, number + 1);
+        let mut tape = Tape::open(disk.clone(), From::Number(number), None).expect("it is read");
+        let next = tape.next(None).expect("it is read");
+        assert!(matches!(next, Next::Message(record) if record.number == number));
+        assert_eq!(
+            disk.open(&crate::names::segment(place.segment), false)
+                .map(|file| file.len().is_ok()),
+            Ok(true)
+        );
+    }
+    read_all(&disk, None);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

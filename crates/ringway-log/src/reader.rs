@@ -7,7 +7,7 @@ use ringway_core::board::GetError;
 use ringway_core::os::{deadline_after, fork};
 use ringway_core::{Address, Error, ErrorKind};
 
-use crate::control::{Control, Follower, WriterIs};
+use crate::control::{self, Control, Follower, WriterIs};
 use crate::cursor::{Cursor, NoCursor};
 use crate::error::ReadError;
 use crate::files::disk::Directory;
@@ -147,7 +147,6 @@ impl Reader {
     pub(crate) fn open(
         directory: &Directory,
         path: &Path,
-        mode: u32,
         nonce: u128,
         subscription: &Subscription,
     ) -> Result<Self, Error> {
@@ -155,11 +154,12 @@ impl Reader {
         let address = || Address::Log(path.to_owned());
         let origin = fork::Origin::here()
             .map_err(|errno| trouble(Trouble::os("it cannot be used")(errno)))?;
-        // Who may only read can read what is there, and cannot wait for more.
-        let follower = match Control::open(path, mode).and_then(|control| control.follower()) {
+        let control = Control::open(path, directory.mode());
+        let follower = match control.and_then(|control| control.follower()) {
             Ok(follower) => Some(follower),
-            Err(error) if subscription.follow => return Err(error),
-            Err(_) => None,
+            // Where there is none and none can be made, nobody writes: what is there can be read.
+            Err(_) if !subscription.follow && !control::path_of(path)?.exists() => None,
+            Err(error) => return Err(error),
         };
         let mut follower = follower;
         let limit = match &mut follower {

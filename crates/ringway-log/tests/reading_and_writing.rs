@@ -1,6 +1,7 @@
 //! A log in a directory of the kernel's: what is appended is read, live and later, by who begins anywhere; by whom it may be written; and
 //! what becomes of it when somebody forks, dies or removes it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -355,6 +356,38 @@ fn a_log_is_made_once_and_removed_with_what_is_its_own() {
         .collect();
     let made = made.into_iter().map(|one| one.join().unwrap());
     assert_eq!(made.filter(|made| *made).count(), 1);
+}
+
+#[test]
+fn all_files_have_the_mode_that_the_log_was_made_with() {
+    let (directory, builder) = place();
+    builder.clone().mode(0o640).create().unwrap();
+    // Whoever opens it need not know.
+    let log = builder.segment_len(16 << 10).open().unwrap();
+    append(&log, 500);
+    let mut reader = log
+        .subscribe(&Subscription::new().name("audit").follow(true))
+        .unwrap();
+    reader.recv().unwrap();
+    let path = directory.path().join("log");
+    let modes = |path: &std::path::Path| -> Vec<_> {
+        let entries = std::fs::read_dir(path).unwrap();
+        let mode = |entry: std::io::Result<std::fs::DirEntry>| {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            (entry.path(), mode)
+        };
+        entries.map(mode).collect()
+    };
+    for (path, mode) in [modes(&path), modes(&path.join("cursors"))].concat() {
+        // The umask may take some.
+        let expected = if path.is_dir() { 0o750 } else { 0o640 };
+        assert_eq!(mode & !expected, 0, "{path:?} has {mode:o}");
+        assert!(mode & 0o600 == 0o600);
+    }
+    let log = std::fs::metadata(path.join("log")).unwrap();
+    let first = std::fs::metadata(path.join("00000000000000000000.seg")).unwrap();
+    assert_eq!(log.permissions(), first.permissions());
 }
 
 #[test]

@@ -65,6 +65,18 @@ impl Directory {
         }
     }
 
+    /// The permissions of a file become those of new files.
+    pub(crate) fn with_mode_of(mut self, name: &str) -> Result<Self, Errno> {
+        let stat = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        self.mode = Mode::from_bits_truncate(stat.st_mode & 0o666);
+        Ok(self)
+    }
+
+    /// What new files get.
+    pub(crate) fn mode(&self) -> u32 {
+        self.mode.bits()
+    }
+
     /// Device and inode of a file.
     pub(crate) fn id_of(&self, name: &str) -> Result<(u64, u64), Errno> {
         let stat = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
