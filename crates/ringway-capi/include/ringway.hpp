@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -39,13 +40,17 @@ inline constexpr timeout now{0};
 /// What ringway throws. `code()` is RINGWAY_CLOSED and so on; the text says what to do next.
 class error : public std::runtime_error {
   public:
-    explicit error(std::int64_t code) : std::runtime_error(ringway_last_error()), code_(static_cast<int>(code)) {}
+    explicit error(std::int64_t code)
+        : std::runtime_error(ringway_last_error()), code_(static_cast<int>(code)), missed_(ringway_last_missed()) {}
     int code() const noexcept { return code_; }
+    /// Of RINGWAY_LAGGED, how many messages are gone.
+    std::uint64_t missed() const noexcept { return missed_; }
     /// Its name: "RINGWAY_CLOSED".
     const char *name() const noexcept { return ringway_error_name(code_); }
 
   private:
     int code_;
+    std::uint64_t missed_;
 };
 
 /// What a call has returned, if it has worked.
@@ -90,6 +95,18 @@ struct end_message {
 };
 struct end_interrupter {
     void operator()(ringway_interrupter_t *interrupter) const noexcept { ringway_interrupter_free(interrupter); }
+};
+struct end_board {
+    void operator()(ringway_board_t *board) const noexcept { ringway_board_free(board); }
+};
+struct end_writer {
+    void operator()(ringway_writer_t *writer) const noexcept { ringway_writer_free(writer); }
+};
+struct end_reader {
+    void operator()(ringway_reader_t *reader) const noexcept { ringway_reader_free(reader); }
+};
+struct end_watcher {
+    void operator()(ringway_watcher_t *watcher) const noexcept { ringway_watcher_free(watcher); }
 };
 } // namespace detail
 
@@ -379,6 +396,13 @@ class ring {
         checked(ringway_ring_receiver(get(), &options, &made));
         return receiver(made);
     }
+    /// A receiver of a broadcast ring, which takes part as it wishes.
+    receiver subscribe(const ringway_subscription_t &subscription,
+                       const ringway_handle_options_t &options = RINGWAY_HANDLE_OPTIONS_INIT) const {
+        ringway_receiver_t *made = nullptr;
+        checked(ringway_ring_subscribe(get(), &options, &subscription, &made));
+        return receiver(made);
+    }
 
   private:
     template <class Make> static ring made(Make make, const std::string &address, const ringway_options_t &options) {
@@ -390,6 +414,171 @@ class ring {
     std::unique_ptr<ringway_ring_t, detail::end_ring> handle_;
 };
 
+/// A value that was read from a board, to keep.
+struct value {
+    std::string bytes;
+    /// How many values the entry has had, with this one.
+    std::uint64_t number;
+
+    explicit value(const ringway_value_t &read) : bytes(static_cast<const char *>(read.data), read.len), number(read.number) {}
+};
+
+/// The writer of one entry of a board. It gives the role up when it goes.
+class writer {
+  public:
+    explicit writer(ringway_writer_t *owned) noexcept : handle_(owned) {}
+    ringway_writer_t *get() noexcept { return handle_.get(); }
+
+    /// Publishes a value, and returns its number. It waits for nobody.
+    std::uint64_t set(bytes value) { return static_cast<std::uint64_t>(checked(ringway_set(get(), value.data, value.size))); }
+    std::uint64_t number() { return static_cast<std::uint64_t>(checked(ringway_writer_number(get()))); }
+
+  private:
+    std::unique_ptr<ringway_writer_t, detail::end_writer> handle_;
+};
+
+/// Reads one entry of a board.
+class reader {
+  public:
+    explicit reader(ringway_reader_t *owned) noexcept : handle_(owned) {}
+    ringway_reader_t *get() noexcept { return handle_.get(); }
+
+    /// The latest value; nothing, if there is none yet.
+    std::optional<value> latest() {
+        ringway_value_t read{};
+        if (checked(ringway_get(get(), &read)) == 0) {
+            return std::nullopt;
+        }
+        return value(read);
+    }
+    /// The latest value, if it is newer than the last one that this has read.
+    std::optional<value> try_newer() {
+        ringway_value_t read{};
+        const int result = ringway_get_newer(get(), &read, RINGWAY_NOW);
+        if (result == RINGWAY_EMPTY) {
+            return std::nullopt;
+        }
+        checked(result);
+        return value(read);
+    }
+    /// Waits for a newer one.
+    value newer(timeout time = forever) {
+        ringway_value_t read{};
+        checked(ringway_get_newer(get(), &read, time.count()));
+        return value(read);
+    }
+    /// What is known of the writer: RINGWAY_PEER_ALIVE and so on.
+    int peer() { return checked(ringway_reader_peer(get())); }
+    interrupter make_interrupter() {
+        ringway_interrupter_t *made = nullptr;
+        checked(ringway_reader_interrupter(get(), &made));
+        return interrupter(made);
+    }
+
+  private:
+    std::unique_ptr<ringway_reader_t, detail::end_reader> handle_;
+};
+
+/// Reads whatever changes on a board.
+class watcher {
+  public:
+    explicit watcher(ringway_watcher_t *owned) noexcept : handle_(owned) {}
+    ringway_watcher_t *get() noexcept { return handle_.get(); }
+
+    /// A value that this has not read yet, with the key of its entry.
+    std::optional<std::pair<std::string, value>> try_next() {
+        const char *key = nullptr;
+        ringway_value_t read{};
+        const int result = ringway_watch(get(), &key, &read, RINGWAY_NOW);
+        if (result == RINGWAY_EMPTY) {
+            return std::nullopt;
+        }
+        checked(result);
+        return std::make_pair(std::string(key), value(read));
+    }
+    /// Waits for one.
+    std::pair<std::string, value> next(timeout time = forever) {
+        const char *key = nullptr;
+        ringway_value_t read{};
+        checked(ringway_watch(get(), &key, &read, time.count()));
+        return {key, value(read)};
+    }
+    interrupter make_interrupter() {
+        ringway_interrupter_t *made = nullptr;
+        checked(ringway_watcher_interrupter(get(), &made));
+        return interrupter(made);
+    }
+
+  private:
+    std::unique_ptr<ringway_watcher_t, detail::end_watcher> handle_;
+};
+
+/// A board, open: entries with names, and of each the latest value.
+class board {
+  public:
+    explicit board(ringway_board_t *owned) noexcept : handle_(owned) {}
+    static board create(const std::string &address, const ringway_board_options_t &options = RINGWAY_BOARD_OPTIONS_INIT) {
+        return made(ringway_board_create, address, options);
+    }
+    static board open(const std::string &address, const ringway_board_options_t &options = RINGWAY_BOARD_OPTIONS_INIT) {
+        return made(ringway_board_open, address, options);
+    }
+    static board open_or_create(const std::string &address, const ringway_board_options_t &options = RINGWAY_BOARD_OPTIONS_INIT) {
+        return made(ringway_board_open_or_create, address, options);
+    }
+    /// What another process hands over by `hand_over`.
+    static board take_over(int socket, const ringway_board_options_t &options = RINGWAY_BOARD_OPTIONS_INIT) {
+        ringway_board_t *taken = nullptr;
+        checked(ringway_board_take_over(socket, &options, &taken, nullptr));
+        return board(taken);
+    }
+
+    ringway_board_t *get() const noexcept { return handle_.get(); }
+    std::string address() const {
+        std::string text(static_cast<std::size_t>(checked(ringway_board_address(get(), nullptr, 0))), '\0');
+        checked(ringway_board_address(get(), text.data(), text.size() + 1));
+        return text;
+    }
+    ringway_board_info_t info() const {
+        ringway_board_info_t info{};
+        info.size = sizeof info;
+        checked(ringway_board_info(get(), &info));
+        return info;
+    }
+    std::vector<std::string> keys() const {
+        std::vector<std::string> keys;
+        const auto add = [](void *keys, const char *key) { static_cast<std::vector<std::string> *>(keys)->emplace_back(key); };
+        checked(ringway_board_keys(get(), add, &keys));
+        return keys;
+    }
+    bool is_removed() const { return checked(ringway_board_is_removed(get())) == 1; }
+    void hand_over(int socket) const { checked(ringway_board_hand_over(get(), socket, nullptr)); }
+    writer make_writer(const std::string &key) const {
+        ringway_writer_t *made = nullptr;
+        checked(ringway_board_writer(get(), key.c_str(), &made));
+        return writer(made);
+    }
+    reader make_reader(const std::string &key, const ringway_handle_options_t &options = RINGWAY_HANDLE_OPTIONS_INIT) const {
+        ringway_reader_t *made = nullptr;
+        checked(ringway_board_reader(get(), &options, key.c_str(), &made));
+        return reader(made);
+    }
+    watcher watch(const ringway_handle_options_t &options = RINGWAY_HANDLE_OPTIONS_INIT) const {
+        ringway_watcher_t *made = nullptr;
+        checked(ringway_board_watch(get(), &options, &made));
+        return watcher(made);
+    }
+
+  private:
+    template <class Make> static board made(Make make, const std::string &address, const ringway_board_options_t &options) {
+        ringway_board_t *made = nullptr;
+        checked(make(address.c_str(), &options, &made));
+        return board(made);
+    }
+
+    std::unique_ptr<ringway_board_t, detail::end_board> handle_;
+};
+
 /// Removes what is at the address; refused while a live process is attached, unless `force`.
 inline void remove(const std::string &address, bool force = false) { checked(ringway_remove(address.c_str(), force)); }
 
@@ -399,6 +588,33 @@ inline ringway_stat_t stat(const std::string &address) {
     stat.size = sizeof stat;
     checked(ringway_stat(address.c_str(), &stat, nullptr, nullptr));
     return stat;
+}
+
+/// The addresses of all rings, boards and queues on this machine that can be listed, and that this user may read.
+inline std::vector<std::string> list() {
+    std::vector<std::string> all;
+    const auto add = [](void *all, const char *address) { static_cast<std::vector<std::string> *>(all)->emplace_back(address); };
+    checked(ringway_list(add, &all));
+    return all;
+}
+
+/// What dead processes left.
+struct found {
+    std::string what;
+    /// RINGWAY_GC_REMOVED, ...
+    std::int32_t fate;
+    /// Why it stays, if it does.
+    std::string why;
+};
+
+/// Collects what dead processes left, or, unless `options.remove` is RINGWAY_YES, only tells.
+inline std::vector<found> gc(const ringway_gc_options_t &options = RINGWAY_GC_OPTIONS_INIT) {
+    std::vector<found> all;
+    const auto add = [](void *all, const char *what, std::int32_t fate, const char *why) {
+        static_cast<std::vector<found> *>(all)->push_back({what, fate, why});
+    };
+    checked(ringway_gc(&options, add, &all));
+    return all;
 }
 
 } // namespace ringway

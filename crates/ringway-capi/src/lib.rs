@@ -6,6 +6,8 @@
 //! | `sized.rs` | structures that begin with their size, so that older programs go on with newer libraries |
 //! | `options.rs` | what a ring is to be like |
 //! | `ring.rs`, `sender.rs`, `receiver.rs` | the handles |
+//! | `subscription.rs` | how a receiver of a broadcast ring takes part |
+//! | `board.rs`, `entry.rs` | boards, and the handles of their entries |
 //! | `waiting.rs` | timeouts; waiting for several; ending a call that waits |
 //! | `inspect.rs` | looking at rings, removing them, collecting |
 //!
@@ -15,6 +17,8 @@
 //! was freed, is the caller's promise: so is every `unsafe` here that follows a pointer of the caller's.
 #![allow(non_camel_case_types)]
 
+pub mod board;
+pub mod entry;
 pub mod inspect;
 pub mod options;
 pub mod outcome;
@@ -22,4 +26,5 @@ pub mod receiver;
 pub mod ring;
 pub mod sender;
 mod sized;
+pub mod subscription;
 pub mod waiting;

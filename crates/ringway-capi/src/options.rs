@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_char};
 use std::time::Duration;
 
+use ringway::broadcast::{EvictAfter, Policy};
 use ringway::mq::QueueBuilder;
 use ringway::{Address, Builder, Kind, SyncKind, WaitStrategy};
 
@@ -17,16 +18,27 @@ pub const RINGWAY_MPSC: u32 = 2;
 pub const RINGWAY_SPMC: u32 = 3;
 /// Many senders, many receivers. (kind)
 pub const RINGWAY_MPMC: u32 = 4;
-/// One sender, many receivers, of which each gets every message; the slowest keeps the sender waiting. (kind)
+/// One sender, many receivers, of which each gets every message: ringway_ring_subscribe says how. (kind)
 pub const RINGWAY_BROADCAST: u32 = 5;
 
+/// No ring but a board: what ringway_stat says of one. (kind)
+pub const RINGWAY_BOARD: u32 = 6;
+
+/// The sender waits for the slowest of these receivers that lives. (policy)
+pub const RINGWAY_BLOCK: u32 = 1;
+/// The sender waits for none of these; one that was overtaken is told how many messages it missed: RINGWAY_LAGGED. (policy)
+pub const RINGWAY_LOSSY: u32 = 2;
+/// The sender waits up to a limit for these; then they are told RINGWAY_EVICTED, and get nothing more. (policy)
+pub const RINGWAY_EVICT: u32 = 4;
+
 /// Which kind each number is: what is new comes last.
-pub(crate) const KINDS: [Kind; 5] = [
+pub(crate) const KINDS: [Kind; 6] = [
     Kind::Spsc,
     Kind::Mpsc,
     Kind::Spmc,
     Kind::Mpmc,
     Kind::Broadcast,
+    Kind::Board,
 ];
 
 /// Excluded by atomic operations, woken by futexes: the default, and the fastest. (sync)
@@ -104,6 +116,8 @@ pub struct ringway_options_t {
     pub message_len: usize,
     /// Of a new queue, whether it has priorities. Here the default is yes.
     pub priorities: i32,
+    /// Which policies the receivers of a new broadcast ring may choose: RINGWAY_BLOCK | RINGWAY_LOSSY, say; all if it is 0.
+    pub policies: u32,
 }
 
 // SAFETY: repr(C), begins with its size, and has integers and a pointer.
@@ -143,7 +157,7 @@ impl ringway_handle_options_t {
     }
 }
 
-const UNKNOWN: Fault = Fault::Own(
+pub(crate) const UNKNOWN: Fault = Fault::Own(
     RINGWAY_INVALID,
     "an option has a value that there is not: use the names in ringway.h",
 );
@@ -167,6 +181,14 @@ pub(crate) unsafe fn address(text: *const c_char) -> Result<Address, Fault> {
     Ok(text.parse()?)
 }
 
+/// For how long opening waits; a negative number is for ever.
+pub(crate) fn opening_wait(ns: i64) -> Option<Duration> {
+    match ns {
+        0 => None,
+        ns => Some(u64::try_from(ns).map_or(Duration::MAX, Duration::from_nanos)),
+    }
+}
+
 /// How a ring or a queue is made or found.
 pub(crate) struct Connection {
     pub(crate) ring: Builder,
@@ -174,13 +196,29 @@ pub(crate) struct Connection {
     pub(crate) queue: Option<QueueBuilder>,
 }
 
-fn answer(choice: i32) -> Result<Option<bool>, Fault> {
+pub(crate) fn answer(choice: i32) -> Result<Option<bool>, Fault> {
     match choice {
         0 => Ok(None),
         RINGWAY_YES => Ok(Some(true)),
         RINGWAY_NO => Ok(Some(false)),
         _ => Err(UNKNOWN),
     }
+}
+
+/// Those whose bits are set.
+fn policies(bits: u32) -> Result<Vec<Policy>, Fault> {
+    // What the limit is does not matter here.
+    let evict = Policy::Evict(EvictAfter::Waiting(Duration::ZERO));
+    let all = [
+        (RINGWAY_BLOCK, Policy::Block),
+        (RINGWAY_LOSSY, Policy::Lossy),
+        (RINGWAY_EVICT, evict),
+    ];
+    if bits & !(RINGWAY_BLOCK | RINGWAY_LOSSY | RINGWAY_EVICT) != 0 {
+        return Err(UNKNOWN);
+    }
+    let allowed = all.into_iter().filter(|(bit, _)| bits & bit != 0);
+    Ok(allowed.map(|(_, policy)| policy).collect())
 }
 
 fn choose<T: Copy>(number: u32, all: &[T]) -> Result<Option<T>, Fault> {
@@ -210,13 +248,6 @@ impl ringway_options_t {
         }
     }
 
-    fn wait(&self) -> Option<Duration> {
-        match self.wait_ns {
-            0 => None,
-            ns => Some(u64::try_from(ns).map_or(Duration::MAX, Duration::from_nanos)),
-        }
-    }
-
     /// # Safety
     /// As `connection`.
     pub(crate) unsafe fn ring(&self, mut ring: Builder) -> Result<Builder, Fault> {
@@ -228,6 +259,9 @@ impl ringway_options_t {
         }
         if let Some(kind) = choose(self.kind, &KINDS)? {
             ring = ring.kind(kind);
+        }
+        if self.policies != 0 {
+            ring = ring.policies(&policies(self.policies)?);
         }
         if let Some(sync) = choose(self.sync, &SyncKind::ALL)? {
             ring = ring.sync(sync);
@@ -254,7 +288,7 @@ impl ringway_options_t {
         if self.mode != 0 {
             ring = ring.mode(self.mode);
         }
-        if let Some(wait) = self.wait() {
+        if let Some(wait) = opening_wait(self.wait_ns) {
             ring = ring.wait(wait);
         }
         type With = fn(Builder, bool) -> Builder;
@@ -284,6 +318,7 @@ impl ringway_options_t {
             self.participants.into(),
             self.cell_len.into(),
             self.slab_lengths as u64,
+            self.policies.into(),
         ];
         let choices = [
             self.slab_segments,
@@ -313,7 +348,7 @@ impl ringway_options_t {
         if let Some(yes) = answer(self.any_owner)? {
             queue = queue.any_owner(yes);
         }
-        if let Some(wait) = self.wait() {
+        if let Some(wait) = opening_wait(self.wait_ns) {
             queue = queue.wait(wait);
         }
         Ok(queue)

@@ -5,6 +5,7 @@ use std::ffi::{CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ringway::wait::WaitError;
+use ringway::board::{GetError, SetError};
 use ringway::{Error, ErrorKind, RecvError, SendError};
 
 /// -EAGAIN: there is no room now, and no time was given. Receive, or give time.
@@ -57,6 +58,12 @@ pub const RINGWAY_UNSUPPORTED: c_int = -95;
 /// -ENOTRECOVERABLE: what lies beside the ring was removed (a semaphore set, the segment of a slab), or a process died and this one is denied the
 /// system call that would make sure that it is done. ringway_last_error says which.
 pub const RINGWAY_UNUSABLE: c_int = -131;
+/// -EOVERFLOW: messages that this receiver of a broadcast ring had asked for are gone: ringway_last_missed says how many. Told once; receive on.
+pub const RINGWAY_LAGGED: c_int = -75;
+/// -ESTALE: the sender waited for this receiver of a broadcast ring as long as its policy allows, and went on without it. Subscribe again.
+pub const RINGWAY_EVICTED: c_int = -116;
+/// -ETXTBSY: the value of a board was overwritten each time while it was copied. Read again.
+pub const RINGWAY_CHANGING: c_int = -26;
 /// -EIO: the kernel refused for another reason.
 pub const RINGWAY_SYSTEM: c_int = -5;
 /// -EFAULT: a fault of ringway's own. The handle must only be freed.
@@ -76,6 +83,8 @@ const _: () = {
     assert!(RINGWAY_UNTRUSTED == -libc::EKEYREJECTED && RINGWAY_NO_SPACE == -libc::ENOSPC);
     assert!(RINGWAY_UNSUPPORTED == -libc::EOPNOTSUPP && RINGWAY_SYSTEM == -libc::EIO);
     assert!(RINGWAY_UNUSABLE == -libc::ENOTRECOVERABLE && RINGWAY_PANICKED == -libc::EFAULT);
+    assert!(RINGWAY_LAGGED == -libc::EOVERFLOW && RINGWAY_EVICTED == -libc::ESTALE);
+    assert!(RINGWAY_CHANGING == -libc::ETXTBSY);
 };
 
 /// Why a call has failed.
@@ -85,6 +94,8 @@ pub(crate) enum Fault {
     Send(SendError),
     Recv(RecvError),
     Wait(WaitError),
+    Get(GetError),
+    Set(SetError),
     /// Of this border: the number, what is wrong, and what to do.
     Own(c_int, &'static str),
 }
@@ -112,6 +123,18 @@ impl From<RecvError> for Fault {
 impl From<WaitError> for Fault {
     fn from(error: WaitError) -> Self {
         Self::Wait(error)
+    }
+}
+
+impl From<GetError> for Fault {
+    fn from(error: GetError) -> Self {
+        Self::Get(error)
+    }
+}
+
+impl From<SetError> for Fault {
+    fn from(error: SetError) -> Self {
+        Self::Set(error)
     }
 }
 
@@ -146,6 +169,9 @@ impl Fault {
             Self::Wait(WaitError::Removed) => RINGWAY_REMOVED,
             Self::Wait(WaitError::Nothing) => RINGWAY_INVALID,
             Self::Wait(_) => RINGWAY_UNSUPPORTED,
+            Self::Get(error) => of_get(*error),
+            Self::Set(SetError::TooLarge { .. }) => RINGWAY_TOO_LARGE,
+            Self::Set(_) => RINGWAY_FORKED,
             Self::Setup(error) => of_setup(error),
         }
     }
@@ -156,6 +182,8 @@ impl Fault {
             Self::Send(error) => error.to_string(),
             Self::Recv(error) => error.to_string(),
             Self::Wait(error) => error.to_string(),
+            Self::Get(error) => error.to_string(),
+            Self::Set(error) => error.to_string(),
             Self::Setup(error) => error.to_string(),
         }
     }
@@ -190,13 +218,27 @@ fn of_recv(error: RecvError) -> c_int {
         RecvError::Forked => RINGWAY_FORKED,
         RecvError::NoWaiter { .. } => RINGWAY_NO_SPACE,
         RecvError::Interrupted => RINGWAY_INTERRUPTED,
+        RecvError::Lagged { .. } => RINGWAY_LAGGED,
+        RecvError::Evicted => RINGWAY_EVICTED,
+        _ => RINGWAY_UNUSABLE,
+    }
+}
+
+fn of_get(error: GetError) -> c_int {
+    match error {
+        GetError::TimedOut => RINGWAY_TIMED_OUT,
+        GetError::Changing => RINGWAY_CHANGING,
+        GetError::WriterDied => RINGWAY_PEER_DIED,
+        GetError::Removed => RINGWAY_REMOVED,
+        GetError::Corrupt => RINGWAY_CORRUPT,
+        GetError::Forked => RINGWAY_FORKED,
         _ => RINGWAY_UNUSABLE,
     }
 }
 
 fn of_setup(error: &Error) -> c_int {
     match error.kind() {
-        ErrorKind::InvalidAddress => RINGWAY_INVALID,
+        ErrorKind::InvalidAddress | ErrorKind::InvalidKey => RINGWAY_INVALID,
         ErrorKind::InvalidCapacity => RINGWAY_OUT_OF_RANGE,
         ErrorKind::AlreadyExists => RINGWAY_EXISTS,
         ErrorKind::NotFound => RINGWAY_NOT_FOUND,
@@ -314,6 +356,17 @@ pub extern "C" fn ringway_last_errno() -> c_int {
     errno.ok().flatten().unwrap_or(0)
 }
 
+/// Of the last error of this thread, if that was RINGWAY_LAGGED, how many messages are gone: 0 if it was overtaken again at once, and a later call
+/// tells.
+#[unsafe(no_mangle)]
+pub extern "C" fn ringway_last_missed() -> u64 {
+    let missed = LAST.try_with(|last| match &last.try_borrow().ok()?.fault {
+        Some(Fault::Recv(RecvError::Lagged { missed })) => Some(*missed),
+        _ => None,
+    });
+    missed.ok().flatten().unwrap_or(0)
+}
+
 /// The name of what a call has returned: "RINGWAY_CLOSED" and so on; "0" of a call that has worked. Static. (RINGWAY_FULL and RINGWAY_EMPTY
 /// are the same number.)
 #[unsafe(no_mangle)]
@@ -343,6 +396,9 @@ pub extern "C" fn ringway_error_name(result: i64) -> *const c_char {
         RINGWAY_NO_SPACE => c"RINGWAY_NO_SPACE",
         RINGWAY_UNSUPPORTED => c"RINGWAY_UNSUPPORTED",
         RINGWAY_UNUSABLE => c"RINGWAY_UNUSABLE",
+        RINGWAY_LAGGED => c"RINGWAY_LAGGED",
+        RINGWAY_EVICTED => c"RINGWAY_EVICTED",
+        RINGWAY_CHANGING => c"RINGWAY_CHANGING",
         RINGWAY_SYSTEM => c"RINGWAY_SYSTEM",
         RINGWAY_PANICKED => c"RINGWAY_PANICKED",
         _ => c"unknown",

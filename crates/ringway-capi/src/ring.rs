@@ -149,7 +149,7 @@ impl ringway_ring_t {
         }
     }
 
-    fn ring(&self) -> Result<&ringway::Ring, Fault> {
+    pub(crate) fn ring(&self) -> Result<&ringway::Ring, Fault> {
         match &self.carrier {
             Carrier::Ring(ring) => Ok(ring),
             Carrier::Queue(_) => Err(OF_RINGS),
@@ -250,19 +250,28 @@ pub unsafe extern "C" fn ringway_ring_address(
     guard(|| {
         // SAFETY: the caller's promise.
         let text = unsafe { borrow(ring) }?.address.to_string();
-        if size > 0 {
-            if buffer.is_null() {
-                return Err(NULL);
-            }
-            let len = text.len().min(size - 1);
-            // SAFETY: `len` bytes and one more are in the buffer.
-            unsafe {
-                text.as_ptr().copy_to_nonoverlapping(buffer.cast(), len);
-                buffer.add(len).write(0);
-            }
-        }
-        Ok(text.len() as i64)
+        // SAFETY: the caller's promise.
+        unsafe { copy_text(&text, buffer, size) }
     })
+}
+
+/// As much of `text` as fits, with a zero byte at the end; its length.
+///
+/// # Safety
+/// `buffer` has `size` bytes.
+pub(crate) unsafe fn copy_text(text: &str, buffer: *mut c_char, size: usize) -> Result<i64, Fault> {
+    if size > 0 {
+        if buffer.is_null() {
+            return Err(NULL);
+        }
+        let len = text.len().min(size - 1);
+        // SAFETY: `len` bytes and one more are in the buffer.
+        unsafe {
+            text.as_ptr().copy_to_nonoverlapping(buffer.cast(), len);
+            buffer.add(len).write(0);
+        }
+    }
+    Ok(text.len() as i64)
 }
 
 /// What the ring is like. `info->size` says how much of it there is.
@@ -319,7 +328,7 @@ pub unsafe extern "C" fn ringway_ring_is_removed(ring: *const ringway_ring_t) ->
 }
 
 /// A stream of our own over the caller's descriptor.
-fn stream(socket: c_int) -> Result<UnixStream, Fault> {
+pub(crate) fn stream(socket: c_int) -> Result<UnixStream, Fault> {
     if socket < 0 {
         return Err(Fault::Own(
             crate::outcome::RINGWAY_INVALID,

@@ -91,7 +91,7 @@ impl Drop for ringway_sender_t {
 /// # Safety
 /// `len` bytes are there, and nobody writes them meanwhile.
 #[inline]
-unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], Fault> {
+pub(crate) unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], Fault> {
     if len == 0 {
         return Ok(&[]);
     }

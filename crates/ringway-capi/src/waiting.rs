@@ -91,7 +91,7 @@ pub unsafe extern "C" fn ringway_wait_any(
 
 /// What ends a call of a handle that waits, with RINGWAY_INTERRUPTED. It outlives its handle, and then does nothing. Threads may share it.
 pub struct ringway_interrupter_t {
-    interrupter: Interrupter,
+    pub(crate) interrupter: Interrupter,
 }
 
 /// Gives in `*interrupter` what ends calls of this sender that wait, to be freed by ringway_interrupter_free; of a ring.

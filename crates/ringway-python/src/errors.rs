@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyModule};
+use ringway::board::{GetError, SetError};
 use ringway::wait::WaitError;
 use ringway::{Error, ErrorKind, RecvError, SendError};
 
@@ -13,6 +14,7 @@ enum Detail {
     Pid(u32),
     Len(usize),
     LenAndMax(usize, usize),
+    Missed(u64),
 }
 
 fn raise(py: Python<'_>, class: &str, text: &str, remedy: &str, detail: &Detail) -> PyErr {
@@ -34,6 +36,7 @@ fn make(py: Python<'_>, class: &str, text: &str, remedy: &str, detail: &Detail) 
             details.set_item("len", len)?;
             details.set_item("max", max)?;
         }
+        Detail::Missed(missed) => details.set_item("missed", missed)?,
     }
     let class = classes.bind(py).getattr(class)?;
     Ok(PyErr::from_value(class.call((text,), Some(&details))?))
@@ -67,6 +70,7 @@ pub(crate) fn of_setup(py: Python<'_>, error: &Error) -> PyErr {
     let (class, detail) = match error.kind() {
         ErrorKind::InvalidAddress => ("InvalidAddress", Detail::Nothing),
         ErrorKind::InvalidCapacity => ("InvalidCapacity", Detail::Nothing),
+        ErrorKind::InvalidKey => ("InvalidKey", Detail::Nothing),
         ErrorKind::AlreadyExists => ("AlreadyExists", Detail::Nothing),
         ErrorKind::NotFound => ("NotFound", Detail::Nothing),
         ErrorKind::NotARing => ("NotARing", Detail::Nothing),
@@ -123,12 +127,39 @@ pub(crate) fn of_recv(py: Python<'_>, error: RecvError) -> PyErr {
         RecvError::PeerDied => ("PeerDied", Detail::Nothing),
         RecvError::Removed => ("Removed", Detail::Nothing),
         RecvError::BufferTooSmall { len } => ("BufferTooSmall", Detail::Len(len)),
+        RecvError::Lagged { missed } => ("Lagged", Detail::Missed(missed)),
+        RecvError::Evicted => ("Evicted", Detail::Nothing),
         RecvError::Unmapped { errno } => ("Unmapped", Detail::Errno(errno)),
         RecvError::NoWaiter { errno } => ("NoSpace", Detail::Errno(errno)),
         RecvError::Companion { errno } => ("CompanionLost", Detail::Errno(errno)),
         RecvError::Unsettled => ("Unsettled", Detail::Nothing),
         RecvError::Corrupt => ("Corrupt", Detail::Nothing),
         RecvError::Forked => ("Forked", Detail::Nothing),
+        _ => ("Error", Detail::Nothing),
+    };
+    of_text(py, class, &error.to_string(), &detail)
+}
+
+/// Of setting a value of a board.
+pub(crate) fn of_set(py: Python<'_>, error: SetError) -> PyErr {
+    let (class, detail) = match error {
+        SetError::TooLarge { len, max } => ("TooLarge", Detail::LenAndMax(len, max)),
+        SetError::Forked => ("Forked", Detail::Nothing),
+        _ => ("Error", Detail::Nothing),
+    };
+    of_text(py, class, &error.to_string(), &detail)
+}
+
+/// Of reading one.
+pub(crate) fn of_get(py: Python<'_>, error: GetError) -> PyErr {
+    let (class, detail) = match error {
+        GetError::TimedOut => ("TimedOut", Detail::Nothing),
+        GetError::Changing => ("Changing", Detail::Nothing),
+        GetError::WriterDied => ("PeerDied", Detail::Nothing),
+        GetError::Removed => ("Removed", Detail::Nothing),
+        GetError::NoWaiter { errno } => ("NoSpace", Detail::Errno(errno)),
+        GetError::Corrupt => ("Corrupt", Detail::Nothing),
+        GetError::Forked => ("Forked", Detail::Nothing),
         _ => ("Error", Detail::Nothing),
     };
     of_text(py, class, &error.to_string(), &detail)

@@ -18,7 +18,7 @@ pub(crate) struct Stat {
     address: Address,
     /// Whether it is a message queue of the kernel.
     is_queue: bool,
-    /// Who may take part: "spsc", "mpsc", "spmc" or "mpmc".
+    /// Who may take part: "spsc", "mpsc", "spmc", "mpmc" or "broadcast"; or "board".
     kind: &'static str,
     /// How its participants exclude and wake each other.
     sync: Option<&'static str>,
@@ -50,6 +50,23 @@ pub(crate) struct Stat {
     participants: Vec<Py<Participant>>,
     /// The slabs for long messages, the shortest first.
     slabs: Vec<Py<SlabStat>>,
+    /// The entries of a board.
+    entries: Vec<Py<Entry>>,
+}
+
+/// An entry of a board, as an observer sees it.
+#[pyclass(frozen, get_all, module = "ringway")]
+pub(crate) struct Entry {
+    /// Its key.
+    key: String,
+    /// How many values it has had; 0 if it has none yet.
+    number: u64,
+    /// Bytes of its value.
+    len: u64,
+    /// The process id of its writer, as that one's own pid namespace counts it; None if nobody has written it, or the last one left.
+    writer: Option<u32>,
+    /// Whether the writer lives.
+    writer_alive: bool,
 }
 
 /// One who is attached to a ring, or died attached to it.
@@ -67,6 +84,14 @@ pub(crate) struct Participant {
     messages: u64,
     /// What it sleeps for, "a message" or "room"; None if it does not sleep, or that is not known.
     waits_for: Option<&'static str>,
+    /// Of a receiver of a broadcast ring, what becomes of the sender when it does not keep up: "block", "lossy" or "evict".
+    policy: Option<&'static str>,
+    /// Of such a receiver, whether the sender has gone on without it.
+    evicted: Option<bool>,
+    /// Of such a receiver, the number of the message that comes next.
+    next_number: Option<u64>,
+    /// Of such a receiver, how many messages it is behind the sender.
+    behind: Option<u64>,
 }
 
 /// The slabs of one length.
@@ -101,6 +126,10 @@ impl Stat {
                     attached: seconds(one.attached_ns),
                     messages: one.messages,
                     waits_for: one.waits_for.map(inspect::WaitsFor::name),
+                    policy: one.subscription.as_ref().map(|one| one.policy),
+                    evicted: one.subscription.as_ref().map(|one| one.evicted),
+                    next_number: one.subscription.as_ref().map(|one| one.next_number),
+                    behind: one.subscription.as_ref().map(|one| one.behind),
                 },
             )
         };
@@ -112,6 +141,18 @@ impl Stat {
                     count: one.count,
                     free: one.free,
                     withheld: one.withheld,
+                },
+            )
+        };
+        let entry = |one: &inspect::EntryStat| {
+            Py::new(
+                py,
+                Entry {
+                    key: one.key.clone(),
+                    number: one.number,
+                    len: one.len,
+                    writer: one.writer,
+                    writer_alive: one.writer_alive,
                 },
             )
         };
@@ -142,6 +183,7 @@ impl Stat {
                 .map(participant)
                 .collect::<Result<_, _>>()?,
             slabs: stat.slabs.iter().map(slabs).collect::<Result<_, _>>()?,
+            entries: stat.entries.iter().map(entry).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -167,6 +209,7 @@ impl Stat {
             created: None,
             participants: Vec::new(),
             slabs: Vec::new(),
+            entries: Vec::new(),
         }
     }
 }
@@ -176,6 +219,13 @@ impl Stat {
     fn __repr__(&self) -> String {
         let messages = self.messages.unwrap_or_default();
         format!("<ringway.Stat {}: {messages} messages>", self.address.0)
+    }
+}
+
+#[pymethods]
+impl Entry {
+    fn __repr__(&self) -> String {
+        format!("<ringway.Entry {:?}: {} values>", self.key, self.number)
     }
 }
 

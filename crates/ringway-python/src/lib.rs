@@ -3,9 +3,10 @@
 //! | file | what |
 //! |---|---|
 //! | `turn.rs` | a handle that threads share: they take turns, and what is lent of it keeps it |
-//! | `waiting.rs` | timeouts, and waits that let the interpreter go and see its signals |
+//! | `waiting.rs`, `bell.rs` | timeouts, and waits that let the interpreter go and that signals end |
 //! | `address.rs`, `options.rs` | what users write |
 //! | `ring.rs`, `sender.rs`, `receiver.rs` | the handles |
+//! | `board.rs`, `entry.rs` | boards, and the handles of their entries |
 //! | `claim.rs`, `message.rs` | messages in place, which export their memory as buffers |
 //! | `buffer.rs` | memory of other objects |
 //! | `inspect.rs` | looking at rings, and removing them |
@@ -16,8 +17,11 @@
 //! A message in place holds its handle by [`turn::Loan`], and is held by nobody but Python. No lock is held while Python runs.
 
 mod address;
+mod bell;
+mod board;
 mod buffer;
 mod claim;
+mod entry;
 mod errors;
 mod inspect;
 mod message;
@@ -34,10 +38,14 @@ mod _ringway {
     #[pymodule_export]
     use crate::address::Address;
     #[pymodule_export]
+    use crate::board::{Board, connect_board, take_over_board};
+    #[pymodule_export]
     use crate::claim::Claim;
     #[pymodule_export]
+    use crate::entry::{Reader, Watcher, Writer};
+    #[pymodule_export]
     use crate::inspect::{
-        Found, GcReport, Participant, SlabStat, Stat, collect, list_rings, remove, stat,
+        Entry, Found, GcReport, Participant, SlabStat, Stat, collect, list_rings, remove, stat,
     };
     #[pymodule_export]
     use crate::message::Message;

@@ -1,8 +1,11 @@
 //! What a ring is to be like, as keyword arguments. `ringway.Options` in `__init__.py` describes each of them.
 
+use std::time::Duration;
+
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use ringway::broadcast::{EvictAfter, Policy, Start, Subscription};
 use ringway::mq::QueueBuilder;
 use ringway::{Address, Builder, Kind, SyncKind, WaitStrategy};
 
@@ -46,6 +49,12 @@ impl Options {
                 let with = |ring: Builder, (len, count)| ring.slabs(len, count);
                 classes.into_iter().fold(ring, with)
             }
+            "policies" => {
+                let names: Vec<String> = value.extract()?;
+                let allowed: PyResult<Vec<Policy>> =
+                    names.iter().map(|name| policy(name, None)).collect();
+                ring.policies(&allowed?)
+            }
             "slab_segments" => ring.slab_segments(value.extract()?),
             "overwrite_oldest" => ring.overwrite_oldest(value.extract()?),
             "persistent" => ring.persistent(value.extract()?),
@@ -57,7 +66,7 @@ impl Options {
             "trust_peers" => ring.trust_peers(value.extract()?),
             "wait" => match duration(Some(value.extract()?))? {
                 Some(wait) => ring.wait(wait),
-                None => ring.wait(std::time::Duration::MAX),
+                None => ring.wait(Duration::MAX),
             },
             "messages" | "message_len" | "priorities" if queue.is_some() => ring,
             "messages" | "message_len" | "priorities" => {
@@ -76,12 +85,84 @@ impl Options {
             (Some(queue), "any_owner") => Some(queue.any_owner(value.extract()?)),
             (Some(queue), "wait") => {
                 let wait = duration(Some(value.extract()?))?;
-                Some(queue.wait(wait.unwrap_or(std::time::Duration::MAX)))
+                Some(queue.wait(wait.unwrap_or(Duration::MAX)))
             }
             (Some(_), _) => return Err(errors::not_of_queues(value.py(), name)),
             (None, _) => None,
         };
         Ok(Self { ring, queue })
+    }
+}
+
+/// A policy by its name; of "evict" with its limit, which only says what is allowed if it is not given.
+fn policy(name: &str, limit: Option<EvictAfter>) -> PyResult<Policy> {
+    match (name, limit) {
+        ("block", None) => Ok(Policy::Block),
+        ("lossy", None) => Ok(Policy::Lossy),
+        ("evict", limit) => Ok(Policy::Evict(
+            limit.unwrap_or(EvictAfter::Waiting(Duration::ZERO)),
+        )),
+        ("block" | "lossy", Some(_)) => Err(PyValueError::new_err(
+            "evict_bytes and evict_after are limits of policy \"evict\"",
+        )),
+        _ => Err(PyValueError::new_err(format!(
+            "policy is one of block, lossy, evict, and not {name:?}"
+        ))),
+    }
+}
+
+/// How a receiver of a broadcast ring takes part, as keyword arguments of `Ring.subscribe`.
+pub(crate) struct Wishes {
+    pub(crate) start: Option<String>,
+    pub(crate) last: Option<u64>,
+    pub(crate) number: Option<u64>,
+    pub(crate) policy: Option<String>,
+    pub(crate) evict_bytes: Option<u64>,
+    pub(crate) evict_after: Option<f64>,
+    pub(crate) name: Option<String>,
+}
+
+impl Wishes {
+    pub(crate) fn subscription(self) -> PyResult<Subscription> {
+        let start = match (self.start.as_deref(), self.last, self.number) {
+            (None | Some("oldest"), None, None) => Start::Oldest,
+            (Some("latest"), None, None) => Start::Latest,
+            (None, Some(count), None) => Start::Last(count),
+            (None, None, Some(number)) => Start::Number(number),
+            (Some(start), None, None) => {
+                return Err(PyValueError::new_err(format!(
+                    "start is \"oldest\" or \"latest\", and not {start:?}"
+                )));
+            }
+            _ => {
+                return Err(PyValueError::new_err(
+                    "start, last and number each say where to begin: give one of them",
+                ));
+            }
+        };
+        let limit = match (self.evict_bytes, duration(self.evict_after)?) {
+            (None, None) => None,
+            (Some(bytes), None) => Some(EvictAfter::Bytes(bytes)),
+            (None, Some(time)) => Some(EvictAfter::Waiting(time)),
+            (Some(_), Some(_)) => {
+                return Err(PyValueError::new_err(
+                    "evict_bytes and evict_after are both limits: give one of them",
+                ));
+            }
+        };
+        let name = self.policy.as_deref().unwrap_or("block");
+        if name == "evict" && limit.is_none() {
+            return Err(PyValueError::new_err(
+                "policy \"evict\" needs a limit: evict_bytes or evict_after",
+            ));
+        }
+        let subscription = Subscription::new()
+            .start(start)
+            .policy(policy(name, limit)?);
+        Ok(match self.name {
+            Some(name) => subscription.name(name),
+            None => subscription,
+        })
     }
 }
 

@@ -2,20 +2,23 @@
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use ringway::mq::QueueReceiver;
+use ringway::wait::WaitError;
 use ringway::{Address, RecvError};
 
+use crate::bell::Bell;
 use crate::buffer::Bytes;
 use crate::errors;
 use crate::message::{Message, Received, into_bytes};
 use crate::sender::{abandon, name_of};
 use crate::turn::{InUse, Turn};
-use crate::waiting::{Timeout, wait};
+use crate::waiting::{Polled, Timeout, is_main_thread, wait};
 
 /// From a ring or from a queue.
 #[expect(clippy::large_enum_variant, reason = "one a handle, which is boxed")]
@@ -38,6 +41,21 @@ impl Receiving {
             Self::Queue(receiver) => receiver
                 .recv_in_place_deadline(until)
                 .map(Received::FromQueue),
+        }
+    }
+
+    fn poll_next(&'static mut self, context: &mut Context<'_>) -> Polled<Received, RecvError> {
+        self.poll(|receiver| receiver.poll_recv_in_place(context).map_ok(Received::InRing))
+    }
+
+    /// What a ring's receiver says.
+    fn poll<T>(
+        &'static mut self,
+        ask: impl FnOnce(&'static mut ringway::Receiver) -> Poll<Result<T, RecvError>>,
+    ) -> Polled<T, RecvError> {
+        match self {
+            Self::Ring(receiver) => Some(ask(receiver)),
+            Self::Queue(_) => None,
         }
     }
 }
@@ -111,7 +129,7 @@ fn next(py: Python<'_>, turn: &mut InUse<'_, Receiving>, timeout: Timeout) -> Py
     // Most often there is one, and the interpreter need not be let go.
     // SAFETY: the message is released, dropped or lent before the turn ends.
     match unsafe { turn.unbounded() }.try_next() {
-        Err(RecvError::Empty) => wait(py, turn, timeout, Receiving::next),
+        Err(RecvError::Empty) => wait(py, turn, timeout, Receiving::next, Receiving::poll_next),
         done => done.map_err(|error| errors::of_recv(py, error)),
     }
 }
@@ -122,10 +140,13 @@ fn wait_for_message(
     turn: &mut InUse<'_, Receiving>,
     timeout: Timeout,
 ) -> PyResult<()> {
-    wait(py, turn, timeout, |receiving, until| match receiving {
+    let attempt = |receiving: &'static mut Receiving, until| match receiving {
         Receiving::Ring(receiver) => receiver.wait_deadline(until),
         // It stays this receiver's next one.
         queue @ Receiving::Queue(_) => queue.next(until).map(drop),
+    };
+    wait(py, turn, timeout, attempt, |receiving, context| {
+        receiving.poll(|receiver| receiver.poll_wait(context))
     })
 }
 
@@ -303,9 +324,12 @@ impl Receiver {
     fn wait_for_peer(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let timeout = Timeout::of(timeout)?;
         let mut turn = self.turn.enter(py, timeout)?;
-        wait(py, &mut turn, timeout, |receiving, until| match receiving {
+        let attempt = |receiving: &'static mut Receiving, until| match receiving {
             Receiving::Ring(receiver) => receiver.wait_for_peer_deadline(until),
             Receiving::Queue(receiver) => receiver.wait_for_peer_deadline(until),
+        };
+        wait(py, &mut turn, timeout, attempt, |receiving, context| {
+            receiving.poll(|receiver| receiver.poll_wait_for_peer(context))
         })
     }
 
@@ -317,9 +341,12 @@ impl Receiver {
         if let Receiving::Queue(_) = &*turn {
             return Err(errors::not_of_queues(py, "count of senders"));
         }
-        wait(py, &mut turn, timeout, |receiving, until| match receiving {
+        let attempt = |receiving: &'static mut Receiving, until| match receiving {
             Receiving::Ring(receiver) => receiver.wait_for_producers_deadline(count, until),
             Receiving::Queue(_) => Ok(()),
+        };
+        wait(py, &mut turn, timeout, attempt, |receiving, context| {
+            receiving.poll(|receiver| receiver.poll_wait_for_producers(context, count))
         })
     }
 
@@ -412,11 +439,17 @@ impl Receiver {
         let received = match unsafe { turn.unbounded() }.try_next() {
             Err(RecvError::Closed) => return Ok(None),
             Err(RecvError::Empty) => {
-                let next = |receiving: &'static mut Receiving, until| match receiving.next(until) {
+                let or_end = |next: Result<Received, RecvError>| match next {
                     Err(RecvError::Closed) => Ok(None),
                     next => next.map(Some),
                 };
-                wait(py, &mut turn, Timeout::NEVER, next)?
+                let next =
+                    |receiving: &'static mut Receiving, until| or_end(receiving.next(until));
+                let poll = |receiving: &'static mut Receiving, context: &mut Context<'_>| {
+                    let polled = receiving.poll_next(context);
+                    polled.map(|polled| polled.map(or_end))
+                };
+                wait(py, &mut turn, Timeout::NEVER, next, poll)?
             }
             next => Some(next.map_err(|error| errors::of_recv(py, error))?),
         };
@@ -513,30 +546,41 @@ pub(crate) fn wait_any<'py>(
     if turns.is_empty() {
         return Err(PyValueError::new_err("there is no receiver to wait for"));
     }
+    let main = is_main_thread(py)?;
+    let bell = Bell::here().ok_or_else(|| errors::of_recv(py, NO_DESCRIPTOR))?;
     loop {
-        let until = timeout.slice();
-        let mut set = ringway::wait::WaitSet::new();
-        let mut keys = Vec::new();
-        for turn in &mut turns {
-            if let Receiving::Ring(receiver) = &mut **turn {
-                keys.push(set.add(receiver));
-            }
-        }
-        match py.detach(|| set.wait_deadline(until)) {
-            Ok(key) => {
-                let mut due = set.due();
-                due.push(key);
-                let all = receivers.iter().zip(keys);
-                let due = all.filter(|(_, key)| due.contains(key));
-                return Ok(due.map(|(receiver, _)| receiver.clone()).collect());
-            }
-            Err(ringway::wait::WaitError::TimedOut) if !timeout.is_over() => {
-                py.check_signals()?;
-                if turns.iter().any(InUse::is_ending) {
-                    return Err(errors::handle_closed(py, "receiver"));
+        bell.calm();
+        let mut due = Vec::new();
+        for (turn, receiver) in turns.iter_mut().zip(&receivers) {
+            let Receiving::Ring(handle) = &mut **turn else {
+                continue;
+            };
+            let context = &mut Context::from_waker(bell.waker());
+            match handle.poll_wait(context) {
+                // One that came too late for the call that it was for.
+                Poll::Ready(Err(RecvError::Interrupted)) => context.waker().wake_by_ref(),
+                Poll::Ready(Err(error @ (RecvError::Forked | RecvError::NoWaiter { .. }))) => {
+                    return Err(errors::of_recv(py, error));
                 }
+                // There is one, or what the next call tells.
+                Poll::Ready(_) => due.push(receiver.clone()),
+                Poll::Pending => {}
             }
-            Err(error) => return Err(errors::of_wait(py, error)),
         }
+        if !due.is_empty() {
+            return Ok(due);
+        }
+        if turns.iter().any(InUse::is_ending) {
+            return Err(errors::handle_closed(py, "receiver"));
+        }
+        if timeout.is_over() {
+            return Err(errors::of_wait(py, WaitError::TimedOut));
+        }
+        bell.sleep(py, timeout.deadline, main)?;
     }
 }
+
+/// This thread cannot be woken.
+const NO_DESCRIPTOR: RecvError = RecvError::NoWaiter {
+    errno: libc::EMFILE,
+};

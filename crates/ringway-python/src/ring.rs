@@ -91,12 +91,12 @@ pub(crate) fn take_over(
     Ok((Ring::new(Carrier::Ring(ring), None), credentials(peer)))
 }
 
-fn credentials(peer: PeerCredentials) -> (i32, u32, u32) {
+pub(crate) fn credentials(peer: PeerCredentials) -> (i32, u32, u32) {
     (peer.pid, peer.uid, peer.gid)
 }
 
 /// A socket of Python's, under a descriptor of our own.
-fn unix_stream(socket: &Bound<'_, PyAny>) -> PyResult<UnixStream> {
+pub(crate) fn unix_stream(socket: &Bound<'_, PyAny>) -> PyResult<UnixStream> {
     let descriptor: i32 = socket.call_method0("fileno")?.extract()?;
     if descriptor < 0 {
         return Err(pyo3::exceptions::PyValueError::new_err(
@@ -291,6 +291,61 @@ impl Ring {
         })?;
         let receiving = made.map_err(|error| errors::of_setup(py, &error))?;
         Receiver::new(py, receiving, &self.address)
+    }
+
+    /// Attaches this process as a receiver of a ring of kind "broadcast" that takes part as it wishes. `wait` is as in `sender`.
+    ///
+    /// It begins with the oldest message that the ring holds (`start="oldest"`), the next one (`start="latest"`), `last` before the next one, or the
+    /// one of that `number`. What of that is gone is told first, as `ringway.Lagged`.
+    ///
+    /// `policy` says what becomes of the sender when this receiver does not keep up: "block" (the sender waits for it), "lossy" (the sender
+    /// does not wait; the receiver is told `ringway.Lagged`), or "evict": the sender waits until it is more than `evict_bytes` behind, or for
+    /// `evict_after` seconds; then the receiver is told `ringway.Evicted`.
+    ///
+    /// Under a `name` the ring keeps the receiver's place: who subscribes with it again, after a restart or a death, goes on with the first
+    /// message that was not released.
+    ///
+    /// >>> import ringway
+    /// >>> ring = ringway.create("memfd:", kind="broadcast", capacity=4096)
+    /// >>> sender = ring.sender()
+    /// >>> sender.send_many(b"%d" % n for n in range(1000))
+    /// 1000
+    /// >>> receiver = ring.subscribe(last=2, policy="lossy", name="screen")
+    /// >>> receiver.recv()
+    /// b'998'
+    /// >>> receiver.leave()
+    /// >>> ring.subscribe(name="screen").recv()
+    /// b'999'
+    #[pyo3(signature = (*, start=None, last=None, number=None, policy=None, evict_bytes=None, evict_after=None, name=None, wait=None))]
+    #[expect(clippy::too_many_arguments, reason = "they have names")]
+    fn subscribe(
+        &self,
+        py: Python<'_>,
+        start: Option<String>,
+        last: Option<u64>,
+        number: Option<u64>,
+        policy: Option<String>,
+        evict_bytes: Option<u64>,
+        evict_after: Option<f64>,
+        name: Option<String>,
+        wait: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Receiver> {
+        let wishes = options::Wishes {
+            start,
+            last,
+            number,
+            policy,
+            evict_bytes,
+            evict_after,
+            name,
+        };
+        let subscription = wishes.subscription()?;
+        let wait = wait.map(options::strategy).transpose()?.unwrap_or_default();
+        let made = self.with_ring(py, "receivers that each get every message", |ring| {
+            ring.subscribe(&subscription)
+        })?;
+        let receiver = made.map_err(|error| errors::of_setup(py, &error))?;
+        Receiver::new(py, Receiving::Ring(receiver.with_wait(wait)), &self.address)
     }
 
     /// How full the ring is, and who is attached: also of one without a name, and of one that was removed.

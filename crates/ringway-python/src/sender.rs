@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pyo3::prelude::*;
@@ -15,13 +16,26 @@ use crate::buffer::{Bytes, with_bytes};
 use crate::claim::Claim;
 use crate::errors;
 use crate::turn::{InUse, Turn};
-use crate::waiting::{Timeout, wait};
+use crate::waiting::{Polled, Timeout, wait};
 
 /// To a ring or to a queue.
 #[expect(clippy::large_enum_variant, reason = "one a handle, which is boxed")]
 pub(crate) enum Sending {
     Ring(ringway::Sender),
     Queue(QueueSender),
+}
+
+impl Sending {
+    /// What a ring's sender says.
+    fn poll<T>(
+        &'static mut self,
+        ask: impl FnOnce(&'static mut ringway::Sender) -> Poll<Result<T, SendError>>,
+    ) -> Polled<T, SendError> {
+        match self {
+            Self::Ring(sender) => Some(ask(sender)),
+            Self::Queue(_) => None,
+        }
+    }
 }
 
 /// What a peer is known to be, by its name.
@@ -121,7 +135,10 @@ fn claim_room(
         Sending::Ring(sender) => sender.claim_deadline(len, until).map(Some),
         Sending::Queue(_) => Ok(None),
     };
-    wait(py, turn, timeout, claim)?
+    let poll = |sending: &'static mut Sending, context: &mut Context<'_>| {
+        sending.poll(|sender| sender.poll_claim(context, len).map_ok(Some))
+    };
+    wait(py, turn, timeout, claim, poll)?
         .ok_or_else(|| errors::not_of_queues(py, "room to write a message in place"))
 }
 
@@ -140,7 +157,7 @@ fn send_when_there_is_room(
             Sending::Queue(sender) => sender.send_with_priority_deadline(&message, priority, until),
             Sending::Ring(_) => Ok(()),
         };
-        return wait(py, turn, timeout, send);
+        return wait(py, turn, timeout, send, |_, _| None);
     }
     let len = parts.iter().map(|part| part.len()).sum();
     let mut claim = claim_room(py, turn, len, timeout)?;
@@ -338,9 +355,12 @@ impl Sender {
     fn wait_for_peer(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let timeout = Timeout::of(timeout)?;
         let mut turn = self.turn.enter(py, timeout)?;
-        wait(py, &mut turn, timeout, |sending, until| match sending {
+        let attempt = |sending: &'static mut Sending, until| match sending {
             Sending::Ring(sender) => sender.wait_for_peer_deadline(until),
             Sending::Queue(sender) => sender.wait_for_peer_deadline(until),
+        };
+        wait(py, &mut turn, timeout, attempt, |sending, context| {
+            sending.poll(|sender| sender.poll_wait_for_peer(context))
         })
     }
 
@@ -352,9 +372,12 @@ impl Sender {
         if let Sending::Queue(_) = &*turn {
             return Err(errors::not_of_queues(py, "such wait"));
         }
-        wait(py, &mut turn, timeout, |sending, until| match sending {
+        let attempt = |sending: &'static mut Sending, until| match sending {
             Sending::Ring(sender) => sender.wait_until_drained_deadline(until),
             Sending::Queue(_) => Ok(()),
+        };
+        wait(py, &mut turn, timeout, attempt, |sending, context| {
+            sending.poll(|sender| sender.poll_wait_until_drained(context))
         })
     }
 

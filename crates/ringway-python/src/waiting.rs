@@ -1,26 +1,34 @@
 //! Timeouts, and waits with the interpreter let go.
 //!
 //! Python runs the handlers of signals in its main thread, between instructions of its own; a call of that thread that waits has to come back for
-//! them. So there a wait is cut into slices: after each the interpreter is asked whether there is a signal. (Its own handlers only set a mark.)
-//! Other threads wait in one go. A handle that another thread ends is interrupted; one of a queue, which cannot be, waits in slices, too.
+//! them. So there a wait begins with a short sleep on the handle itself, [`FIRST`], as a message comes soon or not at all; what lasts longer is
+//! [polled](crate::bell), and that sleep a signal ends. Other threads wait in one go. A handle that another thread ends is interrupted.
+//!
+//! What cannot be interrupted or polled, a queue of the kernel, waits in slices: after each the interpreter is asked whether there is a signal.
 
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use ringway::board::GetError;
 use ringway::{RecvError, SendError};
 
+use crate::bell::Bell;
 use crate::errors;
 use crate::turn::InUse;
 
-/// How long a call waits before it looks for signals.
+/// How long a call that has no better way waits before it looks for signals.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
+
+/// How long a call of the main thread sleeps on its handle itself.
+const FIRST: Duration = Duration::from_millis(10);
 
 /// How long a call may wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeout {
     /// `None`: for ever.
-    deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl Timeout {
@@ -44,16 +52,13 @@ impl Timeout {
 
     /// When the next slice of it is over.
     pub(crate) fn slice(self) -> Instant {
-        let slice = Instant::now() + SLICE;
-        self.deadline.map_or(slice, |deadline| deadline.min(slice))
+        self.within(SLICE)
     }
 
-    /// When a wait has to come back: never, if there is no reason to.
-    fn next(self, in_slices: bool) -> Option<Instant> {
-        match in_slices {
-            true => Some(self.slice()),
-            false => self.deadline,
-        }
+    /// When so much time is over, or its own.
+    fn within(self, time: Duration) -> Instant {
+        let end = Instant::now() + time;
+        self.deadline.map_or(end, |deadline| deadline.min(end))
     }
 }
 
@@ -70,14 +75,23 @@ pub(crate) fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
 
 /// An error that may say that it is time.
 pub(crate) trait Fault: Send {
+    const TIMED_OUT: Self;
     fn is_timed_out(&self) -> bool;
+    /// It cannot be polled now.
+    fn has_no_waiter(&self) -> bool;
     fn is_interrupted(&self) -> bool;
     fn raise(self, py: Python<'_>) -> PyErr;
 }
 
 impl Fault for SendError {
+    const TIMED_OUT: Self = Self::TimedOut;
+
     fn is_timed_out(&self) -> bool {
         *self == Self::TimedOut
+    }
+
+    fn has_no_waiter(&self) -> bool {
+        matches!(self, Self::NoWaiter { .. })
     }
 
     fn is_interrupted(&self) -> bool {
@@ -90,8 +104,14 @@ impl Fault for SendError {
 }
 
 impl Fault for RecvError {
+    const TIMED_OUT: Self = Self::TimedOut;
+
     fn is_timed_out(&self) -> bool {
         *self == Self::TimedOut
+    }
+
+    fn has_no_waiter(&self) -> bool {
+        matches!(self, Self::NoWaiter { .. })
     }
 
     fn is_interrupted(&self) -> bool {
@@ -103,38 +123,118 @@ impl Fault for RecvError {
     }
 }
 
+impl Fault for GetError {
+    const TIMED_OUT: Self = Self::TimedOut;
+
+    fn is_timed_out(&self) -> bool {
+        *self == Self::TimedOut
+    }
+
+    fn has_no_waiter(&self) -> bool {
+        matches!(self, Self::NoWaiter { .. })
+    }
+
+    fn is_interrupted(&self) -> bool {
+        *self == Self::Interrupted
+    }
+
+    fn raise(self, py: Python<'_>) -> PyErr {
+        errors::of_get(py, self)
+    }
+}
+
 /// Whether the handlers of signals run in this thread.
-fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+pub(crate) fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     let threading = py.import("threading")?;
     let main = threading.call_method0("main_thread")?.getattr("ident")?;
     threading.call_method0("get_ident")?.eq(main)
 }
 
-/// Has `attempt` wait on the handle, each time until the moment that it is given, as long as it takes or the timeout allows.
+/// What a call that never blocks says; `None` of a handle that cannot be asked so.
+pub(crate) type Polled<T, E> = Option<Poll<Result<T, E>>>;
+
+/// Has `attempt` wait on the handle, each time until the moment that it is given, as long as it takes or the timeout allows. `poll` is the same
+/// without blocking.
 pub(crate) fn wait<H: Send + 'static, T: Send, E: Fault>(
     py: Python<'_>,
     turn: &mut InUse<'_, H>,
     timeout: Timeout,
     attempt: impl Fn(&'static mut H, Option<Instant>) -> Result<T, E> + Sync,
+    poll: impl Fn(&'static mut H, &mut Context<'_>) -> Polled<T, E> + Sync,
 ) -> PyResult<T> {
-    let in_slices = !turn.can_be_interrupted() || is_main_thread(py)?;
+    let main = is_main_thread(py)?;
+    let mut slice = match (turn.can_be_interrupted(), main) {
+        (true, false) => None,
+        (true, true) => Some(FIRST),
+        (false, _) => Some(SLICE),
+    };
     loop {
-        let until = timeout.next(in_slices);
+        let until = slice.map_or(timeout.deadline, |slice| Some(timeout.within(slice)));
         // SAFETY: what `attempt` makes of it is kept no longer than the turn, or the loan that the caller makes of that.
         let handle = unsafe { turn.unbounded() };
-        match py.detach(|| attempt(handle, until)) {
-            // One that came too late for the call that it was for.
-            Err(error) if error.is_interrupted() && !turn.is_ending() => {}
-            Err(error) if error.is_interrupted() => {
-                return Err(errors::handle_closed(py, turn.name()));
+        if let Some(done) = judge(py, turn, timeout, py.detach(|| attempt(handle, until)))? {
+            return Ok(done);
+        }
+        if slice == Some(FIRST) {
+            if let Some(bell) = Bell::here()
+                && let Some(done) = wait_polling(py, turn, timeout, &bell, main, &poll)?
+            {
+                return Ok(done);
             }
-            Err(error) if error.is_timed_out() && !timeout.is_over() => {
-                py.check_signals()?;
-                if turn.is_ending() {
-                    return Err(errors::handle_closed(py, turn.name()));
-                }
+            slice = Some(SLICE);
+        }
+    }
+}
+
+/// What becomes of a call by what an attempt has said; `None`: it goes on.
+fn judge<H, T, E: Fault>(
+    py: Python<'_>,
+    turn: &InUse<'_, H>,
+    timeout: Timeout,
+    said: Result<T, E>,
+) -> PyResult<Option<T>> {
+    let error = match said {
+        Ok(done) => return Ok(Some(done)),
+        Err(error) => error,
+    };
+    // An interruption may have come too late for the call that it was for.
+    let goes_on = error.is_interrupted() || error.is_timed_out() && !timeout.is_over();
+    if !goes_on {
+        return Err(error.raise(py));
+    }
+    py.check_signals()?;
+    match turn.is_ending() {
+        true => Err(errors::handle_closed(py, turn.name())),
+        false => Ok(None),
+    }
+}
+
+/// Waits by polling. `None`: the handle cannot be polled.
+fn wait_polling<H: Send + 'static, T: Send, E: Fault>(
+    py: Python<'_>,
+    turn: &mut InUse<'_, H>,
+    timeout: Timeout,
+    bell: &Bell,
+    main: bool,
+    poll: &(impl Fn(&'static mut H, &mut Context<'_>) -> Polled<T, E> + Sync),
+) -> PyResult<Option<T>> {
+    loop {
+        bell.calm();
+        // SAFETY: as in `wait`.
+        let handle = unsafe { turn.unbounded() };
+        let polled = py.detach(|| poll(handle, &mut Context::from_waker(bell.waker())));
+        let said = match polled {
+            None => return Ok(None),
+            Some(Poll::Ready(Err(error))) if error.has_no_waiter() => return Ok(None),
+            Some(Poll::Ready(said)) => said,
+            Some(Poll::Pending) if timeout.is_over() => Err(E::TIMED_OUT),
+            Some(Poll::Pending) => {
+                bell.sleep(py, timeout.deadline, main)?;
+                continue;
             }
-            done => return done.map_err(|error| error.raise(py)),
+        };
+        if let Some(done) = judge(py, turn, timeout, said)? {
+            return Ok(Some(done));
         }
     }
 }

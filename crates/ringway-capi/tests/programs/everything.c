@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -244,6 +245,230 @@ static void broadcasts(void)
     expect(all.receiver, "two");
     MUST(ringway_receiver_leave(other));
     end(all);
+}
+
+/* Policies, beginnings, and names. */
+static void subscriptions(void)
+{
+    ringway_options_t options = RINGWAY_OPTIONS_INIT;
+    ringway_subscription_t wish = RINGWAY_SUBSCRIPTION_INIT;
+    ringway_receiver_t *receiver, *other;
+    ringway_ring_t *ring;
+    ringway_sender_t *sender;
+    uint64_t number = 0, got;
+    size_t len;
+    options.kind = RINGWAY_BROADCAST;
+    options.capacity = 4096;
+    MUST(ringway_create("memfd:", &options, &ring));
+    MUST(ringway_ring_sender(ring, NULL, &sender));
+    for (; number < 1000; number++)
+        MUST(ringway_send(sender, &number, sizeof number, RINGWAY_NOW));
+
+    /* What it begins with and is gone, it is told. */
+    wish.start = RINGWAY_NUMBER;
+    wish.policy = RINGWAY_LOSSY;
+    MUST(ringway_ring_subscribe(ring, NULL, &wish, &receiver));
+    IS(ringway_recv(receiver, &got, sizeof got, &len, RINGWAY_NOW), RINGWAY_LAGGED);
+    uint64_t missed = ringway_last_missed();
+    assert(missed > 500 && missed < 1000 && strstr(ringway_last_error(), "receive on"));
+    MUST(ringway_recv(receiver, &got, sizeof got, &len, RINGWAY_NOW));
+    assert(got == missed);
+    MUST(ringway_receiver_leave(receiver));
+
+    wish.start = RINGWAY_LAST;
+    wish.start_at = 5;
+    wish.name = "audit";
+    wish.policy = 0;
+    MUST(ringway_ring_subscribe(ring, NULL, &wish, &receiver));
+    MUST(ringway_recv(receiver, &got, sizeof got, &len, RINGWAY_NOW));
+    assert(got == 995);
+    IS(ringway_ring_subscribe(ring, NULL, &wish, &other), RINGWAY_BUSY);
+    MUST(ringway_receiver_leave(receiver));
+    MUST(ringway_ring_subscribe(ring, NULL, &wish, &receiver));
+    MUST(ringway_recv(receiver, &got, sizeof got, &len, RINGWAY_NOW));
+    assert(got == 996);
+    MUST(ringway_receiver_leave(receiver));
+    wish.name = NULL;
+
+    wish.start = RINGWAY_LATEST;
+    wish.policy = RINGWAY_EVICT;
+    IS(ringway_ring_subscribe(ring, NULL, &wish, &receiver), RINGWAY_INVALID);
+    wish.evict_bytes = 1000;
+    wish.evict_ns = 1000;
+    IS(ringway_ring_subscribe(ring, NULL, &wish, &receiver), RINGWAY_INVALID);
+    wish.evict_ns = 0;
+    MUST(ringway_ring_subscribe(ring, NULL, &wish, &receiver));
+    for (; number < 2000; number++)
+        MUST(ringway_send(sender, &number, sizeof number, RINGWAY_FOREVER));
+    IS(ringway_recv(receiver, &got, sizeof got, &len, RINGWAY_NOW), RINGWAY_EVICTED);
+    MUST(ringway_receiver_leave(receiver));
+    wish.policy = 99;
+    IS(ringway_ring_subscribe(ring, NULL, &wish, &receiver), RINGWAY_INVALID);
+    MUST(ringway_sender_close(sender));
+    ringway_ring_free(ring);
+
+    options.policies = RINGWAY_BLOCK | RINGWAY_LOSSY;
+    MUST(ringway_create("memfd:", &options, &ring));
+    wish.policy = RINGWAY_EVICT;
+    IS(ringway_ring_subscribe(ring, NULL, &wish, &receiver), RINGWAY_UNSUPPORTED);
+    ringway_ring_free(ring);
+    options.policies = 64;
+    IS(ringway_create("memfd:", &options, &ring), RINGWAY_INVALID);
+    options.policies = 0;
+    options.kind = RINGWAY_MPMC;
+    MUST(ringway_create("memfd:", &options, &ring));
+    IS(ringway_ring_subscribe(ring, NULL, &wish, &receiver), RINGWAY_UNSUPPORTED);
+    MUST(ringway_ring_subscribe(ring, NULL, NULL, &receiver));
+    MUST(ringway_receiver_leave(receiver));
+    ringway_ring_free(ring);
+}
+
+static void count_key(void *context, const char *key)
+{
+    assert(strcmp(key, "speed") == 0 || strcmp(key, "level") == 0);
+    ++*(int *)context;
+}
+
+static void see_entry(void *context, const ringway_entry_t *entry)
+{
+    if (strcmp(entry->key, "speed") == 0) {
+        assert(entry->number == 3 && entry->len == 2 && entry->writer == (uint32_t)getpid() && entry->writer_alive);
+        *(bool *)context = true;
+    }
+}
+
+static void must_be(const ringway_value_t *value, const char *text, uint64_t number)
+{
+    assert(value->len == strlen(text) && memcmp(value->data, text, value->len) == 0 && value->number == number);
+}
+
+static void boards(void)
+{
+    const char *keys[] = {"speed", "level"}, *key;
+    ringway_board_options_t options = RINGWAY_BOARD_OPTIONS_INIT;
+    ringway_board_info_t info = {0};
+    ringway_stat_t stat = {0};
+    ringway_board_t *board, *other;
+    ringway_writer_t *writer, *second;
+    ringway_reader_t *reader;
+    ringway_watcher_t *watcher;
+    ringway_interrupter_t *interrupter;
+    ringway_value_t value;
+    struct pollfd poll_one = {.events = POLLIN};
+    char text[300], long_value[300] = {0};
+    int count = 0;
+    bool seen = false;
+    options.keys = keys;
+    options.key_count = 2;
+    options.value_len = 200;
+    MUST(ringway_board_create(name, &options, &board));
+    IS(ringway_board_create(name, &options, &other), RINGWAY_EXISTS);
+    options.entries = 50;
+    IS(ringway_board_open(name, &options, &other), RINGWAY_INCOMPATIBLE);
+    MUST(ringway_board_open(name, NULL, &other));
+    info.size = sizeof info;
+    MUST(ringway_board_info(other, &info));
+    assert(info.entries == 2 && info.max_value_len >= 200 && !info.is_new);
+    IS(ringway_board_address(board, text, sizeof text), (int)strlen(name));
+    assert(strcmp(text, name) == 0);
+    IS(ringway_board_keys(board, count_key, &count), 2);
+    assert(count == 2);
+
+    MUST(ringway_board_reader(other, NULL, "speed", &reader));
+    IS(ringway_get(reader, &value), 0);
+    IS(ringway_get_newer(reader, &value, RINGWAY_NOW), RINGWAY_EMPTY);
+    IS(ringway_get_newer(reader, &value, 1000), RINGWAY_TIMED_OUT);
+    IS(ringway_reader_peer(reader), RINGWAY_PEER_ABSENT);
+    MUST(ringway_board_writer(board, "speed", &writer));
+    IS(ringway_board_writer(other, "speed", &second), RINGWAY_BUSY);
+    IS(ringway_board_writer(other, "height", &second), RINGWAY_NO_SPACE);
+    IS(ringway_board_writer(other, "", &second), RINGWAY_INVALID);
+    IS(ringway_reader_peer(reader), RINGWAY_PEER_ALIVE);
+    IS(ringway_set(writer, "50", 2), 1);
+    IS(ringway_set(writer, "60", 2), 2);
+    IS(ringway_set(writer, long_value, 300), RINGWAY_TOO_LARGE);
+    IS(ringway_writer_number(writer), 2);
+    MUST(ringway_get_newer(reader, &value, RINGWAY_FOREVER));
+    must_be(&value, "60", 2);
+    IS(ringway_get(reader, &value), 1);
+    must_be(&value, "60", 2);
+
+    /* An event loop. */
+    MUST(poll_one.fd = ringway_reader_descriptor(reader));
+    IS(ringway_reader_arm(reader), 1);
+    assert(poll(&poll_one, 1, 0) == 0);
+    IS(ringway_set(writer, "70", 2), 3);
+    assert(poll(&poll_one, 1, -1) == 1);
+    IS(ringway_reader_arm(reader), 0);
+    MUST(ringway_get_newer(reader, &value, RINGWAY_NOW));
+    must_be(&value, "70", 3);
+    MUST(ringway_reader_interrupter(reader, &interrupter));
+    ringway_interrupt(interrupter);
+    IS(ringway_get_newer(reader, &value, RINGWAY_FOREVER), RINGWAY_INTERRUPTED);
+    ringway_interrupter_free(interrupter);
+
+    MUST(ringway_board_watch(other, NULL, &watcher));
+    MUST(ringway_watch(watcher, &key, &value, RINGWAY_NOW));
+    assert(strcmp(key, "speed") == 0);
+    must_be(&value, "70", 3);
+    IS(ringway_watch(watcher, &key, &value, RINGWAY_NOW), RINGWAY_EMPTY);
+    IS(ringway_watch(watcher, &key, &value, 1000), RINGWAY_TIMED_OUT);
+    MUST(poll_one.fd = ringway_watcher_descriptor(watcher));
+    IS(ringway_watcher_arm(watcher), 1);
+    assert(poll(&poll_one, 1, 0) == 0);
+    MUST(ringway_board_writer(board, "level", &second));
+    IS(ringway_set(second, "", 0), 1);
+    assert(poll(&poll_one, 1, -1) == 1);
+    MUST(ringway_watch(watcher, &key, &value, RINGWAY_FOREVER));
+    assert(strcmp(key, "level") == 0 && value.data != NULL);
+    must_be(&value, "", 1);
+    MUST(ringway_watcher_interrupter(watcher, &interrupter));
+    ringway_interrupt(interrupter);
+    IS(ringway_watch(watcher, &key, &value, RINGWAY_FOREVER), RINGWAY_INTERRUPTED);
+    ringway_interrupter_free(interrupter);
+    ringway_watcher_free(watcher);
+
+    IS(ringway_board_stat(name, see_entry, &seen), 2);
+    assert(seen);
+    stat.size = sizeof stat;
+    MUST(ringway_stat(name, &stat, NULL, NULL));
+    assert(stat.kind == RINGWAY_BOARD);
+    ringway_writer_free(writer);
+    MUST(ringway_board_writer(other, "speed", &writer));
+    IS(ringway_writer_number(writer), 3);
+    ringway_writer_free(writer);
+    ringway_writer_free(second);
+
+    /* One that writes and dies. */
+    pid_t child = fork();
+    if (child == 0) {
+        IS(ringway_get(reader, &value), RINGWAY_FORKED);
+        MUST(ringway_board_open(name, NULL, &board));
+        MUST(ringway_board_writer(board, "speed", &writer));
+        IS(ringway_set(writer, "80", 2), 4);
+        _exit(0);
+    }
+    int status;
+    assert(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    MUST(ringway_get_newer(reader, &value, SECOND));
+    must_be(&value, "80", 4);
+    IS(ringway_get_newer(reader, &value, 60 * SECOND), RINGWAY_PEER_DIED);
+    IS(ringway_reader_peer(reader), RINGWAY_PEER_HAS_DIED);
+    ringway_reader_free(reader);
+
+    int sockets[2];
+    ringway_board_free(board);
+    MUST(ringway_board_create("memfd:", NULL, &board));
+    assert(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
+    MUST(ringway_board_hand_over(board, sockets[0], NULL));
+    ringway_board_free(other);
+    MUST(ringway_board_take_over(sockets[1], NULL, &other, NULL));
+    IS(ringway_board_is_removed(other), 0);
+    close(sockets[0]);
+    close(sockets[1]);
+    ringway_board_free(other);
+    ringway_board_free(board);
+    MUST(ringway_remove(name, false));
 }
 
 static void options_and_errors(void)
@@ -504,6 +729,8 @@ int main(int argc, char **argv)
     batches();
     in_place();
     broadcasts();
+    subscriptions();
+    boards();
     options_and_errors();
     looks();
     waits();

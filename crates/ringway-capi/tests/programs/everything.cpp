@@ -1,4 +1,5 @@
 // ringway.hpp: what goes out of scope is ended, what fails is thrown.
+#include <algorithm>
 #include <cassert>
 #include <cstring>
 #include <functional>
@@ -17,6 +18,72 @@ int code_of(const std::function<void()> &fail) {
         return error.code();
     }
     return 0;
+}
+
+void broadcasts() {
+    ringway_options_t options = RINGWAY_OPTIONS_INIT;
+    options.kind = RINGWAY_BROADCAST;
+    options.capacity = 4096;
+    const auto ring = ringway::ring::create("memfd:", options);
+    auto sender = ring.make_sender();
+    for (int number = 0; number < 1000; number++) {
+        sender.send(std::vector<int>{number});
+    }
+    ringway_subscription_t wish = RINGWAY_SUBSCRIPTION_INIT;
+    wish.start = RINGWAY_NUMBER;
+    wish.policy = RINGWAY_LOSSY;
+    auto receiver = ring.subscribe(wish);
+    int number = 0;
+    try {
+        receiver.recv();
+        assert(false);
+    } catch (const ringway::error &error) {
+        assert(error.code() == RINGWAY_LAGGED);
+        receiver.recv_into(&number, sizeof number);
+        assert(error.missed() == static_cast<std::uint64_t>(number) && number > 0);
+    }
+}
+
+void boards(const std::string &address) {
+    const char *keys[] = {"speed", "level"};
+    ringway_board_options_t options = RINGWAY_BOARD_OPTIONS_INIT;
+    options.keys = keys;
+    options.key_count = 2;
+    const auto board = ringway::board::create(address, options);
+    assert(board.address() == address && board.info().entries == 2 && board.info().is_new && !board.is_removed());
+    assert((board.keys() == std::vector<std::string>{"speed", "level"}));
+    auto reader = ringway::board::open(address).make_reader("speed");
+    auto watcher = board.watch();
+    assert(!reader.latest() && !reader.try_newer() && !watcher.try_next() && reader.peer() == RINGWAY_PEER_ABSENT);
+    {
+        auto writer = board.make_writer("speed");
+        assert(writer.set("50") == 1 && writer.number() == 1);
+        assert(code_of([&] { board.make_writer("speed"); }) == RINGWAY_BUSY);
+        std::thread other([moved = std::move(writer)]() mutable { moved.set("60"); });
+        auto last = reader.newer();
+        while (last.number < 2) {
+            last = reader.newer();
+        }
+        assert(last.bytes == "60");
+        other.join();
+    }
+    assert(reader.latest()->bytes == "60" && board.make_writer("speed").number() == 2);
+    assert(code_of([&] { reader.newer(std::chrono::milliseconds(1)); }) == RINGWAY_TIMED_OUT);
+    const auto changed = watcher.next();
+    assert(changed.first == "speed" && changed.second.bytes == "60" && changed.second.number == 2);
+    const auto interrupter = watcher.make_interrupter();
+    interrupter.interrupt();
+    assert(code_of([&] { watcher.next(); }) == RINGWAY_INTERRUPTED);
+    reader.make_interrupter().interrupt();
+    assert(code_of([&] { reader.newer(); }) == RINGWAY_INTERRUPTED);
+    const auto all = ringway::list();
+    assert(std::find(all.begin(), all.end(), address) != all.end());
+    ringway_gc_options_t what = RINGWAY_GC_OPTIONS_INIT;
+    what.address = address.c_str();
+    for (const auto &one : ringway::gc(what)) {
+        assert(one.fate == RINGWAY_GC_KEPT && !one.why.empty());
+    }
+    ringway::remove(address, true);
 }
 
 } // namespace
@@ -103,5 +170,7 @@ int main(int argc, char **argv) {
     std::move(receiver).close();
     ringway::remove(address);
     assert(ring.is_removed());
+    broadcasts();
+    boards(address);
     std::cout << "done\n";
 }

@@ -4,15 +4,12 @@ use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, ready};
 
-use nix::errno::Errno;
-
 use crate::api::claim::Claim;
 use crate::api::message::Message;
 use crate::api::receiver::Receiver;
 use crate::api::sender::Sender;
-use crate::error::{Attempt, Error, ErrorKind, RecvError, SendError};
+use crate::error::{Attempt, Error, RecvError, SendError};
 use crate::memory::layout::participant::Role;
-use crate::memory::region::Region;
 use crate::rings::message::MessageRef;
 
 /// # Without a thread that blocks
@@ -187,12 +184,7 @@ impl Receiver {
     /// [`ErrorKind::NoSpace`] if this process can have no more descriptors or threads, [`ErrorKind::Forked`].
     pub fn descriptor(&mut self) -> Result<BorrowedFd<'_>, Error> {
         let attempt = Attempt::to("make a descriptor for", &self.known.address);
-        if self.receiving.region().is_forked() {
-            return Err(forked(attempt));
-        }
-        self.reach
-            .descriptor()
-            .map_err(|errno| explain(attempt, errno))
+        self.reach.descriptor(attempt)
     }
 
     /// Has the [descriptor](Self::descriptor) become readable when there may be a message, or none will come; `false`: there is a message
@@ -341,12 +333,7 @@ impl Sender {
     /// ```
     pub fn descriptor(&mut self) -> Result<BorrowedFd<'_>, Error> {
         let attempt = Attempt::to("make a descriptor for", &self.address);
-        if self.sending.region().is_forked() {
-            return Err(forked(attempt));
-        }
-        self.reach
-            .descriptor()
-            .map_err(|errno| explain(attempt, errno))
+        self.reach.descriptor(attempt)
     }
 
     /// Has the [descriptor](Self::descriptor) become readable when there may be room for a message of `len` bytes, or there will be
@@ -373,27 +360,4 @@ impl Sender {
     pub fn disarm(&mut self) {
         self.reach.disarm();
     }
-}
-
-fn forked(attempt: Attempt<'_>) -> Error {
-    attempt
-        .error(ErrorKind::Forked, "this process inherited it through fork")
-        .remedy("open the ring again in the child")
-}
-
-fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
-    let is_limit = matches!(
-        errno,
-        Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM
-    );
-    if !is_limit {
-        return attempt.os("its descriptor cannot be made", errno);
-    }
-    attempt
-        .error(
-            ErrorKind::NoSpace,
-            "this process can have no more descriptors or threads",
-        )
-        .remedy("make room for one more of each (ulimit -n, ulimit -u)")
-        .because(errno)
 }

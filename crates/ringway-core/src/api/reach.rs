@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
-use crate::error::{RecvError, SendError};
+use crate::error::{Attempt, Error, ErrorKind, RecvError, SendError};
 use crate::memory::map::Map;
 use crate::memory::region::memory::Memory;
 use crate::presence::watcher::Alarm;
@@ -61,8 +61,8 @@ impl Answer for SendError {
 /// What is to be known of a handle for that.
 pub(crate) struct Reach {
     map: Arc<Map>,
-    /// What it sleeps on.
-    event: usize,
+    /// How many words it may sleep on.
+    words: usize,
     /// Wakes it.
     alarm: Alarm,
     /// Once somebody may end its waits.
@@ -76,7 +76,6 @@ pub(crate) struct Reach {
 impl fmt::Debug for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reach")
-            .field("event", &self.event)
             .field("interruptible", &self.interruptible)
             .field("seat", &self.seat)
             .field("descriptor", &self.descriptor)
@@ -85,14 +84,22 @@ impl fmt::Debug for Reach {
 }
 
 impl Reach {
-    pub(crate) fn new(map: &Arc<Map>, event: usize, alarm: Alarm) -> Self {
+    pub(crate) fn new(map: &Arc<Map>, alarm: Alarm) -> Self {
         Self {
             map: Arc::clone(map),
-            event,
+            words: 1,
             alarm,
             interruptible: None,
             seat: None,
             descriptor: None,
+        }
+    }
+
+    /// Of a handle that sleeps on its event and on one word more.
+    pub(crate) fn of_two_words(map: &Arc<Map>, alarm: Alarm) -> Self {
+        Self {
+            words: 2,
+            ..Self::new(map, alarm)
         }
     }
 
@@ -108,7 +115,17 @@ impl Reach {
     }
 
     /// What becomes readable when the handle that is armed may look again.
-    pub(crate) fn descriptor(&mut self) -> Result<BorrowedFd<'_>, Errno> {
+    pub(crate) fn descriptor(&mut self, attempt: Attempt<'_>) -> Result<BorrowedFd<'_>, Error> {
+        if self.map.is_forked() {
+            return Err(attempt
+                .error(ErrorKind::Forked, "this process inherited it through fork")
+                .remedy("open it again in the child"));
+        }
+        self.made_descriptor()
+            .map_err(|errno| explain(attempt, errno))
+    }
+
+    fn made_descriptor(&mut self) -> Result<BorrowedFd<'_>, Errno> {
         if self.descriptor.is_none() {
             let made = self.seat()?.descriptor()?;
             self.descriptor = Some(made);
@@ -119,7 +136,7 @@ impl Reach {
 
     fn seat(&mut self) -> Result<&Seat, Errno> {
         if self.seat.is_none() {
-            self.seat = Some(Seat::take()?);
+            self.seat = Some(Seat::take(self.words)?);
         }
         self.seat.as_ref().ok_or(Errno::EAGAIN)
     }
@@ -128,20 +145,25 @@ impl Reach {
     fn arm_at<S: Reached>(
         &mut self,
         side: &mut S,
-        expected: u32,
+        watch: &Watch,
         next_look: Option<MonotonicTime>,
         waker: Option<&Waker>,
     ) -> Result<(), Errno> {
+        let mut words = watch.words().iter();
+        let &(event, expected) = words.next().ok_or(Errno::EINVAL)?;
         let word = match side.listen()? {
-            None => Word::Event(Arc::clone(&self.map), self.event),
+            None => Word::Event(Arc::clone(&self.map), event),
             Some(heard) => Word::Heard(heard),
         };
+        let life = words.next();
+        let also = life.map(|&(life, value)| (Word::Life(Arc::clone(&self.map), life), value));
         // Publishers that make no fence may have missed that it sleeps.
         let tick = || MonotonicTime::after(futex::TICK);
         let tick = side.region().is_unfenced().then(tick).flatten();
         let armed = Armed {
             word,
             expected,
+            also,
             next_look: [tick, next_look].into_iter().flatten().min(),
         };
         self.seat()?.arm(armed, waker);
@@ -202,10 +224,10 @@ impl Reach {
             Ok(done) => return Ok(Some(done)),
             Err(error) => error,
         };
-        let Some(expected) = arming.event().filter(|_| error == E::NOT_NOW) else {
+        let Some(watch) = arming.watch().filter(|_| error == E::NOT_NOW) else {
             return Err(error);
         };
-        self.arm_at(side, expected, arming.next_look(), waker)
+        self.arm_at(side, &watch, arming.next_look(), waker)
             .map_err(E::no_waiter)?;
         Ok(None)
     }
@@ -217,8 +239,7 @@ impl Reach {
         watch: &Watch,
         waker: &Waker,
     ) -> Result<(), Errno> {
-        let expected = watch.words().first().map_or(0, |&(_, value)| value);
-        self.arm_at(side, expected, None, Some(waker))
+        self.arm_at(side, watch, None, Some(waker))
     }
 
     /// Has the handle woken no more, and the descriptor not readable.
@@ -234,4 +255,21 @@ impl Reach {
         self.seat = None;
         self.descriptor = None;
     }
+}
+
+fn explain(attempt: Attempt<'_>, errno: Errno) -> Error {
+    let is_limit = matches!(
+        errno,
+        Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM
+    );
+    if !is_limit {
+        return attempt.os("its descriptor cannot be made", errno);
+    }
+    attempt
+        .error(
+            ErrorKind::NoSpace,
+            "this process can have no more descriptors or threads",
+        )
+        .remedy("make room for one more of each (ulimit -n, ulimit -u)")
+        .because(errno)
 }

@@ -190,7 +190,7 @@ impl Ring {
         };
         let shared_out =
             self.header.kind.allows_many(Role::Consumer) && self.header.kind != Kind::Broadcast;
-        let reach = Reach::new(&self.map, PRODUCER.event, alarm);
+        let reach = Reach::new(&self.map, alarm);
         let address = self.address.clone();
         Ok(Sender::new(
             sending,
@@ -257,7 +257,7 @@ impl Ring {
             Shape::Board(_) => return Err(self.corrupt()),
         };
         let consumer_slot = ConsumerSlot::new(self.region()?, participant, notifier);
-        let reach = Reach::new(&self.map, CONSUMER.event, alarm);
+        let reach = Reach::new(&self.map, alarm);
         Ok(Receiver::new(receiving, consumer_slot, self.known(), reach))
     }
 
@@ -509,6 +509,11 @@ impl Ring {
     pub(crate) fn each_role(&self) -> u32 {
         let roles = [Role::Producer, Role::Consumer].into_iter();
         roles.map(|role| self.participants(role)).max().unwrap_or(1)
+    }
+
+    /// Where it is mapped.
+    pub(crate) fn map(&self) -> &Arc<Map> {
+        &self.map
     }
 
     /// What its consumers may choose.

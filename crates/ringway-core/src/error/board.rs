@@ -60,6 +60,13 @@ pub enum GetError {
     /// The board was removed, and no writer is attached (calls that wait only). Who has it open can still attach; nobody else
     /// finds it. Who is asleep when it is removed learns it within a second.
     Removed,
+    /// The call was ended by an [`Interrupter`](crate::wait::Interrupter) while it waited, or before it would have.
+    Interrupted,
+    /// The thread that sleeps for tasks and descriptors cannot be started, or a descriptor for it made (calls that never block only).
+    NoWaiter {
+        /// The kernel's error number: `EAGAIN` if there can be no more threads.
+        errno: i32,
+    },
     /// The value is no value of the type that was asked for, because it has another length.
     WrongLength {
         /// The value's length in bytes.
@@ -87,6 +94,8 @@ impl fmt::Display for GetError {
             Self::Removed => f.write_str(
                 "the board was removed, and nobody writes to it: make it again, and read there",
             ),
+            Self::Interrupted => f.write_str(super::INTERRUPTED),
+            Self::NoWaiter { errno } => super::no_waiter(f, *errno),
             Self::WrongLength { len } => write!(
                 f,
                 "the value has {len} bytes, and one of the type that was asked for has another number: make writer and \
@@ -108,6 +117,8 @@ impl fmt::Debug for GetError {
             Self::Changing => "Changing",
             Self::WriterDied => "WriterDied",
             Self::Removed => "Removed",
+            Self::Interrupted => "Interrupted",
+            Self::NoWaiter { .. } => "NoWaiter",
             Self::WrongLength { .. } => "WrongLength",
             Self::Corrupt => "Corrupt",
             Self::Forked => "Forked",

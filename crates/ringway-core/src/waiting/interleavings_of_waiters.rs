@@ -101,7 +101,7 @@ impl Fixture {
     fn new() -> Self {
         let memory = Model::attached(64);
         let waiter = Arc::new(Waiter::new(Modelled(memory.clone())));
-        let seat = waiter.sit().unwrap();
+        let seat = waiter.sit(1).unwrap();
         let (turning, ends) = (Arc::clone(&waiter), memory.clone());
         let thread = thread::spawn(move || {
             let (mut words, mut wakers) = (Vec::new(), Vec::new());
@@ -140,6 +140,7 @@ impl Fixture {
         let armed = Armed {
             word: Event(self.memory.clone(), Arc::clone(&self.token)),
             expected,
+            also: None,
             next_look: None,
         };
         self.waiter.arm(self.seat, armed, Some(waker));

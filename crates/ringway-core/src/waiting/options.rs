@@ -1,6 +1,6 @@
 //! How a blocking call waits, and until when: what its caller chooses.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::watch::Watch;
@@ -57,28 +57,54 @@ impl WaitStrategy {
 /// and looked again since. From then on its event changes when there may be a reason to look.
 #[derive(Debug, Default)]
 pub(crate) struct Arming {
-    /// [`ARMED`], and the event's value. Used by one thread, so its accesses are relaxed; an atomic, so that handles, which have
+    /// What it would watch. Used by one thread, so all accesses are relaxed; atomics, so that handles, which have
     /// [`WaitOptions`], can be sent to others.
-    event: AtomicU64,
+    words: [Noted; 2],
     /// Whether it has to look again by itself after a while, as nobody is there.
     lonely: AtomicBool,
 }
 
-/// The event's value is written down.
+/// A word to watch.
+#[derive(Debug, Default)]
+struct Noted {
+    offset: AtomicUsize,
+    /// [`ARMED`], and the word's value.
+    value: AtomicU64,
+}
+
+/// The word is written down.
 const ARMED: u64 = 1 << 32;
+
+impl Noted {
+    fn write_down(&self, (offset, value): (usize, u32)) {
+        self.offset.store(offset, Ordering::Relaxed);
+        self.value
+            .store(ARMED | u64::from(value), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<(usize, u32)> {
+        let value = self.value.load(Ordering::Relaxed);
+        (value & ARMED != 0).then(|| (self.offset.load(Ordering::Relaxed), value as u32))
+    }
+}
 
 impl Arming {
     pub(super) fn write_down(&self, watch: &Watch, lonely: bool) {
-        let event = watch.words().first().map_or(0, |&(_, value)| value);
-        self.event
-            .store(ARMED | u64::from(event), Ordering::Relaxed);
+        for (noted, word) in self.words.iter().zip(watch.words()) {
+            noted.write_down(*word);
+        }
         self.lonely.store(lonely, Ordering::Relaxed);
     }
 
-    /// With which value of its event the call would have slept, if it would.
-    pub(crate) fn event(&self) -> Option<u32> {
-        let event = self.event.load(Ordering::Relaxed);
-        (event & ARMED != 0).then_some(event as u32)
+    /// What the call would have watched, if it would have slept.
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        let [event, other] = &self.words;
+        let (offset, value) = event.get()?;
+        let watch = Watch::of(offset, value);
+        Some(match other.get() {
+            Some((offset, value)) => watch.and(offset, value),
+            None => watch,
+        })
     }
 
     /// When to look again although nothing has changed.

@@ -3,8 +3,8 @@
 //! A handle that is asked for a message, or for room, by a future or for a descriptor does what a blocked call does up to where that
 //! would sleep: it says that it sleeps, looks again, and writes down with which value its event may be slept on
 //! ([`Arming`](super::Arming)). It then *arms*: it leaves event and value with the waiter, and whom to wake. The waiter sleeps in
-//! `futex_waitv` on a control word and the events of all that are armed, at most 127; where there are more handles, there are more
-//! threads. When an event is another one, it strikes the entry out, and wakes: a [`Waker`], an eventfd, or both.
+//! `futex_waitv` on a control word and the events of all that are armed, at most 127 words; where there are more handles, there are more
+//! threads. (Who reads an entry of a board has two words: its event, and the life of the entry's writer.) When an event is another one, it strikes the entry out, and wakes: a [`Waker`], an eventfd, or both.
 //!
 //! ```text
 //!   IDLE -- try: nothing -- say asleep, look -- nothing --> ARMED -- the event changes ------------> FIRED -- next try --> IDLE
@@ -34,6 +34,7 @@
 //! | what happens | what becomes of it |
 //! |---|---|
 //! | the peer dies, or leaves, while a handle is armed | its [watcher](crate::presence::watcher) changes the event, as for a sleeper; the waiter wakes, and the next try tells |
+//! | the writer of an entry dies while a reader is armed | the kernel marks the writer's liveness word, and wakes one who watches it; if that is a waiter, it wakes the others |
 //! | the peer is stopped | nothing: it is alive |
 //! | this process is stopped | so is its waiter. Those who wake wake all who sleep, so nobody else depends on it |
 //! | this process is killed | its bit in the event stays set: one needless wake |
@@ -72,7 +73,7 @@ use crate::sys::futex::{self, MOST_WORDS, MonotonicTime};
 use crate::sys::pthread_sigmask;
 use crate::waiting::sync::listener::Heard;
 
-/// How many handles one thread serves. One word is the control word.
+/// How many words one thread watches for handles. One more is the control word.
 const MOST: usize = MOST_WORDS - 1;
 
 /// What a waiter sleeps on, and how: the kernel, or a model of it.
@@ -98,7 +99,7 @@ pub(crate) struct Waiter<B: Bed> {
 }
 
 struct Table<W> {
-    /// Not more than [`MOST`].
+    /// Of all together not more than [`MOST`] words.
     seats: Vec<Place<W>>,
     /// The number of the next one.
     next: u64,
@@ -111,6 +112,8 @@ struct Table<W> {
 /// What a handle has here.
 struct Place<W> {
     seat: u64,
+    /// How many words it may have watched.
+    words: usize,
     armed: Option<Armed<W>>,
     /// Whether it was woken since it was armed.
     fired: bool,
@@ -126,8 +129,22 @@ pub(crate) struct Armed<W> {
     pub(crate) word: W,
     /// What it held before the last look.
     pub(crate) expected: u32,
+    /// A word more, and what it held.
+    pub(crate) also: Option<(W, u32)>,
     /// When to look although it has not changed.
     pub(crate) next_look: Option<MonotonicTime>,
+}
+
+impl<W> Armed<W> {
+    fn words(&self) -> impl Iterator<Item = (&W, u32)> {
+        let also = self.also.as_ref().map(|(word, value)| (word, *value));
+        [(&self.word, self.expected)].into_iter().chain(also)
+    }
+
+    /// Whether all is as it was.
+    fn stands<B: Bed<Word = W>>(&self) -> bool {
+        self.words().all(|(word, value)| B::value(word) == value)
+    }
 }
 
 impl<W> Place<W> {
@@ -164,16 +181,18 @@ impl<B: Bed> Waiter<B> {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// A seat for one more handle, if there is one.
-    pub(crate) fn sit(&self) -> Option<u64> {
+    /// A seat for one more handle, of which so many words are watched, if there is one.
+    pub(crate) fn sit(&self, words: usize) -> Option<u64> {
         let mut table = self.table();
-        if table.seats.len() >= MOST {
+        let taken: usize = table.seats.iter().map(|place| place.words).sum();
+        if taken + words > MOST {
             return None;
         }
         let seat = table.next;
         table.next += 1;
         table.seats.push(Place {
             seat,
+            words,
             armed: None,
             fired: false,
             waker: None,
@@ -208,8 +227,7 @@ impl<B: Bed> Waiter<B> {
         // Cloned and dropped when the lock is not held.
         let (mut given, mut before) = (Some(waker.clone()), None);
         let renew = |place: &mut Place<B::Word>| {
-            let stands = |armed: &Armed<_>| B::value(&armed.word) == armed.expected;
-            let stands = place.armed.as_ref().is_some_and(stands);
+            let stands = place.armed.as_ref().is_some_and(Armed::stands::<B>);
             if stands {
                 before = std::mem::replace(&mut place.waker, given.take());
             }
@@ -220,8 +238,7 @@ impl<B: Bed> Waiter<B> {
 
     /// Whether it is armed, and its word is as it was.
     pub(crate) fn is_armed(&self, seat: u64) -> bool {
-        let stands = |armed: &Armed<_>| B::value(&armed.word) == armed.expected;
-        let look = |place: &mut Place<_>| place.armed.as_ref().is_some_and(stands);
+        let look = |place: &mut Place<_>| place.armed.as_ref().is_some_and(Armed::stands::<B>);
         self.with(seat, look).is_some_and(|(stands, _)| stands)
     }
 
@@ -271,7 +288,8 @@ impl<B: Bed> Waiter<B> {
             let mut table = self.table();
             table.asleep = true;
             let armed = || table.seats.iter().filter_map(|place| place.armed.as_ref());
-            words.extend(armed().map(|armed| (armed.word.clone(), armed.expected)));
+            let watched = armed().flat_map(Armed::words);
+            words.extend(watched.map(|(word, value)| (word.clone(), value)));
             let until = armed().filter_map(|armed| armed.next_look).min();
             // Under the lock: who arms or leaves after this changes it.
             (self.bed.control(), until)
@@ -285,7 +303,7 @@ impl<B: Bed> Waiter<B> {
         for place in &mut table.seats {
             let is_over = |at: MonotonicTime| at.remaining().is_none();
             let fires = |armed: &mut Armed<_>| {
-                B::value(&armed.word) != armed.expected || armed.next_look.is_some_and(is_over)
+                !armed.stands::<B>() || armed.next_look.is_some_and(is_over)
             };
             if place.armed.take_if(fires).is_none() {
                 continue;
@@ -315,6 +333,8 @@ impl<B: Bed> Waiter<B> {
 pub(crate) enum Word {
     /// A word of a ring.
     Event(Arc<Map>, usize),
+    /// The liveness word of somebody, which the kernel marks at that one's death.
+    Life(Arc<Map>, usize),
     /// How often a bell was heard.
     Heard(Arc<Heard>),
 }
@@ -322,7 +342,7 @@ pub(crate) enum Word {
 impl Word {
     fn get(&self) -> Option<&AtomicU32> {
         match self {
-            Self::Event(map, offset) => map.word32(*offset),
+            Self::Event(map, offset) | Self::Life(map, offset) => map.word32(*offset),
             Self::Heard(heard) => Some(heard.count()),
         }
     }
@@ -358,6 +378,15 @@ impl Bed for Kernel {
             .filter_map(|(word, expected)| Some((word.get()?, *expected)));
         // Whatever it was, the caller looks.
         futex::wait([(&self.control, control)].into_iter().chain(events), until);
+        for (word, expected) in words {
+            // The kernel wakes one, which may be this one: it wakes the others, be the handle still armed or not.
+            if let Word::Life(..) = word
+                && Self::value(word) != *expected
+                && let Some(word) = word.get()
+            {
+                futex::wake_all(word);
+            }
+        }
     }
 }
 
@@ -377,15 +406,15 @@ impl fmt::Debug for Seat {
 }
 
 impl Seat {
-    /// A seat at a waiter that has one, or at one more.
-    pub(crate) fn take() -> Result<Self, Errno> {
+    /// A seat for so many words at a waiter that has one, or at one more.
+    pub(crate) fn take(words: usize) -> Result<Self, Errno> {
         let waiters = Waiters::here()?;
         let mut all = waiters
             .all
             .lock()
             .unwrap_or_else(|error| error.into_inner());
         let seated = |waiter: &Arc<Waiter<Kernel>>| {
-            let seat = waiter.sit()?;
+            let seat = waiter.sit(words)?;
             Some(Self {
                 waiter: Arc::clone(waiter),
                 seat,

@@ -29,6 +29,10 @@ class InvalidCapacity(Error, ValueError):
     """The capacity, or another number that shapes a ring, is none that a ring can have, or beyond what the machine has."""
 
 
+class InvalidKey(Error, ValueError):
+    """The key of an entry of a board is empty, or too long."""
+
+
 class AlreadyExists(Error, FileExistsError):
     """Something is at the address, and `create` makes only new rings."""
 
@@ -133,6 +137,21 @@ class BufferTooSmall(Error, ValueError):
 
     #: The message's length in bytes.
     len: int = 0
+
+
+class Lagged(Error):
+    """Messages that this receiver of a broadcast ring had asked for are gone. Told once: the next call goes on with the first behind them."""
+
+    #: How many. 0 if it was overtaken again at once: a later call tells.
+    missed: int = 0
+
+
+class Evicted(Error):
+    """The sender waited for this receiver of a broadcast ring as long as its policy allows, and went on without it: subscribe again."""
+
+
+class Changing(Error):
+    """The value of a board was overwritten each time while it was copied: read again."""
 
 
 class NoPriorities(Error):

@@ -1,6 +1,7 @@
 //! A board that this process has open.
 
 pub(crate) mod builder;
+mod polling;
 pub(crate) mod reader;
 pub(crate) mod watch;
 pub(crate) mod writer;
@@ -144,7 +145,7 @@ impl Board {
     /// ```
     pub fn reader(&self, key: &str) -> Result<Reader, Error> {
         let key = self.checked(Attempt::to("read from", self.address()), key)?;
-        Ok(Reader::new(self.ring.region()?, self.slate, key))
+        Reader::new(&self.ring, self.slate, key)
     }
 
     /// A reader of whatever changes.
@@ -152,7 +153,7 @@ impl Board {
     /// # Errors
     /// [`ErrorKind::Corrupt`].
     pub fn watch(&self) -> Result<Watcher, Error> {
-        Ok(Watcher::new(self.ring.region()?, self.slate))
+        Watcher::new(&self.ring, self.slate)
     }
 
     /// Adds an entry with that key, if there is none.

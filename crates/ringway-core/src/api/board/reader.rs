@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytemuck::Pod;
 
-use super::Value;
+use super::{Value, polling};
+use crate::address::Address;
+use crate::api::reach::Reach;
+use crate::api::ring::Ring;
 use crate::api::threads::Unshared;
-use crate::error::GetError;
+use crate::error::{Error, GetError};
 use crate::memory::region::memory::Memory;
 use crate::rings::board::Slate;
 use crate::rings::board::reader::{self, Exactly};
@@ -33,19 +36,24 @@ use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 /// ```
 #[derive(Debug)]
 pub struct Reader {
-    reader: reader::Reader<Memory>,
+    pub(super) reader: reader::Reader<Memory>,
     /// How a call waits, which has no deadline of its own.
-    wait: WaitOptions<'static>,
+    pub(super) wait: WaitOptions<'static>,
+    pub(super) reach: Reach,
+    pub(super) address: Address,
     _one_thread: Unshared,
 }
 
 impl Reader {
-    pub(super) fn new(region: Memory, slate: Slate, key: &[u8]) -> Self {
-        Self {
-            reader: reader::Reader::new(region, slate, key),
+    pub(super) fn new(ring: &Ring, slate: Slate, key: &[u8]) -> Result<Self, Error> {
+        let reader = reader::Reader::new(ring.region()?, slate, key);
+        Ok(Self {
+            reach: polling::reach(ring.map(), reader.whereabouts()),
+            reader,
             wait: WaitOptions::new(WaitStrategy::default()),
+            address: ring.address().clone(),
             _one_thread: Unshared::default(),
-        }
+        })
     }
 
     /// How calls of this handle wait.

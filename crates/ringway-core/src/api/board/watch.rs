@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::Value;
+use super::{Value, polling};
+use crate::address::Address;
+use crate::api::reach::Reach;
+use crate::api::ring::Ring;
 use crate::api::threads::Unshared;
-use crate::error::GetError;
+use crate::error::{Error, GetError};
 use crate::memory::region::memory::Memory;
 use crate::rings::board::{Slate, directory, watcher};
 use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
@@ -24,18 +27,23 @@ use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 /// ```
 #[derive(Debug)]
 pub struct Watcher {
-    watcher: watcher::Watcher<Memory>,
-    wait: WaitOptions<'static>,
+    pub(super) watcher: watcher::Watcher<Memory>,
+    pub(super) wait: WaitOptions<'static>,
+    pub(super) reach: Reach,
+    pub(super) address: Address,
     _one_thread: Unshared,
 }
 
 impl Watcher {
-    pub(super) fn new(region: Memory, slate: Slate) -> Self {
-        Self {
-            watcher: watcher::Watcher::new(region, slate),
+    pub(super) fn new(ring: &Ring, slate: Slate) -> Result<Self, Error> {
+        let watcher = watcher::Watcher::new(ring.region()?, slate);
+        Ok(Self {
+            reach: polling::reach(ring.map(), watcher.whereabouts()),
+            watcher,
             wait: WaitOptions::new(WaitStrategy::default()),
+            address: ring.address().clone(),
             _one_thread: Unshared::default(),
-        }
+        })
     }
 
     /// How calls of this handle wait.

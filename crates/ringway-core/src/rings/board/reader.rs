@@ -1,12 +1,13 @@
 //! Who reads an entry.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::sleeper::Sleeper;
 use super::{ANY_CHANGE, Entry, Slate};
 use crate::error::GetError;
 use crate::memory::region::Region;
-use crate::waiting::{PeersEnd, WaitOptions, Waited};
+use crate::waiting::{Look, PeersEnd, WaitOptions, Waited};
 
 /// How often a value is copied before a reader gives up.
 pub(crate) const ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 128 };
@@ -144,33 +145,67 @@ impl<R: Region> Reader<R> {
         room: &mut impl Room,
     ) -> Result<u64, GetError> {
         loop {
-            if let Some(number) = self.get_if_newer(room)? {
+            if let Some(number) = self.newer_or_armed(wait, room)? {
                 return Ok(number);
             }
-            let Self { sleeper, key, seen } = self;
-            let has_newer = |sleeper: &mut Sleeper<R>, _| {
-                let entry = sleeper.entry_of(key);
-                let number = entry.map(|entry| {
-                    let region = &sleeper.region;
-                    region.load64(entry.number(), Ordering::Acquire)
-                });
-                number > Some(*seen)
-            };
-            match wait.wait(sleeper, PeersEnd::EndsIt, has_newer) {
-                // Nobody interrupts these calls, or arms them.
-                Waited::Ready | Waited::Interrupted | Waited::Armed => {}
-                Waited::TimedOut => return Err(GetError::TimedOut),
-                Waited::Forsaken => return Err(GetError::Removed),
+        }
+    }
+
+    /// The same; `None`: it would sleep, and was told to arm instead.
+    pub(crate) fn newer_or_armed(
+        &mut self,
+        wait: &WaitOptions,
+        room: &mut impl Room,
+    ) -> Result<Option<u64>, GetError> {
+        loop {
+            if let Some(number) = self.get_if_newer(room)? {
+                return Ok(Some(number));
             }
-            if let Some(dead) = self.sleeper.dead_writer() {
-                // What it had published, it has published. Without `membarrier` a last value may come a little later.
-                let _ = self.sleeper.region.settle();
-                if let Some(number) = self.get_if_newer(room)? {
-                    return Ok(number);
-                }
-                self.sleeper.mourned = dead;
+            if !self.news_or_armed(wait)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits until there is a newer value. Each death of a writer is told once. `false`: it would sleep, and was told to arm instead.
+    pub(crate) fn news_or_armed(&mut self, wait: &WaitOptions) -> Result<bool, GetError> {
+        if self.sleeper.region.is_forked() {
+            return Err(GetError::Forked);
+        }
+        let Self { sleeper, key, seen } = self;
+        let has_newer = |sleeper: &mut Sleeper<R>, _| {
+            let entry = sleeper.entry_of(key);
+            let number = entry.map(|entry| {
+                let region = &sleeper.region;
+                region.load64(entry.number(), Ordering::Acquire)
+            });
+            number > Some(*seen)
+        };
+        match wait.wait(sleeper, PeersEnd::EndsIt, has_newer) {
+            Waited::Ready => {}
+            Waited::Armed => return Ok(false),
+            Waited::Interrupted => return Err(GetError::Interrupted),
+            Waited::TimedOut => return Err(GetError::TimedOut),
+            Waited::Forsaken => return Err(GetError::Removed),
+        }
+        if let Some(dead) = sleeper.dead_writer() {
+            // What it had published, it has published. Without `membarrier` a last value may come a little later.
+            let _ = sleeper.region.settle();
+            if !has_newer(sleeper, Look::Last) {
+                sleeper.mourned = dead;
                 return Err(GetError::WriterDied);
             }
         }
+        Ok(true)
+    }
+
+    /// The memory that it reads.
+    pub(crate) fn region(&self) -> &R {
+        &self.sleeper.region
+    }
+
+    /// As of a [`Sleeper`].
+    pub(crate) fn whereabouts(&self) -> Arc<AtomicUsize> {
+        self.sleeper.whereabouts()
     }
 }

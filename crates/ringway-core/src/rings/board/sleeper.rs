@@ -1,6 +1,7 @@
 //! How those who read a board sleep.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use super::{Entry, Slate, directory};
 use crate::memory::layout::participant::{EPOCH, LIVENESS, slot_offset};
@@ -23,6 +24,8 @@ pub(crate) struct Sleeper<R> {
     pub(crate) entry: Option<Entry>,
     /// The writer whose death it has been told of.
     pub(crate) mourned: u64,
+    /// What it sleeps on, for who [interrupts](crate::waiting::interrupt) it.
+    whereabouts: Arc<AtomicUsize>,
 }
 
 impl<R: Region> Sleeper<R> {
@@ -33,6 +36,7 @@ impl<R: Region> Sleeper<R> {
             event,
             entry: None,
             mourned: 0,
+            whereabouts: Arc::new(AtomicUsize::new(event)),
         }
     }
 
@@ -49,6 +53,15 @@ impl<R: Region> Sleeper<R> {
     fn find(&mut self, key: &[u8]) {
         self.entry = directory::find(&self.region, &self.slate, key);
         self.event = self.entry.map_or(self.event, Entry::event);
+        self.whereabouts.store(self.event, Ordering::Relaxed);
+        // Pairs with the fence of who interrupts: either that one sees where this one sleeps from now on, or this one
+        // sees its flag before it sleeps.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Where it can be woken: at the event that is here, behind a fence.
+    pub(crate) fn whereabouts(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.whereabouts)
     }
 
     /// Who has the role of `entry`, by the id of its attachment. What can be nobody's id is nobody.

@@ -1,6 +1,7 @@
 //! Who reads whatever changes.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::reader::copy;
 use super::sleeper::Sleeper;
@@ -56,23 +57,57 @@ impl<R: Region> Watcher<R> {
         room: &mut Vec<u8>,
     ) -> Result<(Vec<u8>, u64), GetError> {
         loop {
-            if let Some(found) = self.newer(room)? {
+            if let Some(found) = self.newer_or_armed(wait, room)? {
                 return Ok(found);
             }
-            let Self { sleeper, seen, .. } = self;
-            let ready = |sleeper: &mut Sleeper<R>, _| {
-                let numbers = sleeper.slate.all().map(|(_, entry)| {
-                    let region = &sleeper.region;
-                    region.load64(entry.number(), Ordering::Acquire)
-                });
-                numbers.zip(&*seen).any(|(number, seen)| number > *seen)
-            };
-            match wait.wait(sleeper, PeersEnd::IsNoEnd, ready) {
-                // Nobody interrupts these calls, or arms them.
-                Waited::Ready | Waited::Interrupted | Waited::Armed => {}
-                Waited::TimedOut => return Err(GetError::TimedOut),
-                Waited::Forsaken => return Err(GetError::Removed),
+        }
+    }
+
+    /// The same; `None`: it would sleep, and was told to arm instead.
+    pub(crate) fn newer_or_armed(
+        &mut self,
+        wait: &WaitOptions,
+        room: &mut Vec<u8>,
+    ) -> Result<Option<(Vec<u8>, u64)>, GetError> {
+        loop {
+            if let Some(found) = self.newer(room)? {
+                return Ok(Some(found));
+            }
+            if !self.news_or_armed(wait)? {
+                return Ok(None);
             }
         }
+    }
+
+    /// Waits until there is a value that was not read yet. `false`: it would sleep, and was told to arm instead.
+    pub(crate) fn news_or_armed(&mut self, wait: &WaitOptions) -> Result<bool, GetError> {
+        if self.sleeper.region.is_forked() {
+            return Err(GetError::Forked);
+        }
+        let Self { sleeper, seen, .. } = self;
+        let ready = |sleeper: &mut Sleeper<R>, _| {
+            let numbers = sleeper.slate.all().map(|(_, entry)| {
+                let region = &sleeper.region;
+                region.load64(entry.number(), Ordering::Acquire)
+            });
+            numbers.zip(&*seen).any(|(number, seen)| number > *seen)
+        };
+        match wait.wait(sleeper, PeersEnd::IsNoEnd, ready) {
+            Waited::Ready => Ok(true),
+            Waited::Armed => Ok(false),
+            Waited::Interrupted => Err(GetError::Interrupted),
+            Waited::TimedOut => Err(GetError::TimedOut),
+            Waited::Forsaken => Err(GetError::Removed),
+        }
+    }
+
+    /// The memory that it reads.
+    pub(crate) fn region(&self) -> &R {
+        &self.sleeper.region
+    }
+
+    /// As of a [`Sleeper`].
+    pub(crate) fn whereabouts(&self) -> Arc<AtomicUsize> {
+        self.sleeper.whereabouts()
     }
 }

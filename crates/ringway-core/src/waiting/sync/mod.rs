@@ -260,15 +260,18 @@ pub(crate) fn wake_side(map: &Arc<Map>, event: usize) -> Alarm {
 
 fn wake_all<const N: usize>(map: &Arc<Map>, events: [usize; N]) -> Alarm {
     let map = Arc::clone(map);
-    Arc::new(move |_| {
-        for event in events.iter().filter_map(|event| map.word32(*event)) {
-            // As `eventcount::wake` does, whether anybody sleeps or not: who is about to sleep is turned away.
-            if !futex::change_and_wake(event, eventcount::AWAKE) {
-                event.fetch_add(eventcount::COUNT, Ordering::AcqRel);
-                futex::wake_all(event);
-            }
+    Arc::new(move |_| events.iter().for_each(|event| wake_at(&map, *event)))
+}
+
+/// Wakes all who sleep on the event that is there.
+pub(crate) fn wake_at(map: &Map, event: usize) {
+    if let Some(event) = map.word32(event) {
+        // As `eventcount::wake` does, whether anybody sleeps or not: who is about to sleep is turned away.
+        if !futex::change_and_wake(event, eventcount::AWAKE) {
+            event.fetch_add(eventcount::COUNT, Ordering::AcqRel);
+            futex::wake_all(event);
         }
-    })
+    }
 }
 
 /// Removes what lies beside the segment of `header`: its semaphore set (`semaphores` is what the
