@@ -45,5 +45,20 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         tests.env("PYTHONDONTWRITEBYTECODE", "1");
         process::run(tests)?;
     }
+    if names.is_empty() {
+        // With the other languages, on one ring.
+        let test = [
+            "cargo",
+            "test",
+            "--locked",
+            "--package",
+            "ringway-capi",
+            "--test",
+            "languages",
+        ];
+        let mut languages = process::command(&test);
+        languages.env("RINGWAY_PYTHON", &inside);
+        process::run(languages)?;
+    }
     Ok(())
 }

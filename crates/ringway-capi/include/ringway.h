@@ -10,8 +10,10 @@
 #include <stdbool.h>
 #include <sys/uio.h>
 
-#define RINGWAY_OPTIONS_INIT {sizeof(ringway_options_t), 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define RINGWAY_OPTIONS_INIT {sizeof(ringway_options_t), 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define RINGWAY_HANDLE_OPTIONS_INIT {sizeof(ringway_handle_options_t), 0, 0}
+#define RINGWAY_SUBSCRIPTION_INIT {sizeof(ringway_subscription_t), 0, 0, 0, 0, 0, NULL}
+#define RINGWAY_BOARD_OPTIONS_INIT {sizeof(ringway_board_options_t), 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0}
 #define RINGWAY_GC_OPTIONS_INIT {sizeof(ringway_gc_options_t), NULL, NULL, 0, 0, 0}
 
 
@@ -36,8 +38,20 @@
 // Many senders, many receivers. (kind)
 #define RINGWAY_MPMC 4
 
-// One sender, many receivers, of which each gets every message; the slowest keeps the sender waiting. (kind)
+// One sender, many receivers, of which each gets every message: ringway_ring_subscribe says how. (kind)
 #define RINGWAY_BROADCAST 5
+
+// No ring but a board: what ringway_stat says of one. (kind)
+#define RINGWAY_BOARD 6
+
+// The sender waits for the slowest of these receivers that lives. (policy)
+#define RINGWAY_BLOCK 1
+
+// The sender waits for none of these; one that was overtaken is told how many messages it missed: RINGWAY_LAGGED. (policy)
+#define RINGWAY_LOSSY 2
+
+// The sender waits up to a limit for these; then they are told RINGWAY_EVICTED, and get nothing more. (policy)
+#define RINGWAY_EVICT 4
 
 // Excluded by atomic operations, woken by futexes: the default, and the fastest. (sync)
 #define RINGWAY_FUTEX 1
@@ -140,6 +154,15 @@
 // system call that would make sure that it is done. ringway_last_error says which.
 #define RINGWAY_UNUSABLE -131
 
+// -EOVERFLOW: messages that this receiver of a broadcast ring had asked for are gone: ringway_last_missed says how many. Told once; receive on.
+#define RINGWAY_LAGGED -75
+
+// -ESTALE: the sender waited for this receiver of a broadcast ring as long as its policy allows, and went on without it. Subscribe again.
+#define RINGWAY_EVICTED -116
+
+// -ETXTBSY: the value of a board was overwritten each time while it was copied. Read again.
+#define RINGWAY_CHANGING -26
+
 // -EIO: the kernel refused for another reason.
 #define RINGWAY_SYSTEM -5
 
@@ -149,6 +172,18 @@
 // The message is written by this program's own instructions and by no system call. Then also one that lies in the ring is written where it lies.
 // (ringway_claim)
 #define RINGWAY_IN_PLACE 1
+
+// Begin with the oldest message that the ring holds. (start)
+#define RINGWAY_OLDEST 0
+
+// Begin with the next one that is sent. (start)
+#define RINGWAY_LATEST 1
+
+// Begin `start_at` messages before the next one. (start)
+#define RINGWAY_LAST 2
+
+// Begin with the message of number `start_at`. (start)
+#define RINGWAY_NUMBER 3
 
 // To wait for ever. Any negative time is. (timeout_ns)
 #define RINGWAY_FOREVER -1
@@ -168,11 +203,18 @@
 // It closed, and nobody has come since.
 #define RINGWAY_PEER_HAS_CLOSED 3
 
+// A board that this process has open: entries with names, and of each the latest value. One process at a time writes an entry, and waits for nobody; any number
+// read it. Threads may share it. It gives writers, readers and watchers, which live on when it is freed. Freeing it removes nothing.
+typedef struct ringway_board_t ringway_board_t;
+
 // What ends a call of a handle that waits, with RINGWAY_INTERRUPTED. It outlives its handle, and then does nothing. Threads may share it.
 typedef struct ringway_interrupter_t ringway_interrupter_t;
 
 // A message that was acknowledged and kept. It outlives its receiver; other threads may free it.
 typedef struct ringway_message_t ringway_message_t;
+
+// Reads one entry. For one thread at a time. It holds no place, and nobody waits for it.
+typedef struct ringway_reader_t ringway_reader_t;
 
 // The side that messages come out of. For one thread at a time; threads that receive side by side have one each.
 //
@@ -188,6 +230,106 @@ typedef struct ringway_ring_t ringway_ring_t;
 //
 // A process that is killed leaves each message whole or not at all. The last sender to close ends the stream.
 typedef struct ringway_sender_t ringway_sender_t;
+
+// Reads whatever changes on a board. For one thread at a time.
+typedef struct ringway_watcher_t ringway_watcher_t;
+
+// The writer of one entry: it alone sets its value. For one thread at a time. When its process dies, at whatever instruction, another may take the role over at
+// once, and the last whole value is still there.
+typedef struct ringway_writer_t ringway_writer_t;
+
+// What a board is to be like. All zero but the size is the default of everything: RINGWAY_BOARD_OPTIONS_INIT. One that is found must be as those options say
+// that were set.
+typedef struct ringway_board_options_t {
+  // sizeof(ringway_board_options_t)
+  size_t size;
+  // How many entries it can have, up to 4096; 64 if it is 0, or as many as there are keys.
+  uint32_t entries;
+  // How many processes may write to it at once, from 2 to 120; 32 if it is 0.
+  uint32_t writers;
+  // Bytes of the longest value, rounded up to a power of two; 4096 if it is 0.
+  uint64_t value_len;
+  // Keys of entries to add at once; null if there are none.
+  const char *const *keys;
+  // How many that is.
+  size_t key_count;
+  // Permission bits, 0600 if it is 0.
+  uint32_t mode;
+  // Whether collectors leave it alone, whoever dies holding it: RINGWAY_YES, RINGWAY_NO.
+  int32_t persistent;
+  // Whether to touch every page at once. Here the default is yes.
+  int32_t prefault;
+  // Whether to lock it into memory.
+  int32_t lock_memory;
+  // Whether to open what belongs to another user.
+  int32_t any_owner;
+  // For how long opening waits for it to be made, in nanoseconds; negative is for ever.
+  int64_t wait_ns;
+} ringway_board_options_t;
+
+// What a board is like. Set `size`, and give it to ringway_board_info.
+typedef struct ringway_board_info_t {
+  // sizeof(ringway_board_info_t)
+  size_t size;
+  // Bytes of the longest value.
+  uint64_t max_value_len;
+  // How many entries it can have.
+  uint32_t entries;
+  // How many processes may write to it at once.
+  uint32_t writers;
+  // Whether this call made it, and did not find it.
+  bool is_new;
+} ringway_board_info_t;
+
+// Shows a key; it is valid until this returns.
+typedef void (*ringway_each_key_t)(void *context, const char *key);
+
+// An entry as an observer sees it.
+typedef struct ringway_entry_t {
+  // Its key, which ends with a zero byte.
+  const char *key;
+  // How many values it has had; 0 if it has none yet.
+  uint64_t number;
+  // Bytes of its value.
+  uint64_t len;
+  // The process id of its writer, as that one's own pid namespace counts it; 0 if nobody has written it, or the last one left.
+  uint32_t writer;
+  // Whether the writer lives.
+  bool writer_alive;
+} ringway_entry_t;
+
+// Shows an entry; it is valid until this returns.
+typedef void (*ringway_each_entry_t)(void *context, const struct ringway_entry_t *entry);
+
+// Who is at the other end of a socket.
+typedef struct ringway_peer_t {
+  // Process id; 0 if it has none here.
+  int32_t pid;
+  // Effective user id.
+  uint32_t uid;
+  // Effective group id.
+  uint32_t gid;
+} ringway_peer_t;
+
+// How a handle works. All zero but the size is the default: RINGWAY_HANDLE_OPTIONS_INIT.
+typedef struct ringway_handle_options_t {
+  // sizeof(ringway_handle_options_t)
+  size_t size;
+  // For how long calls that wait spin before they sleep, in nanoseconds. 0: 50 microseconds. RINGWAY_SPIN, RINGWAY_PARK.
+  int64_t spin_ns;
+  // Of a sender: from how many bytes on a message goes in a slab, if there are slabs; 0 is 64 KiB.
+  size_t copy_limit;
+} ringway_handle_options_t;
+
+// A value that was read. Its bytes are a copy that belongs to who has read it, until that one reads again or is freed.
+typedef struct ringway_value_t {
+  // Its first byte; never null.
+  const void *data;
+  // Its bytes.
+  size_t len;
+  // How many values the entry has had, with this one.
+  uint64_t number;
+} ringway_value_t;
 
 // A ring or a queue as an observer sees it. Set `size`, and give it to ringway_stat. What a queue does not tell is 0.
 typedef struct ringway_stat_t {
@@ -342,6 +484,8 @@ typedef struct ringway_options_t {
   size_t message_len;
   // Of a new queue, whether it has priorities. Here the default is yes.
   int32_t priorities;
+  // Which policies the receivers of a new broadcast ring may choose: RINGWAY_BLOCK | RINGWAY_LOSSY, say; all if it is 0.
+  uint32_t policies;
 } ringway_options_t;
 
 // What a ring is like. Set `size`, and give it to ringway_ring_info.
@@ -370,29 +514,254 @@ typedef struct ringway_ring_info_t {
   uint8_t nonce[16];
 } ringway_ring_info_t;
 
-// Who is at the other end of a socket.
-typedef struct ringway_peer_t {
-  // Process id; 0 if it has none here.
-  int32_t pid;
-  // Effective user id.
-  uint32_t uid;
-  // Effective group id.
-  uint32_t gid;
-} ringway_peer_t;
-
-// How a handle works. All zero but the size is the default: RINGWAY_HANDLE_OPTIONS_INIT.
-typedef struct ringway_handle_options_t {
-  // sizeof(ringway_handle_options_t)
+// How a receiver of a broadcast ring takes part. All zero but the size: with the oldest message, blocking the sender, without a name:
+// RINGWAY_SUBSCRIPTION_INIT. What it begins with and is gone already is told first, as RINGWAY_LAGGED.
+typedef struct ringway_subscription_t {
+  // sizeof(ringway_subscription_t)
   size_t size;
-  // For how long calls that wait spin before they sleep, in nanoseconds. 0: 50 microseconds. RINGWAY_SPIN, RINGWAY_PARK.
-  int64_t spin_ns;
-  // Of a sender: from how many bytes on a message goes in a slab, if there are slabs; 0 is 64 KiB.
-  size_t copy_limit;
-} ringway_handle_options_t;
+  // RINGWAY_OLDEST, ...
+  uint32_t start;
+  // What becomes of the sender when this receiver does not keep up: RINGWAY_BLOCK, ...; RINGWAY_BLOCK if it is 0.
+  uint32_t policy;
+  // Of RINGWAY_LAST how many messages, of RINGWAY_NUMBER which one.
+  uint64_t start_at;
+  // Of RINGWAY_EVICT, when it is more than so many bytes of the ring behind; 0 if `evict_ns` is the limit.
+  uint64_t evict_bytes;
+  // Of RINGWAY_EVICT, when the sender has waited for so many nanoseconds; 0 if `evict_bytes` is the limit.
+  uint64_t evict_ns;
+  // A name of up to 64 bytes, under which the ring keeps the receiver's place: who subscribes with it again goes on with the first message that was
+  // not released, whatever `start` says. Null: none.
+  const char *name;
+} ringway_subscription_t;
 
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// Makes a new board, and gives it in `*board`, to be freed by ringway_board_free. `options` may be null.
+//
+// Fails as ringway_create does.
+//
+// The caller promises:
+// `address` and keys end with a zero byte; `options` has the size that it says; `board` may be written.
+int ringway_board_create(const char *address,
+                         const struct ringway_board_options_t *options,
+                         struct ringway_board_t **board);
+
+// Opens the board at `address`; with `wait_ns`, for so long waits for it to be made. Otherwise as ringway_board_create.
+//
+// Fails as ringway_open does.
+//
+// The caller promises:
+// As of ringway_board_create.
+int ringway_board_open(const char *address,
+                       const struct ringway_board_options_t *options,
+                       struct ringway_board_t **board);
+
+// Opens the board at `address`, or makes it. Of several that come at once, one makes it and the others find it.
+//
+// The caller promises:
+// As of ringway_board_create.
+int ringway_board_open_or_create(const char *address,
+                                 const struct ringway_board_options_t *options,
+                                 struct ringway_board_t **board);
+
+// Frees a board. Its writers, readers and watchers go on; nothing is removed (ringway_remove does). Null is let pass.
+//
+// The caller promises:
+// It is from this library, and not used any more.
+void ringway_board_free(struct ringway_board_t *board);
+
+// As ringway_ring_address.
+//
+// The caller promises:
+// `buffer` has `size` bytes.
+int64_t ringway_board_address(const struct ringway_board_t *board, char *buffer, size_t size);
+
+// What the board is like. `info->size` says how much of it there is.
+//
+// The caller promises:
+// `info` has the size that it says.
+int ringway_board_info(const struct ringway_board_t *board, struct ringway_board_info_t *info);
+
+// 1 if the board has lost its name, 0 if not, as ringway_ring_is_removed says of rings.
+//
+// The caller promises:
+// The board is from this library.
+int ringway_board_is_removed(const struct ringway_board_t *board);
+
+// Shows the keys of all entries, in the order in which they were added. Returns how many.
+//
+// The caller promises:
+// The board is from this library; `each` does what it says.
+int64_t ringway_board_keys(const struct ringway_board_t *board, ringway_each_key_t each, void *context);
+
+// Shows the entries of the board at `address`, without opening it. Returns how many; 0 of what is no board. (ringway_stat tells of the participants.)
+//
+// Fails as ringway_open does.
+//
+// The caller promises:
+// `address` ends with a zero byte; `each` does what it says.
+int64_t ringway_board_stat(const char *address,
+                           ringway_each_entry_t each,
+                           void *context);
+
+// Hands a memfd: board to the process at the other end of a connected Unix socket, which calls ringway_board_take_over. `peer` (may be null) is told who that is.
+// The socket stays the caller's.
+//
+// The caller promises:
+// The board is from this library; `peer` may be written.
+int ringway_board_hand_over(const struct ringway_board_t *board,
+                            int socket,
+                            struct ringway_peer_t *peer);
+
+// Receives a memfd: board that the process at the other end of a connected Unix socket hands over, and gives it in `*board`, to be freed by ringway_board_free.
+// `options` and `peer` may be null. The socket stays the caller's.
+//
+// The caller promises:
+// As of ringway_board_create; `peer` may be written.
+int ringway_board_take_over(int socket,
+                            const struct ringway_board_options_t *options,
+                            struct ringway_board_t **board,
+                            struct ringway_peer_t *peer);
+
+// Takes the role of the entry with that key, which is added if it is not there yet; the writer is given in `*writer`, to be freed by ringway_writer_free.
+//
+// Fails with RINGWAY_BUSY if a live process writes the entry, or live processes have all places for writers, RINGWAY_NO_SPACE if all entries have other keys,
+// RINGWAY_INVALID, RINGWAY_UNSUPPORTED, RINGWAY_NOT_FOUND, RINGWAY_FORKED.
+//
+// The caller promises:
+// The board is from this library; `entry` ends with a zero byte.
+int ringway_board_writer(const struct ringway_board_t *board,
+                         const char *entry,
+                         struct ringway_writer_t **writer);
+
+// Gives the role up; the value stays. Null is let pass.
+//
+// The caller promises:
+// It is from this library, and not used any more.
+void ringway_writer_free(struct ringway_writer_t *writer);
+
+// Publishes a value, and returns its number: the first one that the entry ever had is 1. It waits for nobody.
+//
+// Fails with RINGWAY_TOO_LARGE, RINGWAY_FORKED; then the last value is still there.
+//
+// The caller promises:
+// The writer is from this library, and used by this thread alone; `data` has `len` bytes.
+int64_t ringway_set(struct ringway_writer_t *writer, const void *data, size_t len);
+
+// The number of the value that is there; 0 before the first.
+//
+// The caller promises:
+// The writer is from this library, and used by this thread alone.
+int64_t ringway_writer_number(const struct ringway_writer_t *writer);
+
+// A reader of the entry with that key, which may be added later; given in `*reader`, to be freed by ringway_reader_free. `options` may be null.
+//
+// Fails with RINGWAY_INVALID.
+//
+// The caller promises:
+// The board is from this library; `options` has the size that it says; `entry` ends with a zero byte.
+int ringway_board_reader(const struct ringway_board_t *board,
+                         const struct ringway_handle_options_t *options,
+                         const char *entry,
+                         struct ringway_reader_t **reader);
+
+// Frees a reader, and the value that it has read last. Null is let pass.
+//
+// The caller promises:
+// It is from this library, and not used any more.
+void ringway_reader_free(struct ringway_reader_t *reader);
+
+// Reads the latest value, whether it was read before or not. Returns 1, or 0 if there is none yet. It waits for nobody.
+//
+// Fails with RINGWAY_CHANGING, RINGWAY_CORRUPT, RINGWAY_FORKED.
+//
+// The caller promises:
+// The reader is from this library, and used by this thread alone; `value` may be written.
+int ringway_get(struct ringway_reader_t *reader,
+                struct ringway_value_t *value);
+
+// Reads the latest value if it is newer than the last one that this handle has read, and else waits for one for at most `timeout_ns` nanoseconds.
+//
+// Fails with RINGWAY_EMPTY (with RINGWAY_NOW), RINGWAY_TIMED_OUT, RINGWAY_PEER_DIED, once for each death of a writer, RINGWAY_REMOVED, RINGWAY_INTERRUPTED,
+// RINGWAY_CHANGING, RINGWAY_CORRUPT, RINGWAY_FORKED.
+//
+// The caller promises:
+// The reader is from this library, and used by this thread alone; `value` may be written.
+int ringway_get_newer(struct ringway_reader_t *reader,
+                      struct ringway_value_t *value,
+                      int64_t timeout_ns);
+
+// What is known of the entry's writer: RINGWAY_PEER_ABSENT, RINGWAY_PEER_ALIVE or RINGWAY_PEER_HAS_DIED.
+//
+// The caller promises:
+// The reader is from this library, and used by this thread alone.
+int ringway_reader_peer(struct ringway_reader_t *reader);
+
+// As ringway_receiver_descriptor: it becomes readable after ringway_reader_arm.
+//
+// The caller promises:
+// The reader is from this library, and used by this thread alone.
+int ringway_reader_descriptor(struct ringway_reader_t *reader);
+
+// As ringway_receiver_arm: 1, and the descriptor becomes readable when there may be a newer value; 0, and there is one now. It fails as ringway_get_newer.
+//
+// The caller promises:
+// The reader is from this library, and used by this thread alone.
+int ringway_reader_arm(struct ringway_reader_t *reader);
+
+// Gives in `*interrupter` what ends calls of this reader that wait, to be freed by ringway_interrupter_free.
+//
+// The caller promises:
+// The reader is from this library, and used by this thread alone.
+int ringway_reader_interrupter(struct ringway_reader_t *reader, struct ringway_interrupter_t **interrupter);
+
+// A watcher, who reads all entries: of each the latest value, and again when there is a newer one; given in `*watcher`, to be freed by ringway_watcher_free.
+// `options` may be null.
+//
+// The caller promises:
+// The board is from this library; `options` has the size that it says.
+int ringway_board_watch(const struct ringway_board_t *board,
+                        const struct ringway_handle_options_t *options,
+                        struct ringway_watcher_t **watcher);
+
+// Frees a watcher, and what it has read last. Null is let pass.
+//
+// The caller promises:
+// It is from this library, and not used any more.
+void ringway_watcher_free(struct ringway_watcher_t *watcher);
+
+// Reads a value that this watcher has not read yet, and tells the key of its entry in `*entry`; waits for one for at most `timeout_ns` nanoseconds. Both are the
+// watcher's, until it reads again or is freed.
+//
+// Fails as ringway_get_newer, but for RINGWAY_PEER_DIED: no death ends it.
+//
+// The caller promises:
+// The watcher is from this library, and used by this thread alone; `entry` and `value` may be written.
+int ringway_watch(struct ringway_watcher_t *watcher,
+                  const char **entry,
+                  struct ringway_value_t *value,
+                  int64_t timeout_ns);
+
+// As ringway_receiver_descriptor: it becomes readable after ringway_watcher_arm.
+//
+// The caller promises:
+// The watcher is from this library, and used by this thread alone.
+int ringway_watcher_descriptor(struct ringway_watcher_t *watcher);
+
+// As ringway_reader_arm.
+//
+// The caller promises:
+// The watcher is from this library, and used by this thread alone.
+int ringway_watcher_arm(struct ringway_watcher_t *watcher);
+
+// Gives in `*interrupter` what ends calls of this watcher that wait, to be freed by ringway_interrupter_free.
+//
+// The caller promises:
+// The watcher is from this library, and used by this thread alone.
+int ringway_watcher_interrupter(struct ringway_watcher_t *watcher,
+                                struct ringway_interrupter_t **interrupter);
 
 // Looks at the ring or queue at `address`, without taking part. `stat->size` says how much of it there is. `each` (may be null) is shown each participant
 // of a ring.
@@ -437,6 +806,10 @@ const char *ringway_last_error(void);
 
 // Of the last error of this thread, the errno that the kernel gave; 0 if it gave none.
 int ringway_last_errno(void);
+
+// Of the last error of this thread, if that was RINGWAY_LAGGED, how many messages are gone: 0 if it was overtaken again at once, and a later call
+// tells.
+uint64_t ringway_last_missed(void);
 
 // The name of what a call has returned: "RINGWAY_CLOSED" and so on; "0" of a call that has worked. Static. (RINGWAY_FULL and RINGWAY_EMPTY
 // are the same number.)
@@ -825,6 +1198,19 @@ int ringway_sender_close(struct ringway_sender_t *sender);
 // The caller promises:
 // As of ringway_sender_close.
 int ringway_sender_leave(struct ringway_sender_t *sender);
+
+// Attaches this process as a receiver of a broadcast ring, given in `*receiver`, to be ended by ringway_receiver_leave or ringway_receiver_close.
+// `options` and `subscription` may be null. (ringway_ring_receiver is the same without a subscription.)
+//
+// Fails as ringway_ring_receiver does, with RINGWAY_BUSY also if somebody alive has the name, RINGWAY_NO_SPACE if the ring has all the names that it can have,
+// RINGWAY_UNSUPPORTED if it does not allow the policy, or is of another kind.
+//
+// The caller promises:
+// The ring is from this library; both structures have the sizes that they say; the name ends with a zero byte.
+int ringway_ring_subscribe(const struct ringway_ring_t *ring,
+                           const struct ringway_handle_options_t *options,
+                           const struct ringway_subscription_t *subscription,
+                           struct ringway_receiver_t **receiver);
 
 // Waits until at least one of `count` receivers has something to receive, or has come to its end; sets `ready[i]` of those for which that is so, and
 // clears the others. Returns how many. Where another receiver may be faster, there may be nothing left when it is asked.

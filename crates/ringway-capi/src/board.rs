@@ -95,12 +95,7 @@ pub(crate) unsafe fn key<'a>(text: *const c_char) -> Result<&'a str, Fault> {
     }
     // SAFETY: the caller's promise.
     let text = unsafe { CStr::from_ptr(text) }.to_str();
-    text.map_err(|_| {
-        Fault::Own(
-            RINGWAY_INVALID,
-            "the key is no UTF-8: choose another one",
-        )
-    })
+    text.map_err(|_| Fault::Own(RINGWAY_INVALID, "the key is no UTF-8: choose another one"))
 }
 
 impl ringway_board_options_t {

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ringway::wait::WaitError;
 use ringway::board::{GetError, SetError};
+use ringway::wait::WaitError;
 use ringway::{Error, ErrorKind, RecvError, SendError};
 
 /// -EAGAIN: there is no room now, and no time was given. Receive, or give time.
@@ -232,6 +232,8 @@ fn of_get(error: GetError) -> c_int {
         GetError::Removed => RINGWAY_REMOVED,
         GetError::Corrupt => RINGWAY_CORRUPT,
         GetError::Forked => RINGWAY_FORKED,
+        GetError::Interrupted => RINGWAY_INTERRUPTED,
+        GetError::NoWaiter { .. } => RINGWAY_NO_SPACE,
         _ => RINGWAY_UNUSABLE,
     }
 }
@@ -351,6 +353,7 @@ pub extern "C" fn ringway_last_errno() -> c_int {
             | RecvError::Companion { errno }
             | RecvError::NoWaiter { errno },
         )) => Some(*errno),
+        Some(Fault::Get(GetError::NoWaiter { errno })) => Some(*errno),
         _ => None,
     });
     errno.ok().flatten().unwrap_or(0)

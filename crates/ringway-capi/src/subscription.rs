@@ -51,10 +51,7 @@ const LIMIT: Fault = Fault::Own(
     RINGWAY_INVALID,
     "evict_bytes and evict_ns are limits of RINGWAY_EVICT, which has one of them: set that one, and leave the other 0",
 );
-const NAME: Fault = Fault::Own(
-    RINGWAY_INVALID,
-    "the name is no UTF-8: choose another one",
-);
+const NAME: Fault = Fault::Own(RINGWAY_INVALID, "the name is no UTF-8: choose another one");
 
 impl ringway_subscription_t {
     /// # Safety

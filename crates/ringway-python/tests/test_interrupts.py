@@ -1,6 +1,8 @@
-"""Ctrl-C ends whatever call waits, with KeyboardInterrupt; and what was there before is there still."""
+"""Ctrl-C ends whatever call waits, with KeyboardInterrupt; and what was there before is there still. A call that waits does nothing meanwhile."""
 
+import re
 import signal
+import time
 
 import pytest
 
@@ -57,11 +59,14 @@ CALLS = [
 ]  # fmt: skip
 
 
+# It begins to wait in one way and goes on in another.
+@pytest.mark.parametrize("moment", [0, 0.2])
 @pytest.mark.parametrize("call", CALLS)
-def test_it_ends(call, name, child):
+def test_it_ends(call, moment, name, child):
     ringway.create(name, capacity=4096, kind="mpmc")
     other = child(PROGRAM, call, name)
     assert other.line() == "ready"
+    time.sleep(moment)
     other.process.send_signal(signal.SIGINT)
     assert other.line() == "interrupted"
     assert other.end() == (0, "")
@@ -83,3 +88,86 @@ def test_a_program_that_does_not_catch_it_ends_by_it(name, child):
     status, errors = other.end()
     assert status == -signal.SIGINT and "KeyboardInterrupt" in errors
     assert not ringway.stat(name).participants or not ringway.stat(name).participants[0].alive
+
+
+@pytest.mark.parametrize("handle", ["reader", "watcher"])
+def test_it_ends_who_reads_a_board(handle, name, child):
+    ringway.create_board(name)
+    other = child(
+        """
+        import sys, ringway
+        board = ringway.open_board(sys.argv[1])
+        handle = board.watch() if sys.argv[2] == "watcher" else board.reader("speed")
+        print("ready")
+        try:
+            handle.newer()
+        except KeyboardInterrupt:
+            board.writer("speed").set(b"50")
+            print(handle.newer() in (b"50", ("speed", b"50")))
+        """,
+        name,
+        handle,
+    )
+    assert other.line() == "ready"
+    time.sleep(0.1)
+    other.process.send_signal(signal.SIGINT)
+    assert other.line() == "True"
+    assert other.end() == (0, "")
+
+
+def test_signals_end_calls_again_and_again(name, child):
+    """At whatever moment of a call they come: none is lost, and none stays for a call that comes later."""
+    ringway.create(name)
+    other = child(
+        """
+        import random, signal, sys, time, ringway
+        receiver = ringway.open(sys.argv[1]).receiver()
+        rounds = 0
+        print("ready")
+        while rounds < 200:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+            # Around the moment at which the one way of waiting ends and the other begins.
+            signal.setitimer(signal.ITIMER_REAL, random.choice([0.0001, random.uniform(0.005, 0.015)]))
+            begun = time.monotonic()
+            try:
+                receiver.recv(timeout=30)
+            except KeyboardInterrupt:
+                rounds += 1
+                longest = time.monotonic() - begun
+                assert longest < 20, longest
+        try:
+            receiver.recv(timeout=0.05)
+        except ringway.TimedOut:
+            print("done")
+        """,
+        name,
+    )
+    assert other.line() == "ready"
+    assert other.line() == "done"
+    assert other.end() == (0, "")
+
+
+def test_a_call_that_waits_does_nothing_meanwhile(name, child):
+    """It does not wake up to look for signals many times a second."""
+    ringway.create(name)
+    other = child(
+        """
+        import sys, ringway
+        receiver = ringway.open(sys.argv[1]).receiver()
+        print("ready")
+        receiver.recv()
+        """,
+        name,
+    )
+    assert other.line() == "ready"
+
+    def naps():
+        with open(f"/proc/{other.pid}/status") as status:
+            return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status.read(), re.M)[1])
+
+    time.sleep(0.5)
+    before = naps()
+    time.sleep(2)
+    # Once a second it looks for signals that came in the wrong moment, and once whether the ring is still there.
+    assert naps() - before < 12

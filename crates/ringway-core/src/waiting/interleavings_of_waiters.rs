@@ -10,7 +10,11 @@ use loom::thread;
 
 use super::eventcount::{AWAKE, COUNT, notify, prepare};
 use super::waiter::{Armed, Bed, Waiter};
+use super::{Arming, WaitOptions, WaitStrategy};
+use crate::error::RecvError;
 use crate::memory::region::{Load, Region};
+use crate::rings::stream::consumer::Consumer;
+use crate::rings::stream::producer::Producer;
 use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::MonotonicTime;
 use crate::testing::model::Model;
@@ -21,7 +25,7 @@ const EVENT: usize = CONSUMER.event;
 const THERE: usize = PRODUCER.closed;
 /// Whether somebody has interrupted.
 const FLAG: usize = CONSUMER.closed;
-/// The waiter's control word.
+/// The waiter's control word, in a model of its own.
 const CONTROL: usize = PRODUCER.event;
 /// Added to it, it ends the waiter, which no other does.
 const END: u32 = 1 << 16;
@@ -34,7 +38,7 @@ fn model(body: impl Fn() + Sync + Send + 'static) {
     builder.check(body);
 }
 
-/// The model as a waiter sleeps on it.
+/// The control word's model. What a waiter sleeps on beside it is under the same kernel.
 struct Modelled(Model);
 
 /// An event, and a token by which one sees who holds it.
@@ -61,9 +65,12 @@ impl Bed for Modelled {
         if control >= END {
             return;
         }
-        let mut all = vec![(CONTROL, control)];
-        all.extend(words.iter().map(|(_, expected)| (EVENT, *expected)));
-        self.0.wait(&all, None);
+        let control = [(CONTROL, control)];
+        let events: Vec<_> = words.iter().map(|(_, value)| [(EVENT, *value)]).collect();
+        let rings = words.iter().zip(&events);
+        let rings = rings.map(|((event, _), pairs)| (&event.0, &pairs[..]));
+        let all: Vec<_> = [(&self.0, &control[..])].into_iter().chain(rings).collect();
+        Model::wait_on(&all, &[], None);
     }
 }
 
@@ -91,6 +98,7 @@ impl Task {
 /// A waiter, its thread, and a handle's seat.
 struct Fixture {
     memory: Model,
+    control: Model,
     waiter: Arc<Waiter<Modelled>>,
     thread: thread::JoinHandle<()>,
     seat: u64,
@@ -100,9 +108,10 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let memory = Model::attached(64);
-        let waiter = Arc::new(Waiter::new(Modelled(memory.clone())));
+        let control = Model::attached(64).beside(&memory);
+        let waiter = Arc::new(Waiter::new(Modelled(control.clone())));
         let seat = waiter.sit(1).unwrap();
-        let (turning, ends) = (Arc::clone(&waiter), memory.clone());
+        let (turning, ends) = (Arc::clone(&waiter), control.clone());
         let thread = thread::spawn(move || {
             let (mut words, mut wakers) = (Vec::new(), Vec::new());
             while ends.load32(CONTROL, Ordering::Acquire) < END {
@@ -111,6 +120,7 @@ impl Fixture {
         });
         Self {
             memory,
+            control,
             waiter,
             thread,
             seat,
@@ -158,8 +168,8 @@ impl Fixture {
 
     fn end(self) {
         self.waiter.leave(self.seat);
-        self.memory.add32(CONTROL, END);
-        self.memory.wake(CONTROL);
+        self.control.add32(CONTROL, END);
+        self.control.wake(CONTROL);
         self.thread.join().unwrap();
     }
 }
@@ -178,6 +188,45 @@ fn a_task_is_woken() {
         let publisher = thread::spawn(move || publish(&publishing));
         fixture.take();
         publisher.join().unwrap();
+        fixture.end();
+    });
+}
+
+/// The same of a receiver of a stream ring: what its call finds last, before it is armed, and what comes after.
+#[test]
+fn a_receiver_is_woken() {
+    model(|| {
+        let fixture = Fixture::new();
+        let sending = fixture.memory.clone();
+        let sender = thread::spawn(move || {
+            let mut producer = Producer::resume(sending).unwrap();
+            producer.send(&[7; 8], None).unwrap();
+        });
+        let mut consumer = Consumer::resume(fixture.memory.clone()).unwrap();
+        let task = Arc::new(Task::default());
+        let waker = Waker::from(Arc::clone(&task));
+        let mut bytes = [0; 8];
+        loop {
+            let arming = Arming::default();
+            let wait = WaitOptions::to_arm(WaitStrategy::Park, &arming);
+            match consumer.recv_into(&mut bytes, Some(&wait)) {
+                Ok(len) => break assert_eq!((len, bytes), (8, [7; 8])),
+                Err(error) => assert_eq!(error, RecvError::Empty),
+            }
+            let watch = arming.watch().unwrap();
+            let &[(EVENT, expected)] = watch.words() else {
+                panic!("{watch:?}");
+            };
+            let armed = Armed {
+                word: Event(fixture.memory.clone(), Arc::clone(&fixture.token)),
+                expected,
+                also: None,
+                next_look: None,
+            };
+            fixture.waiter.arm(fixture.seat, armed, Some(&waker));
+            task.sleep();
+        }
+        sender.join().unwrap();
         fixture.end();
     });
 }

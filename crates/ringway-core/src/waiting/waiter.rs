@@ -302,9 +302,8 @@ impl<B: Bed> Waiter<B> {
         table.slept += 1;
         for place in &mut table.seats {
             let is_over = |at: MonotonicTime| at.remaining().is_none();
-            let fires = |armed: &mut Armed<_>| {
-                !armed.stands::<B>() || armed.next_look.is_some_and(is_over)
-            };
+            let fires =
+                |armed: &mut Armed<_>| !armed.stands::<B>() || armed.next_look.is_some_and(is_over);
             if place.armed.take_if(fires).is_none() {
                 continue;
             }

@@ -30,11 +30,13 @@ from typing import Literal, TypedDict, Unpack
 from ._errors import (
     AlreadyExists,
     BufferTooSmall,
+    Changing,
     Closed,
     CompanionLost,
     Corrupt,
     Empty,
     Error,
+    Evicted,
     ForeignOwner,
     Forked,
     Full,
@@ -44,6 +46,8 @@ from ._errors import (
     InUse,
     InvalidAddress,
     InvalidCapacity,
+    InvalidKey,
+    Lagged,
     NoPriorities,
     NoSpace,
     NotARing,
@@ -65,22 +69,29 @@ from ._errors import (
 )
 from ._ringway import (
     Address,
+    Board,
     Claim,
+    Entry,
     Found,
     GcReport,
     Message,
     Participant,
+    Reader,
     Receiver,
     Ring,
     Sender,
     SlabStat,
     Stat,
+    Watcher,
+    Writer,
     connect as _connect,
+    connect_board as _connect_board,
     gc,
     list_rings,
     remove,
     stat,
     take_over,
+    take_over_board,
     wait_any,
 )
 
@@ -93,7 +104,7 @@ class Options(TypedDict, total=False):
     """
 
     #: Who may take part: one (s) or many (m) producers (p) and consumers (c), each message to one of these; or one producer, and each message to
-    #: every consumer ("broadcast"), of which the slowest keeps the sender waiting. "spsc" if it is not given.
+    #: every consumer ("broadcast"; `Ring.subscribe` says how). "spsc" if it is not given.
     kind: Literal["spsc", "mpsc", "spmc", "mpmc", "broadcast"] | None
     #: Bytes for messages, rounded up to a power of two: 4 MiB.
     capacity: int | None
@@ -103,6 +114,8 @@ class Options(TypedDict, total=False):
     participants: int | None
     #: Bytes of a cell, in rings that have cells: 128.
     cell_len: int | None
+    #: Which policies the receivers of a broadcast ring may choose: all.
+    policies: list[Literal["block", "lossy", "evict"]] | None
     #: Slabs for long messages: (bytes, how many), for up to four lengths.
     slabs: list[tuple[int, int]] | None
     #: Whether each slab is a segment of its own.
@@ -131,6 +144,34 @@ class Options(TypedDict, total=False):
     message_len: int | None
     #: Of a new queue: whether it has priorities: yes.
     priorities: bool | None
+
+
+class BoardOptions(TypedDict, total=False):
+    """What a board is to be like, as keyword arguments of `create_board`, `open_board` and `open_or_create_board`.
+
+    One that is found must be as those say that were given. None is the same as not given.
+    """
+
+    #: How many entries it can have, up to 4096: 64, or as many as there are keys.
+    entries: int | None
+    #: How many processes may write to it at once, from 2 to 120: 32. Readers do not count.
+    writers: int | None
+    #: Bytes of the longest value, rounded up to a power of two: 4096.
+    value_len: int | None
+    #: Keys of entries to add at once.
+    keys: list[str] | None
+    #: Permission bits: 0o600.
+    mode: int | None
+    #: Whether collectors leave the board alone, whoever dies holding it.
+    persistent: bool | None
+    #: Whether to touch every page of it at once: yes.
+    prefault: bool | None
+    #: Whether to lock it into memory.
+    lock_memory: bool | None
+    #: Whether to open what belongs to another user.
+    any_owner: bool | None
+    #: For how many seconds `open_board` waits for it to be made.
+    wait: float | None
 
 
 def create(address: str | Address, **options: Unpack[Options]) -> Ring:
@@ -165,16 +206,52 @@ def open_or_create(address: str | Address, **options: Unpack[Options]) -> Ring:
     return _connect("open_or_create", address, options)
 
 
+def create_board(address: str | Address, **options: Unpack[BoardOptions]) -> Board:
+    """Makes a new board. `BoardOptions` lists what can be asked for.
+
+    >>> import ringway
+    >>> ringway.create_board("memfd:", keys=["speed"], value_len=64).entries
+    1
+    """
+    return _connect_board("create", address, options)
+
+
+def open_board(address: str | Address, **options: Unpack[BoardOptions]) -> Board:
+    """Opens the board at the address; with `wait`, for so many seconds waits for it to be made.
+
+    >>> import ringway
+    >>> ringway.open_board("shm:ringway-not-there", wait=0.01)
+    Traceback (most recent call last):
+    ringway.TimedOut: cannot open shm:ringway-not-there: ...
+    """
+    return _connect_board("open", address, options)
+
+
+def open_or_create_board(address: str | Address, **options: Unpack[BoardOptions]) -> Board:
+    """Opens the board at the address, or makes it. Of several that come at once, one makes it and the others find it.
+
+    >>> import ringway
+    >>> ringway.open_or_create_board("memfd:").is_new
+    True
+    """
+    return _connect_board("open_or_create", address, options)
+
+
 __all__ = [
     "Address",
     "AlreadyExists",
+    "Board",
+    "BoardOptions",
     "BufferTooSmall",
+    "Changing",
     "Claim",
     "Closed",
     "CompanionLost",
     "Corrupt",
     "Empty",
+    "Entry",
     "Error",
+    "Evicted",
     "ForeignOwner",
     "Forked",
     "Found",
@@ -186,6 +263,8 @@ __all__ = [
     "Incompatible",
     "InvalidAddress",
     "InvalidCapacity",
+    "InvalidKey",
+    "Lagged",
     "Message",
     "NoPriorities",
     "NoSpace",
@@ -196,6 +275,7 @@ __all__ = [
     "Participant",
     "PeerDied",
     "PermissionDenied",
+    "Reader",
     "Receiver",
     "Removed",
     "Ring",
@@ -212,14 +292,20 @@ __all__ = [
     "Unsettled",
     "Unsupported",
     "Untrusted",
+    "Watcher",
+    "Writer",
     "create",
+    "create_board",
     "gc",
     "list_rings",
     "open",
+    "open_board",
     "open_or_create",
+    "open_or_create_board",
     "remove",
     "stat",
     "take_over",
+    "take_over_board",
     "wait_any",
 ]
 

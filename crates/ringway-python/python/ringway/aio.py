@@ -1,4 +1,4 @@
-"""Rings in asyncio: what waits, is awaited, and no thread waits for it.
+"""Rings and boards in asyncio: what waits, is awaited, and no thread waits for it.
 
 >>> import asyncio, ringway, ringway.aio
 >>> async def main():
@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 class _Handle:
     """A handle whose calls are awaited."""
 
-    _handle: _ringway.Sender | _ringway.Receiver
+    _handle: _ringway.Sender | _ringway.Receiver | _ringway.Reader | _ringway.Watcher
     _busy = False
 
     async def _until(self, attempt: Callable[[], _T], without: type[Exception], arm: Callable[[], bool]) -> _T:
@@ -82,6 +82,16 @@ class _Handle:
         traceback: TracebackType | None,
     ) -> None:
         self._handle.__exit__(exception_type, exception, traceback)
+
+
+class _NothingNewer(Exception):
+    """There is no newer value now."""
+
+
+def _or_raise(value: _T | None) -> _T:
+    if value is None:
+        raise _NothingNewer
+    return value
 
 
 class Sender(_Handle):
@@ -165,4 +175,48 @@ class Receiver(_Handle):
         self.receiver.leave()
 
 
-__all__ = ["Receiver", "Sender"]
+class Reader(_Handle):
+    """A reader of an entry of a board, whose values are awaited. `reader` is the other one, with all that does not wait.
+
+    >>> import asyncio, ringway, ringway.aio
+    >>> async def main():
+    ...     board = ringway.create_board("memfd:")
+    ...     with ringway.aio.Reader(board.reader("speed")) as gauge:
+    ...         waiting = asyncio.create_task(gauge.newer())
+    ...         await asyncio.sleep(0)
+    ...         board.writer("speed").set(b"50")
+    ...         return await waiting
+    >>> asyncio.run(main())
+    b'50'
+    """
+
+    reader: _ringway.Reader
+
+    def __init__(self, reader: _ringway.Reader) -> None:
+        self.reader = self._handle = reader
+
+    async def newer(self) -> bytes:
+        """As `Reader.newer`."""
+        return await self._until(lambda: _or_raise(self.reader.try_newer()), _NothingNewer, self.reader.arm)
+
+
+class Watcher(_Handle):
+    """A watcher of a board, whose values are awaited, and over which `async for` goes. `watcher` is the other one, with all that does not wait."""
+
+    watcher: _ringway.Watcher
+
+    def __init__(self, watcher: _ringway.Watcher) -> None:
+        self.watcher = self._handle = watcher
+
+    async def newer(self) -> tuple[str, bytes]:
+        """As `Watcher.newer`."""
+        return await self._until(lambda: _or_raise(self.watcher.try_newer()), _NothingNewer, self.watcher.arm)
+
+    def __aiter__(self) -> AsyncIterator[tuple[str, bytes]]:
+        return self
+
+    async def __anext__(self) -> tuple[str, bytes]:
+        return await self.newer()
+
+
+__all__ = ["Reader", "Receiver", "Sender", "Watcher"]

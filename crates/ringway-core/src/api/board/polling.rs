@@ -117,9 +117,7 @@ impl Reader {
     pub fn poll_newer(&mut self, context: &mut Context<'_>) -> Poll<Result<Value, GetError>> {
         let mut bytes = Vec::new();
         let look = |reader: &mut reader::Reader<Memory>, wait: &WaitOptions<'_>| {
-            reader
-                .newer_or_armed(wait, &mut bytes)?
-                .ok_or(Said::NotNow)
+            reader.newer_or_armed(wait, &mut bytes)?.ok_or(Said::NotNow)
         };
         let how = self.wait.how;
         let read = ready!(self.reach.poll_anew(&mut self.reader, how, context, look));
