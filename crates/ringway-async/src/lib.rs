@@ -1,6 +1,7 @@
 //! Futures, streams and sinks over ringway's rings, for any executor.
 //!
-//! [`AsyncReceiver`] and [`AsyncSender`] add to the handles a future for each verb that waits. With the feature `futures` (on by default), a
+//! [`AsyncReceiver`] and [`AsyncSender`] add to the handles a future for each verb that waits, [`AsyncReader`] and [`AsyncWatcher`] to those of
+//! boards. With the feature `futures` (on by default), a
 //! handle also becomes a [`Messages`], which is a `Stream`, or a [`MessagesSink`], which is a `Sink`.
 //!
 //! ```
@@ -34,6 +35,7 @@
 //! Handles and futures that a child of `fork` inherits say [`Forked`](ringway::RecvError::Forked).
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+mod board;
 mod receiver;
 mod sender;
 #[cfg(feature = "futures")]
@@ -41,6 +43,7 @@ mod sink;
 #[cfg(feature = "futures")]
 mod stream;
 
+pub use board::{AsyncReader, AsyncWatcher};
 pub use receiver::AsyncReceiver;
 pub use sender::AsyncSender;
 #[cfg(feature = "futures")]
