@@ -57,9 +57,13 @@ fn turns(turn: impl FnOnce(Sender, Receiver)) -> Duration {
     elapsed
 }
 
-fn median(mut ratios: Vec<f64>) -> f64 {
+/// The median, and between which values half of all lie.
+fn spread(ratios: impl Iterator<Item = f64>) -> String {
+    let mut ratios: Vec<_> = ratios.collect();
     ratios.sort_by(f64::total_cmp);
-    ratios[ratios.len() / 2]
+    let (last, quarter) = (ratios.len() - 1, ratios.len() / 4);
+    let (low, high) = (ratios[quarter], ratios[last - quarter]);
+    format!("{:.2} ({low:.2} to {high:.2})", ratios[last / 2])
 }
 
 fn main() {
@@ -85,10 +89,7 @@ fn main() {
         })
     };
     let rounds = (0..ROUNDS).map(|_| blocking().as_secs_f64() / task().as_secs_f64());
-    println!(
-        "busy: rate of a task to a thread {:.2}",
-        median(rounds.collect())
-    );
+    println!("busy: rate of a task to a thread {}", spread(rounds));
 
     let blocking = || {
         turns(|mut sender, mut receiver| {
@@ -110,7 +111,7 @@ fn main() {
     let smol = || turns(|sender, receiver| smol::block_on(turn(sender, receiver)));
     for (name, task) in [("tokio", &tokio as &dyn Fn() -> Duration), ("smol", &smol)] {
         let rounds = (0..ROUNDS).map(|_| task().as_secs_f64() / blocking().as_secs_f64());
-        let ratio = median(rounds.collect());
-        println!("asleep, there and back: time of a task ({name}) to a thread {ratio:.2}");
+        let ratio = spread(rounds);
+        println!("asleep, there and back: time of a task ({name}) to a thread {ratio}");
     }
 }

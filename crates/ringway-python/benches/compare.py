@@ -1,11 +1,12 @@
-"""Messages from one process to another: ringway beside what Python has, and pyzmq where it is installed.
+"""Messages from one process to another: ringway beside what Python has, and pyzmq and iceoryx2 where they are installed.
 
     python compare.py [ROUNDS]
 
-What is compared takes turns within one run, ROUNDS times (default 7), since a machine's speed changes within seconds. For each the median of its
-rates is shown, and how many times as fast ringway is in the median round.
+What is compared takes turns within one run, ROUNDS times (default 9), since a machine's speed changes within seconds. For each the median of its
+rates is shown, and how many times as fast ringway is: in the median round, and in the rounds between which half of all lie.
 """
 
+import ctypes
 import multiprocessing
 import os
 import statistics
@@ -137,6 +138,60 @@ def time_zmq(count):
             return time.perf_counter() - begin
 
 
+def iceoryx_service(name):
+    import iceoryx2
+
+    iceoryx2.set_log_level(iceoryx2.LogLevel.Fatal)
+    node = iceoryx2.NodeBuilder.new().create(iceoryx2.ServiceType.Ipc)
+    # Nothing is overwritten, and the queue between the two has room for many.
+    service = (
+        node.service_builder(iceoryx2.ServiceName.new(name))
+        .publish_subscribe(iceoryx2.Slice[ctypes.c_uint8])
+        .enable_safe_overflow(False)
+        .subscriber_max_buffer_size(1024)
+        .open_or_create()
+    )
+    return node, service
+
+
+def send_iceoryx(name, count):
+    import iceoryx2
+
+    node, service = iceoryx_service(name)
+    publisher = (
+        service.publisher_builder()
+        .initial_max_slice_len(SMALL)
+        .backpressure_strategy(iceoryx2.BackpressureStrategy.RetryUntilDelivered)
+        .create()
+    )
+    message = bytes(SMALL)
+    for _ in range(count):
+        sample = publisher.loan_slice_uninit(SMALL)
+        ctypes.memmove(sample.payload_ptr, message, SMALL)
+        sample.assume_init().send()
+    # Its memory goes with it: what is on its way must have come.
+    time.sleep(0.5)
+
+
+def time_iceoryx(count):
+    name = f"ringway-bench-{os.getpid()}-{time.monotonic_ns()}"
+    node, service = iceoryx_service(name)
+    subscriber = service.subscriber_builder().create()
+
+    def receive():
+        while (sample := subscriber.receive()) is None:
+            pass
+        assert len(sample.payload()) == SMALL
+        sample.delete()
+
+    with started(send_iceoryx, name, count):
+        receive()
+        begin = time.perf_counter()
+        for _ in range(count - 1):
+            receive()
+        return time.perf_counter() - begin
+
+
 class started:
     """Another process, for as long as the block lasts."""
 
@@ -157,12 +212,14 @@ def compare(title, count, ours, others, rounds):
             rates[name].append(count / measure(count))
     print(title)
     for name, found in rates.items():
-        ratio = statistics.median(mine / theirs for mine, theirs in zip(rates[ours[0]], found))
-        print(f"  {name:24} {statistics.median(found):12,.0f} a second   ringway is {ratio:5.1f} times as fast")
+        ratios = [mine / theirs for mine, theirs in zip(rates[ours[0]], found)]
+        low, ratio, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+        rate = f"{statistics.median(found):12,.0f} a second"
+        print(f"  {name:24} {rate}   ringway is {ratio:5.2f} times as fast ({low:.2f} to {high:.2f})", flush=True)
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     others = {"multiprocessing.Queue": time_queue, "multiprocessing.Pipe": time_pipe}
     try:
         import zmq  # noqa: F401
@@ -170,6 +227,12 @@ def main():
         others["pyzmq, ipc"] = time_zmq
     except ImportError:
         print("pyzmq is not installed")
+    try:
+        import iceoryx2  # noqa: F401
+
+        others["iceoryx2"] = time_iceoryx
+    except ImportError:
+        print("iceoryx2 is not installed")
     compare("1 KiB, one way: recv_view", 20_000, ("ringway", time_ringway), others, rounds)
     others = {"multiprocessing.Pipe": time_pipe_frames}
     compare("1 MiB array: claim, recv_view", 500, ("ringway", time_ringway_frames), others, rounds)

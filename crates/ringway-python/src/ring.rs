@@ -308,8 +308,8 @@ impl Ring {
     /// >>> import ringway
     /// >>> ring = ringway.create("memfd:", kind="broadcast", capacity=4096)
     /// >>> sender = ring.sender()
-    /// >>> sender.send_many(b"%d" % n for n in range(1000))
-    /// 1000
+    /// >>> for number in range(1000):
+    /// ...     sender.send(b"%d" % number)
     /// >>> receiver = ring.subscribe(last=2, policy="lossy", name="screen")
     /// >>> receiver.recv()
     /// b'998'
