@@ -56,7 +56,8 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
 
     cargo xtask python [--times N] [TEST...]
         Builds the Python package in a fresh virtual environment, as users do, and runs its tests there (all
-        of crates/ringway-python/tests, or these files), N times. PYTHON says with which interpreter.
+        of crates/ringway-python/tests, or these files), N times; of all, also the test of one ring with four
+        languages. PYTHON says with which interpreter.
 
     cargo xtask kill-matrix [--only PART,...] [--fast] [--modes kill,freeze,recover] [--every N] [--jobs N]
         A process is stepped through each operation of each ring, in each state, and killed or frozen at

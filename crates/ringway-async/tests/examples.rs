@@ -83,8 +83,8 @@ fn a_server_ends_cleanly_on_a_signal_while_a_receive_is_pending() {
         // What comes now waits for the next one.
         ask.send(b"late").unwrap();
         let mut server = Running::start("server", &[&place.address.to_string(), threads]);
-        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), b"LATE");
         server.says("ready");
+        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), b"LATE");
     }
 }
 

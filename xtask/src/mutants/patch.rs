@@ -205,7 +205,8 @@ check: test roles two
             let (folder, test) = match check {
                 Check::Test(file, test) => (root.join("tests").join(format!("{file}.rs")), test),
                 Check::Loom(test) | Check::Lib(test) => {
-                    let parts = test.split("::").take_while(|part| *part != "tests");
+                    let module = test.rsplit_once("::").map_or("", |(module, _)| module);
+                    let parts = module.split("::").take_while(|part| *part != "tests");
                     let parts = parts.take_while(|part| *part != "interleavings");
                     let folder = root.join("crates/ringway-core/src");
                     let place = parts.fold(folder, |folder, part| folder.join(part));
