@@ -188,7 +188,7 @@ fn live_and_die(
         bytes
     });
     // Some die while they come, most at work.
-    if life.as_micros() % 4 > 0 {
+    if !life.as_micros().is_multiple_of(4) {
         let _ = has_begun.recv_timeout(Duration::from_secs(60));
     }
     thread::sleep(life);
