@@ -8,7 +8,7 @@ use ringway::inspect::ParticipantStat;
 use ringway::peer::Role;
 use ringway::{Address, Builder, Channel, Error, ErrorKind, Ring};
 
-use crate::cli::RingArgs;
+use crate::cli::HowArgs;
 use crate::failure::Failure;
 use crate::say::say;
 
@@ -49,9 +49,9 @@ pub(crate) fn undo(channel: &Channel) {
 }
 
 /// Opens the ring or the queue, or makes it if that was asked for. Says what `auto:` is.
-pub(crate) fn open(args: &RingArgs) -> Result<Opened, Failure> {
-    args.make.refuse_at_queue(&args.address)?;
-    let mut builder = at(&args.address)?
+pub(crate) fn open(address: &Address, args: &HowArgs) -> Result<Opened, Failure> {
+    args.make.refuse_at_queue(address)?;
+    let mut builder = at(address)?
         .any_owner(args.any_owner)
         .trust_peers(args.make.trust_peers);
     if let Some(wait) = args.wait {
@@ -62,7 +62,7 @@ pub(crate) fn open(args: &RingArgs) -> Result<Opened, Failure> {
     } else {
         Channel::open(args.make.kind.apply(builder))
     };
-    let channel = opened.map_err(|error| advise(error, args))?;
+    let channel = opened.map_err(|error| advise(error, address, args))?;
     let opened = Opened { channel };
     opened.settle(args.make.refuse_other(&opened.channel))?;
     if !args.quiet {
@@ -75,7 +75,7 @@ pub(crate) fn open(args: &RingArgs) -> Result<Opened, Failure> {
 }
 
 /// The next step, as the command line has it.
-fn advise(error: Error, args: &RingArgs) -> Failure {
+fn advise(error: Error, address: &Address, args: &HowArgs) -> Failure {
     match error.kind() {
         // Where it would have been made: something else is missing.
         ErrorKind::NotFound if args.create => Failure::error(error),
@@ -86,14 +86,14 @@ fn advise(error: Error, args: &RingArgs) -> Failure {
             Failure::from(error.remedy("if that user is to be trusted, add --any-owner"))
         }
         ErrorKind::Untrusted => trust_it(error),
-        ErrorKind::NotARing if matches!(args.address, Address::Mq(_)) => {
+        ErrorKind::NotARing if matches!(address, Address::Mq(_)) => {
             Failure::from(error.remedy(
                 "if it is another program's, add --foreign; if it is ringway's, give its file in /dev/mqueue the mark back \
                  (chmod +t)",
             ))
         }
         ErrorKind::Incompatible if !args.make.given().is_empty() => {
-            let (given, address) = (args.make.given().join(", "), &args.address);
+            let given = args.make.given().join(", ");
             Failure::error(error.remedy(format!(
                 "leave that out ({given}) to use it as it is, choose another address, or remove it (ringway rm {address})"
             )))
@@ -116,6 +116,11 @@ pub(crate) fn at(address: &Address) -> Result<Builder, Failure> {
             "memfd: has no name under which another command could find it; use shm:NAME, file:PATH \
              or sysv:0xKEY",
         ));
+    }
+    if let Address::Log(_) = address {
+        return Err(Failure::error(format_args!(
+            "{address} is a log: recv reads it, send appends to it, and replay passes its messages on to a ring or a queue"
+        )));
     }
     Ok(Builder::at(address.clone()))
 }

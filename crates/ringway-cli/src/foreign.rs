@@ -11,7 +11,7 @@ use nix::sys::time::TimeSpec;
 use ringway::os::mq_overview as kernel;
 use ringway::{Address, Error, ErrorKind, mq, os};
 
-use crate::cli::RingArgs;
+use crate::cli::PlaceArgs;
 use crate::failure::Failure;
 
 /// How often to look whether a queue has appeared.
@@ -33,7 +33,7 @@ pub(crate) struct ForeignQueue {
 
 impl ForeignQueue {
     /// Opens the queue, after it has appeared.
-    pub(crate) fn open(args: &RingArgs, direction: Direction) -> Result<Self, Failure> {
+    pub(crate) fn open(args: &PlaceArgs, direction: Direction) -> Result<Self, Failure> {
         let address = &args.address;
         let Address::Mq(name) = address else {
             return Err(Failure::error(format_args!(
@@ -41,7 +41,7 @@ impl ForeignQueue {
             )));
         };
         let path = CString::new(format!("/{name}")).map_err(Failure::error)?;
-        let deadline = args.wait.map(|wait| Instant::now().checked_add(wait));
+        let deadline = args.how.wait.map(|wait| Instant::now().checked_add(wait));
         let queue = loop {
             let opened = match direction {
                 Direction::In => kernel::open_to_receive(&path),
@@ -64,7 +64,7 @@ impl ForeignQueue {
         };
         let inspected = |errno| broken(address, "inspect", errno);
         let owner = fstat(&queue).map_err(inspected)?.st_uid;
-        if !args.any_owner && !os::is_trusted(owner) {
+        if !args.how.any_owner && !os::is_trusted(owner) {
             return Err(Failure::error(
                 problem(
                     address,

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use ringway::log::{AppendError, Builder, Log, ReadError};
 use ringway::{Address, Error, ErrorKind};
 
-use crate::cli::{RingArgs, WriteLogArgs};
+use crate::cli::{PlaceArgs, WriteLogArgs};
 use crate::failure::Failure;
 
 /// How often to look for a log that is waited for.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Opens the log at the address of `ring`, or makes it if that was asked for.
-pub(crate) fn open(ring: &RingArgs, write: Option<&WriteLogArgs>) -> Result<Log, Failure> {
-    let given = ring.make.given();
+pub(crate) fn open(ring: &PlaceArgs, write: Option<&WriteLogArgs>) -> Result<Log, Failure> {
+    let given = ring.how.make.given();
     if let Some(option) = given.iter().find(|option| **option != "--mode") {
         return Err(Failure::error(format_args!(
             "{} is a log, which has no {option}: leave that out",
@@ -22,16 +22,16 @@ pub(crate) fn open(ring: &RingArgs, write: Option<&WriteLogArgs>) -> Result<Log,
         )));
     }
     let mut builder = Builder::at(&ring.address)?;
-    if let Some(mode) = ring.make.mode {
+    if let Some(mode) = ring.how.make.mode {
         builder = builder.mode(mode);
     }
     if let Some(write) = write {
         builder = write.apply(builder);
     }
-    if ring.create {
+    if ring.how.create {
         return builder.open_or_create().map_err(Failure::error);
     }
-    let until = ring.wait.map(|wait| Instant::now().checked_add(wait));
+    let until = ring.how.wait.map(|wait| Instant::now().checked_add(wait));
     loop {
         match (builder.clone().open(), until) {
             (Err(error), Some(until))

@@ -13,11 +13,13 @@ mod create;
 mod demo;
 mod descriptors;
 mod doctor;
+mod endpoint;
 mod failure;
 mod foreign;
 mod framing;
 mod gc;
 mod inspect;
+mod join;
 mod latency;
 mod log;
 mod output;
@@ -30,8 +32,10 @@ mod rm;
 mod say;
 mod send;
 mod signals;
+mod spool;
 mod transport;
 mod units;
+mod work;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -77,9 +81,13 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::Create(args) => create::run(&args),
         Command::Send(args) => send::run(&args),
+        Command::Recv(args) if args.ack_after.is_some() => work::run_after(&args),
         Command::Recv(args) => recv::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Work(args) => work::run(&args),
+        Command::Spool(args) => spool::run(&args),
+        Command::Join(args) => join::run(&args),
         Command::Set(args) => board::set(&args),
         Command::Get(args) => board::get(&args),
         Command::Watch(args) => board::watch(&args),
@@ -100,6 +108,8 @@ fn writes(command: &Command) -> bool {
         Command::Send(_)
             | Command::Record(_)
             | Command::Set(_)
+            | Command::Spool(_)
+            | Command::Join(_)
             | Command::Rm(_)
             | Command::BenchWorker(_)
             | Command::DemoWorker(_)

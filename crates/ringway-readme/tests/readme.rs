@@ -36,6 +36,12 @@ const COMES_OUT: &[(&str, &str)] = &[
         "ringway recv shm:news --from last:2 --policy lossy",
         "2\n3\n",
     ),
+    ("ringway work shm:tasks -- wc -c", "1\n1\n1\n"),
+    (
+        "ringway recv shm:tasks --ack-after 'wc -l < {}' --tries 3 --dead-letters shm:failed --create",
+        "3\n",
+    ),
+    ("ringway recv shm:tasks --unlink", "1\n2\n3\n"),
     (FOLLOW, "./one.c\n"),
     (FOREIGN, "hello\n"),
 ];

@@ -1,23 +1,29 @@
 //! The command line: its words, and the help that goes with them.
 
 mod board;
+mod join;
 mod log;
 pub(crate) mod shape;
 pub(crate) mod slabs;
+mod spool;
 pub(crate) mod subscription;
 mod transfer;
 mod trial;
 mod upkeep;
+mod work;
 mod worker;
 
 use clap::{Parser, Subcommand};
 use ringway::Address;
 
 pub(crate) use self::board::{BoardArgs, GetArgs, SetArgs, WatchArgs};
+pub(crate) use self::join::JoinArgs;
 pub(crate) use self::log::{RecordArgs, ReplayArgs, Speed, Target, WriteLogArgs};
-pub(crate) use self::transfer::{RecvArgs, RingArgs, SendArgs};
+pub(crate) use self::spool::{Order, SpoolArgs};
+pub(crate) use self::transfer::{HowArgs, IntakeArgs, PlaceArgs, RecvArgs, SendArgs};
 pub(crate) use self::trial::{BenchArgs, DemoArgs};
 pub(crate) use self::upkeep::{CreateArgs, DoctorArgs, GcArgs, LsArgs, RmArgs, StatArgs};
+pub(crate) use self::work::{TaskArgs, WorkArgs};
 pub(crate) use self::worker::{BenchWorkerArgs, DemoWorkerArgs, Strategy, WorkerRole};
 
 /// Messages between processes on this machine, through shared memory.
@@ -60,6 +66,9 @@ pub(crate) enum Command {
     Recv(RecvArgs),
     Record(RecordArgs),
     Replay(ReplayArgs),
+    Work(WorkArgs),
+    Spool(SpoolArgs),
+    Join(JoinArgs),
     Set(SetArgs),
     Get(GetArgs),
     Watch(WatchArgs),
@@ -80,4 +89,16 @@ pub(crate) enum Command {
 /// Parses an address; clap puts the argument's name before the error.
 fn address(text: &str) -> Result<Address, ringway::Error> {
     text.parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_two_words_are_in_each_others_way() {
+        Cli::command().debug_assert();
+    }
 }

@@ -4,28 +4,36 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use ringway::Address;
+use clap::{Arg, Args};
+use ringway::{Address, RecvError};
 
 use super::address;
 use super::log::{ReadLogArgs, WriteLogArgs};
 use super::shape::{MakeArgs, only_with_create};
 use super::slabs::CopyArgs;
 use super::subscription::SubscriptionArgs;
+use super::work::TaskArgs;
 use crate::framing::Framing;
 use crate::units;
 
-/// What `send` and `recv` have in common.
+/// What carries messages, and how to come by it.
 #[derive(Args, Debug)]
-#[command(mut_args(only_with_create))]
-pub(crate) struct RingArgs {
+pub(crate) struct PlaceArgs {
     /// Where: shm:NAME, file:PATH, sysv:0xKEY, sysv:PATH#ID, sysv:id=SHMID, mq:/NAME, sysvmq:0xKEY, auto:NAME, log:DIR
     #[arg(value_parser = address)]
     pub(crate) address: Address,
 
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+}
+
+/// How to come by what carries messages.
+#[derive(Args, Debug)]
+#[command(mut_args(only_with_create))]
+pub(crate) struct HowArgs {
     /// Make the ring or the queue if nothing is there
-    #[arg(short, long, conflicts_with = "foreign")]
+    #[arg(short, long)]
     pub(crate) create: bool,
 
     /// Wait so long for it to appear, and for the directory in which it will: 5 (seconds), 100ms, 2min
@@ -36,15 +44,25 @@ pub(crate) struct RingArgs {
     #[arg(long)]
     pub(crate) any_owner: bool,
 
-    /// A POSIX queue (mq:) of another program's: messages are raw, without what ringway puts before its own
-    ///
-    /// So nobody can tell whether anybody else is there, or whether all is sent. No such queue is made or removed.
-    #[arg(long, conflicts_with_all = ["whole", "kind", "sync", "trust_peers"])]
-    pub(crate) foreign: bool,
-
     /// Say neither how far it is nor, at the end, how much that was
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) make: MakeArgs,
+}
+
+/// What `send` and `recv` have in common.
+#[derive(Args, Debug)]
+pub(crate) struct RingArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+
+    /// A POSIX queue (mq:) of another program's: messages are raw, without what ringway puts before its own
+    ///
+    /// So nobody can tell whether anybody else is there, or whether all is sent. No such queue is made or removed.
+    #[arg(long, conflicts_with_all = ["create", "whole", "kind", "sync", "trust_peers"])]
+    pub(crate) foreign: bool,
 
     #[command(flatten)]
     framing: FramingArgs,
@@ -53,9 +71,6 @@ pub(crate) struct RingArgs {
     #[arg(long, value_name = "SIZE", value_parser = units::size, requires = "whole",
           help_heading = A_MESSAGE_IS)]
     pub(crate) max_message: Option<u64>,
-
-    #[command(flatten)]
-    pub(crate) make: MakeArgs,
 }
 
 impl RingArgs {
@@ -192,41 +207,80 @@ Examples:
 /// message, from --from on. With --unlink it closes at its
 /// end, also at the end of a --count: senders learn that nobody will receive any more.
 #[derive(Args, Debug)]
-#[command(after_help = RECV_HELP)]
+#[command(after_help = RECV_HELP, mut_args(not_together))]
 pub(crate) struct RecvArgs {
     #[command(flatten)]
     pub(crate) ring: RingArgs,
 
-    /// At the end, remove the address
-    #[arg(short, long, conflicts_with_all = ["peek", "foreign"])]
-    pub(crate) unlink: bool,
-
-    /// End after so many messages; the rest stays in the ring
-    #[arg(short = 'n', long, value_name = "N", conflicts_with = "whole")]
-    pub(crate) count: Option<u64>,
-
-    /// End with status 1 if no message comes for so long: 5 (seconds), 100ms, 2min
-    #[arg(short, long, value_name = "DURATION", value_parser = units::duration, conflicts_with = "peek")]
-    pub(crate) timeout: Option<Duration>,
-
-    /// End only when so many senders have ever joined the ring, and all have left
-    #[arg(long, value_name = "N", conflicts_with_all = ["whole", "peek", "foreign"])]
-    pub(crate) producers: Option<u64>,
-
-    /// Wait for the next sender whenever one has closed or died, until --count, --producers, --timeout or a signal ends
-    /// it
-    #[arg(short, long, conflicts_with_all = ["whole", "peek", "foreign"])]
-    pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) intake: IntakeArgs,
 
     /// Show the messages that are there now, up to --count, and take none; it is a receiver for that moment
     #[arg(short, long, conflicts_with_all = ["whole", "create", "foreign"])]
     pub(crate) peek: bool,
 
+    /// Write nothing: have a shell run COMMAND for each message, which is on its standard input, or in the file {} if that occurs;
+    /// and acknowledge the message only when COMMAND has succeeded (ringway work --help says more)
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["FramingArgs", "foreign", "peek", "synced", "skip_damaged"])]
+    pub(crate) ack_after: Option<OsString>,
+
     #[command(flatten)]
-    pub(crate) subscription: SubscriptionArgs,
+    pub(crate) tasks: TaskArgs,
 
     #[command(flatten)]
     pub(crate) log: ReadLogArgs,
+}
+
+/// Has what `recv` can do refuse what has no effect beside it.
+fn not_together(option: Arg) -> Arg {
+    match option.get_id().as_str() {
+        "count" => option.conflicts_with("whole"),
+        "timeout" => option.conflicts_with("peek"),
+        "unlink" => option.conflicts_with_all(["peek", "foreign"]),
+        "producers" | "follow" => option.conflicts_with_all(["whole", "peek", "foreign"]),
+        "tries" | "dead_letters" => option.requires("ack_after"),
+        _ => option,
+    }
+}
+
+/// Which messages to take, and when to end.
+#[derive(Args, Debug)]
+pub(crate) struct IntakeArgs {
+    /// At the end, remove the address
+    #[arg(short, long)]
+    pub(crate) unlink: bool,
+
+    /// End after so many messages; the rest stays in the ring
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+
+    /// End with status 1 if no message comes for so long: 5 (seconds), 100ms, 2min
+    #[arg(short, long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// End only when so many senders have ever joined the ring, and all have left
+    #[arg(long, value_name = "N")]
+    pub(crate) producers: Option<u64>,
+
+    /// Wait for the next sender whenever one has closed or died, until --count, --producers, --timeout or a signal ends
+    /// it
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+
+    #[command(flatten)]
+    pub(crate) subscription: SubscriptionArgs,
+}
+
+impl IntakeArgs {
+    /// Whether to wait for another sender when all of `ever` have left.
+    pub(crate) fn expects_another(&self, end: RecvError, ever: u64) -> bool {
+        match self.producers {
+            Some(producers) if ever < producers => true,
+            // One that died has a successor.
+            Some(_) => self.follow && end == RecvError::PeerDied,
+            None => self.follow,
+        }
+    }
 }
 
 const RECV_HELP: &str = "\

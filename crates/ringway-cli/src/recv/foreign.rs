@@ -11,7 +11,7 @@ use crate::signals;
 
 /// Writes messages until so many have come, none comes for so long, or a signal ends it.
 pub(super) fn receive(args: &RecvArgs, output: &mut Output) -> Result<(), Failure> {
-    let queue = ForeignQueue::open(&args.ring, Direction::In)?;
+    let queue = ForeignQueue::open(&args.ring.place, Direction::In)?;
     output.progress.begin();
     let buffer = vec![0; queue.max_len()];
     queue::receive(&mut Theirs { queue, buffer }, args, output)

@@ -13,10 +13,10 @@ use crate::units::deadline;
 /// Writes messages until the writer closes, or the log ends and nobody writes.
 pub(super) fn receive(args: &RecvArgs, output: &mut Output) -> Result<(), Failure> {
     refuse(args)?;
-    let subscription = (args.subscription.of_log()?)
-        .follow(args.follow)
+    let subscription = (args.intake.subscription.of_log()?)
+        .follow(args.intake.follow)
         .synced_only(args.log.synced);
-    let log = log::open(&args.ring, None)?;
+    let log = log::open(&args.ring.place, None)?;
     let reader = log.subscribe(&subscription).map_err(log::advise)?;
     output.progress.begin();
     let mut inlet = Inlet {
@@ -25,9 +25,9 @@ pub(super) fn receive(args: &RecvArgs, output: &mut Output) -> Result<(), Failur
         ends: Vec::new(),
     };
     inlet.receive(args, output)?;
-    if args.unlink {
+    if args.intake.unlink {
         drop(inlet);
-        ringway::log::remove(&args.ring.address, false)?;
+        ringway::log::remove(&args.ring.place.address, false)?;
     }
     Ok(())
 }
@@ -42,7 +42,7 @@ struct Inlet {
 
 impl Inlet {
     fn receive(&mut self, args: &RecvArgs, output: &mut Output) -> Result<(), Failure> {
-        let mut left = args.count.unwrap_or(u64::MAX);
+        let mut left = args.intake.count.unwrap_or(u64::MAX);
         while left > 0 {
             let end = self.gather(left, args, output.framing)?;
             left -= self.pass_on(args, output)?;
@@ -53,7 +53,7 @@ impl Inlet {
                 // When what came before it is out, it shows again where it is waited for.
                 Some(ReadError::Empty) => {}
                 Some(ReadError::Closed) => {
-                    return all_came(output.progress.messages(), args.count);
+                    return all_came(output.progress.messages(), args.intake.count);
                 }
                 Some(ReadError::Corrupt { .. }) if args.log.skip_damaged => {
                     self.reader.skip_damaged().map_err(log::explain_read)?;
@@ -75,7 +75,7 @@ impl Inlet {
         self.ends.clear();
         while (self.ends.len() as u64) < most && self.bytes.len() < BLOCK {
             let message = match self.ends.is_empty() && !args.peek {
-                true => (self.reader).recv_in_place_deadline(deadline(args.timeout)),
+                true => (self.reader).recv_in_place_deadline(deadline(args.intake.timeout)),
                 false => self.reader.try_recv_in_place(),
             };
             match message {
@@ -123,13 +123,13 @@ impl Inlet {
 fn refuse(args: &RecvArgs) -> Result<(), Failure> {
     let refused = [
         (args.ring.framing() == Framing::Whole, "--whole"),
-        (args.producers.is_some(), "--producers"),
+        (args.intake.producers.is_some(), "--producers"),
         (args.ring.foreign, "--foreign"),
     ];
     match refused.iter().find(|(given, _)| *given) {
         Some((_, option)) => Err(Failure::error(format_args!(
             "{} is a log: leave out {option}",
-            args.ring.address
+            args.ring.place.address
         ))),
         None => Ok(()),
     }

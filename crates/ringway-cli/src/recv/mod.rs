@@ -17,7 +17,7 @@ use ringway::peer::Peer;
 use ringway::{Address, Channel, Kind, RecvError};
 
 use crate::attach;
-use crate::cli::RecvArgs;
+use crate::cli::{IntakeArgs, RecvArgs};
 use crate::failure::Failure;
 use crate::framing::Framing;
 use crate::log::is_log;
@@ -27,17 +27,23 @@ use crate::say::say;
 use crate::signals;
 use crate::units::counted;
 
+pub(crate) use self::queue::refuse_removal;
+
 /// Bytes that are gathered before they are written, if there are so many.
 const BLOCK: usize = 256 << 10;
 
 /// Writes messages until the senders close.
 pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
-    refuse_at_queue(args)?;
+    let address = &args.ring.place.address;
+    refuse_at_queue(&args.intake, address)?;
+    if args.peek && matches!(address, Address::Mq(_) | Address::Sysvmq(_)) {
+        return Err(unpeekable());
+    }
     let verb = match args.peek {
         true => "showed",
         false => "received",
     };
-    let progress = Progress::new(verb, args.ring.quiet, &io::stdout());
+    let progress = Progress::new(verb, args.ring.place.how.quiet, &io::stdout());
     let ending = progress.clone();
     signals::take_over(move || ending.end())?;
     let mut output = Output {
@@ -46,7 +52,7 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
         progress,
     };
     let outcome = match args.ring.foreign {
-        _ if is_log(&args.ring.address) => log::receive(args, &mut output),
+        _ if is_log(&args.ring.place.address) => log::receive(args, &mut output),
         true => foreign::receive(args, &mut output),
         false => receive_here(args, &mut output),
     };
@@ -60,9 +66,11 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
 
 /// From a ring or a queue of ringway's.
 fn receive_here(args: &RecvArgs, output: &mut Output) -> Result<(), Failure> {
-    args.log.refuse_at(&args.ring.address)?;
-    let mut opened = attach::open(&args.ring)?;
-    let attached = check(args, &opened.channel).and_then(|()| attach(args, &opened.channel));
+    args.log.refuse_at(&args.ring.place.address)?;
+    let mut opened = attach::open(&args.ring.place.address, &args.ring.place.how)?;
+    let attached = check_peek(args, &opened.channel)
+        .and_then(|()| check(&args.intake, &opened.channel))
+        .and_then(|()| attach(&args.intake, &opened.channel));
     opened.channel.attach_no_more();
     let channel = &opened.channel;
     let outcome = attached.and_then(|receiver| {
@@ -75,7 +83,7 @@ fn receive_here(args: &RecvArgs, output: &mut Output) -> Result<(), Failure> {
         }
     });
     let receiver = opened.settle(outcome)?;
-    if args.unlink {
+    if args.intake.unlink {
         // First: until it is closed, nobody begins anew at this address.
         let unlinked = attach::unlink(channel);
         // Nobody will receive any more: who sends, or waits for room, shall not wait for it.
@@ -85,7 +93,8 @@ fn receive_here(args: &RecvArgs, output: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn attach(args: &RecvArgs, channel: &Channel) -> Result<ChannelReceiver, Failure> {
+/// Attaches as a receiver that takes part as it is told.
+pub(crate) fn attach(args: &IntakeArgs, channel: &Channel) -> Result<ChannelReceiver, Failure> {
     if let Carrier::Ring(ring) = channel.carrier()
         && args.subscription.is_given()
     {
@@ -105,10 +114,7 @@ fn attach(args: &RecvArgs, channel: &Channel) -> Result<ChannelReceiver, Failure
 }
 
 /// Refuses what cannot be had of what is there.
-fn check(args: &RecvArgs, channel: &Channel) -> Result<(), Failure> {
-    if args.peek && matches!(channel.carrier(), Carrier::Queue(_)) {
-        return Err(unpeekable());
-    }
+pub(crate) fn check(args: &IntakeArgs, channel: &Channel) -> Result<(), Failure> {
     let is_broadcast =
         matches!(channel.carrier(), Carrier::Ring(ring) if ring.kind() == Kind::Broadcast);
     if args.subscription.is_given() && !is_broadcast {
@@ -123,11 +129,17 @@ fn check(args: &RecvArgs, channel: &Channel) -> Result<(), Failure> {
     }
 }
 
+fn check_peek(args: &RecvArgs, channel: &Channel) -> Result<(), Failure> {
+    match channel.carrier() {
+        Carrier::Queue(_) if args.peek => Err(unpeekable()),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses what a queue can never have, before one is made or looked for.
-fn refuse_at_queue(args: &RecvArgs) -> Result<(), Failure> {
-    match args.ring.address {
+pub(crate) fn refuse_at_queue(args: &IntakeArgs, address: &Address) -> Result<(), Failure> {
+    match address {
         Address::Mq(_) | Address::Sysvmq(_) if args.producers.is_some() => Err(uncounted()),
-        Address::Mq(_) | Address::Sysvmq(_) if args.peek => Err(unpeekable()),
         _ => Ok(()),
     }
 }
@@ -200,7 +212,7 @@ impl Output {
 }
 
 /// Fails if not all that were asked for came before the end.
-fn all_came(came: u64, asked: Option<u64>) -> Result<(), Failure> {
+pub(crate) fn all_came(came: u64, asked: Option<u64>) -> Result<(), Failure> {
     match asked {
         Some(asked) if came < asked => Err(Failure::negative(format_args!(
             "all is received, and it was only {} of {asked}",
@@ -249,14 +261,14 @@ fn hint(message: &[u8]) {
 }
 
 /// Says that messages are missing, and goes on.
-fn say_missed(missed: u64) {
+pub(crate) fn say_missed(missed: u64) {
     say(format_args!(
         "{} were overwritten before they were received",
         counted(missed, "message")
     ));
 }
 
-fn explain(error: RecvError) -> Failure {
+pub(crate) fn explain(error: RecvError) -> Failure {
     match error {
         RecvError::TimedOut => Failure::negative("no message came in time"),
         RecvError::Removed | RecvError::Evicted => Failure::negative(error),

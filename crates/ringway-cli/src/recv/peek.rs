@@ -14,7 +14,7 @@ pub(super) fn show(
     args: &RecvArgs,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let most = args.count.unwrap_or(u64::MAX);
+    let most = args.intake.count.unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     let mut count = 0;
     let mut backlog = receiver.backlog();

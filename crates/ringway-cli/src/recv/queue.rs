@@ -46,7 +46,7 @@ pub(super) fn receive(
     args: &RecvArgs,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let mut left = args.count.unwrap_or(u64::MAX);
+    let mut left = args.intake.count.unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     // Also while it waits: what is taken must not go with the process in the moment before that is known.
     let busy = Busy::begin();
@@ -64,7 +64,7 @@ pub(super) fn receive(
             Some(_) if count > 0 => {}
             Some(Stop::Ended(end)) => {
                 source.check_end(end)?;
-                return all_came(output.progress.messages(), args.count);
+                return all_came(output.progress.messages(), args.intake.count);
             }
             Some(Stop::Failed(failure)) => return Err(failure),
         }
@@ -85,7 +85,7 @@ fn take_block(
     let mut count = 0;
     while count < most && bytes.len() < BLOCK {
         let patience = match count {
-            0 => Patience::Until(deadline(args.timeout)),
+            0 => Patience::Until(deadline(args.intake.timeout)),
             _ => Patience::None,
         };
         let taken = source.take(patience, |message| {
@@ -148,7 +148,7 @@ impl Source for Ours<'_> {
 }
 
 /// A System V queue that is removed under its receiver says the same as one that is closed, and loses what is in it.
-fn refuse_removal(channel: &Channel) -> Result<(), Failure> {
+pub(crate) fn refuse_removal(channel: &Channel) -> Result<(), Failure> {
     let address = channel.address();
     match address {
         Address::Sysvmq(_) => match mq::stat(address) {

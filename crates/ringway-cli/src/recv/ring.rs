@@ -35,37 +35,27 @@ struct Inlet<'a> {
 
 impl Inlet<'_> {
     fn receive(&mut self, args: &RecvArgs) -> Result<(), Failure> {
-        let mut left = args.count.unwrap_or(u64::MAX);
+        let mut left = args.intake.count.unwrap_or(u64::MAX);
         while left > 0 {
             // Before the wait: who joins after it may have left something.
             let ever = self.receiver.producers_ever();
-            match self.receiver.wait_deadline(deadline(args.timeout)) {
+            match self.receiver.wait_deadline(deadline(args.intake.timeout)) {
                 Ok(()) => left -= self.pass_on(left)?,
                 Err(RecvError::Lagged { missed }) => say_missed(missed),
                 Err(end @ (RecvError::Closed | RecvError::PeerDied))
-                    if Self::expects_another(end, ever, args) =>
+                    if args.intake.expects_another(end, ever) =>
                 {
                     self.receiver
-                        .wait_for_producers_deadline(ever + 1, deadline(args.timeout))
+                        .wait_for_producers_deadline(ever + 1, deadline(args.intake.timeout))
                         .map_err(explain)?;
                 }
                 Err(RecvError::Closed) => {
-                    return all_came(self.output.progress.messages(), args.count);
+                    return all_came(self.output.progress.messages(), args.intake.count);
                 }
                 Err(error) => return Err(explain(error)),
             }
         }
         Ok(())
-    }
-
-    /// Whether to wait for another sender when all of `ever` have left.
-    fn expects_another(end: RecvError, ever: u64, args: &RecvArgs) -> bool {
-        match args.producers {
-            Some(producers) if ever < producers => true,
-            // One that died has a successor.
-            Some(_) => args.follow && end == RecvError::PeerDied,
-            None => args.follow,
-        }
     }
 
     /// Writes up to `most` messages that are there now, then releases them.

@@ -59,7 +59,7 @@ fn write_out(
 ) -> Result<(), Failure> {
     let most = args.ring.max_message.unwrap_or(u64::MAX);
     let mut stream = receiver
-        .stream_deadline(deadline(args.timeout))
+        .stream_deadline(deadline(args.intake.timeout))
         .map_err(|error| explain(&error))?;
     let total = stream.total();
     if total.is_some_and(|total| total > most) {
@@ -69,7 +69,7 @@ fn write_out(
     let mut done = 0;
     loop {
         // The time-out is for silence, not for the whole message.
-        stream.set_deadline(deadline(args.timeout));
+        stream.set_deadline(deadline(args.intake.timeout));
         let len = match stream.read(&mut bytes) {
             Ok(0) => {
                 output.progress.add(1, 0);

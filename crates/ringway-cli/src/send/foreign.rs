@@ -14,7 +14,7 @@ pub(super) fn send(args: &SendArgs, items: Items, progress: &mut Progress) -> Re
             "a queue copies every message: leave out --copy-limit",
         ));
     }
-    let queue = ForeignQueue::open(&args.ring, Direction::Out)?;
+    let queue = ForeignQueue::open(&args.ring.place, Direction::Out)?;
     progress.begin();
     items.each(args, queue.max_len(), |message| {
         let mut until = None;

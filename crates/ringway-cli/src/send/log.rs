@@ -21,7 +21,7 @@ pub(super) fn send(
     progress: &mut Progress,
 ) -> Result<(), Failure> {
     refuse(args)?;
-    let log = log::open(&args.ring, Some(&args.log))?;
+    let log = log::open(&args.ring.place, Some(&args.log))?;
     let mut writer = log.writer().map_err(log::advise)?;
     report(&log, writer.recovery());
     progress.begin();
@@ -60,7 +60,7 @@ fn refuse(args: &SendArgs) -> Result<(), Failure> {
     match refused.iter().find(|(given, _)| *given) {
         Some((_, option)) => Err(Failure::error(format_args!(
             "{} is a log: leave out {option}",
-            args.ring.address
+            args.ring.place.address
         ))),
         None => Ok(()),
     }

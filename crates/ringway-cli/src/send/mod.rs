@@ -27,15 +27,15 @@ use crate::units::{deadline, human_size};
 
 /// Sends everything, then closes.
 pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
-    if args.unlink && matches!(args.ring.address, Address::Mq(_) | Address::Sysvmq(_)) {
+    if args.unlink && matches!(args.ring.place.address, Address::Mq(_) | Address::Sysvmq(_)) {
         return Err(unlinked_queue());
     }
     let items = Items::of(args)?;
-    let mut progress = Progress::new("sent", args.ring.quiet, &io::stdin());
+    let mut progress = Progress::new("sent", args.ring.place.how.quiet, &io::stdin());
     let ending = progress.clone();
     signals::take_over(move || ending.end())?;
     let outcome = match args.ring.foreign {
-        _ if is_log(&args.ring.address) => log::send(args, items, &mut progress),
+        _ if is_log(&args.ring.place.address) => log::send(args, items, &mut progress),
         true => foreign::send(args, items, &mut progress),
         false => send_here(args, items, &mut progress),
     };
@@ -45,8 +45,8 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
 
 /// To a ring or a queue of ringway's.
 fn send_here(args: &SendArgs, items: Items, progress: &mut Progress) -> Result<(), Failure> {
-    args.log.refuse_at(&args.ring.address)?;
-    let mut opened = attach::open(&args.ring)?;
+    args.log.refuse_at(&args.ring.place.address)?;
+    let mut opened = attach::open(&args.ring.place.address, &args.ring.place.how)?;
     let attached = attach(args, &opened.channel);
     let outlet = opened.settle(attached)?;
     opened.channel.attach_no_more();

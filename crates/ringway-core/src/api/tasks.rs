@@ -164,7 +164,8 @@ pub fn check_dead_letters(receiver: Option<&Receiver>, ring: &Ring) -> Result<()
     let (longest, max) = (longest_message(receiver), ring.max_message_len());
     if max < longest {
         let problem = format!("it takes messages of up to {max} bytes, and some have {longest}");
-        let remedy = "make it with the capacity and the slabs of the ring that they come from";
+        let remedy =
+            "make it with the slabs of the ring that they come from, and with twice its capacity";
         return refused(ErrorKind::Incompatible, &problem, remedy);
     }
     Ok(())
