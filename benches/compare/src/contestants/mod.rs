@@ -108,7 +108,9 @@ impl<'a> Roster<'a> {
                 8 => self.one_way::<1>(),
                 64 => self.one_way::<8>(),
                 256 => self.one_way::<32>(),
+                512 => self.one_way::<64>(),
                 1024 => self.one_way::<128>(),
+                2048 => self.one_way::<256>(),
                 _ => return None,
             },
             Work::Hierarchy | Work::HierarchyRoundTrip => match size {
