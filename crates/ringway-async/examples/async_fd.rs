@@ -13,7 +13,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).ok_or("usage: async_fd ADDRESS")?;
     let mut receiver = ringway::at(&address)?.open()?.receiver()?;
     let descriptor = receiver.descriptor()?.try_clone_to_owned()?;
-    let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE)?;
+    // SAFETY: what is registered owns its descriptor, which nobody else closes.
+    let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }?;
     println!("ready");
     loop {
         // Take what is there; say that one is about to sleep; sleep.
