@@ -54,6 +54,7 @@
 //! | [`tasks`] | messages that are tried until somebody succeeds, and set aside after so many tries |
 //! | [`stage`] | a stage of a pipeline: takes from one ring and sends to another, each message exactly once |
 //! | [`board`] | entries with names, of each the latest value: [`Board`] |
+//! | [`service`] | call and serve: [`serve`] at an address, [`connect`] to it |
 //! | [`chunk`] | messages of any length |
 //! | [`mq`] | the kernel's queues |
 //! | [`log`] | a durable log beside the rings: record, replay, catch up |
@@ -85,6 +86,9 @@ pub use ringway_core::{
 pub use ringway_log as log;
 #[doc(inline)]
 pub use ringway_mq as mq;
+#[doc(inline)]
+pub use ringway_service as service;
+pub use ringway_service::{connect, serve};
 
 #[doc(inline)]
 pub use channel::Channel;

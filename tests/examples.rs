@@ -62,6 +62,14 @@ const SAYS: &[(&str, &[&str])] = &[
             "set aside: not a task",
         ],
     ),
+    (
+        "18_call_and_serve",
+        &[
+            "20000 calls, each answered",
+            "20000 calls, each answered",
+            "# deaths of servers",
+        ],
+    ),
 ];
 
 #[test]

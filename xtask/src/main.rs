@@ -70,6 +70,13 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
     cargo xtask broadcast-matrix [--only PART,...] [--fast]
         The same of broadcast rings: with a consumer that blocks, asleep or awake, and one that is lossy.
 
+    cargo xtask call-matrix [--only PART,...] [--fast]
+        The same of services: what a server does with a call, and what a client does.
+
+    RINGWAY_SERVICE_SECONDS=600 cargo test --release --test services_at_random -- --nocapture
+        Servers and clients of a service are killed and stopped at random for so long, and every call is
+        answered once, or its caller told why not.
+
     cargo xtask death-latency [--kills N] [--rows PART,...] [--victims ...] [--fates ...] [--waits ...] [--json FILE]
         How long survivors wait: from just before SIGKILL to the return of the next operation that
         succeeds, over N kills in each case (default 2000), as p50, p99, p99.9 and maximum.
@@ -120,6 +127,7 @@ fn main() -> ExitCode {
             "kill-matrix" => crashtest::run("matrix", rest),
             "board-matrix" => crashtest::run("boards", rest),
             "broadcast-matrix" => crashtest::run("broadcasts", rest),
+            "call-matrix" => crashtest::run("calls", rest),
             "death-latency" => crashtest::run("latency", rest),
             "soak" => crashtest::run("soak", rest),
             "scribble" => crashtest::run_checked("scribble", rest),

@@ -19,9 +19,22 @@ pub(crate) struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Status {
     /// Nobody reads our output any more, which is their right.
-    Unread = 0,
-    Negative = 1,
-    Error = 2,
+    Unread,
+    Negative,
+    Error,
+    /// What somebody else's work says, who was asked to do it.
+    Theirs(u8),
+}
+
+impl Status {
+    fn code(self) -> u8 {
+        match self {
+            Self::Unread => 0,
+            Self::Negative => 1,
+            Self::Error => 2,
+            Self::Theirs(code) => code,
+        }
+    }
 }
 
 impl Failure {
@@ -37,6 +50,15 @@ impl Failure {
     pub(crate) fn error(message: impl fmt::Display) -> Self {
         Self {
             status: Status::Error,
+            message: Line(message).to_string(),
+        }
+    }
+
+    /// The work that somebody else was asked for failed, with a status of its own.
+    pub(crate) fn theirs(status: i32, message: impl fmt::Display) -> Self {
+        let code = u8::try_from(status).ok().filter(|code| *code != 0);
+        Self {
+            status: Status::Theirs(code.unwrap_or(1)),
             message: Line(message).to_string(),
         }
     }
@@ -75,7 +97,7 @@ impl Failure {
         if !self.message.is_empty() {
             say(&self.message);
         }
-        ExitCode::from(self.status as u8)
+        ExitCode::from(self.status.code())
     }
 
     /// All of several failures, as one with the worst status.

@@ -6,6 +6,7 @@
 mod attach;
 mod bench;
 mod board;
+mod call;
 mod cleanup;
 mod cli;
 mod cores;
@@ -31,6 +32,7 @@ mod replay;
 mod rm;
 mod say;
 mod send;
+mod serve;
 mod signals;
 mod spool;
 mod transport;
@@ -91,6 +93,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Set(args) => board::set(&args),
         Command::Get(args) => board::get(&args),
         Command::Watch(args) => board::watch(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Call(args) => call::run(&args),
         Command::Ls(args) => inspect::ls(&args),
         Command::Stat(args) => inspect::stat(&args),
         Command::Rm(args) => rm::run(&args),
@@ -110,6 +114,7 @@ fn writes(command: &Command) -> bool {
             | Command::Set(_)
             | Command::Spool(_)
             | Command::Join(_)
+            | Command::Serve(_)
             | Command::Rm(_)
             | Command::BenchWorker(_)
             | Command::DemoWorker(_)

@@ -1,5 +1,5 @@
 //! What SIGKILL and SIGSTOP do to the users of a ring, at every instruction and for hours, what a peer does that
-//! writes garbage, and how many instructions a message costs. Run by `cargo xtask kill-matrix`, `cargo xtask board-matrix`, `cargo xtask broadcast-matrix`,
+//! writes garbage, and how many instructions a message costs. Run by `cargo xtask kill-matrix`, `cargo xtask board-matrix`, `cargo xtask broadcast-matrix`, `cargo xtask call-matrix`,
 //! `cargo xtask death-latency`, `cargo xtask soak`, `cargo xtask scribble` and `cargo xtask instructions`.
 
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use clap::Parser;
 
 mod boards;
 mod broadcasts;
+mod calls;
 mod instructions;
 mod latency;
 mod matrix;
@@ -25,6 +26,8 @@ enum Command {
     Boards(sweep::Options),
     /// The same of broadcast rings
     Broadcasts(sweep::Options),
+    /// The same of services
+    Calls(sweep::Options),
     /// Measures the time from SIGKILL to the survivor's next successful operation
     Latency(latency::Options),
     /// Many processes under random SIGKILL and SIGSTOP, audited at the end
@@ -47,6 +50,8 @@ enum Part {
     BoardVictim(boards::VictimOptions),
     /// The same of a broadcast ring
     BroadcastVictim(broadcasts::VictimOptions),
+    /// The same of a service
+    CallVictim(calls::VictimOptions),
     /// Who dies in `latency`
     Dying(latency::DyingOptions),
     /// A producer or a consumer of `soak`
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
         Command::Matrix(options) => matrix::run(options),
         Command::Boards(options) => boards::run(&options),
         Command::Broadcasts(options) => broadcasts::run(&options),
+        Command::Calls(options) => calls::run(&options),
         Command::Latency(options) => latency::run(options),
         Command::Soak(options) => soak::run(options),
         Command::Scribble(options) => scribble::run(options),
@@ -67,6 +73,7 @@ fn main() -> ExitCode {
         Command::Play(Part::Victim(options)) => matrix::play_victim(options),
         Command::Play(Part::BoardVictim(options)) => boards::play_victim(options),
         Command::Play(Part::BroadcastVictim(options)) => broadcasts::play_victim(options),
+        Command::Play(Part::CallVictim(options)) => calls::play_victim(options),
         Command::Play(Part::Dying(options)) => latency::play_dying(options),
         Command::Play(Part::Worker(options)) => soak::play_worker(options),
         Command::Play(Part::Scribbled(options)) => scribble::play_worker(options),

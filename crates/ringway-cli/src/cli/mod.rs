@@ -3,6 +3,7 @@
 mod board;
 mod join;
 mod log;
+mod service;
 pub(crate) mod shape;
 pub(crate) mod slabs;
 mod spool;
@@ -19,6 +20,7 @@ use ringway::Address;
 pub(crate) use self::board::{BoardArgs, GetArgs, SetArgs, WatchArgs};
 pub(crate) use self::join::JoinArgs;
 pub(crate) use self::log::{RecordArgs, ReplayArgs, Speed, Target, WriteLogArgs};
+pub(crate) use self::service::{CallArgs, ServeArgs};
 pub(crate) use self::spool::{Order, SpoolArgs};
 pub(crate) use self::transfer::{HowArgs, IntakeArgs, PlaceArgs, RecvArgs, SendArgs};
 pub(crate) use self::trial::{BenchArgs, DemoArgs};
@@ -56,6 +58,7 @@ Try it:
   seq 1000000 | ringway send shm:numbers --create &
   ringway recv shm:numbers --wait 5s --unlink | tail -1
   ringway set shm:car speed 50; ringway get shm:car speed
+  ringway serve shm:upper -- tr a-z A-Z & ringway call shm:upper hello --wait 5s
   ringway doctor";
 
 #[derive(Debug, Subcommand)]
@@ -72,6 +75,8 @@ pub(crate) enum Command {
     Set(SetArgs),
     Get(GetArgs),
     Watch(WatchArgs),
+    Serve(ServeArgs),
+    Call(CallArgs),
     Ls(LsArgs),
     Stat(StatArgs),
     Rm(RmArgs),

@@ -355,11 +355,7 @@ impl Ring {
 
     pub(crate) fn attach(&self, role: Role) -> Result<(Memory, Participant), Error> {
         if self.map.is_forked() {
-            let problem = "this process inherited it through fork";
-            return Err(
-                Error::new(ErrorKind::Forked, "attach to", &self.address, problem)
-                    .remedy("open the ring again in the child"),
-            );
+            return Err(Attempt::to("attach to", &self.address).forked());
         }
         let _anew = match (&self.entry, &self.anchor) {
             (None, Some(anchor)) => Some(Entry::again(anchor)?),

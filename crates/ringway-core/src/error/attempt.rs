@@ -26,6 +26,12 @@ impl<'a> Attempt<'a> {
             .remedy("open it again so that it is created if need be")
     }
 
+    /// A child of `fork` cannot use what it inherited.
+    pub(crate) fn forked(self) -> Error {
+        self.error(ErrorKind::Forked, "this process inherited it through fork")
+            .remedy("open the ring again in the child")
+    }
+
     /// How to get a ring in the place of one that cannot be used any more.
     pub(crate) fn anew(self) -> String {
         match self.address {

@@ -14,7 +14,7 @@ use ringway_testing::place::Backing;
 
 use crate::sweep::{self, Fate, Options, Tried};
 use scene::Scene;
-pub(crate) use scene::Victim;
+pub(crate) use scene::{Process, Victim};
 use victim::Op;
 pub(crate) use victim::{DONE, VictimOptions, WRONG, act, play_victim};
 

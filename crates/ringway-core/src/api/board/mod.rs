@@ -1,6 +1,7 @@
 //! A board that this process has open.
 
 pub(crate) mod builder;
+pub(crate) mod desk;
 mod polling;
 pub(crate) mod reader;
 pub(crate) mod watch;

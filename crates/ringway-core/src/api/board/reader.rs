@@ -79,6 +79,12 @@ impl Reader {
         self.reader.writer().map(|(_, lives)| lives)
     }
 
+    /// Takes note that the writer has died, if it has: a call that waits tells nothing of that death any more.
+    #[doc(hidden)]
+    pub fn mourn(&mut self) {
+        self.reader.mourn();
+    }
+
     /// The latest value, whether it was read before or not; `None` if there is none yet. It waits for nobody.
     ///
     /// # Errors
@@ -106,6 +112,26 @@ impl Reader {
     /// As [`get`](Self::get). Then what is in `bytes` means nothing.
     pub fn get_into(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, GetError> {
         self.reader.get(bytes)
+    }
+
+    /// The same if it is newer than the last one that this handle has read; else `None`, and `bytes` stays as it is.
+    ///
+    /// # Errors
+    /// As [`get_into`](Self::get_into).
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// let board = ringway::Board::at("memfd:")?.create()?;
+    /// let (mut speed, mut gauge) = (board.writer("speed")?, board.reader("speed")?);
+    /// let mut bytes = Vec::new();
+    /// speed.set(b"50")?;
+    /// assert_eq!(gauge.get_into_if_newer(&mut bytes)?, Some(1));
+    /// assert_eq!(gauge.get_into_if_newer(&mut bytes)?, None);
+    /// assert_eq!(bytes, b"50");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_into_if_newer(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, GetError> {
+        self.reader.get_if_newer(bytes)
     }
 
     /// The latest value as one of a type of which every bit pattern is a value.

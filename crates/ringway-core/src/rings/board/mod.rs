@@ -60,7 +60,8 @@
 //!
 //! # Sleeping
 //! Readers sleep on the entry's event ([`eventcount`](crate::waiting::eventcount)), and with it on the liveness word of its
-//! writer, which the kernel marks when that one dies. It wakes one who sleeps there; that one wakes the others. Who sleeps for
+//! writer, which the kernel marks when that one dies. It wakes one who sleeps there; that one wakes the others. Who takes the role wakes
+//! them, so that they sleep on its word from then on. Who sleeps for
 //! whatever changes, or for a key that is not there yet, sleeps on the board's event. As those who wait in a ring without a
 //! peer, all look once a second by themselves: whether the board has been removed, and whether there is something that one who was
 //! stopped, or killed, in the middle has told nobody of.

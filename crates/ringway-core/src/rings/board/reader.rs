@@ -113,6 +113,12 @@ impl<R: Region> Reader<R> {
         Some((owner, self.sleeper.lives(owner)))
     }
 
+    /// Takes note that the writer has died, if it has.
+    pub(crate) fn mourn(&mut self) {
+        self.sleeper.entry_of(&self.key);
+        self.sleeper.mourned = self.sleeper.dead_writer().unwrap_or(self.sleeper.mourned);
+    }
+
     /// Reads the value, whether it was read before or not; `None` if there is none yet.
     #[inline]
     pub(crate) fn get(&mut self, room: &mut impl Room) -> Result<Option<u64>, GetError> {

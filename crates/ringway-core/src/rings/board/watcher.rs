@@ -1,5 +1,6 @@
 //! Who reads whatever changes.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -50,7 +51,58 @@ impl<R: Region> Watcher<R> {
         Ok(None)
     }
 
+    /// The next entry of those in `among` that has changed since the last look, which is not read.
+    pub(crate) fn changed(&mut self, among: &Range<u32>) -> Result<Option<u32>, GetError> {
+        let Self {
+            sleeper,
+            seen,
+            next,
+        } = self;
+        let Sleeper { region, slate, .. } = sleeper;
+        if region.is_forked() {
+            return Err(GetError::Forked);
+        }
+        let from = (*next).clamp(among.start, among.end);
+        for index in (from..among.end).chain(among.start..from) {
+            // Acquire: who reads the value afterwards reads this one or a later one.
+            let number = region.load64(slate.entry(index).number(), Ordering::Acquire);
+            let seen = &mut seen[index as usize];
+            if number > *seen {
+                *seen = number;
+                *next = index + 1;
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
     /// The same, waiting for one.
+    pub(crate) fn wait_changed(
+        &mut self,
+        among: &Range<u32>,
+        wait: &WaitOptions,
+    ) -> Result<u32, GetError> {
+        loop {
+            if let Some(index) = self.changed(among)? {
+                return Ok(index);
+            }
+            let Self { sleeper, seen, .. } = self;
+            let ready = |sleeper: &mut Sleeper<R>, _| {
+                among.clone().any(|index| {
+                    let number = sleeper.slate.entry(index).number();
+                    sleeper.region.load64(number, Ordering::Acquire) > seen[index as usize]
+                })
+            };
+            match wait.wait(sleeper, PeersEnd::IsNoEnd, ready) {
+                // Nobody interrupts these calls, or arms them.
+                Waited::Ready | Waited::Interrupted | Waited::Armed => {}
+                Waited::TimedOut => return Err(GetError::TimedOut),
+                Waited::Forsaken => return Err(GetError::Removed),
+            }
+        }
+    }
+
+    /// Reads a newer value of any entry, waiting for one.
     pub(crate) fn wait_newer(
         &mut self,
         wait: &WaitOptions,

@@ -32,6 +32,17 @@ pub(crate) struct Writer<R> {
     id: u64,
     /// Of the value that is published. What is in the segment nobody else changes, and it is not asked again.
     number: u64,
+    /// Whether who had the role before died with it.
+    follows_death: bool,
+}
+
+/// Who is woken by a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wakes {
+    /// Who sleeps for the entry, and who sleeps for whatever changes.
+    All,
+    /// Only who sleeps for the entry.
+    ItsReaders,
 }
 
 impl<R: Region> Writer<R> {
@@ -42,11 +53,32 @@ impl<R: Region> Writer<R> {
         id: u64,
         outlook: Outlook,
     ) -> Result<Self, Refused> {
+        let mut writer = Self::without_role(region, entry, id);
+        writer.take_again(outlook)?;
+        Ok(writer)
+    }
+
+    /// One that does not have the role, and may take it.
+    pub(crate) fn without_role(region: R, entry: Entry, id: u64) -> Self {
+        Self {
+            region,
+            entry,
+            id,
+            number: 0,
+            follows_death: false,
+        }
+    }
+
+    /// Takes the role after it was given up, or was not had at all.
+    pub(crate) fn take_again(&mut self, outlook: Outlook) -> Result<(), Refused> {
+        let Self {
+            region, entry, id, ..
+        } = &*self;
         let mut seen = region.load64(entry.owner(), Ordering::Acquire);
         let mut taken = Err(Refused::Taken(seen));
         for _ in 0..ATTEMPTS {
             if seen != 0 {
-                if !has_ended(&region, outlook, seen) {
+                if !has_ended(region, outlook, seen) {
                     return Err(Refused::Taken(seen));
                 }
                 if !region.settle() {
@@ -54,54 +86,72 @@ impl<R: Region> Writer<R> {
                 }
             }
             // Acquires: pairs with the release in `leave`. What a dead one stored is seen since it was settled.
-            match region.replace64(entry.owner(), seen, id) {
+            match region.replace64(entry.owner(), seen, *id) {
                 Ok(()) => {
-                    taken = Ok(());
+                    taken = Ok(seen != 0);
                     break;
                 }
                 Err(found) => seen = found,
             }
         }
-        taken?;
+        let follows_death = taken?;
         let number = region.load64(entry.number(), Ordering::Acquire);
-        let writer = Self {
-            region,
-            entry,
-            id,
-            number,
-        };
         if number >= TOO_HIGH {
-            writer.leave();
+            self.leave();
             return Err(Refused::Corrupt);
         }
-        Ok(writer)
+        // Who sleeps for the entry wants to be told of its writer's death, and knows from now on whose that is. The fence pairs with
+        // the sleeper's: either this sees that it sleeps, or it sees the new owner before it sleeps.
+        region.publish_fence();
+        if eventcount::is_slept_on(region, entry.event()) {
+            eventcount::wake(region, entry.event());
+        }
+        self.number = number;
+        self.follows_death = follows_death;
+        Ok(())
     }
 
     /// Publishes a value, and returns its number.
     #[inline]
     pub(crate) fn set(&mut self, bytes: &[u8]) -> Result<u64, SetError> {
+        self.set_parts([bytes], Wakes::All)
+    }
+
+    /// The same with a value that lies in parts.
+    #[inline]
+    pub(crate) fn set_parts<const N: usize>(
+        &mut self,
+        parts: [&[u8]; N],
+        wakes: Wakes,
+    ) -> Result<u64, SetError> {
         let Self { region, entry, .. } = &*self;
         if region.is_forked() {
             return Err(SetError::Forked);
         }
-        if bytes.len() as u64 > entry.buffer_len {
-            let (len, max) = (bytes.len(), entry.buffer_len as usize);
+        let len = parts.iter().map(|part| part.len()).sum();
+        if len as u64 > entry.buffer_len {
+            let max = entry.buffer_len as usize;
             return Err(SetError::TooLarge { len, max });
         }
         let number = self.number + 1;
         region.store64(entry.begun(), number, Ordering::Relaxed);
         // Pairs with the acquire fence of readers: who has copied what is written from here on sees what has begun.
         region.claim_fence();
-        region.store64(entry.length(number), bytes.len() as u64, Ordering::Relaxed);
-        region.write(entry.buffer(number), bytes);
+        region.store64(entry.length(number), len as u64, Ordering::Relaxed);
+        let mut at = entry.buffer(number);
+        for part in parts {
+            region.write(at, part);
+            at += part.len() as u64;
+        }
         // Release pairs with the acquire of readers: who sees the number sees the bytes.
         region.store64(entry.number(), number, Ordering::Release);
         region.publish_fence();
         // The publication is before both.
-        for event in [entry.event(), ANY_CHANGE] {
-            if eventcount::is_slept_on(region, event) {
-                eventcount::wake(region, event);
-            }
+        if eventcount::is_slept_on(region, entry.event()) {
+            eventcount::wake(region, entry.event());
+        }
+        if wakes == Wakes::All && eventcount::is_slept_on(region, ANY_CHANGE) {
+            eventcount::wake(region, ANY_CHANGE);
         }
         self.number = number;
         Ok(number)
@@ -110,6 +160,11 @@ impl<R: Region> Writer<R> {
     /// The number of the value that is published; 0 before the first.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether who had the role before died with it.
+    pub(crate) fn follows_death(&self) -> bool {
+        self.follows_death
     }
 
     /// Bytes of the longest value.

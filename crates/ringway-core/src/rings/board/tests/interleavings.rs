@@ -194,6 +194,20 @@ fn all_who_sleep_are_told_of_a_death() {
     });
 }
 
+/// Who takes the role when a reader sleeps already dies before it sets anything.
+#[test]
+fn who_sleeps_is_told_of_the_death_of_a_writer_that_came_later() {
+    model(|| {
+        let board = board();
+        directory::find_or_add(&board, &slate(), KEY).unwrap();
+        let mut reader = reader(&board);
+        let sleeper = thread::spawn(move || wait_newer(&mut reader));
+        take(board.clone(), 0).unwrap();
+        bury(&board, 0);
+        assert_eq!(sleeper.join().unwrap(), Err(GetError::WriterDied));
+    });
+}
+
 #[test]
 fn one_of_two_follows_a_dead_writer() {
     model(|| {

@@ -1,0 +1,325 @@
+//! One call, from its request to the end of its answer.
+
+use std::time::{Duration, Instant};
+
+use ringway_core::board::GetError;
+
+use crate::client::Client;
+use crate::error::{CallError, Failure};
+use crate::words::{
+    Answered, BEGUN, DIED, END, ENDS_ANSWER, ENDS_PART, FAILED, GONE, LET_GO, NEXT, PART, REQUEST,
+    Said, TOO_LONG, WANT, split, to_shared,
+};
+
+/// The answer to one request, part by part. Dropping it before its end cancels the call, and the server is told.
+///
+/// The server is at most two parts ahead of what was taken here.
+///
+/// At least once, a call whose server dies begins anew as long as no part was handed on; after that it ends with
+/// [`ServerDied`](CallError::ServerDied), because what would come again was perhaps used already.
+#[derive(Debug)]
+pub struct Answers<'a> {
+    client: &'a mut Client,
+    request: &'a [u8],
+    deadline: Option<Instant>,
+    /// The same on the clock of all.
+    shared_deadline: u64,
+    call: u64,
+    /// How often it was begun, as far as is known.
+    attempt: u32,
+    /// Who serves it: the number of the first value of that one. 0: nobody so far.
+    run: u64,
+    /// Which fragment comes next.
+    next: u64,
+    /// Whether a server has said of this call that it has begun.
+    begun: bool,
+    /// Whether another server has begun anew since the last fragment that was returned.
+    anew: bool,
+    /// Whether a part was handed on, so that it cannot begin anew.
+    handed_on: bool,
+    over: bool,
+    part: Vec<u8>,
+    /// How long to sleep before the next look.
+    pause: Duration,
+    /// Since when no server is there.
+    alone: Option<Instant>,
+}
+
+/// What came next.
+pub(crate) struct Event {
+    /// `None` at the end.
+    pub(crate) fragment: Option<Vec<u8>>,
+    pub(crate) ends_part: bool,
+    /// Whether all that came before is void: another server has begun.
+    pub(crate) anew: bool,
+}
+
+/// A call sleeps for its answer and for its server's death. All else it looks for by itself, so often and then less often: whether servers
+/// are there at all, and whether the request has escaped all of them.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(160);
+
+impl<'a> Answers<'a> {
+    pub(crate) fn begin(
+        client: &'a mut Client,
+        request: &'a [u8],
+        deadline: Option<Instant>,
+    ) -> Result<Self, CallError> {
+        let desk = &mut client.desk;
+        desk.clear()?;
+        let mut answers = Self {
+            call: desk.next_number(),
+            client,
+            request,
+            deadline,
+            shared_deadline: to_shared(deadline),
+            attempt: 1,
+            run: 0,
+            next: 0,
+            begun: false,
+            anew: false,
+            handed_on: false,
+            over: false,
+            part: Vec::new(),
+            pause: FIRST_PAUSE,
+            alone: None,
+        };
+        answers.ask(0)?;
+        Ok(answers)
+    }
+
+    /// The next part of the answer, waiting for it; `None` if there are no more.
+    ///
+    /// # Errors
+    /// [`CallError`]. Then the call is over.
+    pub fn next_part(&mut self) -> Result<Option<Vec<u8>>, CallError> {
+        loop {
+            let event = self.step()?;
+            if event.anew {
+                self.part.clear();
+            }
+            let Some(bytes) = event.fragment else {
+                return Ok(None);
+            };
+            let most = self.client.how.max_answer;
+            if !append(&mut self.part, bytes, most) {
+                self.cancel();
+                return Err(CallError::AnswerTooLong { most });
+            }
+            if event.ends_part {
+                self.handed_on = true;
+                return Ok(Some(std::mem::take(&mut self.part)));
+            }
+        }
+    }
+
+    /// Ends the call, as dropping it does: the server is told that nobody waits.
+    pub fn cancel(&mut self) {
+        if !std::mem::replace(&mut self.over, true) {
+            // Of a child of fork nobody is waited for.
+            let _ = self.say(GONE, 0, &[]);
+        }
+    }
+
+    /// Waits for what comes next.
+    pub(crate) fn step(&mut self) -> Result<Event, CallError> {
+        let stepped = self.wait_for_more();
+        if stepped.is_err() {
+            self.cancel();
+        }
+        stepped
+    }
+
+    fn wait_for_more(&mut self) -> Result<Event, CallError> {
+        loop {
+            if self.over {
+                return Ok(self.event(None, false));
+            }
+            let look = Instant::now().checked_add(self.pause);
+            let until = [look, self.deadline].into_iter().flatten().min();
+            match self.client.desk.answers.wait_newer_deadline(until) {
+                Ok(value) => {
+                    if let Some(event) = self.hear(value.into_bytes())? {
+                        return Ok(event);
+                    }
+                }
+                // A writer that changes its value all the time is none of ours.
+                Err(GetError::TimedOut | GetError::Changing) => {
+                    if let Some(event) = self.look()? {
+                        return Ok(event);
+                    }
+                }
+                Err(GetError::WriterDied) => self.go_on_after_death()?,
+                Err(GetError::Removed) => return Err(CallError::Removed),
+                Err(GetError::Forked) => return Err(CallError::Forked),
+                Err(_) => return Err(CallError::Corrupt),
+            }
+        }
+    }
+
+    /// What a server has said.
+    fn hear(&mut self, mut bytes: Vec<u8>) -> Result<Option<Event>, CallError> {
+        let (answered, _) = split::<Answered>(&bytes).ok_or(CallError::Corrupt)?;
+        if answered.call != self.call {
+            // Of a call before this one.
+            return Ok(None);
+        }
+        bytes.drain(..size_of::<Answered>());
+        if self.run != 0 && self.run != answered.run {
+            if self.handed_on {
+                return Err(CallError::ServerDied);
+            }
+            (self.next, self.anew) = (0, true);
+        }
+        (self.run, self.begun) = (answered.run, true);
+        match answered.kind {
+            BEGUN => {}
+            WANT => self.ask(answered.index)?,
+            PART if answered.index == self.next => {
+                self.next += 1;
+                self.over = answered.flags & ENDS_ANSWER != 0;
+                if !self.over {
+                    self.say(NEXT, self.next, &[])?;
+                }
+                let ends_part = answered.flags & ENDS_PART != 0;
+                return Ok(Some(self.event(Some(bytes), ends_part)));
+            }
+            END => self.over = true,
+            FAILED => {
+                self.over = true;
+                let status = answered.index as i32;
+                return Err(CallError::Failed(Failure::new(bytes).with_status(status)));
+            }
+            DIED => {
+                self.over = true;
+                return Err(CallError::ServerDied);
+            }
+            TOO_LONG => {
+                self.over = true;
+                let most = answered.index;
+                return Err(CallError::RequestTooLong { most });
+            }
+            LET_GO if answered.attempt < self.attempt => {}
+            LET_GO => self.begin_anew(CallError::LetGo)?,
+            _ => return Err(CallError::Corrupt),
+        }
+        Ok(self.over.then(|| self.event(None, false)))
+    }
+
+    fn event(&mut self, fragment: Option<Vec<u8>>, ends_part: bool) -> Event {
+        Event {
+            fragment,
+            ends_part,
+            anew: std::mem::take(&mut self.anew),
+        }
+    }
+
+    /// Nothing has come for a while.
+    fn look(&mut self) -> Result<Option<Event>, CallError> {
+        let now = Instant::now();
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        // If somebody has it, that one's death is heard of.
+        let is_held = self.client.desk.is_held();
+        let is_alone = !is_held && self.client.servers() == 0;
+        let alone = is_alone.then(|| *self.alone.get_or_insert(now));
+        self.alone = alone;
+        let end = match alone {
+            _ if self.deadline.is_some_and(|deadline| now >= deadline) => Some(CallError::TimedOut),
+            Some(since) if now - since < self.client.how.grace => None,
+            Some(_) if self.begun || self.attempt > 1 => Some(CallError::ServerDied),
+            Some(_) => Some(CallError::NoServer),
+            None => None,
+        };
+        // A server may have answered, and ended, since the last look at the answer.
+        match self.client.desk.answers.get_if_newer() {
+            Ok(Some(value)) => return self.hear(value.into_bytes()),
+            Ok(None) | Err(GetError::Changing) => {}
+            Err(GetError::Forked) => return Err(CallError::Forked),
+            Err(_) => return Err(CallError::Corrupt),
+        }
+        if let Some(end) = end {
+            return Err(end);
+        }
+        if !is_held {
+            // Who looked at it when another one had the desk for a moment has passed it over.
+            self.ask(0)?;
+        }
+        Ok(None)
+    }
+
+    /// Who had the desk is dead.
+    fn go_on_after_death(&mut self) -> Result<(), CallError> {
+        self.pause = FIRST_PAUSE;
+        if self.client.how.at_least_once {
+            return self.begin_anew(CallError::ServerDied);
+        }
+        match self.begun {
+            true => Err(CallError::ServerDied),
+            // It died before it began: another one may.
+            false => self.ask(0),
+        }
+    }
+
+    /// Lets the next server have it, if that is allowed.
+    fn begin_anew(&mut self, otherwise: CallError) -> Result<(), CallError> {
+        let how = &self.client.how;
+        if !how.at_least_once || self.handed_on || self.attempt >= how.attempts {
+            return Err(otherwise);
+        }
+        self.attempt += 1;
+        self.ask(0)
+    }
+
+    /// Says fragment `index` of the request; the first one makes it known to all servers.
+    fn ask(&mut self, index: u64) -> Result<(), CallError> {
+        let room = self.client.desk.room();
+        let start = usize::try_from(index)
+            .ok()
+            .and_then(|index| index.checked_mul(room))
+            .filter(|start| *start < self.request.len() || *start == 0)
+            .ok_or(CallError::Corrupt)?;
+        let rest = &self.request[start..];
+        self.say(REQUEST, index, &rest[..rest.len().min(room)])
+    }
+
+    fn say(&mut self, kind: u32, index: u64, bytes: &[u8]) -> Result<(), CallError> {
+        let said = Said {
+            call: self.call,
+            run: self.run,
+            kind,
+            attempt: self.attempt,
+            index,
+            len: self.request.len() as u64,
+            deadline: self.shared_deadline,
+            once: u64::from(!self.client.how.at_least_once),
+        };
+        self.client.desk.say(&said, bytes)
+    }
+}
+
+/// Whether it is no longer than `most` with that.
+pub(crate) fn append(whole: &mut Vec<u8>, bytes: Vec<u8>, most: usize) -> bool {
+    if bytes.len() > most.saturating_sub(whole.len()) {
+        return false;
+    }
+    match whole.is_empty() {
+        true => *whole = bytes,
+        false => whole.extend_from_slice(&bytes),
+    }
+    true
+}
+
+impl Drop for Answers<'_> {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// The parts, up to the end or the first error.
+impl Iterator for Answers<'_> {
+    type Item = Result<Vec<u8>, CallError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_part().transpose()
+    }
+}
