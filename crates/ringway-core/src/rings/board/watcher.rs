@@ -94,8 +94,9 @@ impl<R: Region> Watcher<R> {
                 })
             };
             match wait.wait(sleeper, PeersEnd::IsNoEnd, ready) {
-                // Nobody interrupts these calls, or arms them.
-                Waited::Ready | Waited::Interrupted | Waited::Armed => {}
+                // Nobody arms these calls.
+                Waited::Ready | Waited::Armed => {}
+                Waited::Interrupted => return Err(GetError::Interrupted),
                 Waited::TimedOut => return Err(GetError::TimedOut),
                 Waited::Forsaken => return Err(GetError::Removed),
             }
