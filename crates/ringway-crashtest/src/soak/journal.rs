@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::forum::Turn;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -165,6 +166,8 @@ pub(super) struct Journal {
     sent: AtomicU64,
     /// Of a consumer: it may have taken so many messages that no entry tells of yet.
     unlogged: AtomicU64,
+    /// Of who takes its turn in a role: the number that it began with, and 1; `sent` and `intended` are how far it has come.
+    begun: AtomicU64,
     /// Of a consumer that is receiving into `buffer`: how many entries there were before, and 1.
     copying: AtomicU64,
     written: AtomicU64,
@@ -204,6 +207,13 @@ impl Journal {
     /// So many messages have been sent.
     pub(super) fn acknowledge(&self, count: u64) {
         self.sent.store(count, Ordering::Release);
+    }
+
+    /// It has a role, and goes on at this number, or is about to go on at the other one.
+    pub(super) fn begin_turn(&self, number: u64, most: u64) {
+        self.acknowledge(number);
+        self.intend(most);
+        self.begun.store(number + 1, Ordering::Release);
     }
 
     /// Up to so many messages may be taken that nothing is written of yet.
@@ -267,6 +277,7 @@ impl Journal {
             &self.intended,
             &self.sent,
             &self.unlogged,
+            &self.begun,
             &self.copying,
             &self.written,
             &self.read,
@@ -295,6 +306,13 @@ impl Journal {
 
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Acquire)
+    }
+
+    /// How far it has come in its role, if it had that.
+    pub(super) fn turn(&self) -> Option<Turn> {
+        let begun = self.begun.load(Ordering::Acquire).checked_sub(1)?;
+        let (sure, most) = (self.sent(), self.intended());
+        Some(Turn { begun, sure, most })
     }
 
     pub(super) fn unlogged(&self) -> u64 {

@@ -3,10 +3,12 @@
 //! The *coordinator* makes rings ([`arena`]), starts *workers* ([`worker`]) that use them, kills and stops
 //! them at random moments, starts successors, and reads what each has written down of its work
 //! ([`journal`]), for the *oracle* to judge ([`oracle`]). A ring lives for some hundred deaths; then it is
-//! drained and audited. All choices follow from the seed ([`plan`]), as far as the scheduler lets them.
+//! drained and audited. All choices follow from the seed ([`plan`]), as far as the scheduler lets them. Broadcast rings and
+//! boards, where everybody sees everything, have a coordinator and a judge of their own ([`forum`]).
 
 mod arena;
 mod dump;
+mod forum;
 mod journal;
 mod oracle;
 mod plan;
@@ -21,11 +23,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use nix::sys::signal::{SigHandler, Signal, signal};
-use ringway_testing::table::Row;
 
 use arena::{Arena, Stage};
+use forum::Forum;
 use journal::{Journals, MOST};
-use plan::Plan;
+use plan::{Plan, Sort};
 use remains::Remains;
 use tally::Tally;
 pub(crate) use worker::{Options as WorkerOptions, play as play_worker};
@@ -78,8 +80,8 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
     if options.seed.is_some_and(|seed| seed != tally.seed) {
         return Err(format!("what is to go on has the seed {}", tally.seed));
     }
-    let rows = plan::rows(options.rows.as_deref());
-    if rows.is_empty() {
+    let sorts = plan::sorts(options.rows.as_deref());
+    if sorts.is_empty() {
         return Err("there are no such rows".to_owned());
     }
     for which in [Signal::SIGINT, Signal::SIGTERM] {
@@ -88,14 +90,25 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
     }
     // Short sleeps are to be short.
     nix::sys::prctl::set_timerslack(1).map_err(|errno| errno.to_string())?;
-    Soak::begin(tally, rows, options)?.run()
+    Soak::begin(tally, sorts, options)?.run()
+}
+
+/// A ring or a board and all who use it.
+trait Life {
+    /// No more deaths: it is to be drained and audited.
+    fn finish_soon(&mut self);
+    /// When there is something to do at the latest.
+    fn next(&self) -> Instant;
+    /// Does what is due. Whether it is done with, and nothing was wrong.
+    fn go_on(&mut self, stage: &mut Stage) -> Result<bool, String>;
+    fn describe(&self) -> String;
 }
 
 struct Soak {
     stage: Stage,
     options: Options,
-    rows: Vec<Row>,
-    arenas: Vec<Arena>,
+    sorts: Vec<Sort>,
+    arenas: Vec<Box<dyn Life>>,
     begun: Instant,
     /// How long the runs before have lasted, and how many they have killed.
     before: (Duration, u64),
@@ -103,10 +116,10 @@ struct Soak {
 }
 
 impl Soak {
-    fn begin(tally: Tally, rows: Vec<Row>, options: Options) -> Result<Self, String> {
+    fn begin(tally: Tally, sorts: Vec<Sort>, options: Options) -> Result<Self, String> {
         println!(
             "{} rows, seed {}, from ring {} on",
-            rows.len(),
+            sorts.len(),
             tally.seed,
             tally.next_ring
         );
@@ -124,7 +137,7 @@ impl Soak {
                 namespaces,
             },
             options,
-            rows,
+            sorts,
             arenas: Vec::new(),
             begun: now,
             shown: now,
@@ -138,7 +151,7 @@ impl Soak {
         let outcome = loop {
             let now = Instant::now();
             if now >= end || STOP.load(Ordering::Relaxed) {
-                self.arenas.iter_mut().for_each(Arena::finish_soon);
+                self.arenas.iter_mut().for_each(|arena| arena.finish_soon());
                 if self.arenas.is_empty() {
                     if now < end {
                         println!("told to stop by a signal");
@@ -166,11 +179,23 @@ impl Soak {
 
     fn open(&mut self) -> Result<(), String> {
         let tally = &mut self.stage.tally;
-        let plan = Plan::new(tally.seed, tally.next_ring, &self.rows);
+        let (seed, number) = (tally.seed, tally.next_ring);
         tally.next_ring += 1;
+        let sort = plan::turn(seed, number, &self.sorts);
         let hang = Duration::from_secs(self.options.hang);
-        let described = format!("ring {} of {}", plan.number, plan.row);
-        let arena = Arena::open(&mut self.stage, plan, hang);
+        let described = format!("ring {number} of {sort}");
+        let arena = match sort {
+            Sort::Ring(row) => Arena::open(&mut self.stage, Plan::new(seed, number, row), hang)
+                .map(|arena| Box::new(arena) as Box<dyn Life>),
+            _ => Forum::open(
+                &mut self.stage,
+                sort,
+                number,
+                plan::choices(seed, number),
+                hang,
+            )
+            .map(|forum| Box::new(forum) as Box<dyn Life>),
+        };
         self.arenas
             .push(arena.map_err(|problem| format!("{described}: {problem}"))?);
         Ok(())
@@ -198,7 +223,7 @@ impl Soak {
         for index in done.iter().rev() {
             self.arenas.swap_remove(*index);
         }
-        if let Some(next) = self.arenas.iter().map(Arena::next).min() {
+        if let Some(next) = self.arenas.iter().map(|arena| arena.next()).min() {
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
         Ok(done.len())

@@ -1,5 +1,6 @@
 //! What is done to which ring: all of it follows from the seed and the ring's number.
 
+use std::fmt;
 use std::time::Duration;
 
 use ringway::peer::Role;
@@ -7,14 +8,58 @@ use ringway_testing::messages::Random;
 use ringway_testing::place::Backing;
 use ringway_testing::table::Row;
 
-/// The rows of rings that can be found by an address, as workers find theirs.
-pub(super) fn rows(chosen: Option<&str>) -> Vec<Row> {
+/// What processes can share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// A ring of which each message is for one.
+    Ring(Row),
+    /// A ring of which each message is for all.
+    Broadcast(Backing),
+    Board(Backing),
+}
+
+impl fmt::Display for Sort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ring(row) => row.fmt(f),
+            Self::Broadcast(backing) => write!(f, "broadcast/futex/{backing:?}"),
+            Self::Board(backing) => write!(f, "board/futex/{backing:?}"),
+        }
+    }
+}
+
+/// All that can be found by an address, as workers find theirs.
+pub(super) fn sorts(chosen: Option<&str>) -> Vec<Sort> {
     let mut rows = Row::supported();
     rows.retain(|row| Backing::FOUND.contains(&row.backing));
-    if let Some(chosen) = chosen {
-        rows.retain(|row| chosen.split(',').any(|part| row.to_string().contains(part)));
+    let mut sorts: Vec<Sort> = rows.into_iter().map(Sort::Ring).collect();
+    for backing in Backing::FOUND {
+        sorts.extend([Sort::Broadcast(backing), Sort::Board(backing)]);
     }
-    rows
+    if let Some(chosen) = chosen {
+        sorts.retain(|sort| {
+            chosen
+                .split(',')
+                .any(|part| sort.to_string().contains(part))
+        });
+    }
+    sorts
+}
+
+/// Each sort gets its turn, in another order each time.
+pub(super) fn turn(seed: u64, number: u64, sorts: &[Sort]) -> Sort {
+    let len = sorts.len() as u64;
+    let mut deck = sorts.to_vec();
+    let mut shuffle = Random(scatter(seed, number / len));
+    for index in (1..deck.len()).rev() {
+        deck.swap(index, shuffle.below(index as u64 + 1) as usize);
+    }
+    deck[(number % len) as usize]
+}
+
+/// The choices for ring `number`.
+pub(super) fn choices(seed: u64, number: u64) -> Random {
+    Random(scatter(!seed, number))
 }
 
 /// The life of one ring.
@@ -38,16 +83,8 @@ pub(super) struct Plan {
 pub(super) const PLACES: u32 = 8;
 
 impl Plan {
-    /// Each row gets its turn, in another order each time.
-    pub(super) fn new(seed: u64, number: u64, rows: &[Row]) -> Self {
-        let len = rows.len() as u64;
-        let mut deck: Vec<Row> = rows.to_vec();
-        let mut shuffle = Random(scatter(seed, number / len));
-        for index in (1..deck.len()).rev() {
-            deck.swap(index, shuffle.below(index as u64 + 1) as usize);
-        }
-        let row = deck[(number % len) as usize];
-        let mut random = Random(scatter(!seed, number));
+    pub(super) fn new(seed: u64, number: u64, row: Row) -> Self {
+        let mut random = choices(seed, number);
         Self {
             number,
             row,
@@ -89,19 +126,22 @@ mod tests {
 
     #[test]
     fn each_row_gets_its_turn_and_the_same_seed_makes_the_same_plans() {
-        let rows = rows(None);
+        let sorts = sorts(None);
         let plans = |seed| -> Vec<String> {
-            let numbers = 0..rows.len() as u64;
-            let plan = |number| format!("{:?}", Plan::new(seed, number, &rows));
+            let numbers = 0..sorts.len() as u64;
+            let plan = |number| match turn(seed, number, &sorts) {
+                Sort::Ring(row) => format!("{:?}", Plan::new(seed, number, row)),
+                sort => format!("{sort} {}", choices(seed, number).0),
+            };
             numbers.map(plan).collect()
         };
         assert_eq!(plans(7), plans(7));
         assert_ne!(plans(7), plans(8));
-        let mut turns: Vec<String> = (0..rows.len() as u64)
-            .map(|number| Plan::new(7, number, &rows).row.to_string())
+        let mut turns: Vec<String> = (0..sorts.len() as u64)
+            .map(|number| turn(7, number, &sorts).to_string())
             .collect();
         turns.sort();
         turns.dedup();
-        assert_eq!(turns.len(), rows.len());
+        assert_eq!(turns.len(), sorts.len());
     }
 }

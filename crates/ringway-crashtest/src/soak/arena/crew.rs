@@ -116,7 +116,7 @@ impl Crew {
         stage.tally.next_name = (name + 1) % (u32::MAX >> 2);
         let is_lone = match part {
             Part::Produce | Part::Close => !self.many[0],
-            Part::Consume | Part::Audit => !self.many[1],
+            _ => !self.many[1],
         };
         Ok(Task {
             part,
@@ -140,7 +140,7 @@ impl Crew {
         match part {
             Part::Produce => self.succeeds[0],
             Part::Consume => self.succeeds[1],
-            Part::Close | Part::Audit => false,
+            _ => false,
         }
     }
 

@@ -19,6 +19,7 @@ use ringway_testing::place::Place;
 pub(super) use crew::Stage;
 use crew::{Crew, State, Worker};
 
+use super::Life;
 use super::dump;
 use super::journal::{MAX_MESSAGE, Order};
 use super::oracle::Oracle;
@@ -66,6 +67,32 @@ enum Phase {
     /// Consumers are to learn that this was all.
     ConsumersLeave,
     Audit,
+}
+
+impl Life for Arena {
+    fn finish_soon(&mut self) {
+        self.kills_left = 0;
+    }
+
+    fn next(&self) -> Instant {
+        self.next
+    }
+
+    fn go_on(&mut self, stage: &mut Stage) -> Result<bool, String> {
+        let now = Instant::now();
+        self.lasted += (now - self.seen).min(MOST_BETWEEN_LOOKS);
+        self.seen = now;
+        let done = self.go_on_or_fail(stage, now);
+        if done.is_ok() && self.lasted > self.hang {
+            return Err(format!("hangs in {:?}\n{}", self.phase, self.dump(stage)));
+        }
+        done.map_err(|problem| format!("{problem}\n{}", self.dump(stage)))
+    }
+
+    fn describe(&self) -> String {
+        let Plan { number, row, .. } = &self.plan;
+        format!("ring {number} of {row}, in {:?}", self.phase)
+    }
 }
 
 impl Arena {
@@ -133,28 +160,6 @@ impl Arena {
             messages: self.plan.most_messages(),
         };
         self.crew.start(stage, task)
-    }
-
-    /// No more deaths: the ring is to be drained and audited.
-    pub(super) fn finish_soon(&mut self) {
-        self.kills_left = 0;
-    }
-
-    /// When there is something to do at the latest.
-    pub(super) fn next(&self) -> Instant {
-        self.next
-    }
-
-    /// Does what is due. Whether the ring is done with, and nothing was wrong.
-    pub(super) fn go_on(&mut self, stage: &mut Stage) -> Result<bool, String> {
-        let now = Instant::now();
-        self.lasted += (now - self.seen).min(MOST_BETWEEN_LOOKS);
-        self.seen = now;
-        let done = self.go_on_or_fail(stage, now);
-        if done.is_ok() && self.lasted > self.hang {
-            return Err(format!("hangs in {:?}\n{}", self.phase, self.dump(stage)));
-        }
-        done.map_err(|problem| format!("{problem}\n{}", self.dump(stage)))
     }
 
     fn go_on_or_fail(&mut self, stage: &mut Stage, now: Instant) -> Result<bool, String> {
@@ -324,11 +329,6 @@ impl Arena {
         }
         self.crew.order(stage, Part::Consume, Order::Stop);
         self.start(stage, Part::Close)
-    }
-
-    pub(super) fn describe(&self) -> String {
-        let Plan { number, row, .. } = &self.plan;
-        format!("ring {number} of {row}, in {:?}", self.phase)
     }
 
     fn dump(&self, stage: &Stage) -> String {

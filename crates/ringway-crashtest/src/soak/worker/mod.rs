@@ -1,7 +1,9 @@
 //! The processes that use the rings, and are killed.
 
 mod auditor;
+pub(super) mod board;
 mod consumer;
+mod listener;
 mod producer;
 
 use std::os::fd::RawFd;
@@ -15,9 +17,10 @@ use ringway_testing::messages::Random;
 use serde::{Deserialize, Serialize};
 
 use super::journal::{Journal, Journals, Order, Step};
+pub(super) use listener::Ear;
 
 /// What a worker does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Part {
     Produce,
     Consume,
@@ -25,6 +28,14 @@ pub(super) enum Part {
     Close,
     /// Takes what is left, and looks whether the ring is whole.
     Audit,
+    /// Receives from a broadcast ring.
+    Listen(Ear),
+    /// Writes an entry of a board.
+    Set(u32),
+    /// Reads an entry of a board.
+    Look(u32),
+    /// Reads whatever changes on a board.
+    Watch,
 }
 
 /// All that a worker is told when it starts.
@@ -99,6 +110,16 @@ pub(crate) fn play(options: Options) -> Result<(), String> {
 pub(super) fn perform(task: &Task, journal: &Journal) -> Result<(), String> {
     journal.begin(Step::Attaching);
     let address = task.address.parse().map_err(failed)?;
+    if let Part::Set(_) | Part::Look(_) | Part::Watch = task.part {
+        let board = ringway::board::Builder::at(address)
+            .open()
+            .map_err(failed)?;
+        return match task.part {
+            Part::Set(entry) => board::set(&board, entry, task, journal),
+            Part::Look(entry) => board::look(&board, entry, task, journal),
+            _ => board::watch(&board, task, journal),
+        };
+    }
     let ring = Builder::at(address).open().map_err(failed)?;
     match task.part {
         Part::Produce => producer::Producer::attach(ring, task, journal)?.work(),
@@ -107,7 +128,9 @@ pub(super) fn perform(task: &Task, journal: &Journal) -> Result<(), String> {
             ring.sender().map_err(failed)?.close();
             Ok(())
         }
+        Part::Listen(ear) => listener::Listener::attach(ring, ear, task, journal)?.work(),
         Part::Audit => auditor::audit(&ring, task, journal),
+        Part::Set(_) | Part::Look(_) | Part::Watch => Ok(()),
     }
 }
 

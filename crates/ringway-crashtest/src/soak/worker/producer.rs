@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
-use ringway::{Ring, SendError, Sender};
+use ringway::{Kind, Ring, SendError, Sender};
 use ringway_testing::messages::{Random, sign};
 
 use super::{Task, execute, fork_bystander, is_due, max_message, rest, some_wait, take_place};
@@ -39,6 +39,11 @@ impl<'a> Producer<'a> {
             place_is_free: task.place_is_free,
         };
         producer.take_place()?;
+        if producer.ring.kind() == Kind::Broadcast {
+            // Of all producers together, whoever comes.
+            producer.number = producer.sender()?.sent();
+            journal.begin_turn(producer.number, producer.number);
+        }
         Ok(producer)
     }
 
@@ -55,6 +60,12 @@ impl<'a> Producer<'a> {
             if is_due(&mut self.random, 2000) {
                 self.leave();
                 self.take_place()?;
+                let (number, found) = (self.number, self.sender()?.sent());
+                if self.ring.kind() == Kind::Broadcast && found != number {
+                    return Err(format!(
+                        "it left before message {number}, and finds {found}"
+                    ));
+                }
             }
             if is_due(&mut self.random, 3000) {
                 let sender = self.sender.as_mut();
