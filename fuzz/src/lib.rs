@@ -1,4 +1,6 @@
-//! What the targets for cell rings have in common: rings and steps, as fuzzing makes them.
+//! What several targets have in common: rings and steps, as fuzzing makes them.
+
+pub mod broadcast;
 
 use arbitrary::Arbitrary;
 use ringway_core::Kind;

@@ -44,7 +44,6 @@ impl Meddler {
     }
 
     /// Has something done before the access that comes `after` so many others since the operation began.
-    #[cfg(feature = "verify")]
     pub(crate) fn plan(&self, after: u64, deed: Deed) {
         let mut deeds = self.deeds.borrow_mut();
         let at = deeds.partition_point(|(when, _)| *when <= after);

@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `cells`, `pool` | rings on the heap, whose participants live and die as they are told |
+//! | `broadcasts`, `cells`, `pool` | rings on the heap, whose participants live and die as they are told |
 //! | `queue` | a cell ring beside the queue that it has to be |
 //! | `model` | memory made of loom's atomics |
 //! | `liar`, `meddled` | memory that lies at every read, or is written to between any two accesses |
@@ -22,6 +22,8 @@ macro_rules! test_name {
 #[cfg(test)]
 pub(crate) use test_name;
 
+#[cfg(any(all(test, not(loom)), feature = "verify"))]
+pub(crate) mod broadcasts;
 #[cfg(any(all(test, not(loom)), feature = "verify"))]
 pub(crate) mod cells;
 #[cfg(all(test, not(loom)))]

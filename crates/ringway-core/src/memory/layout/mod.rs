@@ -342,7 +342,7 @@ impl Geometry {
     }
 
     /// A broadcast ring's, with so many consumers at most.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "verify"))]
     pub(crate) fn broadcast(capacity: u64, consumers: u32) -> Option<Self> {
         Self::new(Kind::Broadcast, Shape::Broadcast, 1 + consumers, capacity)
     }

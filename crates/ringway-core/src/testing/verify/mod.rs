@@ -3,12 +3,14 @@
 //! Only with the feature `verify`, and not part of the stable interface.
 
 mod board;
+mod broadcast;
 mod cells;
 mod header;
 mod pool;
 mod stream;
 
 pub use board::{HeapBoard, Meddling};
+pub use broadcast::{BroadcastRing, BroadcastWrite, ForgedPhase};
 pub use cells::{HostileRing, Write};
 pub use header::{Header, Refused};
 pub use pool::{PoolRing, PoolStep, PoolWrite};

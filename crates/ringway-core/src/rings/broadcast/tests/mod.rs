@@ -20,76 +20,38 @@ use heap::{ALL, Ring};
 
 #[cfg(not(loom))]
 mod heap {
-    use std::sync::Arc;
-    use std::sync::atomic::Ordering;
-
-    use crate::memory::layout::Geometry;
     use crate::memory::layout::broadcast::allowed;
-    use crate::memory::layout::participant::{EPOCH, sight_offset, slot_offset};
-    use crate::memory::region::memory::{Heap, Memory};
-    use crate::memory::region::{Load, Region};
+    use crate::memory::region::memory::Memory;
     use crate::rings::broadcast::consumer::Consumer;
     use crate::rings::broadcast::producer::Producer;
     use crate::rings::broadcast::{Policy, Refused, Start, Wish};
-    use crate::sys::futex::{OWNER_DIED, WAITERS};
+    use crate::testing::broadcasts::HeapBroadcast;
 
     /// All policies.
     pub(super) const ALL: u8 = allowed::ALL;
 
     /// A ring on the heap, whose participants live and die as they are told.
-    pub(super) struct Ring {
-        heap: Arc<Heap>,
-        participants: u32,
-        policies: u8,
+    pub(super) struct Ring(HeapBroadcast);
+
+    impl std::ops::Deref for Ring {
+        type Target = HeapBroadcast;
+
+        fn deref(&self) -> &HeapBroadcast {
+            &self.0
+        }
     }
 
     impl Ring {
         pub(super) fn new(capacity: u64, consumers: u32) -> Self {
-            let geometry = Geometry::broadcast(capacity, consumers).unwrap();
-            Self {
-                heap: Heap::new(geometry).unwrap(),
-                participants: 1 + consumers,
-                policies: ALL,
-            }
+            Self(HeapBroadcast::new(capacity, consumers).unwrap())
         }
 
         pub(super) fn allowing(self, policies: u8) -> Self {
-            Self { policies, ..self }
-        }
-
-        pub(super) fn region(&self) -> Memory {
-            self.heap.region()
-        }
-
-        /// What keepers do; returns the epoch.
-        pub(super) fn attach(&self, slot: u32) -> u64 {
-            let region = self.region();
-            let at = slot_offset(slot) + EPOCH;
-            let epoch = region.load64(at, Ordering::Relaxed) + 1;
-            region.store64(at, epoch, Ordering::Release);
-            self.see(slot, WAITERS | 1);
-            epoch
-        }
-
-        /// What a keeper or the kernel does at the end.
-        pub(super) fn leave(&self, slot: u32) {
-            self.see(slot, 0);
-        }
-
-        pub(super) fn kill(&self, slot: u32) {
-            self.see(slot, WAITERS | OWNER_DIED);
-        }
-
-        fn see(&self, slot: u32, word: u32) {
-            for other in 0..self.participants {
-                let at = sight_offset(self.participants, slot, other);
-                self.region().store32(at, word, Ordering::Release);
-            }
+            Self(self.0.allowing(policies))
         }
 
         pub(super) fn producer(&self) -> Producer<Memory> {
-            self.attach(0);
-            Producer::resume(self.region(), self.participants, self.policies).unwrap()
+            self.produce(self.region()).unwrap()
         }
 
         pub(super) fn consumer(&self, slot: u32, policy: Policy, start: Start) -> Consumer<Memory> {
@@ -119,14 +81,6 @@ mod heap {
     }
 
     impl Producer<Memory> {
-        /// As `Sender::try_send` does.
-        pub(super) fn try_send(&mut self, message: &[u8]) -> Result<(), crate::error::SendError> {
-            match self.send_at_once(message) {
-                true => Ok(()),
-                false => self.send(message, None),
-            }
-        }
-
         /// Sends a message that says its number.
         pub(super) fn try_number(&mut self) -> Result<(), crate::error::SendError> {
             let number = self.sent();

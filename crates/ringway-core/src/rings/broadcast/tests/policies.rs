@@ -8,6 +8,7 @@ use crate::memory::layout::broadcast::allowed;
 use crate::memory::region::memory::Memory;
 use crate::rings::broadcast::producer::Producer;
 use crate::rings::broadcast::{EvictAfter, Policy, Start};
+use crate::testing::broadcasts::HeapBroadcast;
 use crate::waiting::{WaitOptions, WaitStrategy};
 
 const CAPACITY: u64 = 1024;
@@ -46,7 +47,7 @@ fn without_consumers_the_producer_goes_on() {
 
 #[test]
 fn the_dead_and_those_that_left_hold_nobody_up() {
-    for end in [Ring::kill, Ring::leave] {
+    for end in [HeapBroadcast::kill, HeapBroadcast::leave] {
         let ring = Ring::new(CAPACITY, 3);
         let mut producer = ring.producer();
         let _dead = ring.consumer(1, Policy::Block, Start::Oldest);
