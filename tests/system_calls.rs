@@ -196,6 +196,24 @@ fn no_system_call_for_a_message_in_a_slab() {
 }
 
 #[test]
+fn one_system_call_wakes_all_consumers_of_a_broadcast_and_none_is_made_while_all_are_awake() {
+    let stretches = trace("traced::broadcast_to_many", "");
+    for sleepers in traced::SLEEPERS {
+        let stretch = &stretches[&sleepers];
+        println!("{sleepers} sleep: {stretch:?}");
+        let calls = stretch.by_all.iter();
+        let own: Vec<u64> = calls
+            .filter(|(thread, _)| *thread == stretch.caller)
+            .map(|(_, number)| *number)
+            .collect();
+        assert_eq!(own, [libc::SYS_futex as u64], "{sleepers} sleep");
+    }
+    let awake = &stretches[&0];
+    println!("{} messages, all awake: {awake:?}", traced::MESSAGES / 10);
+    assert!(awake.by_all.len() <= FEW, "{awake:?}");
+}
+
+#[test]
 fn a_few_system_calls_open_and_attach() {
     let rings = Rings::new();
     let stretches = trace("traced::open_and_attach_twice", &rings.name);
@@ -238,12 +256,15 @@ mod traced {
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
     use nix::unistd::Pid;
     use ringway::wait::{WaitError, WaitSet};
-    use ringway::{Builder, RecvError, WaitStrategy};
+    use ringway::{Builder, Kind, RecvError, WaitStrategy};
     use ringway_testing::place::{Backing, Place};
+    use ringway_testing::procfs;
 
     use super::{MARKER, NAME};
 
     pub const MESSAGES: u64 = 200_000;
+    /// How many consumers of a broadcast sleep.
+    pub const SLEEPERS: [u64; 3] = [1, 2, 20];
 
     /// Counts what all threads do meanwhile.
     fn stretch(number: u64, work: impl FnOnce()) {
@@ -380,6 +401,50 @@ mod traced {
                 }
             });
         }
+    }
+
+    #[test]
+    #[ignore = "run under ptrace by another test"]
+    fn broadcast_to_many() {
+        let ring = Builder::new("memfd:").unwrap().kind(Kind::Broadcast);
+        let ring = ring.capacity(1 << 16).create().unwrap();
+        let mut sender = ring.sender().unwrap();
+        // The first send raises the limit, and looks who is there.
+        sender.send(b"first").unwrap();
+        let mut awake = Vec::new();
+        for sleepers in SLEEPERS {
+            let (tell, hear) = std::sync::mpsc::channel();
+            let threads: Vec<_> = (0..sleepers)
+                .map(|_| {
+                    let mut receiver = ring.receiver().unwrap().with_wait(WaitStrategy::Park);
+                    while receiver.try_recv().is_ok() {}
+                    let tell = tell.clone();
+                    std::thread::spawn(move || {
+                        tell.send(nix::unistd::gettid().as_raw()).unwrap();
+                        assert_eq!(receiver.recv(), Ok(b"for all".to_vec()));
+                        receiver
+                    })
+                })
+                .collect();
+            for thread in hear.iter().take(threads.len()) {
+                procfs::until_asleep_on_a_futex(std::process::id(), thread);
+            }
+            stretch(sleepers, || sender.send(b"for all").unwrap());
+            awake = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect();
+        }
+        stretch(0, || {
+            let mut bytes = [0; 8];
+            for number in 0..MESSAGES / 10 {
+                sender.send(&number.to_le_bytes()).unwrap();
+                for receiver in &mut awake {
+                    assert_eq!(receiver.recv_into(&mut bytes), Ok(8));
+                    assert_eq!(u64::from_le_bytes(bytes), number);
+                }
+            }
+        });
     }
 
     #[test]

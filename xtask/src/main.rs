@@ -84,8 +84,12 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
     RINGWAY_FROZEN_SECONDS=60 cargo test --release --test stopped_under_load
         One of several processes is stopped for so long while the others work, and nothing is lost.
 
+    RINGWAY_TEST_MESSAGES=10000000 cargo test --release --test broadcast_of_millions -- --nocapture
+        A broadcast to processes that are stopped, evicted, killed and started again by name, and late: what each got and missed
+        is counted.
+
     cargo xtask soak [--minutes N] [--seed S] [--resume FILE] [--rows PART,...] [--rings N] [--hang SECONDS]
-        Many processes on many rings (4 at once) under random SIGKILL and SIGSTOP, for N minutes (default
+        Many processes on many rings and boards (4 at once) under random SIGKILL and SIGSTOP, for N minutes (default
         60). Every message is accounted for, every ring audited, and nobody may stand still for longer
         than that (default 60 s). With a FILE, the state is kept in it, also at Ctrl-C, and gone on from.
 

@@ -17,6 +17,7 @@ mod doctor;
 mod endpoint;
 mod failure;
 mod foreign;
+mod forget;
 mod framing;
 mod gc;
 mod inspect;
@@ -97,6 +98,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Call(args) => call::run(&args),
         Command::Ls(args) => inspect::ls(&args),
         Command::Stat(args) => inspect::stat(&args),
+        Command::Forget(args) => forget::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Doctor(args) => doctor::run(&args),
@@ -115,6 +117,7 @@ fn writes(command: &Command) -> bool {
             | Command::Spool(_)
             | Command::Join(_)
             | Command::Serve(_)
+            | Command::Forget(_)
             | Command::Rm(_)
             | Command::BenchWorker(_)
             | Command::DemoWorker(_)

@@ -33,6 +33,20 @@ pub fn until_asleep(process: u32, thread: i32) {
     }
 }
 
+/// Returns when a thread of a process sleeps on a futex, or on several.
+pub fn until_asleep_on_a_futex(process: u32, thread: i32) {
+    let path = format!("/proc/{process}/task/{thread}/syscall");
+    let is_asleep = || {
+        let line = std::fs::read_to_string(&path).unwrap();
+        let number = line.split(' ').next().and_then(|word| word.parse().ok());
+        // It is `running` as long as it does not sleep in a call.
+        matches!(number, Some(libc::SYS_futex | libc::SYS_futex_waitv))
+    };
+    while state(process, thread).unwrap() != 'S' || !is_asleep() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// The state of a thread of a process, as a letter: `S` sleeps, `T` is stopped.
 ///
 /// # Errors

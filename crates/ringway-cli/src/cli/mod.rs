@@ -24,7 +24,9 @@ pub(crate) use self::service::{CallArgs, ServeArgs};
 pub(crate) use self::spool::{Order, SpoolArgs};
 pub(crate) use self::transfer::{HowArgs, IntakeArgs, PlaceArgs, RecvArgs, SendArgs};
 pub(crate) use self::trial::{BenchArgs, DemoArgs};
-pub(crate) use self::upkeep::{CreateArgs, DoctorArgs, GcArgs, LsArgs, RmArgs, StatArgs};
+pub(crate) use self::upkeep::{
+    CreateArgs, DoctorArgs, ForgetArgs, GcArgs, LsArgs, RmArgs, StatArgs,
+};
 pub(crate) use self::work::{TaskArgs, WorkArgs};
 pub(crate) use self::worker::{BenchWorkerArgs, DemoWorkerArgs, Strategy, WorkerRole};
 
@@ -79,6 +81,7 @@ pub(crate) enum Command {
     Call(CallArgs),
     Ls(LsArgs),
     Stat(StatArgs),
+    Forget(ForgetArgs),
     Rm(RmArgs),
     Gc(GcArgs),
     Doctor(DoctorArgs),

@@ -114,6 +114,35 @@ Examples:
   ringway rm shm:log
   ringway rm --force sysv:0x52494e47";
 
+/// Forget names of receivers of a broadcast ring that will not come back
+///
+/// A ring keeps the place of each name (ringway recv --name), 128 of them. That of a forgotten name can be another one's; whoever comes by
+/// it again begins anew.
+#[derive(Args, Debug)]
+#[command(after_help = FORGET_HELP)]
+pub(crate) struct ForgetArgs {
+    /// Where the ring is
+    #[arg(value_parser = address)]
+    pub(crate) address: Address,
+
+    /// Which names
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+
+    /// Use the ring even if it belongs to another user, who could truncate it under this process
+    #[arg(long)]
+    pub(crate) any_owner: bool,
+}
+
+const FORGET_HELP: &str = "\
+Exit status:
+  0  forgotten
+  1  the ring has no such name, or nothing is there
+  2  an error: a live receiver has the name, or it is no broadcast ring
+
+Example:
+  ringway forget shm:news audit";
+
 /// Remove what dead processes left behind
 ///
 /// Removes rings that somebody held when he died and that nobody alive has open, segments that were never

@@ -261,6 +261,39 @@ impl Ring {
         Ok(Receiver::new(receiving, consumer_slot, self.known(), reach))
     }
 
+    /// Forgets the name of a consumer of a broadcast ring that will not come back: its place can be another name's, and what it had not
+    /// received keeps the ring from no [collector](crate::gc). Whether the ring had the name. Takes one of the consumers' places
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RoleTaken`] if somebody alive has the name, or all places; [`ErrorKind::Unsupported`] if the ring is of another
+    /// kind; else as [`receiver`](Self::receiver).
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::Kind;
+    /// use ringway::broadcast::Subscription;
+    ///
+    /// let ring = ringway::Builder::new("memfd:")?.kind(Kind::Broadcast).create()?;
+    /// let audit = ring.subscribe(&Subscription::new().name("audit"))?;
+    /// assert!(ring.forget_name("audit").is_err());
+    /// drop(audit);
+    /// assert!(ring.forget_name("audit")?);
+    /// assert!(!ring.forget_name("audit")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn forget_name(&self, name: &str) -> Result<bool, Error> {
+        if self.kind() != Kind::Broadcast {
+            // Which says why.
+            self.check_subscription(&Subscription::new().name(name))?;
+        }
+        let (region, participant) = self.attach(Role::Consumer)?;
+        let me = (participant.slot, participant.epoch);
+        let participants = self.header.geometry.participants();
+        let forgotten = broadcast::forget(&region, participants, me, name);
+        forgotten.map_err(|refused| self.not_joined(refused, Some(name)))
+    }
+
     /// What it tells of its participants.
     pub(crate) fn known(&self) -> Known {
         Known {

@@ -53,7 +53,7 @@ impl Subscription {
     /// one is gone, it is told [`Lagged`](crate::RecvError::Lagged) first. At most one that lives has a name. While nobody has it, it
     /// holds up nobody.
     ///
-    /// A ring knows 128 names, until it is removed.
+    /// A ring knows 128 names, until they are [forgotten](crate::Ring::forget_name).
     ///
     /// ```
     /// # use ringway_core as ringway;

@@ -2,7 +2,7 @@
 //! data, its waypoints and the cursors that have names. `LAYOUT.md` ("Broadcast") has the tables.
 
 use super::LINE;
-use super::control::HEAD;
+use super::control::{HEAD, TAKE_HINT};
 use super::participant::{SEMAPHORE, SEMAPHORE_LEN, slot_offset, table_end};
 
 /// How far the producer may go without looking at anybody: whatever lies a capacity before this and earlier may be
@@ -34,12 +34,17 @@ pub(crate) const STRIDES: u64 = if cfg!(loom) { 1 } else { 16 };
 // All that lie within a capacity are there, and those that were set last.
 const _: () = assert!(STRIDES as usize * 2 <= WAYPOINTS);
 
-/// How many names there are.
-pub(crate) const NAMES: usize = 128;
+/// How many names there are. (Models of interleavings have few.)
+pub(crate) const NAMES: usize = if cfg!(loom) { 2 } else { 128 };
 /// Bytes of a name's entry, lines of its own: its holder writes it with each message.
 pub(crate) const NAME_LEN: usize = LINE;
-/// Fields of an entry: a hash of the name, 0 while it is nobody's; never changed after that.
+/// Fields of an entry: a hash of the name, 0 as long as it was nobody's, [`FORGOTTEN`] if the name was forgotten.
 pub(crate) const NAME_KEY: usize = 0;
+/// The key of an entry that can be another name's.
+pub(crate) const FORGOTTEN: u64 = u64::MAX;
+/// Slot (8 bits) and epoch of who gives forgotten entries to other names, or did so last; 0 nobody. A control line that other
+/// rings have their hints in.
+pub(crate) const NAMES_LOCK: usize = TAKE_HINT;
 /// Slot (8 bits) and epoch of whoever has the name, or had it last; 0 nobody yet.
 pub(crate) const NAME_HOLDER: usize = 8;
 /// One more than the number of the next message, 0 as long as no holder had one.
@@ -51,7 +56,10 @@ pub(crate) const NAME_TEXT: usize = 32;
 /// The most bytes of a name.
 pub(crate) const MOST_NAME: usize = 64;
 
-const _: () = assert!(NAME_TEXT + MOST_NAME <= NAME_LEN);
+/// Where that message is, or one before it.
+pub(crate) const NAME_POSITION: usize = NAME_TEXT + MOST_NAME;
+
+const _: () = assert!(NAME_POSITION + 8 <= NAME_LEN);
 
 /// Bytes of waypoints and names.
 pub(crate) const NOTES_LEN: usize = WAYPOINTS * WAYPOINT_LEN + NAMES * NAME_LEN;

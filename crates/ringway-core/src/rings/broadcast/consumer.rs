@@ -437,7 +437,11 @@ impl<R: Region> Consumer<R> {
     fn store_place(&self) {
         let at = slot_offset(self.slot);
         if let Some(named) = &self.named {
-            named.note(&self.region, self.number);
+            let place = Place {
+                position: self.cursor,
+                number: self.number,
+            };
+            named.note(&self.region, place);
         }
         // Relaxed: for observers.
         self.region

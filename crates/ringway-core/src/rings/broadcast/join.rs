@@ -40,6 +40,16 @@ pub(crate) enum Refused {
     NoName,
 }
 
+/// What helps it to find its place.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    participants: u32,
+    /// Where its name was to go on.
+    kept: Option<u64>,
+    /// Whether it begins with the next message, and misses what it wanted: it was overtaken again and again.
+    is_modest: bool,
+}
+
 /// Where it begins, and how many messages it asked for that are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Begin {
@@ -82,7 +92,8 @@ impl<R: Region> Consumer<R> {
         // Pairs with the fence in `Producer::raise`: either the producer's second look sees that somebody is joining, or the
         // limit that is read from here on is the new one.
         region.full_fence();
-        let begin = find_begin(&region, participants, start)?;
+        let kept = named.as_ref().map(|named| named.position(&region));
+        let begin = find_begin(&region, participants, start, kept)?;
         let Begin { place, missed } = begin;
         // Relaxed: released by the state.
         region.store64(at + CURSOR, place.position, Ordering::Relaxed);
@@ -96,7 +107,7 @@ impl<R: Region> Consumer<R> {
             .replace64(state_offset(slot), joining.encode(), active.encode())
             .is_ok();
         if let Some(named) = &named {
-            named.note(&region, place.number);
+            named.note(&region, place);
         }
         // The producer may wait for this.
         eventcount::notify(&region, SPACE_EVENT);
@@ -113,13 +124,20 @@ impl<R: Region> Consumer<R> {
     }
 }
 
-fn find_begin<R: Region>(region: &R, participants: u32, start: Start) -> Result<Begin, Refused> {
+/// Where one begins that wants to begin so, or, if it has a name, at a message that lies at `kept` or a little behind that.
+fn find_begin<R: Region>(
+    region: &R,
+    participants: u32,
+    start: Start,
+    kept: Option<u64>,
+) -> Result<Begin, Refused> {
     for attempt in 0..ATTEMPTS {
-        let start = match attempt < MODEST {
-            true => start,
-            false => Start::Latest,
+        let known = Known {
+            participants,
+            kept,
+            is_modest: attempt >= MODEST,
         };
-        if let Some(begin) = try_begin(region, participants, start)? {
+        if let Some(begin) = try_begin(region, start, known)? {
             return Ok(begin);
         }
     }
@@ -128,11 +146,7 @@ fn find_begin<R: Region>(region: &R, participants: u32, start: Start) -> Result<
 
 /// `None`: it was overtaken meanwhile, and has to look again. Who holds the producer up is overtaken by a raise at most that
 /// was on its way.
-fn try_begin<R: Region>(
-    region: &R,
-    participants: u32,
-    start: Start,
-) -> Result<Option<Begin>, Refused> {
+fn try_begin<R: Region>(region: &R, start: Start, known: Known) -> Result<Option<Begin>, Refused> {
     // Relaxed: ordered by the fence before it.
     let limit = region.load64(LIMIT, Ordering::Relaxed);
     let floor = limit.saturating_sub(region.capacity());
@@ -149,9 +163,9 @@ fn try_begin<R: Region>(
         Start::Last(count) => tail.number.saturating_sub(count),
         Start::Number(number) => number.min(tail.number),
     };
-    let nearest = match wanted < tail.number {
+    let nearest = match wanted < tail.number && !known.is_modest {
         false => tail,
-        true => nearest(region, participants, floor, tail, wanted),
+        true => nearest(region, known, floor, tail, wanted),
     };
     let walked = nearest.walk(region, wanted);
     // What was read may have been overwritten meanwhile: the first of it is the first to go.
@@ -174,16 +188,13 @@ pub(super) fn is_whole<R: Region>(region: &R, position: u64) -> bool {
 }
 
 /// The last place from which one can walk to message `wanted`, or, if that is gone, the first one that is there.
-fn nearest<R: Region>(
-    region: &R,
-    participants: u32,
-    floor: u64,
-    tail: Place,
-    wanted: u64,
-) -> Place {
+fn nearest<R: Region>(region: &R, known: Known, floor: u64, tail: Place, wanted: u64) -> Place {
     let mut first = tail;
     let mut before: Option<Place> = None;
-    for place in waypoints::within(region, participants, floor, tail) {
+    let kept = known
+        .kept
+        .and_then(|kept| kept_place(region, kept, floor, tail));
+    for place in waypoints::within(region, known.participants, floor, tail).chain(kept) {
         if place.number < first.number {
             first = place;
         }
@@ -192,6 +203,16 @@ fn nearest<R: Region>(
         }
     }
     before.unwrap_or(first)
+}
+
+/// The place that a name keeps, if it is not overwritten.
+fn kept_place<R: Region>(region: &R, position: u64, floor: u64, tail: Place) -> Option<Place> {
+    if !(floor..tail.position).contains(&position) {
+        return None;
+    }
+    // The record there says its number. What no consumer kept may have any; it leads no farther than the tail.
+    let place = Place::at_tail(region, position, tail.number)?;
+    (place.number < tail.number && !place.is_vacant(region)).then_some(place)
 }
 
 /// Where one that was overtaken goes on: a place some half of the ring behind the tail.

@@ -61,9 +61,11 @@
 //!
 //! # Names
 //!
-//! A consumer with a name writes the number of its next message into an entry of its own, with each release. Who comes with
-//! that name again finds it there: by the nearest waypoint and a walk over less than a stride of records. An entry is
-//! found by a hash of the name, is taken by one compare-and-swap, and then stays that name's. Its holder is known by
+//! A consumer with a name writes the number of its next message, and then where that is, into an entry of its own, with each release.
+//! Who comes with that name again goes on there, or, if that is overwritten, at the first waypoint that is not: one that comes
+//! back before anything was sent misses nothing, however full the ring was. An entry is
+//! found by a hash of the name, is taken by one compare-and-swap, and then stays that name's until that is forgotten (`names`, which has
+//! the table for that). Its holder is known by
 //! slot and epoch; another one takes it only when that one is gone, and after [`settle`](Region::settle), so that no late store of
 //! the dead comes behind.
 //!
@@ -83,7 +85,7 @@
 //! | seen to live, not yet JOINING | nothing: a state of another epoch | go on |
 //! | JOINING | a state that holds; the producer sees the death, settles, and clears it by compare-and-swap | wait, if it holds; with a bound up to that, or a tenth of a second where the bound is in bytes |
 //! | ACTIVE, having received but not released | the message; nobody else needs it. By its name it gets it again | as its policy says |
-//! | between a name's number and its cursor | a number that is one operation ahead of the cursor, which nobody reads any more | go on |
+//! | between a name's number and its position, or its cursor | a position one operation behind the number, from which the next one walks; a cursor that nobody reads any more | go on |
 //! | after its cursor, before the wake | room; the producer's watcher has it look | a producer that sleeps goes on when another one releases, or when this one does |
 //! | having taken a name, before anything else | an entry whose holder is gone | refuse the name to others: it is held |
 //!
@@ -131,6 +133,7 @@ use crate::memory::region::Region;
 use crate::presence::{Liveness, Outlook, Peer};
 
 pub(crate) use join::{Refused, Wish};
+pub(crate) use names::forget;
 
 /// The producer's slot.
 pub(crate) const PRODUCER_SLOT: u32 = 0;

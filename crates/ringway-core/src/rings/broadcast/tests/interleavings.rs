@@ -7,7 +7,7 @@ use crate::error::{RecvError, SendError};
 use crate::memory::layout::broadcast::allowed;
 use crate::rings::broadcast::consumer::Consumer;
 use crate::rings::broadcast::producer::Producer;
-use crate::rings::broadcast::{EvictAfter, Policy, Start, Wish};
+use crate::rings::broadcast::{EvictAfter, Policy, Refused, Start, Wish, forget};
 use crate::testing::model::{Model, at_every_change, lives};
 use crate::waiting::WaitOptions;
 
@@ -240,5 +240,66 @@ fn a_producer_dies_and_another_follows() {
         send(&mut next, None).unwrap();
         assert_eq!(receive(&mut receiving, None), Ok(received));
         lived
+    });
+}
+
+/// The consumer of that name, if it can come now.
+fn named((ring, slots): &(Model, u32), slot: u32, name: &str) -> Result<Consumer<Model>, Refused> {
+    let epoch = ring.attach(slot);
+    let wish = Wish {
+        policy: Policy::Lossy,
+        start: Start::Oldest,
+        name: Some(name),
+    };
+    Consumer::join(ring.clone(), *slots, (slot, epoch), &wish)
+}
+
+/// All entries are other names', and one is forgotten. Of two that come with one new name at most one has it, and it has no more than
+/// one entry: after that there is no room for another name.
+#[test]
+fn a_forgotten_entry_becomes_one_names() {
+    model_with(2, || {
+        let ring = ring(3);
+        let _producer = producer(&ring);
+        for name in ["one", "other"] {
+            named(&ring, 1, name).unwrap();
+            ring.0.leave(1);
+        }
+        let epoch = ring.0.attach(1);
+        assert_eq!(forget(&ring.0, ring.1, (1, epoch), "one"), Ok(true));
+        let there = ring.0.clone();
+        let newcomer = thread::spawn(move || named(&(there, 4), 2, "new").is_ok());
+        let first = named(&ring, 3, "new").is_ok();
+        let second = newcomer.join().unwrap();
+        assert!(!(first && second), "two have a name");
+        (2..4).for_each(|slot| ring.0.leave(slot));
+        assert!(named(&ring, 2, "new").is_ok());
+        ring.0.leave(2);
+        assert!(named(&ring, 2, "other").is_ok());
+        ring.0.leave(2);
+        assert_eq!(named(&ring, 2, "third").unwrap_err(), Refused::NoName);
+    });
+}
+
+/// A name is forgotten while somebody comes by it, or by another one that takes its entry: nobody has an entry of another name.
+#[test]
+fn who_comes_while_its_name_is_forgotten_has_it_or_not() {
+    model_with(2, || {
+        let ring = ring(3);
+        let _producer = producer(&ring);
+        for name in ["one", "other"] {
+            named(&ring, 1, name).unwrap();
+            ring.0.leave(1);
+        }
+        let there = ring.0.clone();
+        let newcomer = thread::spawn(move || named(&(there, 4), 2, "one").is_ok());
+        let epoch = ring.0.attach(1);
+        let forgotten = forget(&ring.0, ring.1, (1, epoch), "one");
+        ring.0.leave(1);
+        let third = named(&ring, 3, "third").is_ok();
+        let came = newcomer.join().unwrap();
+        assert!(!(came && third), "two have one entry: {forgotten:?}");
+        (2..4).for_each(|slot| ring.0.leave(slot));
+        assert!(named(&ring, 2, "other").is_ok());
     });
 }

@@ -1,8 +1,13 @@
 //! Where newcomers begin, and whose cursors they do not inherit.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::Ring;
 use crate::error::{RecvError, SendError};
-use crate::rings::broadcast::{Policy, Refused, Start};
+use crate::rings::broadcast::consumer::Consumer;
+use crate::rings::broadcast::{Policy, Refused, Start, Wish, forget};
+use crate::testing::meddled::{Meddled, Meddler};
 
 /// Bytes of a record with a number.
 const RECORD: u64 = 16;
@@ -120,5 +125,81 @@ fn there_are_so_many_names_and_no_more() {
         assert!(ring.named(1, &format!("name {name}")).is_ok(), "{name}");
     }
     assert_eq!(ring.named(1, "one more").unwrap_err(), Refused::NoName);
+    ring.leave(1);
+    // One that is forgotten makes room for one; the others stay what they are.
+    let forget = |name| forget(&ring.region(), 2, (1, ring.attach(1)), name);
+    assert_eq!(forget("no such name"), Ok(false));
+    for (old, new) in [("name 7", "one more"), ("name 100", "another")] {
+        assert_eq!(forget(old), Ok(true));
+        assert_eq!(forget(old), Ok(false));
+        assert!(ring.named(1, new).is_ok());
+        assert_eq!(ring.named(1, old).unwrap_err(), Refused::NoName);
+        assert!(ring.named(1, new).is_ok() && ring.named(1, "name 3").is_ok());
+    }
     assert!(ring.named(1, "name 77").is_ok());
+}
+
+/// A newcomer that is overtaken each time it has found its place begins with the next message in the end, and is told
+/// all the same how many it asked for and missed.
+#[test]
+fn who_is_overtaken_while_it_joins_is_told_what_it_missed() {
+    let ring = Ring::new(CAPACITY, 8);
+    let producer = Rc::new(RefCell::new(ring.producer()));
+    producer.borrow_mut().numbers(100);
+    let meddler = Rc::new(Meddler::default());
+    meddler.begin();
+    // The producer sends a message between any two accesses of the newcomer.
+    for access in 0..10_000 {
+        let producer = Rc::clone(&producer);
+        let send = move |_: &_| producer.borrow_mut().numbers(1);
+        meddler.plan(access, Box::new(send));
+    }
+    let region = Meddled::new(ring.region(), &meddler, true);
+    let wish = Wish {
+        policy: Policy::Lossy,
+        start: Start::Number(70),
+        name: None,
+    };
+    let epoch = ring.attach(1);
+    let consumer = Consumer::join(region, 9, (1, epoch), &wish).unwrap();
+    assert!(consumer.number() > 200, "it was never overtaken");
+    assert_eq!(consumer.number() - consumer.missed(), 70);
+}
+
+/// Who comes back by its name before anything was overwritten misses nothing, however full the ring is.
+#[test]
+fn a_name_finds_its_place_at_the_edge_of_a_full_ring() {
+    let ring = Ring::new(CAPACITY, 8);
+    let mut producer = ring.producer();
+    for round in 0..100 {
+        let slot = 1 + round % 2;
+        let mut consumer = ring.named(slot, "audit").unwrap();
+        let next = consumer.number();
+        let sent = producer.sent();
+        while producer.try_number().is_ok() {}
+        assert!(producer.sent() > sent || round > 0);
+        let few = u64::from(round) % 7;
+        for number in next..next + few {
+            assert_eq!(consumer.try_number(), Ok(number));
+        }
+        ring.kill(slot);
+        let again = ring.named(3 - slot, "audit").unwrap();
+        assert_eq!((again.number(), again.missed()), (next + few, 0));
+        ring.leave(3 - slot);
+    }
+}
+
+/// A name that is forgotten begins anew, and one that is held is not forgotten.
+#[test]
+fn a_forgotten_name_begins_anew() {
+    let ring = Ring::new(CAPACITY, 4);
+    let mut producer = ring.producer();
+    producer.numbers(20);
+    let mut audit = ring.named(1, "audit").unwrap();
+    (0..9).for_each(|number| assert_eq!(audit.try_number(), Ok(number)));
+    let forget = |slot| forget(&ring.region(), 5, (slot, ring.attach(slot)), "audit");
+    assert_eq!(forget(2), Err(Refused::NameTaken));
+    ring.kill(1);
+    assert_eq!(forget(2), Ok(true));
+    assert_eq!(ring.named(3, "audit").unwrap().number(), 0);
 }
