@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod arguments;
+mod book;
 mod c;
 mod compare;
 mod crashtest;
@@ -59,6 +60,10 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         of crates/ringway-python/tests, or these files), N times; of all, also the test of one ring with four
         languages. PYTHON says with which interpreter.
 
+    cargo xtask book [--no-commands | --figures]
+        Builds the book in docs/ with mdBook (target/book), follows its links, has a browser look at each page, and
+        types what it tells the reader to type. --figures makes the figures of their sources, and nothing else.
+
     cargo xtask kill-matrix [--only PART,...] [--fast] [--modes kill,freeze,recover] [--every N] [--jobs N]
         A process is stepped through each operation of each ring, in each state, and killed or frozen at
         each instruction; survivors and successors work on, and an oracle judges. Hours; --fast takes a few
@@ -113,7 +118,7 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Runs benches/compare N times (default 5, of 15 rounds, 10 minutes apart; --quick: 2 of 5, at once), and writes
         docs/performance. On an idle machine. The OPTIONs are those of benches/compare.
 
-What is missing (Miri, cargo-fuzz, cargo-mutants; CMake, libclang and headers for Aeron) is installed. The nightly toolchain must be there for both.";
+What is missing (Miri, cargo-fuzz, cargo-mutants, mdBook; CMake, libclang and headers for Aeron) is installed. The nightly toolchain must be there for both.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -138,6 +143,7 @@ fn main() -> ExitCode {
             "log-ordeal" => log::ordeal(rest),
             "log-audit" => log::audit(rest),
             "compare" => compare::run(rest),
+            "book" => book::run(rest),
             "instructions" => crashtest::count_instructions(rest),
             "help" | "--help" | "-h" => {
                 println!("{USAGE}");

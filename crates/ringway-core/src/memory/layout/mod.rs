@@ -4,6 +4,8 @@
 //! Everything is little-endian and of fixed width; nothing is a pointer.
 
 #[cfg(all(test, not(loom)))]
+mod figure;
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 pub(crate) mod board;
