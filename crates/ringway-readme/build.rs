@@ -26,11 +26,11 @@ fn main() {
     for (at, path) in documents.iter().enumerate() {
         println!("cargo::rerun-if-changed={}", path.display());
         let document = std::fs::read_to_string(path).expect("the document");
-        // A whole program that a reader writes into a file has its own test; one that is included is in `examples/`.
+        // A whole program that a reader writes into a file has its own test. Ignored are programs of `examples/`, and of others.
         let snippets = blocks::all(&document).into_iter().filter(|block| {
             block.info.split(',').next() == Some("rust")
                 && !block.info.contains("file=")
-                && !block.text.contains("{{#include")
+                && !block.info.contains("ignore")
         });
         let name = path.strip_prefix(&root).expect("in the root").display();
         write!(table, "    (\"{name}\", &[").expect("memory");
