@@ -87,7 +87,12 @@ impl Bell {
     }
 
     /// Sleeps until it is rung, or until `deadline`; in the `main` thread also until there is a signal, whose handler then is run.
-    pub(crate) fn sleep(&self, py: Python<'_>, deadline: Option<Instant>, main: bool) -> PyResult<()> {
+    pub(crate) fn sleep(
+        &self,
+        py: Python<'_>,
+        deadline: Option<Instant>,
+        main: bool,
+    ) -> PyResult<()> {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if !main {
             py.detach(|| self.poll(left, None));

@@ -181,9 +181,7 @@ impl Reader {
     /// A descriptor as `Receiver.fileno`. It becomes readable after `arm`.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let mut turn = self.enter(py)?;
-        let descriptor = turn
-            .descriptor()
-            .map(|descriptor| descriptor.as_raw_fd());
+        let descriptor = turn.descriptor().map(|descriptor| descriptor.as_raw_fd());
         descriptor.map_err(|error| errors::of_setup(py, &error))
     }
 
@@ -285,9 +283,7 @@ impl Watcher {
     /// A descriptor as `Receiver.fileno`. It becomes readable after `arm`.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let mut turn = self.enter(py)?;
-        let descriptor = turn
-            .descriptor()
-            .map(|descriptor| descriptor.as_raw_fd());
+        let descriptor = turn.descriptor().map(|descriptor| descriptor.as_raw_fd());
         descriptor.map_err(|error| errors::of_setup(py, &error))
     }
 

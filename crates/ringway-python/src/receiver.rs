@@ -45,7 +45,11 @@ impl Receiving {
     }
 
     fn poll_next(&'static mut self, context: &mut Context<'_>) -> Polled<Received, RecvError> {
-        self.poll(|receiver| receiver.poll_recv_in_place(context).map_ok(Received::InRing))
+        self.poll(|receiver| {
+            receiver
+                .poll_recv_in_place(context)
+                .map_ok(Received::InRing)
+        })
     }
 
     /// What a ring's receiver says.
@@ -443,8 +447,7 @@ impl Receiver {
                     Err(RecvError::Closed) => Ok(None),
                     next => next.map(Some),
                 };
-                let next =
-                    |receiving: &'static mut Receiving, until| or_end(receiving.next(until));
+                let next = |receiving: &'static mut Receiving, until| or_end(receiving.next(until));
                 let poll = |receiving: &'static mut Receiving, context: &mut Context<'_>| {
                     let polled = receiving.poll_next(context);
                     polled.map(|polled| polled.map(or_end))
