@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::broadcast::Subscription;
+use crate::api::subscription::Subscription;
 use crate::error::{RecvError, SendError};
 use crate::memory::layout::broadcast::{
     BOUND, CURSOR, Holds, LIMIT, NAME_HOLDER, NAME_KEY, NAME_LEN, NAMES, NUMBER, Phase, STATE,
