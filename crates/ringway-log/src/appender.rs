@@ -8,11 +8,27 @@
 //! | append | one write of whole records behind the last one; with [`Each`](crate::Durability::Each), a sync | some first part of the bytes: whole records, which count, and one that is torn, which the next writer overwrites with zeros |
 //! | begin a segment | make `N.new`, allocate, header, sync, rename to `N.seg`, sync the names; write the seal in the old one; sync it, unless nothing is synced; cut it behind the seal | a draft, which the next writer removes; an empty segment behind one without a seal, which gets one then; or one that is not cut |
 //! | sync | sync the last segment | nothing new |
-//! | remove segments | store the new oldest number; sync that; remove the files | files below the oldest number, which the next writer removes; no reader looks at them |
+//! | remove segments | sync the cursors; store the new oldest number; sync that; remove the files | an oldest number that is not on the disk yet, which the next writer confirms; files below it, which that one removes then; no reader looks at them |
 //! | close | sync; a mark; sync | as append |
 //!
 //! Nothing is written into a segment before the one before it is synced as a whole (unless nothing is ever synced), so only the
 //! last one can be torn where the log promises anything.
+//!
+//! # What is read need not be on the disk
+//! A process that was killed leaves in the page cache what it did not sync, and the next one reads it. If that one does something
+//! that reaches the disk, and the power goes, then the disk may have what was done and not the reason for it. So every reason is brought to the disk
+//! first:
+//!
+//! | what is read | by whom | what is done for it | so before that |
+//! |---|---|---|---|
+//! | names of files | the next writer | it writes to them | it syncs the names |
+//! | the oldest number | the next writer | it removes the segments below | it writes the number once more, and syncs ([`Slots::confirm`]): after a failed sync a sync alone would do nothing |
+//! | records behind the last sync | the next writer | it appends behind them, and acknowledges that | it syncs every segment |
+//! | a cursor's number | a writer that removes segments | what the cursor is behind goes | it syncs the cursor (if that sync fails nothing goes; where one failed, of a reader or a writer, and the reader has not stored it again, a loss of power may set it back to what is gone, and the reader is told how many) |
+//! | what a repair has copied | that repair | it overwrites the original | it syncs the copy, and its name |
+//!
+//! Without the second, a writer killed in the middle of removing left a log of which, after a loss of power, the oldest segments were
+//! missed: readers were told of damage, and writers were refused, though nothing was gone that should have been kept.
 //!
 //! # Torn, or damaged?
 //! What lies behind the last record that is right was being written when a process or the power died, or it was written and has been
@@ -465,16 +481,8 @@ impl<F: Files> Appender<F> {
         Ok(())
     }
 
-    /// Removes the segments that shall not be kept. `slowest` is the number that the slowest named cursor is at. Returns how many went.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn retain(
-        &mut self,
-        retention: &Retention,
-        now: u64,
-        slowest: Option<u64>,
-    ) -> Result<usize, AppendError> {
+    /// How many segments shall not be kept. `slowest` is the number that the slowest named cursor is at.
+    pub fn removable(&self, retention: &Retention, now: u64, slowest: Option<u64>) -> usize {
         let mut total: u64 = self.older.iter().map(|older| older.len).sum();
         total += self.current.len;
         let mut count = 0;
@@ -494,6 +502,21 @@ impl<F: Files> Appender<F> {
             total -= older.len;
             count = index + 1;
         }
+        count
+    }
+
+    /// Removes the segments that shall not be kept. `slowest` is the number that the slowest named cursor is at, and on the disk.
+    /// Returns how many went.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn retain(
+        &mut self,
+        retention: &Retention,
+        now: u64,
+        slowest: Option<u64>,
+    ) -> Result<usize, AppendError> {
+        let count = self.removable(retention, now, slowest);
         if count == 0 {
             return Ok(0);
         }

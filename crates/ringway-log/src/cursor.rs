@@ -87,15 +87,23 @@ impl Cursor {
     }
 
     pub(crate) fn sync(&self) -> Result<(), Errno> {
-        self.slots.sync()
+        // Also where the last sync failed, and one asks again.
+        self.slots.confirm()
     }
 }
 
 /// All cursors, with the number of the first message that each has not acknowledged.
-pub(crate) fn all<F: Files>(cursors: &F, nonce: u128) -> Result<Vec<(String, u64)>, Trouble>
-where
-    F::File: FileLike,
-{
+pub(crate) fn all<F: Files>(cursors: &F, nonce: u128) -> Result<Vec<(String, u64)>, Trouble> {
+    visit(cursors, nonce, false)
+}
+
+/// The number of the slowest one, which a loss of power does not set back.
+pub(crate) fn slowest_synced<F: Files>(cursors: &F, nonce: u128) -> Result<Option<u64>, Trouble> {
+    let all = visit(cursors, nonce, true)?;
+    Ok(all.into_iter().map(|(_, number)| number).min())
+}
+
+fn visit<F: Files>(cursors: &F, nonce: u128, sync: bool) -> Result<Vec<(String, u64)>, Trouble> {
     let os = || Trouble::os("its cursors cannot be listed");
     let mut all = Vec::new();
     let mut names = cursors.list().map_err(os())?;
@@ -112,6 +120,10 @@ where
         };
         let slots = Slots::open(file, &format!("{}/{name}", names::CURSORS))?;
         if let Some(number) = number_of(&slots, nonce) {
+            if sync {
+                // What was read before is on the disk then, or a later one.
+                slots.sync().map_err(os())?;
+            }
             all.push((name, number));
         }
     }
@@ -134,4 +146,27 @@ fn words(nonce: u128, number: u64) -> [u64; 5] {
 fn number_of<T: FileLike>(slots: &Slots<T>, nonce: u128) -> Option<u64> {
     let [low, high, number, ..] = slots.words();
     (u128::from(high) << 64 | u128::from(low) == nonce).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::sim::Disk;
+
+    #[test]
+    fn a_loss_of_power_does_not_set_back_the_slowest_cursor_that_a_writer_was_told() {
+        for seed in 0..50 {
+            let disk = Disk::new(seed);
+            for name in ["a", "b"] {
+                let mut slots = Slots::create(&disk, name, words(7, 0)).unwrap();
+                for number in 1..8 {
+                    slots.store(words(7, number)).unwrap();
+                }
+            }
+            assert_eq!(slowest_synced(&disk, 7).unwrap(), Some(7));
+            disk.lose_power();
+            let all = all(&disk, 7).unwrap();
+            assert_eq!(all, [("a".to_owned(), 7), ("b".to_owned(), 7)]);
+        }
+    }
 }

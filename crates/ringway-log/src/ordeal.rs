@@ -88,6 +88,8 @@ struct Ordeal {
     lost: BTreeSet<u64>,
     /// What was stored in the cursor since its last sync, and that before.
     cursor: Vec<u64>,
+    /// Whether its last sync failed: then the kernel takes for written what is not.
+    cursor_failed: bool,
     /// What is acknowledged of it, and what was being stored.
     stored: (u64, Option<u64>),
     now: u64,
@@ -119,6 +121,7 @@ pub fn run(seed: u64, rounds: u64) -> Counts {
         told: None,
         lost: BTreeSet::new(),
         cursor: vec![0],
+        cursor_failed: false,
         stored: (0, None),
         now: 1,
         counts: Counts::default(),
@@ -184,6 +187,7 @@ impl Ordeal {
             let at = self.read_cursor();
             assert!(self.cursor.contains(&at), "a cursor that was stored");
             self.cursor = vec![at];
+            self.cursor_failed = false;
             self.stored = (at, None);
         } else {
             let at = self.read_cursor();
@@ -307,8 +311,19 @@ impl Ordeal {
             1 => Retention::all().bytes(20_000),
             _ => Retention::all().age(std::time::Duration::from_nanos(20)),
         };
-        // Where a loss of power may set it back to.
-        let slowest = *self.cursor.iter().min().expect("there is always one");
+        // As a writer does: what is stored, after it was synced.
+        let file = self.disk.open(CURSOR, false).map_err(AppendError::of)?;
+        let slots = Slots::open(file, CURSOR).map_err(|_| AppendError::of(DEAD))?;
+        let mut slowest = slots.words()[0];
+        slots.sync().map_err(|errno| {
+            self.cursor_failed = true;
+            AppendError::of(errno)
+        })?;
+        match self.cursor_failed {
+            // What a later sync says is not so until it is stored anew.
+            true => slowest = *self.cursor.iter().min().expect("there is always one"),
+            false => self.cursor = vec![slowest],
+        }
         let count = appender.retain(&retention, self.now, Some(slowest))?;
         self.counts.removed += count as u64;
         Ok(())
@@ -326,8 +341,11 @@ impl Ordeal {
         self.stored.1 = Some(number);
         slots.store(words).map_err(AppendError::of)?;
         self.stored = (number, None);
-        if self.random.below(2) == 0 && slots.sync().is_ok() {
-            self.cursor = vec![number];
+        if self.random.below(2) == 0 {
+            self.cursor_failed = slots.confirm().is_err();
+            if !self.cursor_failed {
+                self.cursor = vec![number];
+            }
         }
         Ok(())
     }

@@ -41,6 +41,14 @@ pub(crate) fn open<F: Files>(
         appender::start(&files, &plan, about, again, random)?;
         (slots, about) = names::about(&files, true)?;
     }
+    let os = || Trouble::os("log cannot be written");
+    if !about.started {
+        // Its maker was killed, or the power lost, between the first segment and saying so.
+        about.started = true;
+        slots.store(about.words()).map_err(os())?;
+    }
+    // Before anything is removed for what it says.
+    slots.confirm().map_err(os())?;
     let mut bases = names::segments(&files)?;
     sweep(&files, &mut bases, about.oldest)?;
     let mut recovery = Recovery::default();
@@ -243,7 +251,9 @@ fn keep<F: Files>(files: &F, last: &Walked<F::File>) -> Result<(), Trouble> {
     }
     let kept = files.create(&name).map_err(os())?;
     copy(&last.file, last.end, last.len, &kept, 0).map_err(os())?;
-    kept.sync().map_err(os())
+    kept.sync().map_err(os())?;
+    // Before what it is a copy of is overwritten.
+    files.sync_names().map_err(os())
 }
 
 fn copy<T: FileLike>(from: &T, start: u64, end: u64, to: &T, at: u64) -> Result<(), Errno> {
@@ -345,4 +355,124 @@ fn rewrite<F: Files>(files: &F, bases: &[u64], nonce: u128, synced: u64) -> Resu
             .map_err(os())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::sim::{Disk, Random};
+    use crate::options::Retention;
+    use crate::tape::{From, Next, Tape};
+
+    fn counted() -> u64 {
+        use std::cell::Cell;
+        thread_local! {
+            static LAST: Cell<u64> = const { Cell::new(1) };
+        }
+        LAST.with(|last| {
+            last.set(last.get() + 1);
+            Random::new(last.get()).any()
+        })
+    }
+
+    const PLAN: Plan = Plan {
+        segment_len: 8192,
+        durable: true,
+        repair: false,
+    };
+
+    /// A log of some segments, all of it synced.
+    fn full(disk: &Disk) -> Appender<Disk> {
+        Appender::create(disk, &PLAN, 0, counted).unwrap();
+        let (mut appender, _) = Appender::open(disk.clone(), PLAN, None, counted).unwrap();
+        for fill in 0..60 {
+            appender.push(1, &[fill; 300]).unwrap();
+            appender.flush().unwrap();
+        }
+        appender.sync().unwrap();
+        appender
+    }
+
+    /// Everything from the oldest kept message on: the numbers.
+    fn read(disk: &Disk) -> Vec<u64> {
+        let mut tape = Tape::open(disk.clone(), From::Oldest, None).unwrap();
+        let mut numbers = Vec::new();
+        loop {
+            match tape.next(None).unwrap() {
+                Next::Message(record) => numbers.push(record.number),
+                Next::End => return numbers,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Removes segments in a way that ends in the middle, as `trouble` has it; the next writer comes; and the power is lost.
+    fn remove_and_lose_power(seed: u64, trouble: impl Fn(&Disk)) {
+        let disk = Disk::new(seed);
+        let mut appender = full(&disk);
+        trouble(&disk);
+        let _ = appender.retain(&Retention::all().bytes(9000), 1, None);
+        disk.set_fuse(None);
+        disk.fail_sync(None);
+        drop(appender);
+        let (next, _) = Appender::open(disk.clone(), PLAN, None, counted).unwrap();
+        drop(next);
+        let kept = read(&disk);
+        disk.lose_power();
+        let numbers = read(&disk);
+        assert_eq!(numbers, kept);
+        assert_eq!(numbers.last(), Some(&59));
+        let (appender, _) = Appender::open(disk, PLAN, None, counted).unwrap();
+        assert_eq!(appender.next_number(), 60);
+    }
+
+    #[test]
+    fn what_a_killed_writer_was_removing_is_not_missed_after_a_loss_of_power() {
+        for seed in 0..40 {
+            for calls in 0..8 {
+                remove_and_lose_power(seed, |disk| disk.set_fuse(Some(calls)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_being_removed_when_a_sync_failed_is_not_missed_after_a_loss_of_power() {
+        for seed in 0..200 {
+            remove_and_lose_power(seed, |disk| disk.fail_sync(Some(0)));
+        }
+    }
+
+    #[test]
+    fn what_a_repair_cuts_is_kept_also_if_the_power_is_lost() {
+        for seed in 0..40 {
+            let disk = Disk::new(seed);
+            let mut appender = full(&disk);
+            appender.push(1, b"behind a mark").unwrap();
+            appender.flush().unwrap();
+            let segment = appender.place().segment;
+            appender.sync().unwrap();
+            drop(appender);
+            // In the segment's first message; a mark behind it says that it was synced.
+            disk.damage(&names::segment(segment), |bytes| {
+                let at = bytes
+                    .windows(300)
+                    .position(|window| *window == [segment as u8; 300]);
+                bytes[at.unwrap()] ^= 1;
+            });
+            let plan = Plan {
+                repair: true,
+                ..PLAN
+            };
+            let (_, recovery) = Appender::open(disk.clone(), plan, None, counted).unwrap();
+            assert!(recovery.cut > 300);
+            disk.lose_power();
+            let kept = disk.open(&format!("{segment:020}.cut"), false).unwrap();
+            let mut bytes = vec![0; 8192];
+            read_full(&kept, &mut bytes, 0).unwrap();
+            for message in [&[59; 300][..], b"behind a mark"] {
+                let len = message.len();
+                assert!(bytes.windows(len).any(|window| window == message));
+            }
+        }
+    }
 }

@@ -3,6 +3,9 @@
 //! Whoever is killed while it writes one leaves the other. What a page holds is 64 bytes, so one sector, with a sequence number and a
 //! checksum. After a loss of power each page holds one of the versions that were written since the last sync, so what is
 //! read is at least as new as what was synced.
+//!
+//! What is read need not be on the disk: who stored it may have been killed before it synced, or the sync failed, and the kernel takes the page
+//! for written since. Before somebody does what is right only if the words outlive a loss of power, it [confirms](Slots::confirm) them.
 
 use nix::errno::Errno;
 
@@ -104,6 +107,19 @@ impl<F: FileLike> Slots<F> {
         self.sequence = sequence;
         self.words = words;
         Ok(())
+    }
+
+    /// Makes sure that the words are on the disk, whoever stored them. They are written once more, as a sync alone does nothing for a page
+    /// that the kernel takes for written; the same bytes at the same place, so that to be killed here changes nothing.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn confirm(&self) -> Result<(), Errno> {
+        let bytes = encode(self.sequence, self.words);
+        self.file
+            .write_at(&bytes, self.sequence % 2 * PAGE)
+            .map_err(|(_, errno)| errno)?;
+        self.file.sync()
     }
 
     /// See [`FileLike::sync`].

@@ -265,17 +265,32 @@ impl Writer {
             return Ok(0);
         }
         let files = &self.appender.files;
-        let slowest = match files.below(names::CURSORS, false) {
+        let cursors = match files.below(names::CURSORS, false) {
+            Ok(cursors) => Some(cursors),
+            Err(Errno::ENOENT) => None,
+            Err(errno) => return Err(AppendError::of(errno)),
+        };
+        let (nonce, now) = (self.appender.about.nonce, now());
+        let slowest = match &cursors {
             // One that cannot be read keeps everything.
-            Ok(cursors) => cursor::all(&cursors, self.appender.about.nonce)
+            Some(cursors) => cursor::all(cursors, nonce)
                 .map_err(|_| AppendError::of(Errno::EIO))?
                 .into_iter()
                 .map(|(_, number)| number)
                 .min(),
-            Err(Errno::ENOENT) => None,
-            Err(errno) => return Err(AppendError::of(errno)),
+            None => None,
         };
-        self.appender.retain(&self.retention, now(), slowest)
+        if self.appender.removable(&self.retention, now, slowest) == 0 {
+            return Ok(0);
+        }
+        // Else a loss of power could set a cursor back to what is gone.
+        let slowest = match &cursors {
+            Some(cursors) => {
+                cursor::slowest_synced(cursors, nonce).map_err(|_| AppendError::of(Errno::EIO))?
+            }
+            None => None,
+        };
+        self.appender.retain(&self.retention, now, slowest)
     }
 
     /// Closes in order: readers that do not follow end when all is read. Unless the [`Durability`] is `None`, all is synced first.
