@@ -53,6 +53,10 @@ pub trait Files: Clone + Send + 'static {
 }
 
 /// A file.
+#[allow(
+    clippy::len_without_is_empty,
+    reason = "nobody asks; the lint sees it only where this is public, with `verify`"
+)]
 pub trait FileLike: Send + Sync + 'static {
     /// Reads from `offset`, perhaps less than there is room for; 0 at the end.
     ///
