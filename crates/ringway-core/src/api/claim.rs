@@ -55,19 +55,22 @@ pub struct Claim<'a> {
 
 impl<'a> Claim<'a> {
     /// Claims room for a message of `len` bytes; `None`: if there is room now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(
         sending: &'a mut Sending,
         scratch: &'a mut Scratch,
         len: usize,
         wait: Option<&WaitOptions>,
     ) -> Result<Self, SendError> {
-        let claimed = sending.claim(len, wait)?;
+        let claimed = match sending.claim_at_once(len) {
+            Some(claimed) => claimed,
+            None => sending.claim(len, wait)?,
+        };
         Ok(Self::of(sending, scratch, claimed, len))
     }
 
     /// What was claimed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(
         sending: &'a mut Sending,
         scratch: &'a mut Scratch,
@@ -168,22 +171,29 @@ impl<'a> Claim<'a> {
     }
 
     /// Sends the message.
-    #[inline]
+    #[inline(always)]
     pub fn commit(self) {
         let len = self.len;
         self.commit_len(len);
     }
 
     /// Sends the first `len` bytes of the message, or all if it is shorter.
-    #[inline]
+    #[inline(always)]
     pub fn commit_len(mut self, len: usize) {
         let len = len.min(self.len);
         if self.is_apart {
-            let message = self.scratch.room(len);
-            self.sending.write_at(&self.claimed, 0, message);
+            self.put_in_place(len);
         }
-        self.sending.commit(self.claimed, len as u64);
         self.committed = true;
+        self.sending.commit(self.claimed, len as u64);
+    }
+
+    /// Copies what was written to private memory to where it is claimed.
+    #[cold]
+    #[inline(never)]
+    fn put_in_place(&mut self, len: usize) {
+        let message = self.scratch.room(len);
+        self.sending.write_at(&self.claimed, 0, message);
     }
 
     /// Gives the room back, as a drop does.
@@ -205,7 +215,7 @@ impl<'a> Claim<'a> {
 }
 
 impl Drop for Claim<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if !self.committed {
             self.sending.abort();
@@ -244,7 +254,10 @@ impl<'a> Batch<'a> {
     /// Sends all that was added, and returns how many messages that were.
     #[inline]
     pub fn commit(mut self) -> u64 {
-        self.sending.commit_batch(self.pending.take())
+        let sent = self.sending.commit_batch(self.pending.take());
+        // Nothing is left to be given up.
+        std::mem::forget(self);
+        sent
     }
 }
 

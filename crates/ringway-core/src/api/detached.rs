@@ -73,7 +73,7 @@ impl ConsumerSlot {
         pool::free(&self.region, self.me, loan);
         match &self.notifier {
             Some(notifier) => notifier.notify(&self.region, Role::Producer),
-            None => eventcount::notify(&self.region, SPACE_EVENT),
+            None => eventcount::announce(&self.region, SPACE_EVENT),
         }
     }
 }

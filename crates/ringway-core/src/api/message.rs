@@ -165,7 +165,7 @@ impl<'a> Message<'a> {
     }
 
     /// Acknowledges the message, so that it does not come again, and gives its room to the producer.
-    #[inline]
+    #[inline(always)]
     pub fn release(self) {
         self.receiving.release(&self.found, 1);
     }
@@ -271,7 +271,7 @@ impl<'a> Backlog<'a> {
     }
 
     /// How many were looked at.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
@@ -281,11 +281,24 @@ impl<'a> Backlog<'a> {
     ///
     /// # Errors
     /// As [`Receiver::try_recv`](crate::Receiver::try_recv), but for `Empty`.
-    #[inline]
+    #[inline(always)]
     pub fn next_message(&mut self) -> Result<Option<MessageView<'_>>, RecvError> {
-        if let Some(found) = self.receiving.show_at_once(self.last.as_ref(), self.count) {
-            return Ok(Some(self.view(found, found.payload)));
-        }
+        let found = match self.receiving.show_at_once(self.last.as_ref(), self.count) {
+            Some(found) => found,
+            None => match self.find_next()? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
+        let nth = self.count;
+        (self.last, self.count) = (Some(found), nth + 1);
+        let at = self.receiving.locate(&found);
+        Ok(Some(MessageView::of(self.receiving, found, at, nth)))
+    }
+
+    /// The same, where it is not as usual, and before it is noted that it is looked at.
+    #[inline(never)]
+    fn find_next(&mut self) -> Result<Option<MessageRef>, RecvError> {
         let next = match &self.last {
             Some(last) => {
                 let most = self.most.map_or(1, |most| most.saturating_sub(self.count));
@@ -296,17 +309,10 @@ impl<'a> Backlog<'a> {
                 first => Some(first?),
             },
         };
-        let Some(found) = next else { return Ok(None) };
-        self.receiving.show(self.count);
-        Ok(Some(self.view(found, self.receiving.locate(&found))))
-    }
-
-    /// The message that was found last, and lies there, is looked at.
-    #[inline(always)]
-    fn view(&mut self, found: MessageRef, at: u64) -> MessageView<'_> {
-        let nth = self.count;
-        (self.last, self.count) = (Some(found), nth + 1);
-        MessageView::of(self.receiving, found, at, nth)
+        if next.is_some() {
+            self.receiving.show(self.count);
+        }
+        Ok(next)
     }
 
     /// Acknowledges all that were looked at, and returns how many messages that were. Fewer were if the ring turns out

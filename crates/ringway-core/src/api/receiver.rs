@@ -240,8 +240,11 @@ impl Receiver {
     /// As [`try_recv`](Self::try_recv).
     #[inline]
     pub fn try_recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
-        let found = self.receiving.take(1, None)?;
-        Ok(self.message(found).shown())
+        let found = match self.receiving.take_at_once() {
+            Some(found) => found,
+            None => self.receiving.take_otherwise(None)?,
+        };
+        Ok(self.message(found))
     }
 
     /// Borrows the next message in place, waiting for it. While it is held, it keeps the room of those behind it, too
@@ -264,8 +267,11 @@ impl Receiver {
     /// ```
     #[inline]
     pub fn recv_in_place(&mut self) -> Result<Message<'_>, RecvError> {
-        let found = self.receiving.take(1, Some(&self.wait))?;
-        Ok(self.message(found).shown())
+        let found = match self.receiving.take_at_once() {
+            Some(found) => found,
+            None => self.receiving.take_otherwise(Some(&self.wait))?,
+        };
+        Ok(self.message(found))
     }
 
     /// The same, waiting for at most `timeout`.
@@ -287,8 +293,8 @@ impl Receiver {
         deadline: impl Into<Option<Instant>>,
     ) -> Result<Message<'_>, RecvError> {
         let wait = self.wait.until(deadline.into());
-        let found = self.receiving.take(1, Some(&wait))?;
-        Ok(self.message(found).shown())
+        let found = self.receiving.take_otherwise(Some(&wait))?;
+        Ok(self.message(found))
     }
 
     /// Receives the next message, waiting for it, and lends it to `work`; acknowledges it if that returns `Ok`. If it
@@ -389,11 +395,14 @@ impl Receiver {
             return Ok(0);
         }
         let mut backlog = Backlog::new(&mut self.receiving, Some(most as u64));
-        each(backlog.next_message()?.ok_or(RecvError::Empty)?);
-        while backlog.count() < most as u64
-            && let Ok(Some(message)) = backlog.next_message()
-        {
-            each(message);
+        while backlog.count() < most as u64 {
+            let is_first = backlog.count() == 0;
+            match backlog.next_message() {
+                Ok(Some(message)) => each(message),
+                Ok(None) if is_first => return Err(RecvError::Empty),
+                Err(error) if is_first => return Err(error),
+                Ok(None) | Err(_) => break,
+            }
         }
         // What was shown was whole, whatever comes behind it: what that is, the next call tells.
         match backlog.release() {

@@ -60,7 +60,7 @@ impl Receiving {
             Self::Stream(consumer) => consumer.recv_into(buffer, wait),
             Self::Cells(consumer) => match consumer.recv_at_once(buffer) {
                 Some(len) => Ok(len),
-                None => consumer.recv_into(buffer, wait),
+                None => consumer.recv_otherwise(buffer, wait),
             },
             Self::Broadcast(consumer) => consumer.recv_into(buffer, wait),
         }
@@ -75,12 +75,13 @@ impl Receiving {
         }
     }
 
-    /// Receives the next message as a `T`, in the usual case of a stream ring.
+    /// Receives the next message as a `T`, in the usual case.
     #[inline(always)]
     pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(&mut self) -> Option<T> {
         match self {
             Self::Stream(consumer) => consumer.recv_value_at_once(),
-            Self::Cells(_) | Self::Broadcast(_) => None,
+            Self::Cells(consumer) => consumer.recv_value_at_once(),
+            Self::Broadcast(_) => None,
         }
     }
 
@@ -99,7 +100,39 @@ impl Receiving {
         }
     }
 
-    /// Behind `last`, the `nth` of those that were taken, to be [shown](Self::show) now: the usual case of a stream ring.
+    /// The next message, which is [shown](Self::show) now: the usual case.
+    #[inline(always)]
+    pub(crate) fn take_at_once(&mut self) -> Option<MessageRef> {
+        match self {
+            Self::Stream(consumer) => consumer.show_at_once(None, 0),
+            Self::Cells(consumer) => consumer.take_at_once(1),
+            Self::Broadcast(_) => None,
+        }
+    }
+
+    /// The same where something is unusual, waiting for it as the options say.
+    #[inline(never)]
+    pub(crate) fn take_otherwise(
+        &mut self,
+        wait: Option<&WaitOptions>,
+    ) -> Result<MessageRef, RecvError> {
+        let found = self.take(1, wait)?;
+        self.show(0);
+        Ok(found)
+    }
+
+    /// Acknowledges the `count` messages that were taken, `last` being the last of them, in the usual case; `false` if it is none, and then
+    /// nothing was done.
+    #[inline(always)]
+    pub(crate) fn release_at_once(&mut self, last: &MessageRef, count: u64) -> bool {
+        match self {
+            Self::Stream(consumer) => consumer.release_at_once(last, count),
+            Self::Cells(consumer) => consumer.release_at_once(),
+            Self::Broadcast(_) => false,
+        }
+    }
+
+    /// Behind `last`, the `nth` of those that were taken, to be [shown](Self::show) now: the usual case.
     #[inline(always)]
     pub(crate) fn show_at_once(
         &mut self,
@@ -108,7 +141,9 @@ impl Receiving {
     ) -> Option<MessageRef> {
         match self {
             Self::Stream(consumer) => consumer.show_at_once(last, nth),
-            Self::Cells(_) | Self::Broadcast(_) => None,
+            // What is taken already.
+            Self::Cells(consumer) => last.and_then(|_| consumer.show_at_once()),
+            Self::Broadcast(_) => None,
         }
     }
 
@@ -201,8 +236,16 @@ impl Receiving {
 
     /// Acknowledges the `count` messages that were taken, `last` being the last of them, and returns how many were
     /// acknowledged: fewer if the ring turns out to be corrupt, none in a child of `fork`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&mut self, last: &MessageRef, count: u64) -> u64 {
+        match self.release_at_once(last, count) {
+            true => count,
+            false => self.release_otherwise(last, count),
+        }
+    }
+
+    #[inline(never)]
+    fn release_otherwise(&mut self, last: &MessageRef, count: u64) -> u64 {
         match self {
             Self::Stream(consumer) => {
                 let before = consumer.received();

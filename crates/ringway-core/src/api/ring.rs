@@ -159,7 +159,7 @@ impl Ring {
                 participant.watch(Arc::clone(&alarm));
                 let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
                 let own = self.region()?;
-                let wake = move || eventcount::notify(&own, Side::of(Role::Producer).event);
+                let wake = move || eventcount::announce(&own, Side::of(Role::Producer).event);
                 let lender = self.lender(&participant, wake);
                 let producer = producer.with_pool(pool.map(|pool| pool.with_lender(lender)));
                 (Sending::Stream(producer), alarm)
@@ -664,6 +664,7 @@ mod tests {
     use crate::api::builder::Builder;
     use crate::memory::layout::participant::{EPOCH, FILLED_FOR, LIVENESS, slot_offset};
     use crate::sys::futex::{OWNER_DIED, WAITERS};
+    use crate::waiting::publisher;
 
     /// Whoever knows this number concludes from the absence of somebody who is counted that it has left.
     #[test]
@@ -687,5 +688,43 @@ mod tests {
             set(LIVENESS, ended);
             assert_eq!(ring.known().ever(Role::Producer), 1, "it has been there");
         }
+    }
+
+    /// Who sleeps makes no `membarrier` while each message wakes it: the producer says that it makes the fence. It says so no more when it
+    /// streams, and nothing of that is true of its successor.
+    #[test]
+    fn a_producer_that_wakes_somebody_each_time_makes_the_fence_until_it_streams() {
+        let ring = Builder::new("memfd:").unwrap().create().unwrap();
+        let region = ring.region().unwrap();
+        if !region.is_asymmetric() {
+            return;
+        }
+        let mut receiver = ring.receiver().unwrap();
+        let mut sender = ring.sender().unwrap();
+        let fences = || publisher::fences(&region, PRODUCER.slot);
+        let mut send = |sender: &mut Sender, is_slept_for: bool| {
+            if is_slept_for {
+                // As the receiver does when it is about to sleep.
+                eventcount::prepare_for(&region, CONSUMER.event, PRODUCER.slot);
+            }
+            sender.send(b"message").unwrap();
+            assert_eq!(receiver.recv().unwrap(), b"message");
+        };
+        for _ in 0..8 {
+            assert!(!fences());
+            send(&mut sender, true);
+        }
+        for nth in 0..64 {
+            assert!(fences(), "after {nth} messages that woke nobody");
+            send(&mut sender, false);
+        }
+        assert!(!fences());
+        (0..8).for_each(|_| send(&mut sender, true));
+        assert!(fences());
+        drop(sender);
+        let mut next = ring.sender().unwrap();
+        assert!(!fences());
+        send(&mut next, true);
+        assert!(!fences());
     }
 }

@@ -116,7 +116,7 @@ impl Sending {
     ) -> Result<(), SendError> {
         let sent = match self {
             Self::Stream(producer) => producer.send(message, wait),
-            Self::Cells(producer) => producer.send(message, wait),
+            Self::Cells(producer) => producer.send_otherwise(message, wait),
             Self::Broadcast(producer) => producer.send(message, wait),
         };
         sent.or_else(|refusal| self.send_long(message, refusal, wait))
@@ -160,7 +160,17 @@ impl Sending {
         self.commit_batch(None) as usize
     }
 
-    #[inline]
+    /// Claims room in the usual case, in the ring.
+    #[inline(always)]
+    pub(crate) fn claim_at_once(&mut self, len: usize) -> Option<Claimed> {
+        match self {
+            Self::Stream(producer) => producer.reserve_at_once(len).map(Claimed::Stream),
+            Self::Cells(producer) => producer.claim_at_once(len).map(Claimed::Cells),
+            Self::Broadcast(_) => None,
+        }
+    }
+
+    #[inline(never)]
     pub(crate) fn claim(
         &mut self,
         len: usize,
@@ -221,8 +231,18 @@ impl Sending {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn commit(&mut self, claimed: Claimed, len: u64) {
+        if let (Self::Stream(producer), Claimed::Stream(reservation)) = (&mut *self, &claimed)
+            && producer.commit_at_once(reservation, len)
+        {
+            return;
+        }
+        self.commit_otherwise(claimed, len);
+    }
+
+    #[inline(never)]
+    fn commit_otherwise(&mut self, claimed: Claimed, len: u64) {
         match (self, claimed) {
             (Self::Stream(producer), Claimed::Stream(reservation)) => {
                 let pending = producer.stage(None, reservation, len);

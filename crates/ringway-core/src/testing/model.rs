@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64 as Plain;
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use loom::sync::{Arc, Mutex};
+use loom::sync::{Arc, Mutex, MutexGuard};
 
 use crate::memory::layout::broadcast::{
     BOUND, CURSOR, LIMIT, NUMBER, STATE, WAYPOINTS, waypoint_offset,
@@ -20,7 +20,7 @@ use crate::memory::layout::control::{
     PRODUCER_CLOSED, PRODUCERS_CHANGED, RECEIVED, SENT, SHOWN, SPACE_EVENT, TAIL, TAKE_HINT,
 };
 use crate::memory::layout::participant::{
-    ASLEEP, CLOSED, EPOCH, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SIGHT_LEN, SLOT_LEN,
+    ASLEEP, CLOSED, EPOCH, FENCES, LIVENESS, MESSAGES, OVERWRITTEN, REPAIRED, SIGHT_LEN, SLOT_LEN,
     liveness_words, slot_offset, table_end,
 };
 use crate::memory::layout::pool::MIN_SLAB_LEN;
@@ -54,6 +54,9 @@ struct Words {
     has_sights: bool,
     /// Whether the kernel cannot change a word and wake in one step.
     is_old: bool,
+    /// Of a ring whose fences are asymmetric: held while something is published without a fence, and gone through by
+    /// `membarrier`.
+    unfenced: Option<Mutex<()>>,
 }
 
 // SAFETY: the cells hold nothing; they are there for loom to find unordered accesses.
@@ -87,6 +90,7 @@ impl Words {
             participants,
             has_sights: false,
             is_old: false,
+            unfenced: None,
         }
     }
 
@@ -111,6 +115,8 @@ pub(crate) struct Model {
     kernel: Arc<Mutex<Vec<Sleeper>>>,
     /// How many changes its process lives to make; [`FOR_EVER`] if it does not die.
     changes: std::sync::Arc<Plain>,
+    /// Whether it makes the fence between publishing and looking for sleepers, where fences are asymmetric.
+    fences: bool,
 }
 
 const FOR_EVER: u64 = u64::MAX;
@@ -122,6 +128,7 @@ impl Clone for Model {
             words: Arc::clone(&self.words),
             kernel: Arc::clone(&self.kernel),
             changes: immortal(),
+            fences: false,
         }
     }
 }
@@ -248,6 +255,25 @@ impl Model {
         self
     }
 
+    /// The same ring, that nobody has used yet, with asymmetric fences.
+    pub(crate) fn asymmetric(mut self) -> Self {
+        let words = Arc::get_mut(&mut self.words).expect("nobody else has a handle");
+        for slot in [0, 1] {
+            for field in [EPOCH, FENCES] {
+                let word = words.control64.entry(slot_offset(slot) + field);
+                word.or_default();
+            }
+        }
+        words.unfenced = Some(Mutex::new(()));
+        self
+    }
+
+    /// What a publication without a fence, and the look behind it, is made in.
+    pub(crate) fn without_a_fence(&self) -> MutexGuard<'_, ()> {
+        let lock = self.words.unfenced.as_ref();
+        lock.expect("fences are asymmetric").lock().unwrap()
+    }
+
     /// The same ring, under the kernel of another one.
     pub(crate) fn beside(self, other: &Self) -> Self {
         Self {
@@ -261,6 +287,7 @@ impl Model {
             words: Arc::new(words),
             kernel: Arc::default(),
             changes: immortal(),
+            fences: false,
         }
     }
 
@@ -551,11 +578,28 @@ impl Region for Model {
     }
 
     fn publish_fence(&self) {
-        fence(Ordering::SeqCst);
+        if self.fences() {
+            fence(Ordering::SeqCst);
+        }
     }
 
     fn sleep_fence(&self) {
         fence(Ordering::SeqCst);
+        if self.is_asymmetric() {
+            drop(self.without_a_fence());
+        }
+    }
+
+    fn is_asymmetric(&self) -> bool {
+        self.words.unfenced.is_some()
+    }
+
+    fn fences(&self) -> bool {
+        !self.is_asymmetric() || self.fences
+    }
+
+    fn set_fences(&mut self, fences: bool) {
+        self.fences = fences;
     }
 
     /// What lies beside is no business of loom's.

@@ -53,6 +53,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::publisher;
 use crate::memory::region::{Change, Control, Region};
 
 /// Set while somebody sleeps.
@@ -69,13 +70,7 @@ const ATTEMPTS: usize = 64;
 /// Call it after publishing.
 #[inline(always)]
 pub(crate) fn notify<R: Region>(region: &R, event: usize) {
-    notify_by(region.control(), region, event);
-}
-
-/// The same, by the region's control words.
-#[inline(always)]
-pub(crate) fn notify_by<R: Region>(control: R::Control<'_>, region: &R, event: usize) {
-    if control.may_have(event, ASLEEP) {
+    if region.control().may_have(event, ASLEEP) {
         notify_asleep(region, event);
     }
 }
@@ -84,6 +79,15 @@ pub(crate) fn notify_by<R: Region>(control: R::Control<'_>, region: &R, event: u
 #[inline(never)]
 fn notify_asleep<R: Region>(region: &R, event: usize) {
     region.publish_fence();
+    if is_slept_on(region, event) {
+        wake(region, event);
+    }
+}
+
+/// The same for those that publish rarely, on an event whose sleepers ask one publisher only whether it makes the fence
+/// ([`prepare_for`]): these make it each time.
+pub(crate) fn announce<R: Region>(region: &R, event: usize) {
+    region.full_fence();
     if is_slept_on(region, event) {
         wake(region, event);
     }
@@ -121,6 +125,21 @@ pub(crate) fn ring<R: Region>(region: &R, event: usize, bells: impl FnOnce()) {
 /// [`cancel`] or sleep while the word is what this returns.
 pub(crate) fn prepare<R: Region>(region: &R, event: usize) -> u32 {
     let prepared = set_asleep(region, event);
+    region.sleep_fence();
+    prepared
+}
+
+/// The same for one that waits for the holder of a slot alone, which may make the fence itself ([`publisher`]).
+pub(crate) fn prepare_for<R: Region>(region: &R, event: usize, slot: u32) -> u32 {
+    let prepared = set_asleep(region, event);
+    if region.is_asymmetric() {
+        // Pairs with the publisher's, and with those of who ends to fence and of who comes.
+        region.full_fence();
+        if publisher::fences(region, slot) {
+            region.sleep_fenced();
+            return prepared;
+        }
+    }
     region.sleep_fence();
     prepared
 }

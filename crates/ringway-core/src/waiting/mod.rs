@@ -5,9 +5,12 @@ pub(crate) mod eventcount;
 #[cfg(all(loom, test))]
 mod interleavings;
 #[cfg(all(loom, test))]
+mod interleavings_of_fencing;
+#[cfg(all(loom, test))]
 mod interleavings_of_waiters;
 pub(crate) mod interrupt;
 mod options;
+pub(crate) mod publisher;
 pub(crate) mod several;
 mod single;
 mod spin;

@@ -9,7 +9,8 @@ use std::error::Error;
 use std::hint::black_box;
 use std::io::{BufRead, Write};
 
-use ringway::{Kind, Receiver, Ring, Sender};
+use ringway::message::{TypedReceiver, TypedSender};
+use ringway::{Kind, Receiver, Ring, Sender, SyncKind};
 
 /// Messages that lie in the ring between two pieces of work.
 const BACKLOG: usize = 4;
@@ -50,14 +51,125 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [ring, work, len] = arguments.as_slice() else {
         return Err("counted RING WORK BYTES".into());
     };
-    let (has_cells, len) = (ring == "cells", len.parse()?);
+    let (has_cells, len) = (ring != "stream", len.parse()?);
     let (capacity, lap) = lap(has_cells, len);
     let builder = ringway::at("memfd:")?.capacity(capacity).prefault(true);
     let builder = match has_cells {
         true => builder.kind(Kind::Mpmc).cell_len(CELL as u32),
         false => builder.kind(Kind::Spsc),
     };
-    Counted::new(&builder.create()?, len)?.run(work, lap.min(MOST))
+    let builder = match ring.as_str() {
+        "stream" | "cells" => builder,
+        "cells, posix-sem" => builder.sync(SyncKind::PosixSem),
+        _ => return Err("no such ring".into()),
+    };
+    let (ring, lap) = (builder.create()?, lap.min(MOST));
+    match (work.as_str(), len) {
+        ("send a value" | "receive a value" | "send_all" | "recv_all", 8) => {
+            Typed::<1>::new(&ring)?.run(work, lap)
+        }
+        ("send a value" | "receive a value" | "send_all" | "recv_all", 64) => {
+            Typed::<8>::new(&ring)?.run(work, lap)
+        }
+        ("send a value" | "receive a value" | "send_all" | "recv_all", 256) => {
+            Typed::<32>::new(&ring)?.run(work, lap)
+        }
+        _ => Counted::new(&ring, len)?.run(work, lap),
+    }
+}
+
+/// Says how many pieces of work are counted, and how many messages each has, and waits until somebody counts.
+fn begin(pieces: usize, messages: usize) -> Result<(), Box<dyn Error>> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{pieces} {messages}")?;
+    stdout.flush()?;
+    std::io::stdin().lock().lines().next().transpose()?;
+    Ok(())
+}
+
+/// Values of so many words.
+struct Typed<const WORDS: usize> {
+    sender: TypedSender<[u64; WORDS]>,
+    receiver: TypedReceiver<[u64; WORDS]>,
+    values: Values<WORDS>,
+    target: Values<WORDS>,
+}
+
+#[repr(align(64))]
+struct Values<const WORDS: usize>([[u64; WORDS]; MANY]);
+
+impl<const WORDS: usize> Typed<WORDS> {
+    fn new(ring: &Ring) -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            sender: TypedSender::of(ring.sender()?),
+            receiver: TypedReceiver::of(ring.receiver()?),
+            values: Values([[7; WORDS]; MANY]),
+            target: Values([[0; WORDS]; MANY]),
+        })
+    }
+
+    fn run(mut self, work: &str, lap: usize) -> Result<(), Box<dyn Error>> {
+        for _ in 0..BACKLOG {
+            self.send()?;
+        }
+        for _ in 0..2 * lap {
+            self.send()?;
+            self.receive()?;
+        }
+        let (pieces, messages) = match work {
+            "send_all" | "recv_all" => (lap.div_ceil(MANY), MANY),
+            _ => (lap, 1),
+        };
+        begin(pieces, messages)?;
+        for _ in 0..pieces {
+            match work {
+                "send a value" => {
+                    between(|| self.send())?;
+                    self.receive()?;
+                }
+                "receive a value" => {
+                    self.send()?;
+                    between(|| self.receive())?;
+                }
+                "send_all" => {
+                    between(|| self.send_all())?;
+                    self.receive_all()?;
+                }
+                _ => {
+                    self.send_all()?;
+                    between(|| self.receive_all())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn send(&mut self) -> Result<(), Box<dyn Error>> {
+        Ok(self.sender.send(&self.values.0[0])?)
+    }
+
+    #[inline(always)]
+    fn receive(&mut self) -> Result<(), Box<dyn Error>> {
+        black_box(self.receiver.recv()?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn send_all(&mut self) -> Result<(), Box<dyn Error>> {
+        black_box(self.sender.send_all(&self.values.0)?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn receive_all(&mut self) -> Result<(), Box<dyn Error>> {
+        let mut left = MANY;
+        // It may stop at the end of a lap.
+        while left > 0 {
+            left -= self.receiver.recv_all(&mut self.target.0[..left])?;
+        }
+        Ok(())
+    }
 }
 
 impl Counted {
@@ -83,10 +195,7 @@ impl Counted {
             "batch" | "drain" => (lap.div_ceil(MANY), MANY),
             _ => (lap, 1),
         };
-        let mut stdout = std::io::stdout();
-        writeln!(stdout, "{pieces} {messages}")?;
-        stdout.flush()?;
-        std::io::stdin().lock().lines().next().transpose()?;
+        begin(pieces, messages)?;
         for _ in 0..pieces {
             match work {
                 "send" => {

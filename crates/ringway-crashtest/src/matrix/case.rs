@@ -27,6 +27,8 @@ pub(super) enum Op {
     Abort,
     /// Three messages that become visible together.
     Batch,
+    /// Three values in one call, of which those become visible together that lie in one lap.
+    SendAll,
     /// Sends into a full ring, sleeps, and goes on when there is room.
     SleepSend,
     /// Sends into a full ring, whose oldest message makes room.
@@ -118,6 +120,7 @@ impl Op {
             | Self::Commit
             | Self::Abort
             | Self::Batch
+            | Self::SendAll
             | Self::SleepSend
             | Self::Overwrite
             | Self::OverwriteLong
@@ -155,9 +158,14 @@ impl Op {
             | Self::Lend
             | Self::LendPointer
             | Self::LendSegment => (1, super::message::LONG),
-            Self::Batch => (3, super::message::SHORT),
+            Self::Batch | Self::SendAll => (3, super::message::SHORT),
             _ => (0, 0),
         }
+    }
+
+    /// Whether all that it sends becomes visible together.
+    pub(super) fn is_atomic(self) -> bool {
+        self != Self::SendAll
     }
 
     /// How many messages it may hold when it dies.
@@ -241,7 +249,9 @@ impl Op {
             Self::Open => &[Empty, Copied],
             Self::AttachSender | Self::AttachReceiver => &[Empty, One, Full, Closed],
             Self::Send | Self::SendLong => &[Empty, One, Full, Wrapped, Lapped, Asleep],
-            Self::Commit | Self::Abort | Self::Batch => &[Empty, Wrapped, Lapped, Asleep],
+            Self::Commit | Self::Abort | Self::Batch | Self::SendAll => {
+                &[Empty, Wrapped, Lapped, Asleep]
+            }
             Self::SendByPointer | Self::LendPointer => &[Empty, Wrapped],
             Self::SleepSend => &[Full],
             Self::Overwrite => &[Full, Held],

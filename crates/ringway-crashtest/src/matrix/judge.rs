@@ -259,7 +259,8 @@ fn weigh(scene: &Scene, victims: &[Victim]) -> Result<Effect, String> {
     arrived.extend(read.filter(|id| of_first(id) && !got.contains(id)));
     let arrived = arrived.len();
     let (batch, _) = first.map_or((0, 0), |first| first.op.sends());
-    if batch > 1 && arrived != 0 && arrived != batch as usize {
+    let is_atomic = first.is_some_and(|first| first.op.is_atomic());
+    if is_atomic && batch > 1 && arrived != 0 && arrived != batch as usize {
         return Err(format!(
             "TORN: {arrived} messages of a batch of {batch} came"
         ));

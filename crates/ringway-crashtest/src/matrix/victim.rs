@@ -129,6 +129,17 @@ fn produce(op: Op, ring: &Ring, who: u32) -> Result<()> {
             batch.commit();
             Outcome::Done
         }),
+        Op::SendAll => {
+            let values: Vec<[u8; SHORT]> = messages
+                .iter()
+                .filter_map(|message| message.as_slice().try_into().ok())
+                .collect();
+            act(|| match sender.try_send_all(&values) {
+                Ok(count) if count == values.len() => Outcome::Done,
+                Ok(_) => Outcome::Wrong,
+                Err(error) => sent(Err(error)),
+            })
+        }
         _ => act(|| sent(sender.try_send(first))),
     }?;
     sender.leave();

@@ -53,6 +53,7 @@ const EPOCH_BITS: u32 = 10;
 /// What an owner takes.
 const OWNER_BITS: u32 = SLOT_BITS + EPOCH_BITS;
 const STATE_MASK: u64 = (1 << STATE_BITS) - 1;
+const OWNER_MASK: u64 = ((1 << OWNER_BITS) - 1) << STATE_BITS;
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 const EPOCH_MASK: u64 = (1 << EPOCH_BITS) - 1;
 /// After so many cells of any ring, the lap in the word of a record with an owner begins anew.
@@ -113,26 +114,30 @@ impl State {
 /// One holder of one slot: what a control word says of an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
-    pub(crate) slot: u32,
-    /// Low bits of the slot's epoch.
-    epoch: u32,
+    /// The slot and low bits of its epoch, where a word has them.
+    bits: u64,
 }
 
 impl Owner {
     /// Nobody.
-    const NONE: Self = Self { slot: 0, epoch: 0 };
+    const NONE: Self = Self { bits: 0 };
 
     /// The holder of `slot` in its `epoch`.
     pub(crate) fn new(slot: u32, epoch: u64) -> Self {
+        let owner = u64::from(slot) | (epoch & EPOCH_MASK) << SLOT_BITS;
         Self {
-            slot,
-            epoch: (epoch & EPOCH_MASK) as u32,
+            bits: owner << STATE_BITS,
         }
+    }
+
+    /// Which slot.
+    pub(crate) fn slot(self) -> u32 {
+        (self.bits >> STATE_BITS & SLOT_MASK) as u32
     }
 
     /// Whether it was in this epoch of its slot.
     pub(crate) fn is_of(self, epoch: u64) -> bool {
-        u64::from(self.epoch) == epoch & EPOCH_MASK
+        self.bits >> (STATE_BITS + SLOT_BITS) == epoch & EPOCH_MASK
     }
 }
 
@@ -232,29 +237,39 @@ impl Code {
     pub(crate) fn encode(self, word: Word) -> u64 {
         debug_assert!((1..=1 << (self.lap_bits() - 1)).contains(&word.extent));
         let bits = word.state as u64
-            | u64::from(word.owner.slot) << STATE_BITS
-            | u64::from(word.owner.epoch) << (STATE_BITS + SLOT_BITS)
+            | word.owner.bits
             | (word.extent - 1) << Self::below_extent(word.state)
             | word.lap << self.below_lap(word.state);
         bits & WORD_MASK ^ self.key
     }
 
-    /// The same for a record of one cell, the position `cell`, which nobody owns.
-    #[inline]
-    pub(crate) fn one_cell(self, state: State, cell: u64) -> u64 {
+    /// The same for a record of so many cells that starts at the position `cell` and that nobody owns.
+    #[inline(always)]
+    pub(crate) fn nobodys(self, state: State, cell: u64, extent: u64) -> u64 {
         // The lap lies where the position has it, but for the bits of the state, and the extent's that are one less.
-        let bits = state as u64 | (cell & self.laps) << (STATE_BITS - 1);
+        let bits =
+            state as u64 | (extent - 1) << STATE_BITS | (cell & self.laps) << (STATE_BITS - 1);
         bits ^ self.key
     }
 
     /// The same for one that `owner` has.
-    #[inline]
-    pub(crate) fn one_cell_of(self, state: State, owner: Owner, cell: u64) -> u64 {
+    #[inline(always)]
+    pub(crate) fn owned(self, state: State, owner: Owner, cell: u64, extent: u64) -> u64 {
         let bits = state as u64
-            | u64::from(owner.slot) << STATE_BITS
-            | u64::from(owner.epoch) << (STATE_BITS + SLOT_BITS)
+            | owner.bits
+            | (extent - 1) << (STATE_BITS + OWNER_BITS)
             | (cell & self.owned_laps) << (STATE_BITS + OWNER_BITS - 1);
         bits ^ self.key
+    }
+
+    /// How many cells a record has that starts at the position `cell`, if `stored` is the word of one in this state, in which
+    /// nobody owns it.
+    #[inline(always)]
+    pub(crate) fn extent_if(self, stored: u64, state: State, cell: u64) -> Option<u64> {
+        // All bits but those of the extent are as they have to be.
+        let found = stored ^ self.nobodys(state, cell, 1);
+        let extents = (!self.laps << (STATE_BITS - 1)) & !STATE_MASK;
+        (found & !extents == 0).then_some((found >> STATE_BITS) + 1)
     }
 
     /// Decodes bits that were fetched once; `None` if nobody writes such.
@@ -268,8 +283,7 @@ impl Code {
         let extent = bits >> Self::below_extent(state) & ((1 << (self.lap_bits() - 1)) - 1);
         let owner = if state.is_owned() {
             Owner {
-                slot: (bits >> STATE_BITS & SLOT_MASK) as u32,
-                epoch: (bits >> (STATE_BITS + SLOT_BITS) & EPOCH_MASK) as u32,
+                bits: bits & OWNER_MASK,
             }
         } else {
             Owner::NONE
@@ -301,10 +315,10 @@ impl Code {
     }
 }
 
-/// How the record of a message of `len` bytes is described that has one cell.
-#[inline]
-pub(crate) fn one_cell_of_len(len: u64) -> u64 {
-    len | 1 << 32
+/// How the record of a message of `len` bytes is described that has so many cells.
+#[inline(always)]
+pub(crate) fn described_as(len: u64, extent: u64) -> u64 {
+    len | extent << 32
 }
 
 /// The stored word of a cell in a ring that is new.
@@ -357,12 +371,26 @@ mod tests {
                 false => word.become_nobodys(state),
             };
             assert_eq!(code.decode(code.encode(word)), Some(word));
-            let (one, cell) = (code.encode(word.with_extent(1)), lap << 10 | 77);
-            let at_once = match state.is_owned() {
-                true => code.one_cell_of(state, word.owner, cell),
-                false => code.one_cell(state, cell),
-            };
-            assert_eq!(at_once, one);
+            let cell = lap << 10 | 77;
+            for extent in [1, 2, extent] {
+                let stored = code.encode(word.with_extent(extent));
+                if state.is_owned() {
+                    assert_eq!(code.owned(state, word.owner, cell, extent), stored);
+                    continue;
+                }
+                assert_eq!(code.nobodys(state, cell, extent), stored);
+                assert_eq!(code.extent_if(stored, state, cell), Some(extent));
+                // Of another lap, another state, a cover: none.
+                for other in [cell + CELLS, cell.wrapping_sub(CELLS)] {
+                    assert_eq!(code.extent_if(stored, state, other), None);
+                }
+                let other = match state {
+                    State::Full => State::Returned,
+                    _ => State::Full,
+                };
+                assert_eq!(code.extent_if(stored, other, cell), None);
+                assert_eq!(code.extent_if(code.cover(), state, cell), None);
+            }
             assert!(code.is_of_lap(word, lap));
             assert!(!code.is_of_lap(word, lap.wrapping_add(1)));
             assert!(!code.is_of_lap(word, lap - 1));

@@ -3,7 +3,7 @@
 //!
 //! Slots belong to roles: first come the producers' slots, then the consumers'. So taking a role and
 //! being seen to live is one compare-and-swap. The fields from 40 to 96 are those of cell rings; a
-//! stream ring leaves them zero.
+//! stream ring leaves them zero, and uses the one behind them.
 
 use super::LINE;
 
@@ -28,6 +28,8 @@ pub(crate) const OVERWRITTEN: usize = 56;
 pub(crate) const SEMAPHORE: usize = 64;
 /// Bytes kept for the semaphore.
 pub(crate) const SEMAPHORE_LEN: usize = 32;
+/// In stream rings: one more than the epoch while the holder makes the fence of [`crate::waiting::publisher`].
+pub(crate) const FENCES: usize = 96;
 /// Also in stream rings.
 pub(crate) const REPAIRED: usize = 104;
 

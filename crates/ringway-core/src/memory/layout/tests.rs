@@ -9,8 +9,8 @@ use super::control::{
 };
 use super::header::{self, HEADER_LEN, HeaderError};
 use super::participant::{
-    ASLEEP, ATTACHED_NS, CLOSED, EPOCH, FILLED_FOR, LIVENESS, MESSAGES, NO_ENTRY, OVERWRITTEN, PID,
-    PID_NAMESPACE, QUEUE, REPAIRED, ROLE, SEMAPHORE, SEMAPHORE_LEN, SLOT_LEN,
+    ASLEEP, ATTACHED_NS, CLOSED, EPOCH, FENCES, FILLED_FOR, LIVENESS, MESSAGES, NO_ENTRY,
+    OVERWRITTEN, PID, PID_NAMESPACE, QUEUE, REPAIRED, ROLE, SEMAPHORE, SEMAPHORE_LEN, SLOT_LEN,
 };
 use super::pool::{TICKET_LEN, Ticket};
 use super::slab_segment::{self, TRAILER_LEN};
@@ -173,7 +173,7 @@ fn the_participants() {
         (MESSAGES, 8, "messages that the slot's holders ever sent"),
         (OVERWRITTEN, 8, "messages that they ever overwrote"),
         (SEMAPHORE, SEMAPHORE_LEN, "posix-sem"),
-        (96, 8, "0"),
+        (FENCES, 8, "of a stream ring: one more than the epoch"),
         (REPAIRED, 8, "records of the dead"),
         (QUEUE, 8, "mqueue"),
         (NO_ENTRY, 8, "`sysv:`: of which opening"),

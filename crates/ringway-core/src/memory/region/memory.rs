@@ -29,7 +29,7 @@ pub(crate) struct Memory {
     /// Capacity - 8: the bits of a position that say which word it is.
     word_mask: u64,
     asymmetric: bool,
-    /// All bits, if not [`asymmetric`](Self::asymmetric), else none.
+    /// All bits, if this handle makes a fence between publishing and looking for sleepers, else none.
     unsure: u32,
     /// Whether the last fence before a sleep was none: a sandbox has begun to deny `membarrier`.
     unfenced: AtomicBool,
@@ -541,12 +541,31 @@ impl Region for Memory {
 
     #[inline]
     fn publish_fence(&self) {
-        if self.asymmetric {
+        if self.fences() {
+            fence(Ordering::SeqCst);
+        } else {
             // The processor's part of this fence is in the sleeper's membarrier.
             compiler_fence(Ordering::SeqCst);
-        } else {
-            fence(Ordering::SeqCst);
         }
+    }
+
+    fn is_asymmetric(&self) -> bool {
+        self.asymmetric
+    }
+
+    #[inline]
+    fn fences(&self) -> bool {
+        self.unsure != 0
+    }
+
+    fn set_fences(&mut self, fences: bool) {
+        if self.asymmetric {
+            self.unsure = if fences { u32::MAX } else { 0 };
+        }
+    }
+
+    fn sleep_fenced(&self) {
+        self.unfenced.store(false, Ordering::Relaxed);
     }
 
     fn sleep_fence(&self) {

@@ -274,6 +274,20 @@ pub(crate) trait Region: Load {
     fn publish_fence(&self);
     /// The fence between saying that one sleeps and looking again.
     fn sleep_fence(&self);
+    /// Whether the fence between publishing and looking for sleepers is the sleeper's, unless the publisher
+    /// [makes it](Self::fences) as well.
+    fn is_asymmetric(&self) -> bool {
+        false
+    }
+    /// Whether this handle makes the [`publish_fence`](Self::publish_fence).
+    fn fences(&self) -> bool {
+        true
+    }
+    /// Has this handle make it, or make it no more, in a ring whose fences are [asymmetric](Self::is_asymmetric).
+    fn set_fences(&mut self, _: bool) {}
+    /// What there is in place of the [`sleep_fence`](Self::sleep_fence) where all publishers make theirs, and the sleeper has made the
+    /// [`full_fence`](Self::full_fence).
+    fn sleep_fenced(&self) {}
     /// Sleeps while each of the words of all `rings`, and each of those `beside` them (at most [`MOST_WORDS`] in all), holds
     /// the value beside it.
     fn wait_on(

@@ -39,9 +39,11 @@ impl<R: Load> Cells<R> {
         ((before + 1) % (NONE_SEEN + 1)).max(1) as u32
     }
 
-    fn described(&self, cell: u64) -> u64 {
+    /// How that record is described. The caller has acquired its word, or that of the run that it is in.
+    #[inline(always)]
+    pub(super) fn described(&self, cell: u64) -> u64 {
         let at = self.position(cell) + LEN_AT;
-        // Relaxed: the caller has acquired the record's word.
+        // Relaxed: see above.
         self.region.load_word(at, Ordering::Relaxed)
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct Member<R> {
     witness: u32,
     /// Messages ever sent or released in this slot.
     pub(super) messages: u64,
+    /// Where that is said.
+    messages_at: usize,
     /// The handle refuses further work.
     pub(crate) corrupt: bool,
     /// Because the kernel refuses what lies beside the segment, with that errno; else the segment contradicts itself.
@@ -84,9 +86,8 @@ pub(crate) struct Member<R> {
 
 impl<R: Region> Member<R> {
     pub(crate) fn new(cells: Cells<R>, slot_info: SlotInfo, primitives: Primitives) -> Self {
-        let messages = cells
-            .region
-            .load64(slot_offset(slot_info.slot) + MESSAGES, Ordering::Relaxed);
+        let messages_at = slot_offset(slot_info.slot) + MESSAGES;
+        let messages = cells.region.load64(messages_at, Ordering::Relaxed);
         let head = cells.region.load64(HEAD, Ordering::Acquire);
         let mut member = Self {
             me: Owner::new(slot_info.slot, slot_info.epoch),
@@ -101,6 +102,7 @@ impl<R: Region> Member<R> {
             cursor: head & MOST_HEAD,
             change: 0,
             messages,
+            messages_at,
             corrupt: head > MOST_HEAD,
             beside: None,
             unsettled: AtomicBool::new(false),
@@ -284,7 +286,7 @@ impl<R: Region> Member<R> {
         owner != self.me
             && self
                 .outlook()
-                .is_gone(self.region(), owner.slot, |epoch| owner.is_of(epoch))
+                .is_gone(self.region(), owner.slot(), |epoch| owner.is_of(epoch))
     }
 
     /// Whether none of the others lives any more, or not yet.
@@ -377,12 +379,11 @@ impl<R: Region> Member<R> {
     }
 
     /// Shows how many messages went through this slot. Relaxed: nobody concludes anything from it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn count(&mut self, messages: u64) {
         self.messages = self.messages.wrapping_add(messages);
-        let offset = slot_offset(self.slot_info.slot) + MESSAGES;
         self.region()
-            .store64(offset, self.messages, Ordering::Relaxed);
+            .store64(self.messages_at, self.messages, Ordering::Relaxed);
     }
 
     /// Messages that all who ever played `role` sent or released.

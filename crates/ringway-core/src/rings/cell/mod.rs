@@ -215,10 +215,10 @@ use std::sync::atomic::Ordering;
 
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{
-    CELL_HEADER, Code, DELIVERED_MASK, LEN_AT, State, Word, max_extent,
+    CELL_HEADER, Code, DELIVERED_MASK, LEN_AT, State, Word, described_as, max_extent,
 };
 use crate::memory::layout::control::HEAD;
-use crate::memory::region::{Load, Region};
+use crate::memory::region::{Load, Region, Spot};
 
 /// The most looks of one walk are so many for each cell of the ring: it passes two laps at most (`HEAD` goes on before
 /// it by one), and a record takes four looks at most, to be given back or given up by the dead, freed, and passed.
@@ -235,7 +235,8 @@ pub(crate) struct Cells<R> {
     pub(crate) region: R,
     /// Log2 of the bytes of a cell.
     cell_bits: u32,
-    /// Log2 of the number of cells.
+    /// How many cells, and log2 of that.
+    count: u64,
     lap_bits: u32,
     code: Code,
     contention: Contention,
@@ -288,6 +289,7 @@ impl<R: Load> Cells<R> {
         let lap_bits = region.capacity().trailing_zeros() - cell_bits;
         Self {
             cell_bits,
+            count: 1 << lap_bits,
             lap_bits,
             region,
             code: Code::new(key, 1 << lap_bits),
@@ -298,7 +300,7 @@ impl<R: Load> Cells<R> {
     /// How many cells.
     #[inline]
     fn count(&self) -> u64 {
-        1 << self.lap_bits
+        self.count
     }
 
     /// How many looks a walk over the records may take. One that needs more is led on by peers who change all that it
@@ -393,6 +395,12 @@ impl<R: Load> Cells<R> {
 }
 
 impl<R: Region> Cells<R> {
+    /// A cell's word, found once.
+    #[inline(always)]
+    fn spot(&self, cell: u64) -> R::Spot<'_> {
+        self.region.spot(self.position(cell))
+    }
+
     /// Changes a cell's word if it is what was seen. Acquires and releases: what the last owner did is
     /// seen by the next.
     #[inline]
@@ -489,7 +497,12 @@ impl<R: Load> Cells<R> {
 
     /// How many cells from `cell` on, which is `HEAD` or lies behind it, are done with together; 0 if it is not.
     fn done(&self, cell: u64) -> u64 {
-        match self.code.decode(self.load(cell)) {
+        let stored = self.load(cell);
+        // Most often.
+        if stored == self.code.nobodys(State::Free, cell + self.count(), 1) {
+            return 1;
+        }
+        match self.code.decode(stored) {
             Some(word) if self.is_done_with(word, cell) => word.extent,
             _ => 0,
         }
@@ -531,12 +544,12 @@ impl<R: Region> Cells<R> {
     /// last, so that who finds it free finds all free. In a ring that does not overwrite.
     #[inline]
     fn free_cells(&self, cell: u64, extent: u64) {
+        // A record does not wrap: all of its cells are of one lap.
+        let freed = self.code.nobodys(State::Free, cell + self.count(), 1);
         for cell in (cell..cell + extent).rev() {
             // Release pairs with the acquire in `advance_head` and of the next claim: the payload has
             // been read.
-            let freed = self.code.encode(self.freed(cell));
-            self.region
-                .store_word(self.position(cell), freed, Ordering::Release);
+            self.spot(cell).store(freed, Ordering::Release);
         }
     }
 
@@ -544,24 +557,33 @@ impl<R: Region> Cells<R> {
     /// more takes nothing of it for a word ([`crate::memory::layout::cell`]).
     #[inline]
     fn cover(&self, cell: u64, extent: u64) {
+        let cover = self.code.cover();
         for inside in cell + 1..cell + extent {
             // Relaxed: for one that was stopped, what counts is the order of changes of this word, and they are all
             // this producer's until the record is freed.
-            self.region
-                .store_word(self.position(inside), self.code.cover(), Ordering::Relaxed);
+            self.spot(inside).store(cover, Ordering::Relaxed);
         }
     }
 
     /// Writes what the record at `cell` is. Made visible by the release of its word.
     #[inline]
     fn describe(&self, cell: u64, len: u64, extent: u64) {
-        let description = len | extent << 32;
+        let description = described_as(len, extent);
         self.region
             .store_word(self.position(cell) + LEN_AT, description, Ordering::Relaxed);
     }
 }
 
 impl<R: Load> Cells<R> {
+    /// How long the message in the record at `cell` is, which has so many cells; `None` if it does not say that, or lies in a slab. The
+    /// caller has acquired its word.
+    #[inline(always)]
+    fn len_at(&self, cell: u64, extent: u64) -> Option<u64> {
+        // Of another extent, this is no length that there is room for.
+        let len = self.described(cell) & !DELIVERED_MASK ^ described_as(0, extent);
+        (len <= self.room_in(extent).min(u32::MAX.into())).then_some(len)
+    }
+
     /// What the record at `cell` is, which has at most `most` cells. The caller has acquired its word.
     #[inline]
     fn description(&self, cell: u64, most: u64) -> Result<Description, Corrupt> {

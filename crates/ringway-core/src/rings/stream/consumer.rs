@@ -39,9 +39,11 @@ use crate::rings::message::{EAGER_POLLS, MessageRef};
 use crate::rings::pool::{IN_SLAB, Pool};
 use crate::sys::fork::Wiped;
 use crate::waiting::backoff::BurstBackoff;
+use crate::waiting::eventcount::ASLEEP;
+use crate::waiting::publisher::Publisher;
 use crate::waiting::several::Candidate;
 use crate::waiting::watch::Watch;
-use crate::waiting::{Blocked, PeersEnd, WaitOptions, Waited, eventcount};
+use crate::waiting::{Blocked, PeersEnd, WaitOptions, Waited};
 
 /// What is longer takes the long way, so that whatever takes the short one is the length of a message.
 const LONGEST_AT_ONCE: u64 = 1 << 31;
@@ -58,6 +60,7 @@ pub(crate) struct Consumer<R> {
     /// A message whose record ends there or before may be read without further questions (see above).
     limit: Wiped,
     backoff: BurstBackoff,
+    publisher: Publisher,
     corrupt: bool,
     /// Bytes of slabs that were shown.
     loaned: u64,
@@ -124,6 +127,7 @@ impl<R: Region> Consumer<R> {
             received: Count::new(received),
             limit: Wiped::new(),
             backoff: BurstBackoff::new(received, head),
+            publisher: Publisher::new(CONSUMER.slot),
             corrupt: false,
             loaned: 0,
             has_loans: false,
@@ -458,11 +462,21 @@ impl<R: Region> Consumer<R> {
     /// space to the producer, and wakes it if it sleeps.
     #[inline]
     pub(crate) fn release(&mut self, last: &MessageRef, messages: u64) {
-        let end = last.end_in_ring();
-        if end < self.limit.get() {
-            return self.release_up_to(end, self.received.number + messages);
+        if !self.release_at_once(last, messages) {
+            self.release_otherwise(last.end_in_ring(), messages);
         }
-        self.release_otherwise(end, messages);
+    }
+
+    /// The same in the usual case. `false` if it is none; then nothing was done.
+    #[inline(always)]
+    pub(crate) fn release_at_once(&mut self, last: &MessageRef, messages: u64) -> bool {
+        // If the last one lies in a slab, this is no position; and then there is no limit.
+        let end = last.end_in_ring();
+        let is_usual = end < self.limit.get();
+        if is_usual {
+            self.release_up_to(end, self.received.number + messages);
+        }
+        is_usual
     }
 
     #[cold]
@@ -493,7 +507,18 @@ impl<R: Region> Consumer<R> {
         control.store64(RECEIVED, received, Ordering::Relaxed);
         // Release pairs with the acquire in `Producer::refresh_head`: the payload has been read.
         control.store64(HEAD, end, Ordering::Release);
-        eventcount::notify_by(control, &self.region, PRODUCER.event);
+        if control.may_have(PRODUCER.event, ASLEEP) {
+            self.wake();
+        }
+    }
+
+    /// Wakes the producer, if it sleeps.
+    #[cold]
+    #[inline(never)]
+    fn wake(&mut self) {
+        let number = self.received.number;
+        self.publisher
+            .look(&mut self.region, PRODUCER.event, number);
     }
 
     /// Says that this consumer closes. It is seen when its slot is free.

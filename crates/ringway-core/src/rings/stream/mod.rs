@@ -224,9 +224,10 @@ impl Side {
         region.store32(self.closed, 0, Ordering::Relaxed);
     }
 
-    /// Wakes `other`, if it sleeps, to see that this side has come or left.
+    /// Wakes `other`, if it sleeps, to see that this side has come or left. Its fence is also the one that who comes makes before its
+    /// first message ([`publisher`](crate::waiting::publisher)).
     pub(crate) fn announce<R: Region>(self, other: Self, region: &R) {
-        eventcount::notify(region, other.event);
+        eventcount::announce(region, other.event);
     }
 }
 
@@ -242,8 +243,8 @@ pub(crate) trait OneSide {
 
 impl<S: OneSide> Blocked for S {
     fn prepare(&mut self) -> Watch {
-        let (own, _) = S::SIDES;
-        let event = eventcount::prepare(self.region(), own.event);
+        let (own, other) = S::SIDES;
+        let event = eventcount::prepare_for(self.region(), own.event, other.slot);
         // The watcher sees to deaths.
         Watch::of(own.event, event)
     }

@@ -34,7 +34,9 @@ use crate::presence::{Liveness, Peer};
 use crate::rings::pool::Pool;
 use crate::sys::fork::Wiped;
 use crate::waiting::backoff::BurstBackoff;
-use crate::waiting::{Look, PeersEnd, WaitOptions, Waited, eventcount};
+use crate::waiting::eventcount::ASLEEP;
+use crate::waiting::publisher::Publisher;
+use crate::waiting::{Look, PeersEnd, WaitOptions, Waited};
 
 /// What is longer takes the long way, so that whatever takes the short one has a length for a record's word.
 const LONGEST_AT_ONCE: u64 = 1 << 31;
@@ -56,6 +58,7 @@ pub(crate) struct Producer<R> {
     /// Bytes of the longest message that is copied through the ring if there is a slab for it.
     longest: u64,
     backoff: BurstBackoff,
+    publisher: Publisher,
     corrupt: bool,
     /// The slabs, if the ring has some.
     pub(crate) pool: Option<Box<Pool>>,
@@ -134,6 +137,7 @@ impl<R: Region> Producer<R> {
             limit: Wiped::new(),
             longest: max_payload(capacity),
             backoff: BurstBackoff::new(sent, tail),
+            publisher: Publisher::new(PRODUCER.slot),
             corrupt: false,
             pool: None,
         };
@@ -202,16 +206,52 @@ impl<R: Region> Producer<R> {
         len: usize,
         wait: Option<&WaitOptions>,
     ) -> Result<Reservation, SendError> {
-        let control = self.region.control();
-        // Unlike that of a message, this length may be any: it must not wrap around.
-        if (len as u64) < LONGEST_AT_ONCE && self.end_at_once(control, self.tail, len).is_some() {
-            return Ok(Reservation {
-                start: self.tail,
-                padding: 0,
-                len: len as u64,
-            });
+        match self.reserve_at_once(len) {
+            Some(reservation) => Ok(reservation),
+            None => self.reserve_up_to(self.longest, len, wait),
         }
-        self.reserve_up_to(self.longest, len, wait)
+    }
+
+    /// The same in the usual case.
+    #[inline(always)]
+    pub(crate) fn reserve_at_once(&self, len: usize) -> Option<Reservation> {
+        // Unlike that of a message, this length may be any: it must not wrap around.
+        if len as u64 >= LONGEST_AT_ONCE {
+            return None;
+        }
+        self.end_at_once(self.region.control(), self.tail, len)?;
+        Some(Reservation {
+            start: self.tail,
+            padding: 0,
+            len: len as u64,
+        })
+    }
+
+    /// Commits the first `len` bytes of what was reserved, at most all of it, in the usual case. `false` if it is none; then nothing was
+    /// done.
+    #[inline(always)]
+    pub(crate) fn commit_at_once(&mut self, reservation: &Reservation, len: u64) -> bool {
+        let end = self.tail + footprint(len);
+        // In a child of `fork`, which has inherited the reservation, there is no limit.
+        if reservation.padding > 0 || end > self.limit.get() {
+            return false;
+        }
+        let place = self.region.spot(self.tail);
+        // Relaxed: made visible by the release of the record's word.
+        // SAFETY: the limit, and so the record's end, is at most the lap's last word.
+        unsafe {
+            place
+                .behind(footprint(len))
+                .store(VACANT, Ordering::Relaxed)
+        };
+        let number = self.sent.number;
+        // Release, as in `publish`.
+        place.store(self.sent.word(number) | len, Ordering::Release);
+        (self.tail, self.sent.number) = (end, number + 1);
+        if self.tell(self.region.control()) {
+            self.wake();
+        }
+        true
     }
 
     #[inline(never)]
@@ -428,7 +468,9 @@ impl<R: Region> Producer<R> {
         // Release, as in `publish`.
         place.store(word, Ordering::Release);
         (self.tail, self.sent.number) = (end, number + 1);
-        self.tell(control);
+        if self.tell(control) {
+            self.wake();
+        }
         true
     }
 
@@ -519,7 +561,9 @@ impl<R: Region> Producer<R> {
         // Release, as in `publish`.
         start.store(word, Ordering::Release);
         (self.tail, self.sent.number) = (end, number + count as u64);
-        self.tell(control);
+        if self.tell(control) {
+            self.wake();
+        }
         count
     }
 
@@ -570,17 +614,29 @@ impl<R: Region> Producer<R> {
             .store_word(self.tail, pending.first_word, Ordering::Release);
         self.tail = pending.end;
         self.sent.number += pending.messages;
-        self.tell(self.region.control());
+        if self.tell(self.region.control()) {
+            self.wake();
+        }
         if pending.end >= self.limit.get() {
             self.renew_limit();
         }
     }
 
-    /// Shows how far this producer has gone, and wakes a sleeping consumer.
+    /// Shows how far this producer has gone. Whether the consumer may sleep: then the caller [wakes](Self::wake) it.
     #[inline(always)]
-    fn tell(&self, control: R::Control<'_>) {
+    #[must_use]
+    fn tell(&self, control: R::Control<'_>) -> bool {
         self.show_counters(control);
-        eventcount::notify_by(control, &self.region, CONSUMER.event);
+        control.may_have(CONSUMER.event, ASLEEP)
+    }
+
+    /// Wakes the consumer, if it sleeps.
+    #[cold]
+    #[inline(never)]
+    fn wake(&mut self) {
+        let number = self.sent.number;
+        self.publisher
+            .look(&mut self.region, CONSUMER.event, number);
     }
 
     /// For observers and the next producer. Relaxed: nobody concludes anything from them.

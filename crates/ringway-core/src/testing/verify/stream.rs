@@ -139,8 +139,10 @@ impl HeapProducer {
         self.producer.region.write(reservation.payload(), message);
         if let Some(len) = len {
             let len = len.min(message.len()) as u64;
-            let pending = self.producer.stage(None, reservation, len);
-            self.producer.commit(pending);
+            if !self.producer.commit_at_once(&reservation, len) {
+                let pending = self.producer.stage(None, reservation, len);
+                self.producer.commit(pending);
+            }
         }
         Ok(())
     }

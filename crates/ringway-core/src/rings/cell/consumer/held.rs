@@ -1,14 +1,15 @@
 //! What a consumer has taken: shown message by message, then acknowledged and freed, or given back.
 
+use std::sync::atomic::Ordering;
+
 use super::Consumer;
 use crate::error::RecvError;
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::participant::{OVERWRITTEN, Role};
-use crate::memory::region::Region;
+use crate::memory::region::{Region, Spot};
 use crate::rings::cell::Seen;
 use crate::rings::message::MessageRef;
-use crate::rings::pool::IN_SLAB;
 
 /// Messages that this consumer has taken: one run, or several that lie one behind the other.
 #[derive(Clone, Copy, Debug)]
@@ -68,35 +69,34 @@ impl<R: Region> Consumer<R> {
     }
 
     /// The next of the messages that were taken; `None` if all were shown.
-    #[inline]
     pub(super) fn show_next(&mut self) -> Result<Option<MessageRef>, Corrupt> {
-        let Some(held) = &mut self.held else {
-            return Ok(None);
-        };
-        let left = held.cell + held.extent - held.next;
-        if left == 0 {
-            return Ok(None);
+        match self.show_at_once() {
+            None if self.is_shown() => Ok(None),
+            None => self.show_loan(),
+            found => Ok(found),
         }
-        let cells = &self.member.cells;
-        match cells.description(held.next, left) {
-            Ok(record) => {
-                // No position comes so far, but what a peer makes of `HEAD` might.
-                let payload = cells.payload(held.next) & !IN_SLAB;
-                held.next += u64::from(record.extent);
-                held.shown += 1;
-                Ok(Some(MessageRef {
-                    payload,
-                    len: record.len as usize,
-                }))
-            }
-            Err(Corrupt) => self.show_loan(),
-        }
+    }
+
+    /// Whether all that was taken was shown.
+    fn is_shown(&self) -> bool {
+        self.held
+            .is_none_or(|held| held.next >= held.cell + held.extent)
     }
 
     /// Releases all that was taken, and shown: acknowledges it, frees its cells, and wakes producers that
     /// sleep. Returns how many messages that were; fewer than were shown if the ring turns out to be corrupt.
     #[inline]
     pub(crate) fn release(&mut self) -> u64 {
+        let shown = self.held.map_or(0, |held| held.shown);
+        match self.release_at_once() {
+            true => shown,
+            false => self.release_otherwise(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn release_otherwise(&mut self) -> u64 {
         let Some(held) = self.held.take() else {
             return 0;
         };
@@ -206,28 +206,56 @@ impl<R: Region> Consumer<R> {
     }
 
     /// Acknowledges and frees a run. An error if somebody took us for dead.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_run(&self, cell: u64, extent: u64) -> Result<(), Corrupt> {
+        if self.cells().contention.own {
+            return self.free_contended_run(cell, extent);
+        }
+        self.free_own_run(cell, extent);
+        Ok(())
+    }
+
+    /// The same where nobody else may have changed its word.
+    #[inline(always)]
+    pub(super) fn free_own_run(&self, cell: u64, extent: u64) {
+        let cells = self.cells();
+        // The acknowledgement. Release pairs with the acquire in `load`: the payload has been read.
+        cells
+            .spot(cell)
+            .store(self.acknowledged(cell, extent), Ordering::Release);
+        if extent > 1 {
+            cells.free_cells(cell, extent);
+        }
+    }
+
+    /// The same where others may have moved it, or taken us for dead.
+    #[inline(never)]
+    fn free_contended_run(&self, cell: u64, extent: u64) -> Result<(), Corrupt> {
         let cells = self.cells();
         let taken = self.taken_word(cell, extent);
         if cells.contention.overwrite {
             return cells.release_moved(cell, taken);
         }
         let seen = cells.code.encode(taken);
-        // The acknowledgement. Where there is one cell, freeing it is.
-        let next = if extent == 1 {
-            cells.code.one_cell(State::Free, cell + cells.count())
-        } else {
-            let freeing = taken.become_owned(State::Freeing, self.member.me);
-            cells.code.encode(freeing)
-        };
-        if !cells.change_own(cell, seen, next) {
+        if !cells.change_to(cell, seen, self.acknowledged(cell, extent)) {
             return Err(Corrupt);
         }
         if extent > 1 {
             cells.free_cells(cell, extent);
         }
         Ok(())
+    }
+
+    /// What becomes of a taken run's word when it is acknowledged. Where there is one cell, that frees it.
+    #[inline(always)]
+    fn acknowledged(&self, cell: u64, extent: u64) -> u64 {
+        let cells = self.cells();
+        match extent {
+            1 => cells.code.nobodys(State::Free, cell + cells.count(), 1),
+            _ => cells
+                .code
+                .owned(State::Freeing, self.member.me, cell, extent),
+        }
     }
 
     #[inline]

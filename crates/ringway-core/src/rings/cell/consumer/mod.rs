@@ -4,7 +4,6 @@ mod held;
 mod loans;
 mod usual;
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
@@ -15,7 +14,7 @@ use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
 use crate::memory::layout::control::TAKE_HINT;
 use crate::memory::layout::participant::Role;
-use crate::memory::region::Region;
+use crate::memory::region::{Region, Spot};
 use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
@@ -74,15 +73,25 @@ impl<R: Region> Consumer<R> {
     }
 
     /// Copies the next message to the start of `buffer`, and returns its length.
-    #[inline]
+    #[cfg(any(test, feature = "verify"))]
     pub(crate) fn recv_into(
         &mut self,
         buffer: &mut [u8],
         wait: Option<&WaitOptions>,
     ) -> Result<usize, RecvError> {
-        if let Some(len) = self.recv_at_once(buffer) {
-            return Ok(len);
+        match self.recv_at_once(buffer) {
+            Some(len) => Ok(len),
+            None => self.recv_otherwise(buffer, wait),
         }
+    }
+
+    /// Copies the next message to the start of `buffer`, and returns its length, where it has several cells, or something is unusual.
+    #[inline(never)]
+    pub(crate) fn recv_otherwise(
+        &mut self,
+        buffer: &mut [u8],
+        wait: Option<&WaitOptions>,
+    ) -> Result<usize, RecvError> {
         let found = self.take(1, wait)?;
         self.take_into(found, buffer)
     }
@@ -101,28 +110,22 @@ impl<R: Region> Consumer<R> {
         Ok(found.len)
     }
 
-    /// Counts messages that were freed, which had these cells, and tells the others.
-    #[inline]
-    fn freed(&mut self, messages: u64, cells: Range<u64>) {
-        self.member.count(messages);
-        // What lies in one's own cache is cheap to pass; producers would have to fetch it.
-        let passed = self.member.cursor.saturating_sub(self.member.head);
-        if self.cells().contention.overwrite {
-            // The cells may have been carried over.
-            if passed >= self.cells().count() / 8 {
-                self.member.head = self.cells().advance_head();
-            }
-        } else if messages > 1 || passed >= self.cells().count() / 8 {
-            self.member.head = self.cells().advance_head_over(cells);
-        }
-        self.renew_limit();
-        self.member.notify(Role::Producer);
-        self.member.notify_of_end();
-    }
-
-    /// Takes up to `most` messages, and returns the first. `Empty`, `Closed` and `PeerDied` mean that there is none.
+    /// Takes up to `most` messages, at least one, and returns the first. `Empty`, `Closed` and `PeerDied` mean that there is none.
     #[inline]
     pub(crate) fn take(
+        &mut self,
+        most: u64,
+        wait: Option<&WaitOptions>,
+    ) -> Result<MessageRef, RecvError> {
+        match self.take_at_once(most) {
+            Some(found) => Ok(found),
+            None => self.take_otherwise(most, wait),
+        }
+    }
+
+    /// The same where something is unusual. Takes none if `most` is 0.
+    #[inline(never)]
+    fn take_otherwise(
         &mut self,
         most: u64,
         wait: Option<&WaitOptions>,
@@ -163,7 +166,7 @@ impl<R: Region> Consumer<R> {
 
     /// Whether there is a message now. An error if there will be none.
     pub(crate) fn is_ready(&mut self) -> Result<bool, RecvError> {
-        match self.take(0, None) {
+        match self.take_otherwise(0, None) {
             Ok(_) => Ok(true),
             Err(RecvError::Empty) => Ok(false),
             Err(error) => Err(error),
@@ -216,6 +219,7 @@ impl<R: Region> Consumer<R> {
             Some(found) => found,
             None => self.recheck_or_end(most, deadline)?,
         };
+        self.renew_limit();
         if found.is_loaned() {
             return self.reach_loan(found);
         }
@@ -404,27 +408,31 @@ impl<R: Region> Consumer<R> {
     /// to after this, nobody has passed it, and all that was seen behind it is as it was seen.
     #[inline]
     fn run_from(&self, cell: u64, first: u64, stored: u64, most: u64) -> (u64, bool) {
-        let room = self.cells().to_end(cell).min(self.most_held());
+        let cells = self.cells();
+        let room = cells.to_end(cell).min(self.most_held());
+        // Nobody sees what is beyond a lap from `HEAD`.
+        let seen = (self.member.head + cells.count()).saturating_sub(cell);
+        let most_cells = room.min(seen);
         let mut extent = first;
         for _ in 1..most.min(MOST_AT_ONCE) {
             let next = cell + extent;
-            if extent >= room || next >= self.member.head + self.cells().count() {
+            if extent >= most_cells {
                 return (extent, true);
             }
             // A short message may reach into the next line.
-            let behind = self.cells().position(next) + 64;
-            self.member.region().prefetch(behind, &mut 0);
-            let found = self.cells().load(next);
+            cells.region.prefetch(cells.position(next) + 64, &mut 0);
+            // Acquire: as in `Cells::load`.
+            let found = cells.spot(next).load(Ordering::Acquire);
             // Of the same state, length and lap. Said so, where to look next does not depend on what is
             // found here: the processor fetches many cells at once instead of one after the other.
             if found == stored && extent + first <= room {
                 extent += first;
                 continue;
             }
-            match self.cells().code.decode(found) {
+            match cells.code.decode(found) {
                 Some(word)
                     if word.state == State::Full
-                        && self.cells().is_of_lap(word, next)
+                        && cells.is_of_lap(word, next)
                         && extent + word.extent <= room =>
                 {
                     extent += word.extent;

@@ -6,59 +6,35 @@ use super::{Producer, Run};
 use crate::error::SendError;
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::State;
-use crate::memory::region::Region;
+use crate::memory::region::{Region, Spot};
 
 /// The first batch claims room for so many messages like its first one.
 const FIRST_BATCH: u64 = 8;
-
-/// So many cells ahead of the one that is written, their lines are asked for.
-const AHEAD: u64 = 8;
 
 impl<R: Region> Producer<R> {
     /// Lays a message into the batch that is claimed, which is claimed first if there is none.
     #[inline]
     pub(crate) fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let extent = self.cells().extent_of(message.len() as u64);
-        let run = match self.claimed {
-            Some(run) if run.used + extent <= run.extent && !self.member.region().is_forked() => {
-                run
-            }
-            claimed => self.claim_more(claimed, message.len(), extent)?,
-        };
-        let cell = run.cell + run.used;
-        // A message takes two lines or more, and few stores wait at a time for lines from the consumers.
-        if run.used + AHEAD < run.extent {
-            let ahead = self.cells().position(cell + AHEAD);
-            self.member.region().prefetch_to_write(ahead);
-            self.member.region().prefetch_to_write(ahead + 64);
+        if self.push_at_once(message) {
+            return Ok(());
         }
-        self.cells().cover(cell, extent);
-        self.cells().describe(cell, message.len() as u64, extent);
-        let payload = self.cells().payload(cell);
-        self.member.region().write(payload, message);
-        if run.messages > 0 {
-            self.lay_word(cell, State::Full, extent);
-        }
-        if let Some(run) = &mut self.claimed {
-            if run.messages == 0 {
-                run.first = extent;
-            }
-            run.used += extent;
-            run.messages += 1;
-        }
-        Ok(())
+        self.push_otherwise(message)
     }
 
-    /// Claims cells for a batch's first message, or for one that does not fit the `claimed` run.
     #[cold]
     #[inline(never)]
-    fn claim_more(
-        &mut self,
-        claimed: Option<Run>,
-        len: usize,
-        extent: u64,
-    ) -> Result<Run, SendError> {
-        let run = match claimed {
+    fn push_otherwise(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.claim_more(message.len())?;
+        match self.push_at_once(message) {
+            true => Ok(()),
+            false => Err(SendError::Full),
+        }
+    }
+
+    /// Claims cells for a batch's first message, or for one that does not fit the run that is claimed.
+    fn claim_more(&mut self, len: usize) -> Result<(), SendError> {
+        let extent = self.cells().extent_of(len as u64);
+        let run = match self.claimed {
             Some(run) => self.grow(run, len)?,
             None => {
                 self.check(len, self.max_len)?;
@@ -72,7 +48,7 @@ impl<R: Region> Producer<R> {
             }
         };
         self.claimed = Some(run);
-        Ok(run)
+        Ok(())
     }
 
     /// Claims `guess` cells, or at least `extent`.
@@ -153,17 +129,9 @@ impl<R: Region> Producer<R> {
     /// Writes the word of a record inside the claimed run. Made visible by the change of the run's word.
     #[inline]
     fn lay_word(&self, cell: u64, state: State, extent: u64) {
-        let word = self
-            .cells()
-            .free(cell)
-            .become_nobodys(state)
-            .with_extent(extent);
-        let position = self.cells().position(cell);
-        let stored = self.cells().code.encode(word);
+        let stored = self.cells().code.nobodys(state, cell, extent);
         // Relaxed: see above.
-        self.member
-            .region()
-            .store_word(position, stored, Ordering::Relaxed);
+        self.cells().spot(cell).store(stored, Ordering::Relaxed);
     }
 
     /// Commits the batch; returns how many messages it had.

@@ -11,15 +11,16 @@ use std::time::Instant;
 use crate::error::SendError;
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::cell::{State, Word};
-use crate::memory::layout::control::CLAIM_HINT;
+use crate::memory::layout::control::{CLAIM_HINT, DATA_EVENT};
 use crate::memory::layout::participant::Role;
-use crate::memory::region::Region;
+use crate::memory::region::{Control, Region, Spot};
 use crate::presence::Peer;
 use crate::rings::cell::member::{Member, Refused};
 use crate::rings::cell::{Cells, Seen};
 use crate::rings::pool::SlabSender as _;
 use crate::sys::fork::Wiped;
 use crate::waiting::backoff::BurstBackoff;
+use crate::waiting::eventcount::ASLEEP;
 use crate::waiting::{Blocked, Look, WaitOptions, Waited};
 
 /// One of the producers.
@@ -108,7 +109,7 @@ impl<R: Region> Producer<R> {
     }
 
     /// Sends a copy of `message`.
-    #[inline]
+    #[cfg(any(test, feature = "verify"))]
     pub(crate) fn send(
         &mut self,
         message: &[u8],
@@ -117,6 +118,16 @@ impl<R: Region> Producer<R> {
         if self.send_at_once(message) {
             return Ok(());
         }
+        self.send_otherwise(message, wait)
+    }
+
+    /// Sends a copy of `message`, where that takes several cells, or something is unusual.
+    #[inline(never)]
+    pub(crate) fn send_otherwise(
+        &mut self,
+        message: &[u8],
+        wait: Option<&WaitOptions>,
+    ) -> Result<(), SendError> {
         let payload = self.claim(message.len(), wait)?;
         self.member.region().write(payload, message);
         self.commit(message.len() as u64);
@@ -130,10 +141,13 @@ impl<R: Region> Producer<R> {
         len: usize,
         wait: Option<&WaitOptions>,
     ) -> Result<u64, SendError> {
-        self.claim_up_to(self.longest, len, wait)
+        match self.claim_at_once(len) {
+            Some(payload) => Ok(payload),
+            None => self.claim_up_to(self.longest, len, wait),
+        }
     }
 
-    #[inline]
+    #[inline(never)]
     fn claim_up_to(
         &mut self,
         most: u64,
@@ -422,50 +436,61 @@ impl<R: Region> Producer<R> {
         let Some(run) = self.claimed.take() else {
             return;
         };
-        let claimed = self.claimed_word(&run);
-        self.show(run.cell, claimed, run.extent, run.first, run.messages);
+        self.show(run.cell, run.extent, run.first, run.messages);
     }
 
     /// Makes a claimed run visible, whose first record has `first` cells.
     #[inline]
-    fn show(&mut self, cell: u64, claimed: Word, extent: u64, first: u64, messages: u64) {
-        let full = match first {
-            1 => self.cells().code.one_cell(State::Full, cell),
-            _ => {
-                let full = claimed.become_nobodys(State::Full).with_extent(first);
-                self.cells().code.encode(full)
+    fn show(&mut self, cell: u64, extent: u64, first: u64, messages: u64) {
+        let cells = &self.member.cells;
+        if cells.contention.own {
+            match self.show_contended(cell, extent, first) {
+                Ok(cell) => self.shown(cell + extent, messages),
+                Err(Corrupt) => self.member.corrupt = true,
             }
-        };
-        // Its release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are
-        // seen by who sees this word. It fails only if somebody took us for dead.
-        let seen = self.cells().code.encode(claimed);
-        if self.overwrite {
-            match self.show_moved(cell, claimed, first) {
-                Ok(cell) => self.end = cell + extent,
-                Err(Corrupt) => {
-                    self.member.corrupt = true;
-                    return;
-                }
-            }
-        } else if self.cells().change_own(cell, seen, full) {
-            self.end = cell + extent;
-        } else {
-            self.member.corrupt = true;
             return;
         }
+        let full = cells.code.nobodys(State::Full, cell, first);
+        // Release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are seen by who sees this
+        // word.
+        cells.spot(cell).store(full, Ordering::Release);
+        self.shown(cell + extent, messages);
+    }
+
+    /// Messages were made visible, the last of which ends at `end`: counts them, and wakes sleeping consumers.
+    #[inline(always)]
+    fn shown(&mut self, end: u64, messages: u64) {
+        self.end = end;
         // The next claim's line.
-        let next = self.cells().position(self.member.cursor);
-        self.member.region().prefetch_to_write(next);
-        self.member.count(messages);
-        self.member.notify(Role::Consumer);
+        let member = &mut self.member;
+        let region = &member.cells.region;
+        region.prefetch_to_write(member.cells.position(member.cursor));
+        member.count(messages);
+        if member.region().control().may_have(DATA_EVENT, ASLEEP) {
+            member.notify(Role::Consumer);
+        }
+    }
+
+    /// The same where others may have moved the run, or taken us for dead: then it is an error. Returns where the run is.
+    #[inline(never)]
+    fn show_contended(&self, cell: u64, extent: u64, first: u64) -> Result<u64, Corrupt> {
+        let cells = self.cells();
+        let claimed = self.claimed_word(cell, extent);
+        if self.overwrite {
+            return self.show_moved(cell, claimed, first);
+        }
+        let full = cells.code.nobodys(State::Full, cell, first);
+        // Acquires and releases: the release pairs as in `show`.
+        let shown = cells.change_to(cell, cells.code.encode(claimed), full);
+        shown.then_some(cell).ok_or(Corrupt)
     }
 
     #[inline]
-    fn claimed_word(&self, run: &Run) -> Word {
+    fn claimed_word(&self, cell: u64, extent: u64) -> Word {
         self.cells()
-            .free(run.cell)
+            .free(cell)
             .become_owned(State::Claimed, self.member.me)
-            .with_extent(run.extent)
+            .with_extent(extent)
     }
 
     /// Gives the claimed cells up: consumers pass them.
@@ -477,7 +502,7 @@ impl<R: Region> Producer<R> {
         if self.member.region().is_forked() {
             return;
         }
-        let claimed = self.claimed_word(&run);
+        let claimed = self.claimed_word(run.cell, run.extent);
         if self.overwrite {
             self.abort_moved(run.cell, claimed);
         } else {

@@ -195,7 +195,8 @@ impl<R: Region> Producer<R> {
     #[cfg(any(all(test, not(loom)), feature = "verify"))]
     pub(crate) fn claimed_at(&self) -> Option<u64> {
         let run = self.claimed.as_ref()?;
-        let (word, found) = (self.claimed_word(run), self.cells().load(run.cell));
+        let word = self.claimed_word(run.cell, run.extent);
+        let found = self.cells().load(run.cell);
         self.cells()
             .follow(run.cell, word, found)
             .map(|(cell, _)| cell)

@@ -54,7 +54,7 @@ impl Ring {
         let owner = [(Role::Producer, ["P", "Q"]), (Role::Consumer, ["C", "D"])]
             .into_iter()
             .flat_map(|(role, names)| (0..).zip(names).map(move |(nth, name)| (role, nth, name)))
-            .find(|(role, nth, _)| self.0.slot(*role, *nth) == word.owner.slot)
+            .find(|(role, nth, _)| self.0.slot(*role, *nth) == word.owner.slot())
             .filter(|_| word.state.is_owned())
             .map_or(String::new(), |(_, _, name)| format!(" {name}"));
         let extent = match word.extent {

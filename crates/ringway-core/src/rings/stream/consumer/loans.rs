@@ -106,7 +106,7 @@ impl<R: Region> Consumer<R> {
             self.release_records(found.end(), 1);
             if let (Some(pool), Some(loan)) = (&self.pool, loan) {
                 pool.free(&self.region, &loan);
-                eventcount::notify(&self.region, PRODUCER.event);
+                eventcount::announce(&self.region, PRODUCER.event);
             }
         }
         self.has_loans = false;

@@ -314,6 +314,33 @@ fn padding_and_message_are_one() {
     });
 }
 
+/// What is written in place is whole when it is read there.
+#[test]
+fn what_is_written_in_place_is_read_in_place() {
+    model(|| {
+        let ring = Model::attached(CAPACITY);
+        let mut receiving = consumer(&ring);
+        let sending = ring.clone();
+        let sender = thread::spawn(move || {
+            let mut producer = producer(&sending);
+            for value in 1..=2_u64 {
+                let reservation = producer.reserve(8, None).unwrap();
+                let payload = reservation.payload();
+                producer.region.write(payload, &value.to_le_bytes());
+                super::commit(&mut producer, reservation, 8);
+            }
+        });
+        for value in 1..=2_u64 {
+            let found = receiving.take(Some(&WaitOptions::PARK)).unwrap();
+            let mut bytes = [0; 8];
+            receiving.region.read(found.payload, &mut bytes);
+            assert_eq!(u64::from_le_bytes(bytes), value);
+            assert!(receiving.release_at_once(&found, 1));
+        }
+        sender.join().unwrap();
+    });
+}
+
 /// A batch is seen whole or not at all.
 #[test]
 fn a_batch_is_one() {

@@ -18,7 +18,7 @@ mod threads;
 use crate::error::{RecvError, SendError};
 use crate::memory::region::Region;
 use crate::rings::stream::consumer::Consumer;
-use crate::rings::stream::producer::{Pending, Producer};
+use crate::rings::stream::producer::{Pending, Producer, Reservation};
 use crate::waiting::WaitOptions;
 
 /// As a `Sender` does: by the short way if that can be.
@@ -30,6 +30,14 @@ fn send<R: Region>(
     match producer.send_at_once(message) {
         true => Ok(()),
         false => producer.send(message, wait),
+    }
+}
+
+/// As a `Claim` does: commits the first `len` bytes of what was reserved.
+fn commit<R: Region>(producer: &mut Producer<R>, reservation: Reservation, len: u64) {
+    if !producer.commit_at_once(&reservation, len) {
+        let pending = producer.stage(None, reservation, len);
+        producer.commit(pending);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
-use super::{push, receive_into, send};
+use super::{commit, push, receive_into, send};
 use crate::error::{RecvError, SendError};
 use crate::memory::layout::Geometry;
 use crate::memory::layout::record::footprint;
@@ -110,8 +110,7 @@ impl World {
             Ok(reservation) => {
                 self.producer.region.write(reservation.payload(), &message);
                 let part = part.min(len);
-                let pending = self.producer.stage(None, reservation, part as u64);
-                self.producer.commit(pending);
+                commit(&mut self.producer, reservation, part as u64);
                 self.queue.push_back(message[..part].to_vec());
             }
             Err(error) => self.check_refusal(len, error),

@@ -61,8 +61,12 @@ pub(super) fn a_producer_sleeps_at(ring: &Ring) {
     fill(&mut producer);
     let releasing = [0, 1].map(|nth| {
         let mut consumer = ring.consumer(nth);
-        consumer.take(1, None).unwrap();
-        thread::spawn(move || consumer.release())
+        let found = consumer.take(1, None).unwrap();
+        thread::spawn(move || {
+            // In place: whoever writes there next has to come behind it.
+            consumer.member.region().read(found.payload, &mut [0; 8]);
+            consumer.release()
+        })
     });
     send(&mut producer, 5).unwrap();
     for thread in releasing {
