@@ -13,7 +13,8 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Mutex, MutexGuard};
 
 use crate::memory::layout::broadcast::{
-    BOUND, CURSOR, LIMIT, NUMBER, STATE, WAYPOINTS, waypoint_offset,
+    BOUND, CURSOR, LIMIT, MOST_NAME, NAME_HOLDER, NAME_KEY, NAME_NUMBER, NAME_POSITION, NAME_SHOWN,
+    NAME_TEXT, NAMES, NAMES_LOCK, NUMBER, STATE, WAYPOINTS, name_offset, waypoint_offset,
 };
 use crate::memory::layout::control::{
     CLAIM_HINT, CONSUMERS_CHANGED, DATA_EVENT, HEAD, LOCK_HOLDER, MOST_DELIVERIES, MOVEMENTS,
@@ -172,6 +173,28 @@ impl Model {
         let counters: Vec<_> = counters.into_iter().flatten().collect();
         let data = vec![0; capacity / 8];
         Self::over(Words::new(slots, &control32, &control64, &counters, &data))
+    }
+
+    /// The same ring, that nobody has used yet, with entries for names.
+    pub(crate) fn with_names(mut self) -> Self {
+        let words = Arc::get_mut(&mut self.words).expect("nobody else has a handle");
+        words.control64.entry(NAMES_LOCK).or_default();
+        for index in 0..NAMES {
+            let at = name_offset(words.participants, index);
+            for field in [
+                NAME_KEY,
+                NAME_HOLDER,
+                NAME_NUMBER,
+                NAME_SHOWN,
+                NAME_POSITION,
+            ] {
+                words.control64.entry(at + field).or_default();
+            }
+            for text in (NAME_TEXT..NAME_TEXT + MOST_NAME).step_by(8) {
+                words.counters.entry(at + text).or_default();
+            }
+        }
+        self
     }
 
     /// What a ring of so many slots has for who lives, and nothing else.

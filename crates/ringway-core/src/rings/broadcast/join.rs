@@ -219,13 +219,11 @@ fn kept_place<R: Region>(region: &R, position: u64, floor: u64, tail: Place) -> 
 pub(super) fn resume<R: Region>(region: &R, participants: u32) -> Option<Place> {
     let limit = region.load64(LIMIT, Ordering::Relaxed);
     let tail = records::tail(region)?;
-    let half = region.capacity() / 2;
-    let floor = limit
-        .saturating_sub(region.capacity())
-        .max(tail.position.saturating_sub(half));
-    // Without a number that it must have: the first one there is.
+    let half = tail.position.saturating_sub(region.capacity() / 2);
+    let floor = limit.saturating_sub(region.capacity());
+    // The first one from there on, or the last before, if the last message is that long.
     let place = waypoints::within(region, participants, floor, tail)
-        .min_by_key(|place| place.position)
+        .min_by_key(|place| (place.position < half, place.position.abs_diff(half)))
         .unwrap_or(tail);
     is_whole(region, place.position).then_some(place)
 }

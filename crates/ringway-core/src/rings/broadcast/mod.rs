@@ -56,8 +56,14 @@
 //! goes on. The consumer looks at its own state behind each copy; if it is still ACTIVE, nothing of the copy was
 //! overwritten, because the swap is before the new limit and that before the write.
 //!
-//! Waypoints, 32 in a ring of their own, are set by the producer when it raises its limit, each a sixteenth of the capacity or
-//! more behind the last. Position and number are written under a mark, so that a reader sees both of one or neither.
+//! Waypoints, 32 in a ring of their own, are set by the producer, each a sixteenth of the capacity behind the last, or up to an
+//! eighth; a longer message has its own. A message at the tail has its waypoint set before it is
+//! written; places within a batch are noted, and set when it is committed. Position and number are written under a mark, so that a
+//! reader sees both of one or neither. So the private limit never lies more than a sixteenth ahead of the last place that was looked at,
+//! however far the producer may go: room that was granted for a batch or a claim that is given up is gone through as any other.
+//!
+//! A batch ends a capacity behind the tail, also where nobody holds the producer up: nothing that is not committed lies over the
+//! batch's own beginning, and `LIMIT` is never more than a capacity ahead of the tail.
 //!
 //! # Names
 //!
@@ -77,6 +83,7 @@
 //! | after the commit, before `SENT` and `TAIL` | the message; the next producer walks from `TAIL` to the zero, and finds tail and number again | have it |
 //! | between `LIMIT` and the second look | a `LIMIT` that nobody uses: the next producer begins with no limit of its own, and never stores a lower one | join farther ahead than they must |
 //! | within a waypoint | one that says that it is none | take another one |
+//! | after the commit of a batch, before the last of its waypoints | records without waypoints between; `TAIL` is still at the batch's beginning, and the next producer sets them as it walks from there | find what is between by the waypoint before it |
 //! | after the swap to EVICTED | somebody who is told so, though it was not passed yet | the same |
 //! | after the commit, before the wake | perhaps sleepers: the kernel and their watchers have them look | sleepers sleep until it goes on: they wait for nothing else than its messages |
 //!
@@ -206,7 +213,7 @@ impl Policy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Start {
-    /// The oldest one that the ring still holds. (It is known to a sixteenth of the ring: what lies at the very edge is
+    /// The oldest one that the ring still holds. (It is known to an eighth of the ring: what lies at the very edge is
     /// passed over.)
     #[default]
     Oldest,

@@ -31,14 +31,20 @@ pub(crate) struct Producer<R> {
     tail: u64,
     /// Messages ever committed.
     sent: u64,
-    /// How far it may write without looking at anybody.
+    /// How far a message at the tail may go before there is something to do: a look at the others, or a waypoint.
     limit: u64,
+    /// The same for the next message of the batch.
+    batch_limit: u64,
+    /// How far it may write without looking at anybody: the limits are not beyond it.
+    granted: u64,
     /// The highest limit that this producer, or one before it, may have used: `LIMIT` is never less.
     used: u64,
     /// After how many bytes to look again.
     stride: u64,
     /// The last waypoint: its position and index.
     waypoint: (u64, usize),
+    /// Places in the batch that become waypoints when it is committed.
+    laid: Vec<Place>,
     participants: u32,
     /// Policies that the ring allows.
     policies: u8,
@@ -98,17 +104,29 @@ impl<R: Region> Producer<R> {
         if !tail.is_vacant(&region) || used > tail.position.saturating_add(capacity) {
             return Err(Corrupt);
         }
+        let stride = capacity / STRIDES;
+        let (newest, index) = waypoints::newest(&region, participants);
+        // Nobody sets one ahead of the tail.
+        let newest = newest.min(tail.position);
+        // The last one may have died between the commit of a batch and its waypoints.
+        let mut laid = Vec::new();
+        begin.walk_over(&region, tail.number, |place, end| {
+            waypoints::note(&mut laid, newest, stride, (place, end));
+        })?;
         let counted = region.load64(SENT, Ordering::Relaxed);
         count_repaired(&region, tail.number.saturating_sub(counted));
-        let producer = Self {
+        let mut producer = Self {
             capacity,
             tail: tail.position,
             sent: tail.number,
             // It has not looked at anybody yet.
             limit: tail.position,
+            batch_limit: tail.position,
+            granted: tail.position,
             used,
-            stride: capacity / STRIDES,
-            waypoint: waypoints::newest(&region, participants),
+            stride,
+            waypoint: (newest, index),
+            laid,
             participants,
             policies,
             pending: None,
@@ -119,6 +137,7 @@ impl<R: Region> Producer<R> {
             corrupt: false,
             region,
         };
+        producer.set_laid();
         producer.show();
         // Relaxed: made visible by whatever this one does next, its leaving included.
         producer
@@ -194,7 +213,7 @@ impl<R: Region> Producer<R> {
         wait: Option<&WaitOptions>,
     ) -> Result<Reservation, SendError> {
         loop {
-            match (self.reserve_at(self.tail, len), wait) {
+            match (self.reserve_at(self.here(), self.limit, len), wait) {
                 (Err(SendError::Full), Some(wait)) => {
                     let need = self.place(self.tail, len as u64).need();
                     if !(wait.how.spins() && self.fall_back(need)) {
@@ -206,12 +225,17 @@ impl<R: Region> Producer<R> {
         }
     }
 
-    /// Reserves room for a message of `len` bytes that starts at `start`.
-    fn reserve_at(&mut self, start: u64, len: usize) -> Result<Reservation, SendError> {
+    /// Reserves room for a message of `len` bytes that starts at `from`, where there is nothing to do up to `limit`.
+    fn reserve_at(
+        &mut self,
+        from: Place,
+        limit: u64,
+        len: usize,
+    ) -> Result<Reservation, SendError> {
         if self.region.is_forked() {
             return Err(SendError::Forked);
         }
-        if self.corrupt || start > MOST_POSITION {
+        if self.corrupt || from.position > MOST_POSITION {
             return Err(SendError::Corrupt);
         }
         if len as u64 > self.max_len() {
@@ -220,9 +244,9 @@ impl<R: Region> Producer<R> {
                 max: self.max_len() as usize,
             });
         }
-        let reservation = self.place(start, len as u64);
-        if reservation.need() > self.limit {
-            self.raise(reservation.need())?;
+        let reservation = self.place(from.position, len as u64);
+        if reservation.need() > limit {
+            self.raise(from, reservation.need())?;
         }
         Ok(reservation)
     }
@@ -292,11 +316,18 @@ impl<R: Region> Producer<R> {
 
     /// Adds a message to the batch. Nothing is visible yet.
     pub(crate) fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let start = self
-            .pending
-            .as_ref()
-            .map_or(self.tail, |pending| pending.end);
-        let reservation = self.reserve_at(start, message.len())?;
+        let from = match self.pending {
+            Some(pending) => Place {
+                position: pending.end,
+                number: self.sent + pending.messages,
+            },
+            None => {
+                self.laid.clear();
+                self.batch_limit = self.limit;
+                self.here()
+            }
+        };
+        let reservation = self.reserve_at(from, self.batch_limit, message.len())?;
         self.region.write(reservation.payload(), message);
         let pending = self.pending.take();
         self.pending = Some(self.stage(pending, reservation, message.len() as u64));
@@ -309,7 +340,11 @@ impl<R: Region> Producer<R> {
         let pending = self.pending.take().filter(|_| !self.region.is_forked());
         pending.map_or(0, |pending| {
             self.stop_behind(&pending);
-            self.publish(pending);
+            self.commit_word(&pending);
+            self.limit = self.limit.max(self.batch_limit);
+            // Before TAIL, from which the next producer sets those that this one does not come to set.
+            self.set_laid();
+            self.tell();
             pending.messages
         })
     }
@@ -363,12 +398,23 @@ impl<R: Region> Producer<R> {
 
     #[inline]
     fn publish(&mut self, pending: Pending) {
+        self.commit_word(&pending);
+        self.tell();
+    }
+
+    #[inline]
+    fn commit_word(&mut self, pending: &Pending) {
         // Release pairs with the acquire in `records::find`: payload, later words and the stop word are seen by who sees
         // this word.
         self.region
             .store_word(self.tail, pending.first_word, Ordering::Release);
         self.tail = pending.end;
         self.sent += pending.messages;
+    }
+
+    /// Tells all what was committed.
+    #[inline]
+    fn tell(&self) {
         self.show();
         eventcount::notify(&self.region, DATA_EVENT);
     }

@@ -94,10 +94,21 @@ impl Place {
 
     /// The first place from here on with nothing committed, or the one of message `number`. Reads each record once.
     pub(crate) fn walk<R: Load>(self, region: &R, number: u64) -> Result<Self, Corrupt> {
+        self.walk_over(region, number, |_, _| ())
+    }
+
+    /// The same, that says of each place with a message that it was there, and where that ends.
+    pub(super) fn walk_over<R: Load>(
+        self,
+        region: &R,
+        number: u64,
+        mut seen: impl FnMut(Self, u64),
+    ) -> Result<Self, Corrupt> {
         let mut place = self;
         while place.number < number
             && let Some(found) = find(region, place.position, place.number)?
         {
+            seen(place, found.next_record());
             place.position = found.next_record();
             place.number += 1;
             if place.position - self.position > region.capacity() {

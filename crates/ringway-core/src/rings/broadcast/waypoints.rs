@@ -18,6 +18,24 @@ pub(super) fn set<R: Region>(region: &R, participants: u32, index: usize, place:
     region.store64(at, place.position, Ordering::Release);
 }
 
+/// Whether `place`, whose record goes to `end`, is to be a waypoint, if the last one is at `last`: a stride behind that, or less
+/// where the next place would be two. (Then the next one is so much farther, and there are as many as strides.)
+pub(super) fn is_due(last: u64, stride: u64, place: Place, end: u64) -> bool {
+    let (behind, next) = (
+        place.position.saturating_sub(last),
+        end.saturating_sub(last),
+    );
+    behind >= stride || behind > 0 && next >= 2 * stride
+}
+
+/// Notes a place within a batch, if it is due behind those that are noted, or behind `last_set`.
+pub(super) fn note(laid: &mut Vec<Place>, last_set: u64, stride: u64, (place, end): (Place, u64)) {
+    let last = laid.last().map_or(last_set, |last| last.position);
+    if is_due(last, stride, place, end) {
+        laid.push(place);
+    }
+}
+
 /// Waypoint `index`; `None` while it is written, and if it is none.
 pub(super) fn get<R: Region>(region: &R, participants: u32, index: usize) -> Option<Place> {
     let at = waypoint_offset(participants, index);

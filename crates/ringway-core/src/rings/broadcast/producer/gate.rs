@@ -11,6 +11,7 @@ use crate::memory::layout::broadcast::{
 use crate::memory::layout::participant::{EPOCH, slot_offset};
 use crate::memory::region::Region;
 use crate::presence::Liveness;
+use crate::rings::broadcast::records::Place;
 use crate::rings::broadcast::waypoints;
 
 /// How long a newcomer whose bound is in bytes may hold the producer up before it has found its place.
@@ -31,15 +32,43 @@ struct Holder {
 }
 
 impl<R: Region> Producer<R> {
-    /// Raises the limit to `need` at least, and as a rule by a stride.
+    /// Does what there is to do before the record at `from`, which needs the room up to `need`: as a rule once in a stride.
     #[cold]
     #[inline(never)]
-    pub(super) fn raise(&mut self, need: u64) -> Result<(), SendError> {
+    pub(super) fn raise(&mut self, from: Place, need: u64) -> Result<(), SendError> {
+        // A message at the tail never needs more. A batch that did would overwrite its own beginning, and all that
+        // others could still read.
+        let most = self.tail + self.capacity;
+        if need > most {
+            return Err(SendError::Full);
+        }
+        let next = from.position + self.stride;
+        if need > self.granted {
+            self.obtain(next.max(need).min(most), need)?;
+        }
+        // Not farther, also where more is granted or the message is longer: what was reserved may be given up, or become
+        // less, and what comes then has to have its waypoints.
+        let limit = next.min(self.granted);
+        self.batch_limit = limit;
+        if from.position == self.tail {
+            self.limit = limit;
+            if waypoints::is_due(self.waypoint.0, self.stride, from, need) {
+                self.set_waypoint(from);
+            }
+        } else {
+            let record = (from, need);
+            waypoints::note(&mut self.laid, self.waypoint.0, self.stride, record);
+        }
+        Ok(())
+    }
+
+    /// Has `need` granted at least, and `target` if those allow it that hold the producer up.
+    fn obtain(&mut self, target: u64, need: u64) -> Result<(), SendError> {
         let reach = self.look(need)?;
         if reach < need {
             return self.refuse();
         }
-        let target = (self.tail + self.stride).max(need).min(reach);
+        let target = target.min(reach);
         // What may be overwritten from here on, for newcomers and for those that nobody waits for. Never less than what was
         // used: a message that was begun and not committed may have been written up to there.
         self.announce_limit(target);
@@ -53,13 +82,13 @@ impl<R: Region> Producer<R> {
         // Pairs with the read fence of who copies first and looks afterwards (`Consumer::check`): what is written from here on
         // is read by nobody who does not see the limit, and that it was evicted.
         self.region.claim_fence();
-        self.limit = granted;
+        self.granted = granted;
+        self.limit = self.limit.min(granted);
         self.used = self.used.max(granted);
         if granted < need {
             return self.refuse();
         }
         (self.blocked_since, self.patience, self.obstacle) = (None, None, None);
-        self.set_waypoint();
         Ok(())
     }
 
@@ -151,7 +180,7 @@ impl<R: Region> Producer<R> {
         // One that looks for its place has read a limit that is not before this one, or will be seen by the second look.
         let is_joining = holder.state.phase == Phase::Joining;
         let reach = match is_joining {
-            true => self.limit,
+            true => self.granted,
             false => cursor.saturating_add(self.capacity),
         };
         if holder.state.holds == Holds::Always {
@@ -238,12 +267,18 @@ impl<R: Region> Producer<R> {
         true
     }
 
-    /// Sets a waypoint here, if the last one is a stride behind.
-    fn set_waypoint(&mut self) {
-        let (last, index) = self.waypoint;
-        if self.tail.saturating_sub(last) >= self.stride {
-            waypoints::set(&self.region, self.participants, index + 1, self.here());
-            self.waypoint = (self.tail, (index + 1) % WAYPOINTS);
+    /// Sets those of a batch, which is committed.
+    pub(super) fn set_laid(&mut self) {
+        for nth in 0..self.laid.len() {
+            self.set_waypoint(self.laid[nth]);
         }
+        self.laid.clear();
+    }
+
+    /// Sets a waypoint. All before it is committed.
+    fn set_waypoint(&mut self, place: Place) {
+        let index = (self.waypoint.1 + 1) % WAYPOINTS;
+        waypoints::set(&self.region, self.participants, index, place);
+        self.waypoint = (place.position, index);
     }
 }

@@ -243,6 +243,12 @@ fn a_producer_dies_and_another_follows() {
     });
 }
 
+/// A ring with names.
+fn with_names(consumers: u32) -> (Model, u32) {
+    let (ring, slots) = ring(consumers);
+    (ring.with_names(), slots)
+}
+
 /// The consumer of that name, if it can come now.
 fn named((ring, slots): &(Model, u32), slot: u32, name: &str) -> Result<Consumer<Model>, Refused> {
     let epoch = ring.attach(slot);
@@ -259,7 +265,7 @@ fn named((ring, slots): &(Model, u32), slot: u32, name: &str) -> Result<Consumer
 #[test]
 fn a_forgotten_entry_becomes_one_names() {
     model_with(2, || {
-        let ring = ring(3);
+        let ring = with_names(3);
         let _producer = producer(&ring);
         for name in ["one", "other"] {
             named(&ring, 1, name).unwrap();
@@ -285,7 +291,7 @@ fn a_forgotten_entry_becomes_one_names() {
 #[test]
 fn who_comes_while_its_name_is_forgotten_has_it_or_not() {
     model_with(2, || {
-        let ring = ring(3);
+        let ring = with_names(3);
         let _producer = producer(&ring);
         for name in ["one", "other"] {
             named(&ring, 1, name).unwrap();

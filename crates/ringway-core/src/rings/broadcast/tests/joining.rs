@@ -2,11 +2,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Ring;
 use crate::error::{RecvError, SendError};
+use crate::memory::region::memory::Memory;
 use crate::rings::broadcast::consumer::Consumer;
-use crate::rings::broadcast::{Policy, Refused, Start, Wish, forget};
+use crate::rings::broadcast::producer::Producer;
+use crate::rings::broadcast::{EvictAfter, Policy, Refused, Start, Wish, forget};
 use crate::testing::meddled::{Meddled, Meddler};
 
 /// Bytes of a record with a number.
@@ -202,4 +205,124 @@ fn a_forgotten_name_begins_anew() {
     ring.kill(1);
     assert_eq!(forget(2), Ok(true));
     assert_eq!(ring.named(3, "audit").unwrap().number(), 0);
+}
+
+/// Sends so many numbers by batches, each as long as it can be, and returns how many batches those were.
+fn batches(producer: &mut Producer<Memory>, mut count: u64) -> u64 {
+    let mut batches = 0;
+    while count > 0 {
+        let begin = producer.sent();
+        let pushed = (0..count)
+            .take_while(|nth| match producer.push(&(begin + nth).to_le_bytes()) {
+                Ok(()) => true,
+                Err(error) => {
+                    assert_eq!(error, SendError::Full);
+                    false
+                }
+            })
+            .count() as u64;
+        assert_eq!(producer.commit_batch(), pushed);
+        assert!(pushed > 0);
+        (count, batches) = (count - pushed, batches + 1);
+    }
+    batches
+}
+
+/// What was sent in batches that are longer than the ring is found like anything else, wherever they end.
+#[test]
+fn what_came_in_long_batches_is_found() {
+    for before in (0..200).step_by(7) {
+        for count in [1000, 64, 63, 40, 17] {
+            let ring = Ring::new(CAPACITY, 8);
+            let mut producer = ring.producer();
+            producer.numbers(before);
+            let mut lossy = ring.consumer(2, Policy::Lossy, Start::Oldest);
+            let made = batches(&mut producer, count);
+            assert!(
+                made <= 1 + (count * RECORD).div_ceil(CAPACITY - RECORD),
+                "{made}"
+            );
+            let sent = before + count;
+            // A few more, so that the whole of the last batch has no place at its beginning any more.
+            for more in [0, 6] {
+                producer.numbers(more);
+                let sent = sent + more;
+                let most = CAPACITY / RECORD;
+                let oldest = ring.consumer(1, Policy::Lossy, Start::Oldest).number();
+                // What one batch has overwritten is gone, though it was given up or is shorter than that.
+                assert!(
+                    sent - oldest >= (count + more).min(most * 12 / 16),
+                    "{before} {count} {more}: {oldest}"
+                );
+                for number in oldest..=sent {
+                    let mut consumer = ring.consumer(1, Policy::Block, Start::Number(number));
+                    assert_eq!((consumer.number(), consumer.missed()), (number, 0));
+                    assert_eq!(consumer.all_numbers().0, (number..sent).collect::<Vec<_>>());
+                    ring.leave(1);
+                }
+                assert_eq!(ring.consumer(1, Policy::Lossy, Start::Last(2)).missed(), 0);
+                ring.leave(1);
+            }
+            // Who was overtaken goes on within the last batch.
+            let next = lossy.number();
+            match lossy.try_number() {
+                Ok(number) => assert!(number == next && sent + 6 - next <= CAPACITY / RECORD),
+                Err(error) => {
+                    let missed = lossy.number() - next;
+                    assert_eq!(error, RecvError::Lagged { missed });
+                    assert!(sent + 6 - lossy.number() >= CAPACITY / RECORD / 4);
+                    let rest = lossy.number()..sent + 6;
+                    assert_eq!(lossy.all_numbers().0, rest.collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+}
+
+/// A batch ends before its own beginning, and is refused the room without anybody being passed over for it.
+#[test]
+fn a_batch_does_not_overwrite_itself() {
+    let ring = Ring::new(CAPACITY, 8);
+    let mut producer = ring.producer();
+    producer.numbers(11);
+    let mut at_the_tail = ring.consumer(1, Policy::Lossy, Start::Latest);
+    let while_waiting = Policy::Evict(EvictAfter::Waiting(Duration::ZERO));
+    let mut evictable = ring.consumer(2, while_waiting, Start::Latest);
+    let mut pushed = 0;
+    while producer.push(&(11_u64 + pushed).to_le_bytes()).is_ok() {
+        pushed += 1;
+    }
+    assert!(pushed >= CAPACITY / RECORD - 2, "{pushed}");
+    assert_eq!(at_the_tail.try_number(), Err(RecvError::Empty));
+    assert_eq!(producer.commit_batch(), pushed);
+    let all: Vec<_> = (11..11 + pushed).collect();
+    assert_eq!(at_the_tail.all_numbers(), (all.clone(), RecvError::Empty));
+    assert_eq!(evictable.all_numbers(), (all, RecvError::Empty));
+}
+
+/// The room of a batch or a claim that was given up is no reason to send on without waypoints.
+#[test]
+fn what_was_given_up_leaves_no_gap() {
+    for is_batch in [true, false] {
+        let ring = Ring::new(CAPACITY, 8);
+        let mut producer = ring.producer();
+        for round in 0..50 {
+            producer.numbers(20 + round);
+            match is_batch {
+                true => while producer.push(&[0xee; 8]).is_ok() {},
+                false => drop(producer.reserve(CAPACITY as usize / 2 - 8, None)),
+            }
+            producer.abort();
+            // What lies before is gone.
+            for sent in 1..CAPACITY / RECORD {
+                producer.numbers(1);
+                let last = ring.consumer(1, Policy::Lossy, Start::Last(sent));
+                assert!(
+                    last.missed() <= CAPACITY / RECORD * 3 / 16 + 1,
+                    "{round} {sent}"
+                );
+                ring.leave(1);
+            }
+        }
+    }
 }

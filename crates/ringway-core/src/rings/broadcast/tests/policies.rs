@@ -94,6 +94,34 @@ fn a_lossy_consumer_holds_nobody_up_and_is_told_what_it_missed() {
     assert!(got > 0 && missed > 0, "{got} and {missed}");
 }
 
+/// Also where messages are as long as they can be, and padding lies before them, it goes on at one that is there.
+#[test]
+fn who_is_overtaken_by_long_messages_goes_on_at_one_of_them() {
+    for len in (0..=504).step_by(8) {
+        for between in 0..4 {
+            let ring = Ring::new(1024, 3);
+            let mut producer = ring.producer();
+            let mut lossy = ring.consumer(1, Policy::Lossy, Start::Oldest);
+            let mut bytes = [0; 512];
+            for round in 0..60 {
+                (0..between).for_each(|_| producer.try_send(b"short").unwrap());
+                producer.try_send(&vec![round; len]).unwrap();
+                if round % 10 == 9
+                    && let Err(error) = lossy.recv_into(&mut bytes, None)
+                {
+                    assert!(
+                        matches!(error, RecvError::Lagged { missed: 1.. }),
+                        "{error}"
+                    );
+                    assert!(lossy.number() < producer.sent(), "{len} {between} {round}");
+                    while lossy.recv_into(&mut bytes, None).is_ok() {}
+                    assert_eq!(lossy.number(), producer.sent());
+                }
+            }
+        }
+    }
+}
+
 /// What was found before it was overtaken stays what it was, until it is released.
 #[test]
 fn what_a_lossy_consumer_has_found_stays_whole() {

@@ -40,7 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
     let slot = || 1..=CONSUMERS;
     prop_oneof![
         6 => (0_usize..100).prop_map(Step::Send),
-        1 => prop::collection::vec(0_usize..60, 1..5).prop_map(Step::Batch),
+        1 => prop_oneof![prop::collection::vec(0_usize..60, 1..5), prop::collection::vec(0_usize..20, 1..60)].prop_map(Step::Batch),
         2 => (slot(), policy(), start()).prop_map(|(slot, policy, start)| Step::Join(slot, policy, start)),
         1 => (slot(), any::<bool>()).prop_map(|(slot, dies)| Step::Leave(slot, dies)),
         6 => (slot(), 1_usize..10).prop_map(|(slot, most)| Step::Receive(slot, most)),

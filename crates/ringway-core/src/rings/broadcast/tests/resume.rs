@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::Ring;
 use crate::error::RecvError;
 use crate::memory::layout::Corrupt;
-use crate::memory::layout::broadcast::{LIMIT, NO_WAYPOINT, waypoint_offset};
+use crate::memory::layout::broadcast::{LIMIT, NO_WAYPOINT, WAYPOINTS, waypoint_offset};
 use crate::memory::layout::control::{SENT, TAIL};
 use crate::memory::region::{Load, Region};
 use crate::rings::broadcast::producer::Producer;
@@ -63,6 +63,70 @@ fn what_was_not_committed_is_not_sent_and_its_room_is_not_believed() {
         panic!("they were overwritten")
     };
     assert_eq!(lossy.all_numbers().0, (missed..41).collect::<Vec<_>>());
+}
+
+/// A producer that died after the commit of a batch, before or within any of its waypoints, leaves them to the next one, also if that
+/// dies as well.
+#[test]
+fn the_next_producer_sets_the_waypoints_of_a_batch() {
+    const SLOTS: u32 = 4;
+    let words = |ring: &Ring| {
+        let all = (0..WAYPOINTS).map(|index| waypoint_offset(SLOTS, index));
+        let both = all.flat_map(|at| [at, at + 8]).chain([TAIL, SENT]);
+        let region = ring.region();
+        both.map(|at| (at, region.load64(at, Ordering::Relaxed)))
+            .collect::<Vec<_>>()
+    };
+    for before in [0, 3, 200, 1001] {
+        for set in 0..18 {
+            let ring = Ring::new(CAPACITY, SLOTS - 1);
+            let region = ring.region();
+            let mut producer = ring.producer();
+            producer.numbers(before);
+            let mut number = before;
+            while producer.push(&number.to_le_bytes()).is_ok() {
+                number += 1;
+            }
+            let laid = words(&ring);
+            producer.commit_batch();
+            ring.kill(0);
+            // It came to set so many; the next one may be half written. It never came to TAIL and SENT.
+            let new = words(&ring);
+            let mut changed: Vec<_> = (0..WAYPOINTS)
+                .filter(|nth| laid[2 * nth] != new[2 * nth])
+                .collect();
+            changed.sort_unstable_by_key(|nth| new[2 * nth].1);
+            let cut = changed
+                .iter()
+                .skip(set)
+                .flat_map(|nth| [2 * nth, 2 * nth + 1]);
+            for word in cut.chain([2 * WAYPOINTS, 2 * WAYPOINTS + 1]) {
+                region.store64(laid[word].0, laid[word].1, Ordering::Relaxed);
+            }
+            if let Some(nth) = changed.get(set) {
+                region.store64(laid[2 * nth].0, NO_WAYPOINT, Ordering::Relaxed);
+            }
+            let cut = words(&ring);
+            for _ in 0..3 {
+                ring.producer();
+                ring.kill(0);
+                // Nor did that one.
+                for &(at, word) in cut.iter().filter(|(at, _)| [TAIL, SENT].contains(at)) {
+                    region.store64(at, word, Ordering::Relaxed);
+                }
+            }
+            let mut last = ring.producer();
+            assert_eq!(last.sent(), number);
+            last.numbers(6);
+            let oldest = ring.consumer(1, Policy::Lossy, Start::Oldest);
+            let found = last.sent() - oldest.number();
+            let most = CAPACITY / 16;
+            assert!(found >= most * 12 / 16, "{before} {set}: {found}");
+            let mut consumer = ring.consumer(2, Policy::Block, Start::Oldest);
+            let all = oldest.number()..last.sent();
+            assert_eq!(consumer.all_numbers().0, all.collect::<Vec<_>>());
+        }
+    }
 }
 
 /// A waypoint that its producer died within is none.
