@@ -57,10 +57,10 @@
 //! overwritten, because the swap is before the new limit and that before the write.
 //!
 //! Waypoints, 32 in a ring of their own, are set by the producer, each a sixteenth of the capacity behind the last, or up to an
-//! eighth; a longer message has its own. A message at the tail has its waypoint set before it is
-//! written; places within a batch are noted, and set when it is committed. Position and number are written under a mark, so that a
-//! reader sees both of one or neither. So the private limit never lies more than a sixteenth ahead of the last place that was looked at,
-//! however far the producer may go: room that was granted for a batch or a claim that is given up is gone through as any other.
+//! eighth; a longer message has its own. A message at the tail has its waypoint set before it is written. Places within a batch are
+//! noted, and set when it is committed: one that is given up leaves none. Position and number are written under a mark, so that a
+//! reader sees both of one or neither. The private limit, at which the producer stops to see whether a waypoint is due, is a
+//! sixteenth ahead at most, also where the producer may go farther: it may, after a batch or a claim that was given up.
 //!
 //! A batch ends a capacity behind the tail, also where nobody holds the producer up: nothing that is not committed lies over the
 //! batch's own beginning, and `LIMIT` is never more than a capacity ahead of the tail.
@@ -83,7 +83,7 @@
 //! | after the commit, before `SENT` and `TAIL` | the message; the next producer walks from `TAIL` to the zero, and finds tail and number again | have it |
 //! | between `LIMIT` and the second look | a `LIMIT` that nobody uses: the next producer begins with no limit of its own, and never stores a lower one | join farther ahead than they must |
 //! | within a waypoint | one that says that it is none | take another one |
-//! | after the commit of a batch, before the last of its waypoints | records without waypoints between; `TAIL` is still at the batch's beginning, and the next producer sets them as it walks from there | find what is between by the waypoint before it |
+//! | after the commit of a batch, before the last of its waypoints | records without waypoints between; `TAIL` is still at the batch's beginning, and the next producer sets them as it walks from there | have it; who comes begins at the batch's beginning at the latest |
 //! | after the swap to EVICTED | somebody who is told so, though it was not passed yet | the same |
 //! | after the commit, before the wake | perhaps sleepers: the kernel and their watchers have them look | sleepers sleep until it goes on: they wait for nothing else than its messages |
 //!
