@@ -22,6 +22,7 @@
 //! | what is read | by whom | what is done for it | so before that |
 //! |---|---|---|---|
 //! | names of files | the next writer | it writes to them | it syncs the names |
+//! | that a draft is gone, or was never there | who makes a draft of that name, and renames it | after a loss of power the new name could be that of the old draft, of which nothing was synced | it syncs the names before it makes the draft |
 //! | the oldest number | the next writer | it removes the segments below | it writes the number once more, and syncs ([`Slots::confirm`]): after a failed sync a sync alone would do nothing |
 //! | records behind the last sync | the next writer | it appends behind them, and acknowledges that | it syncs every segment |
 //! | a cursor's number | a writer that removes segments | what the cursor is behind goes | it syncs the cursor (if that sync fails nothing goes; where one failed, of a reader or a writer, and the reader has not stored it again, a loss of power may set it back to what is gone, and the reader is told how many) |
@@ -42,7 +43,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use crate::error::AppendError;
-use crate::files::{FileLike, Files};
+use crate::files::{FileLike, Files, create_draft};
 use crate::format::{
     HEADER_LEN, MAX_PAYLOAD, RecordKind, SEAL_LEN, SegmentHeader, encode, record_len,
 };
@@ -639,11 +640,7 @@ pub(crate) fn make_segment<F: Files>(
     len: u64,
 ) -> Result<F::File, Errno> {
     let draft = names::draft(header.base);
-    match files.remove(&draft) {
-        Ok(()) | Err(Errno::ENOENT) => {}
-        Err(errno) => return Err(errno),
-    }
-    let file = files.create(&draft)?;
+    let file = create_draft(files, &draft)?;
     let made = file
         .allocate(len)
         .and_then(|()| {

@@ -4,7 +4,7 @@
 use nix::errno::Errno;
 
 use crate::appender::{self, Appender, Opened, Plan, Recovery, erase};
-use crate::files::{FileLike, Files, read_full};
+use crate::files::{FileLike, Files, create_draft, read_full};
 use crate::format::{HEADER_LEN, RecordKind, SEAL_LEN, SegmentHeader, encode};
 use crate::names::{self, About};
 use crate::place::Told;
@@ -341,11 +341,7 @@ fn rewrite<F: Files>(files: &F, bases: &[u64], nonce: u128, synced: u64) -> Resu
         let (old, _) = names::open_segment(files, base, nonce, false)?;
         let len = names::len_of(&old, base)?;
         let draft = names::draft(base);
-        match files.remove(&draft) {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(os()(errno)),
-        }
-        let file = files.create(&draft).map_err(os())?;
+        let file = create_draft(files, &draft).map_err(os())?;
         // All of it: what is damaged may have something behind it.
         file.allocate(len)
             .and_then(|()| copy(&old, 0, len, &file, 0))

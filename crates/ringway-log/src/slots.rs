@@ -1,6 +1,6 @@
 //! A few words that are replaced as a whole: a file of two pages, of which the older one is overwritten in turn.
 //!
-//! Whoever is killed while it writes one leaves the other. What a page holds is 64 bytes, so one sector, with a sequence number and a
+//! Whoever is killed while it writes one leaves the other, and does not tear it: the kernel copies what lies in one page at once. What a page holds is 64 bytes, so one sector, with a sequence number and a
 //! checksum. After a loss of power each page holds one of the versions that were written since the last sync, so what is
 //! read is at least as new as what was synced.
 //!
@@ -9,7 +9,7 @@
 
 use nix::errno::Errno;
 
-use crate::files::{FileLike, Files, read_full};
+use crate::files::{FileLike, Files, create_draft, read_full};
 use crate::format::{crc32c, u32_at, u64_at};
 use crate::trouble::Trouble;
 
@@ -38,11 +38,7 @@ impl<F: FileLike> Slots<F> {
     ) -> Result<Self, Trouble> {
         let os = |errno| Trouble::os(format!("{name} cannot be made"))(errno);
         let draft = format!("{name}.new");
-        match files.remove(&draft) {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(os(errno)),
-        }
-        let file = files.create(&draft).map_err(os)?;
+        let file = create_draft(files, &draft).map_err(os)?;
         let mut slots = Self {
             file,
             sequence: 0,

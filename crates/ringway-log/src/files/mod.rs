@@ -116,3 +116,17 @@ pub(crate) fn read_full(
     }
     Ok(done)
 }
+
+/// Makes a file that is to be renamed. One of that name is removed first, and the names are synced: else the rename could reach the disk
+/// without the removal, and give its name to what was there before.
+///
+/// # Errors
+/// The kernel's.
+pub fn create_draft<F: Files>(files: &F, name: &str) -> Result<F::File, Errno> {
+    match files.remove(name) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(errno) => return Err(errno),
+    }
+    files.sync_names()?;
+    files.create(name)
+}

@@ -2,7 +2,8 @@
 //! any subset of what is not synced, fail to sync, and be full.
 //!
 //! *Killed*: the call at which the fuse burns down is done in part (of a write, some first bytes), every later one fails and does
-//! nothing. What was done is in the page cache.
+//! nothing. What was done is in the page cache. A write within one sector is done as a whole or not at all: the kernel copies what lies in
+//! one page at once, and looks for signals between pages.
 //!
 //! *Power*: each sector of 512 bytes becomes, by itself, any of the versions that it had since the last sync of its file; the length of a file
 //! any that it had; of the changes of names since their last sync, any subset happened.
@@ -127,6 +128,18 @@ impl Inode {
             self.cached.resize(len, 0);
         }
         self.lengths.push(len);
+    }
+
+    /// What the disk has after a sync that did not fail. Sectors that an earlier one, which failed, has taken for clean are not written.
+    fn written_back(&self) -> Vec<u8> {
+        let mut disk = self.durable.clone();
+        disk.resize(self.cached.len(), 0);
+        for sector in self.versions.keys() {
+            let from = (sector * SECTOR).min(disk.len());
+            let to = (from + SECTOR).min(disk.len());
+            disk[from..to].copy_from_slice(&self.cached[from..to]);
+        }
+        disk
     }
 
     /// What the disk has if each sector goes its own way.
@@ -406,7 +419,11 @@ impl FileLike for SimFile {
         let world = &mut *self.lock();
         let dies = world.call().map_err(|errno| (0, errno))?;
         if dies {
-            let part = world.random.below(bytes.len() as u64 + 1) as usize;
+            let mut part = world.random.below(bytes.len() as u64 + 1) as usize;
+            let last = (offset as usize + bytes.len()).saturating_sub(1);
+            if offset as usize / SECTOR == last / SECTOR && part < bytes.len() {
+                part = 0;
+            }
             world.inodes[self.inode].write(&bytes[..part], offset as usize);
             return Err((part, DEAD));
         }
@@ -453,7 +470,7 @@ impl FileLike for SimFile {
         let is_bad = world.is_bad();
         let inode = &mut world.inodes[self.inode];
         inode.durable = match is_bad {
-            false => inode.cached.clone(),
+            false => inode.written_back(),
             true => inode.settle(&mut world.random),
         };
         inode.versions.clear();
