@@ -152,7 +152,7 @@ fn what_a_log_has_not_is_refused_and_what_only_a_log_has() {
         (["recv", "shm:x", "--wait=0", "--synced"], "shm:x is no log"),
         (
             ["create", &at, "--capacity", "4096"],
-            "a log is neither a ring nor a queue",
+            "is a log: recv reads it, send appends to it",
         ),
     ] {
         let refused = run(args);
