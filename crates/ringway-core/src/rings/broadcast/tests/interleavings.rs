@@ -287,6 +287,35 @@ fn a_forgotten_entry_becomes_one_names() {
     });
 }
 
+/// All entries are forgotten. Of two that come with one name at most one has it, whoever looked before the other one had its entry.
+#[test]
+fn two_forgotten_entries_do_not_become_one_names() {
+    model_with(2, || {
+        let ring = with_names(3);
+        let _producer = producer(&ring);
+        for name in ["one", "other"] {
+            named(&ring, 1, name).unwrap();
+            ring.0.leave(1);
+        }
+        for name in ["one", "other"] {
+            let epoch = ring.0.attach(1);
+            assert_eq!(forget(&ring.0, ring.1, (1, epoch), name), Ok(true));
+            ring.0.leave(1);
+        }
+        let there = ring.0.clone();
+        let newcomer = thread::spawn(move || named(&(there, 4), 2, "new").is_ok());
+        let first = named(&ring, 3, "new").is_ok();
+        let second = newcomer.join().unwrap();
+        assert!(!(first && second), "two have a name");
+        (2..4).for_each(|slot| ring.0.leave(slot));
+        // One of the entries is left for another one.
+        for name in ["new", "another"] {
+            assert!(named(&ring, 2, name).is_ok());
+            ring.0.leave(2);
+        }
+    });
+}
+
 /// A name is forgotten while somebody comes by it, or by another one that takes its entry: nobody has an entry of another name.
 #[test]
 fn who_comes_while_its_name_is_forgotten_has_it_or_not() {
@@ -305,6 +334,10 @@ fn who_comes_while_its_name_is_forgotten_has_it_or_not() {
         let third = named(&ring, 3, "third").is_ok();
         let came = newcomer.join().unwrap();
         assert!(!(came && third), "two have one entry: {forgotten:?}");
+        // Who came has an entry that others find.
+        let again = named(&ring, 1, "one").err();
+        assert!(!came || again == Some(Refused::NameTaken), "{again:?}");
+        ring.0.leave(1);
         (2..4).for_each(|slot| ring.0.leave(slot));
         assert!(named(&ring, 2, "other").is_ok());
     });
