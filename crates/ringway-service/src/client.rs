@@ -167,6 +167,7 @@ impl Client {
     /// assert_eq!(answers.next_part()?.unwrap(), b"one");
     /// assert_eq!(answers.next_part()?.unwrap(), b"two");
     /// assert_eq!(answers.next_part()?, None);
+    /// drop(answers);
     /// working.join().unwrap()?;
     /// # ringway_core::remove(client.address(), true)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
