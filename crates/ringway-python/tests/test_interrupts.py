@@ -127,10 +127,10 @@ def test_signals_end_calls_again_and_again(name, child):
         while rounds < 200:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
-            # Around the moment at which the one way of waiting ends and the other begins.
-            signal.setitimer(signal.ITIMER_REAL, random.choice([0.0001, random.uniform(0.005, 0.015)]))
             begun = time.monotonic()
             try:
+                # Around the moment at which the one way of waiting ends and the other begins.
+                signal.setitimer(signal.ITIMER_REAL, random.choice([0.0001, random.uniform(0.005, 0.015)]))
                 receiver.recv(timeout=30)
             except KeyboardInterrupt:
                 rounds += 1
