@@ -181,7 +181,7 @@ impl Receiver {
     /// In a loop that calls back (`loop.add_reader` of asyncio), the callback does the first two steps until `arm` returns `true`.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSpace`] if this process can have no more descriptors or threads, [`ErrorKind::Forked`].
+    /// [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace) if this process can have no more descriptors or threads, [`ErrorKind::Forked`](crate::ErrorKind::Forked).
     pub fn descriptor(&mut self) -> Result<BorrowedFd<'_>, Error> {
         let attempt = Attempt::to("make a descriptor for", &self.known.address);
         self.reach.descriptor(attempt)
