@@ -119,7 +119,7 @@ impl Scene {
     }
 
     /// Judges what a victim left that died, or went on and ended.
-    pub(super) fn judge(&mut self, outcome: u32, died: bool) -> Result<u64, String> {
+    pub(super) fn judge(&mut self, outcome: u32, died: bool) -> Result<(), String> {
         let known = match outcome {
             0 => died,
             DONE => true,
@@ -129,10 +129,9 @@ impl Scene {
         if !known {
             return Err(format!("the victim ended with {outcome}"));
         }
-        let mut far = 0;
         if let Some(caller) = self.caller.take() {
             let (answer, mut client) = caller.join().map_err(|_| "the caller panicked")?;
-            far = self.how_far(&answer, outcome, died)?;
+            self.check_told(&answer, outcome, died)?;
             call(&mut client).map_err(|problem| format!("the caller's next call: {problem}"))?;
         }
         let mut client = self.client()?;
@@ -145,30 +144,31 @@ impl Scene {
         }
         let all: Result<Vec<Client>, String> = (0..DESKS).map(|_| self.client()).collect();
         all.map_err(|problem| format!("a desk is not free again: {problem}"))?;
-        Ok(far)
+        Ok(())
     }
 
-    /// How far the victim had come with the call, by what its caller was told.
-    fn how_far(&self, answer: &Answer, outcome: u32, died: bool) -> Result<u64, String> {
+    /// What the caller was told must be possible, and not less than the victim has done.
+    fn check_told(&self, answer: &Answer, outcome: u32, died: bool) -> Result<(), String> {
         let (op, again) = (self.op, self.at_least_once);
-        let far = match answer {
-            Ok(bytes) if bytes == OTHERS_ANSWER => 0,
-            Ok(bytes) if bytes == ANSWER && matches!(op, Op::Serve | Op::TakeOver) => 2,
+        let by_victim = match answer {
+            Ok(bytes) if bytes == OTHERS_ANSWER => false,
+            Ok(bytes) if bytes == ANSWER && matches!(op, Op::Serve | Op::TakeOver) => true,
             // The rest is said by a server that lives.
-            Ok(bytes) if *bytes == [7; LONG] && op == Op::ServeLong && !died => 2,
-            Err(CallError::Failed(failure)) if failure.message() == FAILURE && op == Op::Fail => 2,
-            Err(CallError::ServerDied) if died && !again => 1,
+            Ok(bytes) if *bytes == [7; LONG] && op == Op::ServeLong && !died => true,
+            Err(CallError::Failed(failure)) if failure.message() == FAILURE && op == Op::Fail => {
+                true
+            }
+            Err(CallError::ServerDied) if !again && (died || op == Op::Begin) => false,
             // Its process ended, and left in order.
-            Err(CallError::LetGo) if !again && (op == Op::LetGo || !died) => 2,
-            Err(CallError::ServerDied) if !again && op == Op::Begin => 1,
+            Err(CallError::LetGo) if !again && (op == Op::LetGo || !died) => true,
             told => return Err(format!("the caller was told {told:?}")),
         };
         let whole = matches!(op, Op::Serve | Op::TakeOver | Op::Fail);
-        match outcome == DONE && whole && far != 2 {
+        match outcome == DONE && whole && !by_victim {
             true => Err(format!(
                 "LOST: it was answered, and the caller was told {answer:?}"
             )),
-            false => Ok(far),
+            false => Ok(()),
         }
     }
 }
