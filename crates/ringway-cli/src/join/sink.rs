@@ -181,7 +181,7 @@ impl StreamSink {
         if self.framing == Framing::Frames {
             let len = u32::try_from(message.len()).map_err(|_| {
                 let len = message.len();
-                let what = format_args!("a message of {len} bytes is too long for a frame");
+                let what = format!("a message of {len} bytes is too long for a frame");
                 Stop::Failed(Failure::error(what))
             })?;
             self.bytes.extend_from_slice(&len.to_le_bytes());
@@ -473,7 +473,7 @@ fn open_fifo(path: &Path) -> Result<File, Stop> {
             Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => {
                 let path = path.display();
-                let what = format_args!("cannot open fifo:{path}: {errno}");
+                let what = format!("cannot open fifo:{path}: {errno}");
                 return Err(Stop::Failed(Failure::error(what)));
             }
         }
