@@ -407,13 +407,18 @@ impl<R: Region> Consumer<R> {
             position: self.cursor,
             number: self.number,
         };
-        // One that copies may have been overtaken; then the next call says so.
         let Ok(place) = place.walk(&self.region, self.number.saturating_add(count)) else {
             return;
         };
-        let is_believed = self.check(self.cursor, self.number).is_ok();
-        if is_believed && !self.region.is_forked() && place.number > self.number {
-            self.release_to(place);
+        match self.check(self.cursor, self.number) {
+            Ok(()) if !self.region.is_forked() && place.number > self.number => {
+                self.release_to(place);
+            }
+            // It was overtaken, which this call cannot tell; the next one does.
+            Err(RecvError::Lagged { missed }) => {
+                self.untold = self.untold.saturating_add(missed);
+            }
+            _ => {}
         }
     }
 

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use super::{ALL, Ring};
 use crate::error::{RecvError, SendError};
 use crate::memory::layout::broadcast::allowed;
+use crate::memory::layout::record::WORD;
 use crate::memory::region::memory::Memory;
+use crate::rings::broadcast::join::is_whole;
 use crate::rings::broadcast::producer::Producer;
 use crate::rings::broadcast::{EvictAfter, Policy, Start};
 use crate::testing::broadcasts::HeapBroadcast;
@@ -140,6 +142,27 @@ fn what_a_lossy_consumer_has_found_stays_whole() {
         panic!("it was overtaken")
     };
     assert_eq!(lossy.number(), 2 + missed);
+}
+
+/// What it looked at is not released then, and counts as missed like what lies behind it.
+#[test]
+fn who_is_overtaken_before_it_releases_is_told_what_it_missed() {
+    let ring = Ring::new(CAPACITY, 3);
+    let mut producer = ring.producer();
+    let mut lossy = ring.consumer(1, Policy::Lossy, Start::Oldest);
+    producer.numbers(3);
+    assert_eq!(lossy.try_number(), Ok(0));
+    let found = lossy.peek().unwrap();
+    // Passed by, and not overwritten yet.
+    while is_whole(&ring.region(), found.payload - WORD) {
+        producer.numbers(1);
+    }
+    lossy.release_first(1);
+    let Err(RecvError::Lagged { missed }) = lossy.try_number() else {
+        panic!("it was overtaken")
+    };
+    assert_eq!((lossy.received(), lossy.missed()), (1, missed));
+    assert_eq!(lossy.try_number(), Ok(1 + missed));
 }
 
 #[test]
