@@ -92,12 +92,7 @@ impl Named {
     #[inline]
     pub(super) fn note<R: Region>(&self, region: &R, place: Place) {
         // Relaxed: whoever takes the entry has proof that this one has ended, and sees all that it stored.
-        // Saturating: by what a hostile producer wrote it may be any number; such a one is refused when it is read.
-        region.store64(
-            self.at + NAME_NUMBER,
-            place.number.saturating_add(1),
-            Ordering::Relaxed,
-        );
+        region.store64(self.at + NAME_NUMBER, place.number + 1, Ordering::Relaxed);
         // Release: one that died between the two has stored the first.
         region.store64(self.at + NAME_POSITION, place.position, Ordering::Release);
     }

@@ -86,7 +86,10 @@ impl Place {
         let word = region.load_word(position, Ordering::Acquire);
         let number = match Record::decode(word) {
             Record::Vacant => sent,
-            Record::Message { .. } | Record::Padding { .. } => Record::decode(word).number(sent)?,
+            // A record of before the first message was made up.
+            record @ (Record::Message { .. } | Record::Padding { .. }) => {
+                record.number(sent).filter(|number| *number <= sent)?
+            }
             Record::Loaned { .. } | Record::Invalid => return None,
         };
         Some(Self { position, number })

@@ -174,4 +174,9 @@ fn words_that_no_producer_writes_are_refused() {
         region.store64(at, before, Ordering::Relaxed);
     }
     assert!(Producer::resume(ring.region(), 4, super::ALL).is_ok());
+    // A record whose number would lie before the first.
+    ring.region().store64(TAIL, 5 * 16, Ordering::Relaxed);
+    ring.region().store64(SENT, 0, Ordering::Relaxed);
+    let resumed = Producer::resume(ring.region(), 4, super::ALL);
+    assert_eq!(resumed.err(), Some(Corrupt));
 }
