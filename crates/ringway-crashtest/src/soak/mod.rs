@@ -10,12 +10,14 @@ mod arena;
 mod dump;
 mod forum;
 mod journal;
+mod life;
 mod oracle;
 mod plan;
 mod process;
 mod remains;
 mod tally;
 mod worker;
+mod workers;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,13 +26,15 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Args;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-use arena::{Arena, Stage};
+use arena::Arena;
 use forum::Forum;
 use journal::{Journals, MOST};
+use life::Life;
 use plan::{Plan, Sort};
 use remains::Remains;
 use tally::Tally;
 pub(crate) use worker::{Options as WorkerOptions, play as play_worker};
+use workers::Stage;
 
 /// How often the state is written, and a line shown.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -91,17 +95,6 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
     // Short sleeps are to be short.
     nix::sys::prctl::set_timerslack(1).map_err(|errno| errno.to_string())?;
     Soak::begin(tally, sorts, options)?.run()
-}
-
-/// A ring or a board and all who use it.
-trait Life {
-    /// No more deaths: it is to be drained and audited.
-    fn finish_soon(&mut self);
-    /// When there is something to do at the latest.
-    fn next(&self) -> Instant;
-    /// Does what is due. Whether it is done with, and nothing was wrong.
-    fn go_on(&mut self, stage: &mut Stage) -> Result<bool, String>;
-    fn describe(&self) -> String;
 }
 
 struct Soak {
@@ -206,7 +199,7 @@ impl Soak {
         let mut done = Vec::new();
         for (index, arena) in self.arenas.iter_mut().enumerate() {
             let now = Instant::now();
-            if arena.next() > now {
+            if arena.pace().next > now {
                 continue;
             }
             if arena.go_on(&mut self.stage)? {
@@ -223,7 +216,7 @@ impl Soak {
         for index in done.iter().rev() {
             self.arenas.swap_remove(*index);
         }
-        if let Some(next) = self.arenas.iter().map(|arena| arena.next()).min() {
+        if let Some(next) = self.arenas.iter_mut().map(|arena| arena.pace().next).min() {
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
         Ok(done.len())

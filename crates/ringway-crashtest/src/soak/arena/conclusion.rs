@@ -25,7 +25,7 @@ impl Arena {
         self.check_stat(counts)?;
         ringway::remove(&self.place.address, false).map_err(|error| error.to_string())?;
         self.check_remains()?;
-        let row = stage.tally.of(&self.crew.row);
+        let row = stage.tally.of(&self.crew.workers.row);
         row.rings += 1;
         row.sent += counts.sent;
         row.delivered += counts.delivered;
@@ -75,7 +75,7 @@ impl Arena {
         // A System V segment stays as long as a forked bystander has it, who ends soon.
         let begun = Instant::now();
         while self.place.is_taken() {
-            if begun.elapsed() > self.hang {
+            if begun.elapsed() > self.pace.hang {
                 return Err("the segment is there after its removal".to_owned());
             }
             std::thread::sleep(Duration::from_millis(1));

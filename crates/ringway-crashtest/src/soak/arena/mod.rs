@@ -16,25 +16,19 @@ use ringway::peer::Role;
 use ringway_testing::messages::Random;
 use ringway_testing::place::Place;
 
-pub(super) use crew::Stage;
-use crew::{Crew, State, Worker};
+use crew::{Crew, Worker};
 
-use super::Life;
 use super::dump;
 use super::journal::{MAX_MESSAGE, Order};
+use super::life::{LONGEST_PAUSE, Life, Pace};
 use super::oracle::Oracle;
 use super::plan::{PLACES, Plan, some_time};
 use super::worker::{Fresh, Part};
+use super::workers::{Stage, Workers};
 
 /// Who takes longer gets the others out of its way: a message of several cells may wait long in a ring
 /// that is kept full.
 const SLOW: Duration = Duration::from_secs(1);
-
-/// What counts of the time between two looks at a ring, which are a millisecond apart or less.
-const MOST_BETWEEN_LOOKS: Duration = Duration::from_millis(20);
-
-/// The longest time between two deaths of a burst.
-const LONGEST_PAUSE: Duration = Duration::from_micros(600);
 
 pub(super) struct Arena {
     plan: Plan,
@@ -42,14 +36,8 @@ pub(super) struct Arena {
     place: Place,
     nonce: u128,
     phase: Phase,
-    /// How long the phase has lasted. What the coordinator itself was kept from running does not count:
-    /// neither were the others, then.
-    lasted: Duration,
-    /// When the ring was last seen to.
-    seen: Instant,
-    next: Instant,
+    pace: Pace,
     kills_left: u64,
-    hang: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,107 +62,23 @@ impl Life for Arena {
         self.kills_left = 0;
     }
 
-    fn next(&self) -> Instant {
-        self.next
+    fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
     }
 
-    fn go_on(&mut self, stage: &mut Stage) -> Result<bool, String> {
-        let now = Instant::now();
-        self.lasted += (now - self.seen).min(MOST_BETWEEN_LOOKS);
-        self.seen = now;
-        let done = self.go_on_or_fail(stage, now);
-        if done.is_ok() && self.lasted > self.hang {
-            return Err(format!("hangs in {:?}\n{}", self.phase, self.dump(stage)));
-        }
-        done.map_err(|problem| format!("{problem}\n{}", self.dump(stage)))
-    }
-
-    fn describe(&self) -> String {
-        let Plan { number, row, .. } = &self.plan;
-        format!("ring {number} of {row}, in {:?}", self.phase)
-    }
-}
-
-impl Arena {
-    /// Makes the ring and starts its first workers.
-    pub(super) fn open(stage: &mut Stage, plan: Plan, hang: Duration) -> Result<Self, String> {
-        let mut place = Place::new(plan.row.backing);
-        let ring = place
-            .builder()
-            .kind(plan.row.kind)
-            .sync(plan.row.sync)
-            .capacity(plan.capacity)
-            .cell_len(plan.cell_len)
-            .participants(PLACES)
-            .create()
-            .map_err(|error| error.to_string())?;
-        place.address = ring.address().clone();
-        let max = ring.max_message_len() as usize;
-        if max > MAX_MESSAGE {
-            return Err(format!(
-                "messages of {max} bytes are too long for the journals"
-            ));
-        }
-        let now = Instant::now();
-        let crew = Crew {
-            row: plan.row.to_string(),
-            address: place.address.to_string(),
-            max,
-            one_namespace: plan.row.sync == SyncKind::Pthread,
-            many: [Role::Producer, Role::Consumer].map(|role| plan.row.has_many(role)),
-            workers: Vec::new(),
-            oracle: Oracle::new(!plan.row.has_many(Role::Consumer)),
-            random: Random(plan.seed),
-            succeeds: [true; 2],
-            withholds: false,
-            withheld: Vec::new(),
-            left_in_order: 0,
-            found_by_auditor: 0,
-        };
-        let mut arena = Self {
-            kills_left: plan.kills,
-            nonce: ring.nonce(),
-            crew,
-            place,
-            phase: Phase::Calming,
-            lasted: Duration::ZERO,
-            seen: now,
-            next: now,
-            hang,
-            plan,
-        };
-        for _ in 0..arena.plan.producers {
-            arena.start(stage, Part::Produce)?;
-        }
-        for _ in 0..arena.plan.consumers {
-            arena.start(stage, Part::Consume)?;
-        }
-        Ok(arena)
-    }
-
-    fn start(&mut self, stage: &mut Stage, part: Part) -> Result<(), String> {
-        let mut task = self.crew.task(stage, part)?;
-        task.fresh = Fresh {
-            producers: self.plan.row.up_to(PLACES as usize, Role::Producer),
-            consumers: self.plan.row.up_to(PLACES as usize, Role::Consumer),
-            messages: self.plan.most_messages(),
-        };
-        self.crew.start(stage, task)
-    }
-
-    fn go_on_or_fail(&mut self, stage: &mut Stage, now: Instant) -> Result<bool, String> {
+    fn go_on_at(&mut self, stage: &mut Stage, now: Instant) -> Result<bool, String> {
         self.crew.read(stage, now)?;
         if !self.crew.oracle.violations.is_empty() {
             return Err(self.crew.oracle.violations.join("\n"));
         }
         let quiet = self.crew.attend(stage, now)?;
-        self.next = now + Duration::from_micros(500);
+        self.pace.next = now + Duration::from_micros(500);
         match self.phase {
             Phase::Burst(0) => self.enter(Phase::Calming),
             Phase::Burst(left) => {
                 self.strike(stage, now)?;
                 self.phase = Phase::Burst(left - 1);
-                self.next = now + some_time(&mut self.crew.random, LONGEST_PAUSE);
+                self.pace.next = now + some_time(&mut self.crew.random, LONGEST_PAUSE);
             }
             Phase::Calming if quiet => self.settle(stage),
             Phase::Calming => {}
@@ -200,9 +104,98 @@ impl Arena {
         Ok(false)
     }
 
+    fn describe(&self) -> String {
+        let Plan { number, row, .. } = &self.plan;
+        format!("ring {number} of {row}, in {:?}", self.phase)
+    }
+
+    fn dump(&self, stage: &Stage) -> String {
+        let mut text = format!(
+            "ring {} of {:?}\nat {}, nonce {:032x}, in {:?} for {:?}, {} kills to come, withheld: {:?}\n",
+            self.plan.number,
+            self.plan,
+            self.place.address,
+            self.nonce,
+            self.phase,
+            self.pace.lasted,
+            self.kills_left,
+            self.crew.withheld,
+        );
+        for worker in self.crew.workers.iter().filter(|one| !one.is_buried()) {
+            let journal = worker.journal(stage);
+            let (intended, sent) = (journal.intended(), journal.sent());
+            let is_late = self.crew.is_late(stage, worker);
+            text += &worker.dump(stage, is_late, &format!("intended {intended}, sent {sent}"));
+        }
+        text + &dump::ring(&self.place.address, self.plan.number)
+    }
+}
+
+impl Arena {
+    /// Makes the ring and starts its first workers.
+    pub(super) fn open(stage: &mut Stage, plan: Plan, hang: Duration) -> Result<Self, String> {
+        let mut place = Place::new(plan.row.backing);
+        let ring = place
+            .builder()
+            .kind(plan.row.kind)
+            .sync(plan.row.sync)
+            .capacity(plan.capacity)
+            .cell_len(plan.cell_len)
+            .participants(PLACES)
+            .create()
+            .map_err(|error| error.to_string())?;
+        place.address = ring.address().clone();
+        let max = ring.max_message_len() as usize;
+        if max > MAX_MESSAGE {
+            return Err(format!(
+                "messages of {max} bytes are too long for the journals"
+            ));
+        }
+        let crew = Crew {
+            address: place.address.to_string(),
+            max,
+            one_namespace: plan.row.sync == SyncKind::Pthread,
+            many: [Role::Producer, Role::Consumer].map(|role| plan.row.has_many(role)),
+            workers: Workers::new(plan.row.to_string()),
+            oracle: Oracle::new(!plan.row.has_many(Role::Consumer)),
+            random: Random(plan.seed),
+            succeeds: [true; 2],
+            withholds: false,
+            withheld: Vec::new(),
+            left_in_order: 0,
+            found_by_auditor: 0,
+        };
+        let mut arena = Self {
+            kills_left: plan.kills,
+            nonce: ring.nonce(),
+            crew,
+            place,
+            phase: Phase::Calming,
+            pace: Pace::new(hang),
+            plan,
+        };
+        for _ in 0..arena.plan.producers {
+            arena.start(stage, Part::Produce)?;
+        }
+        for _ in 0..arena.plan.consumers {
+            arena.start(stage, Part::Consume)?;
+        }
+        Ok(arena)
+    }
+
+    fn start(&mut self, stage: &mut Stage, part: Part) -> Result<(), String> {
+        let mut task = self.crew.task(stage, part)?;
+        task.fresh = Fresh {
+            producers: self.plan.row.up_to(PLACES as usize, Role::Producer),
+            consumers: self.plan.row.up_to(PLACES as usize, Role::Consumer),
+            messages: self.plan.most_messages(),
+        };
+        self.crew.start(stage, task)
+    }
+
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.lasted = Duration::ZERO;
+        self.pace.begin();
     }
 
     /// Kills or stops somebody, or several at once.
@@ -240,10 +233,7 @@ impl Arena {
 
     /// Begins to watch that everybody goes on.
     fn settle(&mut self, stage: &Stage) {
-        for worker in &mut self.crew.workers {
-            let steps = stage.journals.at(worker.task.journal).steps();
-            worker.mark = worker.mark.max(steps);
-        }
+        self.crew.workers.mark(stage);
         self.enter(Phase::Settling { hushed: false });
     }
 
@@ -255,7 +245,7 @@ impl Arena {
     ) -> Result<(), String> {
         let is_late = |worker: &Worker| self.crew.is_late(stage, worker);
         if self.crew.workers.iter().any(is_late) {
-            if !hushed && self.lasted > SLOW {
+            if !hushed && self.pace.lasted > SLOW {
                 // Those who are faster than others in the same role let these have their turn.
                 let players = [Part::Produce, Part::Consume].map(|part| self.crew.players(part));
                 let (late, in_time): (Vec<&Worker>, Vec<&Worker>) = players
@@ -264,8 +254,7 @@ impl Arena {
                     .partition(|worker| is_late(worker));
                 for worker in in_time {
                     if late.iter().any(|late| late.task.part == worker.task.part) {
-                        let journal = stage.journals.at(worker.task.journal);
-                        journal.give_order(Order::Hush);
+                        worker.journal(stage).give_order(Order::Hush);
                     }
                 }
                 stage.tally.starved += 1;
@@ -289,7 +278,7 @@ impl Arena {
             let burst = 1 + self.crew.random.below(8);
             self.crew.withholds = self.crew.random.below(4) == 0;
             self.enter(Phase::Burst(burst));
-            self.next = now + some_time(&mut self.crew.random, 4 * LONGEST_PAUSE);
+            self.pace.next = now + some_time(&mut self.crew.random, 4 * LONGEST_PAUSE);
             return Ok(());
         }
         self.enter(Phase::ProducersLeave);
@@ -329,37 +318,5 @@ impl Arena {
         }
         self.crew.order(stage, Part::Consume, Order::Stop);
         self.start(stage, Part::Close)
-    }
-
-    fn dump(&self, stage: &Stage) -> String {
-        let mut text = format!(
-            "ring {} of {:?}\nat {}, nonce {:032x}, in {:?} for {:?}, {} kills to come, withheld: {:?}\n",
-            self.plan.number,
-            self.plan,
-            self.place.address,
-            self.nonce,
-            self.phase,
-            self.lasted,
-            self.kills_left,
-            self.crew.withheld,
-        );
-        for worker in &self.crew.workers {
-            if matches!(worker.state, State::Zombie { .. }) {
-                continue;
-            }
-            let journal = stage.journals.at(worker.task.journal);
-            let is_late = self.crew.is_late(stage, worker);
-            text += &format!(
-                "  {}{}: {}, step {}, intended {}, sent {}\n{}",
-                if is_late { "STANDS STILL: " } else { "" },
-                worker.describe(),
-                journal.step().name(),
-                journal.steps(),
-                journal.intended(),
-                journal.sent(),
-                dump::threads(worker.pid),
-            );
-        }
-        text + &dump::ring(&self.place.address, self.plan.number)
     }
 }

@@ -6,14 +6,12 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use ringway_testing::messages::{claimed_signature, is_signed, signed_len};
 
-use super::crew::{Crew, Stage, State, Worker};
+use super::crew::{Crew, Worker};
 use crate::soak::journal::{Order, Signature, Step};
 use crate::soak::plan::some_time;
 use crate::soak::process;
 use crate::soak::worker::Part;
-
-/// The longest that a dead one stays unreaped.
-const LONGEST_ZOMBIE: Duration = Duration::from_millis(300);
+use crate::soak::workers::{Stage, State};
 
 /// The longest that one stays which has called exec.
 const LONGEST_AFTER_EXEC: Duration = Duration::from_millis(100);
@@ -24,10 +22,10 @@ impl Crew {
         let mut entries = Vec::new();
         let mut ended = Vec::new();
         for (index, worker) in self.workers.iter().enumerate() {
-            if matches!(worker.state, State::Zombie { .. }) {
+            if worker.is_buried() {
                 continue;
             }
-            let journal = stage.journals.at(worker.task.journal);
+            let journal = worker.journal(stage);
             // Before its entries are read: there are no more then.
             let end = process::end_of(worker.pid)?;
             let executes = journal.step() == Step::Executing && worker.state == State::Working;
@@ -42,11 +40,11 @@ impl Crew {
             }
         }
         // Behind the reading of what has come of what they have sent.
-        for worker in &self.workers {
+        for worker in self.workers.iter() {
             let counts = worker.task.part == Part::Produce
                 && !matches!(worker.state, State::Zombie { .. } | State::Executed { .. });
             if counts {
-                let journal = stage.journals.at(worker.task.journal);
+                let journal = worker.journal(stage);
                 let (sent, intended) = (journal.sent(), journal.intended());
                 self.oracle.note_producer(worker.task.name, intended, sent);
             }
@@ -54,7 +52,7 @@ impl Crew {
         for (index, entry) in entries {
             let worker = &mut self.workers[index];
             self.found_by_auditor += u64::from(worker.task.part == Part::Audit);
-            self.oracle.note(&mut worker.hands, entry);
+            self.oracle.note(&mut worker.notes, entry);
         }
         for (index, status) in ended {
             self.see_to_end(stage, index, status, now)?;
@@ -77,10 +75,13 @@ impl Crew {
         now: Instant,
     ) -> Result<(), String> {
         let max = self.max;
+        if status.is_none() {
+            stage.tally.of(&self.workers.row).execs += 1;
+        }
         let worker = &mut self.workers[index];
         let journal = stage.journals.at(worker.task.journal);
         let (part, was) = (worker.task.part, worker.state);
-        let hands = std::mem::take(&mut worker.hands);
+        let hands = std::mem::take(&mut worker.notes);
         let had_place = journal.step().has_place();
         match status {
             Some(WaitStatus::Exited(_, 0)) if journal.order() == Order::Stop || part.is_short() => {
@@ -96,24 +97,16 @@ impl Crew {
             }
             // Its hands were seen to when it called exec.
             Some(WaitStatus::Signaled(..)) if matches!(was, State::Executed { .. }) => {}
-            None => {
-                stage.tally.of(&self.row).execs += 1;
-                self.oracle.note_death(hands, 0, None);
-            }
+            None => self.oracle.note_death(hands, 0, None),
             Some(status) => {
                 return Err(format!("{} ended by itself: {status:?}", worker.describe()));
             }
         }
-        let time = some_time(&mut self.random, LONGEST_ZOMBIE);
-        let leaves_zombie = self.random.below(4) == 0;
-        stage.tally.zombies += u64::from(leaves_zombie && status.is_some());
         worker.state = match status {
             None => State::Executed {
                 until: now + some_time(&mut self.random, LONGEST_AFTER_EXEC),
             },
-            Some(_) => State::Zombie {
-                until: if leaves_zombie { now + time } else { now },
-            },
+            Some(_) => State::zombie(&mut self.random, &mut stage.tally, now),
         };
         if status.is_some() {
             stage.free.push(worker.task.journal);

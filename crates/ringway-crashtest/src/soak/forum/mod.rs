@@ -17,21 +17,15 @@ use ringway_testing::messages::Random;
 use ringway_testing::place::Place;
 
 pub(super) use chain::Turn;
-use crew::{Crew, State};
+use crew::Crew;
 
-use super::Life;
-use super::arena::Stage;
 use super::dump;
 use super::journal::{MAX_MESSAGE, Order};
+use super::life::{LONGEST_PAUSE, Life, Pace};
 use super::plan::{PLACES, Sort, some_time};
 use super::worker::board::{check, key};
 use super::worker::{Ear, Part};
-
-/// What counts of the time between two looks.
-const MOST_BETWEEN_LOOKS: Duration = Duration::from_millis(20);
-
-/// The longest time between two deaths of a burst.
-const LONGEST_PAUSE: Duration = Duration::from_micros(600);
+use super::workers::Stage;
 
 pub(super) struct Forum {
     number: u64,
@@ -39,12 +33,8 @@ pub(super) struct Forum {
     crew: Crew,
     place: Place,
     phase: Phase,
-    /// How long the phase has lasted, as far as the coordinator itself ran.
-    lasted: Duration,
-    seen: Instant,
-    next: Instant,
+    pace: Pace,
     kills_left: u64,
-    hang: Duration,
     /// Of a board.
     entries: u32,
 }
@@ -113,7 +103,6 @@ impl Forum {
             }
             parts.push(Part::Watch);
         }
-        let now = Instant::now();
         let kills_left = 50 + random.below(450);
         let seed = random.below(u64::MAX);
         let mut forum = Self {
@@ -122,11 +111,8 @@ impl Forum {
             crew: Crew::new(sort, place.address.to_string(), Random(seed), stage),
             place,
             phase: Phase::Calming,
-            lasted: Duration::ZERO,
-            seen: now,
-            next: now,
+            pace: Pace::new(hang),
             kills_left,
-            hang,
             entries,
         };
         for part in parts {
@@ -137,43 +123,7 @@ impl Forum {
 
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.lasted = Duration::ZERO;
-    }
-
-    fn go_on_or_fail(&mut self, stage: &mut Stage, now: Instant) -> Result<bool, String> {
-        self.crew.read(stage, now)?;
-        let quiet = self.crew.attend(stage, now)?;
-        self.next = now + Duration::from_micros(500);
-        match self.phase {
-            Phase::Burst(0) => self.enter(Phase::Calming),
-            Phase::Burst(left) => {
-                self.strike(stage, now)?;
-                self.phase = Phase::Burst(left - 1);
-                self.next = now + some_time(&mut self.crew.random, LONGEST_PAUSE);
-            }
-            Phase::Calming if quiet => {
-                self.crew.mark(stage);
-                self.enter(Phase::Settling);
-            }
-            Phase::Calming => {}
-            Phase::Settling => self.await_progress(stage, now)?,
-            Phase::FirstLeave => {
-                if !self.crew.has(is_first) && quiet {
-                    self.enter(Phase::LastLeave);
-                    self.crew.order(stage, |_| true, Order::Stop);
-                    if let Sort::Broadcast(_) = self.sort {
-                        self.crew.start(stage, Part::Close)?;
-                    }
-                }
-            }
-            Phase::LastLeave => {
-                if !self.crew.has(|_| true) {
-                    self.conclude(stage)?;
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
+        self.pace.begin();
     }
 
     /// Kills or stops somebody, or several at once.
@@ -218,7 +168,7 @@ impl Forum {
             let burst = 1 + self.crew.random.below(8);
             self.crew.withholds = self.crew.random.below(4) == 0;
             self.enter(Phase::Burst(burst));
-            self.next = now + some_time(&mut self.crew.random, 4 * LONGEST_PAUSE);
+            self.pace.next = now + some_time(&mut self.crew.random, 4 * LONGEST_PAUSE);
             return Ok(());
         }
         self.enter(Phase::FirstLeave);
@@ -254,12 +204,12 @@ impl Forum {
         let begun = Instant::now();
         // A System V segment stays as long as a forked bystander has it, who ends soon.
         while self.place.is_taken() {
-            if begun.elapsed() > self.hang {
+            if begun.elapsed() > self.pace.hang {
                 return Err("the segment is there after its removal".to_owned());
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        let row = stage.tally.of(&self.crew.row);
+        let row = stage.tally.of(&self.crew.workers.row);
         row.rings += 1;
         row.sent += written;
         row.delivered += self.crew.read_by_all;
@@ -345,36 +295,6 @@ impl Forum {
         }
         Ok(written)
     }
-
-    fn dump(&self, stage: &Stage) -> String {
-        let mut text = format!(
-            "{} {} at {}, in {:?} for {:?}, {} kills to come, withheld: {:?}\n",
-            self.sort,
-            self.number,
-            self.place.address,
-            self.phase,
-            self.lasted,
-            self.kills_left,
-            self.crew.withheld,
-        );
-        for worker in &self.crew.workers {
-            if matches!(worker.state, State::Zombie { .. }) {
-                continue;
-            }
-            let journal = stage.journals.at(worker.task.journal);
-            let is_late = self.crew.is_late(stage, worker);
-            text += &format!(
-                "  {}{}: {}, step {}, {:?}\n{}",
-                if is_late { "STANDS STILL: " } else { "" },
-                worker.describe(),
-                journal.step().name(),
-                journal.steps(),
-                journal.turn(),
-                dump::threads(worker.pid),
-            );
-        }
-        text + &dump::ring(&self.place.address, self.number)
-    }
 }
 
 /// Whether those who do this are the first to leave.
@@ -387,22 +307,66 @@ impl Life for Forum {
         self.kills_left = 0;
     }
 
-    fn next(&self) -> Instant {
-        self.next
+    fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
     }
 
-    fn go_on(&mut self, stage: &mut Stage) -> Result<bool, String> {
-        let now = Instant::now();
-        self.lasted += (now - self.seen).min(MOST_BETWEEN_LOOKS);
-        self.seen = now;
-        let done = self.go_on_or_fail(stage, now);
-        if done.is_ok() && self.lasted > self.hang {
-            return Err(format!("hangs in {:?}\n{}", self.phase, self.dump(stage)));
+    fn go_on_at(&mut self, stage: &mut Stage, now: Instant) -> Result<bool, String> {
+        self.crew.read(stage, now)?;
+        let quiet = self.crew.attend(stage, now)?;
+        self.pace.next = now + Duration::from_micros(500);
+        match self.phase {
+            Phase::Burst(0) => self.enter(Phase::Calming),
+            Phase::Burst(left) => {
+                self.strike(stage, now)?;
+                self.phase = Phase::Burst(left - 1);
+                self.pace.next = now + some_time(&mut self.crew.random, LONGEST_PAUSE);
+            }
+            Phase::Calming if quiet => {
+                self.crew.workers.mark(stage);
+                self.enter(Phase::Settling);
+            }
+            Phase::Calming => {}
+            Phase::Settling => self.await_progress(stage, now)?,
+            Phase::FirstLeave => {
+                if !self.crew.has(is_first) && quiet {
+                    self.enter(Phase::LastLeave);
+                    self.crew.order(stage, |_| true, Order::Stop);
+                    if let Sort::Broadcast(_) = self.sort {
+                        self.crew.start(stage, Part::Close)?;
+                    }
+                }
+            }
+            Phase::LastLeave => {
+                if !self.crew.has(|_| true) {
+                    self.conclude(stage)?;
+                    return Ok(true);
+                }
+            }
         }
-        done.map_err(|problem| format!("{problem}\n{}", self.dump(stage)))
+        Ok(false)
     }
 
     fn describe(&self) -> String {
         format!("{} {}, in {:?}", self.sort, self.number, self.phase)
+    }
+
+    fn dump(&self, stage: &Stage) -> String {
+        let mut text = format!(
+            "{} {} at {}, in {:?} for {:?}, {} kills to come, withheld: {:?}\n",
+            self.sort,
+            self.number,
+            self.place.address,
+            self.phase,
+            self.pace.lasted,
+            self.kills_left,
+            self.crew.withheld,
+        );
+        for worker in self.crew.workers.iter().filter(|one| !one.is_buried()) {
+            let is_late = self.crew.is_late(stage, worker);
+            let turn = format!("{:?}", worker.journal(stage).turn());
+            text += &worker.dump(stage, is_late, &turn);
+        }
+        text + &dump::ring(&self.place.address, self.number)
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ringway::{Receiver, RecvError, Ring};
 use ringway_testing::messages::{Random, SIGNATURE_LEN, claimed_signature, is_signed};
 
-use super::{Task, execute, fork_bystander, is_due, max_message, rest, some_wait, take_place};
+use super::{Task, execute, fork_listener, is_due, max_message, rest, some_wait, take_place};
 use crate::soak::journal::{Entry, Journal, Signature, Step};
 
 /// A consumer has at most so many messages at once.
@@ -73,13 +73,7 @@ impl<'a> Consumer<'a> {
             self.take_place()?;
         }
         if is_due(&mut self.random, 3000) {
-            let receiver = self.receiver.as_mut();
-            fork_bystander(self.journal, &mut self.random, || {
-                match receiver.map(|receiver| receiver.try_recv_into(&mut [])) {
-                    Some(Err(RecvError::Forked)) => Ok(()),
-                    other => Err(format!("a forked child receives: {other:?}")),
-                }
-            })?;
+            fork_listener(self.journal, &mut self.random, self.receiver.as_mut())?;
         }
         if !stops && is_due(&mut self.random, 20_000) {
             execute(self.journal)?;

@@ -7,7 +7,7 @@ use ringway::{Receiver, RecvError, Ring};
 use ringway_testing::messages::{Random, claimed_signature, is_signed};
 use serde::{Deserialize, Serialize};
 
-use super::{Task, fork_bystander, is_due, max_message, rest, some_wait, take_place};
+use super::{Task, fork_listener, is_due, max_message, rest, some_wait, take_place};
 use crate::soak::journal::{Journal, Order, Step};
 
 /// It looks at so many messages at once at most.
@@ -128,13 +128,7 @@ impl<'a> Listener<'a> {
                 self.take_place()?;
             }
             if is_due(&mut self.random, 3000) {
-                let receiver = self.receiver.as_mut();
-                fork_bystander(self.journal, &mut self.random, || {
-                    match receiver.map(|receiver| receiver.try_recv_into(&mut [])) {
-                        Some(Err(RecvError::Forked)) => Ok(()),
-                        other => Err(format!("a forked child receives: {other:?}")),
-                    }
-                })?;
+                fork_listener(self.journal, &mut self.random, self.receiver.as_mut())?;
             }
         }
         self.leave();

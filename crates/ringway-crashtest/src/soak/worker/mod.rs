@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::Args;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, Pid, fork};
-use ringway::{Builder, Error, ErrorKind, Ring, WaitStrategy};
+use ringway::{Builder, Error, ErrorKind, Receiver, RecvError, Ring, WaitStrategy};
 use ringway_testing::messages::Random;
 use serde::{Deserialize, Serialize};
 
@@ -206,6 +206,20 @@ fn fork_bystander(
         }
         Err(errno) => Err(format!("cannot fork: {errno}")),
     }
+}
+
+/// The same of one that receives.
+fn fork_listener(
+    journal: &Journal,
+    random: &mut Random,
+    receiver: Option<&mut Receiver>,
+) -> Result<(), String> {
+    fork_bystander(journal, random, || {
+        match receiver.map(|receiver| receiver.try_recv_into(&mut [])) {
+            Some(Err(RecvError::Forked)) => Ok(()),
+            other => Err(format!("a forked child receives: {other:?}")),
+        }
+    })
 }
 
 /// Calls exec in the middle of it all, which is a death to the ring.
