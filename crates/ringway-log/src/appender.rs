@@ -250,28 +250,24 @@ impl<F: Files> Appender<F> {
             self.buffered = self.next;
             self.time = self.time.max(now);
             if self.synced > self.marked {
-                let synced = self.synced.to_le_bytes();
-                encode(
-                    &mut self.buffer,
-                    self.current.seed,
-                    RecordKind::Mark,
-                    self.next,
-                    self.time,
-                    &synced,
-                );
-                self.marked = self.synced;
+                self.lay_mark();
             }
         }
-        encode(
-            &mut self.buffer,
-            self.current.seed,
-            kind,
-            self.next,
-            self.time,
-            payload,
-        );
+        self.lay(kind, payload);
         self.next = next;
         Ok(())
+    }
+
+    /// Adds a record to what is buffered.
+    fn lay(&mut self, kind: RecordKind, payload: &[u8]) {
+        let seed = self.current.seed;
+        encode(&mut self.buffer, seed, kind, self.next, self.time, payload);
+    }
+
+    /// The same, that says how far all is synced.
+    fn lay_mark(&mut self) {
+        self.lay(RecordKind::Mark, &self.synced.to_le_bytes());
+        self.marked = self.synced;
     }
 
     /// Where the segment would end with so many bytes more, and a seal.
@@ -389,17 +385,8 @@ impl<F: Files> Appender<F> {
         if self.synced > self.marked {
             let room = self.end_with(record_len(8)) <= self.current.len;
             if room {
-                let synced = self.synced.to_le_bytes();
                 self.buffered = self.next;
-                encode(
-                    &mut self.buffer,
-                    self.current.seed,
-                    RecordKind::Mark,
-                    self.next,
-                    self.time,
-                    &synced,
-                );
-                self.marked = self.synced;
+                self.lay_mark();
                 self.flush()?;
                 if let Err(errno) = self.current.file.sync() {
                     return Err(self.poison(errno));

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::appender::{Appender, Plan};
 use crate::error::AppendError;
 use crate::files::Files;
-use crate::files::sim::{DEAD, Disk, Random};
+use crate::files::sim::{DEAD, Disk, Random, counted};
 use crate::options::Retention;
 use crate::place::Told;
 use crate::slots::Slots;
@@ -61,18 +61,6 @@ impl std::ops::AddAssign for Counts {
 }
 
 const CURSOR: &str = "cursor";
-
-/// For nonces and seeds: different each time, the same in each run.
-fn counted() -> u64 {
-    use std::cell::Cell;
-    thread_local! {
-        static LAST: Cell<u64> = const { Cell::new(1) };
-    }
-    LAST.with(|last| {
-        last.set(last.get() + 1);
-        Random::new(last.get()).any()
-    })
-}
 
 struct Ordeal {
     disk: Disk,

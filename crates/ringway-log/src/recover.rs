@@ -356,20 +356,9 @@ fn rewrite<F: Files>(files: &F, bases: &[u64], nonce: u128, synced: u64) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::sim::{Disk, Random};
+    use crate::files::sim::{Disk, counted};
     use crate::options::Retention;
     use crate::tape::{From, Next, Tape};
-
-    fn counted() -> u64 {
-        use std::cell::Cell;
-        thread_local! {
-            static LAST: Cell<u64> = const { Cell::new(1) };
-        }
-        LAST.with(|last| {
-            last.set(last.get() + 1);
-            Random::new(last.get()).any()
-        })
-    }
 
     const PLAN: Plan = Plan {
         segment_len: 8192,

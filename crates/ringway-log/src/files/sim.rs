@@ -93,6 +93,18 @@ impl Random {
     }
 }
 
+/// For nonces and seeds: different each time, the same in each run.
+pub fn counted() -> u64 {
+    use std::cell::Cell;
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(1) };
+    }
+    LAST.with(|last| {
+        last.set(last.get() + 1);
+        Random::new(last.get()).any()
+    })
+}
+
 impl Inode {
     fn write(&mut self, bytes: &[u8], offset: usize) {
         let end = offset + bytes.len();
