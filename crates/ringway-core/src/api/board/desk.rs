@@ -12,8 +12,8 @@ use crate::api::threads::Unshared;
 use crate::error::{Attempt, Error, GetError, SetError};
 use crate::memory::region::memory::Memory;
 use crate::presence::participant::{self, Participant};
+use crate::rings::board::watcher;
 use crate::rings::board::writer::{self, Refused, Wakes};
-use crate::rings::board::{directory, watcher};
 use crate::waiting::{WaitOptions, WaitStrategy};
 
 /// The role of one entry, for who takes it and gives it up again and again.
@@ -143,13 +143,7 @@ impl Board {
     /// As [`writer`](Self::writer), but for the role that is taken.
     #[doc(hidden)]
     pub fn role(&self, key: &str) -> Result<Role, Error> {
-        let attempt = Attempt::to("write to", self.address());
-        let key = self.checked(attempt, key)?;
-        let participant = self.member()?;
-        let region = self.ring.region()?;
-        let Some(entry) = directory::find_or_add(&region, &self.slate, key) else {
-            return Err(self.full(attempt));
-        };
+        let (region, entry, participant) = self.to_write(self.writing(), key)?;
         let writer = writer::Writer::without_role(region, entry, participant.id());
         Ok(Role {
             writer: CachePadded::new(writer),

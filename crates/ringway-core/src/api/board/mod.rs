@@ -16,9 +16,10 @@ use crate::api::ring::Ring;
 use crate::error::{Attempt, Error, ErrorKind};
 use crate::memory::layout::board::MAX_KEY;
 use crate::memory::layout::participant::Role;
+use crate::memory::region::memory::Memory;
 use crate::presence::participant::{self, Participant, slot_of};
 use crate::rings::board::writer::{self as role, Refused};
-use crate::rings::board::{Slate, directory};
+use crate::rings::board::{Entry, Slate, directory};
 use crate::store::PeerCredentials;
 
 use builder::Builder;
@@ -116,13 +117,8 @@ impl Board {
     /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn writer(&self, key: &str) -> Result<Writer, Error> {
-        let attempt = Attempt::to("write to", self.address());
-        let key = self.checked(attempt, key)?;
-        let participant = self.member()?;
-        let region = self.ring.region()?;
-        let Some(entry) = directory::find_or_add(&region, &self.slate, key) else {
-            return Err(self.full(attempt));
-        };
+        let attempt = self.writing();
+        let (region, entry, participant) = self.to_write(attempt, key)?;
         let taken = role::Writer::take(region, entry, participant.id(), participant.outlook);
         match taken {
             Ok(writer) => Ok(Writer::new(writer, participant)),
@@ -184,6 +180,25 @@ impl Board {
     }
 
     /// The attachment of this process, which is made if there is none.
+    /// What a writer attempts.
+    fn writing(&self) -> Attempt<'_> {
+        Attempt::to("write to", self.address())
+    }
+
+    /// What a writer needs of the entry with that key, which is added if it is not there.
+    fn to_write(
+        &self,
+        attempt: Attempt<'_>,
+        key: &str,
+    ) -> Result<(Memory, Entry, Arc<Participant>), Error> {
+        let key = self.checked(attempt, key)?;
+        let participant = self.member()?;
+        let region = self.ring.region()?;
+        let entry = directory::find_or_add(&region, &self.slate, key);
+        let entry = entry.ok_or_else(|| self.full(attempt))?;
+        Ok((region, entry, participant))
+    }
+
     fn member(&self) -> Result<Arc<Participant>, Error> {
         let mut membership = (self.membership.lock()).unwrap_or_else(PoisonError::into_inner);
         // Whoever inherited it through fork has none.
