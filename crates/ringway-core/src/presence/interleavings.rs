@@ -18,7 +18,7 @@ use crate::memory::layout::control::MOVEMENTS;
 use crate::memory::layout::participant::{EPOCH, LIVENESS, slot_offset};
 use crate::memory::region::{Load, Region};
 use crate::sys::futex::{OWNER_DIED, WAITERS};
-use crate::testing::model::{Model, at_every_change, lives};
+use crate::testing::model::{Model, at_every_change, explorer, lives};
 
 /// The slot of the one who watches, and of one who is watched.
 const ME: Outlook = Outlook::new(2, 0);
@@ -30,10 +30,7 @@ const DEAD: u32 = WAITERS | OWNER_DIED;
 
 /// Checks every interleaving with as many preemptions as asked for, less `relief`, for models with many threads.
 fn model(relief: usize, body: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    let bound = builder.preemption_bound.unwrap_or(3);
-    builder.preemption_bound = Some(bound.saturating_sub(relief).max(1));
-    builder.check(body);
+    explorer(relief).check(body);
 }
 
 /// Somebody takes the other slot, if it is still `expected`, and is seen.

@@ -200,6 +200,7 @@ mod interleavings {
     use loom::thread;
 
     use super::*;
+    use crate::testing::model::explorer;
 
     impl Word for AtomicU64 {
         fn look(&self) -> u64 {
@@ -251,11 +252,7 @@ mod interleavings {
     }
 
     fn model(collectors: usize, leaves: bool) {
-        let mut builder = loom::model::Builder::new();
-        if builder.preemption_bound.is_none() {
-            builder.preemption_bound = Some(3);
-        }
-        builder.check(move || {
+        explorer(0).check(move || {
             let ring = Arc::new(Ring::default());
             let collecting: Vec<_> = (0..collectors)
                 .map(|_| {

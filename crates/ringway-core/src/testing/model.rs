@@ -2,6 +2,7 @@
 //! their condition variables, which is what the kernel's is to its callers.
 
 mod deaths;
+mod exploring;
 mod sleeping;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use crate::waiting::eventcount;
 
 use deaths::Death;
 pub(crate) use deaths::{at_every_change, lives};
+pub(crate) use exploring::explorer;
 use sleeping::{Sleeper, sleep};
 
 /// What a live holder's liveness word is.

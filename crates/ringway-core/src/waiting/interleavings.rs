@@ -9,7 +9,7 @@ use loom::thread;
 use super::eventcount::{notify, prepare, prepare_for_bell, ring};
 use crate::memory::region::{Load, Region};
 use crate::rings::stream::{CONSUMER, PRODUCER};
-use crate::testing::model::{Model, at_every_change, lives};
+use crate::testing::model::{Model, at_every_change, explorer, lives};
 
 /// What is slept on.
 const EVENT: usize = CONSUMER.event;
@@ -19,11 +19,7 @@ const THERE: usize = PRODUCER.closed;
 const ASLEEP: usize = CONSUMER.closed;
 
 fn model(body: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    if builder.preemption_bound.is_none() {
-        builder.preemption_bound = Some(3);
-    }
-    builder.check(body);
+    explorer(0).check(body);
 }
 
 fn memory() -> Model {

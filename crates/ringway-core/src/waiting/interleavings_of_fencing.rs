@@ -14,7 +14,7 @@ use super::eventcount::{announce, prepare_for};
 use super::publisher::{Publisher, fences};
 use crate::memory::region::{Load, Region};
 use crate::rings::stream::{CONSUMER, PRODUCER};
-use crate::testing::model::{Model, at_every_change, lives};
+use crate::testing::model::{Model, at_every_change, explorer, lives};
 
 /// What is slept on.
 const EVENT: usize = CONSUMER.event;
@@ -22,11 +22,7 @@ const EVENT: usize = CONSUMER.event;
 const SENT: usize = PRODUCER.closed;
 
 fn model(body: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    if builder.preemption_bound.is_none() {
-        builder.preemption_bound = Some(3);
-    }
-    builder.check(body);
+    explorer(0).check(body);
 }
 
 fn memory() -> Model {

@@ -17,7 +17,7 @@ use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::rings::stream::{CONSUMER, PRODUCER};
 use crate::sys::futex::MonotonicTime;
-use crate::testing::model::Model;
+use crate::testing::model::{Model, explorer};
 
 /// What is slept on.
 const EVENT: usize = CONSUMER.event;
@@ -31,11 +31,7 @@ const CONTROL: usize = PRODUCER.event;
 const END: u32 = 1 << 16;
 
 fn model(body: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    if builder.preemption_bound.is_none() {
-        builder.preemption_bound = Some(3);
-    }
-    builder.check(body);
+    explorer(0).check(body);
 }
 
 /// The control word's model. What a waiter sleeps on beside it is under the same kernel.

@@ -9,7 +9,7 @@ use crate::presence::Outlook;
 use crate::rings::board::reader::Reader;
 use crate::rings::board::writer::{Refused, Writer};
 use crate::rings::board::{Slate, directory};
-use crate::testing::model::{Model, at_every_change, lives};
+use crate::testing::model::{Model, at_every_change, explorer, lives};
 use crate::waiting::WaitOptions;
 
 /// Two words for each of two buffers of an entry.
@@ -22,11 +22,7 @@ fn model(body: impl Fn() + Sync + Send + 'static) {
 }
 
 fn check(body: Box<dyn Fn() + Sync + Send>) {
-    let mut builder = loom::model::Builder::new();
-    if builder.preemption_bound.is_none() {
-        builder.preemption_bound = Some(3);
-    }
-    builder.check(body);
+    explorer(0).check(body);
 }
 
 fn slate() -> Slate {

@@ -11,18 +11,14 @@ use crate::presence::Peer;
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
 use crate::rings::stream::{CONSUMER, PRODUCER};
-use crate::testing::model::{Model, at_every_change, lives};
+use crate::testing::model::{Model, at_every_change, explorer, lives};
 use crate::waiting::{self, WaitOptions, Waited, eventcount};
 
 /// Room for one message of 24 bytes, or for three of eight.
 const CAPACITY: usize = 64;
 
 fn model(body: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    if builder.preemption_bound.is_none() {
-        builder.preemption_bound = Some(3);
-    }
-    builder.check(body);
+    explorer(0).check(body);
 }
 
 fn producer(model: &Model) -> Producer<Model> {

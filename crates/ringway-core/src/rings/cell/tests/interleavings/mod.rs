@@ -28,7 +28,7 @@ use crate::rings::cell::producer::Producer;
 use crate::rings::cell::{Cells, Contention};
 use crate::rings::message::MessageRef;
 use crate::rings::pool::Pool;
-use crate::testing::model::{Model, lives};
+use crate::testing::model::{Model, explorer, lives};
 use crate::waiting::WaitOptions;
 use crate::waiting::sync::Primitives;
 use crate::waiting::sync::posix_sem::look_again;
@@ -43,10 +43,8 @@ const KEY: u64 = 0x5eed_5eed_5eed_5eed;
 /// Checks every interleaving with as many preemptions as asked for, less `relief`, for models with many
 /// steps.
 fn model(relief: usize, body: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
+    let mut builder = explorer(relief);
     builder.max_branches = 20_000;
-    let bound = builder.preemption_bound.unwrap_or(3);
-    builder.preemption_bound = Some(bound.saturating_sub(relief).max(1));
     builder.check(body);
 }
 
