@@ -491,6 +491,39 @@ fn a_server_sees_that_its_caller_died_left_or_waits_no_longer() {
     server.expect("cancelled");
 }
 
+/// Who has taken the dead one's place, and has asked for nothing yet, must not pass for the one that waits.
+#[test]
+fn a_server_sees_that_its_caller_died_although_another_has_its_desk() {
+    let place = service(Backing::Shm, 4);
+    let server = Second::start_at("look busy", &place.address);
+    server.expect("there");
+    let client = Second::start_at("ask", &place.address);
+    client.expect("there");
+    client.say("ask");
+    server.expect("begun");
+    server.stop();
+    client.kill_unreaped();
+    let board = ringway::Board::at(&place.address.to_string())
+        .unwrap()
+        .open()
+        .unwrap();
+    let desks = board.keys().unwrap().into_iter();
+    let mut roles: Vec<_> = desks
+        .filter(|key| key.starts_with("call "))
+        .map(|key| board.role(&key).unwrap())
+        .collect();
+    assert!(roles.iter_mut().all(|role| role.take().unwrap()));
+    server.signal(Signal::SIGCONT);
+    server.expect("cancelled");
+
+    drop(roles);
+    let mut client = to(&place).open().unwrap();
+    let answers = client.stream(b"hello").unwrap();
+    server.expect("begun");
+    drop(answers);
+    server.expect("cancelled");
+}
+
 #[test]
 fn the_desks_of_the_dead_are_free_at_once_without_gc() {
     let place = service(Backing::Shm, 16);

@@ -285,6 +285,7 @@ impl<'a> Answers<'a> {
     fn say(&mut self, kind: u32, index: u64, bytes: &[u8]) -> Result<(), CallError> {
         let said = Said {
             call: self.call,
+            by: self.client.desk.id(),
             run: self.run,
             kind,
             attempt: self.attempt,

@@ -265,6 +265,11 @@ impl Desk {
         self.role.number() + 1
     }
 
+    /// The attachment that says what this desk's client says.
+    pub(crate) fn id(&self) -> u64 {
+        self.role.id()
+    }
+
     /// Bytes of the longest fragment of a request.
     pub(crate) fn room(&self) -> usize {
         self.place.value_len() - SAID

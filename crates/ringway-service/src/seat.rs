@@ -253,7 +253,7 @@ impl Seat {
         };
         let last = self.last_said()?.filter(|last| last.call == said.call);
         let is_settled = last.is_some_and(|last| last.settles(said.call, said.attempt));
-        if is_settled || is_over(said.deadline) || self.calls.writer_lives() != Some(true) {
+        if is_settled || is_over(said.deadline) || !self.calls.is_written_by(said.by) {
             return Ok(None);
         }
         // Who has said something of it, and has not settled it, is dead.
@@ -374,7 +374,7 @@ impl Seat {
         let Some(said) = said.filter(|said| said.call == served.call && said.kind != GONE) else {
             return Ok(Caller::IsGone);
         };
-        if self.calls.writer_lives() != Some(true) {
+        if !self.calls.is_written_by(said.by) {
             return Ok(Caller::IsGone);
         }
         Ok(Caller::Waits(match said.kind {

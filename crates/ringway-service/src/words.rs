@@ -12,6 +12,8 @@ use nix::time::{ClockId, clock_gettime};
 pub(crate) struct Said {
     /// The number of the value by which the call began: no other call at that desk ever has it.
     pub(crate) call: u64,
+    /// Which attachment to the board says it. Who has taken a dead client's desk, and has said nothing yet, waits for nothing.
+    pub(crate) by: u64,
     /// Of [`NEXT`], which run's fragment it wants.
     pub(crate) run: u64,
     /// [`REQUEST`], [`NEXT`] or [`GONE`].

@@ -48,6 +48,11 @@ impl Role {
         Ok(self.held)
     }
 
+    /// The id of the attachment that takes it: no other process, and no later attachment of this one, ever has it.
+    pub fn id(&self) -> u64 {
+        self.participant.id()
+    }
+
     /// Whether it has the role.
     pub fn is_held(&self) -> bool {
         self.held

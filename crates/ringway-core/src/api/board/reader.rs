@@ -79,6 +79,12 @@ impl Reader {
         self.reader.writer().map(|(_, lives)| lives)
     }
 
+    /// Whether the attachment with that id ([`Role::id`](super::desk::Role::id)) writes the entry, and lives.
+    #[doc(hidden)]
+    pub fn is_written_by(&mut self, id: u64) -> bool {
+        self.reader.writer() == Some((id, true))
+    }
+
     /// Takes note that the writer has died, if it has: a call that waits tells nothing of that death any more.
     #[doc(hidden)]
     pub fn mourn(&mut self) {
