@@ -37,6 +37,13 @@
 //! the same, needlessly, until the sleeper of a stream ring says that it is awake ([`cancel`]); in a cell ring for good.
 //! Slow, but nobody is stranded: the bit is never clear before all are woken.
 //!
+//! # Invariants
+//! Comments at memory orderings cite them by their numbers.
+//!
+//! - **W1**: of a publication and a sleeper's bit, at least one is seen by the other side.
+//! - **W2**: the value with a sleeper's bit does not come again, once the bit was cleared, before the count has come round.
+//! - **W3**: the bit is cleared no earlier than all who slept are woken or turned away.
+//!
 //! # Bells
 //! Those who do not sleep on the word but on bells of their own, which remember, say so in their slots. The word tells
 //! whether anybody does:
@@ -111,7 +118,7 @@ pub(crate) fn wake<R: Region>(region: &R, event: usize) {
 
 /// Rings the bells of those who sleep, if any does, and says then that nobody sleeps any more.
 pub(crate) fn ring<R: Region>(region: &R, event: usize, bells: impl FnOnce()) {
-    // Acquire pairs with the release in `prepare_for_bell`: who has counted itself is seen to sleep.
+    // Acquire pairs with the release in `prepare_for_bell`: who has counted itself is seen to sleep (W3).
     let seen = region.load32(event, Ordering::Acquire);
     if seen & ASLEEP == 0 {
         return;
@@ -133,7 +140,7 @@ pub(crate) fn prepare<R: Region>(region: &R, event: usize) -> u32 {
 pub(crate) fn prepare_for<R: Region>(region: &R, event: usize, slot: u32) -> u32 {
     let prepared = set_asleep(region, event);
     if region.is_asymmetric() {
-        // Pairs with the publisher's, and with those of who ends to fence and of who comes.
+        // (W1) Pairs with the publisher's, and with those of who ends to fence and of who comes.
         region.full_fence();
         if publisher::fences(region, slot) {
             region.sleep_fenced();
@@ -164,7 +171,7 @@ fn set_asleep<R: Region>(region: &R, event: usize) -> u32 {
 
 /// The same for one that sleeps on a bell, and has said so in its slot.
 pub(crate) fn prepare_for_bell<R: Region>(region: &R, event: usize) -> u32 {
-    // First the count: who clears the bit between the two has seen it. Its release pairs with the acquire in `ring`.
+    // (W3) First the count: who clears the bit between the two has seen it. Its release pairs with the acquire in `ring`.
     region.add32(event, COUNT);
     let before = region.set32(event, ASLEEP);
     region.sleep_fence();

@@ -106,7 +106,7 @@ impl Publisher {
         region.set_fences(true);
         // Its own, written when it came.
         let epoch = region.load64(self.slot + EPOCH, Ordering::Relaxed);
-        // Release pairs with the acquire in `fences`: what was published without a fence is seen.
+        // (W1) Release pairs with the acquire in `fences`: what was published without a fence is seen.
         let says = epoch.wrapping_add(1);
         region.store64(self.slot + FENCES, says, Ordering::Release);
     }
@@ -114,7 +114,7 @@ impl Publisher {
     fn end<R: Region>(&mut self, region: &mut R) {
         // Relaxed: the fence orders it.
         region.store64(self.slot + FENCES, 0, Ordering::Relaxed);
-        // Pairs with the sleeper's in `eventcount::prepare_for`: one that has not seen the store is seen by all later looks.
+        // (W1) Pairs with the sleeper's in `eventcount::prepare_for`: one that has not seen the store is seen by all later looks.
         region.full_fence();
         region.set_fences(false);
         self.row = 0;

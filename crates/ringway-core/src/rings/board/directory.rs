@@ -41,7 +41,7 @@ pub(crate) fn find_or_add(region: &impl Region, slate: &Slate, key: &[u8]) -> Op
 
 /// Whether an entry with the fingerprint of `key` has that key. One whose key is not written yet has.
 fn is_key(region: &impl Load, entry: Entry, key: &[u8]) -> bool {
-    // Acquire pairs with the release in `write_key`.
+    // Acquire pairs with the release in `write_key` (E4).
     match region.load32(entry.key_len(), Ordering::Acquire) as usize {
         0 => true,
         len => len == key.len() && load_key(region, entry, len) == key,
@@ -59,7 +59,7 @@ fn write_key(region: &impl Region, entry: Entry, key: &[u8]) {
         let word = u64::from_le_bytes(word);
         region.store64(entry.key() + 8 * nth, word, Ordering::Relaxed);
     }
-    // Release pairs with the acquire in `is_key` and `key`.
+    // Release pairs with the acquire in `is_key` and `key` (E4).
     region.store32(entry.key_len(), key.len() as u32, Ordering::Release);
 }
 

@@ -31,6 +31,14 @@
 //! A reader tries [`reader::ATTEMPTS`] times and gives up then: neither a writer that never rests nor a peer that writes numbers
 //! at random keeps it any longer. No number, length or key that it finds is believed further than to the entry's own buffers.
 //!
+//! # Invariants
+//! Comments at memory orderings cite them by their numbers.
+//!
+//! - **E1**: who sees the number of a value sees its bytes, until the writer begins the value after the next.
+//! - **E2**: who has copied a byte of a value sees that it was begun.
+//! - **E3**: one at a time has the role. The next one begins when the last one left, or is dead and settled.
+//! - **E4**: a fingerprint never changes, and who sees the length of a key sees the key.
+//!
 //! # The role
 //! It is taken by one compare-and-swap of the owner, from nobody or from one that has come to its end: that the watcher's sights prove
 //! ([`crate::presence`]), and `settle` makes sure that it does nothing more. (So there are no boards where there is no

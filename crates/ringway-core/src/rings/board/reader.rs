@@ -45,7 +45,7 @@ pub(crate) fn copy(
     room: &mut impl Room,
 ) -> Result<Option<u64>, GetError> {
     for attempt in 0..ATTEMPTS {
-        // Acquire pairs with the release in `set`: the bytes are there.
+        // Acquire pairs with the release in `set`: the bytes are there (E1).
         let number = region.load64(entry.number(), Ordering::Acquire);
         if number <= seen {
             return Ok(None);
@@ -59,7 +59,7 @@ pub(crate) fn copy(
             }
             None => Err(GetError::WrongLength { len: len as usize }),
         });
-        // Pairs with the release fence in `set`: if the copy has anything of the value after the next, this load sees that
+        // (E2) Pairs with the release fence in `set`: if the copy has anything of the value after the next, this load sees that
         // it has begun.
         region.copied_fence();
         let begun = region.load64(entry.begun(), Ordering::Relaxed);

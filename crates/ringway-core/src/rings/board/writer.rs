@@ -85,7 +85,7 @@ impl<R: Region> Writer<R> {
                     return Err(Refused::Unsettled);
                 }
             }
-            // Acquires: pairs with the release in `leave`. What a dead one stored is seen since it was settled.
+            // (E3) Acquires: pairs with the release in `leave`. What a dead one stored is seen since it was settled.
             match region.replace64(entry.owner(), seen, *id) {
                 Ok(()) => {
                     taken = Ok(seen != 0);
@@ -135,7 +135,7 @@ impl<R: Region> Writer<R> {
         }
         let number = self.number + 1;
         region.store64(entry.begun(), number, Ordering::Relaxed);
-        // Pairs with the acquire fence of readers: who has copied what is written from here on sees what has begun.
+        // (E2) Pairs with the acquire fence of readers: who has copied what is written from here on sees what has begun.
         region.claim_fence();
         region.store64(entry.length(number), len as u64, Ordering::Relaxed);
         let mut at = entry.buffer(number);
@@ -143,7 +143,7 @@ impl<R: Region> Writer<R> {
             region.write(at, part);
             at += part.len() as u64;
         }
-        // Release pairs with the acquire of readers: who sees the number sees the bytes.
+        // (E1) Release pairs with the acquire of readers: who sees the number sees the bytes.
         region.store64(entry.number(), number, Ordering::Release);
         region.publish_fence();
         // The publication is before both.

@@ -219,7 +219,7 @@ impl<R: Region> Consumer<R> {
                 false => Err(self.overtaken(number)),
             },
             Holds::Bounded => {
-                // Pairs with the fence in `Producer::raise`: who has read what was overwritten sees that it was evicted.
+                // (B3) Pairs with the fence in `Producer::raise`: who has read what was overwritten sees that it was evicted.
                 self.region.copied_fence();
                 match self.is_held() {
                     true => Ok(()),
@@ -451,7 +451,7 @@ impl<R: Region> Consumer<R> {
         // Relaxed: for observers.
         self.region
             .store64(at + NUMBER, self.number, Ordering::Relaxed);
-        // Release pairs with the acquire in `Producer::holder`: the payload has been read.
+        // Release pairs with the acquire in `Producer::holder`: the payload has been read (B2).
         self.region
             .store64(at + CURSOR, self.cursor, Ordering::Release);
     }

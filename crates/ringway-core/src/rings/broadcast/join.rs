@@ -86,10 +86,10 @@ impl<R: Region> Consumer<R> {
         region.store64(
             state_offset(slot),
             joining.encode(),
-            // Release pairs with the acquire in `Producer::holder`.
+            // Release pairs with the acquire in `Producer::holder` (B5).
             Ordering::Release,
         );
-        // Pairs with the fence in `Producer::raise`: either the producer's second look sees that somebody is joining, or the
+        // (B4) Pairs with the fence in `Producer::raise`: either the producer's second look sees that somebody is joining, or the
         // limit that is read from here on is the new one.
         region.full_fence();
         let kept = named.as_ref().map(|named| named.position(&region));

@@ -65,6 +65,19 @@
 //! A batch ends a capacity behind the tail, also where nobody holds the producer up: nothing that is not committed lies over the
 //! batch's own beginning, and `LIMIT` is never more than a capacity ahead of the tail.
 //!
+//! # Invariants
+//!
+//! Comments at memory orderings cite them by their numbers.
+//!
+//! - **B1**: at the tail there is a word of zero, and who sees the word of a record sees its payload (S1 and S2 of [`super::stream`]).
+//! - **B2**: the producer writes nothing that ends more than a capacity ahead of the cursor of a consumer that lives, is ACTIVE and
+//!   holds it up; and who sees a cursor has all before it read. The release is a release, the look an acquire.
+//! - **B3**: `LIMIT` never falls, and is stored before anything is written that it allows. So who has copied something and then sees by `LIMIT` that it
+//!   was not to be overwritten has it whole.
+//! - **B4**: of a newcomer's JOINING and a new `LIMIT`, at least one is seen by the other side.
+//! - **B5**: a state, a cursor and a name are its who holds the slot in that epoch; of another epoch they say nothing.
+//! - **B6**: a waypoint is a record's number and position, both or neither.
+//!
 //! # Names
 //!
 //! A consumer with a name writes the number of its next message, and then where that is, into an entry of its own, with each release.

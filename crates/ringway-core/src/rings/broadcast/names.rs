@@ -264,7 +264,7 @@ impl<R: Region> Names<'_, R> {
                 continue;
             }
             self.clear(at);
-            // Release pairs with the acquire in `find`: nothing of the old name is there.
+            // Release pairs with the acquire in `find`: nothing of the old name is there (B5).
             self.region.store64(at + NAME_KEY, key, Ordering::Release);
             return Ok(Some(at));
         }

@@ -404,7 +404,7 @@ impl<R: Region> Producer<R> {
 
     #[inline]
     fn commit_word(&mut self, pending: &Pending) {
-        // Release pairs with the acquire in `records::find`: payload, later words and the stop word are seen by who sees
+        // (B1) Release pairs with the acquire in `records::find`: payload, later words and the stop word are seen by who sees
         // this word.
         self.region
             .store_word(self.tail, pending.first_word, Ordering::Release);

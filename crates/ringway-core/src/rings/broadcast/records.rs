@@ -23,7 +23,7 @@ pub(super) fn find<R: Load>(
     position: u64,
     number: u64,
 ) -> Result<Option<MessageRef>, Corrupt> {
-    // Acquire pairs with the release in `Producer::publish`: the payload is there.
+    // Acquire pairs with the release in `Producer::publish`: the payload is there (B1).
     let word = region.load_word(position, Ordering::Acquire);
     let to_end = region.capacity() - (position & (region.capacity() - 1));
     match Record::decode(word) {

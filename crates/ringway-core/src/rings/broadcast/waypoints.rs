@@ -10,11 +10,11 @@ use crate::memory::region::{Load, Region};
 /// Sets waypoint `index`. Only the producer does.
 pub(super) fn set<R: Region>(region: &R, participants: u32, index: usize, place: Place) {
     let at = waypoint_offset(participants, index);
-    // A reader that sees the new number sees this mark, or the new position: the fence pairs with the one in `get`.
+    // (B6) A reader that sees the new number sees this mark, or the new position: the fence pairs with the one in `get`.
     region.store64(at, NO_WAYPOINT, Ordering::Relaxed);
     region.claim_fence();
     region.store64(at + 8, place.number, Ordering::Relaxed);
-    // Release pairs with the acquire in `get`: the number is this position's.
+    // Release pairs with the acquire in `get`: the number is this position's (B6).
     region.store64(at, place.position, Ordering::Release);
 }
 

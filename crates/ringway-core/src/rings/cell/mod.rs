@@ -168,6 +168,19 @@
 //! (The cell's word in the place of D. Vyukov's sequence number, with the owner in it; he claims by an
 //! index that all share, which leaves nothing to tell who died with a cell.)
 //!
+//! # Invariants
+//!
+//! Comments at memory orderings cite them by their numbers.
+//!
+//! - **C1**: a word with an owner is changed by its owner; by others only if that one is dead and settled, or, where producers overwrite, to
+//!   carry it over. A word without one goes to whoever's change succeeds. So a record has one owner at most.
+//! - **C2**: who sees FULL sees the payload, and the words inside of the batch. The commit is a release, every look at a word an acquire.
+//! - **C3**: who sees FREE sees the last payload of the cell read, and may write. The release is a release.
+//! - **C4**: all before `HEAD` is done with, and `HEAD` only rises. Who sees it (acquire) sees the cells before it free (C3).
+//! - **C5**: in the lap that begins at `HEAD`, a walk from record to record meets words only. A word at which `HEAD` has passed is not believed.
+//! - **C6**: nobody takes a record behind a claim. So of each producer messages are taken in the order of its claims.
+//! - **C7**: hints decide nothing: who follows one meets words (C5), and who finds nothing behind it looks from `HEAD`.
+//!
 //! # States, and what a death in each leaves
 //!
 //! | the owner dies while its record is | it leaves | who repairs, how |
@@ -386,7 +399,7 @@ impl<R: Load> Cells<R> {
         self.region.load64(HEAD, order) & MOST_HEAD
     }
 
-    /// The stored word of a cell. Acquire pairs with the release of whoever changed it.
+    /// The stored word of a cell. Acquire pairs with the release of whoever changed it (C2, C3).
     #[inline]
     fn load(&self, cell: u64) -> u64 {
         self.region
@@ -459,7 +472,7 @@ impl<R: Region> Cells<R> {
         if self.contention.own {
             return self.change_to(cell, seen, to);
         }
-        // Release pairs with the acquire in `load`.
+        // Release pairs with the acquire in `load` (C3).
         self.region
             .store_word(self.position(cell), to, Ordering::Release);
         true
@@ -522,7 +535,7 @@ impl<R: Region> Cells<R> {
 
     /// The same for one who knows of some cells that they are done with, and need no look.
     fn advance_head_over(&self, done: Range<u64>) -> u64 {
-        // Acquire pairs with the release in `replace64`: what is done with before HEAD has been read.
+        // Acquire pairs with the release in `replace64`: what is done with before HEAD has been read (C4).
         let head = self.head(Ordering::Acquire);
         let mut end = if head == done.start { done.end } else { head };
         while end - head < self.count() {
@@ -547,7 +560,7 @@ impl<R: Region> Cells<R> {
         // A record does not wrap: all of its cells are of one lap.
         let freed = self.code.nobodys(State::Free, cell + self.count(), 1);
         for cell in (cell..cell + extent).rev() {
-            // Release pairs with the acquire in `advance_head` and of the next claim: the payload has
+            // (C4) Release pairs with the acquire in `advance_head` and of the next claim: the payload has
             // been read.
             self.spot(cell).store(freed, Ordering::Release);
         }

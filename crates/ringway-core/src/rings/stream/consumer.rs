@@ -339,7 +339,7 @@ impl<R: Region> Consumer<R> {
     }
 
     fn find(&mut self, position: u64, number: u64) -> Result<Option<MessageRef>, RecvError> {
-        // Acquire pairs with the release in `Producer::publish`: the payload is there. The word is
+        // Acquire pairs with the release in `Producer::publish`: the payload is there (S2). The word is
         // fetched once; everything below works on this copy.
         let word = self.region.load_word(position, Ordering::Acquire);
         let to_end = self.capacity - (position & (self.capacity - 1));
@@ -505,7 +505,7 @@ impl<R: Region> Consumer<R> {
         let control = self.region.control();
         // RECEIVED first, so that a death in between leaves a record at HEAD that tells the number.
         control.store64(RECEIVED, received, Ordering::Relaxed);
-        // Release pairs with the acquire in `Producer::refresh_head`: the payload has been read.
+        // Release pairs with the acquire in `Producer::refresh_head`: the payload has been read (S3).
         control.store64(HEAD, end, Ordering::Release);
         if control.may_have(PRODUCER.event, ASLEEP) {
             self.wake();

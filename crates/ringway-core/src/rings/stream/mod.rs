@@ -63,6 +63,19 @@
 //! the commit, before it has stored `TAIL`, the next one walks from the head, 40, 64, 96, as the consumer does, and goes
 //! on at 96 with message number 3 (`Producer::resume`).
 //!
+//! # Invariants
+//!
+//! Comments at memory orderings cite them by their numbers.
+//!
+//! - **S1**: at the tail there is a word of zero. So whoever walks from the head from record to record comes to it, and reads nothing
+//!   behind it.
+//! - **S2**: who sees the word of a record sees its payload, and the word behind it. The commit is a release, the look an acquire.
+//! - **S3**: the producer writes nothing that ends, with its stop word, more than a capacity ahead of `HEAD`; and who sees `HEAD` has all before
+//!   it read. The release is a release, the producer's look an acquire.
+//! - **S4**: the counters `TAIL`, `SENT` and `RECEIVED` decide nothing between the two. `TAIL` and `SENT` are never ahead of the words; `RECEIVED` is
+//!   never behind `HEAD`.
+//! - **S5**: one at a time has a side. The next one begins when the last one's slot is free, or the last one is dead and settled.
+//!
 //! # States, and what a death in each leaves
 //!
 //! | the producer dies | it leaves | who repairs, how |
@@ -187,7 +200,7 @@ impl Side {
     /// Whether this side's mark is set: it has [closed](Peer::Closed), if nobody has its slot.
     #[inline(always)]
     fn is_marked(self, control: impl Control) -> bool {
-        // Acquire pairs with the release in `mark_closed`: what it did before is seen.
+        // (S5) Acquire pairs with the release in `mark_closed`: what it did before is seen.
         control.load32(self.closed, Ordering::Acquire) != 0
     }
 

@@ -113,7 +113,7 @@ impl<R: Region> Producer<R> {
     /// Takes up the work where the last producer left it: the tail is the first vacant word that the
     /// records from the head lead to. Reads at most every record once. Its slot is held, and all see that.
     pub(crate) fn resume(region: R) -> Result<Self, Corrupt> {
-        // Acquire pairs with the release in `Consumer::release`: RECEIVED is at least as new as HEAD,
+        // (S4) Acquire pairs with the release in `Consumer::release`: RECEIVED is at least as new as HEAD,
         // and the space before HEAD is free to write.
         let head = region.load64(HEAD, Ordering::Acquire);
         // So no sum of a position and a length overflows.
@@ -382,7 +382,7 @@ impl<R: Region> Producer<R> {
     }
 
     fn refresh_head(&mut self) -> Result<(), SendError> {
-        // Acquire pairs with the release in `Consumer::release`: the consumer has read all before
+        // (S3) Acquire pairs with the release in `Consumer::release`: the consumer has read all before
         // HEAD, so it may be overwritten.
         let head = self.region.load64(HEAD, Ordering::Acquire);
         if head < self.head || head > self.tail || !head.is_multiple_of(WORD) {
@@ -608,7 +608,7 @@ impl<R: Region> Producer<R> {
         if pending.end > self.limit.get() && self.region.is_forked() {
             return;
         }
-        // Release pairs with the acquire in `Consumer::find`: payload, later words and the stop word
+        // (S2) Release pairs with the acquire in `Consumer::find`: payload, later words and the stop word
         // are seen by who sees this word.
         self.region
             .store_word(self.tail, pending.first_word, Ordering::Release);

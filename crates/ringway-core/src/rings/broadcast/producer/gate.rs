@@ -72,14 +72,14 @@ impl<R: Region> Producer<R> {
         // What may be overwritten from here on, for newcomers and for those that nobody waits for. Never less than what was
         // used: a message that was begun and not committed may have been written up to there.
         self.announce_limit(target);
-        // Pairs with the fence in `join`: of a newcomer's JOINING and this limit, at least one is seen by the other side.
+        // (B4) Pairs with the fence in `join`: of a newcomer's JOINING and this limit, at least one is seen by the other side.
         self.region.full_fence();
         let reach = self.look(need)?;
         let granted = target.min(reach);
         if granted < target {
             self.announce_limit(granted);
         }
-        // Pairs with the read fence of who copies first and looks afterwards (`Consumer::check`): what is written from here on
+        // (B3) Pairs with the read fence of who copies first and looks afterwards (`Consumer::check`): what is written from here on
         // is read by nobody who does not see the limit, and that it was evicted.
         self.region.claim_fence();
         self.granted = granted;
@@ -134,7 +134,7 @@ impl<R: Region> Producer<R> {
         if liveness == Liveness::Absent {
             return Ok(None);
         }
-        // Acquire pairs with the releases in `join`: the cursor belongs to the state.
+        // Acquire pairs with the releases in `join`: the cursor belongs to the state (B5).
         let word = region.load64(state_offset(slot), Ordering::Acquire);
         let epoch = region.load64(slot_offset(slot) + EPOCH, Ordering::Acquire);
         let Some(state) = State::decode(word).filter(|state| state.is_of(epoch)) else {
@@ -158,7 +158,7 @@ impl<R: Region> Producer<R> {
             let _ = region.replace64(state_offset(slot), word, 0);
             return Ok(None);
         }
-        // Acquire pairs with the release in `Consumer::release`: all before it has been read.
+        // Acquire pairs with the release in `Consumer::release`: all before it has been read (B2).
         let cursor = region.load64(cursor_offset(slot), Ordering::Acquire);
         Ok(Some(Holder {
             seen: Obstacle {

@@ -219,7 +219,7 @@ impl<R: Region> Consumer<R> {
     #[inline(always)]
     pub(super) fn free_own_run(&self, cell: u64, extent: u64) {
         let cells = self.cells();
-        // The acknowledgement. Release pairs with the acquire in `load`: the payload has been read.
+        // The acknowledgement. Release pairs with the acquire in `load`: the payload has been read (C3).
         cells
             .spot(cell)
             .store(self.acknowledged(cell, extent), Ordering::Release);

@@ -351,7 +351,7 @@ impl<R: Region> Consumer<R> {
     #[inline]
     fn point_behind(&mut self, cell: u64) {
         self.member.cursor = cell;
-        // Release pairs with the acquire in `pass`.
+        // Release pairs with the acquire in `pass` (C7).
         let region = self.member.region();
         region.store64(TAKE_HINT, cell, Ordering::Release);
     }

@@ -63,7 +63,7 @@ impl<R: Region> Consumer<R> {
         let (code, contention) = (cells.code, cells.contention);
         let control = cells.region.control();
         let spot = cells.spot(cell);
-        // What `look` does: this word says all. Acquire pairs with the release of who committed the message.
+        // What `look` does: this word says all. Acquire pairs with the release of who committed the message (C2).
         let full = code.nobodys(State::Full, cell, 1);
         if spot.load(Ordering::Acquire) != full || cells.head(Ordering::Relaxed) > cell {
             return None;
@@ -85,7 +85,7 @@ impl<R: Region> Consumer<R> {
             return None;
         }
         member.cursor = cell + 1;
-        // Release pairs with the acquire in `pass`.
+        // Release pairs with the acquire in `pass` (C7).
         control.store64(TAKE_HINT, cell + 1, Ordering::Release);
         // The processor runs ahead to the next cells' words by itself, but not to where their messages end.
         let ahead = cells.position(cell + AHEAD) + 64;
@@ -117,7 +117,7 @@ impl<R: Region> Consumer<R> {
             return None;
         }
         let place = cells.spot(cell);
-        // What `look` does: this word says all. Acquire pairs with the release of who committed the message.
+        // What `look` does: this word says all. Acquire pairs with the release of who committed the message (C2).
         let stored = place.load(Ordering::Acquire);
         let first = cells.code.extent_if(stored, State::Full, cell)?;
         if cells.head(Ordering::Relaxed) > cell || first > cells.to_end(cell) {

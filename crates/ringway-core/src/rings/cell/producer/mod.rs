@@ -356,7 +356,7 @@ impl<R: Region> Producer<R> {
     #[cold]
     fn make_room(&mut self, end: u64) -> Result<bool, Corrupt> {
         let needed = end.saturating_sub(self.cells().count());
-        // Acquire pairs with the release in `replace64`: cells before it are done with.
+        // Acquire pairs with the release in `replace64`: cells before it are done with (C4).
         self.member.head = self.cells().head(Ordering::Acquire);
         if self.member.head < needed {
             self.member.clear_head()?;
@@ -368,7 +368,7 @@ impl<R: Region> Producer<R> {
     /// on; `false` if the cell is still in use.
     #[cold]
     fn follow_hint(&mut self, cell: u64) -> Result<bool, Corrupt> {
-        // Acquire pairs with the release in `replace64`: cells before it are done with.
+        // Acquire pairs with the release in `replace64`: cells before it are done with (C4).
         let head = self.cells().head(Ordering::Acquire);
         self.member.head = head;
         // Relaxed: a hint, believed only if it lies ahead and within the lap.
@@ -451,7 +451,7 @@ impl<R: Region> Producer<R> {
             return;
         }
         let full = cells.code.nobodys(State::Full, cell, first);
-        // Release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are seen by who sees this
+        // (C2) Release pairs with the acquire in `Cells::load`: payload, descriptions and words inside are seen by who sees this
         // word.
         cells.spot(cell).store(full, Ordering::Release);
         self.shown(cell + extent, messages);

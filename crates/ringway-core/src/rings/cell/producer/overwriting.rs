@@ -209,7 +209,7 @@ impl<R: Region> Producer<R> {
 
     /// Goes on to `cell`, before which all is claimed or done with, or to where others have gone on.
     fn go_behind(&mut self, cell: u64) {
-        // Acquire pairs with the release in `replace64`: cells before it are done with.
+        // Acquire pairs with the release in `replace64`: cells before it are done with (C4).
         self.member.head = self.cells().head(Ordering::Acquire);
         // A hint, believed only if it lies ahead and not too far. Acquire pairs with the release in `point_behind` and
         // `send_at_once`: this jumps over cells, and who goes on there has to see that they are done with.

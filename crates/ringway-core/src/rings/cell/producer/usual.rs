@@ -28,7 +28,7 @@ impl<R: Region> Producer<R> {
         let place = cells.spot(cell);
         let free = code.nobodys(State::Free, cell, 1);
         let claimed = code.owned(State::Claimed, member.me, cell, 1);
-        // Acquire pairs with the release of who freed the cell: the payload has been read.
+        // Acquire pairs with the release of who freed the cell: the payload has been read (C3).
         if contention.claim {
             if !place.replace(free, claimed) {
                 return false;
@@ -91,7 +91,7 @@ impl<R: Region> Producer<R> {
         let place = cells.spot(cell);
         let free = code.nobodys(State::Free, cell, 1);
         let claimed = code.owned(State::Claimed, member.me, cell, extent);
-        // Acquire pairs with the release of who freed the cells: the payload has been read.
+        // Acquire pairs with the release of who freed the cells: the payload has been read (C3).
         if contention.claim {
             if !place.replace(free, claimed) {
                 return None;
