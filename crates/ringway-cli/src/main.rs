@@ -24,6 +24,7 @@ mod inspect;
 mod join;
 mod latency;
 mod log;
+mod observe;
 mod output;
 mod payload;
 mod progress;

@@ -63,6 +63,22 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&(text + "\n"))
 }
 
+/// Writes a value as a line of JSON.
+pub(crate) fn print_json_line(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(Failure::error)?;
+    print(&(text + "\n"))
+}
+
+/// Writes a listing in place of what a terminal shows; elsewhere below what was written before, and an empty line.
+pub(crate) fn print_over(text: &str) -> Result<(), Failure> {
+    use std::io::IsTerminal;
+    match io::stdout().is_terminal() {
+        // To the corner; clear what is there.
+        true => print(&format!("\x1b[H\x1b[2J{text}")),
+        false => print(&format!("{text}\n")),
+    }
+}
+
 /// Columns under their heads; those of numbers to the right. A row is a line, whatever is in it.
 pub(crate) fn table<const N: usize>(
     head: [&str; N],

@@ -80,6 +80,7 @@ mod request;
 mod seat;
 mod serve;
 mod server;
+mod stat;
 mod words;
 
 use ringway_core::Error;
@@ -91,6 +92,7 @@ pub use error::{CallError, Failure, ServeError};
 pub use request::Request;
 pub use serve::Serve;
 pub use server::Server;
+pub use stat::ServiceStat;
 
 /// Names the address of a service to serve at; see [`Serve`].
 ///

@@ -25,7 +25,7 @@ pub(crate) use self::spool::{Order, SpoolArgs};
 pub(crate) use self::transfer::{HowArgs, IntakeArgs, PlaceArgs, RecvArgs, SendArgs};
 pub(crate) use self::trial::{BenchArgs, DemoArgs};
 pub(crate) use self::upkeep::{
-    CreateArgs, DoctorArgs, ForgetArgs, GcArgs, LsArgs, RmArgs, StatArgs,
+    By, CreateArgs, DoctorArgs, ForgetArgs, GcArgs, LsArgs, RmArgs, StatArgs,
 };
 pub(crate) use self::work::{TaskArgs, WorkArgs};
 pub(crate) use self::worker::{BenchWorkerArgs, DemoWorkerArgs, Strategy, WorkerRole};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ringway::Address;
 
 use super::address;
@@ -38,21 +38,44 @@ Examples:
   ringway create sysv:private --kind spmc --sync sysv-sem
   ringway create shm:images --slabs 64Kx64 --slabs 16Mx8";
 
-/// List the rings, boards and queues of this machine
+/// List the rings, boards, services, queues and logs of this machine
 ///
 /// Shows the rings in POSIX and System V shared memory that this user may read, those in the given
-/// files and directories, and the message queues that carry ringway's messages. What is damaged, of another version or
+/// files and directories, with the logs that are there, and the message queues that carry ringway's messages. What is damaged, of another version or
 /// cannot be read is listed as that.
 #[derive(Args, Debug)]
 #[command(after_help = LS_HELP)]
 pub(crate) struct LsArgs {
-    /// Write an array of objects as JSON
+    /// Write an array of objects as JSON; schema/stat.schema.json describes them
     #[arg(short, long)]
     pub(crate) json: bool,
 
-    /// File rings, or directories to look for them in
+    /// Only what somebody held when he died, and nobody has taken since
+    #[arg(long)]
+    pub(crate) dead: bool,
+
+    /// The largest, the one farthest behind or the oldest first
+    #[arg(long, value_enum)]
+    pub(crate) by: Option<By>,
+
+    /// Look twice, so far apart, and show in JSON what moved
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, requires = "json")]
+    pub(crate) sample: Option<Duration>,
+
+    /// File rings and logs, or directories to look for them in
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// What comes first in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum By {
+    /// The one with the most room
+    Size,
+    /// The one with the most messages that somebody has not had
+    Lag,
+    /// The oldest
+    Age,
 }
 
 const LS_HELP: &str = "\
@@ -64,9 +87,11 @@ Exit status:
 Examples:
   ringway ls
   ringway ls /var/lib/rings
+  ringway ls --dead
+  ringway ls --by lag | head
   ringway ls --json | jq -r '.[] | select(.used_bytes > 0) | .address'";
 
-/// Show one ring, board, queue or log: how full, how many messages, who is attached
+/// Show one ring, board, service, queue or log: how full, how many messages, who is attached
 #[derive(Args, Debug)]
 #[command(after_help = STAT_HELP)]
 pub(crate) struct StatArgs {
@@ -74,9 +99,21 @@ pub(crate) struct StatArgs {
     #[arg(value_parser = address)]
     pub(crate) address: Address,
 
-    /// Write an object as JSON
+    /// Write an object as JSON, with --watch one a line; schema/stat.schema.json describes it
     #[arg(short, long)]
     pub(crate) json: bool,
+
+    /// Show it again and again, every second or so often as said
+    #[arg(short, long, value_name = "DURATION", value_parser = units::duration, num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    pub(crate) watch: Option<Duration>,
+
+    /// With --watch: so many times
+    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+
+    /// Look twice, so far apart, and show what moved
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) sample: Option<Duration>,
 }
 
 const STAT_HELP: &str = "\
@@ -87,6 +124,8 @@ Exit status:
 
 Examples:
   ringway stat shm:log
+  ringway stat shm:log --watch
+  ringway stat shm:log --sample 1s
   ringway stat shm:log --json | jq '.sent - .received'";
 
 /// Remove rings, queues and logs

@@ -32,6 +32,8 @@ pub(crate) struct View {
     address: Address,
     /// The file that it was read from, if it is one by name, and whether some process has the ring open.
     file: Option<(FileId, bool)>,
+    /// User id of the owner and permission bits, if it was found by name.
+    access: Option<(u32, u32)>,
 }
 
 impl View {
@@ -62,6 +64,7 @@ impl View {
             header,
             address: attempt.address.clone(),
             file: Some((FileId::of(&stat), is_held)),
+            access: Some((stat.st_uid, stat.st_mode & 0o777)),
         })
     }
 
@@ -91,6 +94,7 @@ impl View {
             header,
             address: attempt.address.clone(),
             file: None,
+            access: Some((status.owner_uid, status.mode)),
         })
     }
 
@@ -101,7 +105,13 @@ impl View {
             file: Some((header.file, true)),
             header,
             address: address.clone(),
+            access: None,
         }
+    }
+
+    /// User id of the owner and permission bits, if it was found by name.
+    pub(crate) fn access(&self) -> Option<(u32, u32)> {
+        self.access
     }
 
     /// A private copy of the header.

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use crate::address::Address;
 use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
+use crate::memory::layout::control::{DATA_EVENT, SPACE_EVENT};
 use crate::memory::layout::participant::{
     ASLEEP, ATTACHED_NS, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, PID_NAMESPACE,
     REPAIRED, ROLE, Role, slot_offset,
@@ -22,6 +23,7 @@ use crate::presence::Liveness;
 use crate::presence::participant::{PATIENCE, holder_pid, name_holder};
 use crate::store::{self, View};
 use crate::sys::pid_namespaces::seen_from_here;
+use crate::waiting::eventcount;
 
 pub use board::EntryStat;
 pub use slabs::{SlabHolder, SlabStat};
@@ -33,6 +35,10 @@ pub use slabs::{SlabHolder, SlabStat};
 pub struct Stat {
     /// Where the ring lives.
     pub address: Address,
+    /// User id of the owner of the segment; `None` of a ring that this process has open.
+    pub owner: Option<u32>,
+    /// Its permission bits, likewise.
+    pub mode: Option<u32>,
     /// Who may take part.
     pub kind: Kind,
     /// How its sides exclude and wake each other.
@@ -90,7 +96,7 @@ pub struct ParticipantStat {
     pub attached_ns: u64,
     /// Messages that holders of this slot ever sent or released.
     pub messages: u64,
-    /// What it sleeps for, if it sleeps; not known in a stream ring and a broadcast ring.
+    /// What it sleeps for, if it sleeps (or is about to, or has armed its descriptor); not known of the consumers of a broadcast ring.
     pub waits_for: Option<WaitsFor>,
     /// How it takes part in a broadcast ring, if it is a consumer of one.
     pub subscription: Option<SubscriptionStat>,
@@ -258,16 +264,25 @@ pub(crate) fn look(view: &View) -> Stat {
                     Role::Producer => traffic.sent,
                     Role::Consumer => traffic.received,
                 };
+                participant.waits_for = sleeps_on_its_word(view, participant);
             }
             traffic
         }
         Shape::Cells(cell_len) => cells::traffic(view, cell_len, &slots),
         Shape::Board(_) => board::traffic(&entries),
-        Shape::Broadcast => broadcast::traffic(view, &mut slots),
+        Shape::Broadcast => {
+            let traffic = broadcast::traffic(view, &mut slots);
+            if let Some(producer) = slots.first_mut().and_then(Option::as_mut) {
+                producer.waits_for = sleeps_on_its_word(view, producer);
+            }
+            traffic
+        }
     };
     let epoch = |slot| view.load64(slot_offset(slot) + EPOCH).unwrap_or(0);
     Stat {
         address: view.address().clone(),
+        owner: view.access().map(|(owner, _)| owner),
+        mode: view.access().map(|(_, mode)| mode),
         kind: header.kind,
         sync: header.sync,
         overwrites_oldest: header.overwrite,
@@ -324,6 +339,16 @@ fn is_held(slots: &[Option<ParticipantStat>], role: Role) -> bool {
 fn is_there(slots: &[Option<ParticipantStat>], role: Role) -> bool {
     let mut held = slots.iter().flatten();
     held.any(|participant| participant.role == role && participant.alive)
+}
+
+/// What a participant sleeps for that alone sleeps on a wake word of its own, and says there when it is awake again.
+fn sleeps_on_its_word(view: &View, participant: &ParticipantStat) -> Option<WaitsFor> {
+    let (event, what) = match participant.role {
+        Role::Producer => (SPACE_EVENT, WaitsFor::Room),
+        Role::Consumer => (DATA_EVENT, WaitsFor::Message),
+    };
+    let sleeps = view.load32(event)? & eventcount::ASLEEP != 0;
+    (participant.alive && sleeps).then_some(what)
 }
 
 fn look_at_slot(view: &View, slot: usize, patience: &mut u32) -> Option<ParticipantStat> {
