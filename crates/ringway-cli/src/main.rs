@@ -24,6 +24,7 @@ mod inspect;
 mod join;
 mod latency;
 mod log;
+mod metrics;
 mod observe;
 mod output;
 mod payload;
@@ -99,6 +100,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Call(args) => call::run(&args),
         Command::Ls(args) => inspect::ls(&args),
         Command::Stat(args) => inspect::stat(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Forget(args) => forget::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Gc(args) => gc::run(&args),
@@ -110,6 +112,9 @@ fn run(command: Command) -> Result<(), Failure> {
 
 /// Whether a command has something for standard output.
 fn writes(command: &Command) -> bool {
+    if let Command::Metrics(args) = command {
+        return args.listen.is_none() && args.textfile.is_none();
+    }
     !matches!(
         command,
         Command::Send(_)

@@ -3,6 +3,7 @@
 mod board;
 mod join;
 mod log;
+mod metrics;
 mod service;
 pub(crate) mod shape;
 pub(crate) mod slabs;
@@ -20,6 +21,7 @@ use ringway::Address;
 pub(crate) use self::board::{BoardArgs, GetArgs, SetArgs, WatchArgs};
 pub(crate) use self::join::JoinArgs;
 pub(crate) use self::log::{RecordArgs, ReplayArgs, Speed, Target, WriteLogArgs};
+pub(crate) use self::metrics::MetricsArgs;
 pub(crate) use self::service::{CallArgs, ServeArgs};
 pub(crate) use self::spool::{Order, SpoolArgs};
 pub(crate) use self::transfer::{HowArgs, IntakeArgs, PlaceArgs, RecvArgs, SendArgs};
@@ -81,6 +83,7 @@ pub(crate) enum Command {
     Call(CallArgs),
     Ls(LsArgs),
     Stat(StatArgs),
+    Metrics(MetricsArgs),
     Forget(ForgetArgs),
     Rm(RmArgs),
     Gc(GcArgs),
