@@ -52,6 +52,7 @@ use crate::names::{self, About};
 use crate::options::Retention;
 use crate::place::{Place, Told};
 use crate::slots::Slots;
+use crate::syncing::{Syncer, Tell};
 use crate::trouble::Trouble;
 
 /// What a writer means to do.
@@ -103,6 +104,7 @@ pub struct Appender<F: Files> {
     pub(crate) slots: Slots<F::File>,
     pub(crate) about: About,
     plan: Plan,
+    syncer: Arc<Syncer>,
     current: Current<F::File>,
     older: Vec<Older>,
     index: Option<Index<F::File>>,
@@ -142,7 +144,8 @@ impl<F: Files> Appender<F> {
         start(files, plan, about, slots, random)
     }
 
-    /// Opens a log to append to it, and puts in order what the last writer left. `told` is what one of this boot has told.
+    /// Opens a log to append to it, and puts in order what the last writer left. `told` is what one of this boot has told,
+    /// and by `tell` this one tells.
     ///
     /// # Errors
     /// [`Trouble::Damaged`] and [`Trouble::Poisoned`] unless it is to be repaired; [`Trouble::NotALog`], [`Trouble::Foreign`],
@@ -151,9 +154,10 @@ impl<F: Files> Appender<F> {
         files: F,
         plan: Plan,
         told: Option<Told>,
+        tell: Box<dyn Tell>,
         random: fn() -> u64,
     ) -> Result<(Self, Recovery), Trouble> {
-        crate::recover::open(files, plan, told, random)
+        crate::recover::open(files, plan, told, tell, random)
     }
 
     /// Where the log ends. What is buffered is not in it yet.
@@ -191,6 +195,16 @@ impl<F: Files> Appender<F> {
     /// The file to sync, for who syncs it elsewhere, and what is synced then.
     pub fn to_sync(&self) -> (Arc<F::File>, u64) {
         (Arc::clone(&self.current.file), self.place().next)
+    }
+
+    /// By what it is synced, here and elsewhere.
+    pub(crate) fn syncer(&self) -> Arc<Syncer> {
+        Arc::clone(&self.syncer)
+    }
+
+    /// All that the last writer left is in order.
+    pub(crate) fn is_ready(&self) {
+        self.syncer.is_ready(self.synced);
     }
 
     /// It was synced elsewhere: all before this number.
@@ -345,30 +359,43 @@ impl<F: Files> Appender<F> {
         if next == self.synced {
             return Ok(());
         }
-        if !self.older_synced {
-            for index in 0..self.older.len() {
-                let base = self.older[index].base;
-                let synced =
-                    (self.files.open(&names::segment(base), false)).and_then(|file| file.sync());
-                match synced {
-                    Ok(()) => {}
-                    Err(Errno::ENOENT) => {
-                        self.stopped = Some(AppendError::Removed);
-                        return Err(AppendError::Removed);
-                    }
-                    Err(errno) => return Err(self.poison(errno)),
-                }
+        match self.sync_files(next) {
+            Ok(()) => {
+                self.older_synced = true;
+                self.synced = next;
+                Ok(())
             }
-            self.older_synced = true;
+            Err(error @ (AppendError::Poisoned { .. } | AppendError::Removed)) => {
+                self.stopped = Some(error);
+                Err(error)
+            }
+            // Nothing has failed that cannot be tried again.
+            Err(error) => Err(error),
         }
-        if let Err(errno) = self.current.file.sync() {
-            return Err(self.poison(errno));
+    }
+
+    fn sync_files(&self, next: u64) -> Result<(), AppendError> {
+        let poisoned = |errno| AppendError::Poisoned {
+            errno: errno as i32,
+        };
+        let mut begun = self.syncer.begin().map_err(poisoned)?;
+        if !self.older_synced {
+            for older in &self.older {
+                let file =
+                    (self.files.open(&names::segment(older.base), false)).map_err(|errno| {
+                        match errno {
+                            Errno::ENOENT => AppendError::Removed,
+                            errno => AppendError::of(errno),
+                        }
+                    })?;
+                begun.file(&file).map_err(poisoned)?;
+            }
         }
+        begun.file(&*self.current.file).map_err(poisoned)?;
         if let Ok(true) | Err(_) = self.current.file.is_removed() {
-            self.stopped = Some(AppendError::Removed);
             return Err(AppendError::Removed);
         }
-        self.synced = next;
+        begun.end(next);
         Ok(())
     }
 
@@ -388,12 +415,20 @@ impl<F: Files> Appender<F> {
                 self.buffered = self.next;
                 self.lay_mark();
                 self.flush()?;
-                if let Err(errno) = self.current.file.sync() {
-                    return Err(self.poison(errno));
-                }
+                self.sync_current(self.synced)?;
             }
         }
         Ok(())
+    }
+
+    /// Syncs the segment that is written to; those before it are.
+    fn sync_current(&mut self, next: u64) -> Result<(), AppendError> {
+        let synced = self.syncer.begin().and_then(|mut begun| {
+            begun.file(&*self.current.file)?;
+            begun.end(next);
+            Ok(())
+        });
+        synced.map_err(|errno| self.poison(errno))
     }
 
     /// Begins a new segment, in which a record of so many bytes finds room.
@@ -423,9 +458,7 @@ impl<F: Files> Appender<F> {
             return Err(AppendError::of(errno));
         }
         if self.plan.durable {
-            if let Err(errno) = old.file.sync() {
-                return Err(self.poison(errno));
-            }
+            self.sync_current(base)?;
             self.synced = base;
         } else {
             self.older_synced = false;
@@ -539,10 +572,17 @@ pub(crate) struct Opened<F: Files> {
     pub(crate) end: u64,
     pub(crate) next: u64,
     pub(crate) time: u64,
+    pub(crate) synced: u64,
 }
 
 impl<F: Files> Appender<F> {
-    pub(crate) fn of(files: F, plan: Plan, opened: Opened<F>, random: fn() -> u64) -> Self {
+    pub(crate) fn of(
+        files: F,
+        plan: Plan,
+        opened: Opened<F>,
+        syncer: Syncer,
+        random: fn() -> u64,
+    ) -> Self {
         let older = opened.older.into_iter();
         let index = Index::open(&files, opened.header.base).ok();
         Self {
@@ -566,7 +606,8 @@ impl<F: Files> Appender<F> {
             buffered: opened.next,
             next: opened.next,
             time: opened.time,
-            synced: 0,
+            syncer: Arc::new(syncer),
+            synced: opened.synced,
             marked: 0,
             older_synced: false,
             stopped: None,

@@ -2,21 +2,24 @@
 //!
 //! It is a board, in a file of the log's directory: its entry `place` has the place behind the last message that may be read, and its
 //! entry `synced` the number before which all is synced. Who reads takes part in nothing, sleeps on the entry's eventcount, and learns of the
-//! writer's death from the kernel. The name of the file has the id of the boot, so that what a loss of power left of an older one is
+//! writer's death from the kernel. The entry `syncing`, on which nobody sleeps, is for the next writer only ([`syncing`](crate::syncing)). The name of the file has the id of the boot, so that what a loss of power left of an older one is
 //! never looked at. All that outlives a boot is in the log itself.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bytemuck::{Pod, Zeroable};
+use nix::errno::Errno;
 use ringway_core::board::{GetError, Reader, Writer};
 use ringway_core::{Address, Board, Error, ErrorKind};
 
 use crate::names;
 use crate::place::{Place, Told};
+use crate::syncing::Tell;
 
 const PLACE: &str = "place";
 const SYNCED: &str = "synced";
+const SYNCING: &str = "syncing";
 
 /// The value of `place`.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -49,7 +52,7 @@ impl Control {
     pub(crate) fn open(directory: &Path, mode: u32) -> Result<Self, Error> {
         let address = Address::File(path_of(directory)?);
         let builder = ringway_core::board::Builder::at(address)
-            .keys([PLACE, SYNCED])
+            .keys([PLACE, SYNCED, SYNCING])
             .value_len(64)
             .writers(2)
             .mode(mode)
@@ -59,24 +62,28 @@ impl Control {
         Ok(Self { board })
     }
 
-    /// Both entries, to write. One process has them at a time.
+    /// The entries, to write. One process has them at a time.
     pub(crate) fn writers(&self) -> Result<(PlaceTeller, SyncedTeller), Error> {
         let place = self.board.writer(PLACE)?;
         let synced = self.board.writer(SYNCED)?;
-        Ok((PlaceTeller(place), SyncedTeller(synced)))
+        let syncing = self.board.writer(SYNCING)?;
+        Ok((PlaceTeller(place), SyncedTeller { synced, syncing }))
     }
 
     /// What a writer of this boot has told last.
     pub(crate) fn told(&self) -> Result<Option<Told>, Error> {
         let mut place = self.board.reader(PLACE)?;
         let mut synced = self.board.reader(SYNCED)?;
+        let mut syncing = self.board.reader(SYNCING)?;
         // Nobody writes: the caller is the writer.
         let place = place.get_pod::<PlaceValue>().ok().flatten();
         let synced = synced.get_pod::<SyncedValue>().ok().flatten();
-        // Of a writer that could not even begin, there is no place.
-        Ok((place.is_some() || synced.is_some()).then(|| Told {
-            place: place.map(PlaceValue::place).unwrap_or_default(),
+        let syncing = syncing.get_pod::<u64>().ok().flatten();
+        let is_any = place.is_some() || synced.is_some() || syncing.is_some();
+        Ok(is_any.then(|| Told {
+            place: place.map(PlaceValue::place),
             synced: synced.map_or(0, |synced| synced.next),
+            syncing: syncing.is_some_and(|syncing| syncing != 0),
             poisoned: synced.is_some_and(|synced| synced.errno != 0),
         }))
     }
@@ -120,17 +127,22 @@ impl PlaceTeller {
     }
 }
 
-/// Tells how far the log is synced.
+/// Tells how far the log is synced, and that a sync is under way.
 #[derive(Debug)]
-pub(crate) struct SyncedTeller(Writer);
+pub(crate) struct SyncedTeller {
+    synced: Writer,
+    syncing: Writer,
+}
 
-impl SyncedTeller {
-    pub(crate) fn tell(&mut self, next: u64, errno: Option<i32>) {
-        let value = SyncedValue {
-            next,
-            errno: errno.unwrap_or(0) as u64,
-        };
-        let _ = self.0.set_pod(&value);
+impl Tell for SyncedTeller {
+    fn syncing(&mut self, is: bool) {
+        // It fits. A child of fork was refused before.
+        let _ = self.syncing.set_pod(&u64::from(is));
+    }
+
+    fn synced(&mut self, next: u64, failed: Option<Errno>) {
+        let errno = failed.map_or(0, |errno| errno as u64);
+        let _ = self.synced.set_pod(&SyncedValue { next, errno });
     }
 }
 

@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use crate::control::SyncedTeller;
-use crate::files::FileLike;
+use crate::syncing::Syncer;
 
 /// The thread, and what it shares with the writer.
 #[derive(Debug)]
 pub(crate) struct Group {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<SyncedTeller>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -55,7 +54,7 @@ impl Group {
         interval: Duration,
         bytes: u64,
         synced: u64,
-        teller: SyncedTeller,
+        syncer: Arc<Syncer>,
     ) -> Result<Self, Errno> {
         let shared = Arc::new(Shared {
             interval,
@@ -70,7 +69,7 @@ impl Group {
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("ringway-log".to_owned())
-            .spawn(move || run(&theirs, teller))
+            .spawn(move || run(&theirs, &syncer))
             .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EAGAIN)))?;
         Ok(Self {
             shared,
@@ -132,11 +131,14 @@ impl Group {
         }
     }
 
-    /// Ends the thread, and gives back what it tells by. What is pending is the caller's to sync.
-    pub(crate) fn stop(&mut self) -> Option<SyncedTeller> {
+    /// Ends the thread. What is pending is the caller's to sync.
+    pub(crate) fn stop(&mut self) {
         self.shared.lock().stop = true;
         self.shared.work.notify_one();
-        self.thread.take()?.join().ok()
+        if let Some(thread) = self.thread.take() {
+            // It does not panic.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -146,11 +148,11 @@ impl Drop for Group {
     }
 }
 
-fn run(shared: &Shared, mut teller: SyncedTeller) -> SyncedTeller {
+fn run(shared: &Shared, syncer: &Syncer) {
     let mut state = shared.lock();
     loop {
         if state.stop {
-            return teller;
+            return;
         }
         let now = Instant::now();
         let is_due =
@@ -170,16 +172,19 @@ fn run(shared: &Shared, mut teller: SyncedTeller) -> SyncedTeller {
         state.due = None;
         state.urgent = false;
         drop(state);
-        let synced = file.sync();
+        let synced = syncer.begin().and_then(|mut begun| {
+            begun.file(&*file)?;
+            begun.end(next);
+            Ok(())
+        });
         state = shared.lock();
         match synced {
             Ok(()) => state.synced = state.synced.max(next),
             Err(errno) => state.failed = Some(errno),
         }
-        teller.tell(state.synced, state.failed.map(|errno| errno as i32));
         shared.done.notify_all();
         if state.failed.is_some() {
-            return teller;
+            return;
         }
     }
 }

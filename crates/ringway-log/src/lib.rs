@@ -84,6 +84,7 @@ pub mod place;
 #[cfg(not(feature = "verify"))]
 mod place;
 mod recover;
+mod rewrite;
 #[cfg(feature = "verify")]
 #[doc(hidden)]
 pub mod scan;
@@ -94,6 +95,11 @@ mod scan;
 pub mod slots;
 #[cfg(not(feature = "verify"))]
 mod slots;
+#[cfg(feature = "verify")]
+#[doc(hidden)]
+pub mod syncing;
+#[cfg(not(feature = "verify"))]
+mod syncing;
 #[cfg(feature = "verify")]
 #[doc(hidden)]
 pub mod tape;

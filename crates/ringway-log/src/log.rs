@@ -309,7 +309,7 @@ impl Log {
                 .error(ErrorKind::RoleTaken { pid }, "write to", &problem)
                 .remedy(format!("wait for process {pid} to end"))
         };
-        let (place, mut synced) = control.writers().map_err(|error| match error.kind() {
+        let (place, synced) = control.writers().map_err(|error| match error.kind() {
             ErrorKind::RoleTaken { pid } => taken(pid),
             _ => error,
         })?;
@@ -323,24 +323,11 @@ impl Log {
         }
         let told = control.told()?;
         let plan = self.builder.plan();
-        let opened = Appender::open(self.directory.clone(), plan, told, random);
-        let (appender, recovery) = opened.map_err(|trouble| {
-            if trouble == Trouble::Poisoned {
-                // Also for those that come next.
-                synced.tell(told.map_or(0, |told| told.synced), Some(Errno::EIO as i32));
-            }
-            trouble.at("write to", path)
-        })?;
+        let tell = Box::new(synced);
+        let (appender, recovery) = Appender::open(self.directory.clone(), plan, told, tell, random)
+            .map_err(|trouble| trouble.at("write to", path))?;
         let source = Source::open(&self.directory).map_err(|trouble| self.explain(trouble))?;
-        let writer = Writer::new(
-            appender,
-            place,
-            synced,
-            *durability,
-            *retention,
-            recovery,
-            lock,
-        );
+        let writer = Writer::new(appender, place, *durability, *retention, recovery, lock);
         let writer = writer
             .map_err(|errno| self.explain(Trouble::os("a thread cannot be started")(errno)))?;
         Ok((writer, source))

@@ -5,7 +5,7 @@
 //! | `log` | what the directory is: the log's nonce, and the oldest number that is kept ([`Slots`]) |
 //! | `00000000000000000042.seg` | a segment, whose first record has the number 42; 20 digits, so that names sort |
 //! | `00000000000000000042.idx` | where some records of it lie; may be missing, or wrong |
-//! | `00000000000000000042.cut` | what a repair took out of a segment |
+//! | `00000000000000000042.cut` | what a repair took out of a segment; `….1.cut` is what a later one took out at the same number |
 //! | `NAME.new` | one that is being made |
 //! | `source` | which ring's messages it has, if it is a record of one ([`Source`](crate::source::Source)) |
 //! | `lock` | held by the writer, as the kernel sees it |
@@ -47,6 +47,14 @@ pub fn draft(base: u64) -> String {
     format!("{base:020}.new")
 }
 
+/// The name of what a repair took out of a segment, from this number on; of several of the same number, one after the other.
+pub fn cut(number: u64, attempt: u32) -> String {
+    match attempt {
+        0 => format!("{number:020}.cut"),
+        _ => format!("{number:020}.{attempt}.cut"),
+    }
+}
+
 /// The bases of all segments, in order.
 ///
 /// # Errors
@@ -75,11 +83,15 @@ pub fn segments(files: &impl Files) -> Result<Vec<u64>, Trouble> {
 
 /// Whether a file is one of the log's own in its directory, and not a segment: what removing the log removes too.
 pub fn is_own(name: &str) -> bool {
+    let is_later_cut = |suffix: &str| {
+        let attempt = suffix.strip_suffix(".cut").unwrap_or_default();
+        !attempt.is_empty() && attempt.bytes().all(|byte| byte.is_ascii_digit())
+    };
     let is_numbered = |name: &str| {
         name.split_once('.').is_some_and(|(stem, suffix)| {
             stem.len() == 20
                 && stem.bytes().all(|byte| byte.is_ascii_digit())
-                && matches!(suffix, "seg" | "idx" | "new" | "cut")
+                && (matches!(suffix, "seg" | "idx" | "new" | "cut") || is_later_cut(suffix))
         })
     };
     name == LOG

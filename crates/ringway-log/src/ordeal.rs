@@ -6,12 +6,16 @@
 //! | a kill | every message of which an append returned | those that were being appended, from the first on |
 //! | a loss of power | every message before the last sync that returned | those behind it, from the first on |
 //! | a failed sync | both as above; the next writer is refused until it repairs | |
+//! | a kill within a sync | both as above, whatever became of the sync | |
 //!
 //! Never may a message have other bytes than its number was given, and never may one be missing between two. (Where nothing is ever
 //! synced, a loss of power may leave holes; they must be told.) A cursor is at the number stored last, or at one that was being stored; after a
 //! loss of power, at one stored since its last sync. Nothing that the slowest cursor has yet to read is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
 
 use crate::appender::{Appender, Plan};
 use crate::error::AppendError;
@@ -20,6 +24,7 @@ use crate::files::sim::{DEAD, Disk, Random, counted};
 use crate::options::Retention;
 use crate::place::Told;
 use crate::slots::Slots;
+use crate::syncing::Tell;
 use crate::tape::{From, Next, Tape};
 use crate::trouble::Trouble;
 
@@ -34,6 +39,8 @@ pub struct Counts {
     pub losses: u64,
     /// Syncs that failed.
     pub failed_syncs: u64,
+    /// Logs that were opened after a death while a sync was under way.
+    pub unsure: u64,
     /// Appends refused for a full disk.
     pub full: u64,
     /// Messages that were acknowledged.
@@ -52,6 +59,7 @@ impl std::ops::AddAssign for Counts {
         self.kills_in_recovery += other.kills_in_recovery;
         self.losses += other.losses;
         self.failed_syncs += other.failed_syncs;
+        self.unsure += other.unsure;
         self.full += other.full;
         self.messages += other.messages;
         self.compared += other.compared;
@@ -62,6 +70,44 @@ impl std::ops::AddAssign for Counts {
 
 const CURSOR: &str = "cursor";
 
+/// What a writer tells, in memory that outlives it and not a loss of power.
+#[derive(Clone, Debug)]
+struct Board {
+    disk: Disk,
+    told: Arc<Mutex<Option<Told>>>,
+}
+
+impl Board {
+    fn told(&self) -> Option<Told> {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It may be killed before that.
+    fn tell(&self, change: impl FnOnce(&mut Told)) {
+        if self.disk.stores() {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            change(told.get_or_insert_default());
+        }
+    }
+
+    fn forget(&self) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Tell for Board {
+    fn syncing(&mut self, is: bool) {
+        Self::tell(self, |told| told.syncing = is);
+    }
+
+    fn synced(&mut self, next: u64, failed: Option<Errno>) {
+        Self::tell(self, |told| {
+            told.synced = next;
+            told.poisoned = failed.is_some();
+        });
+    }
+}
+
 struct Ordeal {
     disk: Disk,
     random: Random,
@@ -71,7 +117,7 @@ struct Ordeal {
     /// All before these are acknowledged as written, and as synced.
     written: u64,
     synced: u64,
-    told: Option<Told>,
+    board: Board,
     /// Numbers that a loss of power took before they were synced, with others behind them that it left.
     lost: BTreeSet<u64>,
     /// What was stored in the cursor since its last sync, and that before.
@@ -99,6 +145,10 @@ pub fn run(seed: u64, rounds: u64) -> Counts {
     Appender::create(&disk, &plan, 0, counted).expect("the log is made");
     let words = [0; crate::slots::WORDS];
     Slots::create(&disk, CURSOR, words).expect("the cursor is made");
+    let board = Board {
+        disk: disk.clone(),
+        told: Arc::default(),
+    };
     let mut ordeal = Ordeal {
         disk,
         random,
@@ -106,7 +156,7 @@ pub fn run(seed: u64, rounds: u64) -> Counts {
         given: BTreeMap::new(),
         written: 0,
         synced: 0,
-        told: None,
+        board,
         lost: BTreeSet::new(),
         cursor: vec![0],
         cursor_failed: false,
@@ -136,15 +186,19 @@ impl Ordeal {
             let room = self.disk.used() + self.random.below(12_000);
             self.disk.set_capacity(Some(room));
         }
-        match Appender::open(self.disk.clone(), self.plan, self.told, counted) {
+        let told = self.board.told();
+        let syncing = told.is_some_and(|told| told.syncing && !told.poisoned);
+        self.counts.unsure += u64::from(syncing);
+        let tell = Box::new(self.board.clone());
+        match Appender::open(self.disk.clone(), self.plan, told, tell, counted) {
             Ok((appender, _)) => {
                 self.check(appender.next_number(), appender.synced());
-                self.tell(&appender, None);
+                self.tell(&appender);
                 self.work(appender);
             }
-            Err(Trouble::Poisoned) => {
-                // Also by a sync of its own.
-                self.told.get_or_insert_default().poisoned = true;
+            // Also by a sync of its own, and that is told.
+            Err(Trouble::Poisoned) if !self.disk.is_dead() => {
+                assert!(self.board.told().is_some_and(|told| told.poisoned));
                 self.plan.repair = true;
             }
             Err(Trouble::Os { errno, .. }) if errno == DEAD => {
@@ -156,7 +210,7 @@ impl Ordeal {
             Err(trouble) => panic!(
                 "the log is not to be opened: {trouble:?}, {:?}, {:?}, {:?}, {:?}",
                 self.plan,
-                self.told,
+                told,
                 self.disk.list(),
                 crate::names::about(&self.disk, false).map(|(_, about)| about),
             ),
@@ -170,7 +224,7 @@ impl Ordeal {
         if self.random.below(3) == 0 {
             self.counts.losses += 1;
             self.disk.lose_power();
-            self.told = None;
+            self.board.forget();
             self.written = self.synced;
             let at = self.read_cursor();
             assert!(self.cursor.contains(&at), "a cursor that was stored");
@@ -187,18 +241,15 @@ impl Ordeal {
             self.stored = (at, None);
         }
         self.read_all();
-        if self.told.is_none_or(|told| !told.poisoned) {
+        if self.board.told().is_none_or(|told| !told.poisoned) {
             self.plan.repair = false;
         }
     }
 
     /// What the writer tells readers.
-    fn tell(&mut self, appender: &Appender<Disk>, poisoned: Option<AppendError>) {
-        self.told = Some(Told {
-            place: appender.place(),
-            synced: appender.synced(),
-            poisoned: poisoned.is_some(),
-        });
+    fn tell(&mut self, appender: &Appender<Disk>) {
+        let place = appender.place();
+        self.board.tell(|told| told.place = Some(place));
     }
 
     fn work(&mut self, mut appender: Appender<Disk>) {
@@ -282,10 +333,7 @@ impl Ordeal {
         self.written = next;
         self.synced = self.synced.max(appender.synced());
         assert!(self.synced <= self.written);
-        let poisoned = outcome
-            .err()
-            .filter(|error| matches!(error, AppendError::Poisoned { .. }));
-        self.tell(appender, poisoned);
+        self.tell(appender);
         // Else another message may get that number.
         if outcome.is_err() {
             self.given.split_off(&next);
@@ -382,11 +430,13 @@ impl Ordeal {
                 Next::End => break,
                 Next::Damaged(number) => {
                     // Where nothing is ever synced, or a sync failed.
-                    assert!(!self.plan.durable || self.told.is_some_and(|told| told.poisoned));
+                    assert!(
+                        !self.plan.durable || self.board.told().is_some_and(|told| told.poisoned)
+                    );
                     tape.skip_damaged(None).expect("the log can be read");
                     let end = tape.next_number();
                     for number in number..end {
-                        let may_be_lost = number >= self.synced && self.told.is_none();
+                        let may_be_lost = number >= self.synced && self.board.told().is_none();
                         let is_lost = !self.lost.insert(number);
                         assert!(may_be_lost || is_lost, "message {number} was acknowledged");
                     }
@@ -402,7 +452,7 @@ impl Ordeal {
         }
         let end = expected.unwrap_or_else(|| tape.next_number());
         assert!(end >= self.synced, "{end}: {} was synced", self.synced);
-        if self.told.is_some_and(|told| !told.poisoned) {
+        if self.board.told().is_some_and(|told| !told.poisoned) {
             assert!(end >= self.written, "{end}: {} was written", self.written);
         }
     }
@@ -454,8 +504,14 @@ pub fn try_segment(bytes: &[u8], header: Option<&[u8]>, told: Option<Told>) {
         panic!("it comes to no end");
     };
     read_all(&disk, None);
-    read_all(&disk, told.map(|told| told.place));
-    if let Ok((mut appender, _)) = Appender::open(disk.clone(), plan, told, || 7) {
+    read_all(&disk, told.and_then(|told| told.place));
+    if let Ok((mut appender, _)) = Appender::open(
+        disk.clone(),
+        plan,
+        told,
+        Box::new(crate::syncing::Nobody),
+        || 7,
+    ) {
         let number = appender.push(5, b"more").expect("it is appended");
         appender.flush().expect("it is appended");
         let place = appender.place();
@@ -475,6 +531,7 @@ pub fn try_segment(bytes: &[u8], header: Option<&[u8]>, told: Option<Told>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syncing::Nobody;
 
     /// `RINGWAY_LOG_SEEDS=1000:5000` goes through these, and says what it went through.
     #[test]
@@ -501,12 +558,14 @@ mod tests {
             "{counts:?}"
         );
         assert!(counts.failed_syncs > 50 && counts.full > 50, "{counts:?}");
+        assert!(counts.unsure > 100, "{counts:?}");
     }
 
     /// A log of three segments that was closed in order, and its messages.
     fn closed(disk: &Disk, plan: Plan) -> Vec<Vec<u8>> {
         Appender::create(disk, &plan, 0, counted).unwrap();
-        let (mut appender, _) = Appender::open(disk.clone(), plan, None, counted).unwrap();
+        let (mut appender, _) =
+            Appender::open(disk.clone(), plan, None, Box::new(Nobody), counted).unwrap();
         let messages: Vec<_> = (0..60_u8).map(|fill| vec![fill; 180]).collect();
         for message in &messages {
             appender.push(1, message).unwrap();
@@ -559,7 +618,9 @@ mod tests {
                     assert_eq!(read, Ok(messages.len()), "{case}");
                 }
                 // A writer either refuses, or loses nothing.
-                if let Ok((appender, _)) = Appender::open(disk, plan, None, counted) {
+                if let Ok((appender, _)) =
+                    Appender::open(disk, plan, None, Box::new(Nobody), counted)
+                {
                     assert_eq!(appender.next_number(), messages.len() as u64, "{case}");
                 }
             }
@@ -582,13 +643,14 @@ mod tests {
             let at = bytes.windows(180).position(|window| *window == [10; 180]);
             bytes[at.unwrap()] = 0;
         });
-        let refused = Appender::open(disk.clone(), plan, None, counted);
+        let refused = Appender::open(disk.clone(), plan, None, Box::new(Nobody), counted);
         assert!(matches!(refused, Err(Trouble::Damaged { number: 10, .. })));
         let repair = Plan {
             repair: true,
             ..plan
         };
-        let (appender, recovery) = Appender::open(disk.clone(), repair, None, counted).unwrap();
+        let (appender, recovery) =
+            Appender::open(disk.clone(), repair, None, Box::new(Nobody), counted).unwrap();
         assert_eq!(appender.next_number(), 10);
         assert!(recovery.cut > 50 * 180);
         let kept = disk.open("00000000000000000010.cut", false).unwrap();
@@ -596,6 +658,6 @@ mod tests {
         crate::files::read_full(&kept, &mut bytes, 0).unwrap();
         assert!(bytes.windows(180).any(|window| *window == [59; 180]));
         drop(appender);
-        Appender::open(disk, plan, None, counted).unwrap();
+        Appender::open(disk, plan, None, Box::new(Nobody), counted).unwrap();
     }
 }

@@ -14,10 +14,12 @@ pub struct Place {
 /// What a writer of this boot has told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// How far it was.
-    pub place: Place,
+    /// How far it was, unless it could not even begin.
+    pub place: Option<Place>,
     /// All before this number was synced.
     pub synced: u64,
+    /// Whether a sync was under way, of which nobody knows what came.
+    pub syncing: bool,
     /// Whether a sync has failed.
     pub poisoned: bool,
 }

@@ -4,12 +4,15 @@
 use nix::errno::Errno;
 
 use crate::appender::{self, Appender, Opened, Plan, Recovery, erase};
-use crate::files::{FileLike, Files, create_draft, read_full};
+use crate::error::AppendError;
+use crate::files::{FileLike, Files};
 use crate::format::{HEADER_LEN, RecordKind, SEAL_LEN, SegmentHeader, encode};
 use crate::names::{self, About};
 use crate::place::Told;
+use crate::rewrite;
 use crate::scan::{Scanner, Step, Tail, judge};
 use crate::slots::Slots;
+use crate::syncing::{Syncer, Tell};
 use crate::trouble::Trouble;
 
 /// A segment that was gone through to its end.
@@ -28,8 +31,10 @@ pub(crate) fn open<F: Files>(
     files: F,
     plan: Plan,
     told: Option<Told>,
+    tell: Box<dyn Tell>,
     random: fn() -> u64,
 ) -> Result<(Appender<F>, Recovery), Trouble> {
+    let syncer = Syncer::new(tell, told.map_or(0, |told| told.synced));
     // The last writer may have been killed after it gave a segment its name, and before that was on the disk.
     files
         .sync_names()
@@ -53,14 +58,19 @@ pub(crate) fn open<F: Files>(
     sweep(&files, &mut bases, about.oldest)?;
     let mut recovery = Recovery::default();
     check_oldest(&plan, &bases, &mut slots, &mut about)?;
-    if let Some(told) = told
-        && told.poisoned
-    {
-        if !plan.repair {
-            return Err(Trouble::Poisoned);
+    match told {
+        Some(told) if told.poisoned => {
+            if !plan.repair {
+                return Err(Trouble::Poisoned);
+            }
+            rewrite::anew(&files, &bases, about.nonce, told.synced)?;
         }
-        rewrite(&files, &bases, about.nonce, told.synced)?;
+        Some(told) if told.syncing => {
+            rewrite::once_more(&files, &bases, about.nonce, told.synced)?;
+        }
+        Some(_) | None => {}
     }
+    let told_place = told.and_then(|told| told.place);
     let damaged = |base, offset, number| Trouble::Damaged {
         name: names::segment(base),
         offset,
@@ -70,8 +80,8 @@ pub(crate) fn open<F: Files>(
         let Some(&base) = bases.last() else {
             return Err(damaged(about.oldest, 0, about.oldest));
         };
-        let mut last = walk(&files, base, about.nonce)?;
-        let is_damaged = match told.map(|told| told.place) {
+        let last = walk(&files, base, about.nonce)?;
+        let is_damaged = match told_place {
             _ if last.sealed => true,
             Some(place) if place.segment > base => true,
             Some(place) if place.segment == base => last.end < place.offset,
@@ -100,10 +110,19 @@ pub(crate) fn open<F: Files>(
             bases.push(last.next);
             continue;
         }
-        clear_tail(&files, &mut last, tail, &plan, &mut recovery)?;
+        let is_cut = is_damaged || tail == Tail::Damaged;
+        clear_tail(&files, &syncer, &last, tail, is_cut, &mut recovery)?;
         if last.end == HEADER_LEN
             && let [.., before, _] = bases[..]
-            && !seal(&files, before, &last, about.nonce, &plan, told.is_some())?
+            && !seal(
+                &files,
+                &syncer,
+                before,
+                &last,
+                about.nonce,
+                plan.repair,
+                told_place.is_some(),
+            )?
         {
             // It was begun, and what should be before it never reached the disk.
             files
@@ -124,12 +143,25 @@ pub(crate) fn open<F: Files>(
             next: last.next,
             time: last.time.max(last.header.time),
             file: last.file,
+            synced: match plan.durable {
+                true => 0,
+                // That it is synced goes on to be so.
+                false => told.map_or(0, |told| told.synced.min(last.next)),
+            },
         };
-        let mut appender = Appender::of(files, plan, opened, random);
+        let mut appender = Appender::of(files, plan, opened, syncer, random);
         if plan.durable {
             // What the last writer wrote and did not sync counts from now on.
-            appender.sync().map_err(|_| Trouble::Poisoned)?;
+            appender.sync().map_err(|error| match error {
+                AppendError::Poisoned { .. } => Trouble::Poisoned,
+                AppendError::Removed => Trouble::NotALog,
+                AppendError::Os { errno } => {
+                    Trouble::os("its segments cannot be synced")(Errno::from_raw(errno))
+                }
+                _ => Trouble::os("its segments cannot be synced")(Errno::EIO),
+            })?;
         }
+        appender.is_ready();
         return Ok((appender, recovery));
     }
 }
@@ -213,72 +245,50 @@ fn walk<F: Files>(files: &F, base: u64, nonce: u128) -> Result<Walked<F::File>, 
 /// Overwrites what lies behind the last record.
 fn clear_tail<F: Files>(
     files: &F,
-    last: &mut Walked<F::File>,
+    syncer: &Syncer,
+    last: &Walked<F::File>,
     tail: Tail,
-    plan: &Plan,
+    is_cut: bool,
     recovery: &mut Recovery,
 ) -> Result<(), Trouble> {
     let name = names::segment(last.header.base);
     let os = || Trouble::os(format!("{name} cannot be written"));
     let to = match tail {
         Tail::Clean => return Ok(()),
-        Tail::Torn(to) => {
-            recovery.torn += to - last.end;
-            to
-        }
-        Tail::Damaged => {
-            recovery.cut += last.len - last.end;
-            keep(files, last)?;
-            last.len
-        }
+        Tail::Torn(to) => to,
+        Tail::Damaged => last.len,
     };
-    debug_assert!(tail != Tail::Damaged || plan.repair);
+    match is_cut {
+        true => {
+            recovery.cut += to - last.end;
+            rewrite::keep(files, &last.file, last.end, to, last.next)?;
+        }
+        false => recovery.torn += to - last.end,
+    }
     // Before anything is written there: else a record of today could have one of yesterday behind it.
     if !erase(&last.file, last.end, to) {
         return Err(os()(Errno::EIO));
     }
     // Else what is there now and not on the disk could come back behind what is written next.
-    last.file.sync().map_err(|_| Trouble::Poisoned)
+    sync(syncer, &last.file)
 }
 
-/// Copies what is to be cut to a file of its own.
-fn keep<F: Files>(files: &F, last: &Walked<F::File>) -> Result<(), Trouble> {
-    let name = format!("{:020}.cut", last.next);
-    let os = || Trouble::os(format!("{name} cannot be written"));
-    match files.remove(&name) {
-        Ok(()) | Err(Errno::ENOENT) => {}
-        Err(errno) => return Err(os()(errno)),
-    }
-    let kept = files.create(&name).map_err(os())?;
-    copy(&last.file, last.end, last.len, &kept, 0).map_err(os())?;
-    kept.sync().map_err(os())?;
-    // Before what it is a copy of is overwritten.
-    files.sync_names().map_err(os())
-}
-
-fn copy<T: FileLike>(from: &T, start: u64, end: u64, to: &T, at: u64) -> Result<(), Errno> {
-    let mut block = vec![0; 1 << 16];
-    let mut offset = start;
-    while offset < end {
-        let wanted = (end - offset).min(block.len() as u64) as usize;
-        let len = read_full(from, &mut block[..wanted], offset)?;
-        if len == 0 {
-            break;
-        }
-        to.write_at(&block[..len], at + offset - start)
-            .map_err(|(_, errno)| errno)?;
-        offset += len as u64;
-    }
-    Ok(())
+/// Syncs one file, of which nobody is told how far the log is synced.
+fn sync(syncer: &Syncer, file: &impl FileLike) -> Result<(), Trouble> {
+    syncer
+        .begin()
+        .and_then(|mut begun| begun.file(file))
+        .map_err(|_| Trouble::Poisoned)
 }
 
 /// Makes sure that the segment `before` an empty one is sealed. Whether it ends where that one begins.
 fn seal<F: Files>(
     files: &F,
+    syncer: &Syncer,
     before: u64,
     last: &Walked<F::File>,
     nonce: u128,
-    plan: &Plan,
+    repair: bool,
     is_same_boot: bool,
 ) -> Result<bool, Trouble> {
     let old = walk(files, before, nonce)?;
@@ -295,7 +305,7 @@ fn seal<F: Files>(
             number: old.next,
         };
         // Nothing in this boot takes what was written.
-        return match plan.repair || !is_same_boot && !old.sealed {
+        return match repair || !is_same_boot && !old.sealed {
             true => Ok(false),
             false => Err(damaged),
         };
@@ -316,7 +326,7 @@ fn seal<F: Files>(
     old.file
         .write_at(&bytes, old.end)
         .map_err(|(_, errno)| os()(errno))?;
-    old.file.sync().map_err(|_| Trouble::Poisoned)?;
+    sync(syncer, &old.file)?;
     let _ = old.file.truncate(old.end + SEAL_LEN as u64);
     Ok(true)
 }
@@ -332,32 +342,13 @@ fn older<F: Files>(files: &F, bases: &[u64], nonce: u128) -> Result<Vec<(u64, u6
     Ok(older)
 }
 
-/// Writes every segment anew that has something which was not synced: after a failed sync the kernel may take for written what is not.
-fn rewrite<F: Files>(files: &F, bases: &[u64], nonce: u128, synced: u64) -> Result<(), Trouble> {
-    let first = bases.partition_point(|base| *base <= synced);
-    for &base in &bases[first.saturating_sub(1)..] {
-        let name = names::segment(base);
-        let os = || Trouble::os(format!("{name} cannot be written anew"));
-        let (old, _) = names::open_segment(files, base, nonce, false)?;
-        let len = names::len_of(&old, base)?;
-        let draft = names::draft(base);
-        let file = create_draft(files, &draft).map_err(os())?;
-        // All of it: what is damaged may have something behind it.
-        file.allocate(len)
-            .and_then(|()| copy(&old, 0, len, &file, 0))
-            .and_then(|()| file.sync())
-            .and_then(|()| files.rename(&draft, &name))
-            .and_then(|()| files.sync_names())
-            .map_err(os())?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::read_full;
     use crate::files::sim::{Disk, counted};
     use crate::options::Retention;
+    use crate::syncing::Nobody;
     use crate::tape::{From, Next, Tape};
 
     const PLAN: Plan = Plan {
@@ -369,7 +360,8 @@ mod tests {
     /// A log of some segments, all of it synced.
     fn full(disk: &Disk) -> Appender<Disk> {
         Appender::create(disk, &PLAN, 0, counted).unwrap();
-        let (mut appender, _) = Appender::open(disk.clone(), PLAN, None, counted).unwrap();
+        let (mut appender, _) =
+            Appender::open(disk.clone(), PLAN, None, Box::new(Nobody), counted).unwrap();
         for fill in 0..60 {
             appender.push(1, &[fill; 300]).unwrap();
             appender.flush().unwrap();
@@ -400,14 +392,15 @@ mod tests {
         disk.set_fuse(None);
         disk.fail_sync(None);
         drop(appender);
-        let (next, _) = Appender::open(disk.clone(), PLAN, None, counted).unwrap();
+        let (next, _) =
+            Appender::open(disk.clone(), PLAN, None, Box::new(Nobody), counted).unwrap();
         drop(next);
         let kept = read(&disk);
         disk.lose_power();
         let numbers = read(&disk);
         assert_eq!(numbers, kept);
         assert_eq!(numbers.last(), Some(&59));
-        let (appender, _) = Appender::open(disk, PLAN, None, counted).unwrap();
+        let (appender, _) = Appender::open(disk, PLAN, None, Box::new(Nobody), counted).unwrap();
         assert_eq!(appender.next_number(), 60);
     }
 
@@ -448,7 +441,8 @@ mod tests {
                 repair: true,
                 ..PLAN
             };
-            let (_, recovery) = Appender::open(disk.clone(), plan, None, counted).unwrap();
+            let (_, recovery) =
+                Appender::open(disk.clone(), plan, None, Box::new(Nobody), counted).unwrap();
             assert!(recovery.cut > 300);
             disk.lose_power();
             let kept = disk.open(&format!("{segment:020}.cut"), false).unwrap();

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use ringway_core::os::{deadline_after, fork};
 
 use crate::appender::{Appender, Recovery};
-use crate::control::{PlaceTeller, SyncedTeller};
+use crate::control::PlaceTeller;
 use crate::cursor;
 use crate::error::AppendError;
 use crate::files::disk::Directory;
@@ -42,8 +42,8 @@ pub struct Writer {
 #[derive(Debug)]
 enum Sync {
     /// Nobody, unless asked to.
-    Never(SyncedTeller),
-    Each(SyncedTeller),
+    Never,
+    Each,
     Group(Group),
 }
 
@@ -51,19 +51,18 @@ impl Writer {
     pub(crate) fn new(
         appender: Appender<Directory>,
         place: PlaceTeller,
-        mut synced: SyncedTeller,
         durability: Durability,
         retention: Retention,
         recovery: Recovery,
         lock: Lock,
     ) -> Result<Self, Errno> {
         let origin = fork::Origin::here()?;
-        synced.tell(appender.synced(), None);
         let sync = match durability {
-            Durability::None => Sync::Never(synced),
-            Durability::Each => Sync::Each(synced),
+            Durability::None => Sync::Never,
+            Durability::Each => Sync::Each,
             Durability::Batch { interval, bytes } => {
-                Sync::Group(Group::start(interval, bytes, appender.synced(), synced)?)
+                let syncer = appender.syncer();
+                Sync::Group(Group::start(interval, bytes, appender.synced(), syncer)?)
             }
         };
         let mut writer = Self {
@@ -142,7 +141,7 @@ impl Writer {
         if self.appender.buffered_len() >= BLOCK {
             self.appender.flush()?;
             // Where each message is synced before it is seen, both are done at the end.
-            if !matches!(self.sync, Sync::Each(_)) {
+            if !matches!(self.sync, Sync::Each) {
                 self.finish(number)?;
             }
         }
@@ -191,11 +190,8 @@ impl Writer {
     pub fn sync(&mut self) -> Result<(), AppendError> {
         self.check()?;
         let next = self.next_number();
-        match &mut self.sync {
-            Sync::Never(teller) | Sync::Each(teller) => {
-                let outcome = self.appender.sync();
-                tell_sync(&self.appender, teller, outcome)
-            }
+        match &self.sync {
+            Sync::Never | Sync::Each => self.appender.sync(),
             Sync::Group(group) => match group.wait(next, None, true) {
                 Ok(_) => Ok(()),
                 Err(errno) => Err(self.appender.poison(errno)),
@@ -241,8 +237,8 @@ impl Writer {
                 Ok(false) => Err(AppendError::TimedOut),
                 Err(errno) => Err(self.appender.poison(errno)),
             },
-            Sync::Never(_) | Sync::Each(_) if self.appender.synced() >= next => Ok(()),
-            Sync::Never(_) | Sync::Each(_) => self.sync(),
+            Sync::Never | Sync::Each if self.appender.synced() >= next => Ok(()),
+            Sync::Never | Sync::Each => self.sync(),
         }
     }
 
@@ -250,7 +246,7 @@ impl Writer {
     pub fn synced(&self) -> u64 {
         match &self.sync {
             Sync::Group(group) => group.synced().unwrap_or(0).max(self.appender.synced()),
-            Sync::Never(_) | Sync::Each(_) => self.appender.synced(),
+            Sync::Never | Sync::Each => self.appender.synced(),
         }
     }
 
@@ -306,23 +302,15 @@ impl Writer {
             return Ok(());
         }
         self.closed = true;
-        let stopped = match &mut self.sync {
-            Sync::Group(group) => group.stop(),
-            _ => None,
-        };
-        if let Some(teller) = stopped {
-            if let Sync::Group(group) = &self.sync {
-                match group.synced() {
-                    Ok(next) => self.appender.was_synced(next),
-                    Err(errno) => drop(self.appender.poison(errno)),
-                }
+        if let Sync::Group(group) = &mut self.sync {
+            group.stop();
+            match group.synced() {
+                Ok(next) => self.appender.was_synced(next),
+                Err(errno) => drop(self.appender.poison(errno)),
             }
-            self.sync = Sync::Each(teller);
+            self.sync = Sync::Each;
         }
         let outcome = self.appender.close();
-        if let Sync::Never(teller) | Sync::Each(teller) = &mut self.sync {
-            let _ = tell_sync(&self.appender, teller, outcome);
-        }
         self.place.tell(self.appender.place(), true);
         outcome
     }
@@ -344,11 +332,10 @@ impl Writer {
     /// Writes what is buffered, and makes it what was chosen.
     fn finish(&mut self, number: u64) -> Result<Receipt, AppendError> {
         self.appender.flush()?;
-        let level = match &mut self.sync {
-            Sync::Never(_) => Level::Written,
-            Sync::Each(teller) => {
-                let outcome = self.appender.sync();
-                tell_sync(&self.appender, teller, outcome)?;
+        let level = match &self.sync {
+            Sync::Never => Level::Written,
+            Sync::Each => {
+                self.appender.sync()?;
                 Level::Synced
             }
             Sync::Group(group) => {
@@ -377,20 +364,6 @@ impl Writer {
         (self.segment, self.offset) = (place.segment, place.offset);
         self.place.tell(place, false);
     }
-}
-
-/// Tells how far the log is synced, and passes on what came of it.
-fn tell_sync(
-    appender: &Appender<Directory>,
-    teller: &mut SyncedTeller,
-    outcome: Result<(), AppendError>,
-) -> Result<(), AppendError> {
-    let failed = match outcome {
-        Err(AppendError::Poisoned { errno }) => Some(errno),
-        _ => None,
-    };
-    teller.tell(appender.synced(), failed);
-    outcome
 }
 
 impl Drop for Writer {
@@ -435,7 +408,7 @@ impl Batch<'_> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         self.writer.appender.drop_buffer();
-        if self.last.is_some() && !matches!(self.writer.sync, Sync::Each(_)) {
+        if self.last.is_some() && !matches!(self.writer.sync, Sync::Each) {
             self.writer.tell();
         }
     }

@@ -8,7 +8,8 @@
 //! *Power*: each sector of 512 bytes becomes, by itself, any of the versions that it had since the last sync of its file; the length of a file
 //! any that it had; of the changes of names since their last sync, any subset happened.
 //!
-//! *A failed sync*: some sectors reached the disk and some did not, and all are taken for clean, as Linux does.
+//! *A failed sync*: some sectors reached the disk and some did not, and all are taken for clean, as Linux does. A process that is killed
+//! within a sync had not begun it, or had it done, or had it fail: then nobody is left who knows.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -277,6 +278,15 @@ impl Disk {
         self.lock().fuse == Some(0)
     }
 
+    /// A store into memory that outlives the process, as any call one in which it can be killed: whether it is made.
+    pub fn stores(&self) -> bool {
+        let mut world = self.lock();
+        match world.call() {
+            Err(_) => false,
+            Ok(dies) => !dies || world.random.below(2) == 0,
+        }
+    }
+
     /// Has a later sync fail.
     pub fn fail_sync(&self, after: Option<u64>) {
         self.lock().bad_sync = after;
@@ -476,10 +486,14 @@ impl FileLike for SimFile {
 
     fn sync(&self) -> Result<(), Errno> {
         let world = &mut *self.lock();
-        if world.call()? {
-            return Err(DEAD);
-        }
-        let is_bad = world.is_bad();
+        let dies = world.call()?;
+        let is_bad = match dies {
+            false => world.is_bad(),
+            true => match world.random.below(3) {
+                0 => return Err(DEAD),
+                chosen => chosen == 1,
+            },
+        };
         let inode = &mut world.inodes[self.inode];
         inode.durable = match is_bad {
             false => inode.written_back(),
@@ -487,9 +501,10 @@ impl FileLike for SimFile {
         };
         inode.versions.clear();
         inode.lengths.clear();
-        match is_bad {
-            true => Err(Errno::EIO),
-            false => Ok(()),
+        match (dies, is_bad) {
+            (true, _) => Err(DEAD),
+            (false, true) => Err(Errno::EIO),
+            (false, false) => Ok(()),
         }
     }
 
