@@ -6,7 +6,7 @@
 //! | to | calls, in order | killed in between, it leaves |
 //! |---|---|---|
 //! | append | one write of whole records behind the last one; with [`Each`](crate::Durability::Each), a sync | some first part of the bytes: whole records, which count, and one that is torn, which the next writer overwrites with zeros |
-//! | begin a segment | make `N.new`, allocate, header, sync, rename to `N.seg`, sync the names; write the seal in the old one; sync it, unless nothing is synced; cut it behind the seal | a draft, which the next writer removes; an empty segment behind one without a seal, which gets one then; or one that is not cut |
+//! | begin a segment, and if its name cannot be synced stop | make `N.new`, allocate, header, sync, rename to `N.seg`, sync the names; write the seal in the old one; sync it, unless nothing is synced; cut it behind the seal | a draft, which the next writer removes; an empty segment behind one without a seal, which gets one then; or one that is not cut |
 //! | sync | sync the last segment | nothing new |
 //! | remove segments | sync the cursors; store the new oldest number; sync that; remove the files | an oldest number that is not on the disk yet, which the next writer confirms; files below it, which that one removes then; no reader looks at them |
 //! | close | sync; a mark; sync | as append |
@@ -445,7 +445,7 @@ impl<F: Files> Appender<F> {
             time: self.time,
             seed: (self.random)() as u32,
         };
-        let file = make_segment(&self.files, header, len).map_err(AppendError::of)?;
+        let file = make_segment(&self.files, header, len).map_err(|error| self.not_made(error))?;
         let old = &self.current;
         let mut seal = Vec::with_capacity(SEAL_LEN);
         encode(&mut seal, old.seed, RecordKind::Seal, base, self.time, &[]);
@@ -484,6 +484,16 @@ impl<F: Files> Appender<F> {
         Ok(())
     }
 
+    /// A segment was not made. If it has its name already it would stand where none is expected: the next writer puts that in order.
+    fn not_made(&mut self, error: NotMade) -> AppendError {
+        let NotMade { errno, is_named } = error;
+        let error = AppendError::of(errno);
+        if is_named {
+            self.stopped = Some(error);
+        }
+        error
+    }
+
     /// Puts a longer segment in the place of an empty one.
     fn replace(&mut self, needed: usize) -> Result<(), AppendError> {
         let len = segment_len(&self.plan, needed);
@@ -493,7 +503,7 @@ impl<F: Files> Appender<F> {
             time: self.time,
             seed: (self.random)() as u32,
         };
-        let file = make_segment(&self.files, header, len).map_err(AppendError::of)?;
+        let file = make_segment(&self.files, header, len).map_err(|error| self.not_made(error))?;
         self.current.file = Arc::new(file);
         self.current.seed = header.seed;
         self.current.len = len;
@@ -650,6 +660,7 @@ pub(crate) fn start<F: Files>(
         seed: random() as u32,
     };
     make_segment(files, header, segment_len(plan, 0))
+        .map_err(|error| error.errno)
         .map_err(Trouble::os("its first segment cannot be made"))?;
     let about = About {
         started: true,
@@ -661,14 +672,29 @@ pub(crate) fn start<F: Files>(
         .map_err(Trouble::os("log cannot be written"))
 }
 
+/// Why a segment was not made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotMade {
+    pub(crate) errno: Errno,
+    /// It has its name already, and nobody knows whether that is on the disk.
+    is_named: bool,
+}
+
+impl NotMade {
+    fn unnamed(errno: Errno) -> Self {
+        let is_named = false;
+        Self { errno, is_named }
+    }
+}
+
 /// Makes a segment with nothing in it, and room on the disk for `len` bytes. What has its name is replaced.
 pub(crate) fn make_segment<F: Files>(
     files: &F,
     header: SegmentHeader,
     len: u64,
-) -> Result<F::File, Errno> {
+) -> Result<F::File, NotMade> {
     let draft = names::draft(header.base);
-    let file = create_draft(files, &draft)?;
+    let file = create_draft(files, &draft).map_err(NotMade::unnamed)?;
     let made = file
         .allocate(len)
         .and_then(|()| {
@@ -679,8 +705,11 @@ pub(crate) fn make_segment<F: Files>(
         .and_then(|()| files.rename(&draft, &names::segment(header.base)));
     if let Err(errno) = made {
         let _ = files.remove(&draft);
-        return Err(errno);
+        return Err(NotMade::unnamed(errno));
     }
-    files.sync_names()?;
+    files.sync_names().map_err(|errno| NotMade {
+        errno,
+        is_named: true,
+    })?;
     Ok(file)
 }

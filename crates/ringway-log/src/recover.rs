@@ -106,6 +106,7 @@ pub(crate) fn open<F: Files>(
                 seed: random() as u32,
             };
             appender::make_segment(&files, header, plan.segment_len.max(2 * HEADER_LEN))
+                .map_err(|error| error.errno)
                 .map_err(Trouble::os("a segment cannot be made"))?;
             bases.push(last.next);
             continue;
@@ -420,38 +421,105 @@ mod tests {
         }
     }
 
+    const REPAIR: Plan = Plan {
+        repair: true,
+        ..PLAN
+    };
+
+    /// A log whose last segment is damaged in its first message, with a mark behind it that says that it was synced. The number of that
+    /// message.
+    fn damaged(disk: &Disk) -> u64 {
+        let mut appender = full(disk);
+        appender.push(1, b"behind a mark").unwrap();
+        appender.flush().unwrap();
+        let segment = appender.place().segment;
+        appender.sync().unwrap();
+        disk.damage(&names::segment(segment), |bytes| {
+            let at = bytes
+                .windows(300)
+                .position(|window| *window == [segment as u8; 300]);
+            bytes[at.unwrap()] ^= 1;
+        });
+        segment
+    }
+
+    fn is_all_kept(disk: &Disk, number: u64) -> bool {
+        let mut bytes = vec![0; 8192];
+        let kept = disk.open(&names::cut(number, 0), false).unwrap();
+        read_full(&kept, &mut bytes, 0).unwrap();
+        [&[59; 300][..], b"behind a mark"].iter().all(|message| {
+            bytes
+                .windows(message.len())
+                .any(|window| window == *message)
+        })
+    }
+
+    fn repair(disk: &Disk) -> Result<(Appender<Disk>, Recovery), Trouble> {
+        Appender::open(disk.clone(), REPAIR, None, Box::new(Nobody), counted)
+    }
+
     #[test]
     fn what_a_repair_cuts_is_kept_also_if_the_power_is_lost() {
         for seed in 0..40 {
             let disk = Disk::new(seed);
-            let mut appender = full(&disk);
-            appender.push(1, b"behind a mark").unwrap();
-            appender.flush().unwrap();
-            let segment = appender.place().segment;
-            appender.sync().unwrap();
-            drop(appender);
-            // In the segment's first message; a mark behind it says that it was synced.
-            disk.damage(&names::segment(segment), |bytes| {
-                let at = bytes
-                    .windows(300)
-                    .position(|window| *window == [segment as u8; 300]);
-                bytes[at.unwrap()] ^= 1;
-            });
-            let plan = Plan {
-                repair: true,
-                ..PLAN
-            };
-            let (_, recovery) =
-                Appender::open(disk.clone(), plan, None, Box::new(Nobody), counted).unwrap();
+            let number = damaged(&disk);
+            let (_, recovery) = repair(&disk).unwrap();
             assert!(recovery.cut > 300);
             disk.lose_power();
-            let kept = disk.open(&format!("{segment:020}.cut"), false).unwrap();
-            let mut bytes = vec![0; 8192];
-            read_full(&kept, &mut bytes, 0).unwrap();
-            for message in [&[59; 300][..], b"behind a mark"] {
-                let len = message.len();
-                assert!(bytes.windows(len).any(|window| window == message));
+            assert!(is_all_kept(&disk, number));
+        }
+    }
+
+    #[test]
+    fn a_repair_that_is_killed_and_made_again_keeps_all_that_it_cuts() {
+        for seed in 0..40 {
+            for calls in 0..60 {
+                let disk = Disk::new(seed);
+                let number = damaged(&disk);
+                // The second one may be killed as well.
+                for calls in [calls, (seed * 7 + calls) % 60] {
+                    disk.set_fuse(Some(calls));
+                    drop(repair(&disk));
+                    disk.set_fuse(None);
+                }
+                let (appender, _) = repair(&disk).unwrap();
+                assert_eq!(appender.next_number(), number);
+                disk.lose_power();
+                assert!(is_all_kept(&disk, number), "seed {seed}, {calls} calls");
+                let names = disk.list().unwrap();
+                let cuts = names.iter().filter(|name| name.ends_with(".cut"));
+                assert_eq!(cuts.count(), 1, "{names:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_cut_at_the_same_number_later_does_not_replace_it() {
+        let disk = Disk::new(1);
+        let number = damaged(&disk);
+        let (mut appender, _) = repair(&disk).unwrap();
+        appender.push(1, &[77; 300]).unwrap();
+        appender.flush().unwrap();
+        appender.sync().unwrap();
+        appender.push(1, b"behind another mark").unwrap();
+        appender.flush().unwrap();
+        appender.sync().unwrap();
+        drop(appender);
+        disk.damage(&names::segment(number), |bytes| {
+            let at = bytes.windows(300).position(|window| *window == [77; 300]);
+            bytes[at.unwrap()] ^= 1;
+        });
+        drop(repair(&disk).unwrap());
+        assert!(is_all_kept(&disk, number));
+        let mut bytes = vec![0; 8192];
+        let kept = disk.open(&names::cut(number, 1), false).unwrap();
+        read_full(&kept, &mut bytes, 0).unwrap();
+        assert!(
+            bytes
+                .windows(19)
+                .any(|window| window == b"behind another mark")
+        );
+        assert!(names::is_own(&names::cut(number, 1)));
+        assert!(!names::is_own(&format!("{number:020}.x.cut")));
     }
 }

@@ -9,7 +9,8 @@
 //! any that it had; of the changes of names since their last sync, any subset happened.
 //!
 //! *A failed sync*: some sectors reached the disk and some did not, and all are taken for clean, as Linux does. A process that is killed
-//! within a sync had not begun it, or had it done, or had it fail: then nobody is left who knows.
+//! within a sync had not begun it, or had it done, or had it fail: then nobody is left who knows. Names that could not be synced are
+//! tried again by the next sync: a file system's journal does not take them for written.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -413,6 +414,9 @@ impl Files for Disk {
         let mut world = self.lock();
         if world.call()? {
             return Err(DEAD);
+        }
+        if world.is_bad() {
+            return Err(Errno::EIO);
         }
         world.durable_names = world.names.clone();
         world.changes.clear();
