@@ -14,7 +14,7 @@ struct Input {
     header: Option<Header>,
     parts: Vec<Part>,
     flips: Vec<u16>,
-    told: Option<(u8, u16, u8, u8, bool)>,
+    told: Option<(Option<(u8, u16, u8)>, u8, bool, bool)>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -93,16 +93,15 @@ fuzz_target!(|input: Input| {
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }
-    let told = input
-        .told
-        .map(|(segment, offset, next, synced, poisoned)| Told {
-            place: Place {
-                segment: u64::from(segment % 4),
-                offset: u64::from(offset),
-                next: u64::from(next),
-            },
-            synced: u64::from(synced),
-            poisoned,
-        });
+    let told = input.told.map(|(place, synced, syncing, poisoned)| Told {
+        place: place.map(|(segment, offset, next)| Place {
+            segment: u64::from(segment % 4),
+            offset: u64::from(offset),
+            next: u64::from(next),
+        }),
+        synced: u64::from(synced),
+        syncing,
+        poisoned,
+    });
     try_segment(&bytes, header.as_deref(), told);
 });

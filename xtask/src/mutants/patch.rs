@@ -22,6 +22,8 @@ pub(super) enum Check {
     Loom(String),
     /// `lib TEST`: a test in the core's library, with real memory and processes.
     Lib(String),
+    /// `log TEST`: a test in the log's library, on a simulated disk.
+    Log(String),
     /// `test FILE TEST`: a test in a file of `tests/`.
     Test(String, String),
     /// `kill CASE`: kills in a case of the kill matrix.
@@ -37,6 +39,7 @@ impl Check {
         match words[..] {
             ["loom", test] => Some(Self::Loom(own(test))),
             ["lib", test] => Some(Self::Lib(own(test))),
+            ["log", test] => Some(Self::Log(own(test))),
             ["test", file, test] => Some(Self::Test(own(file), own(test))),
             ["kill", case] => Some(Self::Kill(own(case))),
             ["freeze", case] => Some(Self::Freeze(own(case))),
@@ -47,7 +50,7 @@ impl Check {
     pub(super) fn build(&self) -> Build {
         match self {
             Self::Loom(_) => Build::Loom,
-            Self::Lib(_) | Self::Test(..) => Build::Tests,
+            Self::Lib(_) | Self::Log(_) | Self::Test(..) => Build::Tests,
             Self::Kill(_) | Self::Freeze(_) => Build::Program,
         }
     }
@@ -56,6 +59,7 @@ impl Check {
     pub(super) fn binary(&self) -> &str {
         match self {
             Self::Loom(_) | Self::Lib(_) => "ringway_core",
+            Self::Log(_) => "ringway_log",
             Self::Test(file, _) => file,
             Self::Kill(_) | Self::Freeze(_) => "crashtest",
         }
@@ -64,7 +68,7 @@ impl Check {
     /// The arguments by which the binary makes this check and no other.
     pub(super) fn arguments(&self) -> Vec<&str> {
         let (case, mode) = match self {
-            Self::Loom(test) | Self::Lib(test) | Self::Test(_, test) => {
+            Self::Loom(test) | Self::Lib(test) | Self::Log(test) | Self::Test(_, test) => {
                 return vec!["--exact", test, "--nocapture", "--test-threads=1"];
             }
             Self::Kill(case) => (case, "kill"),
@@ -82,6 +86,7 @@ impl fmt::Display for Check {
         match self {
             Self::Loom(test) => write!(f, "loom {test}"),
             Self::Lib(test) => write!(f, "lib {test}"),
+            Self::Log(test) => write!(f, "log {test}"),
             Self::Test(file, test) => write!(f, "test {file} {test}"),
             Self::Kill(case) => write!(f, "kill {case}"),
             Self::Freeze(case) => write!(f, "freeze {case}"),
@@ -204,11 +209,15 @@ check: test roles two
         {
             let (folder, test) = match check {
                 Check::Test(file, test) => (root.join("tests").join(format!("{file}.rs")), test),
-                Check::Loom(test) | Check::Lib(test) => {
+                Check::Loom(test) | Check::Lib(test) | Check::Log(test) => {
                     let module = test.rsplit_once("::").map_or("", |(module, _)| module);
                     let parts = module.split("::").take_while(|part| *part != "tests");
                     let parts = parts.take_while(|part| *part != "interleavings");
-                    let folder = root.join("crates/ringway-core/src");
+                    let package = match check {
+                        Check::Log(_) => "ringway-log",
+                        _ => "ringway-core",
+                    };
+                    let folder = root.join("crates").join(package).join("src");
                     let place = parts.fold(folder, |folder, part| folder.join(part));
                     let file = place.with_extension("rs");
                     (if file.exists() { file } else { place }, test)

@@ -9,11 +9,12 @@ use super::tree::Tree;
 use crate::process;
 
 /// What is built again for each bug.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     "ringway",
     "ringway-chunk",
     "ringway-core",
     "ringway-crashtest",
+    "ringway-log",
     "ringway-mq",
     "ringway-testing",
 ];
@@ -91,12 +92,13 @@ impl Workshop {
         binaries.dedup();
         let (ours, files): (Vec<&str>, Vec<&str>) = binaries
             .iter()
-            .partition(|name| matches!(**name, "ringway_core" | "crashtest"));
+            .partition(|name| matches!(**name, "ringway_core" | "ringway_log" | "crashtest"));
         // Apart, so that each selects the same features whatever is built beside it.
         let mut built = Vec::new();
         for name in ours {
             built.extend(self.built_by(&match name {
                 "crashtest" => vec!["--package=ringway-crashtest"],
+                "ringway_log" => vec!["--package=ringway-log", "--lib"],
                 _ => vec!["--package=ringway-core", "--lib"],
             })?);
         }

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | append | one write of whole records behind the last one; with [`Each`](crate::Durability::Each), a sync | some first part of the bytes: whole records, which count, and one that is torn, which the next writer overwrites with zeros |
 //! | begin a segment, and if its name cannot be synced stop | make `N.new`, allocate, header, sync, rename to `N.seg`, sync the names; write the seal in the old one; sync it, unless nothing is synced; cut it behind the seal | a draft, which the next writer removes; an empty segment behind one without a seal, which gets one then; or one that is not cut |
-//! | sync | sync the last segment | nothing new |
+//! | sync | tell that it is under way; sync the last segment; tell how far that is | what was told: [`syncing`](crate::syncing) |
 //! | remove segments | sync the cursors; store the new oldest number; sync that; remove the files | an oldest number that is not on the disk yet, which the next writer confirms; files below it, which that one removes then; no reader looks at them |
 //! | close | sync; a mark; sync | as append |
 //!
@@ -24,9 +24,9 @@
 //! | names of files | the next writer | it writes to them | it syncs the names |
 //! | that a draft is gone, or was never there | who makes a draft of that name, and renames it | after a loss of power the new name could be that of the old draft, of which nothing was synced | it syncs the names before it makes the draft |
 //! | the oldest number | the next writer | it removes the segments below | it writes the number once more, and syncs ([`Slots::confirm`]): after a failed sync a sync alone would do nothing |
-//! | records behind the last sync | the next writer | it appends behind them, and acknowledges that | it syncs every segment |
+//! | records behind the last sync | the next writer | it appends behind them, and acknowledges that | it syncs every segment; where the last writer was killed while a sync was under way, it writes them once more before that: the sync may have failed, and then a second one does nothing |
 //! | a cursor's number | a writer that removes segments | what the cursor is behind goes | it syncs the cursor (if that sync fails nothing goes; where one failed, of a reader or a writer, and the reader has not stored it again, a loss of power may set it back to what is gone, and the reader is told how many) |
-//! | what a repair has copied | that repair | it overwrites the original | it syncs the copy, and its name |
+//! | what a repair has copied | that repair | it overwrites the original | it syncs the copy, and gives it its name then; one that has its name is never replaced, for the original may be half overwritten |
 //!
 //! Without the second, a writer killed in the middle of removing left a log of which, after a loss of power, the oldest segments were
 //! missed: readers were told of damage, and writers were refused, though nothing was gone that should have been kept.
@@ -38,18 +38,18 @@
 //! says that this one was synced, it was damaged. (A damaged record behind the last mark that reached the disk, of which a loss of power was the
 //! end, is not told from a torn one.) What is damaged is refused, and cut by who asks for that ([`Plan::repair`]): what is cut is kept in a file.
 
+mod segments;
+
 use std::sync::Arc;
 
 use nix::errno::Errno;
 
+pub(crate) use self::segments::{make_segment, start};
 use crate::error::AppendError;
-use crate::files::{FileLike, Files, create_draft};
-use crate::format::{
-    HEADER_LEN, MAX_PAYLOAD, RecordKind, SEAL_LEN, SegmentHeader, encode, record_len,
-};
+use crate::files::{FileLike, Files};
+use crate::format::{MAX_PAYLOAD, RecordKind, SEAL_LEN, SegmentHeader, encode, record_len};
 use crate::index::{self, Entry, Index};
 use crate::names::{self, About};
-use crate::options::Retention;
 use crate::place::{Place, Told};
 use crate::slots::Slots;
 use crate::syncing::{Syncer, Tell};
@@ -430,144 +430,6 @@ impl<F: Files> Appender<F> {
         });
         synced.map_err(|errno| self.poison(errno))
     }
-
-    /// Begins a new segment, in which a record of so many bytes finds room.
-    fn roll(&mut self, needed: usize) -> Result<(), AppendError> {
-        let base = self.next;
-        if base == self.current.base {
-            // Nothing is in it: it is too short for this message, and another one takes its place.
-            return self.replace(needed);
-        }
-        let len = segment_len(&self.plan, needed);
-        let header = SegmentHeader {
-            nonce: self.about.nonce,
-            base,
-            time: self.time,
-            seed: (self.random)() as u32,
-        };
-        let file = make_segment(&self.files, header, len).map_err(|error| self.not_made(error))?;
-        let old = &self.current;
-        let mut seal = Vec::with_capacity(SEAL_LEN);
-        encode(&mut seal, old.seed, RecordKind::Seal, base, self.time, &[]);
-        if let Err((done, errno)) = old.file.write_at(&seal, old.end) {
-            let erased = done == 0 || erase(&*old.file, old.end, old.end + done as u64);
-            let removed = self.files.remove(&names::segment(base));
-            if !erased || removed.is_err() {
-                self.stopped = Some(AppendError::of(errno));
-            }
-            return Err(AppendError::of(errno));
-        }
-        if self.plan.durable {
-            self.sync_current(base)?;
-            self.synced = base;
-        } else {
-            self.older_synced = false;
-        }
-        let old = &self.current;
-        let end = old.end + SEAL_LEN as u64;
-        // What is allocated behind it only takes room.
-        let cut = old.file.truncate(end).is_ok();
-        self.older.push(Older {
-            base: old.base,
-            len: if cut { end } else { old.len },
-            time: self.time,
-        });
-        self.current = Current {
-            file: Arc::new(file),
-            base,
-            seed: header.seed,
-            len,
-            end: HEADER_LEN,
-        };
-        self.index = Index::open(&self.files, base).ok();
-        self.indexed = HEADER_LEN;
-        Ok(())
-    }
-
-    /// A segment was not made. If it has its name already it would stand where none is expected: the next writer puts that in order.
-    fn not_made(&mut self, error: NotMade) -> AppendError {
-        let NotMade { errno, is_named } = error;
-        let error = AppendError::of(errno);
-        if is_named {
-            self.stopped = Some(error);
-        }
-        error
-    }
-
-    /// Puts a longer segment in the place of an empty one.
-    fn replace(&mut self, needed: usize) -> Result<(), AppendError> {
-        let len = segment_len(&self.plan, needed);
-        let header = SegmentHeader {
-            nonce: self.about.nonce,
-            base: self.current.base,
-            time: self.time,
-            seed: (self.random)() as u32,
-        };
-        let file = make_segment(&self.files, header, len).map_err(|error| self.not_made(error))?;
-        self.current.file = Arc::new(file);
-        self.current.seed = header.seed;
-        self.current.len = len;
-        self.current.end = HEADER_LEN;
-        self.indexed = HEADER_LEN;
-        Ok(())
-    }
-
-    /// How many segments shall not be kept. `slowest` is the number that the slowest named cursor is at.
-    pub fn removable(&self, retention: &Retention, now: u64, slowest: Option<u64>) -> usize {
-        let mut total: u64 = self.older.iter().map(|older| older.len).sum();
-        total += self.current.len;
-        let mut count = 0;
-        for (index, older) in self.older.iter().enumerate() {
-            let behind = (self.older.get(index + 1)).map_or(self.current.base, |next| next.base);
-            let is_passed = slowest.is_none_or(|slowest| slowest >= behind);
-            let is_old = retention.age.is_some_and(|age| {
-                let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-                older.time.saturating_add(age) < now
-            });
-            let is_too_much = retention.bytes.is_some_and(|bytes| total > bytes);
-            let is_done_with = retention.passed && slowest.is_some() && is_passed;
-            let may_go = is_passed || retention.despite_cursors;
-            if !is_done_with && !(may_go && (is_old || is_too_much)) {
-                break;
-            }
-            total -= older.len;
-            count = index + 1;
-        }
-        count
-    }
-
-    /// Removes the segments that shall not be kept. `slowest` is the number that the slowest named cursor is at, and on the disk.
-    /// Returns how many went.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn retain(
-        &mut self,
-        retention: &Retention,
-        now: u64,
-        slowest: Option<u64>,
-    ) -> Result<usize, AppendError> {
-        let count = self.removable(retention, now, slowest);
-        if count == 0 {
-            return Ok(0);
-        }
-        let oldest = (self.older.get(count)).map_or(self.current.base, |older| older.base);
-        let about = About {
-            oldest,
-            ..self.about
-        };
-        let stored = self.slots.store(about.words());
-        stored
-            .and_then(|()| self.slots.sync())
-            .map_err(AppendError::of)?;
-        self.about = about;
-        for older in self.older.drain(..count) {
-            // What stays is removed by the next writer.
-            let _ = self.files.remove(&names::segment(older.base));
-            let _ = self.files.remove(&names::index(older.base));
-        }
-        Ok(count)
-    }
 }
 
 /// What opening has found.
@@ -638,78 +500,4 @@ pub(crate) fn erase(file: &impl FileLike, from: u64, to: u64) -> bool {
         at += len;
     }
     true
-}
-
-fn segment_len(plan: &Plan, needed: usize) -> u64 {
-    let least = HEADER_LEN + (needed + SEAL_LEN) as u64;
-    plan.segment_len.max(least.next_multiple_of(4096))
-}
-
-/// Makes the first segment, and says that it is there.
-pub(crate) fn start<F: Files>(
-    files: &F,
-    plan: &Plan,
-    about: About,
-    mut slots: Slots<F::File>,
-    random: fn() -> u64,
-) -> Result<(), Trouble> {
-    let header = SegmentHeader {
-        nonce: about.nonce,
-        base: about.first,
-        time: 0,
-        seed: random() as u32,
-    };
-    make_segment(files, header, segment_len(plan, 0))
-        .map_err(|error| error.errno)
-        .map_err(Trouble::os("its first segment cannot be made"))?;
-    let about = About {
-        started: true,
-        ..about
-    };
-    slots
-        .store(about.words())
-        .and_then(|()| slots.sync())
-        .map_err(Trouble::os("log cannot be written"))
-}
-
-/// Why a segment was not made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NotMade {
-    pub(crate) errno: Errno,
-    /// It has its name already, and nobody knows whether that is on the disk.
-    is_named: bool,
-}
-
-impl NotMade {
-    fn unnamed(errno: Errno) -> Self {
-        let is_named = false;
-        Self { errno, is_named }
-    }
-}
-
-/// Makes a segment with nothing in it, and room on the disk for `len` bytes. What has its name is replaced.
-pub(crate) fn make_segment<F: Files>(
-    files: &F,
-    header: SegmentHeader,
-    len: u64,
-) -> Result<F::File, NotMade> {
-    let draft = names::draft(header.base);
-    let file = create_draft(files, &draft).map_err(NotMade::unnamed)?;
-    let made = file
-        .allocate(len)
-        .and_then(|()| {
-            file.write_at(&header.encode(), 0)
-                .map_err(|(_, errno)| errno)
-        })
-        .and_then(|()| file.sync())
-        .and_then(|()| files.rename(&draft, &names::segment(header.base)));
-    if let Err(errno) = made {
-        let _ = files.remove(&draft);
-        return Err(NotMade::unnamed(errno));
-    }
-    files.sync_names().map_err(|errno| NotMade {
-        errno,
-        is_named: true,
-    })?;
-    Ok(file)
 }
