@@ -38,6 +38,7 @@ mod send;
 mod serve;
 mod signals;
 mod spool;
+mod tap;
 mod transport;
 mod units;
 mod work;
@@ -100,6 +101,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Call(args) => call::run(&args),
         Command::Ls(args) => inspect::ls(&args),
         Command::Stat(args) => inspect::stat(&args),
+        Command::Tap(args) => tap::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Forget(args) => forget::run(&args),
         Command::Rm(args) => rm::run(&args),

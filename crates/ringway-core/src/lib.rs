@@ -106,12 +106,13 @@ pub mod gc {
 /// Looking at rings from outside, without attaching to them.
 ///
 /// [`list`](inspect::list) finds the rings that have names, and [`stat`](inspect::stat) says of one what it is like, how full it is,
-/// and who is attached and lives. Nothing here changes a ring or holds anybody up. [`Support`](inspect::Support) is what this kernel can do.
+/// and who is attached and lives; a [`Tap`](inspect::Tap) sees its messages, and takes none. Nothing here changes a ring or holds anybody up. [`Support`](inspect::Support) is what this kernel can do.
 pub mod inspect {
     pub use crate::admin::stat::{
         EntryStat, ParticipantStat, SlabHolder, SlabStat, Stat, SubscriptionStat, WaitsFor, list,
         list_in, stat,
     };
+    pub use crate::admin::tap::{Seen, Tap};
     pub use crate::api::support::Support;
 }
 

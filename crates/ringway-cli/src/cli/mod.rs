@@ -9,6 +9,7 @@ pub(crate) mod shape;
 pub(crate) mod slabs;
 mod spool;
 pub(crate) mod subscription;
+mod tap;
 mod transfer;
 mod trial;
 mod upkeep;
@@ -24,6 +25,7 @@ pub(crate) use self::log::{RecordArgs, ReplayArgs, Speed, Target, WriteLogArgs};
 pub(crate) use self::metrics::MetricsArgs;
 pub(crate) use self::service::{CallArgs, ServeArgs};
 pub(crate) use self::spool::{Order, SpoolArgs};
+pub(crate) use self::tap::TapArgs;
 pub(crate) use self::transfer::{HowArgs, IntakeArgs, PlaceArgs, RecvArgs, SendArgs};
 pub(crate) use self::trial::{BenchArgs, DemoArgs};
 pub(crate) use self::upkeep::{
@@ -83,6 +85,7 @@ pub(crate) enum Command {
     Call(CallArgs),
     Ls(LsArgs),
     Stat(StatArgs),
+    Tap(TapArgs),
     Metrics(MetricsArgs),
     Forget(ForgetArgs),
     Rm(RmArgs),

@@ -2,3 +2,4 @@
 
 pub(crate) mod gc;
 pub(crate) mod stat;
+pub(crate) mod tap;

@@ -187,6 +187,23 @@ impl View {
         self.memory.load64(offset)
     }
 
+    /// Copies what the ring has at `position`, which does not wrap, to all of `bytes`. Whether so much is there.
+    pub(crate) fn read(&self, position: u64, bytes: &mut [u8]) -> bool {
+        let geometry = &self.header.geometry;
+        let at = position & (geometry.capacity() - 1);
+        let fits = bytes.len() as u64 <= geometry.capacity() - at;
+        let mut read = 0;
+        // A call copies as much as it likes.
+        while fits && read < bytes.len() {
+            let offset = geometry.data_offset() + at + read as u64;
+            match self.memory.read_at(&mut bytes[read..], offset) {
+                Ok(0) | Err(_) => break,
+                Ok(more) => read += more,
+            }
+        }
+        read == bytes.len()
+    }
+
     /// The ring in it, for who walks over its records and slabs.
     pub(crate) fn region(&self) -> Snapshot<'_> {
         Snapshot {

@@ -219,6 +219,7 @@ pub(crate) mod moving;
 pub(crate) mod notify;
 pub(crate) mod producer;
 mod repair;
+pub(crate) mod sight;
 #[cfg(test)]
 mod tests;
 pub(crate) mod walk;
