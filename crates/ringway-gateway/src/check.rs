@@ -31,10 +31,6 @@ pub async fn check(config: &Config) -> Result<Vec<Finding>, Trouble> {
         "the server {} has version {}, and takes messages of {} bytes",
         server.server_name, server.version, server.max_payload
     ))];
-    if let Err(error) = engine.context().query_account().await {
-        findings.push(Finding::Bad(format!("JetStream does not answer: {error}")));
-        return Ok(findings);
-    }
     match ringway::Board::at(&config.cursors) {
         Ok(_) => {}
         Err(error) => findings.push(Finding::Bad(format!("cursors: {error}"))),
@@ -61,7 +57,12 @@ pub async fn check(config: &Config) -> Result<Vec<Finding>, Trouble> {
         let Some(info) = stream(name, &engine, &route.stream, &mut findings).await else {
             continue;
         };
-        let is_there = |subject: &String| info.config.subjects.iter().any(|pattern| covers(pattern, subject));
+        let is_there = |subject: &String| {
+            info.config
+                .subjects
+                .iter()
+                .any(|pattern| covers(pattern, subject))
+        };
         if let Some(subject) = &route.subject
             && !is_there(subject)
         {
@@ -105,7 +106,11 @@ fn of_outward(route: &Outward, info: &Info) -> Vec<Finding> {
     bad(config.no_ack, "acknowledges nothing (no_ack)");
     bad(config.sealed, "is sealed");
     bad(
-        config.mirror.is_some() || config.sources.as_ref().is_some_and(|sources| !sources.is_empty()),
+        config.mirror.is_some()
+            || config
+                .sources
+                .as_ref()
+                .is_some_and(|sources| !sources.is_empty()),
         "gets messages from other streams (mirror, sources)",
     );
     bad(
@@ -142,7 +147,9 @@ fn ring(name: &str, address: &str, findings: &mut Vec<Finding>) -> Option<u64> {
     let ring: Ring = match opened {
         Ok(ring) => ring,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            findings.push(Finding::Note(format!("{name}: {address} is not there, and will be made")));
+            findings.push(Finding::Note(format!(
+                "{name}: {address} is not there, and will be made"
+            )));
             return None;
         }
         Err(error) => {
@@ -151,13 +158,20 @@ fn ring(name: &str, address: &str, findings: &mut Vec<Finding>) -> Option<u64> {
         }
     };
     match crate::require_stream(&ring) {
-        Ok(()) => findings.push(Finding::Good(format!("{name}: {address} is a ring that counts each message"))),
+        Ok(()) => findings.push(Finding::Good(format!(
+            "{name}: {address} is a ring that counts each message"
+        ))),
         Err(problem) => findings.push(Finding::Bad(format!("{name}: {problem}"))),
     }
     Some(ring.max_message_len())
 }
 
-async fn stream(name: &str, engine: &Nats, stream: &str, findings: &mut Vec<Finding>) -> Option<Info> {
+async fn stream(
+    name: &str,
+    engine: &Nats,
+    stream: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<Info> {
     match engine.context().get_stream(stream).await {
         Ok(stream) => {
             let info = stream.cached_info().clone();
@@ -217,12 +231,18 @@ pub async fn create(config: &Config) -> Result<Vec<Finding>, Trouble> {
             ..StreamConfig::default()
         };
         if engine.context().get_stream(&route.stream).await.is_ok() {
-            findings.push(Finding::Note(format!("{}: stream {} is there already", route.name, route.stream)));
+            findings.push(Finding::Note(format!(
+                "{}: stream {} is there already",
+                route.name, route.stream
+            )));
             continue;
         }
         let made = engine.context().create_stream(wanted).await;
         made.map_err(|error| Trouble::Lasting(format!("stream {}: {error}", route.stream)))?;
-        findings.push(Finding::Good(format!("{}: stream {} is made", route.name, route.stream)));
+        findings.push(Finding::Good(format!(
+            "{}: stream {} is made",
+            route.name, route.stream
+        )));
     }
     Ok(findings)
 }

@@ -165,7 +165,8 @@ impl Config {
     /// What is wrong with it.
     pub fn load(path: &Path) -> Result<Self, Trouble> {
         let text = read(path)?;
-        Self::parse(&text).map_err(|problem| Trouble::Lasting(format!("{}: {problem}", path.display())))
+        Self::parse(&text)
+            .map_err(|problem| Trouble::Lasting(format!("{}: {problem}", path.display())))
     }
 
     /// The same of a text.
@@ -183,7 +184,11 @@ impl Config {
             return Some("server.urls is empty".to_owned());
         }
         // What follows the scheme, up to the path.
-        let has_secret = |url: &String| url.split("//").last().is_some_and(|rest| rest.contains('@'));
+        let has_secret = |url: &String| {
+            url.split("//")
+                .last()
+                .is_some_and(|rest| rest.contains('@'))
+        };
         if server.urls.iter().any(has_secret) {
             return Some(
                 "a URL has a user or a password in it: they belong in a file or in the environment (credentials, nkey, token_variable, user_variable)"
@@ -203,7 +208,9 @@ impl Config {
         let mut streams = BTreeSet::new();
         for (name, window) in self.names().zip(self.windows()) {
             if !(1..=100).contains(&name.len()) || !names.insert(name) {
-                return Some(format!("the name {name:?} is used twice, is empty, or has more than 100 bytes"));
+                return Some(format!(
+                    "the name {name:?} is used twice, is empty, or has more than 100 bytes"
+                ));
             }
             if !(1..=65536).contains(&window) {
                 return Some(format!("{name}: a window is from 1 to 65536"));
@@ -211,7 +218,10 @@ impl Config {
         }
         for route in &self.outward {
             if !streams.insert(&route.stream) {
-                return Some(format!("two routes lead out into {}: a stream is one route's alone", route.stream));
+                return Some(format!(
+                    "two routes lead out into {}: a stream is one route's alone",
+                    route.stream
+                ));
             }
         }
         None
@@ -236,7 +246,8 @@ pub(crate) fn read(path: &Path) -> Result<String, Trouble> {
 
 /// What an environment variable says.
 pub(crate) fn variable(name: &str) -> Result<String, Trouble> {
-    std::env::var(name).map_err(|error| Trouble::Lasting(format!("the environment variable {name}: {error}")))
+    std::env::var(name)
+        .map_err(|error| Trouble::Lasting(format!("the environment variable {name}: {error}")))
 }
 
 #[cfg(test)]
@@ -264,7 +275,11 @@ mod tests {
     #[test]
     fn secrets_unknown_words_and_contradictions_are_refused() {
         for (old, new, word) in [
-            ("nats://127.0.0.1", "nats://me:secret@127.0.0.1", "environment"),
+            (
+                "nats://127.0.0.1",
+                "nats://me:secret@127.0.0.1",
+                "environment",
+            ),
             ("urls", "url", "url"),
             ("[\"nats://127.0.0.1\"]", "[]", "empty"),
             ("[server]", "[server]\nuser_variable = \"U\"", "go together"),
@@ -286,9 +301,14 @@ mod tests {
     #[test]
     fn the_example_of_the_documentation_is_a_configuration() {
         let source = include_str!("config.rs");
-        let lines = source.lines().skip_while(|line| *line != "//! ```toml").skip(1);
+        let lines = source
+            .lines()
+            .skip_while(|line| *line != "//! ```toml")
+            .skip(1);
         let example = lines.take_while(|line| *line != "//! ```");
-        let text: String = example.map(|line| line.trim_start_matches("//!").to_owned() + "\n").collect();
+        let text: String = example
+            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
+            .collect();
         let config = Config::parse(&text).unwrap();
         assert_eq!((config.outward.len(), config.inward.len()), (1, 1));
     }

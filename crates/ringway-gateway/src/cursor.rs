@@ -138,7 +138,10 @@ impl Cursor {
     }
 
     fn note(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.writer.set(bytes).map(drop).map_err(|error| error.to_string())
+        self.writer
+            .set(bytes)
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 }
 

@@ -96,7 +96,9 @@ impl Drop for Leaving {
 
 impl Leaving {
     fn get(&mut self) -> Result<&mut Sender, Trouble> {
-        self.0.as_mut().ok_or_else(|| Trouble::lasting("it has left the ring"))
+        self.0
+            .as_mut()
+            .ok_or_else(|| Trouble::lasting("it has left the ring"))
     }
 }
 
@@ -184,7 +186,11 @@ impl<I: Inlet> Route<'_, I> {
                 plan.next.len()
             ))
         })?;
-        Ok(if plan.identity == identity { received } else { 0 })
+        Ok(if plan.identity == identity {
+            received
+        } else {
+            0
+        })
     }
 
     fn plan(&mut self, identity: i64, received: u64, next: &[u64]) -> Result<(), Trouble> {

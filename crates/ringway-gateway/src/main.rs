@@ -26,7 +26,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        ["run", path] => perform(path, async |config| run::gateway(config).await.map(|()| Vec::new())),
+        ["run", path] => perform(path, async |config| {
+            run::gateway(config).await.map(|()| Vec::new())
+        }),
         ["check", path] => perform(path, async |config| check::check(config).await),
         ["create", path] => perform(path, async |config| check::create(config).await),
         ["--help" | "-h" | "help"] => {
@@ -58,7 +60,9 @@ fn perform(
     act: impl AsyncFnOnce(&Config) -> Result<Vec<Finding>, Trouble>,
 ) -> Result<bool, Trouble> {
     let config = Config::load(Path::new(path))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(Trouble::lasting)?;
     let local = tokio::task::LocalSet::new();
     let findings = local.block_on(&runtime, act(&config))?;

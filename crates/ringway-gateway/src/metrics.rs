@@ -40,14 +40,26 @@ pub enum Count {
 /// In the order of [`Count`].
 const NAMES: [(&str, &str); 10] = [
     ("published", "Messages that were handed to the server"),
-    ("stored", "Messages whose acknowledgement by the server arrived"),
-    ("resumed", "Messages that the stream was found to hold already"),
+    (
+        "stored",
+        "Messages whose acknowledgement by the server arrived",
+    ),
+    (
+        "resumed",
+        "Messages that the stream was found to hold already",
+    ),
     ("released", "Messages that were released in the ring"),
     ("full", "Times that the stream was full"),
-    ("lost_by_server", "Messages that the server had acknowledged and has no more"),
+    (
+        "lost_by_server",
+        "Messages that the server had acknowledged and has no more",
+    ),
     ("delivered", "Deliveries by the server"),
     ("sent", "Messages that were sent into the ring"),
-    ("repeated", "Deliveries of messages that were in the ring already"),
+    (
+        "repeated",
+        "Deliveries of messages that were in the ring already",
+    ),
     ("disturbances", "Times that a route began anew"),
 ];
 
@@ -70,10 +82,16 @@ pub type Route = (String, bool, Arc<Counters>);
 pub fn text(routes: &[Route]) -> String {
     let mut text = String::new();
     for (index, (name, help)) in NAMES.iter().enumerate() {
-        let _ = writeln!(text, "# TYPE ringway_gateway_{name} counter\n# HELP ringway_gateway_{name} {help}.");
+        let _ = writeln!(
+            text,
+            "# TYPE ringway_gateway_{name} counter\n# HELP ringway_gateway_{name} {help}."
+        );
         for (route, outward, counters) in routes {
             let direction = if *outward { "outward" } else { "inward" };
-            let route = route.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let route = route
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
             let value = counters.0[index].load(Ordering::Relaxed);
             let _ = writeln!(
                 text,
@@ -126,7 +144,9 @@ mod tests {
         let counters = Arc::new(Counters::default());
         counters.add(Count::Lost, 3);
         let text = text(&[("a\"b".to_owned(), true, counters)]);
-        assert!(text.contains("ringway_gateway_lost_by_server_total{route=\"a\\\"b\",direction=\"outward\"} 3\n"));
+        assert!(text.contains(
+            "ringway_gateway_lost_by_server_total{route=\"a\\\"b\",direction=\"outward\"} 3\n"
+        ));
         assert_eq!(text.matches("# TYPE").count(), NAMES.len());
         assert!(text.ends_with("# EOF\n"));
     }

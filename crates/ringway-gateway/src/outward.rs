@@ -42,7 +42,7 @@
 use std::collections::VecDeque;
 
 use futures_util::FutureExt;
-use ringway::{RecvError, Receiver, Ring};
+use ringway::{Receiver, RecvError, Ring};
 use ringway_async::AsyncReceiver;
 
 use crate::cursor::{Anchor, Cursor};
@@ -134,7 +134,8 @@ impl<O: Outlet> Route<'_, O> {
             if flights.is_empty() && self.idle(stop).await? {
                 return Ok(());
             }
-            self.exchange(&mut flights, &mut last, &mut last_id, stop).await?;
+            self.exchange(&mut flights, &mut last, &mut last_id, stop)
+                .await?;
         }
     }
 
@@ -266,13 +267,15 @@ impl<O: Outlet> Route<'_, O> {
     /// How many of the ring's messages were ever stored: the number of the one that is the stream's next.
     fn held(&mut self, state: &State, released: u64) -> Result<u64, Trouble> {
         let anchor = self.cursor.anchor().filter(|anchor| {
-            (anchor.nonce, anchor.identity) == (self.nonce, state.identity) && anchor.behind <= state.last
+            (anchor.nonce, anchor.identity) == (self.nonce, state.identity)
+                && anchor.behind <= state.last
         });
         let by_anchor = anchor.map(|anchor| anchor.number + (state.last - anchor.behind));
         // What was there before the anchor was noted says nothing: perhaps it is of an earlier ring.
-        let newest = state.newest.as_ref().filter(|(sequence, _)| {
-            anchor.is_none_or(|anchor| *sequence > anchor.behind)
-        });
+        let newest = state
+            .newest
+            .as_ref()
+            .filter(|(sequence, _)| anchor.is_none_or(|anchor| *sequence > anchor.behind));
         if let Some((sequence, id)) = newest {
             let parsed = id.as_deref().and_then(parse_id);
             let own = parsed.filter(|(nonce, _)| *nonce == self.nonce);

@@ -23,13 +23,18 @@ use crate::{inward, outward};
 /// What does not pass by itself, in words. One route that cannot go on ends all: who started the gateway should know.
 pub async fn gateway(config: &Config) -> Result<(), Trouble> {
     let (stopper, stop) = Stopper::new();
-    let ending = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let ending = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ];
     let mut signals = Vec::new();
     for kind in ending {
         signals.push(signal(kind).map_err(Trouble::lasting)?);
     }
     let told = async {
-        let mut signals: FuturesUnordered<_> = signals.iter_mut().map(|signal| signal.recv()).collect();
+        let mut signals: FuturesUnordered<_> =
+            signals.iter_mut().map(|signal| signal.recv()).collect();
         signals.next().await;
         stopper.stop();
         std::future::pending().await
@@ -46,7 +51,8 @@ pub async fn gateway(config: &Config) -> Result<(), Trouble> {
 /// # Errors
 /// The first route's that cannot go on, in words.
 pub async fn routes<E: Engine>(config: &Config, engine: &E, stop: Stop) -> Result<(), String> {
-    let mut running: FuturesUnordered<Pin<Box<dyn Future<Output = Result<(), String>> + '_>>> = FuturesUnordered::new();
+    let mut running: FuturesUnordered<Pin<Box<dyn Future<Output = Result<(), String>> + '_>>> =
+        FuturesUnordered::new();
     let mut counted = Vec::new();
     for route in &config.outward {
         let counters = Arc::new(Counters::default());
@@ -56,8 +62,17 @@ pub async fn routes<E: Engine>(config: &Config, engine: &E, stop: Stop) -> Resul
         let mut outlet = engine.outlet(&route.stream, &route.subject);
         let mut stop = stop.clone();
         running.push(Box::pin(async move {
-            let carried = outward::run(&ring, &mut outlet, &mut cursor, route.window, &counters, &mut stop);
-            carried.await.map_err(|problem| format!("{}: {problem}", route.name))
+            let carried = outward::run(
+                &ring,
+                &mut outlet,
+                &mut cursor,
+                route.window,
+                &counters,
+                &mut stop,
+            );
+            carried
+                .await
+                .map_err(|problem| format!("{}: {problem}", route.name))
         }));
     }
     for route in &config.inward {
@@ -65,11 +80,18 @@ pub async fn routes<E: Engine>(config: &Config, engine: &E, stop: Stop) -> Resul
         counted.push((route.name.clone(), false, Arc::clone(&counters)));
         let ring = open(&route.name, &route.ring)?;
         let mut cursor = notes(config, &format!("in:{}", route.name))?;
-        let mut inlet = engine.inlet(&route.stream, route.subject.as_deref(), &route.consumer, route.window);
+        let mut inlet = engine.inlet(
+            &route.stream,
+            route.subject.as_deref(),
+            &route.consumer,
+            route.window,
+        );
         let mut stop = stop.clone();
         running.push(Box::pin(async move {
             let carried = inward::run(&ring, &mut inlet, &mut cursor, &counters, &mut stop);
-            carried.await.map_err(|problem| format!("{}: {problem}", route.name))
+            carried
+                .await
+                .map_err(|problem| format!("{}: {problem}", route.name))
         }));
     }
     let served = async {

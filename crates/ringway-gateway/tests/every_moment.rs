@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use ringway::{Ring, RecvError};
-use ringway_gateway::cursor::Cursor;
+use ringway::{RecvError, Ring};
+use ringway_gateway::cursor::{Cursor, Plan};
 use ringway_gateway::engine::Engine;
 use ringway_gateway::engine::memory::{Fate, Memory};
 use ringway_gateway::metrics::{Count, Counters};
@@ -13,7 +13,12 @@ use tempfile::TempDir;
 
 const MESSAGES: u64 = 13;
 const WINDOW: usize = 4;
-const FATES: [Fate; 4] = [Fate::DiesBefore, Fate::DiesAfter, Fate::FailsBefore, Fate::FailsAfter];
+const FATES: [Fate; 4] = [
+    Fate::DiesBefore,
+    Fate::DiesAfter,
+    Fate::FailsBefore,
+    Fate::FailsAfter,
+];
 
 struct World {
     engine: Memory,
@@ -24,7 +29,11 @@ struct World {
 
 impl World {
     fn new(engine: Memory) -> Self {
-        let ring = ringway::at("memfd:").unwrap().capacity(1 << 16).create().unwrap();
+        let ring = ringway::at("memfd:")
+            .unwrap()
+            .capacity(1 << 16)
+            .create()
+            .unwrap();
         Self {
             engine,
             ring,
@@ -48,7 +57,14 @@ impl World {
         let (stopper, mut stop) = Stopper::new();
         let mut outlet = self.engine.outlet("S", "s");
         let mut cursor = self.cursor();
-        let route = outward::run(&self.ring, &mut outlet, &mut cursor, WINDOW, &self.counters, &mut stop);
+        let route = outward::run(
+            &self.ring,
+            &mut outlet,
+            &mut cursor,
+            WINDOW,
+            &self.counters,
+            &mut stop,
+        );
         self.live(route, &stopper, done).await
     }
 
@@ -56,7 +72,13 @@ impl World {
         let (stopper, mut stop) = Stopper::new();
         let mut inlet = self.engine.inlet("S", None, "c", WINDOW);
         let mut cursor = self.cursor();
-        let route = inward::run(&self.ring, &mut inlet, &mut cursor, &self.counters, &mut stop);
+        let route = inward::run(
+            &self.ring,
+            &mut inlet,
+            &mut cursor,
+            &self.counters,
+            &mut stop,
+        );
         self.live(route, &stopper, done).await
     }
 
@@ -89,7 +111,10 @@ fn payload(number: u64) -> Vec<u8> {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(future)
 }
 
@@ -130,7 +155,8 @@ fn an_outward_route_is_stopped(duplicates: usize, room: Option<usize>, removes: 
                 if room.is_some_and(|room| engine.contents("S").len() >= room) {
                     remove();
                 }
-                published(&engine, &removed.borrow()).len() as u64 >= MESSAGES + 2 - u64::from(removes)
+                published(&engine, &removed.borrow()).len() as u64
+                    >= MESSAGES + 2 - u64::from(removes)
                     && world.is_drained()
             };
             let mut lives = 0;
@@ -191,7 +217,11 @@ fn an_inward_route_is_stopped(queue: bool, room: u64) {
             let engine = Memory::new();
             engine.create("S", None, 0, queue);
             let mut world = World::new(engine.clone());
-            world.ring = ringway::at("memfd:").unwrap().capacity(room).create().unwrap();
+            world.ring = ringway::at("memfd:")
+                .unwrap()
+                .capacity(room)
+                .create()
+                .unwrap();
             for number in 0..MESSAGES {
                 engine.put("S", &payload(number).repeat(20));
             }
@@ -216,7 +246,9 @@ fn an_inward_route_is_stopped(queue: bool, room: u64) {
                 lives += 1;
                 assert!(lives < 5, "{fate:?} at {step}");
             }
-            let expected: Vec<_> = (0..MESSAGES).map(|number| payload(number).repeat(20)).collect();
+            let expected: Vec<_> = (0..MESSAGES)
+                .map(|number| payload(number).repeat(20))
+                .collect();
             assert_eq!(*got.borrow(), expected, "{fate:?} at {step}");
             // And what is sent next is what comes next, from a successor.
             engine.put("S", b"more");
@@ -226,7 +258,11 @@ fn an_inward_route_is_stopped(queue: bool, room: u64) {
             };
             if !engine.is_armed() {
                 block_on(world.inward(more)).unwrap();
-                assert_eq!(got.borrow()[MESSAGES as usize..], [b"more"], "{fate:?} at {step}");
+                assert_eq!(
+                    got.borrow()[MESSAGES as usize..],
+                    [b"more"],
+                    "{fate:?} at {step}"
+                );
                 stopped += 1;
                 continue;
             }
@@ -250,6 +286,32 @@ fn an_inward_route_of_a_work_queue_is_stopped_at_each_step() {
 #[test]
 fn an_inward_route_into_a_ring_that_is_full_is_stopped_at_each_step() {
     an_inward_route_is_stopped(true, 4096);
+}
+
+#[test]
+fn the_ring_says_how_much_of_a_plan_was_carried_out() {
+    for done in 0..=3 {
+        let engine = Memory::new();
+        engine.create("S", None, 0, false);
+        let world = World::new(engine.clone());
+        (0..9).for_each(|number| engine.put("S", &payload(number)));
+        // One that died when it had noted to send three, and had sent so many of them.
+        let plan = Plan {
+            nonce: world.ring.nonce(),
+            identity: 1,
+            sent: 2,
+            received: 2,
+            next: vec![3, 4, 5],
+        };
+        let mut sender = world.ring.sender().unwrap();
+        (0..2 + done).for_each(|number| sender.send(&payload(number)).unwrap());
+        sender.leave();
+        world.cursor().note_plan(&plan).unwrap();
+        block_on(world.inward(|| world.ring.stat().sent == 9)).unwrap();
+        let mut receiver = world.ring.receiver().unwrap();
+        let got: Vec<_> = (0..9).map(|_| receiver.try_recv().unwrap()).collect();
+        assert_eq!(got, (0..9).map(payload).collect::<Vec<_>>(), "{done}");
+    }
 }
 
 #[test]
@@ -280,7 +342,11 @@ fn a_ring_that_was_made_anew_goes_on_in_the_same_stream() {
         sender.send(b"two").unwrap();
         block_on(world.outward(|| engine.contents("S").len() == 2 * round)).unwrap();
         drop(sender);
-        world.ring = ringway::at("memfd:").unwrap().capacity(1 << 16).create().unwrap();
+        world.ring = ringway::at("memfd:")
+            .unwrap()
+            .capacity(1 << 16)
+            .create()
+            .unwrap();
     }
 }
 
@@ -297,7 +363,11 @@ fn what_the_server_has_lost_is_counted_and_the_rest_goes_on() {
     for _ in 0..2 {
         block_on(world.outward(|| engine.contents("S").len() == 7)).unwrap();
     }
-    let found: Vec<_> = engine.contents("S").into_iter().map(|(_, _, payload)| payload.to_vec()).collect();
+    let found: Vec<_> = engine
+        .contents("S")
+        .into_iter()
+        .map(|(_, _, payload)| payload.to_vec())
+        .collect();
     let expected: Vec<_> = [0, 1, 2, 5, 6, 7, 8].map(payload).to_vec();
     assert_eq!(found, expected);
     assert_eq!(world.counters.get(Count::Lost), 2);
@@ -330,8 +400,15 @@ fn a_ring_into_which_others_send_is_refused() {
 #[test]
 fn a_ring_that_does_not_count_each_message_is_refused() {
     let mut world = World::new(Memory::new());
-    world.ring = ringway::at("memfd:").unwrap().kind(ringway::Kind::Mpsc).create().unwrap();
+    world.ring = ringway::at("memfd:")
+        .unwrap()
+        .kind(ringway::Kind::Mpsc)
+        .create()
+        .unwrap();
     let outward = block_on(world.outward(|| false)).unwrap_err();
     let inward = block_on(world.inward(|| false)).unwrap_err();
-    assert!(outward.contains("spsc") && inward.contains("spsc"), "{outward} {inward}");
+    assert!(
+        outward.contains("spsc") && inward.contains("spsc"),
+        "{outward} {inward}"
+    );
 }

@@ -13,7 +13,10 @@ use ringway_gateway::engine::nats::Nats;
 
 /// Talks to the server as an operator does.
 fn operate<T>(server: &Server, act: impl AsyncFnOnce(&async_nats::jetstream::Context) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let config = Config::load(&server.config("operator", &server.outward("unused", ""))).unwrap();
     runtime.block_on(async {
         let engine = Nats::connect(&config.server, false).await.unwrap();
@@ -74,7 +77,13 @@ fn a_full_stream_is_a_full_ring() {
     assert_eq!(ring.stat().received, 50);
     for end in [100, 120] {
         operate(&server, async |context| {
-            context.get_stream("S").await.unwrap().purge().await.unwrap();
+            context
+                .get_stream("S")
+                .await
+                .unwrap()
+                .purge()
+                .await
+                .unwrap();
         });
         // All of it gone, so the newest message says nothing to a gateway that starts now.
         process.signal(Signal::SIGTERM);
@@ -96,7 +105,12 @@ fn somebody_else_who_publishes_ends_the_gateway() {
     let mut process = Process::start(&gateway("run", &config));
     until("they are stored", || stored(&server).0 == 100);
     operate(&server, async |context| {
-        context.publish("s", "foreign".into()).await.unwrap().await.unwrap();
+        context
+            .publish("s", "foreign".into())
+            .await
+            .unwrap()
+            .await
+            .unwrap();
     });
     send(&a, 200);
     assert_eq!(process.wait().code(), Some(1));
@@ -104,7 +118,10 @@ fn somebody_else_who_publishes_ends_the_gateway() {
     assert!(!good && text.contains("somebody else publishes"), "{text}");
     // None of the hundred was stored in a wrong place.
     assert_eq!(stored(&server), (101, 101));
-    assert_eq!(ringway::at(&a).unwrap().open().unwrap().stat().received, 100);
+    assert_eq!(
+        ringway::at(&a).unwrap().open().unwrap().stat().received,
+        100
+    );
 }
 
 #[test]
@@ -117,7 +134,10 @@ fn a_configuration_is_checked_against_the_server() {
     create(&config);
     let (good, text) = said("check", &config);
     assert!(good && !text.contains("bad"), "{text}");
-    assert!(text.contains("will be made") && text.contains("version"), "{text}");
+    assert!(
+        text.contains("will be made") && text.contains("version"),
+        "{text}"
+    );
 
     operate(&server, async |context| {
         let stream = context.get_stream("S").await.unwrap();
@@ -127,11 +147,18 @@ fn a_configuration_is_checked_against_the_server() {
         changed.max_age = Duration::from_secs(3600);
         context.update_stream(changed).await.unwrap();
     });
-    let ring = ringway::at(&server.ring("b")).unwrap().kind(ringway::Kind::Mpsc);
+    let ring = ringway::at(&server.ring("b"))
+        .unwrap()
+        .kind(ringway::Kind::Mpsc);
     ring.create().unwrap();
     let (good, text) = said("check", &config);
     assert!(!good, "{text}");
-    for word in ["must have s alone", "discard must be new", "max_age", "needs a ring of kind spsc"] {
+    for word in [
+        "must have s alone",
+        "discard must be new",
+        "max_age",
+        "needs a ring of kind spsc",
+    ] {
         assert!(text.contains(word), "{word}: {text}");
     }
     // Nobody there.
@@ -147,8 +174,14 @@ fn a_configuration_is_checked_against_the_server() {
 #[test]
 fn counts_are_served() {
     let server = Server::start();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let routes = format!("metrics = \"127.0.0.1:{port}\"\n") + &server.outward("a", "") + &server.inward("b");
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let routes = format!("metrics = \"127.0.0.1:{port}\"\n")
+        + &server.outward("a", "")
+        + &server.inward("b");
     let config = server.config("config", &routes);
     create(&config);
     send(&server.ring("a"), 100);
@@ -163,7 +196,10 @@ fn counts_are_served() {
         text.contains("ringway_gateway_released_total{route=\"out\",direction=\"outward\"} 100\n")
             && text.contains("ringway_gateway_sent_total{route=\"in\",direction=\"inward\"} 100\n")
     });
-    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("# EOF\n"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("# EOF\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -174,8 +210,16 @@ fn users_and_passwords_come_from_the_environment() {
     let (good, text) = said("check", &config);
     assert!(!good && text.contains("uthorization"), "{text}");
     let head = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, head + "user_variable = \"GW_USER\"\npassword_variable = \"GW_PASSWORD\"\n").unwrap();
+    std::fs::write(
+        &config,
+        head + "user_variable = \"GW_USER\"\npassword_variable = \"GW_PASSWORD\"\n",
+    )
+    .unwrap();
     let mut command = gateway("create", &config);
-    let output = command.env("GW_USER", "me").env("GW_PASSWORD", "secret").output().unwrap();
+    let output = command
+        .env("GW_USER", "me")
+        .env("GW_PASSWORD", "secret")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
 }

@@ -81,7 +81,10 @@ impl Memory {
             queue,
             ..Stored::default()
         };
-        self.inner.borrow_mut().streams.insert(name.to_owned(), stored);
+        self.inner
+            .borrow_mut()
+            .streams
+            .insert(name.to_owned(), stored);
     }
 
     /// Has the `step`-th call from now fail, from 0.
@@ -104,7 +107,11 @@ impl Memory {
     /// All that a stream holds now, in order: sequence, id, payload.
     pub fn contents(&self, name: &str) -> Vec<(u64, String, Bytes)> {
         let inner = self.inner.borrow();
-        let messages = inner.streams.get(name).into_iter().flat_map(|stored| &stored.messages);
+        let messages = inner
+            .streams
+            .get(name)
+            .into_iter()
+            .flat_map(|stored| &stored.messages);
         messages
             .map(|(sequence, (id, payload))| (*sequence, id.clone(), payload.clone()))
             .collect()
@@ -133,13 +140,18 @@ impl Memory {
             stored.last += 1;
             stored.last_id = None;
             let payload = Bytes::copy_from_slice(payload);
-            stored.messages.insert(stored.last, (String::new(), payload));
+            stored
+                .messages
+                .insert(stored.last, (String::new(), payload));
         }
         self.news.notify_waiters();
     }
 
     /// One call of a gateway's: perhaps it fails, or never ends.
-    async fn step<T>(&self, effect: impl FnOnce(&mut Inner) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    async fn step<T>(
+        &self,
+        effect: impl FnOnce(&mut Inner) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
         let fate = {
             let mut inner = self.inner.borrow_mut();
             let step = inner.steps;
@@ -269,7 +281,8 @@ impl Stored {
         if self.recent.len() > self.duplicate_window {
             self.recent.pop_front();
         }
-        self.messages.insert(self.last, (publication.id, publication.payload));
+        self.messages
+            .insert(self.last, (publication.id, publication.payload));
         Ok(self.last)
     }
 }
@@ -292,7 +305,9 @@ impl Inlet for MemoryInlet {
     async fn state(&mut self) -> Result<(i64, u64), Trouble> {
         self.losses = self.engine.inner.borrow().losses;
         let name = &self.stream;
-        let state = self.engine.step(|inner| stored(inner, name).map(|stored| (1, stored.last)));
+        let state = self
+            .engine
+            .step(|inner| stored(inner, name).map(|stored| (1, stored.last)));
         state.await
     }
 
@@ -322,10 +337,13 @@ impl Inlet for MemoryInlet {
             let is_there = {
                 let inner = self.engine.inner.borrow();
                 inner.streams.get(&self.stream).is_some_and(|stored| {
-                    stored.consumers.get(&self.consumer).is_some_and(|consumer| {
-                        consumer.pending.len() < self.window
-                            && stored.messages.range(consumer.next..).next().is_some()
-                    })
+                    stored
+                        .consumers
+                        .get(&self.consumer)
+                        .is_some_and(|consumer| {
+                            consumer.pending.len() < self.window
+                                && stored.messages.range(consumer.next..).next().is_some()
+                        })
                 })
             };
             if !is_there {
@@ -339,7 +357,8 @@ impl Inlet for MemoryInlet {
                 let consumer = consumer.filter(|consumer| consumer.generation == generation);
                 let consumer = consumer.ok_or_else(|| Trouble::passing("the consumer is gone"))?;
                 let next = stored.messages.range(consumer.next..).next();
-                let (sequence, (_, payload)) = next.ok_or_else(|| Trouble::passing("it is gone"))?;
+                let (sequence, (_, payload)) =
+                    next.ok_or_else(|| Trouble::passing("it is gone"))?;
                 consumer.next = sequence + 1;
                 consumer.deliveries += 1;
                 consumer.pending.insert(*sequence, consumer.deliveries);

@@ -22,7 +22,13 @@ pub trait Engine {
 
     /// A way in from a stream: what has that subject, or all, by the consumer of that name, with up to `window` messages that are
     /// delivered and not acknowledged.
-    fn inlet(&self, stream: &str, subject: Option<&str>, consumer: &str, window: usize) -> Self::Inlet;
+    fn inlet(
+        &self,
+        stream: &str,
+        subject: Option<&str>,
+        consumer: &str,
+        window: usize,
+    ) -> Self::Inlet;
 }
 
 /// What an outlet finds in its stream.

@@ -47,9 +47,7 @@ impl Nats {
             .connection_timeout(PATIENCE)
             .request_timeout(Some(PATIENCE))
             .max_reconnects(None)
-            .reconnect_delay_callback(|tries| {
-                Duration::from_millis((50 << tries.min(5)).min(1000))
-            })
+            .reconnect_delay_callback(|tries| Duration::from_millis((50 << tries.min(5)).min(1000)))
             .event_callback(move |event| {
                 if matches!(event, Event::Disconnected | Event::Closed) {
                     tell.send_modify(|losses| *losses += 1);
@@ -58,9 +56,9 @@ impl Nats {
             });
         if let Some(path) = &server.credentials {
             let text = crate::config::read(path)?;
-            options = options.credentials(&text).map_err(|error| {
-                Trouble::Lasting(format!("{}: {error}", path.display()))
-            })?;
+            options = options
+                .credentials(&text)
+                .map_err(|error| Trouble::Lasting(format!("{}: {error}", path.display())))?;
         }
         if let Some(path) = &server.nkey {
             options = options.nkey(crate::config::read(path)?.trim().to_owned());
@@ -120,7 +118,13 @@ impl Engine for Nats {
         }
     }
 
-    fn inlet(&self, stream: &str, subject: Option<&str>, consumer: &str, window: usize) -> NatsInlet {
+    fn inlet(
+        &self,
+        stream: &str,
+        subject: Option<&str>,
+        consumer: &str,
+        window: usize,
+    ) -> NatsInlet {
         NatsInlet {
             context: self.context.clone(),
             losses: self.losses.clone(),
@@ -190,11 +194,16 @@ impl Outlet for NatsOutlet {
     async fn publish(&mut self, publication: Publication) -> Result<NatsAck, Trouble> {
         let mut headers = HeaderMap::new();
         headers.insert(async_nats::header::NATS_MESSAGE_ID, publication.id);
-        headers.insert(async_nats::header::NATS_EXPECTED_LAST_SEQUENCE, publication.behind.to_string());
+        headers.insert(
+            async_nats::header::NATS_EXPECTED_LAST_SEQUENCE,
+            publication.behind.to_string(),
+        );
         if let Some(id) = publication.behind_id {
             headers.insert(async_nats::header::NATS_EXPECTED_LAST_MESSAGE_ID, id);
         }
-        let message = PublishMessage::build().headers(headers).payload(publication.payload);
+        let message = PublishMessage::build()
+            .headers(headers)
+            .payload(publication.payload);
         let sent = self.context.send_publish(self.subject.clone(), message);
         let ack = sent.await.map_err(of_publishing)?;
         Ok(NatsAck(Box::pin(async move {
@@ -286,7 +295,10 @@ impl Inlet for NatsInlet {
             Err(error) if error.to_string().contains("not found") => {}
             Err(error) => return Err(Trouble::passing(error)),
         }
-        let consumer = stream.create_consumer(config).await.map_err(Trouble::passing)?;
+        let consumer = stream
+            .create_consumer(config)
+            .await
+            .map_err(Trouble::passing)?;
         let messages = consumer
             .stream()
             .max_messages_per_batch(self.window)

@@ -20,14 +20,22 @@ impl Process {
     /// Starts a command, which is killed with this thread, whatever kills that.
     pub fn start(command: &Command) -> Self {
         let mut bound = Command::new("setpriv");
-        bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+        bound
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(command.get_program())
+            .args(command.get_args());
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => bound.env(name, value),
                 None => bound.env_remove(name),
             };
         }
-        Self(bound.stdin(Stdio::null()).spawn().expect("setpriv (of util-linux) starts"))
+        Self(
+            bound
+                .stdin(Stdio::null())
+                .spawn()
+                .expect("setpriv (of util-linux) starts"),
+        )
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -66,7 +74,10 @@ impl Drop for Process {
 pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is() {
-        assert!(start.elapsed() < PATIENCE, "it does not come to pass: {what}");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "it does not come to pass: {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -75,6 +86,9 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
 pub struct Server {
     pub folder: TempDir,
     pub port: u16,
+    address: String,
+    /// The network namespace that it is in.
+    pub namespace: Option<String>,
     options: Vec<String>,
     process: Option<Process>,
 }
@@ -85,6 +99,11 @@ impl Server {
     }
 
     pub fn with(options: &[&str]) -> Self {
+        Self::at("127.0.0.1", None, options)
+    }
+
+    /// One with an address of a network namespace.
+    pub fn at(address: &str, namespace: Option<&str>, options: &[&str]) -> Self {
         let there = Command::new("nats-server").arg("--version").output();
         assert!(
             there.is_ok_and(|output| output.status.success()),
@@ -93,7 +112,13 @@ impl Server {
         let mut server = Self {
             folder: TempDir::with_prefix("ringway-test-").unwrap(),
             // Free now; nobody else on loopback asks for it by number.
-            port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
+            port: TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port(),
+            address: address.to_owned(),
+            namespace: namespace.map(str::to_owned),
             options: options.iter().map(|option| (*option).to_owned()).collect(),
             process: None,
         };
@@ -103,12 +128,29 @@ impl Server {
 
     /// Starts the server on what its predecessor has left.
     pub fn again(&mut self) {
-        let mut command = Command::new("nats-server");
-        command.args(["--addr", "127.0.0.1", "--port", &self.port.to_string(), "--jetstream"]);
-        command.arg("--store_dir").arg(self.folder.path().join("store"));
-        command.arg("--log").arg(self.folder.path().join("log")).args(&self.options);
+        let mut command = inside(self.namespace.as_deref(), &Command::new("nats-server"));
+        command.args([
+            "--addr",
+            &self.address,
+            "--port",
+            &self.port.to_string(),
+            "--jetstream",
+        ]);
+        command
+            .arg("--store_dir")
+            .arg(self.folder.path().join("store"));
+        command
+            .arg("--log")
+            .arg(self.folder.path().join("log"))
+            .args(&self.options);
         self.process = Some(Process::start(&command));
-        until("the server listens", || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+        if self.namespace.is_some() {
+            // Who is in there waits for it.
+            return;
+        }
+        until("the server listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+        });
     }
 
     pub fn kill(&mut self) {
@@ -118,7 +160,7 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}:{}", self.address, self.port)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -133,7 +175,10 @@ impl Server {
     /// Writes a configuration, with the head that all have.
     pub fn config(&self, name: &str, routes: &str) -> PathBuf {
         let cursors = self.ring("cursors");
-        let text = format!("cursors = \"{cursors}\"\n{routes}\n[server]\nurls = [\"{}\"]\n", self.url());
+        let text = format!(
+            "cursors = \"{cursors}\"\n{routes}\n[server]\nurls = [\"{}\"]\n",
+            self.url()
+        );
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -148,8 +193,23 @@ impl Server {
 
     pub fn inward(&self, ring: &str) -> String {
         let ring = self.ring(ring);
-        format!("[[inward]]\nname = \"in\"\nring = \"{ring}\"\nstream = \"S\"\nconsumer = \"c\"\nwindow = 64\n")
+        format!(
+            "[[inward]]\nname = \"in\"\nring = \"{ring}\"\nstream = \"S\"\nconsumer = \"c\"\nwindow = 64\n"
+        )
     }
+}
+
+/// The same command in a network namespace.
+pub fn inside(namespace: Option<&str>, command: &Command) -> Command {
+    let mut words: Vec<_> = match namespace {
+        Some(namespace) => ["ip", "netns", "exec", namespace].map(Into::into).to_vec(),
+        None => Vec::new(),
+    };
+    words.push(command.get_program().to_owned());
+    words.extend(command.get_args().map(ToOwned::to_owned));
+    let mut inside = Command::new(&words[0]);
+    inside.args(&words[1..]);
+    inside
 }
 
 /// The command.
@@ -182,7 +242,14 @@ pub fn send(ring: &str, end: u64) {
     let ring = ringway::at(ring).unwrap().open_or_create().unwrap();
     let mut sender = ring.sender().unwrap();
     for number in sender.sent()..end {
-        sender.send(&payload(number)).unwrap();
+        while let Err(error) = sender.send(&payload(number)) {
+            match error {
+                ringway::SendError::Closed | ringway::SendError::PeerDied => {
+                    sender.wait_for_peer_timeout(PATIENCE).unwrap();
+                }
+                error => panic!("{number}: {error}"),
+            }
+        }
     }
     sender.leave();
 }
