@@ -1,6 +1,6 @@
 //! A gateway between the rings of one machine and [NATS JetStream](https://docs.nats.io/nats-concepts/jetstream).
 //!
-//! An [outward](outward) route publishes what comes through a ring into a stream; an [inward](inward) one sends what comes out of a stream into a
+//! An [outward] route publishes what comes through a ring into a stream; an [inward] one sends what comes out of a stream into a
 //! ring. Each message arrives once and in order, whoever is killed or stopped, and when: the pages of the two say by which steps, and what each death
 //! leaves. In short:
 //!

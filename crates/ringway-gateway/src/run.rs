@@ -46,13 +46,15 @@ pub async fn gateway(config: &Config) -> Result<(), Trouble> {
     }
 }
 
+/// A route that runs.
+type Running<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
+
 /// Runs all routes over an engine, until they are told to stop.
 ///
 /// # Errors
 /// The first route's that cannot go on, in words.
 pub async fn routes<E: Engine>(config: &Config, engine: &E, stop: Stop) -> Result<(), String> {
-    let mut running: FuturesUnordered<Pin<Box<dyn Future<Output = Result<(), String>> + '_>>> =
-        FuturesUnordered::new();
+    let mut running: FuturesUnordered<Running<'_>> = FuturesUnordered::new();
     let mut counted = Vec::new();
     for route in &config.outward {
         let counters = Arc::new(Counters::default());
