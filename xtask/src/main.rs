@@ -8,6 +8,7 @@ mod c;
 mod compare;
 mod crashtest;
 mod fuzz;
+mod gateway;
 mod layers;
 mod log;
 mod loom;
@@ -59,6 +60,11 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Builds the Python package in a fresh virtual environment, as users do, and runs its tests there (all
         of crates/ringway-python/tests, or these files), N times; of all, also the test of one ring with four
         languages. PYTHON says with which interpreter.
+
+    cargo xtask gateway [--minutes N | --seconds N]
+        Runs the tests of the gateway to NATS JetStream, with servers that they start themselves, also in network namespaces
+        (for root). Told how long, only the one that kills and stops all that takes part at random, and counts every
+        message. What is missing (nats-server, ip) is installed with apt-get.
 
     cargo xtask book [--no-commands | --figures]
         Builds the book in docs/ with mdBook (target/book), follows its links, has a browser look at each page, and
@@ -124,6 +130,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((command, rest)) => match command.as_str() {
+            "gateway" => gateway::run(rest),
             "layers" => layers::run(rest),
             "loom" => loom::run(rest),
             "miri" => miri::run(rest),

@@ -157,7 +157,7 @@ fn ring(name: &str, address: &str, findings: &mut Vec<Finding>) -> Option<u64> {
             return None;
         }
     };
-    match crate::require_stream(&ring) {
+    match crate::rings::require_stream(&ring) {
         Ok(()) => findings.push(Finding::Good(format!(
             "{name}: {address} is a ring that counts each message"
         ))),

@@ -299,17 +299,22 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_documentation_is_a_configuration() {
-        let source = include_str!("config.rs");
-        let lines = source
-            .lines()
-            .skip_while(|line| *line != "//! ```toml")
-            .skip(1);
-        let example = lines.take_while(|line| *line != "//! ```");
-        let text: String = example
-            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
-            .collect();
-        let config = Config::parse(&text).unwrap();
-        assert_eq!((config.outward.len(), config.inward.len()), (1, 1));
+    fn the_examples_of_the_documentation_are_configurations() {
+        let pages = [
+            include_str!("config.rs")
+                .replace("\n//! ", "\n")
+                .replace("\n//!\n", "\n\n"),
+            include_str!("../README.md").to_owned(),
+            include_str!("../../../docs/gateway.md").to_owned(),
+        ];
+        let mut routes = Vec::new();
+        for page in &pages {
+            for block in page.split("\n```toml\n").skip(1) {
+                let example = block.split("\n```").next().unwrap();
+                let config = Config::parse(example).unwrap_or_else(|problem| panic!("{problem}"));
+                routes.push((config.outward.len(), config.inward.len()));
+            }
+        }
+        assert_eq!(routes, [(1, 1), (1, 1), (1, 0), (0, 1)]);
     }
 }

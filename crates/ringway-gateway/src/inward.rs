@@ -55,7 +55,7 @@ pub async fn run<I: Inlet>(
     counters: &Counters,
     stop: &mut Stop,
 ) -> Result<(), String> {
-    crate::require_stream(ring)?;
+    crate::rings::require_stream(ring)?;
     let sender = ring.sender().map_err(|error| error.to_string())?;
     let mut route = Route {
         nonce: ring.nonce(),

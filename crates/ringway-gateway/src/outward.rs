@@ -75,7 +75,7 @@ pub async fn run<O: Outlet>(
     counters: &Counters,
     stop: &mut Stop,
 ) -> Result<(), String> {
-    crate::require_stream(ring)?;
+    crate::rings::require_stream(ring)?;
     let receiver = ring.receiver().map_err(|error| error.to_string())?;
     let mut route = Route {
         nonce: ring.nonce(),
