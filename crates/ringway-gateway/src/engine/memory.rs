@@ -1,14 +1,15 @@
 //! An engine within the process: the rules of a stream, without a server.
 //!
 //! It keeps to what gateways rely on: sequences that grow by one, a message that is stored only behind the sequence and the id that it expects, suppression
-//! of ids that came lately, room for so many messages, consumers that deliver in order and again what was not acknowledged. Tests have it
+//! of ids that came lately, messages that arrive late and ones whose acknowledgement does, room for so many messages, consumers that deliver in order and again what was not acknowledged. Tests have it
 //! [fail](Memory::fail_at) at the N-th step, before or after that has had its effect, and thus go through all the moments at which a gateway can be
 //! stopped.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -42,6 +43,8 @@ struct Inner {
     steps: u64,
     fault: Option<(u64, Fate)>,
     losses: u64,
+    /// What was published and whose acknowledgement nobody waited for: it arrives later, one with each that does not.
+    late: VecDeque<(String, Publication)>,
 }
 
 #[derive(Debug, Default)]
@@ -147,44 +150,55 @@ impl Memory {
         self.news.notify_waiters();
     }
 
-    /// One call of a gateway's: perhaps it fails, or never ends.
+    /// Counts a step, and says what becomes of it, if it was chosen.
+    fn fate(&self) -> Option<Fate> {
+        let mut inner = self.inner.borrow_mut();
+        let step = inner.steps;
+        inner.steps += 1;
+        inner
+            .fault
+            .take_if(|(chosen, _)| *chosen <= step)
+            .map(|(_, fate)| fate)
+    }
+
+    /// One step of a gateway's: it has its effect, perhaps, and ends, perhaps.
+    fn take(
+        &self,
+        fate: Option<Fate>,
+        effect: impl FnOnce(&mut Inner) -> Result<u64, Trouble>,
+    ) -> Poll<Result<u64, Trouble>> {
+        let done = match fate {
+            None | Some(Fate::DiesAfter | Fate::FailsAfter) => effect(&mut self.inner.borrow_mut()),
+            Some(Fate::DiesBefore | Fate::FailsBefore) => Ok(0),
+        };
+        self.news.notify_waiters();
+        match fate {
+            None => Poll::Ready(done),
+            Some(Fate::FailsBefore | Fate::FailsAfter) => {
+                self.inner.borrow_mut().losses += 1;
+                Poll::Ready(Err(Trouble::passing("the connection was lost")))
+            }
+            Some(Fate::DiesBefore | Fate::DiesAfter) => {
+                self.dead.notify_one();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The same of a call.
     async fn step<T>(
         &self,
         effect: impl FnOnce(&mut Inner) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        let fate = {
-            let mut inner = self.inner.borrow_mut();
-            let step = inner.steps;
-            inner.steps += 1;
-            match inner.fault {
-                Some((chosen, fate)) if chosen <= step => {
-                    inner.fault = None;
-                    Some(fate)
-                }
-                _ => None,
-            }
-        };
-        let lost = || Err(Trouble::passing("the connection was lost"));
-        match fate {
-            None => effect(&mut self.inner.borrow_mut()),
-            Some(Fate::FailsBefore) => {
-                self.inner.borrow_mut().losses += 1;
-                lost()
-            }
-            Some(Fate::FailsAfter) => {
-                let _ = effect(&mut self.inner.borrow_mut());
-                self.inner.borrow_mut().losses += 1;
-                self.news.notify_waiters();
-                lost()
-            }
-            Some(fate) => {
-                if fate == Fate::DiesAfter {
-                    let _ = effect(&mut self.inner.borrow_mut());
-                    self.news.notify_waiters();
-                }
-                self.dead.notify_one();
-                std::future::pending().await
-            }
+        let mut made = None;
+        let outcome = self.take(self.fate(), |inner| {
+            made = Some(effect(inner)?);
+            Ok(0)
+        });
+        match outcome {
+            Poll::Ready(Ok(_)) => made.ok_or_else(|| Trouble::passing("it was not made")),
+            Poll::Ready(Err(trouble)) => Err(trouble),
+            Poll::Pending => std::future::pending().await,
         }
     }
 }
@@ -225,7 +239,7 @@ pub struct MemoryOutlet {
 }
 
 impl Outlet for MemoryOutlet {
-    type Ack = Ready<Result<u64, Trouble>>;
+    type Ack = MemoryAck;
 
     async fn state(&mut self) -> Result<State, Trouble> {
         let name = &self.stream;
@@ -245,19 +259,63 @@ impl Outlet for MemoryOutlet {
     }
 
     async fn publish(&mut self, publication: Publication) -> Result<Self::Ack, Trouble> {
-        let name = &self.stream;
-        let outcome = self.engine.step(|inner| {
-            let stored = stored(inner, name)?;
-            // What is refused is said by the acknowledgement.
-            Ok(ready(stored.store(publication)))
+        let (engine, stream) = (&self.engine, &self.stream);
+        let handed = engine.step(|_| {
+            Ok(MemoryAck {
+                engine: engine.clone(),
+                stream: stream.clone(),
+                under_way: Some(publication),
+                turns: 0,
+            })
         });
-        let outcome = outcome.await;
-        self.engine.news.notify_waiters();
-        outcome
+        handed.await
     }
 
     async fn disturbed(&mut self) {
         std::future::pending().await
+    }
+}
+
+/// An acknowledgement to come. The message is stored when it comes, which is not at once; until then it is under way.
+#[derive(Debug)]
+pub struct MemoryAck {
+    engine: Memory,
+    stream: String,
+    under_way: Option<Publication>,
+    /// How often it was asked for.
+    turns: u32,
+}
+
+impl Future for MemoryAck {
+    type Output = Result<u64, Trouble>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.turns += 1;
+        if self.turns == 1 {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let engine = self.engine.clone();
+        let fate = engine.fate();
+        let this = &mut *self;
+        engine.take(fate, |inner| {
+            if let Some((stream, publication)) = inner.late.pop_front() {
+                let _ = stored(inner, &stream).and_then(|stored| stored.store(publication));
+            }
+            // Once stored it is not under way any more; a gateway that died is not asked again.
+            let publication = this.under_way.take();
+            let publication = publication.ok_or_else(|| Trouble::passing("it is stored"))?;
+            stored(inner, &this.stream)?.store(publication)
+        })
+    }
+}
+
+impl Drop for MemoryAck {
+    fn drop(&mut self) {
+        if let Some(publication) = self.under_way.take() {
+            let late = (self.stream.clone(), publication);
+            self.engine.inner.borrow_mut().late.push_back(late);
+        }
     }
 }
 
