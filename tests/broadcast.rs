@@ -281,7 +281,6 @@ fn what_it_does_not_have_is_refused() {
     let place = Place::new(Backing::Shm);
     let broadcast = || place.builder().kind(Kind::Broadcast);
     for (builder, text) in [
-        (broadcast().slabs(1 << 20, 4), "cannot have slabs"),
         (
             broadcast().sync(ringway::SyncKind::Pthread),
             "cannot have sync pthread",

@@ -263,6 +263,9 @@ impl Builder {
     /// and only a ticket travels through the ring. The receiver reads it there, and may
     /// [keep](crate::Message::detach) it. Not with [`overwrite_oldest`](Self::overwrite_oldest).
     ///
+    /// In a [broadcast](crate::Kind::Broadcast) ring all consumers read it there. A slab is used again when no consumer needs the
+    /// message any more that the producer waits for, or may not pass: as many as there are slabs is the most that one may be behind.
+    ///
     /// In a ring with one producer and one consumer, a sender that blocks and is far ahead may wait some 0.1 ms before it
     /// takes one more slab of 512 KiB to 2 MiB, though it is free: few such slabs stay in the processors' caches, and then
     /// the two together are faster. One that only tries never waits.

@@ -190,7 +190,8 @@ impl<'a> Message<'a> {
     ///
     /// Nothing is copied of a message that lies in a slab ([`Builder::slabs`](crate::Builder::slabs)); the
     /// sender can use that one again when it is dropped. A message in the ring would hold up those
-    /// behind it, so it is copied to memory of this process's own; [`DetachedMessage::is_copy`] tells.
+    /// behind it, so it is copied to memory of this process's own, as is every message of a broadcast ring;
+    /// [`DetachedMessage::is_copy`] tells.
     ///
     /// # Errors
     /// [`RecvError::Corrupt`], [`RecvError::Forked`]; then it is not acknowledged.
@@ -207,7 +208,7 @@ impl<'a> Message<'a> {
     /// ```
     pub fn detach(self) -> Result<DetachedMessage, RecvError> {
         let origin = (self.number(), self.deliveries());
-        let copy = (!self.found.is_loaned()).then(|| self.to_vec());
+        let copy = (!self.receiving.keeps_slab(&self.found)).then(|| self.to_vec());
         let loan = self.receiving.detach(&self.found)?;
         let detached = match (loan, self.place) {
             (Some(loan), Some(slot)) => DetachedMessage::keep(Arc::clone(slot), loan),

@@ -177,7 +177,7 @@ impl Receiving {
         let shown = match self {
             Self::Stream(consumer) => consumer.shown(),
             Self::Cells(consumer) => consumer.shown(),
-            Self::Broadcast(_) => None,
+            Self::Broadcast(consumer) => consumer.shown(),
         };
         IN_SLAB | shown.map_or(0, |loan| loan.at)
     }
@@ -221,7 +221,13 @@ impl Receiving {
         }
     }
 
-    /// Acknowledges the only message that was taken, and keeps its slab if it lies in one.
+    /// Whether its slab can be kept behind its acknowledgement, if it lies in one. (In a broadcast ring others have it as well, and it is
+    /// the producer's.)
+    pub(crate) fn keeps_slab(&self, found: &MessageRef) -> bool {
+        found.is_loaned() && !matches!(self, Self::Broadcast(_))
+    }
+
+    /// Acknowledges the only message that was taken, and keeps its slab if that can be.
     pub(crate) fn detach(&mut self, found: &MessageRef) -> Result<Option<Loan>, RecvError> {
         match self {
             Self::Stream(consumer) => consumer.detach(found),
@@ -266,8 +272,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.skip_unreadable(),
             Self::Cells(consumer) => consumer.skip_unreadable(),
-            // All of it is.
-            Self::Broadcast(consumer) => consumer.peek().map(|_| false),
+            Self::Broadcast(consumer) => consumer.skip_unreadable(),
         }
     }
 

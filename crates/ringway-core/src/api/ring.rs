@@ -183,6 +183,10 @@ impl Ring {
                 let producer =
                     broadcast::producer::Producer::resume(region, participants, policies);
                 let producer = producer.map_err(|Corrupt| self.corrupt())?;
+                let own = self.region()?;
+                let wake = move || eventcount::announce(&own, PRODUCER.event);
+                let lender = self.lender(&participant, wake);
+                let producer = producer.with_pool(pool.map(|pool| pool.with_lender(lender)));
                 (Sending::Broadcast(producer), alarm)
             }
             // No such ring is made.
@@ -252,7 +256,7 @@ impl Ring {
                 let participants = self.header.geometry.participants();
                 let consumer = broadcast::consumer::Consumer::join(region, participants, me, &wish);
                 let consumer = consumer.map_err(|refused| self.not_joined(refused, name))?;
-                (Receiving::Broadcast(consumer), None, alarm)
+                (Receiving::Broadcast(consumer.with_pool(pool)), None, alarm)
             }
             Shape::Board(_) => return Err(self.corrupt()),
         };

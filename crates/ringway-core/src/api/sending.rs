@@ -45,6 +45,8 @@ pub(crate) enum Claimed {
     StreamLoan(Reservation),
     /// In a slab, and room for the ticket in a cell ring.
     CellsLoan,
+    /// In a slab, and room for the ticket in a broadcast ring.
+    BroadcastLoan(broadcast::producer::Reservation),
 }
 
 impl Reached for Sending {
@@ -191,7 +193,7 @@ impl Sending {
             Claimed::Stream(reservation) => reservation.payload(),
             Claimed::Cells(payload) => *payload,
             Claimed::Broadcast(reservation) => reservation.payload(),
-            Claimed::StreamLoan(_) | Claimed::CellsLoan => {
+            Claimed::StreamLoan(_) | Claimed::CellsLoan | Claimed::BroadcastLoan(_) => {
                 return self.write_loan(offset, bytes);
             }
         };
@@ -205,7 +207,9 @@ impl Sending {
             Claimed::Stream(reservation) => self.region().read(reservation.payload(), bytes),
             Claimed::Cells(payload) => self.region().read(*payload, bytes),
             Claimed::Broadcast(reservation) => self.region().read(reservation.payload(), bytes),
-            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.read_loan(bytes),
+            Claimed::StreamLoan(_) | Claimed::CellsLoan | Claimed::BroadcastLoan(_) => {
+                self.read_loan(bytes)
+            }
         }
     }
 
@@ -216,7 +220,9 @@ impl Sending {
     pub(crate) fn lend_pointer(&mut self, claimed: &Claimed) -> Option<*mut u8> {
         match claimed {
             Claimed::Stream(_) | Claimed::Cells(_) | Claimed::Broadcast(_) => None,
-            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.lend_loan_pointer(),
+            Claimed::StreamLoan(_) | Claimed::CellsLoan | Claimed::BroadcastLoan(_) => {
+                self.lend_loan_pointer()
+            }
         }
     }
 
@@ -227,7 +233,9 @@ impl Sending {
             Claimed::Stream(reservation) => self.region().pointer(reservation.payload()),
             Claimed::Cells(payload) => self.region().pointer(*payload),
             Claimed::Broadcast(reservation) => self.region().pointer(reservation.payload()),
-            Claimed::StreamLoan(_) | Claimed::CellsLoan => self.loan_pointer(),
+            Claimed::StreamLoan(_) | Claimed::CellsLoan | Claimed::BroadcastLoan(_) => {
+                self.loan_pointer()
+            }
         }
     }
 
@@ -255,6 +263,9 @@ impl Sending {
             (Self::Cells(producer), Claimed::CellsLoan) => producer.commit_loan(len),
             (Self::Broadcast(producer), Claimed::Broadcast(reservation)) => {
                 producer.commit(reservation, len);
+            }
+            (Self::Broadcast(producer), Claimed::BroadcastLoan(reservation)) => {
+                producer.commit_loan(reservation, len);
             }
             // What one claims of a ring, one commits to it.
             (Self::Stream(_) | Self::Cells(_) | Self::Broadcast(_), _) => {}

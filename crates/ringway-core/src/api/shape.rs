@@ -132,12 +132,6 @@ impl ShapeOptions {
         } else if is_broadcast && self.overwrites() {
             let problem = "a broadcast ring does not overwrite for all of its receivers".into();
             (problem, "let receivers choose the policy lossy".into())
-        } else if is_broadcast && !self.slabs.is_empty() {
-            let problem = "a broadcast ring cannot have slabs".into();
-            (
-                problem,
-                "send long messages in fragments, or choose a larger capacity".into(),
-            )
         } else if !is_broadcast && self.policies.is_some() {
             let problem = "policies are for the receivers of a broadcast ring".into();
             (problem, "choose kind broadcast, or leave them out".into())

@@ -7,7 +7,7 @@ use ringway::peer::Peer;
 use ringway::{Kind, Receiver, RecvError, Ring, SendError, Sender};
 use ringway_testing::place::{Backing, Place};
 
-use super::victim::{CAPACITY, NAME, Op, message};
+use super::victim::{CAPACITY, NAME, Op, SLABS, message};
 use crate::boards::DONE;
 use crate::matrix::said;
 
@@ -57,7 +57,10 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) fn set(op: Op, backing: Backing) -> Result<Self, String> {
         let mut place = Place::new(backing);
-        let builder = place.builder().kind(Kind::Broadcast).capacity(CAPACITY);
+        let mut builder = place.builder().kind(Kind::Broadcast).capacity(CAPACITY);
+        if op.has_slabs() {
+            builder = builder.slabs(SLABS.0, SLABS.1);
+        }
         let ring = builder.create().map_err(said("making the ring"))?;
         place.address = ring.address().clone();
         let lossy = Subscription::new().policy(Policy::Lossy);
@@ -142,7 +145,8 @@ impl Scene {
             }
             let peer = self.block.receiver.peer();
             // One that was about to come may not have been there.
-            let is_known = op == Op::Produce || matches!(peer, Peer::Died | Peer::Closed);
+            let comes = matches!(op, Op::Produce | Op::ProduceWithSlabs);
+            let is_known = comes || matches!(peer, Peer::Died | Peer::Closed);
             if died && outcome == 0 && !is_known {
                 return Err(format!("the producer is {peer:?}"));
             }
@@ -160,7 +164,7 @@ impl Scene {
         if op.subscription() == Subscription::new().name(NAME) && !op.is_producer() {
             self.judge_name(outcome, died, sent)?;
         }
-        // Three times round: nobody that is gone is waited for.
+        // Three times round, and through all slabs: nobody that is gone is waited for.
         self.send(&mut sender, sent + 3 * CAPACITY / 32)?;
         let all = sender.sent();
         sender.close();

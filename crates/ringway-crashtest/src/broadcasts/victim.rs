@@ -35,10 +35,22 @@ pub(super) enum Op {
     ReceiveBounded,
     /// Leaves
     Leave,
+    /// Sends a message in a slab
+    SendInSlab,
+    /// Sends one in a slab that another message has lain in
+    SendInUsedSlab,
+    /// Comes as a producer, behind one whose messages lie in slabs
+    ProduceWithSlabs,
+    /// Receives from a slab
+    ReceiveFromSlab,
+    /// Receives from a slab as one that is lossy
+    ReceiveFromSlabLossy,
 }
 
 /// Bytes of the ring.
 pub(super) const CAPACITY: u64 = 4096;
+/// Bytes of its slabs, in a ring that has some, and how many there are.
+pub(super) const SLABS: (u64, u32) = (8192, 4);
 /// The name that the victim has, if it has one.
 pub(super) const NAME: &str = "victim";
 
@@ -50,13 +62,26 @@ impl Op {
 
     /// Whether the victim is the producer.
     pub(super) fn is_producer(self) -> bool {
-        self.sends() > 0 || matches!(self, Self::Produce | Self::Close)
+        self.sends() > 0 || matches!(self, Self::Produce | Self::Close | Self::ProduceWithSlabs)
+    }
+
+    /// Whether messages lie in slabs.
+    pub(super) fn has_slabs(self) -> bool {
+        matches!(
+            self,
+            Self::SendInSlab
+                | Self::SendInUsedSlab
+                | Self::ProduceWithSlabs
+                | Self::ReceiveFromSlab
+                | Self::ReceiveFromSlabLossy
+        )
     }
 
     /// How many messages it sends.
     pub(super) fn sends(self) -> u64 {
         match self {
             Self::Send | Self::SendFirst | Self::SendRound => 1,
+            Self::SendInSlab | Self::SendInUsedSlab => 1,
             Self::Batch => 3,
             _ => 0,
         }
@@ -68,6 +93,7 @@ impl Op {
             Self::SendFirst => 0,
             // The next one does not fit behind them.
             Self::SendRound => CAPACITY / 32 - 1,
+            Self::SendInSlab => 1,
             _ => 5,
         }
     }
@@ -76,7 +102,7 @@ impl Op {
     pub(super) fn blocks(self) -> bool {
         matches!(
             self,
-            Self::Join | Self::JoinByName | Self::Receive | Self::Leave
+            Self::Join | Self::JoinByName | Self::Receive | Self::Leave | Self::ReceiveFromSlab
         )
     }
 
@@ -84,7 +110,9 @@ impl Op {
     pub(super) fn subscription(self) -> Subscription {
         match self {
             Self::JoinByName | Self::Receive => Subscription::new().name(NAME),
-            Self::JoinLossy | Self::ReceiveLossy => Subscription::new().policy(Policy::Lossy),
+            Self::JoinLossy | Self::ReceiveLossy | Self::ReceiveFromSlabLossy => {
+                Subscription::new().policy(Policy::Lossy)
+            }
             Self::ReceiveBounded => {
                 Subscription::new().policy(Policy::Evict(EvictAfter::Bytes(CAPACITY / 2)))
             }
@@ -93,10 +121,12 @@ impl Op {
     }
 }
 
-/// Message `number`: itself, three times; of one that has to come round, more often.
+/// Message `number`: itself, three times; of one that has to come round, more often; of one in a slab, so often that the ring has no
+/// room for it.
 pub(super) fn message(number: u64, op: Op) -> Vec<u8> {
     let times = match op {
         Op::SendRound if number == op.before() => 8,
+        _ if op.has_slabs() => 512,
         _ => 3,
     };
     number.to_le_bytes().repeat(times)
@@ -119,7 +149,7 @@ pub(crate) fn play_victim(options: VictimOptions) -> Result<(), String> {
 fn play(options: &VictimOptions) -> Result<(), Box<dyn std::error::Error>> {
     let (op, ring) = (options.op, Builder::at(options.address.clone()).open()?);
     match op {
-        Op::Produce => {
+        Op::Produce | Op::ProduceWithSlabs => {
             let mut sender = None;
             act(|| {
                 sender = ring.sender().ok();
@@ -182,7 +212,7 @@ fn join(op: Op, ring: &Ring) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn receive(op: Op, mut receiver: Receiver) -> Result<(), Box<dyn std::error::Error>> {
-    let mut buffer = [0; 128];
+    let mut buffer = [0; SLABS.0 as usize];
     act(|| match receiver.try_recv_into(&mut buffer) {
         Ok(len) => {
             let number = u64::from_le_bytes(buffer[..8].try_into().unwrap_or_default());

@@ -13,8 +13,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.set_copy_limit(bytes),
             Self::Cells(producer) => producer.set_copy_limit(bytes),
-            // It has no slabs.
-            Self::Broadcast(_) => {}
+            Self::Broadcast(producer) => producer.set_copy_limit(bytes),
         }
     }
 
@@ -23,7 +22,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.pool.as_deref(),
             Self::Cells(producer) => producer.member.pool.as_deref(),
-            Self::Broadcast(_) => None,
+            Self::Broadcast(producer) => producer.pool.as_deref(),
         }
     }
 
@@ -108,7 +107,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.lend(len, wait),
             Self::Cells(producer) => producer.lend(len, wait),
-            Self::Broadcast(_) => Err(SendError::Full),
+            Self::Broadcast(producer) => producer.lend(len, wait),
         }
     }
 
@@ -121,7 +120,10 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.reserve_to_copy(len, wait).map(Claimed::Stream),
             Self::Cells(producer) => producer.claim_to_copy(len, wait).map(Claimed::Cells),
-            Self::Broadcast(producer) => producer.reserve(len, wait).map(Claimed::Broadcast),
+            Self::Broadcast(producer) => {
+                let reserved = producer.reserve_to_copy(len, wait);
+                reserved.map(Claimed::Broadcast)
+            }
         }
     }
 
@@ -129,6 +131,7 @@ impl Sending {
     fn claim_ticket(&mut self, wait: Option<&WaitOptions>) -> Result<Claimed, SendError> {
         match self.claim_to_copy(TICKET_LEN as usize, wait) {
             Ok(Claimed::Stream(reservation)) => Ok(Claimed::StreamLoan(reservation)),
+            Ok(Claimed::Broadcast(reservation)) => Ok(Claimed::BroadcastLoan(reservation)),
             Ok(_) => Ok(Claimed::CellsLoan),
             Err(error) => {
                 self.give_back();
@@ -143,7 +146,7 @@ impl Sending {
         match self {
             Self::Stream(producer) => producer.give_back(),
             Self::Cells(producer) => producer.give_back(),
-            Self::Broadcast(_) => {}
+            Self::Broadcast(producer) => producer.give_back(),
         }
     }
 
@@ -172,7 +175,10 @@ impl Sending {
                 let member = &mut producer.member;
                 member.pool.as_mut()?.lend_pointer(&member.cells.region)
             }
-            Self::Broadcast(_) => false,
+            Self::Broadcast(producer) => {
+                let pool = producer.pool.as_mut()?;
+                pool.lend_pointer(&producer.region)
+            }
         };
         may.then(|| self.loan_pointer())
     }

@@ -318,7 +318,7 @@ impl Header {
             .ok_or(HeaderError::Field("policies"))?;
         let slabs = Slabs::decode(&raw.classes)
             // What is overwritten must not be lent.
-            .filter(|slabs| slabs.is_empty() || !overwrite && !is_board && !is_broadcast)
+            .filter(|slabs| slabs.is_empty() || !overwrite && !is_board)
             .ok_or(HeaderError::Field("slabs"))?;
         let geometry = Geometry::new(kind, shape, raw.participants, raw.capacity)
             .ok_or(HeaderError::Geometry)?

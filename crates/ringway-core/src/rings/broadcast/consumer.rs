@@ -1,5 +1,7 @@
 //! The receiving side of a broadcast ring.
 
+mod loans;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::join::{self, is_whole};
@@ -14,6 +16,7 @@ use crate::memory::layout::record::VACANT;
 use crate::memory::region::Region;
 use crate::presence::{Liveness, Outlook, Peer};
 use crate::rings::message::{EAGER_POLLS, MessageRef};
+use crate::rings::pool::Pool;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::several::Candidate;
@@ -52,6 +55,10 @@ pub(crate) struct Consumer<R> {
     shows: u32,
     /// A copy of the message that was found last, by one that may be overtaken.
     copy: Vec<u8>,
+    /// The slabs, if the ring has some.
+    pool: Option<Box<Pool>>,
+    /// Whether a message in a slab is found though it cannot be read here.
+    skips: bool,
     backoff: BurstBackoff,
 }
 
@@ -86,6 +93,8 @@ impl<R: Region> Consumer<R> {
             shown: named.map_or(0, |named| named.shown),
             shows: 1,
             copy: Vec::new(),
+            pool: None,
+            skips: false,
             backoff: BurstBackoff::new(place.number, place.position),
             region,
         };
@@ -195,6 +204,11 @@ impl<R: Region> Consumer<R> {
     #[inline]
     fn find_copy(&mut self, position: u64, number: u64) -> Result<Option<MessageRef>, RecvError> {
         let found = records::find(&self.region, position, number);
+        if let Ok(Some(found)) = &found
+            && found.is_loaned()
+        {
+            return self.find_loan(found, (position, number)).map(Some);
+        }
         if !self.copies() {
             return found.map_err(|_| self.corrupted());
         }
@@ -365,9 +379,10 @@ impl<R: Region> Consumer<R> {
         let Some(target) = buffer.get_mut(..found.len) else {
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
-        match self.copied(&found) {
-            Some(copy) => target.copy_from_slice(copy),
-            None => self.region.read(found.payload, target),
+        match (self.copied(&found), self.shown()) {
+            (Some(copy), _) => target.copy_from_slice(copy),
+            (None, Some(loan)) if found.is_loaned() => self.region.read_slab(loan.at, target),
+            (None, _) => self.region.read(found.payload, target),
         }
         if !self.region.is_forked() {
             self.release(&found, 1);

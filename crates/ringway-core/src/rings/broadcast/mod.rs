@@ -130,7 +130,10 @@
 //! [refuse](crate::Builder::policies) policies that hold the producer up: the producer then does not wait for who
 //! claims one all the same.
 //!
-//! Messages in slabs there are none: several readers of one slab need a bitmap of holders, and a reclaimer for it.
+//! # Messages in slabs
+//!
+//! A slab is needed as long as the record with its ticket is, and the gate decides about both: [`producer`]'s `loans` has the
+//! states and what a death or a stop in each leaves.
 
 pub(crate) mod consumer;
 mod join;
@@ -178,7 +181,7 @@ pub enum Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EvictAfter {
-    /// When it is more than so many bytes of the ring behind.
+    /// When it is more than so many bytes of the ring behind, or needs a slab that the producer wants back.
     Bytes(u64),
     /// When the producer has waited for so long.
     Waiting(Duration),
@@ -226,7 +229,7 @@ impl Policy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Start {
-    /// The oldest one that the ring still holds. (It is known to an eighth of the ring: what lies at the very edge is
+    /// The oldest one that the ring still holds. (It is known to an eighth of the ring, or of its slabs: what lies at the very edge is
     /// passed over.)
     #[default]
     Oldest,

@@ -1,11 +1,13 @@
 //! The sending side of a broadcast ring.
 
 mod gate;
+mod loans;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use gate::Obstacle;
+use gate::{Need, Obstacle};
+use loans::Loans;
 
 use super::records::{self, MOST_POSITION, Place};
 use super::{PRODUCER_SLOT, waypoints};
@@ -17,6 +19,7 @@ use crate::memory::layout::participant::{REPAIRED, slot_offset};
 use crate::memory::layout::record::{Record, VACANT, WORD, footprint, max_payload};
 use crate::memory::region::Region;
 use crate::presence::{Liveness, Outlook, Peer};
+use crate::rings::pool::Pool;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::watch::Watch;
@@ -57,6 +60,11 @@ pub(crate) struct Producer<R> {
     /// When to look at once whether somebody has held it up for too long.
     patience: Option<Instant>,
     backoff: BurstBackoff,
+    /// Bytes of the longest message that is copied through the ring if there is a slab for it.
+    longest: u64,
+    /// The slabs, if the ring has some.
+    pub(crate) pool: Option<Box<Pool>>,
+    loans: Loans,
     corrupt: bool,
 }
 
@@ -134,6 +142,9 @@ impl<R: Region> Producer<R> {
             blocked_since: None,
             patience: None,
             backoff: BurstBackoff::new(tail.number, tail.position),
+            longest: max_payload(capacity),
+            pool: None,
+            loans: Loans::default(),
             corrupt: false,
             region,
         };
@@ -177,7 +188,7 @@ impl<R: Region> Producer<R> {
         let is_usual = !self.region.is_forked()
             && !self.corrupt
             && reservation.need() <= self.limit
-            && message.len() as u64 <= self.max_len();
+            && message.len() as u64 <= self.longest;
         if is_usual {
             self.write_and_commit(reservation, message);
         }
@@ -212,10 +223,31 @@ impl<R: Region> Producer<R> {
         len: usize,
         wait: Option<&WaitOptions>,
     ) -> Result<Reservation, SendError> {
+        self.reserve_up_to(self.longest, len, wait)
+    }
+
+    /// The same, be it so long that a slab would be better for it.
+    pub(crate) fn reserve_to_copy(
+        &mut self,
+        len: usize,
+        wait: Option<&WaitOptions>,
+    ) -> Result<Reservation, SendError> {
+        self.reserve_up_to(self.max_len(), len, wait)
+    }
+
+    fn reserve_up_to(
+        &mut self,
+        longest: u64,
+        len: usize,
+        wait: Option<&WaitOptions>,
+    ) -> Result<Reservation, SendError> {
         loop {
-            match (self.reserve_at(self.here(), self.limit, len), wait) {
+            match (
+                self.reserve_at(self.here(), self.limit, (len, longest)),
+                wait,
+            ) {
                 (Err(SendError::Full), Some(wait)) => {
-                    let need = self.place(self.tail, len as u64).need();
+                    let need = Need::Room(self.place(self.tail, len as u64).need());
                     if !(wait.how.spins() && self.fall_back(need)) {
                         self.block(wait, need)?;
                     }
@@ -225,23 +257,19 @@ impl<R: Region> Producer<R> {
         }
     }
 
-    /// Reserves room for a message of `len` bytes that starts at `from`, where there is nothing to do up to `limit`.
+    /// Reserves room for a message of `len` bytes, of at most `longest`, that starts at `from`, where there is nothing to do up to
+    /// `limit`.
     fn reserve_at(
         &mut self,
         from: Place,
         limit: u64,
-        len: usize,
+        (len, longest): (usize, u64),
     ) -> Result<Reservation, SendError> {
-        if self.region.is_forked() {
-            return Err(SendError::Forked);
-        }
-        if self.corrupt || from.position > MOST_POSITION {
-            return Err(SendError::Corrupt);
-        }
-        if len as u64 > self.max_len() {
+        self.check_handle()?;
+        if len as u64 > longest {
             return Err(SendError::TooLarge {
                 len,
-                max: self.max_len() as usize,
+                max: longest as usize,
             });
         }
         let reservation = self.place(from.position, len as u64);
@@ -249,6 +277,18 @@ impl<R: Region> Producer<R> {
             self.raise(from, reservation.need())?;
         }
         Ok(reservation)
+    }
+
+    /// What stands against sending at all.
+    fn check_handle(&self) -> Result<(), SendError> {
+        if self.region.is_forked() {
+            return Err(SendError::Forked);
+        }
+        // No batch is so long that it goes from there to where positions end.
+        if self.corrupt || self.tail > MOST_POSITION {
+            return Err(SendError::Corrupt);
+        }
+        Ok(())
     }
 
     /// Where a record of `len` bytes goes, if it starts at `start` or behind padding there.
@@ -266,21 +306,27 @@ impl<R: Region> Producer<R> {
     /// Lets the consumers make room; whether they did.
     #[cold]
     #[inline(never)]
-    fn fall_back(&mut self, need: u64) -> bool {
+    fn fall_back(&mut self, need: Need) -> bool {
         self.backoff.wait(self.sent, self.tail);
         self.has_room(need)
     }
 
     #[cold]
     #[inline(never)]
-    fn block(&mut self, wait: &WaitOptions, need: u64) -> Result<(), SendError> {
+    fn block(&mut self, wait: &WaitOptions, need: Need) -> Result<(), SendError> {
+        self.block_until(wait, |producer, look| {
+            producer.obstacle_has_changed() || look == Look::Last && producer.has_room(need)
+        })
+    }
+
+    fn block_until(
+        &mut self,
+        wait: &WaitOptions,
+        is_due: impl FnMut(&mut Self, Look) -> bool,
+    ) -> Result<(), SendError> {
         let until = [wait.deadline, self.patience].into_iter().flatten().min();
         // Who is waited for lives, so no end of anybody ends it.
-        let waited = wait
-            .until(until)
-            .wait(self, PeersEnd::IsNoEnd, |producer, look| {
-                producer.obstacle_has_changed() || look == Look::Last && producer.has_room(need)
-            });
+        let waited = wait.until(until).wait(self, PeersEnd::IsNoEnd, is_due);
         let is_over = |deadline: Instant| Instant::now() >= deadline;
         match waited {
             Waited::TimedOut if wait.deadline.is_some_and(is_over) => Err(SendError::TimedOut),
@@ -327,7 +373,8 @@ impl<R: Region> Producer<R> {
                 self.here()
             }
         };
-        let reservation = self.reserve_at(from, self.batch_limit, message.len())?;
+        let len = (message.len(), self.max_len());
+        let reservation = self.reserve_at(from, self.batch_limit, len)?;
         self.region.write(reservation.payload(), message);
         let pending = self.pending.take();
         self.pending = Some(self.stage(pending, reservation, message.len() as u64));
@@ -368,9 +415,22 @@ impl<R: Region> Producer<R> {
     #[inline]
     fn stage(&self, pending: Option<Pending>, reservation: Reservation, len: u64) -> Pending {
         let messages = pending.map_or(0, |pending| pending.messages);
+        let word = Record::message(len as u32, self.sent + messages);
+        self.stage_record(pending, reservation, (word, len))
+    }
+
+    /// The same of a record with that word and so many bytes behind it.
+    #[inline(always)]
+    fn stage_record(
+        &self,
+        pending: Option<Pending>,
+        reservation: Reservation,
+        (word, len): (u64, u64),
+    ) -> Pending {
+        let messages = pending.map_or(0, |pending| pending.messages);
         let number = self.sent + messages;
         let record_at = reservation.start + reservation.padding;
-        let mut first_word = Record::message(len as u32, number);
+        let mut first_word = word;
         if reservation.padding > 0 {
             // Relaxed: made visible by the release of the first word.
             self.region

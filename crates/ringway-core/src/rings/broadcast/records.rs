@@ -3,20 +3,26 @@
 use std::sync::atomic::Ordering;
 
 use crate::memory::layout::Corrupt;
+use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::layout::record::{Record, SEQUENCE_MASK, VACANT, WORD, footprint};
 use crate::memory::region::Load;
 use crate::rings::message::MessageRef;
+use crate::rings::pool::IN_SLAB;
 
 impl MessageRef {
     /// Where the next record of a broadcast ring starts.
     #[inline]
     pub(super) fn next_record(&self) -> u64 {
-        self.payload - WORD + footprint(self.len as u64)
+        let len = match self.is_loaned() {
+            true => TICKET_LEN,
+            false => self.len as u64,
+        };
+        (self.payload & !IN_SLAB) - WORD + footprint(len)
     }
 }
 
 /// The message with that number at `position`, behind padding if there is some; `None` if it is not committed yet.
-/// Each word is fetched once.
+/// Each word is fetched once. Of a message in a slab the ticket is found, and so many bytes as that has.
 #[inline]
 pub(super) fn find<R: Load>(
     region: &R,
@@ -35,6 +41,11 @@ pub(super) fn find<R: Load>(
                 payload: position + WORD,
                 len: len as usize,
             }))
+        }
+        Record::Loaned { sequence }
+            if sequence == number & SEQUENCE_MASK && footprint(TICKET_LEN) <= to_end =>
+        {
+            Ok(Some(ticket_at(position)))
         }
         Record::Padding { len, sequence }
             if sequence == number & SEQUENCE_MASK && u64::from(len) + WORD == to_end =>
@@ -61,7 +72,17 @@ fn find_behind_padding<R: Load>(
                 len: len as usize,
             })
         }
+        Record::Loaned { sequence } if sequence == number & SEQUENCE_MASK => {
+            Ok(ticket_at(position))
+        }
         _ => Err(Corrupt),
+    }
+}
+
+fn ticket_at(position: u64) -> MessageRef {
+    MessageRef {
+        payload: (position + WORD) | IN_SLAB,
+        len: TICKET_LEN as usize,
     }
 }
 
@@ -87,10 +108,10 @@ impl Place {
         let number = match Record::decode(word) {
             Record::Vacant => sent,
             // A record of before the first message was made up.
-            record @ (Record::Message { .. } | Record::Padding { .. }) => {
+            record @ (Record::Message { .. } | Record::Padding { .. } | Record::Loaned { .. }) => {
                 record.number(sent).filter(|number| *number <= sent)?
             }
-            Record::Loaned { .. } | Record::Invalid => return None,
+            Record::Invalid => return None,
         };
         Some(Self { position, number })
     }

@@ -95,6 +95,19 @@ pub(crate) struct Loan {
 }
 
 impl Loan {
+    /// Which slab it is.
+    pub(crate) fn slab(&self) -> u32 {
+        self.slab
+    }
+
+    /// As records refer to it.
+    pub(crate) fn named(&self) -> SlabRef {
+        SlabRef {
+            slab: self.slab,
+            generation: self.generation,
+        }
+    }
+
     /// The ticket for a message of so many bytes.
     pub(crate) fn ticket(&self, len: u64) -> Ticket {
         Ticket {
@@ -115,17 +128,25 @@ impl Loan {
 }
 
 /// A slab in some generation, as records refer to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SlabRef {
     slab: u32,
     generation: u32,
 }
 
 impl SlabRef {
+    /// The one that the ticket in these words is for.
+    pub(crate) fn of(words: [u64; 2]) -> Self {
+        let ticket = Ticket::decode(words);
+        Self {
+            slab: ticket.slab,
+            generation: ticket.generation,
+        }
+    }
+
     /// Whether the ticket in these words is for it.
     pub(crate) fn is_in(&self, words: [u64; 2]) -> bool {
-        let ticket = Ticket::decode(words);
-        (ticket.slab, ticket.generation) == (self.slab, self.generation)
+        *self == Self::of(words)
     }
 }
 
@@ -194,6 +215,32 @@ impl Pool {
     /// Bytes of the longest slab.
     pub(crate) fn longest(&self) -> u64 {
         self.slabs.longest()
+    }
+
+    /// How many slabs there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.slabs.count()
+    }
+
+    /// Bytes of a slab, whatever lies in it.
+    pub(crate) fn room(&self, loan: &Loan) -> u64 {
+        self.slabs.place(loan.slab).map_or(0, |place| place.len)
+    }
+
+    /// The slabs that this participant holds, but for the one that it is about to send.
+    pub(crate) fn held<R: Region>(&self, region: &R) -> impl Iterator<Item = Loan> {
+        (0..self.slabs.count()).filter_map(|slab| {
+            let word = Word::decode(region.load_slab(slab))?;
+            let place = self.slabs.place(slab)?;
+            let is_sent = !word.lent && self.lent.is_none_or(|loan| loan.slab != slab);
+            (word.holder == Some(self.me) && is_sent).then_some(Loan {
+                slab,
+                generation: word.generation,
+                at: place.at,
+                len: place.len,
+                lent: false,
+            })
+        })
     }
 
     /// Takes a free slab for a message of `len` bytes, one of the shortest that will do.
@@ -338,11 +385,12 @@ impl Pool {
                 }
                 settled = Some(holder);
             }
+            if lent {
+                // What is lent and dead is never a message.
+                self.take_back(region, slab, seen, &word);
+                continue;
+            }
             let next = match refers(&SlabRef { slab, generation }) {
-                Referenced::No if lent => {
-                    self.take_back(region, slab, seen, &word);
-                    continue;
-                }
                 Referenced::No => Word::free(generation.wrapping_add(1)),
                 Referenced::Yes => Word::held(self.me, generation),
                 Referenced::Unclear => continue,

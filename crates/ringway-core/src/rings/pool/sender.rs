@@ -21,8 +21,9 @@ pub(crate) trait SlabSender {
     fn why_full(&mut self) -> SendError;
     /// The ring contradicts itself.
     fn corrupted(&mut self) -> SendError;
-    /// Puts in order what the dead left, and frees slabs that only they held.
-    fn reclaim_slabs(&mut self, deadline: Option<Instant>) -> Result<(), SendError>;
+    /// Frees slabs for a message of `len` bytes that nobody needs any more: puts in order what the dead left, and frees what only they
+    /// held.
+    fn reclaim_slabs(&mut self, len: usize, deadline: Option<Instant>) -> Result<(), SendError>;
     /// Waits, but only a moment, where one slab is better than others that are free.
     fn wait_for_warm(&mut self, len: usize, wait: &WaitOptions);
     /// Waits until it is worth asking for a slab again.
@@ -64,7 +65,7 @@ pub(crate) trait SlabSender {
         }
         // Judged before the look for what the dead held, so that nothing of theirs is missed.
         let refusal = self.why_full();
-        let refusal = match self.reclaim_slabs(deadline) {
+        let refusal = match self.reclaim_slabs(len, deadline) {
             Ok(()) => refusal,
             // Of the dead, nothing could be had; the living may have freed one meanwhile.
             Err(SendError::Unsettled) => SendError::Unsettled,

@@ -25,6 +25,25 @@ pub(super) struct Obstacle {
     cursor: u64,
 }
 
+/// What the producer is in need of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Room up to there.
+    Room(u64),
+    /// That all have passed the end of this record, whose slab it wants back.
+    Slab(u64),
+}
+
+impl Need {
+    /// How far the producer may write then.
+    fn reach(self, capacity: u64) -> u64 {
+        match self {
+            Self::Room(need) => need,
+            Self::Slab(end) => end.saturating_add(capacity),
+        }
+    }
+}
+
 /// A consumer that lives and holds the producer up.
 struct Holder {
     seen: Obstacle,
@@ -44,7 +63,7 @@ impl<R: Region> Producer<R> {
         }
         let next = from.position + self.stride;
         if need > self.granted {
-            self.obtain(next.max(need).min(most), need)?;
+            self.obtain(next.max(need).min(most), Need::Room(need))?;
         }
         // Not farther, also where more is granted or the message is longer: what was reserved may be given up, or become
         // less, and what comes then has to have its waypoints.
@@ -62,9 +81,20 @@ impl<R: Region> Producer<R> {
         Ok(())
     }
 
-    /// Has `need` granted at least, and `target` if those allow it that hold the producer up.
-    fn obtain(&mut self, target: u64, need: u64) -> Result<(), SendError> {
-        let reach = self.look(need)?;
+    /// Has all granted that was passed by those that hold the producer up, as far as a record's end, and tells whether that is so now.
+    pub(super) fn obtain_slab(&mut self, end: u64) -> Result<(), SendError> {
+        let need = Need::Slab(end);
+        match need.reach(self.capacity) {
+            // As a record ends at the tail at the latest, this is a capacity ahead of it at most.
+            reach if reach > self.granted => self.obtain(reach, need),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has what it needs granted at least, and `target` if those allow it that hold the producer up.
+    fn obtain(&mut self, target: u64, wanted: Need) -> Result<(), SendError> {
+        let need = wanted.reach(self.capacity);
+        let reach = self.look(wanted)?;
         if reach < need {
             return self.refuse();
         }
@@ -74,7 +104,7 @@ impl<R: Region> Producer<R> {
         self.announce_limit(target);
         // (B4) Pairs with the fence in `join`: of a newcomer's JOINING and this limit, at least one is seen by the other side.
         self.region.full_fence();
-        let reach = self.look(need)?;
+        let reach = self.look(wanted)?;
         let granted = target.min(reach);
         if granted < target {
             self.announce_limit(granted);
@@ -104,14 +134,15 @@ impl<R: Region> Producer<R> {
         Err(SendError::Full)
     }
 
-    /// Whether there is room up to `need` now, or a reason to try.
-    pub(super) fn has_room(&mut self, need: u64) -> bool {
-        self.look(need).is_ok_and(|reach| reach >= need) || self.corrupt
+    /// Whether what it needs is there now, or a reason to try.
+    pub(super) fn has_room(&mut self, wanted: Need) -> bool {
+        let need = wanted.reach(self.capacity);
+        self.look(wanted).is_ok_and(|reach| reach >= need) || self.corrupt
     }
 
     /// How far those let the producer go that live and hold it up. Who has held it up for too long is evicted if it
     /// stands in the way of `need`.
-    fn look(&mut self, need: u64) -> Result<u64, SendError> {
+    fn look(&mut self, need: Need) -> Result<u64, SendError> {
         let mut nearest = u64::MAX;
         (self.obstacle, self.patience) = (None, None);
         for slot in self.consumers() {
@@ -171,7 +202,8 @@ impl<R: Region> Producer<R> {
     }
 
     /// How far `holder` lets the producer go.
-    fn reach_of(&mut self, holder: &Holder, need: u64) -> u64 {
+    fn reach_of(&mut self, holder: &Holder, wanted: Need) -> u64 {
+        let need = wanted.reach(self.capacity);
         let Obstacle {
             slot,
             state: word,
@@ -191,10 +223,13 @@ impl<R: Region> Producer<R> {
             .load64(slot_offset(slot) + BOUND, Ordering::Relaxed);
         let longest = match Bound::decode(bound) {
             Bound::Bytes(bytes) if !is_joining => {
-                // One that has all is not behind.
-                let reach = match cursor >= self.tail {
-                    true => reach,
-                    false => cursor.saturating_add(bytes.min(self.capacity)),
+                // One that has all is not behind; and one that holds the slab that is wanted back is so far behind as one
+                // that fills the ring.
+                let reach = match wanted {
+                    Need::Room(_) if cursor < self.tail => {
+                        cursor.saturating_add(bytes.min(self.capacity))
+                    }
+                    Need::Room(_) | Need::Slab(_) => reach,
                 };
                 return match reach < need && self.evict(slot, word) {
                     true => u64::MAX,
@@ -276,7 +311,7 @@ impl<R: Region> Producer<R> {
     }
 
     /// Sets a waypoint. All before it is committed.
-    fn set_waypoint(&mut self, place: Place) {
+    pub(super) fn set_waypoint(&mut self, place: Place) {
         let index = (self.waypoint.1 + 1) % WAYPOINTS;
         waypoints::set(&self.region, self.participants, index, place);
         self.waypoint = (place.position, index);

@@ -60,7 +60,7 @@ impl<R: Region> SlabSender for Producer<R> {
         self.corrupted()
     }
 
-    fn reclaim_slabs(&mut self, deadline: Option<Instant>) -> Result<(), SendError> {
+    fn reclaim_slabs(&mut self, _len: usize, deadline: Option<Instant>) -> Result<(), SendError> {
         self.member
             .reclaim(deadline)
             .map_err(|refused| match refused {

@@ -136,7 +136,7 @@ impl<R: Region> SlabSender for Producer<R> {
         Self::corrupted(self)
     }
 
-    fn reclaim_slabs(&mut self, _deadline: Option<Instant>) -> Result<(), SendError> {
+    fn reclaim_slabs(&mut self, _len: usize, _deadline: Option<Instant>) -> Result<(), SendError> {
         match self.reclaim() {
             true => Ok(()),
             false => Err(SendError::Unsettled),
