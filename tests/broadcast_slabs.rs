@@ -3,7 +3,6 @@
 
 mod two_processes;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -52,14 +51,24 @@ fn claim(first: &First) {
     first.hear();
 }
 
-/// Sends messages without end.
+/// Sends messages without end, as fast as it can.
 fn send(first: &First) {
     let mut sender = first.ring().sender().unwrap();
+    let messages = long_messages();
     first.say("there");
     loop {
-        let number = sender.sent();
-        sender.send(&message(number)).unwrap();
+        let number = sender.sent() as usize;
+        sender.send(&messages[number % MANY]).unwrap();
     }
+}
+
+/// Bytes of messages that take a while to be copied, and how many there are that differ in each byte.
+const LONG: usize = 1 << 20;
+const MANY: usize = 7;
+
+fn long_messages() -> Vec<Vec<u8>> {
+    let bytes = 1..=MANY as u8;
+    bytes.map(|byte| vec![byte; LONG]).collect()
 }
 
 /// A message that knows its number: each word of it says so.
@@ -321,38 +330,40 @@ fn what_producers_that_left_had_sent_is_received() {
     }
 }
 
+/// A producer that never rests, and two slabs: what is copied out of one is overwritten meanwhile, more often than not.
 #[test]
 fn nobody_is_shown_a_slab_that_is_written_anew() {
-    let (ring, _place) = ring();
+    let mut place = Place::new(Backing::Shm);
+    let builder = place.builder().kind(Kind::Broadcast).capacity(64 << 10);
+    let ring = builder.slabs(LONG as u64, 2).create().unwrap();
+    place.address = ring.address().clone();
     let producer = Second::start("send", &ring);
     producer.expect("there");
-    let over = AtomicBool::new(false);
+    let messages = long_messages();
     thread::scope(|scope| {
-        for policy in [
-            Policy::Lossy,
-            Policy::Lossy,
-            Policy::Evict(EvictAfter::Bytes(8192)),
-        ] {
-            let (ring, over) = (&ring, &over);
+        for policy in [Policy::Lossy, Policy::Evict(EvictAfter::Bytes(8192))] {
+            let (ring, messages) = (&ring, &messages);
             scope.spawn(move || {
                 let subscription = Subscription::new().policy(policy);
                 let mut receiver = ring.subscribe(&subscription).unwrap();
-                let (mut next, mut got) = (receiver.next_number().unwrap(), 0);
-                while got < 300 && !over.load(Ordering::Relaxed) {
-                    match receiver.recv_deadline(watchdog()) {
-                        Ok(message) => {
-                            assert_eq!(number_in(&message), next);
+                let mut buffer = vec![0; LONG];
+                let (mut next, mut got, mut passed) = (receiver.next_number().unwrap(), 0, 0);
+                while got < 10 || passed < 100 {
+                    match receiver.recv_into_deadline(&mut buffer, watchdog()) {
+                        Ok(len) => {
+                            assert!(buffer[..len] == messages[next as usize % MANY], "torn");
                             (next, got) = (next + 1, got + 1);
                         }
-                        Err(RecvError::Lagged { missed }) => next += missed,
+                        Err(RecvError::Lagged { missed }) => {
+                            (next, passed) = (next + missed, passed + 1);
+                        }
                         Err(RecvError::Evicted) => {
                             receiver = ring.subscribe(&subscription).unwrap();
-                            next = receiver.next_number().unwrap();
+                            (next, passed) = (receiver.next_number().unwrap(), passed + 1);
                         }
                         Err(error) => panic!("{error}"),
                     }
                 }
-                over.store(true, Ordering::Relaxed);
             });
         }
     });
