@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 
 use crate::memory::layout::broadcast::allowed;
 use crate::memory::layout::participant::{EPOCH, sight_offset, slot_offset};
+#[cfg(test)]
+use crate::memory::layout::pool::Slabs;
 use crate::memory::layout::{Corrupt, Geometry};
 use crate::memory::region::memory::{Heap, Memory};
 use crate::memory::region::{Load, Region};
@@ -22,7 +24,17 @@ pub(crate) struct HeapBroadcast {
 impl HeapBroadcast {
     /// An empty ring. `None` if there is no such ring, or no memory.
     pub(crate) fn new(capacity: u64, consumers: u32) -> Option<Self> {
+        Self::of(Geometry::broadcast(capacity, consumers)?, consumers)
+    }
+
+    /// One with slabs.
+    #[cfg(test)]
+    pub(crate) fn with_slabs(capacity: u64, consumers: u32, slabs: Slabs) -> Option<Self> {
         let geometry = Geometry::broadcast(capacity, consumers)?;
+        Self::of(geometry.with_slabs(slabs), consumers)
+    }
+
+    fn of(geometry: Geometry, consumers: u32) -> Option<Self> {
         Some(Self {
             heap: Heap::new(geometry)?,
             participants: 1 + consumers,

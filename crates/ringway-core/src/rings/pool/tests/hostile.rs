@@ -10,11 +10,13 @@ use crate::memory::layout::record::Record;
 use crate::memory::layout::{Geometry, Kind};
 use crate::memory::region::Region;
 use crate::memory::region::memory::Heap;
+use crate::rings::broadcast::{self, EvictAfter, Policy, Start, Wish};
 use crate::rings::cell;
 use crate::rings::message::MessageRef;
 use crate::rings::pool::{Pool, SlabSender as _};
 use crate::rings::stream::consumer::Consumer;
 use crate::rings::stream::producer::Producer;
+use crate::testing::broadcasts::HeapBroadcast;
 use crate::testing::cells::{HeapCells, KEY};
 use crate::testing::liar::Liar;
 
@@ -60,6 +62,15 @@ fn stream(seed: u64) -> (Liar, Option<Box<Pool>>) {
 fn cells() -> HeapCells {
     let ring = HeapCells::new(Kind::Mpmc, 2, CELLS, 64).unwrap();
     ring.with_slabs(slabs()).unwrap()
+}
+
+/// A broadcast ring of a producer and three consumers, all of whom live.
+fn broadcast(seed: u64) -> Liar {
+    let ring = HeapBroadcast::with_slabs(256, 3, slabs()).unwrap();
+    for slot in 0..4 {
+        ring.attach(slot);
+    }
+    Liar::new(ring.region(), seed, forge)
 }
 
 /// Reads what was found, wherever it is.
@@ -167,6 +178,57 @@ proptest! {
                 0 => drop(consumer.release()),
                 1 => drop(consumer.detach(&found)),
                 _ => consumer.give_back(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_broadcast_producer_bears_it(seed: u64, lens in prop::collection::vec(0_usize..9000, 1..most())) {
+        let resumed = broadcast::producer::Producer::resume(broadcast(seed), 4, 7);
+        let Ok(producer) = resumed else { return Ok(()) };
+        let mut producer = producer.with_pool(Pool::new(&slabs(), 0, 1));
+        for len in lens {
+            if producer.lend(len, None).is_err() {
+                continue;
+            }
+            let loan = producer.pool.as_ref().and_then(|pool| pool.lent).unwrap();
+            producer.region.write_slab(loan.at, &vec![0x5a; len]);
+            match producer.reserve_to_copy(16, None) {
+                Ok(reservation) if len % 2 == 0 => producer.commit_loan(reservation, len as u64),
+                _ => producer.give_back(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_broadcast_consumer_bears_it(seed: u64, records: Vec<(u8, u8, u16)>) {
+        let liar = broadcast(seed);
+        for (at, (place, slab, len)) in records.iter().enumerate() {
+            let ticket = Ticket { slab: u32::from(*slab) % 6, generation: 0, len: (*len).into() };
+            let words = [Record::loaned(at as u64), ticket.encode()[0], ticket.encode()[1]];
+            for (nth, word) in words.into_iter().enumerate() {
+                let at = u64::from(*place & !7) + 8 * nth as u64;
+                liar.truth.store_word(at, word, std::sync::atomic::Ordering::Relaxed);
+            }
+            let held = Word::held(Holder::new(0, 1), 0).encode();
+            let _ = liar.truth.replace_slab(u32::from(*slab) % 6, 0, held);
+        }
+        let policies = [Policy::Block, Policy::Lossy, Policy::Evict(EvictAfter::Bytes(64))];
+        let wish = Wish { policy: policies[seed as usize % 3], start: Start::Oldest, name: None };
+        let joined = broadcast::consumer::Consumer::join(liar, 4, (1, 1), &wish);
+        let Ok(consumer) = joined else { return Ok(()) };
+        let mut consumer = consumer.with_pool(Pool::new(&slabs(), 1, 1));
+        for nth in 0..most() {
+            let Ok(found) = consumer.peek() else { continue };
+            match consumer.copied(&found) {
+                Some(copy) => assert_eq!(copy.len(), found.len),
+                None => read(&consumer.region, &found, consumer.shown().map(|loan| loan.at)),
+            }
+            match consumer.peek_behind(&found, 1) {
+                Ok(Some(last)) if nth % 3 == 0 => consumer.release(&last, 2),
+                _ if nth % 5 == 0 => consumer.release_first(1),
+                _ if nth % 7 == 0 => drop(consumer.skip_unreadable()),
+                _ => consumer.release(&found, 1),
             }
         }
     }
