@@ -1,7 +1,7 @@
 //! Futures, streams and sinks over ringway's rings, for any executor.
 //!
 //! [`AsyncReceiver`] and [`AsyncSender`] add to the handles a future for each verb that waits, [`AsyncReader`] and [`AsyncWatcher`] to those of
-//! boards. With the feature `futures` (on by default), a
+//! boards, [`AsyncServer`], [`AsyncRequest`], [`AsyncClient`] and [`AsyncAnswers`] to those of services. With the feature `futures` (on by default), a
 //! handle also becomes a [`Messages`], which is a `Stream`, or a [`MessagesSink`], which is a `Sink`.
 //!
 //! ```
@@ -38,6 +38,7 @@
 mod board;
 mod receiver;
 mod sender;
+mod service;
 #[cfg(feature = "futures")]
 mod sink;
 #[cfg(feature = "futures")]
@@ -46,6 +47,7 @@ mod stream;
 pub use board::{AsyncReader, AsyncWatcher};
 pub use receiver::AsyncReceiver;
 pub use sender::AsyncSender;
+pub use service::{AsyncAnswers, AsyncClient, AsyncRequest, AsyncServer};
 #[cfg(feature = "futures")]
 pub use sink::MessagesSink;
 #[cfg(feature = "futures")]

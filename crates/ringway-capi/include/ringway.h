@@ -14,6 +14,8 @@
 #define RINGWAY_HANDLE_OPTIONS_INIT {sizeof(ringway_handle_options_t), 0, 0}
 #define RINGWAY_SUBSCRIPTION_INIT {sizeof(ringway_subscription_t), 0, 0, 0, 0, 0, NULL}
 #define RINGWAY_BOARD_OPTIONS_INIT {sizeof(ringway_board_options_t), 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0}
+#define RINGWAY_SERVE_OPTIONS_INIT {sizeof(ringway_serve_options_t), 0, 0, 0, 0, 0, 0, 0, 0}
+#define RINGWAY_CONNECT_OPTIONS_INIT {sizeof(ringway_connect_options_t), 0, 0, 0, 0, 0, 0, 0}
 #define RINGWAY_GC_OPTIONS_INIT {sizeof(ringway_gc_options_t), NULL, NULL, 0, 0, 0}
 
 
@@ -163,6 +165,21 @@
 // -ETXTBSY: the value of a board was overwritten each time while it was copied. Read again.
 #define RINGWAY_CHANGING -26
 
+// -EREMOTEIO: the work of the server that was called failed: ringway_last_status and ringway_last_failure have what it says.
+#define RINGWAY_FAILED -121
+
+// -ECONNREFUSED: no server of the service is there. The request was not begun.
+#define RINGWAY_NO_SERVER -111
+
+// -ECONNABORTED: the server let the request go without an answer.
+#define RINGWAY_LET_GO -103
+
+// -ECANCELED: the caller of this request has left, died, or waits no longer. Serve the next one.
+#define RINGWAY_CANCELLED -125
+
+// -ETIME: the caller lives and does not take what was sent, for longer than the server's patience.
+#define RINGWAY_NOT_TAKEN -62
+
 // -EIO: the kernel refused for another reason.
 #define RINGWAY_SYSTEM -5
 
@@ -207,6 +224,10 @@
 // read it. Threads may share it. It gives writers, readers and watchers, which live on when it is freed. Freeing it removes nothing.
 typedef struct ringway_board_t ringway_board_t;
 
+// Calls a service, one call at a time. For one thread at a time; threads that call side by side have one each (ringway_client_another). If the process dies,
+// at whatever instruction, its place is free at once, and its server is told.
+typedef struct ringway_client_t ringway_client_t;
+
 // What ends a call of a handle that waits, with RINGWAY_INTERRUPTED. It outlives its handle, and then does nothing. Threads may share it.
 typedef struct ringway_interrupter_t ringway_interrupter_t;
 
@@ -230,6 +251,12 @@ typedef struct ringway_ring_t ringway_ring_t;
 //
 // A process that is killed leaves each message whole or not at all. The last sender to close ends the stream.
 typedef struct ringway_sender_t ringway_sender_t;
+
+// Serves the calls of a service, one at a time: ringway_server_next gives a request, and one of ringway_answer, ringway_end_answer, ringway_fail and
+// ringway_let_go is its end. For one thread at a time; threads that serve side by side have one each (ringway_server_another), and so may other processes.
+//
+// If the process dies, at whatever instruction, the caller of its request is told (RINGWAY_PEER_DIED), or another server gets the request: as the caller wishes.
+typedef struct ringway_server_t ringway_server_t;
 
 // Reads whatever changes on a board. For one thread at a time.
 typedef struct ringway_watcher_t ringway_watcher_t;
@@ -310,6 +337,34 @@ typedef struct ringway_peer_t {
   // Effective group id.
   uint32_t gid;
 } ringway_peer_t;
+
+// How calls are made. All zero but the size is the default of everything: RINGWAY_CONNECT_OPTIONS_INIT.
+typedef struct ringway_connect_options_t {
+  // sizeof(ringway_connect_options_t)
+  size_t size;
+  // Whether a request whose server dies, or lets it go, is served again by the next one: RINGWAY_YES. Else its caller is told.
+  int32_t at_least_once;
+  // How often one request is begun at most then; 10 if it is 0.
+  uint32_t attempts;
+  // For how long a call goes on although no server is there, in nanoseconds; negative is for ever.
+  int64_t grace_ns;
+  // Bytes of the longest answer, or part of one, that is gathered; 64 MiB if it is 0.
+  size_t max_answer;
+  // For how long connecting waits for the service, and for a server, in nanoseconds; negative is for ever.
+  int64_t wait_ns;
+  // As of ringway_handle_options_t.
+  int64_t spin_ns;
+  // Whether to connect to what belongs to another user.
+  int32_t any_owner;
+} ringway_connect_options_t;
+
+// An answer, or a part of one. Its bytes are the client's, until its next call that gets something.
+typedef struct ringway_answer_t {
+  // Its first byte; never null.
+  const void *data;
+  // Its bytes.
+  size_t len;
+} ringway_answer_t;
 
 // How a handle works. All zero but the size is the default: RINGWAY_HANDLE_OPTIONS_INIT.
 typedef struct ringway_handle_options_t {
@@ -514,6 +569,41 @@ typedef struct ringway_ring_info_t {
   uint8_t nonce[16];
 } ringway_ring_info_t;
 
+// How calls are served. All zero but the size is the default of everything: RINGWAY_SERVE_OPTIONS_INIT. A service that is found must be as clients, part_len,
+// mode and persistent say, if they are set.
+typedef struct ringway_serve_options_t {
+  // sizeof(ringway_serve_options_t)
+  size_t size;
+  // How many client handles a new service has room for, up to 2032; 240 if it is 0.
+  uint32_t clients;
+  // Permission bits, 0600 if it is 0. Who calls needs the right to write.
+  uint32_t mode;
+  // Bytes, with their header, that go in one piece, rounded up to a power of two; 4096 if it is 0.
+  uint64_t part_len;
+  // Bytes of the longest request that is taken; 64 MiB if it is 0.
+  size_t max_request;
+  // How long a caller that lives may let a part wait, in nanoseconds; 10 seconds if it is 0, negative is for ever.
+  int64_t patience_ns;
+  // As of ringway_handle_options_t.
+  int64_t spin_ns;
+  // Whether collectors leave it alone, whoever dies holding it: RINGWAY_YES, RINGWAY_NO.
+  int32_t persistent;
+  // Whether to serve at what belongs to another user.
+  int32_t any_owner;
+} ringway_serve_options_t;
+
+// A request, whose memory is the server's until its end.
+typedef struct ringway_request_t {
+  // Its first byte; never null.
+  const void *data;
+  // Its bytes.
+  size_t len;
+  // For how long its caller waits yet, in nanoseconds; RINGWAY_FOREVER.
+  int64_t left_ns;
+  // Whether another server may have begun with it before, and has died or let it go.
+  bool is_repeated;
+} ringway_request_t;
+
 // How a receiver of a broadcast ring takes part. All zero but the size: with the oldest message, blocking the sender, without a name:
 // RINGWAY_SUBSCRIPTION_INIT. What it begins with and is gone already is told first, as RINGWAY_LAGGED.
 typedef struct ringway_subscription_t {
@@ -624,6 +714,109 @@ int ringway_board_take_over(int socket,
                             const struct ringway_board_options_t *options,
                             struct ringway_board_t **board,
                             struct ringway_peer_t *peer);
+
+// Connects to the service at `address`, and gives the client in `*client`, to be freed by ringway_client_free. `options` may be null.
+//
+// Fails with RINGWAY_NOT_FOUND if there is no service, RINGWAY_TIMED_OUT if neither it nor a server of it came within wait_ns, RINGWAY_INCOMPATIBLE if what
+// is there is none, RINGWAY_BUSY if it has no room for one more, and as ringway_open does.
+//
+// The caller promises:
+// `address` ends with a zero byte; `options` has the size that it says; `client` may be written.
+int ringway_connect(const char *address,
+                    const struct ringway_connect_options_t *options,
+                    struct ringway_client_t **client);
+
+// Gives in `*another` one more client, for another thread, which makes its calls as this one does; to be freed by ringway_client_free.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone; `another` may be written.
+int ringway_client_another(struct ringway_client_t *client,
+                           struct ringway_client_t **another);
+
+// Leaves and frees the client, and its last answer. A call that is not over is cancelled. Null is let pass.
+//
+// The caller promises:
+// It is from this library, and not used any more.
+void ringway_client_free(struct ringway_client_t *client);
+
+// As ringway_ring_address.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone; `buffer` has `size` bytes.
+int64_t ringway_client_address(struct ringway_client_t *client, char *buffer, size_t size);
+
+// How many servers are there now.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone.
+int64_t ringway_client_servers(struct ringway_client_t *client);
+
+// Sends a request of `len` bytes to one of the servers, and gives its whole answer in `*answer`. Waits for that for at most `timeout_ns` nanoseconds.
+//
+// Fails with RINGWAY_FAILED (ringway_last_status and ringway_last_failure have what the server says), RINGWAY_PEER_DIED if the server died with the request,
+// RINGWAY_LET_GO, RINGWAY_NO_SERVER, RINGWAY_TIMED_OUT, RINGWAY_INTERRUPTED, RINGWAY_TOO_LARGE of a request or an answer, RINGWAY_REMOVED, RINGWAY_BUSY,
+// RINGWAY_CORRUPT, RINGWAY_FORKED. Then the call is over, and its server is told.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone; `data` has `len` bytes, and `answer` may be written.
+int ringway_call(struct ringway_client_t *client,
+                 const void *data,
+                 size_t len,
+                 struct ringway_answer_t *answer,
+                 int64_t timeout_ns);
+
+// Begins a call whose answer is taken by ringway_next_part, and which is over in `timeout_ns` nanoseconds at the latest. The request is copied.
+//
+// Fails as ringway_call.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone; `data` has `len` bytes.
+int ringway_call_begin(struct ringway_client_t *client,
+                       const void *data,
+                       size_t len,
+                       int64_t timeout_ns);
+
+// Gives the next part of the answer in `*part`, and returns 1; returns 0 at its end, and then the call is over. Waits for at most `timeout_ns` nanoseconds;
+// RINGWAY_EMPTY says that nothing has come until then, and that the call goes on.
+//
+// Fails as ringway_call, and then the call is over, but for RINGWAY_EMPTY and RINGWAY_INTERRUPTED.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone; `part` may be written.
+int ringway_next_part(struct ringway_client_t *client,
+                      struct ringway_answer_t *part,
+                      int64_t timeout_ns);
+
+// Ends the call that was begun: its server is told that nobody waits. Does nothing if there is none.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone.
+int ringway_call_cancel(struct ringway_client_t *client);
+
+// As ringway_receiver_descriptor: it becomes readable after ringway_client_arm. Get it before a call is begun.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone.
+int ringway_client_descriptor(struct ringway_client_t *client);
+
+// As ringway_receiver_arm, of a call that was begun: 1, and the descriptor becomes readable when ringway_next_part is worth calling; 0, and it is now. It may
+// become readable for nothing, and has to be heeded: a call looks after itself a few times a second. It fails as ringway_next_part, and then the call is over.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone.
+int ringway_client_arm(struct ringway_client_t *client);
+
+// Takes ringway_client_arm back.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone.
+int ringway_client_disarm(struct ringway_client_t *client);
+
+// Gives in `*interrupter` what ends calls of this client that wait, to be freed by ringway_interrupter_free.
+//
+// The caller promises:
+// The client is from this library, and used by this thread alone; `interrupter` may be written.
+int ringway_client_interrupter(struct ringway_client_t *client, struct ringway_interrupter_t **interrupter);
 
 // Takes the role of the entry with that key, which is added if it is not there yet; the writer is given in `*writer`, to be freed by ringway_writer_free.
 //
@@ -810,6 +1003,16 @@ int ringway_last_errno(void);
 // Of the last error of this thread, if that was RINGWAY_LAGGED, how many messages are gone: 0 if it was overtaken again at once, and a later call
 // tells.
 uint64_t ringway_last_missed(void);
+
+// Of the last error of this thread, if that was RINGWAY_FAILED, the status that the server gave; else 0.
+int ringway_last_status(void);
+
+// Of the last error of this thread, if that was RINGWAY_FAILED, the bytes that the server gave, most often a text without a zero byte, and in `*len` how many; else
+// none. Never null. They are valid until the next call of ringway's that fails in this thread, and belong to the library.
+//
+// The caller promises:
+// `len` may be written.
+const void *ringway_last_failure(size_t *len);
 
 // The name of what a call has returned: "RINGWAY_CLOSED" and so on; "0" of a call that has worked. Static. (RINGWAY_FULL and RINGWAY_EMPTY
 // are the same number.)
@@ -1198,6 +1401,136 @@ int ringway_sender_close(struct ringway_sender_t *sender);
 // The caller promises:
 // As of ringway_sender_close.
 int ringway_sender_leave(struct ringway_sender_t *sender);
+
+// Serves at `address`, where a service is made if nothing is there, and gives the server in `*server`, to be freed by ringway_server_free. `options` may be null.
+//
+// Fails as ringway_open_or_create does; with RINGWAY_INCOMPATIBLE if what is there is no service, RINGWAY_BUSY if 31 other processes serve there.
+//
+// The caller promises:
+// `address` ends with a zero byte; `options` has the size that it says; `server` may be written.
+int ringway_serve(const char *address,
+                  const struct ringway_serve_options_t *options,
+                  struct ringway_server_t **server);
+
+// Gives in `*another` one more server of this process, for another thread, to be freed by ringway_server_free.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone; `another` may be written.
+int ringway_server_another(struct ringway_server_t *server,
+                           struct ringway_server_t **another);
+
+// Leaves and frees the server. A request without an end is let go, and so are answers that were not taken yet (ringway_server_finish waits for that). Null
+// is let pass.
+//
+// The caller promises:
+// It is from this library, and not used any more.
+void ringway_server_free(struct ringway_server_t *server);
+
+// As ringway_ring_address.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone; `buffer` has `size` bytes.
+int64_t ringway_server_address(struct ringway_server_t *server, char *buffer, size_t size);
+
+// For how many client handles there is room.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone.
+int64_t ringway_server_clients(struct ringway_server_t *server);
+
+// Gets the next request, and tells in `*request` what it is; waits for one for at most `timeout_ns` nanoseconds. It is this server's until its end.
+//
+// Fails with RINGWAY_EMPTY (with RINGWAY_NOW), RINGWAY_TIMED_OUT, RINGWAY_REMOVED, RINGWAY_INTERRUPTED, RINGWAY_BUSY if the last request has no end yet,
+// RINGWAY_CORRUPT, RINGWAY_FORKED.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone; `request` may be written.
+int ringway_server_next(struct ringway_server_t *server,
+                        struct ringway_request_t *request,
+                        int64_t timeout_ns);
+
+// 1 if the caller of the request has left, died, or waits no longer, so that nobody wants the answer; 0 if it waits.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone.
+int ringway_request_is_cancelled(struct ringway_server_t *server);
+
+// Sends one part of the answer. The caller is at most two parts behind: it waits until that one has what was sent before.
+//
+// Fails with RINGWAY_CANCELLED, RINGWAY_NOT_TAKEN after the server's patience, RINGWAY_INTERRUPTED (and then the part was not sent), RINGWAY_CORRUPT, RINGWAY_FORKED.
+// The request stays this server's.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone; `data` has `len` bytes.
+int ringway_send_part(struct ringway_server_t *server,
+                      const void *data,
+                      size_t len);
+
+// Ends the answer after the parts that were sent, of which there may be none. It waits for nobody: what the caller has not taken yet, it gets while the server
+// gets other requests, or by ringway_server_finish. The request is no longer this server's, also if this fails.
+//
+// Fails with RINGWAY_CANCELLED, RINGWAY_CORRUPT, RINGWAY_FORKED.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone.
+int ringway_end_answer(struct ringway_server_t *server);
+
+// Sends an answer of one part, or the last part of one, and ends it, as ringway_end_answer does.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone; `data` has `len` bytes.
+int ringway_answer(struct ringway_server_t *server, const void *data, size_t len);
+
+// Ends the request with an error: the caller gets RINGWAY_FAILED, `status`, and of the `len` bytes, most often a text, as many as go in one piece. Otherwise as
+// ringway_end_answer.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone; `data` has `len` bytes.
+int ringway_fail(struct ringway_server_t *server,
+                 int status,
+                 const void *data,
+                 size_t len);
+
+// Lets the request go without an answer: its caller is told (RINGWAY_LET_GO), or another server gets it, as the caller wishes.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone.
+int ringway_let_go(struct ringway_server_t *server);
+
+// Waits until callers have taken what is on its way to them, have left, or died, for at most `patience_ns` nanoseconds: 1 if all is taken, else 0. New
+// requests are left to other servers.
+//
+// Fails with RINGWAY_REMOVED, RINGWAY_INTERRUPTED, RINGWAY_BUSY, RINGWAY_CORRUPT, RINGWAY_FORKED.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone.
+int ringway_server_finish(struct ringway_server_t *server,
+                          int64_t patience_ns);
+
+// As ringway_receiver_descriptor: it becomes readable after ringway_server_arm.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone.
+int ringway_server_descriptor(struct ringway_server_t *server);
+
+// As ringway_receiver_arm: 1, and the descriptor becomes readable when ringway_server_next is worth calling; 0, and it is now. It may become readable for
+// nothing, and has to be heeded also while answers are on their way. It fails as ringway_server_next.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone.
+int ringway_server_arm(struct ringway_server_t *server);
+
+// Takes ringway_server_arm back.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone.
+int ringway_server_disarm(struct ringway_server_t *server);
+
+// Gives in `*interrupter` what ends calls of this server that wait, to be freed by ringway_interrupter_free.
+//
+// The caller promises:
+// The server is from this library, and used by this thread alone; `interrupter` may be written.
+int ringway_server_interrupter(struct ringway_server_t *server, struct ringway_interrupter_t **interrupter);
 
 // Attaches this process as a receiver of a broadcast ring, given in `*receiver`, to be ended by ringway_receiver_leave or ringway_receiver_close.
 // `options` and `subscription` may be null. (ringway_ring_receiver is the same without a subscription.)

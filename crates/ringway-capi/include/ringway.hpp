@@ -41,16 +41,26 @@ inline constexpr timeout now{0};
 class error : public std::runtime_error {
   public:
     explicit error(std::int64_t code)
-        : std::runtime_error(ringway_last_error()), code_(static_cast<int>(code)), missed_(ringway_last_missed()) {}
+        : std::runtime_error(ringway_last_error()), code_(static_cast<int>(code)), missed_(ringway_last_missed()),
+          status_(ringway_last_status()) {
+        std::size_t len = 0;
+        const void *bytes = ringway_last_failure(&len);
+        failure_.assign(static_cast<const char *>(bytes), len);
+    }
     int code() const noexcept { return code_; }
     /// Of RINGWAY_LAGGED, how many messages are gone.
     std::uint64_t missed() const noexcept { return missed_; }
+    /// Of RINGWAY_FAILED, the status that the server gave, and its text or whatever bytes.
+    int status() const noexcept { return status_; }
+    const std::string &failure() const noexcept { return failure_; }
     /// Its name: "RINGWAY_CLOSED".
     const char *name() const noexcept { return ringway_error_name(code_); }
 
   private:
     int code_;
     std::uint64_t missed_;
+    int status_;
+    std::string failure_;
 };
 
 /// What a call has returned, if it has worked.
@@ -107,6 +117,12 @@ struct end_reader {
 };
 struct end_watcher {
     void operator()(ringway_watcher_t *watcher) const noexcept { ringway_watcher_free(watcher); }
+};
+struct end_server {
+    void operator()(ringway_server_t *server) const noexcept { ringway_server_free(server); }
+};
+struct end_client {
+    void operator()(ringway_client_t *client) const noexcept { ringway_client_free(client); }
 };
 } // namespace detail
 
@@ -577,6 +593,168 @@ class board {
     }
 
     std::unique_ptr<ringway_board_t, detail::end_board> handle_;
+};
+
+/// A request of one caller. If it goes without an answer, the caller is told, or another server gets it, as the caller wishes. Its server must outlive it, and
+/// stay where it is.
+class request {
+  public:
+    request(ringway_server_t *server, const ringway_request_t &told) noexcept : server_(server), told_(told) {}
+    request(request &&other) noexcept : server_(std::exchange(other.server_, nullptr)), told_(other.told_) {}
+    request &operator=(request &&) = delete;
+    ~request() {
+        if (server_ != nullptr) {
+            ringway_let_go(server_);
+        }
+    }
+
+    std::string_view text() const noexcept { return {static_cast<const char *>(told_.data), told_.len}; }
+    /// For how long its caller waits yet; `forever`.
+    timeout left() const noexcept { return timeout(told_.left_ns); }
+    /// Whether another server may have begun with it before.
+    bool is_repeated() const noexcept { return told_.is_repeated; }
+    /// Whether nobody wants the answer.
+    bool is_cancelled() const { return checked(ringway_request_is_cancelled(server_)) == 1; }
+    /// Sends one part of the answer, and waits until the caller has what was sent before.
+    void send(bytes part) { checked(ringway_send_part(server_, part.data, part.size)); }
+    /// Ends the answer after the parts that were sent.
+    void end() && { checked(ringway_end_answer(std::exchange(server_, nullptr))); }
+    /// Sends an answer of one part, or the last part of one.
+    void answer(bytes answer) && { checked(ringway_answer(std::exchange(server_, nullptr), answer.data, answer.size)); }
+    /// Has the caller get RINGWAY_FAILED, with this.
+    void fail(bytes message, int status = 1) && {
+        checked(ringway_fail(std::exchange(server_, nullptr), status, message.data, message.size));
+    }
+
+  private:
+    ringway_server_t *server_;
+    ringway_request_t told_;
+};
+
+/// Serves the calls of a service, one at a time.
+class server {
+  public:
+    explicit server(ringway_server_t *owned) noexcept : handle_(owned) {}
+    static server start(const std::string &address, const ringway_serve_options_t &options = RINGWAY_SERVE_OPTIONS_INIT) {
+        ringway_server_t *made = nullptr;
+        checked(ringway_serve(address.c_str(), &options, &made));
+        return server(made);
+    }
+    /// One more, for another thread.
+    server another() {
+        ringway_server_t *made = nullptr;
+        checked(ringway_server_another(get(), &made));
+        return server(made);
+    }
+
+    ringway_server_t *get() noexcept { return handle_.get(); }
+    std::string address() {
+        std::string text(static_cast<std::size_t>(checked(ringway_server_address(get(), nullptr, 0))), '\0');
+        checked(ringway_server_address(get(), text.data(), text.size() + 1));
+        return text;
+    }
+    /// Waits for the next request.
+    request next(timeout time = forever) {
+        ringway_request_t told{};
+        checked(ringway_server_next(get(), &told, time.count()));
+        return request(get(), told);
+    }
+    /// The next request, if one is there.
+    std::optional<request> try_next() {
+        ringway_request_t told{};
+        const int result = ringway_server_next(get(), &told, RINGWAY_NOW);
+        if (result == RINGWAY_EMPTY) {
+            return std::nullopt;
+        }
+        checked(result);
+        return request(get(), told);
+    }
+    /// Waits until callers have what is on its way to them. Says whether they have it all.
+    bool finish(timeout patience) { return checked(ringway_server_finish(get(), patience.count())) == 1; }
+    interrupter make_interrupter() {
+        ringway_interrupter_t *made = nullptr;
+        checked(ringway_server_interrupter(get(), &made));
+        return interrupter(made);
+    }
+
+  private:
+    std::unique_ptr<ringway_server_t, detail::end_server> handle_;
+};
+
+/// The answer to one call, part by part. It is cancelled if it goes before its end. Its client must outlive it, and stay where it is.
+class answers {
+  public:
+    explicit answers(ringway_client_t *client) noexcept : client_(client) {}
+    answers(answers &&other) noexcept : client_(std::exchange(other.client_, nullptr)) {}
+    answers &operator=(answers &&) = delete;
+    ~answers() {
+        if (client_ != nullptr) {
+            ringway_call_cancel(client_);
+        }
+    }
+    /// Waits for the next part; nothing, at the end.
+    std::optional<std::string> next() {
+        ringway_answer_t part{};
+        if (client_ == nullptr) {
+            return std::nullopt;
+        }
+        const int result = ringway_next_part(client_, &part, RINGWAY_FOREVER);
+        if (result != 1 && result != RINGWAY_INTERRUPTED) {
+            client_ = nullptr;
+        }
+        if (checked(result) == 0) {
+            return std::nullopt;
+        }
+        return std::string(static_cast<const char *>(part.data), part.len);
+    }
+
+  private:
+    ringway_client_t *client_;
+};
+
+/// Calls a service, one call at a time.
+class client {
+  public:
+    explicit client(ringway_client_t *owned) noexcept : handle_(owned) {}
+    static client connect(const std::string &address, const ringway_connect_options_t &options = RINGWAY_CONNECT_OPTIONS_INIT) {
+        ringway_client_t *made = nullptr;
+        checked(ringway_connect(address.c_str(), &options, &made));
+        return client(made);
+    }
+    /// One more, for another thread.
+    client another() {
+        ringway_client_t *made = nullptr;
+        checked(ringway_client_another(get(), &made));
+        return client(made);
+    }
+
+    ringway_client_t *get() noexcept { return handle_.get(); }
+    std::string address() {
+        std::string text(static_cast<std::size_t>(checked(ringway_client_address(get(), nullptr, 0))), '\0');
+        checked(ringway_client_address(get(), text.data(), text.size() + 1));
+        return text;
+    }
+    /// How many servers are there now.
+    std::size_t servers() { return static_cast<std::size_t>(checked(ringway_client_servers(get()))); }
+    /// Sends a request, and waits for its whole answer.
+    std::string call(bytes request, timeout time = forever) {
+        ringway_answer_t answer{};
+        checked(ringway_call(get(), request.data, request.size, &answer, time.count()));
+        return std::string(static_cast<const char *>(answer.data), answer.len);
+    }
+    /// Sends a request whose answer is taken part by part, and is over when `time` is.
+    answers stream(bytes request, timeout time = forever) {
+        checked(ringway_call_begin(get(), request.data, request.size, time.count()));
+        return answers(get());
+    }
+    interrupter make_interrupter() {
+        ringway_interrupter_t *made = nullptr;
+        checked(ringway_client_interrupter(get(), &made));
+        return interrupter(made);
+    }
+
+  private:
+    std::unique_ptr<ringway_client_t, detail::end_client> handle_;
 };
 
 /// Removes what is at the address; refused while a live process is attached, unless `force`.

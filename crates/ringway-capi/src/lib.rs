@@ -8,6 +8,7 @@
 //! | `ring.rs`, `sender.rs`, `receiver.rs` | the handles |
 //! | `subscription.rs` | how a receiver of a broadcast ring takes part |
 //! | `board.rs`, `entry.rs` | boards, and the handles of their entries |
+//! | `server.rs`, `client.rs` | call and serve |
 //! | `waiting.rs` | timeouts; waiting for several; ending a call that waits |
 //! | `inspect.rs` | looking at rings, removing them, collecting |
 //!
@@ -18,6 +19,7 @@
 #![allow(non_camel_case_types)]
 
 pub mod board;
+pub mod client;
 pub mod entry;
 pub mod inspect;
 pub mod options;
@@ -25,6 +27,7 @@ pub mod outcome;
 pub mod receiver;
 pub mod ring;
 pub mod sender;
+pub mod server;
 mod sized;
 pub mod subscription;
 pub mod waiting;

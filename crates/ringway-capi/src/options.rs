@@ -145,15 +145,20 @@ unsafe impl Sized for ringway_handle_options_t {}
 
 impl ringway_handle_options_t {
     pub(crate) fn strategy(&self) -> Result<WaitStrategy, Fault> {
-        match self.spin_ns {
-            0 => Ok(WaitStrategy::default()),
-            RINGWAY_SPIN => Ok(WaitStrategy::Spin),
-            RINGWAY_PARK => Ok(WaitStrategy::Park),
-            ns => match u64::try_from(ns) {
-                Ok(ns) => Ok(WaitStrategy::Adaptive(Duration::from_nanos(ns))),
-                Err(_) => Err(UNKNOWN),
-            },
-        }
+        strategy(self.spin_ns)
+    }
+}
+
+/// For how long calls that wait spin before they sleep.
+pub(crate) fn strategy(spin_ns: i64) -> Result<WaitStrategy, Fault> {
+    match spin_ns {
+        0 => Ok(WaitStrategy::default()),
+        RINGWAY_SPIN => Ok(WaitStrategy::Spin),
+        RINGWAY_PARK => Ok(WaitStrategy::Park),
+        ns => match u64::try_from(ns) {
+            Ok(ns) => Ok(WaitStrategy::Adaptive(Duration::from_nanos(ns))),
+            Err(_) => Err(UNKNOWN),
+        },
     }
 }
 

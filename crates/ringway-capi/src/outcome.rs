@@ -1,10 +1,11 @@
 //! What every call returns: 0 or a number of its own if it has worked, else one of these, which are negative `errno` numbers.
 
 use std::cell::RefCell;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ringway::board::{GetError, SetError};
+use ringway::service::{CallError, ServeError};
 use ringway::wait::WaitError;
 use ringway::{Error, ErrorKind, RecvError, SendError};
 
@@ -64,6 +65,16 @@ pub const RINGWAY_LAGGED: c_int = -75;
 pub const RINGWAY_EVICTED: c_int = -116;
 /// -ETXTBSY: the value of a board was overwritten each time while it was copied. Read again.
 pub const RINGWAY_CHANGING: c_int = -26;
+/// -EREMOTEIO: the work of the server that was called failed: ringway_last_status and ringway_last_failure have what it says.
+pub const RINGWAY_FAILED: c_int = -121;
+/// -ECONNREFUSED: no server of the service is there. The request was not begun.
+pub const RINGWAY_NO_SERVER: c_int = -111;
+/// -ECONNABORTED: the server let the request go without an answer.
+pub const RINGWAY_LET_GO: c_int = -103;
+/// -ECANCELED: the caller of this request has left, died, or waits no longer. Serve the next one.
+pub const RINGWAY_CANCELLED: c_int = -125;
+/// -ETIME: the caller lives and does not take what was sent, for longer than the server's patience.
+pub const RINGWAY_NOT_TAKEN: c_int = -62;
 /// -EIO: the kernel refused for another reason.
 pub const RINGWAY_SYSTEM: c_int = -5;
 /// -EFAULT: a fault of ringway's own. The handle must only be freed.
@@ -84,7 +95,9 @@ const _: () = {
     assert!(RINGWAY_UNSUPPORTED == -libc::EOPNOTSUPP && RINGWAY_SYSTEM == -libc::EIO);
     assert!(RINGWAY_UNUSABLE == -libc::ENOTRECOVERABLE && RINGWAY_PANICKED == -libc::EFAULT);
     assert!(RINGWAY_LAGGED == -libc::EOVERFLOW && RINGWAY_EVICTED == -libc::ESTALE);
-    assert!(RINGWAY_CHANGING == -libc::ETXTBSY);
+    assert!(RINGWAY_CHANGING == -libc::ETXTBSY && RINGWAY_FAILED == -libc::EREMOTEIO);
+    assert!(RINGWAY_NO_SERVER == -libc::ECONNREFUSED && RINGWAY_LET_GO == -libc::ECONNABORTED);
+    assert!(RINGWAY_CANCELLED == -libc::ECANCELED && RINGWAY_NOT_TAKEN == -libc::ETIME);
 };
 
 /// Why a call has failed.
@@ -96,6 +109,8 @@ pub(crate) enum Fault {
     Wait(WaitError),
     Get(GetError),
     Set(SetError),
+    Call(CallError),
+    Serve(ServeError),
     /// Of this border: the number, what is wrong, and what to do.
     Own(c_int, &'static str),
 }
@@ -138,6 +153,24 @@ impl From<SetError> for Fault {
     }
 }
 
+impl From<CallError> for Fault {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Other(error) => Self::Setup(error),
+            error => Self::Call(error),
+        }
+    }
+}
+
+impl From<ServeError> for Fault {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Other(error) => Self::Setup(error),
+            error => Self::Serve(error),
+        }
+    }
+}
+
 /// A pointer that must not be null.
 pub(crate) const NULL: Fault = Fault::Own(
     RINGWAY_INVALID,
@@ -172,6 +205,8 @@ impl Fault {
             Self::Get(error) => of_get(*error),
             Self::Set(SetError::TooLarge { .. }) => RINGWAY_TOO_LARGE,
             Self::Set(_) => RINGWAY_FORKED,
+            Self::Call(error) => of_call(error),
+            Self::Serve(error) => of_serve(error),
             Self::Setup(error) => of_setup(error),
         }
     }
@@ -184,6 +219,8 @@ impl Fault {
             Self::Wait(error) => error.to_string(),
             Self::Get(error) => error.to_string(),
             Self::Set(error) => error.to_string(),
+            Self::Call(error) => error.to_string(),
+            Self::Serve(error) => error.to_string(),
             Self::Setup(error) => error.to_string(),
         }
     }
@@ -234,6 +271,39 @@ fn of_get(error: GetError) -> c_int {
         GetError::Forked => RINGWAY_FORKED,
         GetError::Interrupted => RINGWAY_INTERRUPTED,
         GetError::NoWaiter { .. } => RINGWAY_NO_SPACE,
+        _ => RINGWAY_UNUSABLE,
+    }
+}
+
+fn of_call(error: &CallError) -> c_int {
+    match error {
+        CallError::Failed(_) => RINGWAY_FAILED,
+        CallError::ServerDied => RINGWAY_PEER_DIED,
+        CallError::LetGo => RINGWAY_LET_GO,
+        CallError::NoServer => RINGWAY_NO_SERVER,
+        CallError::TimedOut => RINGWAY_TIMED_OUT,
+        CallError::RequestTooLong { .. } | CallError::AnswerTooLong { .. } => RINGWAY_TOO_LARGE,
+        CallError::Removed => RINGWAY_REMOVED,
+        CallError::Interrupted => RINGWAY_INTERRUPTED,
+        CallError::NoWaiter { .. } => RINGWAY_NO_SPACE,
+        CallError::Corrupt => RINGWAY_CORRUPT,
+        CallError::Forked => RINGWAY_FORKED,
+        CallError::Other(error) => of_setup(error),
+        _ => RINGWAY_UNUSABLE,
+    }
+}
+
+fn of_serve(error: &ServeError) -> c_int {
+    match error {
+        ServeError::TimedOut => RINGWAY_TIMED_OUT,
+        ServeError::Cancelled => RINGWAY_CANCELLED,
+        ServeError::NotTaken => RINGWAY_NOT_TAKEN,
+        ServeError::Removed => RINGWAY_REMOVED,
+        ServeError::Interrupted => RINGWAY_INTERRUPTED,
+        ServeError::NoWaiter { .. } => RINGWAY_NO_SPACE,
+        ServeError::Corrupt => RINGWAY_CORRUPT,
+        ServeError::Forked => RINGWAY_FORKED,
+        ServeError::Other(error) => of_setup(error),
         _ => RINGWAY_UNUSABLE,
     }
 }
@@ -353,7 +423,11 @@ pub extern "C" fn ringway_last_errno() -> c_int {
             | RecvError::Companion { errno }
             | RecvError::NoWaiter { errno },
         )) => Some(*errno),
-        Some(Fault::Get(GetError::NoWaiter { errno })) => Some(*errno),
+        Some(
+            Fault::Get(GetError::NoWaiter { errno })
+            | Fault::Call(CallError::NoWaiter { errno })
+            | Fault::Serve(ServeError::NoWaiter { errno }),
+        ) => Some(*errno),
         _ => None,
     });
     errno.ok().flatten().unwrap_or(0)
@@ -368,6 +442,38 @@ pub extern "C" fn ringway_last_missed() -> u64 {
         _ => None,
     });
     missed.ok().flatten().unwrap_or(0)
+}
+
+/// Of the last error of this thread, if that was RINGWAY_FAILED, the status that the server gave; else 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn ringway_last_status() -> c_int {
+    let status = LAST.try_with(|last| match &last.try_borrow().ok()?.fault {
+        Some(Fault::Call(CallError::Failed(failure))) => Some(failure.status()),
+        _ => None,
+    });
+    status.ok().flatten().unwrap_or(0)
+}
+
+/// Of the last error of this thread, if that was RINGWAY_FAILED, the bytes that the server gave, most often a text without a zero byte, and in `*len` how many; else
+/// none. Never null. They are valid until the next call of ringway's that fails in this thread, and belong to the library.
+///
+/// # Safety
+/// `len` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_last_failure(len: *mut usize) -> *const c_void {
+    let bytes = LAST.try_with(|last| match &last.try_borrow().ok()?.fault {
+        Some(Fault::Call(CallError::Failed(failure))) => {
+            let message = failure.message();
+            Some((message.as_ptr(), message.len()))
+        }
+        _ => None,
+    });
+    let (bytes, count) = bytes.ok().flatten().unwrap_or((c"".as_ptr().cast(), 0));
+    if !len.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { len.write(count) };
+    }
+    bytes.cast()
 }
 
 /// The name of what a call has returned: "RINGWAY_CLOSED" and so on; "0" of a call that has worked. Static. (RINGWAY_FULL and RINGWAY_EMPTY
@@ -402,6 +508,11 @@ pub extern "C" fn ringway_error_name(result: i64) -> *const c_char {
         RINGWAY_LAGGED => c"RINGWAY_LAGGED",
         RINGWAY_EVICTED => c"RINGWAY_EVICTED",
         RINGWAY_CHANGING => c"RINGWAY_CHANGING",
+        RINGWAY_FAILED => c"RINGWAY_FAILED",
+        RINGWAY_NO_SERVER => c"RINGWAY_NO_SERVER",
+        RINGWAY_LET_GO => c"RINGWAY_LET_GO",
+        RINGWAY_CANCELLED => c"RINGWAY_CANCELLED",
+        RINGWAY_NOT_TAKEN => c"RINGWAY_NOT_TAKEN",
         RINGWAY_SYSTEM => c"RINGWAY_SYSTEM",
         RINGWAY_PANICKED => c"RINGWAY_PANICKED",
         _ => c"unknown",

@@ -1,11 +1,15 @@
 //! One call, from its request to the end of its answer.
 
+use std::borrow::Cow;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use ringway_core::board::GetError;
+use ringway_core::os::deadline_after;
 
 use crate::client::Client;
 use crate::error::{CallError, Failure};
+use crate::waiting::{Waiting, blocked, first, is_past};
 use crate::words::{
     Answered, BEGUN, DIED, END, ENDS_ANSWER, ENDS_PART, FAILED, GONE, LET_GO, NEXT, PART, REQUEST,
     Said, TOO_LONG, WANT, split, to_shared,
@@ -19,8 +23,8 @@ use crate::words::{
 /// [`ServerDied`](CallError::ServerDied), because what would come again was perhaps used already.
 #[derive(Debug)]
 pub struct Answers<'a> {
-    client: &'a mut Client,
-    request: &'a [u8],
+    pub(crate) client: &'a mut Client,
+    request: Cow<'a, [u8]>,
     deadline: Option<Instant>,
     /// The same on the clock of all.
     shared_deadline: u64,
@@ -41,17 +45,26 @@ pub struct Answers<'a> {
     part: Vec<u8>,
     /// How long to sleep before the next look.
     pause: Duration,
+    /// When that is, once it sleeps; never, if the clock cannot say it.
+    look_at: Option<Option<Instant>>,
     /// Since when no server is there.
     alone: Option<Instant>,
 }
 
 /// What came next.
-pub(crate) struct Event {
+struct Event {
     /// `None` at the end.
-    pub(crate) fragment: Option<Vec<u8>>,
-    pub(crate) ends_part: bool,
+    fragment: Option<Vec<u8>>,
+    ends_part: bool,
     /// Whether all that came before is void: another server has begun.
-    pub(crate) anew: bool,
+    anew: bool,
+}
+
+/// What is gathered of an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Parts,
+    Whole,
 }
 
 /// A call sleeps for its answer and for its server's death. All else it looks for by itself, so often and then less often: whether servers
@@ -62,7 +75,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 impl<'a> Answers<'a> {
     pub(crate) fn begin(
         client: &'a mut Client,
-        request: &'a [u8],
+        request: Cow<'a, [u8]>,
         deadline: Option<Instant>,
     ) -> Result<Self, CallError> {
         let desk = &mut client.desk;
@@ -82,6 +95,7 @@ impl<'a> Answers<'a> {
             over: false,
             part: Vec::new(),
             pause: FIRST_PAUSE,
+            look_at: None,
             alone: None,
         };
         answers.ask(0)?;
@@ -91,24 +105,56 @@ impl<'a> Answers<'a> {
     /// The next part of the answer, waiting for it; `None` if there are no more.
     ///
     /// # Errors
-    /// [`CallError`]. Then the call is over.
+    /// [`CallError`]. Then the call is over, but for [`CallError::Interrupted`]: it goes on with the next call of this.
     pub fn next_part(&mut self) -> Result<Option<Vec<u8>>, CallError> {
+        let part = self.gather(&mut Waiting::Blocked, None, By::Parts);
+        blocked(part, CallError::TimedOut)
+    }
+
+    /// The same, until `moment`: if nothing has come until then it is pending, and the call goes on.
+    pub fn next_part_until(&mut self, moment: Instant) -> Poll<Result<Option<Vec<u8>>, CallError>> {
+        self.gather(&mut Waiting::Blocked, Some(moment), By::Parts)
+    }
+
+    /// The whole answer, waiting for it. What was taken of it by parts is not there again.
+    ///
+    /// # Errors
+    /// As [`next_part`](Self::next_part).
+    pub fn whole(&mut self) -> Result<Vec<u8>, CallError> {
+        let whole = self.gather(&mut Waiting::Blocked, None, By::Whole);
+        blocked(whole, CallError::TimedOut).map(Option::unwrap_or_default)
+    }
+
+    /// The same, until `moment`: if it has not come until then it is pending, and the call goes on.
+    pub fn whole_until(&mut self, moment: Instant) -> Poll<Result<Vec<u8>, CallError>> {
+        let whole = self.gather(&mut Waiting::Blocked, Some(moment), By::Whole);
+        whole.map_ok(Option::unwrap_or_default)
+    }
+
+    /// The next part, or all of it; `None` is the end.
+    pub(crate) fn gather(
+        &mut self,
+        waiting: &mut Waiting<'_, '_>,
+        moment: Option<Instant>,
+        by: By,
+    ) -> Poll<Result<Option<Vec<u8>>, CallError>> {
         loop {
-            let event = self.step()?;
+            let event = ready!(self.step(waiting, moment))?;
             if event.anew {
                 self.part.clear();
             }
             let Some(bytes) = event.fragment else {
-                return Ok(None);
+                let whole = std::mem::take(&mut self.part);
+                return Poll::Ready(Ok((by == By::Whole).then_some(whole)));
             };
             let most = self.client.how.max_answer;
             if !append(&mut self.part, bytes, most) {
                 self.cancel();
-                return Err(CallError::AnswerTooLong { most });
+                return Poll::Ready(Err(CallError::AnswerTooLong { most }));
             }
-            if event.ends_part {
+            if event.ends_part && by == By::Parts {
                 self.handed_on = true;
-                return Ok(Some(std::mem::take(&mut self.part)));
+                return Poll::Ready(Ok(Some(std::mem::take(&mut self.part))));
             }
         }
     }
@@ -117,44 +163,75 @@ impl<'a> Answers<'a> {
     pub fn cancel(&mut self) {
         if !std::mem::replace(&mut self.over, true) {
             // Of a child of fork nobody is waited for.
-            let _ = self.say(GONE, 0, &[]);
+            let _ = self.say(GONE, 0);
         }
     }
 
     /// Waits for what comes next.
-    pub(crate) fn step(&mut self) -> Result<Event, CallError> {
-        let stepped = self.wait_for_more();
-        if stepped.is_err() {
+    fn step(
+        &mut self,
+        waiting: &mut Waiting<'_, '_>,
+        moment: Option<Instant>,
+    ) -> Poll<Result<Event, CallError>> {
+        let stepped = self.wait_for_more(waiting, moment);
+        if let Poll::Ready(Err(error)) = &stepped
+            && *error != CallError::Interrupted
+        {
             self.cancel();
         }
         stepped
     }
 
-    fn wait_for_more(&mut self) -> Result<Event, CallError> {
+    fn wait_for_more(
+        &mut self,
+        waiting: &mut Waiting<'_, '_>,
+        moment: Option<Instant>,
+    ) -> Poll<Result<Event, CallError>> {
         loop {
             if self.over {
-                return Ok(self.event(None, false));
+                return Poll::Ready(Ok(self.event(None, false)));
             }
-            let look = Instant::now().checked_add(self.pause);
-            let until = [look, self.deadline].into_iter().flatten().min();
-            match self.client.desk.answers.wait_newer_deadline(until) {
-                Ok(value) => {
+            let look = self.next_look();
+            let until = first(look, moment);
+            let answers = &mut self.client.desk.answers;
+            let found = match waiting {
+                Waiting::Task(context) => answers.poll_newer_by(context, until),
+                Waiting::Blocked | Waiting::Not => Poll::Ready(answers.wait_newer_deadline(until)),
+            };
+            match found {
+                Poll::Ready(Ok(value)) => {
+                    self.look_at = None;
                     if let Some(event) = self.hear(value.into_bytes())? {
-                        return Ok(event);
+                        return Poll::Ready(Ok(event));
+                    }
+                }
+                Poll::Ready(Err(GetError::TimedOut)) | Poll::Pending if !is_past(look) => {
+                    if found.is_pending() || is_past(moment) {
+                        return Poll::Pending;
                     }
                 }
                 // A writer that changes its value all the time is none of ours.
-                Err(GetError::TimedOut | GetError::Changing) => {
+                Poll::Ready(Err(GetError::TimedOut | GetError::Changing)) | Poll::Pending => {
+                    self.look_at = None;
                     if let Some(event) = self.look()? {
-                        return Ok(event);
+                        return Poll::Ready(Ok(event));
                     }
                 }
-                Err(GetError::WriterDied) => self.go_on_after_death()?,
-                Err(GetError::Removed) => return Err(CallError::Removed),
-                Err(GetError::Forked) => return Err(CallError::Forked),
-                Err(_) => return Err(CallError::Corrupt),
+                Poll::Ready(Err(GetError::WriterDied)) => self.go_on_after_death()?,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(told(error))),
             }
         }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// When to look although nothing has come.
+    pub(crate) fn next_look(&mut self) -> Option<Instant> {
+        let pause = self.pause;
+        let look = self.look_at.get_or_insert_with(|| deadline_after(pause));
+        first(*look, self.deadline)
     }
 
     /// What a server has said.
@@ -179,7 +256,7 @@ impl<'a> Answers<'a> {
                 self.next += 1;
                 self.over = answered.flags & ENDS_ANSWER != 0;
                 if !self.over {
-                    self.say(NEXT, self.next, &[])?;
+                    self.say(NEXT, self.next)?;
                 }
                 let ends_part = answered.flags & ENDS_PART != 0;
                 return Ok(Some(self.event(Some(bytes), ends_part)));
@@ -234,8 +311,7 @@ impl<'a> Answers<'a> {
         match self.client.desk.answers.get_if_newer() {
             Ok(Some(value)) => return self.hear(value.into_bytes()),
             Ok(None) | Err(GetError::Changing) => {}
-            Err(GetError::Forked) => return Err(CallError::Forked),
-            Err(_) => return Err(CallError::Corrupt),
+            Err(error) => return Err(told(error)),
         }
         if let Some(end) = end {
             return Err(end);
@@ -248,8 +324,8 @@ impl<'a> Answers<'a> {
     }
 
     /// Who had the desk is dead.
-    fn go_on_after_death(&mut self) -> Result<(), CallError> {
-        self.pause = FIRST_PAUSE;
+    pub(crate) fn go_on_after_death(&mut self) -> Result<(), CallError> {
+        (self.pause, self.look_at) = (FIRST_PAUSE, None);
         if self.client.how.at_least_once {
             return self.begin_anew(CallError::ServerDied);
         }
@@ -278,12 +354,19 @@ impl<'a> Answers<'a> {
             .and_then(|index| index.checked_mul(room))
             .filter(|start| *start < self.request.len() || *start == 0)
             .ok_or(CallError::Corrupt)?;
+        let said = self.said(REQUEST, index);
         let rest = &self.request[start..];
-        self.say(REQUEST, index, &rest[..rest.len().min(room)])
+        let desk = &mut self.client.desk;
+        desk.say(&said, &rest[..rest.len().min(room)])
     }
 
-    fn say(&mut self, kind: u32, index: u64, bytes: &[u8]) -> Result<(), CallError> {
-        let said = Said {
+    fn say(&mut self, kind: u32, index: u64) -> Result<(), CallError> {
+        let said = self.said(kind, index);
+        self.client.desk.say(&said, &[])
+    }
+
+    fn said(&self, kind: u32, index: u64) -> Said {
+        Said {
             call: self.call,
             by: self.client.desk.id(),
             run: self.run,
@@ -293,13 +376,23 @@ impl<'a> Answers<'a> {
             len: self.request.len() as u64,
             deadline: self.shared_deadline,
             once: u64::from(!self.client.how.at_least_once),
-        };
-        self.client.desk.say(&said, bytes)
+        }
+    }
+}
+
+/// What ends a wait for an answer.
+pub(crate) fn told(error: GetError) -> CallError {
+    match error {
+        GetError::Removed => CallError::Removed,
+        GetError::Forked => CallError::Forked,
+        GetError::Interrupted => CallError::Interrupted,
+        GetError::NoWaiter { errno } => CallError::NoWaiter { errno },
+        _ => CallError::Corrupt,
     }
 }
 
 /// Whether it is no longer than `most` with that.
-pub(crate) fn append(whole: &mut Vec<u8>, bytes: Vec<u8>, most: usize) -> bool {
+fn append(whole: &mut Vec<u8>, bytes: Vec<u8>, most: usize) -> bool {
     if bytes.len() > most.saturating_sub(whole.len()) {
         return false;
     }

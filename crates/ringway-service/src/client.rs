@@ -1,5 +1,6 @@
 //! The calling handle.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use ringway_core::board::Reader;
 use ringway_core::os::{Role, Wakes, deadline_after};
 use ringway_core::{Address, Error, ErrorKind};
 
-use crate::answers::{Answers, append};
+use crate::answers::Answers;
 use crate::connect::How;
 use crate::error::CallError;
 use crate::place::{Place, SERVERS, answer_key, call_key, server_key};
@@ -127,21 +128,7 @@ impl Client {
         request: &[u8],
         deadline: impl Into<Option<Instant>>,
     ) -> Result<Vec<u8>, CallError> {
-        let most = self.how.max_answer;
-        let mut answers = self.stream_deadline(request, deadline)?;
-        let mut whole = Vec::new();
-        loop {
-            let event = answers.step()?;
-            if event.anew {
-                whole.clear();
-            }
-            let Some(bytes) = event.fragment else {
-                return Ok(whole);
-            };
-            if !append(&mut whole, bytes, most) {
-                return Err(CallError::AnswerTooLong { most });
-            }
-        }
+        self.stream_deadline(request, deadline)?.whole()
     }
 
     /// Sends a request to one of the servers, whose answer is taken part by part.
@@ -172,7 +159,10 @@ impl Client {
     /// # ringway_core::remove(client.address(), true)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn stream<'a>(&'a mut self, request: &'a [u8]) -> Result<Answers<'a>, CallError> {
+    pub fn stream<'a>(
+        &'a mut self,
+        request: impl Into<Cow<'a, [u8]>>,
+    ) -> Result<Answers<'a>, CallError> {
         let until = self.how.timeout.and_then(deadline_after);
         self.stream_deadline(request, until)
     }
@@ -183,11 +173,11 @@ impl Client {
     /// [`CallError`].
     pub fn stream_deadline<'a>(
         &'a mut self,
-        request: &'a [u8],
+        request: impl Into<Cow<'a, [u8]>>,
         deadline: impl Into<Option<Instant>>,
     ) -> Result<Answers<'a>, CallError> {
         self.free_desk()?;
-        Answers::begin(self, request, deadline.into())
+        Answers::begin(self, request.into(), deadline.into())
     }
 
     /// How many servers are there now.
@@ -211,7 +201,9 @@ impl Client {
                 false => std::thread::yield_now(),
             }
         }
-        self.desk = Desk::take(&self.shared.place, &self.how)?;
+        let mut desk = Desk::take(&self.shared.place, &self.how)?;
+        desk.answers.stand_in_for(&mut self.desk.answers);
+        self.desk = desk;
         Ok(())
     }
 }

@@ -75,6 +75,13 @@ pub enum CallError {
     },
     /// The service was removed, and nobody is there.
     Removed,
+    /// An [`Interrupter`](ringway_core::wait::Interrupter) of the client ended the wait.
+    Interrupted,
+    /// The process can have no more threads or descriptors, so that nobody would wake the task.
+    NoWaiter {
+        /// What the kernel says.
+        errno: i32,
+    },
     /// What is in the service contradicts itself: a peer is broken or hostile.
     Corrupt,
     /// The handle was inherited through `fork`; the child must connect by itself.
@@ -107,6 +114,8 @@ impl fmt::Display for CallError {
                 "the answer is longer than the {most} bytes that this client takes: let it take more, or take the answer in parts"
             ),
             Self::Removed => f.write_str("the service was removed, and nobody is there: start it, and connect again"),
+            Self::Interrupted => f.write_str(INTERRUPTED),
+            Self::NoWaiter { errno } => no_waiter(f, *errno),
             Self::Corrupt => f.write_str(CORRUPT),
             Self::Forked => f.write_str(FORKED),
             Self::Other(error) => error.fmt(f),
@@ -148,6 +157,13 @@ pub enum ServeError {
     NotTaken,
     /// The service was removed, and nobody is there.
     Removed,
+    /// An [`Interrupter`](ringway_core::wait::Interrupter) of the server ended the wait.
+    Interrupted,
+    /// The process can have no more threads or descriptors, so that nobody would wake the task.
+    NoWaiter {
+        /// What the kernel says.
+        errno: i32,
+    },
     /// What is in the service contradicts itself: a peer is broken or hostile.
     Corrupt,
     /// The handle was inherited through `fork`; the child must serve by itself.
@@ -167,6 +183,8 @@ impl fmt::Display for ServeError {
             Self::Removed => {
                 f.write_str("the service was removed, and nobody is there: start it again")
             }
+            Self::Interrupted => f.write_str(INTERRUPTED),
+            Self::NoWaiter { errno } => no_waiter(f, *errno),
             Self::Corrupt => f.write_str(CORRUPT),
             Self::Forked => f.write_str(FORKED),
             Self::Other(error) => error.fmt(f),
@@ -200,6 +218,8 @@ impl From<GetError> for ServeError {
         match error {
             GetError::TimedOut => Self::TimedOut,
             GetError::Removed => Self::Removed,
+            GetError::Interrupted => Self::Interrupted,
+            GetError::NoWaiter { errno } => Self::NoWaiter { errno },
             GetError::Forked => Self::Forked,
             _ => Self::Corrupt,
         }
@@ -208,5 +228,11 @@ impl From<GetError> for ServeError {
 
 const CORRUPT: &str = "the service holds what no ringway peer writes: a peer is broken or hostile; remove it (ringway rm), and \
                        start it again";
+const INTERRUPTED: &str = "the wait was interrupted: call again, or end";
 const FORKED: &str =
     "this handle was inherited through fork: serve, or connect, again in the child";
+
+fn no_waiter(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
+    // As of a board, where it is said what can be done.
+    fmt::Display::fmt(&GetError::NoWaiter { errno }, f)
+}

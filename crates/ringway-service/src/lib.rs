@@ -76,11 +76,13 @@ mod client;
 mod connect;
 mod error;
 mod place;
+mod polling;
 mod request;
 mod seat;
 mod serve;
 mod server;
 mod stat;
+mod waiting;
 mod words;
 
 use ringway_core::Error;

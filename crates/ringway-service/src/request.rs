@@ -1,5 +1,6 @@
 //! A request, and its answer.
 
+use std::task::{Poll, ready};
 use std::time::Instant;
 
 use ringway_core::os::deadline_after;
@@ -7,6 +8,7 @@ use ringway_core::os::deadline_after;
 use crate::error::{Failure, ServeError};
 use crate::seat::{Begun, Caller, Outgoing, Seat, Served, Tail};
 use crate::server::Server;
+use crate::waiting::{Waiting, blocked, is_past};
 use crate::words::from_shared;
 
 /// A request of one caller, which is this server's to answer: at once ([`answer`](Self::answer)), or in parts ([`send`](Self::send),
@@ -16,12 +18,16 @@ use crate::words::from_shared;
 pub struct Request<'s> {
     server: &'s mut Server,
     desk: u32,
-    call: Served,
+    pub(crate) call: Served,
     body: Vec<u8>,
     deadline: Option<Instant>,
     repeated: bool,
     /// Fragments of the answer that were sent.
-    sent: u64,
+    pub(crate) sent: u64,
+    /// What is left of the part that was sent last.
+    rest: Option<Outgoing>,
+    /// Until when the caller may let it wait, once it does.
+    give_up: Option<Option<Instant>>,
     over: bool,
 }
 
@@ -35,6 +41,8 @@ impl<'s> Request<'s> {
             deadline: from_shared(begun.deadline),
             repeated: begun.repeated,
             sent: 0,
+            rest: None,
+            give_up: None,
             over: false,
         }
     }
@@ -70,17 +78,24 @@ impl<'s> Request<'s> {
     /// goes on meanwhile with what is on its way to others.
     ///
     /// # Errors
-    /// [`ServeError::Cancelled`]; [`ServeError::NotTaken`] after the server's [patience](crate::Serve::patience); and others.
+    /// [`ServeError::Cancelled`]; [`ServeError::NotTaken`] after the server's [patience](crate::Serve::patience);
+    /// [`ServeError::Interrupted`], and then it was not sent; and others.
     pub fn send(&mut self, part: &[u8]) -> Result<(), ServeError> {
-        let mut outgoing = Outgoing::new(self.call, self.sent, part.to_vec(), Tail::Part);
-        loop {
-            self.wait_until_taken()?;
-            let is_last = self.seat()?.send_fragment(&mut outgoing)?;
-            self.sent = outgoing.next;
-            if is_last {
-                return Ok(());
-            }
+        let all = self.go_on(&mut Waiting::Blocked, true);
+        blocked(all, ServeError::NotTaken)?;
+        self.say(Outgoing::new(
+            self.call,
+            self.sent,
+            part.to_vec(),
+            Tail::Part,
+        ))?;
+        let rest = self.go_on(&mut Waiting::Blocked, false);
+        match blocked(rest, ServeError::NotTaken) {
+            // It is sent with the next call, which is the one that is interrupted.
+            Err(ServeError::Interrupted) => self.server.interrupter().interrupt(),
+            gone_on => gone_on?,
         }
+        Ok(())
     }
 
     /// Ends the answer after the parts that were sent, of which there may be none. It waits for nobody: what the caller has
@@ -111,7 +126,11 @@ impl<'s> Request<'s> {
 
     fn finish(mut self, bytes: Vec<u8>, tail: Tail) -> Result<(), ServeError> {
         let (call, sent) = (self.call, self.sent);
-        let outgoing = Outgoing::new(call, sent, bytes, tail);
+        let last = Outgoing::new(call, sent, bytes, tail);
+        let outgoing = match self.rest.take() {
+            Some(rest) => rest.and(last),
+            None => last,
+        };
         let seat = self.seat()?;
         match seat.caller(call)? {
             // Dropping it leaves the desk.
@@ -124,22 +143,44 @@ impl<'s> Request<'s> {
         Ok(())
     }
 
-    /// Waits until the caller has taken all that was sent.
-    fn wait_until_taken(&mut self) -> Result<(), ServeError> {
-        let (call, sent, desk) = (self.call, self.sent, self.desk);
-        let mut until = None;
-        loop {
+    /// Goes on with the part that was sent last, until all of it is said, or also `taken`.
+    pub(crate) fn go_on(
+        &mut self,
+        waiting: &mut Waiting<'_, '_>,
+        taken: bool,
+    ) -> Poll<Result<(), ServeError>> {
+        let (call, desk) = (self.call, self.desk);
+        while taken || self.rest.is_some() {
+            let sent = self.sent;
             match self.seat()?.caller(call)? {
-                Caller::IsGone => return Err(ServeError::Cancelled),
-                Caller::Waits(taken) if taken >= sent => return Ok(()),
+                Caller::IsGone => return Poll::Ready(Err(ServeError::Cancelled)),
+                Caller::Waits(had) if had >= sent => {
+                    self.give_up = None;
+                    match self.rest.take() {
+                        Some(rest) => self.say(rest)?,
+                        None => break,
+                    }
+                    continue;
+                }
                 Caller::Waits(_) => {}
             }
-            let until = *until.get_or_insert_with(|| deadline_after(self.server.patience()));
-            if until.is_some_and(|until| Instant::now() >= until) {
-                return Err(ServeError::NotTaken);
+            let patience = self.server.patience();
+            let until = *self.give_up.get_or_insert_with(|| deadline_after(patience));
+            if is_past(until) {
+                self.give_up = None;
+                return Poll::Ready(Err(ServeError::NotTaken));
             }
-            self.server.pump(until, Some(desk))?;
+            ready!(self.server.pump(waiting, until, Some(desk)))?;
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says the next fragment, and keeps what is left.
+    pub(crate) fn say(&mut self, mut outgoing: Outgoing) -> Result<(), ServeError> {
+        let is_last = self.seat()?.send_fragment(&mut outgoing)?;
+        self.sent = outgoing.next;
+        self.rest = (!is_last).then_some(outgoing);
+        Ok(())
     }
 
     fn seat(&mut self) -> Result<&mut Seat, ServeError> {

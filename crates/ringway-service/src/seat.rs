@@ -85,6 +85,8 @@ pub(crate) struct Outgoing {
     bytes: Vec<u8>,
     sent: usize,
     tail: Tail,
+    /// What comes after it.
+    then: Option<Box<Outgoing>>,
 }
 
 /// What comes with the last of these bytes.
@@ -108,6 +110,15 @@ impl Outgoing {
             bytes,
             sent: 0,
             tail,
+            then: None,
+        }
+    }
+
+    /// This one, and then another one.
+    pub(crate) fn and(self, then: Self) -> Self {
+        Self {
+            then: Some(Box::new(then)),
+            ..self
         }
     }
 }
@@ -327,9 +338,14 @@ impl Seat {
 
     /// Says the next fragment of what ends an answer, and leaves the rest for later.
     pub(crate) fn send_rest(&mut self, mut outgoing: Outgoing) -> Result<(), ServeError> {
-        match self.send_fragment(&mut outgoing)? {
-            true => self.leave(),
-            false => self.on_its_way = OnItsWay::Answer(outgoing),
+        let is_last = self.send_fragment(&mut outgoing)?;
+        match outgoing.then.take_if(|_| is_last) {
+            Some(then) => {
+                let next = outgoing.next;
+                self.on_its_way = OnItsWay::Answer(Outgoing { next, ..*then });
+            }
+            None if is_last => self.leave(),
+            None => self.on_its_way = OnItsWay::Answer(outgoing),
         }
         Ok(())
     }
@@ -347,6 +363,7 @@ impl Seat {
             bytes,
             sent,
             tail,
+            then: _,
         } = outgoing;
         let room = self.value_len - ANSWERED;
         let rest = &bytes[*sent..];

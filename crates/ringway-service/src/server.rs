@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use ringway_core::board::GetError;
@@ -13,6 +14,7 @@ use crate::place::Place;
 use crate::request::Request;
 use crate::seat::{Begun, Seat};
 use crate::serve::How;
+use crate::waiting::{Waiting, blocked, first, is_past};
 
 /// Serves requests: one at a time, of whichever client.
 ///
@@ -34,13 +36,13 @@ use crate::serve::How;
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     how: How,
-    changes: Changes,
+    pub(crate) changes: Changes,
     /// What it has of each desk, as soon as something has happened there.
     seats: Vec<Option<Box<Seat>>>,
     /// Desks at which something has happened, which it has not looked at yet.
-    backlog: VecDeque<u32>,
+    pub(crate) backlog: VecDeque<u32>,
     /// Desks that it holds for what is on its way there.
     busy: Vec<u32>,
     /// When to look at those again although nothing has happened.
@@ -48,8 +50,8 @@ pub struct Server {
 }
 
 #[derive(Debug)]
-struct Shared {
-    place: Place,
+pub(crate) struct Shared {
+    pub(crate) place: Place,
     /// That a server is here; held by all handles of the process together.
     _presence: Mutex<Role>,
 }
@@ -118,11 +120,32 @@ impl Server {
         &mut self,
         deadline: impl Into<Option<Instant>>,
     ) -> Result<Request<'_>, ServeError> {
-        let deadline = deadline.into();
+        let found = self.next_begun(&mut Waiting::Blocked, deadline.into());
+        let (desk, begun) = blocked(found, ServeError::TimedOut)?;
+        Ok(Request::new(self, desk, begun))
+    }
+
+    /// The next request, if one is there.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub fn try_next(&mut self) -> Result<Option<Request<'_>>, ServeError> {
+        match self.next_begun(&mut Waiting::Not, None)? {
+            Poll::Ready((desk, begun)) => Ok(Some(Request::new(self, desk, begun))),
+            Poll::Pending => Ok(None),
+        }
+    }
+
+    /// A request, and the desk that it came from.
+    pub(crate) fn next_begun(
+        &mut self,
+        waiting: &mut Waiting<'_, '_>,
+        deadline: Option<Instant>,
+    ) -> Poll<Result<(u32, Begun), ServeError>> {
         loop {
-            let desk = self.something(deadline)?;
+            let desk = ready!(self.something(waiting, deadline))?;
             if let Some(begun) = self.attend(desk)? {
-                return Ok(Request::new(self, desk, begun));
+                return Poll::Ready(Ok((desk, begun)));
             }
         }
     }
@@ -155,13 +178,18 @@ impl Server {
     /// [`ServeError`].
     pub fn finish(&mut self, patience: Duration) -> Result<bool, ServeError> {
         let until = deadline_after(patience);
-        while self.busy.iter().any(|desk| self.is_sending(*desk)) {
-            if until.is_some_and(|until| Instant::now() >= until) {
+        while self.is_sending_any() {
+            if is_past(until) {
                 return Ok(false);
             }
-            self.pump(until, None)?;
+            let pumped = self.pump(&mut Waiting::Blocked, until, None);
+            blocked(pumped, ServeError::TimedOut)?;
         }
         Ok(true)
+    }
+
+    pub(crate) fn is_sending_any(&self) -> bool {
+        self.busy.iter().any(|desk| self.is_sending(*desk))
     }
 
     /// For how many client handles there is room.
@@ -180,53 +208,72 @@ impl Server {
     }
 
     /// A desk at which something has happened, waiting for one.
-    fn something(&mut self, deadline: Option<Instant>) -> Result<u32, ServeError> {
+    fn something(
+        &mut self,
+        waiting: &mut Waiting<'_, '_>,
+        deadline: Option<Instant>,
+    ) -> Poll<Result<u32, ServeError>> {
         loop {
             self.look_after_busy()?;
             if let Some(desk) = self.backlog.pop_front() {
-                return Ok(desk);
+                return Poll::Ready(Ok(desk));
             }
             if let Some(place) = self.changes.next_place()? {
-                return Ok(self.shared.place.desk_at(place));
+                return Poll::Ready(Ok(self.shared.place.desk_at(place)));
             }
-            let look = (!self.busy.is_empty()).then_some(self.next_look);
-            let until = [look, deadline].into_iter().flatten().min();
-            match self.changes.wait_place(until) {
-                Ok(place) => return Ok(self.shared.place.desk_at(place)),
-                Err(GetError::TimedOut) => {
-                    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                        return Err(ServeError::TimedOut);
-                    }
+            let look = self.next_look();
+            let until = first(look, deadline);
+            let found = match waiting {
+                Waiting::Blocked => Poll::Ready(self.changes.wait_place(until)),
+                Waiting::Task(context) => self.changes.poll_place(context, until),
+                Waiting::Not => return Poll::Pending,
+            };
+            match found {
+                Poll::Ready(Ok(place)) => {
+                    return Poll::Ready(Ok(self.shared.place.desk_at(place)));
                 }
-                Err(error) => return Err(error.into()),
+                Poll::Ready(Err(GetError::TimedOut)) | Poll::Pending if is_past(deadline) => {
+                    return Poll::Ready(Err(ServeError::TimedOut));
+                }
+                Poll::Ready(Err(GetError::TimedOut)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending if is_past(look) => {}
+                Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// When it has to look although nothing has happened.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        (!self.busy.is_empty()).then_some(self.next_look)
     }
 
     /// Goes on with what is on its way to callers, for a moment, or until something has happened at `own` desk. New requests are left for
     /// later, or to other servers.
     pub(crate) fn pump(
         &mut self,
+        waiting: &mut Waiting<'_, '_>,
         deadline: Option<Instant>,
         own: Option<u32>,
-    ) -> Result<(), ServeError> {
-        let until = [deadline_after(LOOK), deadline].into_iter().flatten().min();
+    ) -> Poll<Result<(), ServeError>> {
+        let until = first(deadline_after(LOOK), deadline);
         let mut later = VecDeque::new();
         let ended = loop {
-            let desk = match self.something(until) {
-                Ok(desk) => desk,
-                Err(ServeError::TimedOut) => break Ok(()),
-                Err(error) => break Err(error),
+            let desk = match self.something(waiting, until) {
+                Poll::Ready(Ok(desk)) => desk,
+                Poll::Ready(Err(ServeError::TimedOut)) => break Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
             };
             if own == Some(desk) {
-                break Ok(());
+                break Poll::Ready(Ok(()));
             }
             let is_sending = self.is_sending(desk);
             if is_sending {
                 let pushed = self.seat(desk).and_then(Seat::push);
                 self.note(desk);
                 if pushed.is_err() || own.is_none() {
-                    break pushed;
+                    break Poll::Ready(pushed);
                 }
             }
             // There may be a new request.
@@ -279,7 +326,7 @@ impl Server {
     }
 
     /// Lets go of what is on its way to those who do not want it any more.
-    fn look_after_busy(&mut self) -> Result<(), ServeError> {
+    pub(crate) fn look_after_busy(&mut self) -> Result<(), ServeError> {
         if self.busy.is_empty() {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
@@ -219,6 +220,18 @@ impl Reach {
         waker: Option<&Waker>,
         attempt: impl FnOnce(&mut S, &WaitOptions<'_>) -> Result<T, E>,
     ) -> Result<Option<T>, E> {
+        self.attempt_by(side, how, waker, None, attempt)
+    }
+
+    /// The same; the handle is woken at `look_by` at the latest.
+    pub(crate) fn attempt_by<S: Reached, T, E: Answer>(
+        &mut self,
+        side: &mut S,
+        how: WaitStrategy,
+        waker: Option<&Waker>,
+        look_by: Option<Instant>,
+        attempt: impl FnOnce(&mut S, &WaitOptions<'_>) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
         let arming = Arming::default();
         let error = match attempt(side, &WaitOptions::to_arm(how, &arming)) {
             Ok(done) => return Ok(Some(done)),
@@ -227,9 +240,19 @@ impl Reach {
         let Some(watch) = arming.watch().filter(|_| error == E::NOT_NOW) else {
             return Err(error);
         };
-        self.arm_at(side, &watch, arming.next_look(), waker)
+        let look_by = look_by.and_then(MonotonicTime::at);
+        let next_look = [arming.next_look(), look_by].into_iter().flatten().min();
+        self.arm_at(side, &watch, next_look, waker)
             .map_err(E::no_waiter)?;
         Ok(None)
+    }
+
+    /// Goes on with what another handle on the same memory was reached by, which is not reached any more. `region` is this one's.
+    pub(crate) fn take_over(&mut self, other: &mut Self, region: &Memory) {
+        std::mem::swap(self, other);
+        if let Some(interruptible) = &self.interruptible {
+            region.heed(interruptible.flag());
+        }
     }
 
     /// Has `waker` called when what the handle sleeps on is not as `watch` has it. It says that it sleeps, and has looked since.

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
-use super::Board;
+use super::{Board, polling};
+use crate::address::Address;
+use crate::api::reach::Reach;
 use crate::api::threads::Unshared;
 use crate::error::{Attempt, Error, GetError, SetError};
 use crate::memory::region::memory::Memory;
@@ -109,9 +111,11 @@ impl fmt::Debug for Role {
 /// Tells which of some entries have changed, and does not read them.
 #[derive(Debug)]
 pub struct Changes {
-    watcher: watcher::Watcher<Memory>,
-    among: Range<u32>,
-    wait: WaitOptions<'static>,
+    pub(super) watcher: watcher::Watcher<Memory>,
+    pub(super) among: Range<u32>,
+    pub(super) wait: WaitOptions<'static>,
+    pub(super) reach: Reach,
+    pub(super) address: Address,
     _one_thread: Unshared,
 }
 
@@ -134,10 +138,15 @@ impl Changes {
     /// The same, waiting for one until `deadline`; `None` is never.
     ///
     /// # Errors
-    /// [`GetError::Forked`], [`GetError::Removed`], [`GetError::TimedOut`].
+    /// [`GetError::Forked`], [`GetError::Removed`], [`GetError::TimedOut`], [`GetError::Interrupted`].
     pub fn wait_place(&mut self, deadline: Option<Instant>) -> Result<u32, GetError> {
         let wait = self.wait.until(deadline);
-        self.watcher.wait_changed(&self.among, &wait)
+        loop {
+            // That it is armed is never said of a wait that sleeps.
+            if let Some(place) = self.watcher.changed_or_armed(&self.among, &wait)? {
+                return Ok(place);
+            }
+        }
     }
 }
 
@@ -165,8 +174,11 @@ impl Board {
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     #[doc(hidden)]
     pub fn changes(&self, among: Range<u32>) -> Result<Changes, Error> {
+        let watcher = watcher::Watcher::new(self.ring.region()?, self.slate);
         Ok(Changes {
-            watcher: watcher::Watcher::new(self.ring.region()?, self.slate),
+            reach: polling::reach(self.ring.map(), watcher.whereabouts()),
+            watcher,
+            address: self.ring.address().clone(),
             among: among.start..among.end.min(self.slate.entries),
             wait: WaitOptions::new(WaitStrategy::default()),
             _one_thread: Unshared::default(),

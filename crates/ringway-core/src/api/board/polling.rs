@@ -4,11 +4,13 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use nix::errno::Errno;
 
 use super::Value;
+use super::desk::Changes;
 use super::reader::Reader;
 use super::watch::Watcher;
 use crate::api::reach::{Answer, Reach, Reached};
@@ -115,14 +117,26 @@ impl Reader {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn poll_newer(&mut self, context: &mut Context<'_>) -> Poll<Result<Value, GetError>> {
+        self.poll_newer_by(context, None)
+    }
+
+    /// The same; the task is woken at `look_by` at the latest.
+    #[doc(hidden)]
+    pub fn poll_newer_by(
+        &mut self,
+        context: &mut Context<'_>,
+        look_by: Option<Instant>,
+    ) -> Poll<Result<Value, GetError>> {
         let mut bytes = Vec::new();
         let look = |reader: &mut reader::Reader<Memory>, wait: &WaitOptions<'_>| {
             reader.newer_or_armed(wait, &mut bytes)?.ok_or(Said::NotNow)
         };
-        let how = self.wait.how;
-        let read = ready!(self.reach.poll_anew(&mut self.reader, how, context, look));
-        let value = read.map(|number| Value { number, bytes });
-        Poll::Ready(value.map_err(Said::told))
+        let (how, waker) = (self.wait.how, Some(context.waker()));
+        let read = self
+            .reach
+            .attempt_by(&mut self.reader, how, waker, look_by, look);
+        let value = read.map(|read| read.map(|number| Value { number, bytes }));
+        told(value)
     }
 
     /// A descriptor as [`Receiver::descriptor`](crate::Receiver::descriptor): readable when there may be a newer value, or the writer has
@@ -163,14 +177,29 @@ impl Reader {
     /// # Errors
     /// As [`poll_newer`](Self::poll_newer). So a death of the writer is told here.
     pub fn arm(&mut self) -> Result<bool, GetError> {
+        self.arm_by(None)
+    }
+
+    /// The same; it becomes readable at `look_by` at the latest.
+    #[doc(hidden)]
+    pub fn arm_by(&mut self, look_by: Option<Instant>) -> Result<bool, GetError> {
         self.reach.disarm();
         let how = self.wait.how;
         let look = |reader: &mut reader::Reader<Memory>, wait: &WaitOptions<'_>| {
             let news = reader.news_or_armed(wait)?;
             news.then_some(()).ok_or(Said::NotNow)
         };
-        let news = self.reach.attempt(&mut self.reader, how, None, look);
+        let reader = &mut self.reader;
+        let news = self.reach.attempt_by(reader, how, None, look_by, look);
         news.map(|news| news.is_none()).map_err(Said::told)
+    }
+
+    /// Is reached by what another reader of the board was reached by, its descriptor and its interrupters. That one is read no more.
+    #[doc(hidden)]
+    pub fn stand_in_for(&mut self, other: &mut Self) {
+        let whereabouts = other.reader.whereabouts();
+        self.reader.share_whereabouts(whereabouts);
+        self.reach.take_over(&mut other.reach, self.reader.region());
     }
 
     /// Takes [`arm`](Self::arm) back.
@@ -252,6 +281,83 @@ impl Watcher {
     /// As [`Reader::interrupter`].
     pub fn interrupter(&mut self) -> Interrupter {
         self.reach.interrupter(self.watcher.region())
+    }
+}
+
+/// Without a thread that blocks.
+impl Changes {
+    /// As [`wait_place`](Self::wait_place), for a task, which is woken at `look_by` at the latest.
+    ///
+    /// # Errors
+    /// As [`wait_place`](Self::wait_place), and [`GetError::NoWaiter`].
+    pub fn poll_place(
+        &mut self,
+        context: &mut Context<'_>,
+        look_by: Option<Instant>,
+    ) -> Poll<Result<u32, GetError>> {
+        told(self.attempt(Some(context.waker()), look_by))
+    }
+
+    /// As [`Reader::descriptor`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn descriptor(&mut self) -> Result<BorrowedFd<'_>, Error> {
+        let attempt = Attempt::to("make a descriptor for", &self.address);
+        self.reach.descriptor(attempt)
+    }
+
+    /// As [`Reader::arm`]; the descriptor becomes readable at `look_by` at the latest. Where that returns `false`, this returns which one has changed.
+    ///
+    /// # Errors
+    /// As [`poll_place`](Self::poll_place).
+    pub fn arm(&mut self, look_by: Option<Instant>) -> Result<Option<u32>, GetError> {
+        self.reach.disarm();
+        self.attempt(None, look_by).map_err(Said::told)
+    }
+
+    /// Takes [`arm`](Self::arm) back.
+    pub fn disarm(&mut self) {
+        self.reach.disarm();
+    }
+
+    /// As [`Reader::interrupter`].
+    pub fn interrupter(&mut self) -> Interrupter {
+        self.reach.interrupter(self.watcher.region())
+    }
+
+    /// Which one has changed; `None`: none, and it is armed.
+    fn attempt(
+        &mut self,
+        waker: Option<&Waker>,
+        look_by: Option<Instant>,
+    ) -> Result<Option<u32>, Said> {
+        let Self {
+            watcher,
+            among,
+            wait,
+            reach,
+            ..
+        } = self;
+        let look = |watcher: &mut watcher::Watcher<Memory>, wait: &WaitOptions<'_>| {
+            watcher.changed_or_armed(among, wait)?.ok_or(Said::NotNow)
+        };
+        reach.attempt_by(watcher, wait.how, waker, look_by, look)
+    }
+}
+
+/// What a task is told; `None` is nothing yet.
+fn told<T>(answer: Result<Option<T>, Said>) -> Poll<Result<T, GetError>> {
+    match answer {
+        Ok(Some(done)) => Poll::Ready(Ok(done)),
+        Ok(None) => Poll::Pending,
+        Err(said) => Poll::Ready(Err(said.told())),
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.reach.end();
     }
 }
 

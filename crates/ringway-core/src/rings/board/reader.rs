@@ -214,4 +214,9 @@ impl<R: Region> Reader<R> {
     pub(crate) fn whereabouts(&self) -> Arc<AtomicUsize> {
         self.sleeper.whereabouts()
     }
+
+    /// As of a [`Sleeper`].
+    pub(crate) fn share_whereabouts(&mut self, whereabouts: Arc<AtomicUsize>) {
+        self.sleeper.share_whereabouts(whereabouts);
+    }
 }

@@ -64,6 +64,14 @@ impl<R: Region> Sleeper<R> {
         Arc::clone(&self.whereabouts)
     }
 
+    /// Can be woken where another one could, which sleeps no more: there it says from now on where this one sleeps.
+    pub(crate) fn share_whereabouts(&mut self, whereabouts: Arc<AtomicUsize>) {
+        whereabouts.store(self.event, Ordering::Relaxed);
+        self.whereabouts = whereabouts;
+        // As in `find`.
+        fence(Ordering::SeqCst);
+    }
+
     /// Who has the role of `entry`, by the id of its attachment. What can be nobody's id is nobody.
     pub(crate) fn owner(&self, entry: Entry) -> Option<u64> {
         let owner = self.region.load64(entry.owner(), Ordering::Acquire);

@@ -76,15 +76,15 @@ impl<R: Region> Watcher<R> {
         Ok(None)
     }
 
-    /// The same, waiting for one.
-    pub(crate) fn wait_changed(
+    /// The same, waiting for one; `None`: it would sleep, and was told to arm instead.
+    pub(crate) fn changed_or_armed(
         &mut self,
         among: &Range<u32>,
         wait: &WaitOptions,
-    ) -> Result<u32, GetError> {
+    ) -> Result<Option<u32>, GetError> {
         loop {
             if let Some(index) = self.changed(among)? {
-                return Ok(index);
+                return Ok(Some(index));
             }
             let Self { sleeper, seen, .. } = self;
             let ready = |sleeper: &mut Sleeper<R>, _| {
@@ -94,8 +94,8 @@ impl<R: Region> Watcher<R> {
                 })
             };
             match wait.wait(sleeper, PeersEnd::IsNoEnd, ready) {
-                // Nobody arms these calls.
-                Waited::Ready | Waited::Armed => {}
+                Waited::Ready => {}
+                Waited::Armed => return Ok(None),
                 Waited::Interrupted => return Err(GetError::Interrupted),
                 Waited::TimedOut => return Err(GetError::TimedOut),
                 Waited::Forsaken => return Err(GetError::Removed),
