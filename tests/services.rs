@@ -2,6 +2,8 @@
 
 mod two_processes;
 
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -428,6 +430,7 @@ fn a_stopped_server_keeps_its_own_call_and_delays_no_other() {
     let stopped = Second::start_at("begin", &place.address);
     stopped.expect("there");
     let mut client = to(&place).open().unwrap();
+    let interrupter = client.interrupter();
     let calling = thread::spawn(move || {
         let given_up = client.call_timeout(b"hello", Duration::from_millis(300));
         (given_up, client)
@@ -458,10 +461,82 @@ fn a_stopped_server_keeps_its_own_call_and_delays_no_other() {
     stopped.signal(Signal::SIGCONT);
     stopped.say("let go");
     drop(server);
-    let calling = thread::spawn(move || client.call_deadline(b"hello", watchdog()));
+    let calling = thread::spawn(move || {
+        let answer = client.call_deadline(b"hello", watchdog());
+        (answer, client)
+    });
     stopped.expect("begun");
     stopped.say("answer");
-    assert_eq!(calling.join().unwrap(), Ok(b"done".to_vec()));
+    let (answer, mut client) = calling.join().unwrap();
+    assert_eq!(answer, Ok(b"done".to_vec()));
+    // What ended its calls before ends them at the new desk.
+    let calling = thread::spawn(move || client.call_deadline(b"hello", watchdog()));
+    stopped.expect("begun");
+    interrupter.interrupt();
+    assert_eq!(calling.join().unwrap(), Err(CallError::Interrupted));
+    stopped.say("let go");
+}
+
+/// What a server that is interrupted has sent of a part comes whole, and the wait goes on with the next call.
+#[test]
+fn interruptions_tear_no_answer() {
+    let place = service(Backing::Shm, 4);
+    let mut server = at(&place).start().unwrap();
+    let mut client = to(&place).open().unwrap();
+    let parts: Vec<Vec<u8>> = (0..20).map(|number| vec![number; 30_000]).collect();
+    let expected = parts.clone();
+    let interrupters = [server.interrupter(), client.interrupter()];
+    let (done, told) = std::sync::mpsc::channel::<()>();
+    let interrupting = thread::spawn(move || {
+        while told.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            for interrupter in &interrupters {
+                interrupter.interrupt();
+            }
+            thread::sleep(Duration::from_micros(50));
+        }
+    });
+    let serving = thread::spawn(move || {
+        let mut interrupted = 0;
+        for _ in 0..5 {
+            let mut request = loop {
+                match server.next_deadline(watchdog()) {
+                    Err(ServeError::Interrupted) => interrupted += 1,
+                    other => break other.unwrap(),
+                }
+            };
+            for part in &parts {
+                while let Err(error) = request.send(part) {
+                    assert_eq!(error, ServeError::Interrupted);
+                    interrupted += 1;
+                }
+            }
+            request.end().unwrap();
+        }
+        while server.finish(Duration::from_secs(60)) != Ok(true) {
+            interrupted += 1;
+        }
+        interrupted
+    });
+    let mut interrupted = 0;
+    for _ in 0..5 {
+        let mut answers = client.stream_deadline(b"count", watchdog()).unwrap();
+        let mut got = Vec::new();
+        loop {
+            match answers.next_part() {
+                Ok(Some(part)) => got.push(part),
+                Ok(None) => break,
+                Err(error) => {
+                    assert_eq!(error, CallError::Interrupted);
+                    interrupted += 1;
+                }
+            }
+        }
+        assert!(got == expected, "{} parts", got.len());
+    }
+    let by_server = serving.join().unwrap();
+    assert!(interrupted > 0 && by_server > 0);
+    drop(done);
+    interrupting.join().unwrap();
 }
 
 #[test]
@@ -659,4 +734,61 @@ fn other_boards_and_rings_are_no_services() {
     assert_eq!(server.clients(), 16);
     let unnamed = serve("memfd:").unwrap().start().unwrap_err();
     assert_eq!(unnamed.kind(), ErrorKind::Unsupported);
+}
+
+/// Polls until it is ready, whenever it is woken; not for ever.
+fn block_on<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(30) {
+        if let Poll::Ready(done) = poll(&mut Context::from_waker(&waker)) {
+            return Some(done);
+        }
+        thread::park_timeout(Duration::from_secs(30));
+    }
+    None
+}
+
+#[test]
+fn who_is_polled_is_woken_by_each_other_and_by_time() {
+    let place = service(Backing::Shm, 4);
+    let mut server = at(&place).start().unwrap();
+    let mut client = to(&place).open().unwrap();
+    let serving = thread::spawn(move || {
+        for _ in 0..50 {
+            let found = block_on(|context| server.poll_found(context)).unwrap();
+            let mut request = server.take_found(found.unwrap());
+            let body = request.take_body();
+            block_on(|context| request.poll_send(context, &body))
+                .unwrap()
+                .unwrap();
+            request.answer(&body).unwrap();
+        }
+        block_on(|context| server.poll_finish(context))
+            .unwrap()
+            .unwrap();
+    });
+    for round in 0..50 {
+        let body = vec![round as u8; round * 1000];
+        let mut answers = client.stream(&body).unwrap();
+        let whole = block_on(|context| answers.poll_whole(context));
+        assert!(whole.unwrap().unwrap() == body.repeat(2));
+    }
+    serving.join().unwrap();
+    // Nobody says anything, and still it is told.
+    let mut answers = client.stream(b"hello").unwrap();
+    let told = block_on(|context| answers.poll_whole(context));
+    assert_eq!(told, Some(Err(CallError::NoServer)));
+    drop(answers);
+    let _server = at(&place).start().unwrap();
+    let soon = Instant::now() + Duration::from_millis(50);
+    let mut answers = client.stream_deadline(b"hello", soon).unwrap();
+    let told = block_on(|context| answers.poll_part(context));
+    assert_eq!(told, Some(Err(CallError::TimedOut)));
 }

@@ -2,8 +2,9 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyModule};
+use pyo3::types::{PyBytes, PyDict, PyModule};
 use ringway::board::{GetError, SetError};
+use ringway::service::{CallError, ServeError};
 use ringway::wait::WaitError;
 use ringway::{Error, ErrorKind, RecvError, SendError};
 
@@ -15,6 +16,8 @@ enum Detail {
     Len(usize),
     LenAndMax(usize, usize),
     Missed(u64),
+    /// Of a server's work.
+    Failure(i32, Vec<u8>),
 }
 
 fn raise(py: Python<'_>, class: &str, text: &str, remedy: &str, detail: &Detail) -> PyErr {
@@ -37,6 +40,10 @@ fn make(py: Python<'_>, class: &str, text: &str, remedy: &str, detail: &Detail) 
             details.set_item("max", max)?;
         }
         Detail::Missed(missed) => details.set_item("missed", missed)?,
+        Detail::Failure(status, failure) => {
+            details.set_item("status", status)?;
+            details.set_item("failure", PyBytes::new(py, failure))?;
+        }
     }
     let class = classes.bind(py).getattr(class)?;
     Ok(PyErr::from_value(class.call((text,), Some(&details))?))
@@ -165,6 +172,82 @@ pub(crate) fn of_get(py: Python<'_>, error: GetError) -> PyErr {
     of_text(py, class, &error.to_string(), &detail)
 }
 
+/// Of calling.
+pub(crate) fn of_call(py: Python<'_>, error: &CallError) -> PyErr {
+    let (class, detail) = match error {
+        CallError::Failed(failure) => {
+            let detail = Detail::Failure(failure.status(), failure.message().to_vec());
+            ("Failed", detail)
+        }
+        CallError::ServerDied => ("ServerDied", Detail::Nothing),
+        CallError::LetGo => ("LetGo", Detail::Nothing),
+        CallError::NoServer => ("NoServer", Detail::Nothing),
+        CallError::TimedOut => ("TimedOut", Detail::Nothing),
+        CallError::RequestTooLong { .. } | CallError::AnswerTooLong { .. } => {
+            ("TooLarge", Detail::Nothing)
+        }
+        CallError::Removed => ("Removed", Detail::Nothing),
+        CallError::NoWaiter { errno } => ("NoSpace", Detail::Errno(*errno)),
+        CallError::Corrupt => ("Corrupt", Detail::Nothing),
+        CallError::Forked => ("Forked", Detail::Nothing),
+        CallError::Other(error) => return of_setup(py, error),
+        _ => ("Error", Detail::Nothing),
+    };
+    of_text(py, class, &error.to_string(), &detail)
+}
+
+/// Of serving.
+pub(crate) fn of_serve(py: Python<'_>, error: &ServeError) -> PyErr {
+    let (class, detail) = match error {
+        ServeError::TimedOut => ("TimedOut", Detail::Nothing),
+        ServeError::Cancelled => ("Cancelled", Detail::Nothing),
+        ServeError::NotTaken => ("NotTaken", Detail::Nothing),
+        ServeError::Removed => ("Removed", Detail::Nothing),
+        ServeError::NoWaiter { errno } => ("NoSpace", Detail::Errno(*errno)),
+        ServeError::Corrupt => ("Corrupt", Detail::Nothing),
+        ServeError::Forked => ("Forked", Detail::Nothing),
+        ServeError::Other(error) => return of_setup(py, error),
+        _ => ("Error", Detail::Nothing),
+    };
+    of_text(py, class, &error.to_string(), &detail)
+}
+
+fn is(py: Python<'_>, error: &PyErr, class: &str) -> PyResult<bool> {
+    let classes = py.import("ringway._errors")?;
+    Ok(error.is_instance(py, &classes.getattr(class)?))
+}
+
+pub(crate) fn is_cancelled(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    is(py, error, "Cancelled")
+}
+
+pub(crate) fn is_timed_out(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    is(py, error, "TimedOut")
+}
+
+/// The status and the bytes, if that is what a server's work raises for its caller.
+pub(crate) fn failure_of(py: Python<'_>, error: &PyErr) -> PyResult<Option<(i32, Vec<u8>)>> {
+    if !is(py, error, "Failed")? {
+        return Ok(None);
+    }
+    let error = error.value(py);
+    let failure: Vec<u8> = error.getattr("failure")?.extract()?;
+    let message = match failure.is_empty() {
+        true => error.str()?.to_string_lossy().into_owned().into_bytes(),
+        false => failure,
+    };
+    Ok(Some((error.getattr("status")?.extract()?, message)))
+}
+
+pub(crate) fn nothing_yet(py: Python<'_>) -> PyErr {
+    own(
+        py,
+        "Empty",
+        "nothing has come of the answer yet",
+        "arm, and try again when the descriptor is readable",
+    )
+}
+
 /// Of waiting for several.
 pub(crate) fn of_wait(py: Python<'_>, error: WaitError) -> PyErr {
     let class = match error {
@@ -189,8 +272,12 @@ pub(crate) fn forked(py: Python<'_>) -> PyErr {
 }
 
 pub(crate) fn still_held(py: Python<'_>, handle: &str) -> PyErr {
-    let problem = format!("a message of this {handle} is held in place");
+    let problem = match handle {
+        "server" => "a request of this server has no end yet".to_owned(),
+        _ => format!("a message of this {handle} is held in place"),
+    };
     let remedy = match handle {
+        "server" => "answer it, fail it or let it go first",
         "sender" => "commit or abort the claim first",
         _ => "release it first, or detach it to keep it",
     };
@@ -220,17 +307,21 @@ pub(crate) fn exported(py: Python<'_>, remedy: &str) -> PyErr {
 
 pub(crate) fn handle_closed(py: Python<'_>, handle: &str) -> PyErr {
     let problem = format!("this {handle} is closed");
-    own(
-        py,
-        "HandleClosed",
-        &problem,
-        "get another one from the ring",
-    )
+    let remedy = match handle {
+        "server" => "serve again",
+        "client" => "connect again",
+        _ => "get another one from the ring",
+    };
+    own(py, "HandleClosed", &problem, remedy)
 }
 
 pub(crate) fn message_gone(py: Python<'_>, what: &str) -> PyErr {
     let problem = format!("this {what} is not held any more");
-    let remedy = "copy what is needed before it is given back";
+    let remedy = match what {
+        "request" => "tell one end of each request",
+        "answer" => "take it before the next call, or call by another client",
+        _ => "copy what is needed before it is given back",
+    };
     own(py, "HandleClosed", &problem, remedy)
 }
 

@@ -7,6 +7,7 @@
 //! | `address.rs`, `options.rs` | what users write |
 //! | `ring.rs`, `sender.rs`, `receiver.rs` | the handles |
 //! | `board.rs`, `entry.rs` | boards, and the handles of their entries |
+//! | `server.rs`, `client.rs` | call and serve |
 //! | `claim.rs`, `message.rs` | messages in place, which export their memory as buffers |
 //! | `buffer.rs` | memory of other objects |
 //! | `inspect.rs` | looking at rings, and removing them |
@@ -21,6 +22,7 @@ mod bell;
 mod board;
 mod buffer;
 mod claim;
+mod client;
 mod entry;
 mod errors;
 mod inspect;
@@ -29,6 +31,7 @@ mod options;
 mod receiver;
 mod ring;
 mod sender;
+mod server;
 mod turn;
 mod waiting;
 
@@ -41,6 +44,8 @@ mod _ringway {
     use crate::board::{Board, connect_board, take_over_board};
     #[pymodule_export]
     use crate::claim::Claim;
+    #[pymodule_export]
+    use crate::client::{Answers, Client, connect_client};
     #[pymodule_export]
     use crate::entry::{Reader, Watcher, Writer};
     #[pymodule_export]
@@ -55,4 +60,6 @@ mod _ringway {
     use crate::ring::{Ring, connect, take_over};
     #[pymodule_export]
     use crate::sender::Sender;
+    #[pymodule_export]
+    use crate::server::{Request, Server, start_server};
 }

@@ -141,6 +141,11 @@ impl<H> Turn<H> {
         }
     }
 
+    /// Its turn, if no call is in it.
+    pub(crate) fn enter_if_free(self: &Arc<Self>) -> Option<InUse<'_, H>> {
+        self.try_enter().ok()
+    }
+
     fn try_enter(self: &Arc<Self>) -> Result<InUse<'_, H>, Refusal> {
         let me = thread::current().id();
         let mut inner = self.inner();

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use ringway::board::GetError;
+use ringway::service::{CallError, ServeError};
 use ringway::{RecvError, SendError};
 
 use crate::bell::Bell;
@@ -140,6 +141,85 @@ impl Fault for GetError {
 
     fn raise(self, py: Python<'_>) -> PyErr {
         errors::of_get(py, self)
+    }
+}
+
+impl Fault for ServeError {
+    const TIMED_OUT: Self = Self::TimedOut;
+
+    fn is_timed_out(&self) -> bool {
+        *self == Self::TimedOut
+    }
+
+    fn has_no_waiter(&self) -> bool {
+        matches!(self, Self::NoWaiter { .. })
+    }
+
+    fn is_interrupted(&self) -> bool {
+        *self == Self::Interrupted
+    }
+
+    fn raise(self, py: Python<'_>) -> PyErr {
+        errors::of_serve(py, &self)
+    }
+}
+
+/// For calls that come back at a moment: when that is, of one that nothing but its own end or an interruption has to end.
+pub(crate) fn moment(until: Option<Instant>) -> Instant {
+    until.unwrap_or_else(|| Instant::now() + LONG)
+}
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// What calls say that come back at a moment which is not their deadline.
+pub(crate) enum Later<E> {
+    NotYet,
+    Failed(E),
+}
+
+impl Fault for Later<ServeError> {
+    const TIMED_OUT: Self = Self::NotYet;
+
+    fn is_timed_out(&self) -> bool {
+        matches!(self, Self::NotYet)
+    }
+
+    fn has_no_waiter(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.has_no_waiter())
+    }
+
+    fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_interrupted())
+    }
+
+    fn raise(self, py: Python<'_>) -> PyErr {
+        match self {
+            Self::NotYet => errors::of_serve(py, &ServeError::TimedOut),
+            Self::Failed(error) => error.raise(py),
+        }
+    }
+}
+
+impl Fault for Later<CallError> {
+    const TIMED_OUT: Self = Self::NotYet;
+
+    fn is_timed_out(&self) -> bool {
+        matches!(self, Self::NotYet)
+    }
+
+    fn has_no_waiter(&self) -> bool {
+        matches!(self, Self::Failed(CallError::NoWaiter { .. }))
+    }
+
+    fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Failed(CallError::Interrupted))
+    }
+
+    fn raise(self, py: Python<'_>) -> PyErr {
+        match self {
+            Self::NotYet => errors::of_call(py, &CallError::TimedOut),
+            Self::Failed(error) => errors::of_call(py, &error),
+        }
     }
 }
 

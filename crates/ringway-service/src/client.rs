@@ -180,6 +180,12 @@ impl Client {
         Answers::begin(self, request.into(), deadline.into())
     }
 
+    /// When a call that begins now is over, if it is given no deadline of its own.
+    #[doc(hidden)]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.how.timeout.and_then(deadline_after)
+    }
+
     /// How many servers are there now.
     pub fn servers(&self) -> usize {
         self.shared.servers()

@@ -8,6 +8,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use ringway_core::Error;
 use ringway_core::board::GetError;
@@ -92,6 +93,33 @@ impl Server {
             return Ok(false);
         }
         let look = self.next_look();
+        self.arm_at(look)
+    }
+
+    /// What can be done of [`finish`](Self::finish) without waiting. Says whether all is taken.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn try_finish(&mut self) -> Result<bool, ServeError> {
+        while self.is_sending_any() {
+            if self.pump(&mut Waiting::Not, None, None)?.is_pending() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// As [`arm`](Self::arm), for [`try_finish`](Self::try_finish): requests that wait are passed over.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn arm_to_finish(&mut self) -> Result<bool, ServeError> {
+        self.look_after_busy()?;
+        let look = self.next_look();
+        self.arm_at(look)
+    }
+
+    fn arm_at(&mut self, look: Option<Instant>) -> Result<bool, ServeError> {
         match self.changes.arm(look)? {
             Some(place) => {
                 let desk = self.shared.place.desk_at(place);
@@ -120,6 +148,52 @@ impl Server {
 pub struct Found(u32, Begun);
 
 impl Request<'_> {
+    /// As [`send`](Self::send), until `moment`: if the caller has not taken what was sent before until then, it is pending, and nothing of `part` was sent.
+    /// Of a long part the rest goes with the calls that follow, as of [`poll_send`](Self::poll_send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_until(&mut self, part: &[u8], moment: Instant) -> Poll<Result<(), ServeError>> {
+        ready!(self.go_on(&mut Waiting::Blocked, Some(moment), true))?;
+        Poll::Ready(self.say(Outgoing::new(
+            self.call,
+            self.sent,
+            part.to_vec(),
+            Tail::Part,
+        )))
+    }
+
+    /// Goes on with the part that was sent last, until all of it is on its way, or until `moment`: then it is pending.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn flush_until(&mut self, moment: Instant) -> Poll<Result<(), ServeError>> {
+        self.go_on(&mut Waiting::Blocked, Some(moment), false)
+    }
+
+    /// Has the server's [descriptor](Server::descriptor) become readable when [`send_until`](Self::send_until) is worth calling again, and returns `true`; or
+    /// returns `false`: it is now. It may become readable for nothing.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`ServeError::NoWaiter`].
+    pub fn arm(&mut self) -> Result<bool, ServeError> {
+        let look = self.next_look();
+        self.server.arm_at(look)
+    }
+
+    /// Takes [`arm`](Self::arm) back.
+    pub fn disarm(&mut self) {
+        self.server.disarm();
+    }
+
+    /// As [`Server::descriptor`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn descriptor(&mut self) -> Result<BorrowedFd<'_>, Error> {
+        self.server.descriptor()
+    }
+
     /// As [`send`](Self::send), for a task: while it is pending, nothing of `part` was sent. Of a part that is longer than the service's
     /// [`part_len`](crate::Serve::part_len) the rest goes with the calls that follow ([`poll_flush`](Self::poll_flush), another part, the end).
     ///
@@ -130,7 +204,7 @@ impl Request<'_> {
         context: &mut Context<'_>,
         part: &[u8],
     ) -> Poll<Result<(), ServeError>> {
-        ready!(self.go_on(&mut Waiting::Task(context), true))?;
+        ready!(self.go_on(&mut Waiting::Task(context), None, true))?;
         Poll::Ready(self.say(Outgoing::new(
             self.call,
             self.sent,
@@ -144,7 +218,7 @@ impl Request<'_> {
     /// # Errors
     /// As [`poll_send`](Self::poll_send).
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ServeError>> {
-        self.go_on(&mut Waiting::Task(context), false)
+        self.go_on(&mut Waiting::Task(context), None, false)
     }
 }
 
@@ -216,6 +290,14 @@ impl Answers<'_> {
     /// Takes [`arm`](Self::arm) back.
     pub fn disarm(&mut self) {
         self.client.desk.answers.disarm();
+    }
+
+    /// As [`Client::descriptor`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn descriptor(&mut self) -> Result<BorrowedFd<'_>, Error> {
+        self.client.descriptor()
     }
 
     /// As [`Client::interrupter`].

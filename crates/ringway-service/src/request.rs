@@ -7,8 +7,8 @@ use ringway_core::os::deadline_after;
 
 use crate::error::{Failure, ServeError};
 use crate::seat::{Begun, Caller, Outgoing, Seat, Served, Tail};
-use crate::server::Server;
-use crate::waiting::{Waiting, blocked, is_past};
+use crate::server::{LOOK, Server};
+use crate::waiting::{Waiting, blocked, first, is_past};
 use crate::words::from_shared;
 
 /// A request of one caller, which is this server's to answer: at once ([`answer`](Self::answer)), or in parts ([`send`](Self::send),
@@ -16,7 +16,7 @@ use crate::words::from_shared;
 /// ([`Connect::at_least_once`](crate::Connect::at_least_once)).
 #[derive(Debug)]
 pub struct Request<'s> {
-    server: &'s mut Server,
+    pub(crate) server: &'s mut Server,
     desk: u32,
     pub(crate) call: Served,
     body: Vec<u8>,
@@ -81,7 +81,7 @@ impl<'s> Request<'s> {
     /// [`ServeError::Cancelled`]; [`ServeError::NotTaken`] after the server's [patience](crate::Serve::patience);
     /// [`ServeError::Interrupted`], and then it was not sent; and others.
     pub fn send(&mut self, part: &[u8]) -> Result<(), ServeError> {
-        let all = self.go_on(&mut Waiting::Blocked, true);
+        let all = self.go_on(&mut Waiting::Blocked, None, true);
         blocked(all, ServeError::NotTaken)?;
         self.say(Outgoing::new(
             self.call,
@@ -89,7 +89,7 @@ impl<'s> Request<'s> {
             part.to_vec(),
             Tail::Part,
         ))?;
-        let rest = self.go_on(&mut Waiting::Blocked, false);
+        let rest = self.go_on(&mut Waiting::Blocked, None, false);
         match blocked(rest, ServeError::NotTaken) {
             // It is sent with the next call, which is the one that is interrupted.
             Err(ServeError::Interrupted) => self.server.interrupter().interrupt(),
@@ -143,10 +143,11 @@ impl<'s> Request<'s> {
         Ok(())
     }
 
-    /// Goes on with the part that was sent last, until all of it is said, or also `taken`.
+    /// Goes on with the part that was sent last, until all of it is said, or also `taken`; or until `moment`, and then it is pending.
     pub(crate) fn go_on(
         &mut self,
         waiting: &mut Waiting<'_, '_>,
+        moment: Option<Instant>,
         taken: bool,
     ) -> Poll<Result<(), ServeError>> {
         let (call, desk) = (self.call, self.desk);
@@ -170,9 +171,18 @@ impl<'s> Request<'s> {
                 self.give_up = None;
                 return Poll::Ready(Err(ServeError::NotTaken));
             }
+            if is_past(moment) {
+                return Poll::Pending;
+            }
+            let until = first(until, moment);
             ready!(self.server.pump(waiting, until, Some(desk)))?;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// When to look again whether the caller has taken what was sent, or has gone.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        first(deadline_after(LOOK), self.give_up.flatten())
     }
 
     /// Says the next fragment, and keeps what is left.

@@ -57,7 +57,7 @@ pub(crate) struct Shared {
 }
 
 /// How often to look whether the callers of what is on its way still live.
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 impl Server {
     pub(crate) fn start(place: Place, how: How) -> Result<Self, Error> {

@@ -30,6 +30,7 @@ from typing import Literal, TypedDict, Unpack
 from ._errors import (
     AlreadyExists,
     BufferTooSmall,
+    Cancelled,
     Changing,
     Closed,
     CompanionLost,
@@ -37,6 +38,7 @@ from ._errors import (
     Empty,
     Error,
     Evicted,
+    Failed,
     ForeignOwner,
     Forked,
     Full,
@@ -48,15 +50,19 @@ from ._errors import (
     InvalidCapacity,
     InvalidKey,
     Lagged,
+    LetGo,
     NoPriorities,
+    NoServer,
     NoSpace,
     NotARing,
     NotFound,
     NotPicklable,
+    NotTaken,
     PeerDied,
     PermissionDenied,
     Removed,
     RoleTaken,
+    ServerDied,
     StillHeld,
     SystemFailure,
     TimedOut,
@@ -69,8 +75,10 @@ from ._errors import (
 )
 from ._ringway import (
     Address,
+    Answers,
     Board,
     Claim,
+    Client,
     Entry,
     Found,
     GcReport,
@@ -78,17 +86,21 @@ from ._ringway import (
     Participant,
     Reader,
     Receiver,
+    Request,
     Ring,
     Sender,
+    Server,
     SlabStat,
     Stat,
     Watcher,
     Writer,
     connect as _connect,
     connect_board as _connect_board,
+    connect_client as _connect_client,
     gc,
     list_rings,
     remove,
+    start_server as _start_server,
     stat,
     take_over,
     take_over_board,
@@ -174,6 +186,51 @@ class BoardOptions(TypedDict, total=False):
     wait: float | None
 
 
+class ServeOptions(TypedDict, total=False):
+    """How calls are served, as keyword arguments of `serve`.
+
+    A service that is found must be as clients, part_len, mode and persistent say, if they were given. None is the same as not given.
+    """
+
+    #: How many client handles a new service has room for, up to 2032: 240.
+    clients: int | None
+    #: Bytes, with their header, that go in one piece, rounded up to a power of two: 4096. Longer requests and answers go in several.
+    part_len: int | None
+    #: Permission bits of a new service: 0o600. Who calls needs the right to write.
+    mode: int | None
+    #: Whether collectors leave a new service alone, whoever dies holding it.
+    persistent: bool | None
+    #: Whether to serve at what belongs to another user.
+    any_owner: bool | None
+    #: Bytes of the longest request that is taken: 64 MiB.
+    max_request: int | None
+    #: For how many seconds a caller that lives may let a part of an answer wait: 10.
+    patience: float | None
+    #: How it waits, as `wait` of `Ring.sender`.
+    spin: float | Literal["spin", "park"] | None
+
+
+class ConnectOptions(TypedDict, total=False):
+    """How calls are made, as keyword arguments of `connect`. None is the same as not given."""
+
+    #: Whether a request whose server dies, or lets it go, is served again by the next one. Else the caller is told.
+    at_least_once: bool | None
+    #: How often one request is begun at most then: 10.
+    attempts: int | None
+    #: For how many seconds a call lasts at most that is given no time of its own.
+    timeout: float | None
+    #: For how many seconds a call goes on although no server is there.
+    grace: float | None
+    #: Bytes of the longest answer, or part of one, that is gathered: 64 MiB.
+    max_answer: int | None
+    #: Whether to connect to what belongs to another user.
+    any_owner: bool | None
+    #: For how many seconds `connect` waits for the service, and for a server of it.
+    wait: float | None
+    #: How calls wait, as `wait` of `Ring.sender`.
+    spin: float | Literal["spin", "park"] | None
+
+
 def create(address: str | Address, **options: Unpack[Options]) -> Ring:
     """Makes a new ring, or, where the address says so, a queue. `Options` lists what can be asked for.
 
@@ -237,21 +294,49 @@ def open_or_create_board(address: str | Address, **options: Unpack[BoardOptions]
     return _connect_board("open_or_create", address, options)
 
 
+def serve(address: str | Address, **options: Unpack[ServeOptions]) -> Server:
+    """Serves the calls of the service at the address, which is made if nothing is there. Several processes may serve at one.
+
+    >>> import os, ringway
+    >>> with ringway.serve(f"shm:ringway-doc-serve-{os.getpid()}", clients=10) as server:
+    ...     server.clients >= 10
+    True
+    >>> ringway.remove(server.address)
+    """
+    return _start_server(address, options)
+
+
+def connect(address: str | Address, **options: Unpack[ConnectOptions]) -> Client:
+    """Connects to the service at the address, to call it; with `wait`, for so many seconds waits for it and for a server.
+
+    >>> import ringway
+    >>> ringway.connect("shm:ringway-not-there", wait=0.01)
+    Traceback (most recent call last):
+    ringway.TimedOut: cannot open shm:ringway-not-there: ...
+    """
+    return _connect_client(address, options)
+
+
 __all__ = [
     "Address",
     "AlreadyExists",
+    "Answers",
     "Board",
     "BoardOptions",
     "BufferTooSmall",
+    "Cancelled",
     "Changing",
     "Claim",
+    "Client",
     "Closed",
     "CompanionLost",
+    "ConnectOptions",
     "Corrupt",
     "Empty",
     "Entry",
     "Error",
     "Evicted",
+    "Failed",
     "ForeignOwner",
     "Forked",
     "Found",
@@ -265,12 +350,15 @@ __all__ = [
     "InvalidCapacity",
     "InvalidKey",
     "Lagged",
+    "LetGo",
     "Message",
     "NoPriorities",
+    "NoServer",
     "NoSpace",
     "NotARing",
     "NotFound",
     "NotPicklable",
+    "NotTaken",
     "Options",
     "Participant",
     "PeerDied",
@@ -278,9 +366,13 @@ __all__ = [
     "Reader",
     "Receiver",
     "Removed",
+    "Request",
     "Ring",
     "RoleTaken",
     "Sender",
+    "ServeOptions",
+    "Server",
+    "ServerDied",
     "SlabStat",
     "Stat",
     "StillHeld",
@@ -294,6 +386,7 @@ __all__ = [
     "Untrusted",
     "Watcher",
     "Writer",
+    "connect",
     "create",
     "create_board",
     "gc",
@@ -303,6 +396,7 @@ __all__ = [
     "open_or_create",
     "open_or_create_board",
     "remove",
+    "serve",
     "stat",
     "take_over",
     "take_over_board",

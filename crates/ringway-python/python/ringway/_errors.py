@@ -154,6 +154,35 @@ class Changing(Error):
     """The value of a board was overwritten each time while it was copied: read again."""
 
 
+class Failed(Error):
+    """The work of the server that was called failed. A server's work raises it for its caller: `raise ringway.Failed("no such order", status=4)`."""
+
+    #: A number, whatever it means to the two.
+    status: int = 1
+    #: What the server said, as bytes. If the work gives none, it is the text.
+    failure: bytes = b""
+
+
+class ServerDied(PeerDied):
+    """The server died with the request, which is not repeated: it may have been done, in part or in full."""
+
+
+class LetGo(Error):
+    """The server let the request go without an answer: its work raised something, or it ended."""
+
+
+class NoServer(Error, ConnectionError):
+    """No server of the service is there. The request was not begun."""
+
+
+class Cancelled(Error):
+    """The caller has left, died, or waits no longer: nobody wants this answer."""
+
+
+class NotTaken(Error, TimeoutError):
+    """The caller lives and does not take what was sent, for longer than the server's patience."""
+
+
 class NoPriorities(Error):
     """The message has a priority, and the queue was made without priorities, or is a ring."""
 

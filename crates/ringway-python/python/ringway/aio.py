@@ -1,4 +1,4 @@
-"""Rings and boards in asyncio: what waits, is awaited, and no thread waits for it.
+"""Rings, boards and services in asyncio: what waits, is awaited, and no thread waits for it.
 
 >>> import asyncio, ringway, ringway.aio
 >>> async def main():
@@ -12,7 +12,7 @@ b'hello'
 A call that is cancelled has lost no message and sent none. `asyncio.timeout` says how long one waits. One task at a time uses a handle. While
 both sides are awake nothing of this costs a system call for each message; a task that sleeps is woken by a descriptor.
 
-Of rings; a queue of the kernel (`mq:`) has no such handles.
+Of rings, boards and services; a queue of the kernel (`mq:`) has no such handles.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _T = TypeVar("_T")
 class _Handle:
     """A handle whose calls are awaited."""
 
-    _handle: _ringway.Sender | _ringway.Receiver | _ringway.Reader | _ringway.Watcher
+    _handle: (
+        _ringway.Sender | _ringway.Receiver | _ringway.Reader | _ringway.Watcher | _ringway.Server | _ringway.Client
+    )
     _busy = False
 
     async def _until(self, attempt: Callable[[], _T], without: type[Exception], arm: Callable[[], bool]) -> _T:
@@ -219,4 +221,132 @@ class Watcher(_Handle):
         return await self.newer()
 
 
-__all__ = ["Reader", "Receiver", "Sender", "Watcher"]
+class Request:
+    """A request of one caller. `request` is the other one, with all that does not wait: `body`, `answer`, `end`, `fail` and so on, which are here, too.
+
+    In a `with` block it does as that one does.
+    """
+
+    request: _ringway.Request
+
+    def __init__(self, server: Server, request: _ringway.Request) -> None:
+        self._server, self.request = server, request
+
+    @property
+    def body(self) -> bytes:
+        """What the caller sent."""
+        return self.request.body
+
+    async def send(self, part: Buffer) -> None:
+        """Sends one part of the answer, when the caller has taken what was sent before. One that is cancelled meanwhile has sent nothing.
+
+        Of a part that is longer than the service's `part_len` the rest goes with the calls that follow, or with `flush`.
+        """
+        await self._server._until(lambda: _or_not_yet(self.request.try_send(part)), _NotYet, self.request.arm)
+
+    async def flush(self) -> None:
+        """Goes on with the part that was sent last, until all of it is on its way."""
+        await self._server._until(lambda: _or_not_yet(self.request.try_flush()), _NotYet, self.request.arm)
+
+    def answer(self, answer: Buffer) -> None:
+        """As `Request.answer`."""
+        self.request.answer(answer)
+
+    def end(self) -> None:
+        """As `Request.end`."""
+        self.request.end()
+
+    def fail(self, message: str | Buffer, status: int = 1) -> None:
+        """As `Request.fail`."""
+        self.request.fail(message, status)
+
+    def let_go(self) -> None:
+        """As `Request.let_go`."""
+        self.request.let_go()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.request.let_go()
+
+
+class _NotYet(Exception):
+    """The caller has not taken what was sent before."""
+
+
+def _or_not_yet(done: bool) -> None:
+    if not done:
+        raise _NotYet
+
+
+class Server(_Handle):
+    """A server whose requests are awaited, and over which `async for` goes. `server` is the other one, with all that does not wait.
+
+    While a task works for a request, others serve by servers of their own (`Server.another`).
+
+    >>> import asyncio, os, ringway, ringway.aio
+    >>> async def serve(server):
+    ...     async for request in ringway.aio.Server(server):
+    ...         await asyncio.sleep(0)
+    ...         request.answer(request.body.upper())
+    >>> async def main():
+    ...     server = ringway.serve(f"shm:ringway-doc-aio-{os.getpid()}")
+    ...     serving = [asyncio.create_task(serve(server.another())) for _ in range(3)]
+    ...     with ringway.aio.Client(ringway.connect(server.address)) as client:
+    ...         answer = await client.call(b"hello")
+    ...     for task in serving:
+    ...         task.cancel()
+    ...     ringway.remove(server.address, force=True)
+    ...     return answer
+    >>> asyncio.run(main())
+    b'HELLO'
+    """
+
+    server: _ringway.Server
+
+    def __init__(self, server: _ringway.Server) -> None:
+        self.server = self._handle = server
+
+    async def next(self) -> Request:
+        """As `Server.next`."""
+        found = await self._until(lambda: _or_raise(self.server.try_next()), _NothingNewer, self.server.arm)
+        return Request(self, found)
+
+    def __aiter__(self) -> AsyncIterator[Request]:
+        return self
+
+    async def __anext__(self) -> Request:
+        return await self.next()
+
+    async def finish(self) -> None:
+        """Waits until callers have taken what is on its way to them, have left, or died. New requests are left to other servers."""
+        await self._until(lambda: _or_not_yet(self.server.try_finish()), _NotYet, lambda: self.server.arm(finishing=True))
+
+
+class Client(_Handle):
+    """A client whose answers are awaited. `client` is the other one, with all that does not wait. `Server` has an example."""
+
+    client: _ringway.Client
+
+    def __init__(self, client: _ringway.Client) -> None:
+        self.client = self._handle = client
+
+    async def call(self, request: Buffer, timeout: float | None = None) -> bytes:
+        """As `Client.call`. If it is cancelled, so is the call, and the server is told."""
+        with self.client.stream(request, timeout) as answers:
+            return await self._until(answers.try_whole, Empty, answers.arm)
+
+    async def stream(self, request: Buffer, timeout: float | None = None) -> AsyncIterator[bytes]:
+        """As `Client.stream`: `async for part in client.stream(b"count")`."""
+        with self.client.stream(request, timeout) as answers:
+            while (part := await self._until(answers.try_next, Empty, answers.arm)) is not None:
+                yield part
+
+
+__all__ = ["Client", "Reader", "Receiver", "Request", "Sender", "Server", "Watcher"]
