@@ -230,10 +230,12 @@ impl Client {
     /// ...             request.send(part)
     /// ...         request.end()
     /// ...     server.finish()
-    /// >>> threading.Thread(target=work, daemon=True).start()
+    /// >>> thread = threading.Thread(target=work)
+    /// >>> thread.start()
     /// >>> with ringway.connect(server.address) as client:
     /// ...     list(client.stream(b"count"))
     /// [b'one', b'two']
+    /// >>> thread.join()
     /// >>> ringway.remove(server.address, force=True)
     #[pyo3(signature = (request, timeout=None))]
     fn stream(

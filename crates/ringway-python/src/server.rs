@@ -74,13 +74,15 @@ impl Drop for Serving {
 /// >>> import os, ringway, threading
 /// >>> server = ringway.serve(f"shm:ringway-doc-server-{os.getpid()}")
 /// >>> def work():
-/// ...     for request in server:
+/// ...     with server.next() as request:
 /// ...         request.answer(request.body.upper())
-/// >>> thread = threading.Thread(target=work, daemon=True)
+/// ...     server.finish()
+/// >>> thread = threading.Thread(target=work)
 /// >>> thread.start()
 /// >>> with ringway.connect(server.address) as client:
 /// ...     client.call(b"hello")
 /// b'HELLO'
+/// >>> thread.join()
 /// >>> ringway.remove(server.address, force=True)
 #[pyclass(frozen, module = "ringway")]
 pub(crate) struct Server {
