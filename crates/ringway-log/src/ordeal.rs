@@ -72,13 +72,20 @@ const CURSOR: &str = "cursor";
 
 /// What a writer tells, in memory that outlives it and not a loss of power.
 #[derive(Clone, Debug)]
-struct Board {
+pub(crate) struct Board {
     disk: Disk,
     told: Arc<Mutex<Option<Told>>>,
 }
 
 impl Board {
-    fn told(&self) -> Option<Told> {
+    pub(crate) fn new(disk: &Disk) -> Self {
+        Self {
+            disk: disk.clone(),
+            told: Arc::default(),
+        }
+    }
+
+    pub(crate) fn told(&self) -> Option<Told> {
         *self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,7 +97,7 @@ impl Board {
         }
     }
 
-    fn forget(&self) {
+    pub(crate) fn forget(&self) {
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
@@ -145,10 +152,7 @@ pub fn run(seed: u64, rounds: u64) -> Counts {
     Appender::create(&disk, &plan, 0, counted).expect("the log is made");
     let words = [0; crate::slots::WORDS];
     Slots::create(&disk, CURSOR, words).expect("the cursor is made");
-    let board = Board {
-        disk: disk.clone(),
-        told: Arc::default(),
-    };
+    let board = Board::new(&disk);
     let mut ordeal = Ordeal {
         disk,
         random,
@@ -177,7 +181,12 @@ impl Ordeal {
             0 => 1 + self.random.below(30),
             _ => 1 + self.random.below(400),
         };
-        self.disk.set_fuse(Some(calls));
+        let told = self.board.told();
+        let is_unsure = told.is_some_and(|told| told.syncing && !told.poisoned);
+        self.counts.unsure += u64::from(is_unsure);
+        // What it takes for synced then and is not shows when it has gone on, and the power is lost.
+        let shows = is_unsure && self.random.below(2) == 0;
+        self.disk.set_fuse(Some(if shows { 2_000 } else { calls }));
         if self.random.below(8) == 0 {
             let after = self.random.below(12);
             self.disk.fail_sync(Some(after));
@@ -186,9 +195,6 @@ impl Ordeal {
             let room = self.disk.used() + self.random.below(12_000);
             self.disk.set_capacity(Some(room));
         }
-        let told = self.board.told();
-        let syncing = told.is_some_and(|told| told.syncing && !told.poisoned);
-        self.counts.unsure += u64::from(syncing);
         let tell = Box::new(self.board.clone());
         match Appender::open(self.disk.clone(), self.plan, told, tell, counted) {
             Ok((appender, _)) => {
@@ -221,7 +227,7 @@ impl Ordeal {
         self.disk.set_fuse(None);
         self.disk.fail_sync(None);
         self.disk.set_capacity(None);
-        if self.random.below(3) == 0 {
+        if shows || self.random.below(3) == 0 {
             self.counts.losses += 1;
             self.disk.lose_power();
             self.board.forget();

@@ -349,6 +349,7 @@ mod tests {
     use crate::files::read_full;
     use crate::files::sim::{Disk, counted};
     use crate::options::Retention;
+    use crate::ordeal::Board;
     use crate::syncing::Nobody;
     use crate::tape::{From, Next, Tape};
 
@@ -521,5 +522,46 @@ mod tests {
         );
         assert!(names::is_own(&names::cut(number, 1)));
         assert!(!names::is_own(&format!("{number:020}.x.cut")));
+    }
+
+    /// A loss of power left the later one of two messages; the zeros over it do not reach the disk, and who knew that was killed.
+    #[test]
+    fn what_was_cut_does_not_come_back_after_a_sync_that_nobody_knows_the_end_of() {
+        let (mut torn, mut unsure) = (0, 0);
+        for seed in 0..120 {
+            for calls in 4..24 {
+                let disk = Disk::new(seed);
+                let board = Board::new(&disk);
+                let open = |board: &Board| {
+                    let tell = Box::new(board.clone());
+                    Appender::open(disk.clone(), PLAN, board.told(), tell, counted)
+                };
+                Appender::create(&disk, &PLAN, 0, counted).unwrap();
+                let (mut appender, _) = open(&board).unwrap();
+                appender.push(1, &[7; 1000]).unwrap();
+                appender.push(1, &[8; 1000]).unwrap();
+                appender.flush().unwrap();
+                drop(appender);
+                disk.lose_power();
+                board.forget();
+                disk.set_fuse(Some(calls));
+                drop(open(&board));
+                disk.set_fuse(None);
+                unsure += u64::from(board.told().is_some_and(|told| told.syncing));
+                let (mut appender, recovery) = open(&board).unwrap();
+                torn += u64::from(recovery.torn > 0);
+                if appender.next_number() == 0 {
+                    appender.push(2, &[9; 1000]).unwrap();
+                    appender.flush().unwrap();
+                }
+                appender.sync().unwrap();
+                let next = appender.next_number();
+                drop(appender);
+                disk.lose_power();
+                let numbers = read(&disk);
+                assert_eq!(numbers, (0..next).collect::<Vec<_>>(), "{seed}, {calls}");
+            }
+        }
+        assert!(torn > 50 && unsure > 50, "{torn}, {unsure}");
     }
 }
