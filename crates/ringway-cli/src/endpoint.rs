@@ -8,7 +8,7 @@ use ringway::Address;
 /// One end of a join.
 #[derive(Clone, Debug)]
 pub(crate) enum Endpoint {
-    /// A ring or a queue.
+    /// A ring, a queue or a log.
     Channel(Address),
     /// Standard input or output.
     Standard,

@@ -3,35 +3,41 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringway::log::{AppendError, Builder, Log, ReadError};
+use ringway::log::{AppendError, Builder, Log, ReadError, Recovery, Writer};
 use ringway::{Address, Error, ErrorKind};
 
-use crate::cli::{PlaceArgs, WriteLogArgs};
+use crate::cli::{HowArgs, WriteLogArgs};
 use crate::failure::Failure;
+use crate::say::say;
+use crate::units::human_size;
 
 /// How often to look for a log that is waited for.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Opens the log at the address of `ring`, or makes it if that was asked for.
-pub(crate) fn open(ring: &PlaceArgs, write: Option<&WriteLogArgs>) -> Result<Log, Failure> {
-    let given = ring.how.make.given();
+/// Opens the log at an address, or makes it if that was asked for.
+pub(crate) fn open(
+    address: &Address,
+    how: &HowArgs,
+    write: Option<&WriteLogArgs>,
+) -> Result<Log, Failure> {
+    let given = how.make.given();
     if let Some(option) = given.iter().find(|option| **option != "--mode") {
         return Err(Failure::error(format_args!(
             "{} is a log, which has no {option}: leave that out",
-            ring.address
+            address
         )));
     }
-    let mut builder = Builder::at(&ring.address)?;
-    if let Some(mode) = ring.how.make.mode {
+    let mut builder = Builder::at(address)?;
+    if let Some(mode) = how.make.mode {
         builder = builder.mode(mode);
     }
     if let Some(write) = write {
         builder = write.apply(builder);
     }
-    if ring.how.create {
+    if how.create {
         return builder.open_or_create().map_err(Failure::error);
     }
-    let until = ring.how.wait.map(|wait| Instant::now().checked_add(wait));
+    let until = how.wait.map(|wait| Instant::now().checked_add(wait));
     loop {
         match (builder.clone().open(), until) {
             (Err(error), Some(until))
@@ -42,6 +48,34 @@ pub(crate) fn open(ring: &PlaceArgs, write: Option<&WriteLogArgs>) -> Result<Log
             }
             (outcome, _) => return outcome.map_err(advise),
         }
+    }
+}
+
+/// The same, to write to it. Says what was put in order.
+pub(crate) fn open_to_write(
+    address: &Address,
+    how: &HowArgs,
+    args: &WriteLogArgs,
+) -> Result<Writer, Failure> {
+    let log = open(address, how, Some(args))?;
+    let writer = log.writer().map_err(advise)?;
+    report(address, writer.recovery());
+    Ok(writer)
+}
+
+/// Says what a dead writer had left.
+fn report(address: &Address, recovery: Recovery) {
+    if recovery.torn > 0 {
+        let torn = human_size(recovery.torn);
+        say(format_args!(
+            "{address}: a writer died while it wrote; {torn} that nobody was told of are taken away"
+        ));
+    }
+    if recovery.cut > 0 {
+        let cut = human_size(recovery.cut);
+        say(format_args!(
+            "{address} was cut where it is damaged; {cut} are kept in a file .cut"
+        ));
     }
 }
 

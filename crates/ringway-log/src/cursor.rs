@@ -18,6 +18,8 @@ pub(crate) struct Cursor {
     slots: Slots<std::fs::File>,
     nonce: u128,
     number: u64,
+    /// The message that was begun last, and how often.
+    begun: (u64, u64),
     _lock: Lock,
 }
 
@@ -57,17 +59,19 @@ impl Cursor {
             })?;
         let slots = match cursors.open(name, true) {
             Ok(file) => Slots::open(file, &format!("{}/{name}", names::CURSORS))?,
-            Err(Errno::ENOENT) => Slots::create(&cursors, name, words(nonce, start()?))?,
+            Err(Errno::ENOENT) => Slots::create(&cursors, name, words(nonce, start()?, (0, 0)))?,
             Err(errno) => return Err(os()(errno).into()),
         };
         let number = number_of(&slots, nonce).ok_or_else(|| Trouble::Foreign {
             name: format!("{}/{name}", names::CURSORS),
             problem: "is a cursor of another log".to_owned(),
         })?;
+        let [.., begun, count] = slots.words();
         Ok(Self {
             slots,
             nonce,
             number,
+            begun: (begun, count),
             _lock: lock,
         })
     }
@@ -80,10 +84,22 @@ impl Cursor {
     /// Acknowledges all before this number.
     pub(crate) fn store(&mut self, number: u64) -> Result<(), Errno> {
         if number != self.number {
-            self.slots.store(words(self.nonce, number))?;
+            self.slots.store(words(self.nonce, number, self.begun))?;
             self.number = number;
         }
         Ok(())
+    }
+
+    /// Notes that a message is begun. Returns how often it was, with this time.
+    pub(crate) fn begin(&mut self, message: u64) -> Result<u64, Errno> {
+        let before = match self.begun {
+            (begun, count) if begun == message => count,
+            _ => 0,
+        };
+        let begun = (message, before.saturating_add(1));
+        self.slots.store(words(self.nonce, self.number, begun))?;
+        self.begun = begun;
+        Ok(begun.1)
     }
 
     pub(crate) fn sync(&self) -> Result<(), Errno> {
@@ -139,8 +155,8 @@ fn is_name(name: &str) -> bool {
         && !is_taken
 }
 
-fn words(nonce: u128, number: u64) -> [u64; 5] {
-    [nonce as u64, (nonce >> 64) as u64, number, 0, 0]
+fn words(nonce: u128, number: u64, (begun, count): (u64, u64)) -> [u64; 5] {
+    [nonce as u64, (nonce >> 64) as u64, number, begun, count]
 }
 
 fn number_of<T: FileLike>(slots: &Slots<T>, nonce: u128) -> Option<u64> {
@@ -158,9 +174,9 @@ mod tests {
         for seed in 0..50 {
             let disk = Disk::new(seed);
             for name in ["a", "b"] {
-                let mut slots = Slots::create(&disk, name, words(7, 0)).unwrap();
+                let mut slots = Slots::create(&disk, name, words(7, 0, (0, 0))).unwrap();
                 for number in 1..8 {
-                    slots.store(words(7, number)).unwrap();
+                    slots.store(words(7, number, (0, 0))).unwrap();
                 }
             }
             assert_eq!(slowest_synced(&disk, 7).unwrap(), Some(7));

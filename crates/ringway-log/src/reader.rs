@@ -347,6 +347,39 @@ impl Reader {
         }
     }
 
+    /// Notes that the message with this number is begun, before it is acknowledged, and returns how often it was, with this time, by readers of this
+    /// name: more than once if one of them has begun it and died, or begins it again. It outlives this process. One message is
+    /// remembered so at a time. Without a name it is always the first time.
+    ///
+    /// ```
+    /// # mod ringway { pub use ringway_core::*; pub use ringway_log as log; }
+    /// # use ringway::log::{Log, Subscription};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let address = format!("log:{}", directory.path().join("orders").display());
+    /// # let log = Log::at(&address)?.create()?;
+    /// # log.writer()?.append(b"one")?;
+    /// let mut worker = log.subscribe(&Subscription::new().name("worker"))?;
+    /// let number = worker.recv_in_place()?.number();
+    /// assert_eq!(worker.begin(number)?, 1);
+    /// drop(worker);
+    /// let mut successor = log.subscribe(&Subscription::new().name("worker"))?;
+    /// assert_eq!(successor.begin(number)?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ReadError::Os`], [`ReadError::Forked`].
+    pub fn begin(&mut self, number: u64) -> Result<u32, ReadError> {
+        self.check()?;
+        match &mut self.cursor {
+            Some(cursor) => {
+                let count = cursor.begin(number).map_err(ReadError::of)?;
+                Ok(u32::try_from(count).unwrap_or(u32::MAX))
+            }
+            None => Ok(1),
+        }
+    }
+
     /// Goes behind what is [`Corrupt`](ReadError::Corrupt): to the next message that can be read, or to the end of the log. How many are passed over
     /// is told next, as [`Lagged`](ReadError::Lagged).
     ///

@@ -173,6 +173,11 @@ impl Writer {
         self.appender.next_number()
     }
 
+    /// What tells this log from all others.
+    pub fn nonce(&self) -> u128 {
+        self.appender.about.nonce
+    }
+
     /// When the last message was appended; 1970 before the first.
     pub fn last_time(&self) -> SystemTime {
         crate::options::time_of(self.appender.time())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::log::{ReadLogArgs, WriteLogArgs};
 use super::subscription::SubscriptionArgs;
 use super::transfer::{HowArgs, IntakeArgs};
 use crate::endpoint::Endpoint;
@@ -39,10 +40,11 @@ impl JoinFraming {
     }
 }
 
-/// Pass messages on from one place to another: rings, queues, pipes, sockets, files
+/// Pass messages on from one place to another: rings, queues, logs, pipes, sockets, files
 ///
 /// FROM and TO are each one of:
 ///   shm:NAME, file:PATH, sysv:..., mq:/NAME, sysvmq:..., auto:NAME    a ring or a queue
+///   log:DIR                  a log; FROM it takes nothing away, and goes on where --name says
 ///   -                        standard input, standard output
 ///   fifo:PATH                a named pipe
 ///   tail:PATH                only FROM: a file as it grows, from its beginning on, also when another one gets its
@@ -85,6 +87,12 @@ pub(crate) struct JoinArgs {
 
     #[command(flatten)]
     subscription: SubscriptionArgs,
+
+    #[command(flatten)]
+    pub(crate) read_log: ReadLogArgs,
+
+    #[command(flatten)]
+    pub(crate) log: WriteLogArgs,
 }
 
 impl JoinArgs {
@@ -105,11 +113,13 @@ const JOIN_HELP: &str = "\
 What may be lost or repeated:
   FROM a ring          acknowledged when it is written out. A join that is killed repeats what it had written and not yet
                        acknowledged: up to 256 KiB. Nothing is lost
+  FROM a log           with --name the same; nothing is lost
   FROM anything else   read before it is written: a join that is killed loses the block that it had read, up to 256 KiB. From
                        udp: the kernel drops what does not fit into its buffer
   FROM a connection    that is lost: a frame that is not complete is left out. A last line without its end is passed on after an end
                        in order, which is how the kernel also tells of a peer that was killed; frames have no such doubt
-  TO a ring, a queue   nothing is lost
+  TO a ring, a queue, a log
+                       nothing is lost; in a log it is as durable as --durability says
   TO fifo:             nothing that nobody has read: the next reader gets it, which may begin within a message
   TO a connection      (tcp:, unix:, unix-seqpacket:) that is lost: what lay in the kernels' buffers and was not read by the peer is
                        lost. The message that was not written to its end comes again, whole, through the next connection
@@ -127,6 +137,7 @@ Examples:
   ringway join tcp:0.0.0.0:7000,listen shm:log --create --follow
   ringway join fifo:/run/commands shm:commands --follow
   ringway join tail:/var/log/syslog shm:log
+  ringway join log:/var/lib/orders tcp:collector:7000 --name collector --follow
   ringway join shm:frames unix-seqpacket:/run/frames
   ringway join udp:127.0.0.1:514 shm:syslog
   ringway join - unix:/run/orders,listen --framing raw < orders";

@@ -1,5 +1,6 @@
 //! What only logs have, and `record` and `replay`.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use clap::Args;
@@ -74,8 +75,13 @@ impl WriteLogArgs {
         builder
     }
 
+    /// Whether anything is synced while it is written.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.durability.unwrap_or_default() != Durability::None
+    }
+
     /// Refuses what only a log has.
-    pub(crate) fn refuse_at(&self, address: &Address) -> Result<(), Failure> {
+    pub(crate) fn refuse_at(&self, address: &impl Display) -> Result<(), Failure> {
         let given = [
             ("--durability", self.durability.is_some()),
             ("--segment", self.segment.is_some()),
@@ -106,7 +112,7 @@ pub(crate) struct ReadLogArgs {
 
 impl ReadLogArgs {
     /// Refuses what only a log has.
-    pub(crate) fn refuse_at(self, address: &Address) -> Result<(), Failure> {
+    pub(crate) fn refuse_at(self, address: &impl Display) -> Result<(), Failure> {
         match self {
             Self { synced: true, .. } => Err(no_log(address, "--synced")),
             Self {
@@ -117,7 +123,7 @@ impl ReadLogArgs {
     }
 }
 
-fn no_log(address: &Address, option: &str) -> Failure {
+fn no_log(address: &impl Display, option: &str) -> Failure {
     Failure::error(format_args!(
         "{address} is no log: leave out {option}, or use log:DIR"
     ))

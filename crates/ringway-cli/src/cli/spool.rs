@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::log::WriteLogArgs;
 use super::transfer::PlaceArgs;
 
 /// In which order files are sent that are there together.
@@ -26,7 +27,9 @@ pub(crate) enum Order {
 /// DIR/refused. Nobody else feeds from DIR meanwhile.
 ///
 /// If it is killed between sending a file and moving it, the next spool sends that one file once more, and says so. Where nobody
-/// else sends to ADDRESS, which --only-sender promises, the ring tells whether it was sent, and nothing is sent twice.
+/// else sends to ADDRESS, which --only-sender promises, the ring or the log tells whether it was sent, and nothing is sent twice.
+///
+/// To a log a file is sent when it is appended, and synced unless --durability is none.
 ///
 /// It goes on until a signal, then closes the ring: who receives ends when all is received.
 #[derive(Args, Debug)]
@@ -51,9 +54,13 @@ pub(crate) struct SpoolArgs {
     #[arg(long)]
     pub(crate) delete: bool,
 
-    /// Nobody else sends there: then what the ring has counted tells whether a file was sent before a death (kind spsc, sync futex)
+    /// Nobody else sends there: then what the ring has counted tells whether a file was sent before a death (kind spsc, sync futex; a
+    /// log)
     #[arg(long)]
     pub(crate) only_sender: bool,
+
+    #[command(flatten)]
+    pub(crate) log: WriteLogArgs,
 }
 
 const SPOOL_HELP: &str = "\

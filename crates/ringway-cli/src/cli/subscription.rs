@@ -66,15 +66,15 @@ impl SubscriptionArgs {
         })
     }
 
-    /// What was chosen, of a log.
-    pub(crate) fn of_log(&self) -> Result<log::Subscription, Failure> {
+    /// What was chosen, of a log. Where no name was, by this one, if any.
+    pub(crate) fn of_log(&self, name: Option<&str>) -> Result<log::Subscription, Failure> {
         if self.policy.is_some() {
             return Err(Failure::error(
                 "nobody waits for who reads a log: leave out --policy",
             ));
         }
         let subscription = log::Subscription::new().start(start_of_log(self.from));
-        Ok(match &self.name {
+        Ok(match self.name.as_deref().or(name) {
             Some(name) => subscription.name(name),
             None => subscription,
         })

@@ -38,6 +38,9 @@ pub(crate) struct TaskArgs {
 /// A task that was tried --tries times is sent to --dead-letters. A worker that is killed just then may leave it in both
 /// places; the next worker sends it there once more. None is lost.
 ///
+/// From a log it takes nothing away: a cursor, by the name that --name says [default: work], passes a message when its command has succeeded or it
+/// is in the dead letters. One worker has it at a time, and what fails holds up what is behind it.
+///
 /// Ends when the sender (the last of several) has closed and all is done; with --follow it waits for the next one. SIGTERM, SIGINT
 /// and SIGHUP let the command that runs come to its end; if it fails then, its task is given back.
 ///
@@ -70,5 +73,6 @@ Examples:
   ringway create shm:mails --kind mpmc
   ringway work shm:mails --follow -- sendmail -t
   ringway work shm:images --create --tries 3 --dead-letters shm:bad-images -- convert {} -resize 50% small.png
+  ringway work log:/var/lib/orders --name invoices --follow -- ./invoice {}
   ringway recv shm:jobs --ack-after 'gzip > $RINGWAY_NUMBER.gz'
   ringway recv shm:bad-images | ringway send shm:images         # once more";

@@ -6,12 +6,14 @@
 //! | from | is taken from there | a join that is killed |
 //! |---|---|---|
 //! | a ring | when it is written: released in its turn | repeats what it had written and not released |
+//! | a log | never; a named cursor passes it when it is written | repeats what it had written and the cursor had not passed; without a name, begins as it is told |
 //! | a queue, a pipe, a socket, standard input | when it is read | loses the block that it had read and not written |
 //! | `tail:` | never | begins anew, or at the end, as it is told |
 //!
 //! | to | is written | the other side is killed, or the connection is lost |
 //! |---|---|---|
 //! | a ring, a queue | when it is sent | nothing is lost; what waits for room waits for the next receiver (`--follow`) |
+//! | a log | when it is appended, and as durable as it is told | |
 //! | a named pipe | when it is in the pipe | what nobody has read stays there for the next reader, as long as this process lives |
 //! | a socket with connections | when the kernel has it | what lay in the two kernels' buffers is lost; the message that was not whole is written again |
 //! | a socket without connections | when it is sent | what the receiver had not received is lost |
@@ -22,6 +24,7 @@
 
 mod channel;
 mod cut;
+mod log;
 mod sink;
 mod socket;
 mod source;
@@ -31,9 +34,11 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 
+use ringway::Address;
 use ringway::channel::ChannelReceiver;
 
-use self::sink::{ChannelSink, PacketSink, Sink, StreamSink, Target};
+use self::log::Inlet;
+use self::sink::{ChannelSink, LogSink, PacketSink, Sink, StreamSink, Target};
 use self::socket::{Attempts, Names};
 use self::source::{Inputs, Kind, Origin};
 use self::tail::Tail;
@@ -104,6 +109,7 @@ fn framing(args: &JoinArgs) -> Result<Framing, Failure> {
 /// A ring or a queue at one end.
 fn open(args: &JoinArgs, endpoint: &Endpoint) -> Result<Option<Opened>, Failure> {
     match endpoint {
+        Endpoint::Channel(Address::Log(_)) => Ok(None),
         Endpoint::Channel(address) => attach::open(address, &args.how).map(Some),
         _ => Ok(None),
     }
@@ -118,6 +124,7 @@ fn join(
     if matches!(args.to, Endpoint::Tail { .. }) {
         return Err(Failure::error("tail: is only for FROM"));
     }
+    refuse_of_log(args)?;
     let mut from = open(args, &args.from)?;
     let mut to = match open(args, &args.to) {
         Ok(to) => to,
@@ -139,10 +146,7 @@ fn join(
     drop(busy);
     let outcome = begun.and_then(|()| source.pump(args, from.as_ref(), &mut sink, progress));
     match outcome {
-        Ok(()) => {
-            sink.end();
-            Ok(())
-        }
+        Ok(()) => sink.end(),
         Err(Stop::Failed(failure)) => {
             sink.fail();
             // As `recv` does: the sender shall learn that something went wrong.
@@ -160,6 +164,18 @@ fn join(
             }
         }
     }
+}
+
+/// Refuses what only a log has, where there is none.
+fn refuse_of_log(args: &JoinArgs) -> Result<(), Failure> {
+    let is_log = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Channel(address) if crate::log::is_log(address));
+    if !is_log(&args.to) {
+        args.log.refuse_at(&args.to)?;
+    }
+    if !is_log(&args.from) {
+        args.read_log.refuse_at(&args.from)?;
+    }
+    Ok(())
 }
 
 /// Removes what was made if all has failed before it began.
@@ -188,6 +204,10 @@ fn sink(
 ) -> Result<Sink, Failure> {
     let is_quiet = args.how.quiet;
     let target = match &args.to {
+        Endpoint::Channel(address @ Address::Log(_)) => {
+            let writer = crate::log::open_to_write(address, &args.how, &args.log)?;
+            return Ok(Sink::Log(Box::new(LogSink::new(writer))));
+        }
         Endpoint::Channel(_) | Endpoint::Tail { .. } => {
             let opened = to.ok_or_else(|| Failure::error("this is neither a ring nor a queue"))?;
             let sender = opened.channel.sender()?;
@@ -231,6 +251,7 @@ fn sink(
 /// Where messages come from.
 enum Source {
     Channel(Box<ChannelReceiver>),
+    Log(Box<Inlet>),
     Inputs(Inputs),
     Tail(Tail),
 }
@@ -245,6 +266,9 @@ fn source(
     let inputs = |origin, kind| Inputs::new(origin, kind, max, args.follow, args.how.quiet);
     let bytes = Kind::Bytes(framing);
     Ok(match &args.from {
+        Endpoint::Channel(address @ Address::Log(_)) => {
+            Source::Log(Box::new(Inlet::open(address, args)?))
+        }
         Endpoint::Channel(_) => {
             let opened =
                 from.ok_or_else(|| Failure::error("this is neither a ring nor a queue"))?;
@@ -303,6 +327,7 @@ impl Source {
                 channel::pump(receiver, channel, &args.intake(), sink, progress)
             }
             (Self::Channel(_), None) => Ok(()),
+            (Self::Log(inlet), _) => inlet.pump(sink, progress),
             (Self::Inputs(inputs), _) => inputs.pump(sink, progress),
             (Self::Tail(tail), _) => tail.pump(sink, progress),
         }

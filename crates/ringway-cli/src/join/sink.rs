@@ -11,6 +11,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ringway::SendError;
 use ringway::channel::ChannelSender;
+use ringway::log::Writer;
 use ringway::peer::Peer;
 
 use super::Stop;
@@ -18,6 +19,7 @@ use super::socket::{Attempts, Listener, untaken};
 use crate::endpoint::Socket;
 use crate::failure::Failure;
 use crate::framing::Framing;
+use crate::log;
 use crate::output;
 use crate::say::say;
 use crate::signals;
@@ -28,6 +30,7 @@ const SLICE: Duration = Duration::from_millis(100);
 /// Where messages go.
 pub(super) enum Sink {
     Channel(Box<ChannelSink>),
+    Log(Box<LogSink>),
     Stream(StreamSink),
     Packets(PacketSink),
 }
@@ -37,6 +40,7 @@ impl Sink {
     pub(super) fn put(&mut self, message: &[u8]) -> Result<(), Stop> {
         match self {
             Self::Channel(sink) => sink.send(message),
+            Self::Log(sink) => sink.append(message),
             Self::Stream(sink) => sink.put(message),
             Self::Packets(sink) => sink.send(message),
         }
@@ -45,7 +49,7 @@ impl Sink {
     /// Writes what was put.
     pub(super) fn flush(&mut self) -> Result<(), Stop> {
         match self {
-            Self::Channel(_) | Self::Packets(_) => Ok(()),
+            Self::Channel(_) | Self::Log(_) | Self::Packets(_) => Ok(()),
             Self::Stream(sink) => sink.flush(),
         }
     }
@@ -54,6 +58,7 @@ impl Sink {
     pub(super) fn written(&self) -> u64 {
         match self {
             Self::Channel(sink) => sink.written,
+            Self::Log(sink) => sink.written,
             Self::Stream(sink) => sink.written,
             Self::Packets(sink) => sink.written,
         }
@@ -70,26 +75,30 @@ impl Sink {
     /// Connects, where that is to be done.
     pub(super) fn begin(&mut self) -> Result<(), Stop> {
         match self {
-            Self::Channel(_) => Ok(()),
+            Self::Channel(_) | Self::Log(_) => Ok(()),
             Self::Stream(sink) => sink.target.begin(),
             Self::Packets(sink) => sink.target.begin(),
         }
     }
 
     /// All is written: says so to the other side.
-    pub(super) fn end(self) {
+    pub(super) fn end(self) -> Result<(), Failure> {
         match self {
             Self::Channel(sink) => sink.sender.close(),
+            Self::Log(sink) => return sink.writer.close().map_err(log::explain_append),
             Self::Stream(sink) => sink.target.end(),
             Self::Packets(sink) => sink.target.end(),
         }
+        Ok(())
     }
 
     /// Something went wrong: the other side shall not take this for the end of all.
     pub(super) fn fail(self) {
-        if let Self::Channel(sink) = self {
-            // Held until this process ends, which is at once: that is a death to the receiver.
-            std::mem::forget(sink.sender);
+        // Held until this process ends, which is at once: that is a death to the receiver.
+        match self {
+            Self::Channel(sink) => std::mem::forget(sink.sender),
+            Self::Log(sink) => std::mem::forget(sink.writer),
+            Self::Stream(_) | Self::Packets(_) => {}
         }
     }
 }
@@ -148,6 +157,25 @@ impl ChannelSink {
         {
             return Err(failed(SendError::Removed));
         }
+        Ok(())
+    }
+}
+
+/// A log.
+pub(super) struct LogSink {
+    writer: Writer,
+    written: u64,
+}
+
+impl LogSink {
+    pub(super) fn new(writer: Writer) -> Self {
+        Self { writer, written: 0 }
+    }
+
+    fn append(&mut self, message: &[u8]) -> Result<(), Stop> {
+        let appended = self.writer.append(message);
+        appended.map_err(|error| Stop::Failed(log::explain_append(error)))?;
+        self.written += 1;
         Ok(())
     }
 }

@@ -13,10 +13,10 @@ use crate::units::deadline;
 /// Writes messages until the writer closes, or the log ends and nobody writes.
 pub(super) fn receive(args: &RecvArgs, output: &mut Output) -> Result<(), Failure> {
     refuse(args)?;
-    let subscription = (args.intake.subscription.of_log()?)
+    let subscription = (args.intake.subscription.of_log(None)?)
         .follow(args.intake.follow)
         .synced_only(args.log.synced);
-    let log = log::open(&args.ring.place, None)?;
+    let log = log::open(&args.ring.place.address, &args.ring.place.how, None)?;
     let reader = log.subscribe(&subscription).map_err(log::advise)?;
     output.progress.begin();
     let mut inlet = Inlet {

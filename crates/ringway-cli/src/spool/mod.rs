@@ -7,32 +7,27 @@
 //! | after that, before it is moved | `.sending` | the same: this is what is repeated |
 //! | after that | `done` | |
 //!
-//! The name in `.sending` has the ring's nonce and the number that the message has or will have. With `--only-sender` these decide: if
-//! it is the same ring, and more messages were sent than that, the file was, and is only moved. Without it nobody knows: another
+//! The name in `.sending` has the ring's or the log's nonce and the number that the message has or will have. With `--only-sender` these decide: if
+//! it is the same one, and more messages were sent than that, the file was, and is only moved. Without it nobody knows: another
 //! sender may have sent the one that has that number.
 //!
 //! A lock on `.sending`, which the kernel drops with its holder, keeps a second spool away.
 
 mod folder;
+mod target;
 
 use std::io;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use ringway::channel::{Carrier, ChannelSender};
-use ringway::{Channel, Kind, SendError};
 
 use self::folder::{Folder, Ticket};
-use crate::attach;
+use self::target::Target;
 use crate::cli::SpoolArgs;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::say::say;
 use crate::signals::{self, Busy};
-
-/// How long to wait for room before looking whether to end.
-const SLICE: Duration = Duration::from_millis(100);
 
 /// Feeds files until a signal, or, with `--once`, until there are none.
 pub(crate) fn run(args: &SpoolArgs) -> Result<(), Failure> {
@@ -40,26 +35,23 @@ pub(crate) fn run(args: &SpoolArgs) -> Result<(), Failure> {
     let progress = Progress::new("sent", args.place.how.quiet, &io::stdin());
     let ending = progress.clone();
     signals::take_over(move || ending.end())?;
-    let mut opened = attach::open(&args.place.address, &args.place.how)?;
-    let attached = opened.channel.sender().map_err(Failure::from);
-    let sender = opened.settle(attached)?;
-    opened.channel.attach_no_more();
+    let target = Target::open(args)?;
     progress.begin();
     // Also while it waits for files: so it leaves in order when it is told to end.
     let busy = Busy::begin();
     let mut spool = Spool {
         args,
         folder,
-        channel: &opened.channel,
-        sender,
+        target,
         progress: progress.clone(),
     };
-    let outcome = spool.feed();
-    match outcome {
-        Ok(()) => spool.sender.close(),
-        // Held until this process ends, which is at once: receivers shall learn that this was no orderly end.
-        Err(_) => std::mem::forget(spool.sender),
-    }
+    let outcome = match spool.feed() {
+        Ok(()) => spool.target.close(),
+        Err(failure) => {
+            spool.target.fail();
+            Err(failure)
+        }
+    };
     busy.end_if_urged();
     progress.end();
     outcome
@@ -68,8 +60,7 @@ pub(crate) fn run(args: &SpoolArgs) -> Result<(), Failure> {
 struct Spool<'a> {
     args: &'a SpoolArgs,
     folder: Folder,
-    channel: &'a Channel,
-    sender: ChannelSender,
+    target: Target,
     progress: Progress,
 }
 
@@ -121,8 +112,8 @@ impl Spool<'_> {
     fn resume(&mut self) -> Result<(), Failure> {
         for ticket in self.folder.begun()? {
             let was_sent = self.args.only_sender
-                && Some(ticket.ring) == self.nonce()
-                && self.sent().is_some_and(|sent| sent > ticket.number);
+                && Some(ticket.ring) == self.target.nonce()
+                && self.target.sent().is_some_and(|sent| sent > ticket.number);
             if was_sent {
                 self.folder.finish(&ticket, self.args.delete)?;
             } else {
@@ -138,27 +129,9 @@ impl Spool<'_> {
         Ok(())
     }
 
-    /// Which ring it is, if it counts its messages exactly.
-    fn nonce(&self) -> Option<u128> {
-        match self.channel.carrier() {
-            // One without cells, whose only producer this is.
-            Carrier::Ring(ring) if ring.kind() == Kind::Spsc && ring.cell_len().is_none() => {
-                Some(ring.nonce())
-            }
-            _ => None,
-        }
-    }
-
-    fn sent(&self) -> Option<u64> {
-        match &self.sender {
-            ChannelSender::Ring(sender) => Some(sender.sent()),
-            _ => None,
-        }
-    }
-
     /// Sends what is there.
     fn send_all(&mut self) -> Result<(), Failure> {
-        let max = self.channel.max_message_len();
+        let max = self.target.max_message_len();
         for name in self.folder.list()? {
             if signals::is_urged() {
                 return Ok(());
@@ -166,7 +139,8 @@ impl Spool<'_> {
             if !self.folder.is_whole(&name) {
                 continue;
             }
-            let (ring, number) = (self.nonce().unwrap_or(0), self.sent().unwrap_or(0));
+            let ring = self.target.nonce().unwrap_or(0);
+            let number = self.target.sent().unwrap_or(0);
             let ticket = Ticket { ring, number, name };
             if !self.folder.begin(&ticket)? {
                 continue;
@@ -180,7 +154,7 @@ impl Spool<'_> {
                 self.folder.refuse(&ticket)?;
                 continue;
             }
-            match self.send(&message) {
+            match self.target.send(&message) {
                 Ok(true) => {
                     self.folder.finish(&ticket, self.args.delete)?;
                     self.progress.add(1, message.len());
@@ -193,33 +167,5 @@ impl Spool<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Sends a message, waiting for room; not, if this process is told to end meanwhile.
-    fn send(&mut self, message: &[u8]) -> Result<bool, Failure> {
-        loop {
-            let until = Instant::now().checked_add(SLICE);
-            let sent = match &mut self.sender {
-                ChannelSender::Ring(ring) => ring.send_deadline(message, until),
-                sender => sender.send_deadline(message, until),
-            };
-            match sent {
-                Ok(()) => return Ok(true),
-                Err(SendError::TimedOut | SendError::Interrupted) if signals::is_urged() => {
-                    return Ok(false);
-                }
-                Err(SendError::TimedOut | SendError::Interrupted) => {}
-                // Nobody took the rest; whoever comes next shall have it.
-                Err(SendError::PeerDied) => match self.sender.wait_for_peer_deadline(until) {
-                    Ok(()) | Err(SendError::TimedOut) if signals::is_urged() => return Ok(false),
-                    Ok(()) | Err(SendError::TimedOut | SendError::PeerDied) => {}
-                    Err(error) => return Err(Failure::negative(error)),
-                },
-                Err(error @ (SendError::Closed | SendError::Removed)) => {
-                    return Err(Failure::negative(error));
-                }
-                Err(error) => return Err(Failure::error(error)),
-            }
-        }
     }
 }

@@ -11,11 +11,11 @@ use crate::attach::{self, Opened};
 use crate::cli::PlaceArgs;
 use crate::failure::Failure;
 
-/// Opens it; makes it, with room for all that `tasks` may hold, if rings are to be made.
+/// Opens it; makes it, with room for all that a ring of `tasks` may hold, if rings are to be made.
 pub(super) fn open(
     address: &Address,
     place: &PlaceArgs,
-    tasks: &Channel,
+    tasks: Option<&Channel>,
 ) -> Result<Opened, Failure> {
     let at = || {
         let builder = attach::at(address)?.any_owner(place.how.any_owner);
@@ -24,7 +24,7 @@ pub(super) fn open(
     let opened = match Channel::open(at()?) {
         Err(error) if error.kind() == ErrorKind::NotFound && place.how.create => {
             let mut builder = at()?;
-            if let Carrier::Ring(ring) = tasks.carrier() {
+            if let Some(Carrier::Ring(ring)) = tasks.map(Channel::carrier) {
                 // Cells leave a message a little less room.
                 builder = builder.capacity(ring.capacity().saturating_mul(2));
                 for slab in ring.stat().slabs {

@@ -13,6 +13,7 @@
 
 mod command;
 mod dead_letters;
+mod log;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use ringway::channel::{Carrier, ChannelMessage, ChannelReceiver};
 use ringway::tasks::{TaskError, TaskReceiver};
 use ringway::transport::ReceivedMessage;
-use ringway::{Channel, RecvError, SendError};
+use ringway::{Address, Channel, RecvError, SendError};
 
 use self::command::{Launch, Verdict};
 use self::dead_letters::DeadLetters;
@@ -58,6 +59,9 @@ fn run_each(
     tasks: &TaskArgs,
     launch: Launch,
 ) -> Result<(), Failure> {
+    if crate::log::is_log(&place.address) {
+        return log::run(place, intake, tasks, &launch);
+    }
     recv::refuse_at_queue(intake, &place.address)?;
     let progress = Progress::new("did", place.how.quiet, &io::stdin());
     let ending = progress.clone();
@@ -99,7 +103,7 @@ fn attach_all(
     let (Some(tries), Some(address)) = (tasks.tries, &tasks.dead_letters) else {
         return Ok(Source::Plain(Box::new(recv::attach(intake, channel)?)));
     };
-    let dead = dead_letters::open(address, place, channel)?;
+    let dead = dead_letters::open(address, place, Some(channel))?;
     // Attached for this moment, to find out whether all fits.
     let attached = recv::attach(intake, channel)
         .and_then(|receiver| Ok(receiver.with_dead_letters(&dead.channel, tries)?));
@@ -161,18 +165,28 @@ impl Source {
         let Self::Careful(careful) = self else {
             return None;
         };
-        let again = match careful.tasks.moved_again() {
-            0 => String::new(),
-            again => format!(", {again} of them perhaps for a second time"),
-        };
-        let moved = Some(careful.tasks.moved()).filter(|moved| *moved > 0)?;
-        Some(Failure::negative(format_args!(
-            "{} failed {} and went to {}{again}",
-            counted(moved, "task"),
-            counted(careful.tries.into(), "time"),
-            careful.dead.address()
-        )))
+        moved(
+            careful.tasks.moved(),
+            careful.tasks.moved_again(),
+            careful.tries,
+            careful.dead.address(),
+        )
     }
+}
+
+/// Says how many tasks were set aside, if any were, and how many of them had perhaps been before.
+fn moved(count: u64, again: u64, tries: u32, to: &Address) -> Option<Failure> {
+    let again = match again {
+        0 => String::new(),
+        again => format!(", {again} of them perhaps for a second time"),
+    };
+    (count > 0).then(|| {
+        Failure::negative(format_args!(
+            "{} failed {} and went to {to}{again}",
+            counted(count, "task"),
+            counted(tries.into(), "time"),
+        ))
+    })
 }
 
 /// Why a task was not done.
@@ -243,7 +257,7 @@ impl Worker {
         busy.end_if_urged();
         drop(busy);
         if failed {
-            self.pause();
+            pause(self.failures);
         }
         Ok(end.filter(|end| !is_nothing(*end) && !is_end(*end)))
     }
@@ -260,7 +274,7 @@ impl Worker {
         busy.end_if_urged();
         drop(busy);
         if failed {
-            self.pause();
+            pause(self.failures);
         }
         Ok(end)
     }
@@ -273,7 +287,7 @@ impl Worker {
             let (launch, progress) = (&self.launch, &mut self.progress);
             let (failures, is_quiet) = (self.failures, self.is_quiet);
             let done = self.source.process(until, |message| {
-                attempt(launch, message, failures, is_quiet)?;
+                attempt(launch, message, number(message), failures, is_quiet)?;
                 progress.add(1, message.len());
                 Ok(())
             });
@@ -306,13 +320,13 @@ impl Worker {
             }
         }
     }
+}
 
-    /// Lets others have what failed, and does not fail at full speed.
-    fn pause(&self) {
-        let [first, longest] = PAUSES;
-        let pause = first.saturating_mul(1 << (self.failures.min(16).saturating_sub(1)));
-        std::thread::sleep(pause.min(longest));
-    }
+/// Lets others have what failed, and does not fail at full speed.
+fn pause(failures: u32) {
+    let [first, longest] = PAUSES;
+    let pause = first.saturating_mul(1 << (failures.min(16).saturating_sub(1)));
+    std::thread::sleep(pause.min(longest));
 }
 
 /// Whether there is nothing now.
@@ -327,11 +341,12 @@ fn is_end(error: RecvError) -> bool {
 
 fn attempt(
     launch: &Launch,
-    message: &ChannelMessage<'_>,
+    message: &impl ReceivedMessage,
+    number: Option<u64>,
     failures: u32,
     is_quiet: bool,
 ) -> Result<(), Undone> {
-    let (number, deliveries) = (number(message), message.deliveries());
+    let deliveries = message.deliveries();
     let name = match number {
         Some(number) => format!("task {number}"),
         None => "a task".to_owned(),
