@@ -90,7 +90,7 @@ impl Board {
     }
 
     /// It may be killed before that.
-    fn tell(&self, change: impl FnOnce(&mut Told)) {
+    pub(crate) fn tell(&self, change: impl FnOnce(&mut Told)) {
         if self.disk.stores() {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             change(told.get_or_insert_default());

@@ -84,7 +84,8 @@ pub(crate) fn open<F: Files>(
         let is_damaged = match told_place {
             _ if last.sealed => true,
             Some(place) if place.segment > base => true,
-            Some(place) if place.segment == base => last.end < place.offset,
+            // By messages, and not by bytes: an empty segment that had a mark may have been replaced by a longer one.
+            Some(place) if place.segment == base => last.next < place.next,
             // The control file is of another time than the files.
             Some(_) | None => false,
         };
@@ -563,5 +564,32 @@ mod tests {
             }
         }
         assert!(torn > 50 && unsure > 50, "{torn}, {unsure}");
+    }
+
+    /// A mark is no message: a segment that has nothing else is empty, and one message too long for it has another take its place.
+    #[test]
+    fn an_empty_segment_with_a_mark_that_was_replaced_is_not_missed() {
+        let (disk, board) = (Disk::new(1), Board::new(&Disk::new(1)));
+        let open = || {
+            let tell = Box::new(board.clone());
+            Appender::open(disk.clone(), PLAN, board.told(), tell, counted)
+        };
+        let mut appender = full(&disk);
+        // Begins a segment for it, and does not get to write it.
+        appender.push(1, &[1; 5000]).unwrap();
+        drop(appender);
+        let (mut appender, _) = open().unwrap();
+        appender.close().unwrap();
+        let place = appender.place();
+        assert_eq!((place.segment, place.next), (60, 60));
+        assert!(place.offset > HEADER_LEN);
+        board.tell(|told| told.place = Some(place));
+        appender.push(1, &[2; 10_000]).unwrap();
+        drop(appender);
+        let mut tape = Tape::open(disk.clone(), From::Number(60), Some(place)).unwrap();
+        assert_eq!(tape.next(Some(place)).unwrap(), Next::End);
+        let (appender, recovery) = open().unwrap();
+        assert_eq!(appender.next_number(), 60);
+        assert_eq!(recovery, Recovery::default());
     }
 }

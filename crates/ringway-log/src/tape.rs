@@ -206,6 +206,8 @@ impl<F: Files> Tape<F> {
                 self.open = None;
                 None
             }
+            // What the writer told is a mark, in an empty segment that a longer one has replaced.
+            (None, Some(limit)) if limit.segment == base && number >= limit.next => Some(Next::End),
             (None, Some(_)) => Some(Next::Damaged(number)),
             // One that was begun, while what should be before it never reached the disk: the next writer removes it.
             (Some(later), None) if is_last && self.is_empty(later)? => {
