@@ -39,6 +39,7 @@ mod serve;
 mod signals;
 mod spool;
 mod tap;
+mod top;
 mod transport;
 mod units;
 mod work;
@@ -102,6 +103,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Ls(args) => inspect::ls(&args),
         Command::Stat(args) => inspect::stat(&args),
         Command::Tap(args) => tap::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Forget(args) => forget::run(&args),
         Command::Rm(args) => rm::run(&args),

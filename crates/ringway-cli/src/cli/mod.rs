@@ -10,6 +10,7 @@ pub(crate) mod slabs;
 mod spool;
 pub(crate) mod subscription;
 mod tap;
+mod top;
 mod transfer;
 mod trial;
 mod upkeep;
@@ -26,6 +27,7 @@ pub(crate) use self::metrics::MetricsArgs;
 pub(crate) use self::service::{CallArgs, ServeArgs};
 pub(crate) use self::spool::{Order, SpoolArgs};
 pub(crate) use self::tap::TapArgs;
+pub(crate) use self::top::{TopArgs, TopBy};
 pub(crate) use self::transfer::{HowArgs, IntakeArgs, PlaceArgs, RecvArgs, SendArgs};
 pub(crate) use self::trial::{BenchArgs, DemoArgs};
 pub(crate) use self::upkeep::{
@@ -86,6 +88,7 @@ pub(crate) enum Command {
     Ls(LsArgs),
     Stat(StatArgs),
     Tap(TapArgs),
+    Top(TopArgs),
     Metrics(MetricsArgs),
     Forget(ForgetArgs),
     Rm(RmArgs),

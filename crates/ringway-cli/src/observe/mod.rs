@@ -15,7 +15,9 @@ use ringway::{Address, Channel, Error, ErrorKind, inspect, mq, os};
 use crate::failure::Failure;
 
 pub(crate) use self::pace::Pace;
-pub(crate) use self::report::{Entry, Participant, Process, Report, Slabs, State};
+#[cfg(test)]
+pub(crate) use self::report::Subscription;
+pub(crate) use self::report::{Entry, Participant, Process, Report, Service, Slabs, State};
 
 /// Looks at the one thing at an address.
 pub(crate) fn one(address: &Address) -> Result<Report, Failure> {
