@@ -1,4 +1,5 @@
-//! With a server: the gateway is killed between each two of its steps, and all that takes part at random; every message is counted.
+//! With a server: the gateway is killed between each two of its steps; and on two hosts, which are network namespaces, all that takes part is
+//! killed and stopped at random, and the link between them goes down. Every message is counted.
 //!
 //! `RINGWAY_GATEWAY_SECONDS` says how long it kills at random.
 
@@ -8,7 +9,10 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
-use common::{Process, Server, create, gateway, payload, receive, role, role_of_this, send, until};
+use common::{
+    Hosts, Process, Server, create, gateway, inside, payload, receive, role, role_of_this, send,
+    until,
+};
 use nix::sys::signal::Signal;
 use ringway_gateway::config::Config;
 use ringway_gateway::engine::nats::Nats;
@@ -307,11 +311,12 @@ fn everything_is_killed_at_random() {
     let seed = u64::from(now.subsec_nanos()) << 22 | u64::from(std::process::id());
     println!("seed {seed}");
     let mut random = Random(seed);
-    let mut server = Server::start();
+    let hosts = Hosts::new();
+    let mut server = hosts.server();
     let create_as = "retention = \"work-queue\"\nmax_messages = 2000";
     let out = server.config("out", &server.outward("a", create_as));
     let into = server.config("in", &server.inward("b"));
-    create(&out);
+    hosts.create(&out);
     let (a, b) = (server.ring("a"), server.ring("b"));
     for ring in [&a, &b] {
         // Small ones, so that they are full now and then.
@@ -325,13 +330,13 @@ fn everything_is_killed_at_random() {
         let name = "everything_is_killed_at_random";
         Process::start(&match PARTS[part] {
             "source" => role(name, &["source", &a]),
-            "out" => gateway("run", &out),
-            "in" => gateway("run", &into),
+            "out" => inside(Some(&hosts.a), &gateway("run", &out)),
+            "in" => inside(Some(&hosts.b), &gateway("run", &into)),
             _ => role(name, &["sink", &b]),
         })
     };
     let mut processes: Vec<_> = (0..PARTS.len()).map(&start).collect();
-    let (mut kills, mut stops, mut servers) = ([0_u64; PARTS.len()], 0_u64, 0_u64);
+    let (mut kills, mut stops, mut servers, mut links) = ([0_u64; PARTS.len()], 0, 0, 0);
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
         std::thread::sleep(Duration::from_millis(5 + random.below(90)));
@@ -351,7 +356,13 @@ fn everything_is_killed_at_random() {
                 server.again();
                 servers += 1;
             }
-            1 | 2 => {
+            1 => {
+                hosts.link("down");
+                std::thread::sleep(Duration::from_millis(random.below(400)));
+                hosts.link("up");
+                links += 1;
+            }
+            2 | 3 => {
                 processes[part].signal(Signal::SIGSTOP);
                 std::thread::sleep(Duration::from_millis(random.below(300)));
                 processes[part].signal(Signal::SIGCONT);
@@ -387,7 +398,7 @@ fn everything_is_killed_at_random() {
     assert_eq!(arrived.stat().sent, sent, "something came again");
     drop((sink, into, outward));
     println!(
-        "{sent} messages, kills of {PARTS:?}: {kills:?}, of the server: {servers}; stops: {stops}: none lost, none doubled, all in order"
+        "{sent} messages, kills of {PARTS:?}: {kills:?}, of the server: {servers}; times that the link went down: {links}; stops: {stops}: none lost, none doubled, all in order"
     );
     assert!(sent > 0);
 }

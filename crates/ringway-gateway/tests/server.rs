@@ -223,3 +223,71 @@ fn users_and_passwords_come_from_the_environment() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
 }
+
+#[test]
+fn a_server_with_tls_and_a_token_is_spoken_to_by_files_and_the_environment() {
+    let folder = tempfile::TempDir::with_prefix("ringway-test-").unwrap();
+    let (certificate, key) = (
+        folder.path().join("server.pem"),
+        folder.path().join("server.key"),
+    );
+    let mut make = std::process::Command::new("openssl");
+    make.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]);
+    make.args([
+        "-days",
+        "2",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]);
+    make.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    make.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+    let made = make
+        .output()
+        .expect("this test needs openssl: apt-get install openssl");
+    assert!(made.status.success(), "{made:?}");
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let tls = [
+        "--tls",
+        "--tlscert",
+        certificate,
+        "--tlskey",
+        key,
+        "--auth",
+        "secret",
+    ];
+    let server = Server::with(&tls);
+    let config = server.config("config", &server.outward("a", ""));
+    let head =
+        std::fs::read_to_string(&config).unwrap() + "token_variable = \"GW_TOKEN\"\ntls = true\n";
+    std::fs::write(&config, &head).unwrap();
+    let create = || {
+        gateway("create", &config)
+            .env("GW_TOKEN", "secret")
+            .output()
+            .unwrap()
+    };
+    // Nobody vouches for the server.
+    let output = create();
+    assert!(!output.status.success(), "{output:?}");
+    std::fs::write(&config, head + &format!("ca = \"{certificate}\"\n")).unwrap();
+    let output = create();
+    assert!(output.status.success(), "{output:?}");
+    // Without the token.
+    let (good, text) = said("check", &config);
+    assert!(!good && text.contains("GW_TOKEN"), "{text}");
+    let a = server.ring("a");
+    send(&a, 10);
+    let _gateway = Process::start(gateway("run", &config).env("GW_TOKEN", "secret"));
+    let ring = ringway::at(&a).unwrap().open().unwrap();
+    until("they are stored", || ring.stat().received == 10);
+}

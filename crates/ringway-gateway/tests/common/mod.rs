@@ -199,6 +199,90 @@ impl Server {
     }
 }
 
+/// Two hosts and their link: network namespaces, and a pair of virtual devices. Needs root, and `ip` of iproute2.
+pub struct Hosts {
+    /// The namespace of the one.
+    pub a: String,
+    /// That of the other.
+    pub b: String,
+    link: String,
+}
+
+fn ip(arguments: &[&str]) {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .expect("these tests need ip: apt-get install iproute2");
+    assert!(
+        output.status.success(),
+        "these tests need to be root, with leave to make network namespaces: ip {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+impl Hosts {
+    pub fn new() -> Self {
+        // Process ids have 22 bits, and names of links 15 bytes.
+        let process = std::process::id();
+        let hosts = Self {
+            a: format!("ringway-{process}-a"),
+            b: format!("ringway-{process}-b"),
+            link: format!("rw{process}"),
+        };
+        let (a, b) = (&hosts.a, &hosts.b);
+        let ends = [format!("{}a", hosts.link), format!("{}b", hosts.link)];
+        ip(&["netns", "add", a]);
+        ip(&["netns", "add", b]);
+        ip(&[
+            "link", "add", &ends[0], "netns", a, "type", "veth", "peer", "name", &ends[1], "netns",
+            b,
+        ]);
+        for (host, end, address) in [
+            (a, &ends[0], "10.213.7.1/24"),
+            (b, &ends[1], "10.213.7.2/24"),
+        ] {
+            ip(&["-n", host, "link", "set", "lo", "up"]);
+            ip(&["-n", host, "address", "add", address, "dev", end]);
+            ip(&["-n", host, "link", "set", end, "up"]);
+        }
+        hosts
+    }
+
+    /// A server on the second one.
+    pub fn server(&self) -> Server {
+        Server::at("10.213.7.2", Some(&self.b), &[])
+    }
+
+    /// Makes the streams of a configuration, from the first one, when the server is there.
+    pub fn create(&self, config: &Path) {
+        until("the server is there", || {
+            let mut create = inside(Some(&self.a), &gateway("create", config));
+            create.output().unwrap().status.success()
+        });
+    }
+
+    /// Takes the link `down`, or `up`.
+    pub fn link(&self, state: &str) {
+        ip(&[
+            "-n",
+            &self.a,
+            "link",
+            "set",
+            &format!("{}a", self.link),
+            state,
+        ]);
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for host in [&self.a, &self.b] {
+            // With the end of the link that is in there.
+            let _ = Command::new("ip").args(["netns", "delete", host]).status();
+        }
+    }
+}
+
 /// The same command in a network namespace.
 pub fn inside(namespace: Option<&str>, command: &Command) -> Command {
     let mut words: Vec<_> = match namespace {
