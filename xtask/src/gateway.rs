@@ -10,6 +10,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     for (program, probe, package) in [
         ("nats-server", "--version", "nats-server"),
         ("ip", "-V", "iproute2"),
+        ("openssl", "version", "openssl"),
     ] {
         process::ensure(
             &[program, probe],

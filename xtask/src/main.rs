@@ -64,7 +64,7 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
     cargo xtask gateway [--minutes N | --seconds N]
         Runs the tests of the gateway to NATS JetStream, with servers that they start themselves, also in network namespaces
         (for root). Told how long, only the one that kills and stops all that takes part at random, and counts every
-        message. What is missing (nats-server, ip) is installed with apt-get.
+        message. What is missing (nats-server, ip, openssl) is installed with apt-get.
 
     cargo xtask book [--no-commands | --figures]
         Builds the book in docs/ with mdBook (target/book), follows its links, has a browser look at each page, and
