@@ -2,14 +2,13 @@
 
 mod two_processes;
 
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use ringway::service::{CallError, Client, Connect, Failure, Request, Serve, ServeError, Server};
 use ringway::{ErrorKind, connect, serve};
+use ringway_testing::tasks::block_on;
 use two_processes::place::{Backing, Place};
 use two_processes::{First, Second, in_time, play, watchdog};
 
@@ -736,25 +735,6 @@ fn other_boards_and_rings_are_no_services() {
     assert_eq!(unnamed.kind(), ErrorKind::Unsupported);
 }
 
-/// Polls until it is ready, whenever it is woken; not for ever.
-fn block_on<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
-    struct Unpark(thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(thread::current())).into();
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(30) {
-        if let Poll::Ready(done) = poll(&mut Context::from_waker(&waker)) {
-            return Some(done);
-        }
-        thread::park_timeout(Duration::from_secs(30));
-    }
-    None
-}
-
 #[test]
 fn who_is_polled_is_woken_by_each_other_and_by_time() {
     let place = service(Backing::Shm, 4);
@@ -762,33 +742,29 @@ fn who_is_polled_is_woken_by_each_other_and_by_time() {
     let mut client = to(&place).open().unwrap();
     let serving = thread::spawn(move || {
         for _ in 0..50 {
-            let found = block_on(|context| server.poll_found(context)).unwrap();
+            let found = block_on(|context| server.poll_found(context));
             let mut request = server.take_found(found.unwrap());
             let body = request.take_body();
-            block_on(|context| request.poll_send(context, &body))
-                .unwrap()
-                .unwrap();
+            block_on(|context| request.poll_send(context, &body)).unwrap();
             request.answer(&body).unwrap();
         }
-        block_on(|context| server.poll_finish(context))
-            .unwrap()
-            .unwrap();
+        block_on(|context| server.poll_finish(context)).unwrap();
     });
     for round in 0..50 {
         let body = vec![round as u8; round * 1000];
         let mut answers = client.stream(&body).unwrap();
         let whole = block_on(|context| answers.poll_whole(context));
-        assert!(whole.unwrap().unwrap() == body.repeat(2));
+        assert!(whole.unwrap() == body.repeat(2));
     }
     serving.join().unwrap();
     // Nobody says anything, and still it is told.
     let mut answers = client.stream(b"hello").unwrap();
     let told = block_on(|context| answers.poll_whole(context));
-    assert_eq!(told, Some(Err(CallError::NoServer)));
+    assert_eq!(told, Err(CallError::NoServer));
     drop(answers);
     let _server = at(&place).start().unwrap();
     let soon = Instant::now() + Duration::from_millis(50);
     let mut answers = client.stream_deadline(b"hello", soon).unwrap();
     let told = block_on(|context| answers.poll_part(context));
-    assert_eq!(told, Some(Err(CallError::TimedOut)));
+    assert_eq!(told, Err(CallError::TimedOut));
 }

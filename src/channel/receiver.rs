@@ -1,11 +1,12 @@
 //! The receiving handle.
 
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ringway_core::os;
 use ringway_core::peer::Peer;
 use ringway_core::tasks::TaskReceiver;
-use ringway_core::transport::{MessageSource, ReceivedMessage};
+use ringway_core::transport::{MessageSource, PollSource, ReceivedMessage};
 use ringway_core::{Error, ErrorKind, Message, Receiver, RecvError, WaitStrategy};
 use ringway_mq::{QueueMessage, QueueReceiver};
 
@@ -205,6 +206,35 @@ impl ChannelReceiver {
             Self::Queue(receiver) => receiver
                 .recv_in_place_deadline(deadline)
                 .map(ChannelMessage::Queue),
+        }
+    }
+
+    /// As [`recv`](Self::recv), for a task: see [`Receiver::poll_recv`] and [`QueueReceiver::poll_recv`].
+    ///
+    /// # Errors
+    /// As [`Receiver::poll_recv`].
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<u8>, RecvError>> {
+        match self {
+            Self::Ring(receiver) => receiver.poll_recv(context),
+            Self::Queue(receiver) => receiver.poll_recv(context),
+        }
+    }
+
+    /// As [`recv_in_place`](Self::recv_in_place), for a task.
+    ///
+    /// # Errors
+    /// As [`poll_recv`](Self::poll_recv).
+    pub fn poll_recv_in_place(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<ChannelMessage<'_>, RecvError>> {
+        match self {
+            Self::Ring(receiver) => receiver
+                .poll_recv_in_place(context)
+                .map_ok(ChannelMessage::Ring),
+            Self::Queue(receiver) => receiver
+                .poll_recv_in_place(context)
+                .map_ok(ChannelMessage::Queue),
         }
     }
 
@@ -505,5 +535,14 @@ impl MessageSource for ChannelReceiver {
             Self::Ring(receiver) => MessageSource::capacity(receiver),
             Self::Queue(receiver) => MessageSource::capacity(receiver),
         }
+    }
+}
+
+impl PollSource for ChannelReceiver {
+    fn poll_receive(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<ChannelMessage<'_>, RecvError>> {
+        self.poll_recv_in_place(context)
     }
 }

@@ -1,10 +1,11 @@
 //! The sending handle.
 
 use std::io::IoSlice;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ringway_core::peer::Peer;
-use ringway_core::transport::{MessageRoom, MessageSink};
+use ringway_core::transport::{MessageRoom, MessageSink, PollSink};
 use ringway_core::{SendError, Sender, WaitStrategy};
 use ringway_mq::QueueSender;
 
@@ -65,6 +66,21 @@ impl ChannelSender {
         match self {
             Self::Ring(sender) => sender.try_send(message),
             Self::Queue(sender) => sender.try_send(message),
+        }
+    }
+
+    /// As [`send`](Self::send), for a task: see [`Sender::poll_send`] and [`QueueSender::poll_send`].
+    ///
+    /// # Errors
+    /// As [`Sender::poll_send`].
+    pub fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &[u8],
+    ) -> Poll<Result<(), SendError>> {
+        match self {
+            Self::Ring(sender) => sender.poll_send(context, message),
+            Self::Queue(sender) => sender.poll_send(context, message),
         }
     }
 
@@ -224,6 +240,19 @@ impl MessageSink for ChannelSender {
         match self {
             Self::Ring(sender) => MessageSink::send_with_deadline(sender, len, deadline, write),
             Self::Queue(sender) => sender.send_with_deadline(len, deadline, write),
+        }
+    }
+}
+
+impl PollSink for ChannelSender {
+    fn poll_send_parts(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<Result<(), SendError>> {
+        match self {
+            Self::Ring(sender) => sender.poll_send_parts(context, parts),
+            Self::Queue(sender) => sender.poll_send_parts(context, parts),
         }
     }
 }

@@ -8,6 +8,7 @@ mod hostile;
 mod limits;
 mod order;
 mod place;
+mod polled;
 mod traffic;
 
 #[path = "../two_processes/mod.rs"]

@@ -39,5 +39,5 @@ pub use frame::{FrameError, HEADER_LEN, Header, Place};
 pub use progress::Progress;
 pub use reassemble::{Counts, InFlight, Limits, Piece, Reassembler};
 pub use receive::{ChunkReceiver, ChunkRecvError, MessageStream, Streamed};
-pub use send::{ChunkSendError, ChunkSender};
+pub use send::{ChunkSendError, ChunkSender, Sending};
 pub use split::Splitter;

@@ -1,5 +1,6 @@
 //! The receiving handle.
 
+mod polling;
 mod stream;
 
 use std::fmt;

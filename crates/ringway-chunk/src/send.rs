@@ -1,5 +1,7 @@
 //! The sending handle.
 
+mod polling;
+
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
@@ -9,6 +11,8 @@ use std::time::{Duration, Instant};
 use ringway_core::SendError;
 use ringway_core::os::deadline_after;
 use ringway_core::transport::{MessageRoom, MessageSink};
+
+pub use polling::Sending;
 
 use crate::frame::{HEADER_LEN, Header};
 use crate::progress::Progress;
@@ -396,6 +400,14 @@ impl<S: MessageSink> Outgoing<'_, S> {
             None => self.sink.try_send_with(len, &mut write),
             Some(deadline) => self.sink.send_with_deadline(len, deadline, &mut write),
         };
+        self.is_sent(&header, sent)
+    }
+
+    fn is_sent(
+        &mut self,
+        header: &Header,
+        sent: Result<(), SendError>,
+    ) -> Result<(), ChunkSendError> {
         sent.map_err(|error| ChunkSendError::Transport {
             error,
             sent: self.splitter.sent(),
@@ -403,7 +415,7 @@ impl<S: MessageSink> Outgoing<'_, S> {
         if !self.splitter.has_begun() {
             *self.next_message = self.next_message.wrapping_add(1);
         }
-        self.splitter.advance(&header);
+        self.splitter.advance(header);
         Ok(())
     }
 }

@@ -563,6 +563,12 @@ fn unmapped(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
 
 fn no_waiter(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
     let errno = Errno::from_raw(errno);
+    if errno == Errno::EOPNOTSUPP {
+        return f.write_str(
+            "no task can wait for a System V queue, as no system call waits for its messages and leaves them there: block in a \
+             thread of one's own, or use an address mq: or shm:",
+        );
+    }
     let text = errno.desc();
     write!(
         f,

@@ -153,9 +153,12 @@ pub mod tasks {
 /// What carries whole messages, whatever it is: traits for code that works with rings, queues and channels alike.
 ///
 /// A [`MessageSink`](transport::MessageSink) takes messages, each written into a [`MessageRoom`](transport::MessageRoom); a
-/// [`MessageSource`](transport::MessageSource) gives them, each as a [`ReceivedMessage`](transport::ReceivedMessage).
+/// [`MessageSource`](transport::MessageSource) gives them, each as a [`ReceivedMessage`](transport::ReceivedMessage). For tasks there are
+/// [`PollSink`](transport::PollSink) and [`PollSource`](transport::PollSource).
 pub mod transport {
-    pub use crate::api::transport::{MessageRoom, MessageSink, MessageSource, ReceivedMessage};
+    pub use crate::api::transport::{
+        MessageRoom, MessageSink, MessageSource, PollSink, PollSource, ReceivedMessage,
+    };
 }
 
 /// Waiting: for the next message of several rings at once ([`WaitSet`](wait::WaitSet)), and how a blocked call waits

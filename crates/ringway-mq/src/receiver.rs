@@ -1,6 +1,7 @@
 //! The receiving handle.
 
 mod message;
+mod polling;
 mod source;
 #[cfg(test)]
 mod tests;

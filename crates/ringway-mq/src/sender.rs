@@ -1,13 +1,15 @@
 //! The sending handle.
 
 use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ringway_core::SendError;
 use ringway_core::os::fork::Origin;
 use ringway_core::os::{Unshared, Unwinding, deadline_after};
 use ringway_core::peer::Peer;
-use ringway_core::transport::{MessageRoom, MessageSink};
+use ringway_core::transport::{MessageRoom, MessageSink, PollSink};
 
 use crate::frame::{HEADER_LEN, Header};
 use crate::lull;
@@ -287,6 +289,64 @@ impl QueueSender {
         }
     }
 
+    /// As [`send`](Self::send), for a task: if there is no room, the task is woken when it is worth calling again, by a thread of this
+    /// handle's that sleeps for it. A future that is dropped has sent nothing.
+    ///
+    /// For POSIX queues only: of System V queues no system call that could be left waits for room, and these say
+    /// [`SendError::NoWaiter`].
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::NoWaiter`].
+    pub fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &[u8],
+    ) -> Poll<Result<(), SendError>> {
+        self.poll_send_with_priority(context, message, 0)
+    }
+
+    /// As [`send_with_priority`](Self::send_with_priority), for a task.
+    ///
+    /// # Errors
+    /// As [`poll_send`](Self::poll_send), and [`SendError::NoPriorities`].
+    pub fn poll_send_with_priority(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &[u8],
+        priority: u32,
+    ) -> Poll<Result<(), SendError>> {
+        self.check_priority(priority)?;
+        self.poll_put(context, &[IoSlice::new(message)], priority)
+    }
+
+    fn poll_put(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+        priority: u32,
+    ) -> Poll<Result<(), SendError>> {
+        self.load(parts)?;
+        match self.put(priority, None) {
+            Err(SendError::Full) => {}
+            done => return Poll::Ready(done),
+        }
+        if let Err(errno) = self.outlet.arm(context.waker()) {
+            let errno = errno as i32;
+            return Poll::Ready(Err(SendError::NoWaiter { errno }));
+        }
+        // What came before that is found now, and what comes later wakes.
+        match self.put(priority, None) {
+            Err(SendError::Full) => Poll::Pending,
+            done => Poll::Ready(done),
+        }
+    }
+
+    /// A descriptor that is writable while there is room (POSIX), for `poll`, `epoll` and the like. It must not be written. System V
+    /// queues have none.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.outlet.descriptor()
+    }
+
     /// What is known of the receiver.
     pub fn peer(&mut self) -> Peer {
         self.outlet.peer(true)
@@ -435,5 +495,15 @@ impl MessageSink for QueueSender {
         self.buffer.resize(PAYLOAD + len, 0);
         write(&mut &mut self.buffer[PAYLOAD..]);
         self.put(0, Some(deadline))
+    }
+}
+
+impl PollSink for QueueSender {
+    fn poll_send_parts(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<Result<(), SendError>> {
+        self.poll_put(context, parts, 0)
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt::Debug;
 use std::os::fd::BorrowedFd;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use ringway_core::os::msgget::TYPE_LEN;
 use ringway_core::peer::Peer;
 
@@ -28,6 +30,9 @@ pub(crate) enum Broken {
         most: usize,
     },
 }
+
+/// Of System V queues: no system call waits for a message and leaves it there, or for room.
+const NOT_TO_BE_WATCHED: Errno = Errno::EOPNOTSUPP;
 
 /// How a handle ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +63,16 @@ pub(crate) trait Outlet: Debug + Send + Sync {
 
     /// Sleeps until something may have happened, or until the deadline.
     fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Broken>;
+
+    /// Has the task woken when there may be room, or the receiver has come to its end. Then the handle looks once more.
+    fn arm(&mut self, _waker: &Waker) -> Result<(), Errno> {
+        Err(NOT_TO_BE_WATCHED)
+    }
+
+    /// What can be polled.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// What is known of the receiver. Unless it must be `fresh`, it may be what was known before a death that ends
     /// the next sleep.
@@ -98,6 +113,11 @@ pub(crate) trait Inlet: Debug + Send + Sync {
     /// Sleeps until something may have happened, or until the deadline; not at all if there is a message, which it
     /// takes. What it returns, unless it is a frame, says nothing about the queue.
     fn sleep(&mut self, buffer: &mut Vec<u8>, deadline: Option<Instant>) -> Result<Got, Broken>;
+
+    /// Has the task woken when there may be a message, or something has happened to a sender. Then the handle looks once more.
+    fn arm(&mut self, _waker: &Waker) -> Result<(), Errno> {
+        Err(NOT_TO_BE_WATCHED)
+    }
 
     /// A frame was received.
     fn note(&mut self, header: &Header);

@@ -6,8 +6,10 @@
 //! sleep. Where it finds no room, or messages before it, these wake as well.
 
 use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -42,6 +44,8 @@ struct Shared {
     orders: Mutex<Orders>,
     /// Something was noted.
     news: Condvar,
+    /// A task of the receiver that is to be woken by what is noted next.
+    waker: Mutex<Option<Waker>>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +77,15 @@ impl Shared {
         // Who looked before, with the lock, waits by now.
         drop(self.orders());
         self.news.notify_all();
+        let waker = self.waker().take();
+        if let Some(waker) = waker {
+            // Other people's code, whose panic was reported.
+            drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+        }
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn watch(&self) {
@@ -129,6 +142,7 @@ impl Watcher {
             has_failed: AtomicBool::new(false),
             orders: Mutex::default(),
             news: Condvar::new(),
+            waker: Mutex::default(),
         });
         let thread = std::thread::Builder::new().name("ringway-mq".into());
         let watched = Arc::clone(&shared);
@@ -144,6 +158,12 @@ impl Watcher {
     /// Whether something has happened to a sender since this was asked last.
     pub(crate) fn has_noted(&self) -> bool {
         self.shared.noted.swap(false, Ordering::SeqCst)
+    }
+
+    /// The task is to be woken by what is noted from now on. The receiver is to look once more then.
+    pub(crate) fn wake_by(&self, waker: &Waker) {
+        let before = self.shared.waker().replace(waker.clone());
+        drop(before);
     }
 
     /// The receiver is to be woken by what is noted from now on, and at the deadline. `false`: it is to look first.

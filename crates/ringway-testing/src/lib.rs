@@ -9,3 +9,4 @@ pub mod procfs;
 pub mod programs;
 pub mod sandbox;
 pub mod table;
+pub mod tasks;

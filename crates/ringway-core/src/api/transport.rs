@@ -1,6 +1,7 @@
 //! What all transports have in common, for code that works over any of them.
 
 use std::io::IoSlice;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::api::claim::Claim;
@@ -249,6 +250,49 @@ pub trait MessageSource {
     /// The most bytes of messages that can lie in the transport, if it gives the oldest message first: then so many bytes
     /// later all is received that was sent before. `None` if it cannot know.
     fn capacity(&self) -> Option<u64>;
+}
+
+/// A [`MessageSink`] for tasks: it never blocks.
+pub trait PollSink: MessageSink {
+    /// As [`send_parts`](MessageSink::send_parts): if there is no room, the task is woken when it is worth calling again. Until this has
+    /// returned, nothing is sent.
+    ///
+    /// # Errors
+    /// As [`send_parts`](MessageSink::send_parts), and [`SendError::NoWaiter`].
+    fn poll_send_parts(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<Result<(), SendError>>;
+}
+
+/// A [`MessageSource`] for tasks: it never blocks.
+pub trait PollSource: MessageSource {
+    /// As [`receive`](MessageSource::receive): if there is no message, the task is woken when it is worth calling again, and whenever a
+    /// sender may have died.
+    ///
+    /// # Errors
+    /// As [`receive`](MessageSource::receive), and [`RecvError::NoWaiter`].
+    fn poll_receive(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Self::Message<'_>, RecvError>>;
+}
+
+impl PollSink for Sender {
+    fn poll_send_parts(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<Result<(), SendError>> {
+        self.poll_send_vectored(context, parts)
+    }
+}
+
+impl PollSource for Receiver {
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Message<'_>, RecvError>> {
+        self.poll_recv_in_place(context)
+    }
 }
 
 /// A message that a [`MessageSource`] lends. [`release`](Self::release) acknowledges it; dropping it gives it back, and

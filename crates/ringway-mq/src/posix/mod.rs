@@ -37,6 +37,7 @@ mod bell;
 mod collect;
 mod life;
 mod local;
+mod lookout;
 mod mark;
 mod receiver;
 mod sender;

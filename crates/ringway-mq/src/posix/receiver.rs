@@ -2,15 +2,18 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use nix::errno::Errno;
+use nix::poll::PollFlags;
 use ringway_core::os::mq_overview as mq;
 use ringway_core::peer::Peer;
 
 use super::bell::NOTICE;
 use super::life::{self, Life};
 use super::local::{self, Farewells};
+use super::lookout::Lookout;
 use super::mark;
 use super::senders::Senders;
 use crate::frame::{Header, SenderNumber, since_start};
@@ -30,6 +33,8 @@ pub(super) struct Receiver {
     capacity: Option<u64>,
     /// A look has found one, and every death from then on is noted by the watcher.
     sender_lives: bool,
+    /// Once it was armed.
+    lookout: Option<Lookout>,
 }
 
 impl Receiver {
@@ -51,6 +56,7 @@ impl Receiver {
             farewells,
             capacity,
             sender_lives: false,
+            lookout: None,
         }
     }
 }
@@ -94,6 +100,18 @@ impl Inlet for Receiver {
         };
         self.watcher.end_sleep();
         got
+    }
+
+    fn arm(&mut self, waker: &Waker) -> Result<(), Errno> {
+        if self.lookout.is_none() {
+            let queue = Arc::clone(&self.queue);
+            self.lookout = Some(Lookout::start(queue, PollFlags::POLLIN, None)?);
+        }
+        self.watcher.wake_by(waker);
+        if let Some(lookout) = &self.lookout {
+            lookout.arm(waker);
+        }
+        Ok(())
     }
 
     fn note(&mut self, header: &Header) {
@@ -140,6 +158,7 @@ impl Inlet for Receiver {
     }
 
     fn depart(&mut self, how: Departure) {
+        self.lookout = None;
         self.watcher.stop();
         match how {
             Departure::Close => mark::set_receiver(self.queue.as_fd(), mark::Receiver::Closed),

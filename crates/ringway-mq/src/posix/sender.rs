@@ -1,6 +1,8 @@
 //! A sender's side of a POSIX queue.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -11,6 +13,7 @@ use ringway_core::peer::Peer;
 
 use super::life::{self, Life};
 use super::local;
+use super::lookout::Lookout;
 use super::mark;
 use super::watch::Watch;
 use crate::frame::{Header, Kind};
@@ -26,9 +29,11 @@ pub(super) const fn of_data(priority: u32) -> u32 {
 
 #[derive(Debug)]
 pub(super) struct Sender {
-    queue: OwnedFd,
-    watch: Watch,
+    queue: Arc<OwnedFd>,
+    watch: Arc<Watch>,
     life: Option<Life>,
+    /// Once it was armed.
+    lookout: Option<Lookout>,
     header: Header,
     /// A look has found it, and every death from then on is reported by `watch`.
     receiver_lives: bool,
@@ -40,9 +45,10 @@ pub(super) struct Sender {
 impl Sender {
     pub(super) fn new(queue: OwnedFd, watch: Watch, life: Life, header: Header) -> Self {
         Self {
-            queue,
-            watch,
+            queue: Arc::new(queue),
+            watch: Arc::new(watch),
             life: Some(life),
+            lookout: None,
             header,
             receiver_lives: false,
             is_unmarked: false,
@@ -95,6 +101,25 @@ impl Outlet for Sender {
         Ok(())
     }
 
+    fn arm(&mut self, waker: &Waker) -> Result<(), Errno> {
+        if self.watch.take() {
+            self.receiver_lives = false;
+        }
+        if self.lookout.is_none() {
+            let (queue, closings) = (Arc::clone(&self.queue), Arc::clone(&self.watch));
+            let made = Lookout::start(queue, PollFlags::POLLOUT, Some(closings))?;
+            self.lookout = Some(made);
+        }
+        if let Some(lookout) = &self.lookout {
+            lookout.arm(waker);
+        }
+        Ok(())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.queue.as_fd())
+    }
+
     fn peer(&mut self, fresh: bool) -> Peer {
         // A descriptor's closing is not reported before every child of fork that has it calls exec; locks are told of
         // at once.
@@ -123,6 +148,7 @@ impl Outlet for Sender {
     }
 
     fn depart(&mut self, how: Departure, deadline: Option<Instant>) -> Result<bool, Broken> {
+        self.lookout = None;
         let told = match how {
             Departure::Close => self.say_farewell(Kind::Closed, deadline),
             Departure::Leave => self.say_farewell(Kind::Left, deadline),
