@@ -1,6 +1,7 @@
 //! A service of which servers and clients are killed and stopped at random: every call is answered once, or its caller is told why not.
 //!
-//! `RINGWAY_SERVICE_SECONDS=600 cargo test --release --test services_at_random -- --nocapture` does so for ten minutes, and shows counts.
+//! `RINGWAY_SERVICE_SECONDS=600 RINGWAY_SERVICE_CLIENTS=100 RINGWAY_SERVICE_HANDLES=10 cargo test --release --test services_at_random -- --nocapture`
+//! does so for ten minutes with a thousand clients, and shows counts.
 
 mod two_processes;
 
@@ -23,9 +24,15 @@ use two_processes::{First, Second, play};
 
 const SERVERS: usize = 4;
 const WORKERS: usize = 2;
-const CLIENTS: usize = 8;
-const HANDLES: u64 = 4;
-const DESKS: u32 = 112;
+
+/// How long, how many processes call, and how many handles each of them has.
+const SECONDS: (&str, u64) = ("RINGWAY_SERVICE_SECONDS", 3);
+const CLIENTS: (&str, u64) = ("RINGWAY_SERVICE_CLIENTS", 8);
+const HANDLES: (&str, u64) = ("RINGWAY_SERVICE_HANDLES", 4);
+
+fn asked((variable, default): (&str, u64)) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
 
 #[test]
 fn child_role() {
@@ -164,20 +171,19 @@ fn call_all(first: &First) {
     let log = Log::open(&first.hear());
     let number: u64 = first.hear().parse().unwrap();
     let address = first.address().to_string();
-    let ways = [false, true].map(|at_least_once| {
-        let open = connect(&address).unwrap().wait(Duration::from_secs(30));
-        let open = match at_least_once {
-            true => open
-                .at_least_once()
-                .grace(Duration::from_secs(30))
-                .attempts(1000),
-            false => open,
-        };
-        open.open().unwrap()
-    });
+    let at_least_once = number % 2 == 1;
+    let open = connect(&address).unwrap().wait(Duration::from_secs(30));
+    let open = match at_least_once {
+        true => open
+            .at_least_once()
+            .grace(Duration::from_secs(30))
+            .attempts(1000),
+        false => open,
+    };
+    let first_handle = open.open().unwrap();
     let ending = Arc::new(AtomicBool::new(false));
     let calling = |handle: u64| {
-        let client = ways[handle as usize % 2].another().unwrap();
+        let client = first_handle.another().unwrap();
         let (ending, log) = (Arc::clone(&ending), log.clone());
         let first_call = (number << 8 | handle) << 32;
         thread::spawn(move || {
@@ -185,14 +191,14 @@ fn call_all(first: &First) {
             let mut client = client;
             let mut call = first_call;
             while !ending.load(Ordering::Relaxed) {
-                log.write(call, BEGINS, handle % 2);
+                log.write(call, BEGINS, at_least_once.into());
                 let outcome = call_once(&mut client, call, &mut random);
                 log.write(call, outcome, 0);
                 call += 1;
             }
         })
     };
-    let threads: Vec<_> = (0..HANDLES).map(calling).collect();
+    let threads: Vec<_> = (0..asked(HANDLES)).map(calling).collect();
     first.say("there");
     first.hear();
     ending.store(true, Ordering::Relaxed);
@@ -291,13 +297,15 @@ impl Member {
 
 #[test]
 fn every_call_is_answered_once_or_told_why_not() {
-    let seconds = std::env::var("RINGWAY_SERVICE_SECONDS").map_or(3, |text| text.parse().unwrap());
+    let (seconds, callers) = (asked(SECONDS), asked(CLIENTS));
+    // With the handle from which the others come.
+    let desks = (callers * (asked(HANDLES) + 1)) as u32;
     let place = Place::new(Backing::Shm);
     let logs = TempDir::with_prefix("ringway-test-").unwrap();
     drop(
         serve(&place.address.to_string())
             .unwrap()
-            .clients(DESKS)
+            .clients(desks)
             .start()
             .unwrap(),
     );
@@ -306,7 +314,7 @@ fn every_call_is_answered_once_or_told_why_not() {
         started += 1;
         Member::start(role, &place, &logs, started)
     };
-    let roles: Vec<_> = [vec!["serve"; SERVERS], vec!["call"; CLIENTS]].concat();
+    let roles: Vec<_> = [vec!["serve"; SERVERS], vec!["call"; callers as usize]].concat();
     let mut members: Vec<_> = roles.iter().map(|role| start(role)).collect();
     for member in &mut members {
         member.expect_there();
@@ -356,9 +364,9 @@ fn every_call_is_answered_once_or_told_why_not() {
     let seen = audit(logs.path(), kills.get("call").copied().unwrap_or(0));
     println!("{seconds} s, killed {kills:?}, stopped {stops:?}: {seen}");
     // Nothing of the dead is in anybody's way.
-    let open = |_| connect(&place.address.to_string()).unwrap().open().unwrap();
-    let clients: Vec<_> = (0..DESKS).map(open).collect();
-    assert_eq!(clients.len(), DESKS as usize);
+    let first = connect(&place.address.to_string()).unwrap().open().unwrap();
+    let others: Vec<_> = (1..desks).map(|_| first.another().unwrap()).collect();
+    assert_eq!(others.len() as u32 + 1, desks);
 }
 
 #[derive(Default)]
