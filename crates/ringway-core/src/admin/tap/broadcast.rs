@@ -1,8 +1,9 @@
 //! The messages of a broadcast ring, received or not, that are not overwritten yet.
 
-use super::{MOST_LOOKS, MOST_RESTARTS, Seen, Tap};
+use super::{MOST_LOOKS, MOST_RESTARTS, Seen, Tap, in_slab};
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::broadcast::{LIMIT, NO_WAYPOINT, WAYPOINTS, waypoint_offset};
+use crate::memory::layout::pool::TICKET_LEN;
 use crate::memory::layout::record::{Record, SEQUENCE_MASK, WORD, footprint};
 
 /// Positions and numbers beyond that nobody reaches.
@@ -30,6 +31,9 @@ pub(super) fn look(tap: &mut Tap, see: &mut impl FnMut(Seen)) -> Result<(), Corr
             {
                 let seen = tap.copy(Some(number), position + WORD, len.into());
                 Ok(Some((Some(seen), footprint(len.into()))))
+            }
+            Record::Loaned { sequence } if is_it(sequence) && footprint(TICKET_LEN) <= to_end => {
+                Ok(Some((Some(in_slab(Some(number))), footprint(TICKET_LEN))))
             }
             Record::Padding { len, sequence }
                 if is_it(sequence) && u64::from(len) + WORD == to_end =>

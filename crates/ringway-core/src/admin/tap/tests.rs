@@ -235,3 +235,20 @@ fn a_tap_knows_whether_its_ring_is_still_there() {
     drop(builder.create().unwrap());
     assert!(!tap.is_current());
 }
+
+#[test]
+fn of_a_message_in_a_slab_it_is_seen_that_it_is_there() {
+    for kind in [Kind::Spsc, Kind::Mpmc, Kind::Broadcast] {
+        let directory = Directory::new();
+        let ring = ring(&directory, kind).slabs(4096, 2).create().unwrap();
+        let mut tap = Tap::open(ring.address()).unwrap();
+        let mut sender = ring.sender().unwrap();
+        sender.send(b"first").unwrap();
+        sender.send(&[7; 4000]).unwrap();
+        sender.send(b"last").unwrap();
+        let mut seen = Vec::new();
+        tap.look(|message| seen.push(message.payload)).unwrap();
+        let expected = [Some(b"first".to_vec()), None, Some(b"last".to_vec())];
+        assert_eq!(seen, expected, "{kind:?}");
+    }
+}
