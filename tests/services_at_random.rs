@@ -427,7 +427,10 @@ fn audit(logs: &Path, killed_clients: u64) -> String {
             .entry((how, outcome.map_or("killed with its caller", word)))
             .or_insert(0_u64) += 1;
     }
-    assert!(open <= killed_clients * asked(HANDLES), "{open} calls never ended");
+    assert!(
+        open <= killed_clients * asked(HANDLES),
+        "{open} calls never ended"
+    );
     let answered = counts.iter().filter(|((_, word), _)| *word == "answered");
     assert!(answered.map(|(_, count)| count).sum::<u64>() > 0);
     format!("{} calls {counts:?}, {again} repeated", calls.len())
