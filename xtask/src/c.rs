@@ -57,6 +57,11 @@ pub(crate) fn install(arguments: &[String]) -> Result<(), String> {
         return Err("c-install needs a folder: /usr/local, say".to_owned());
     };
     let prefix = std::path::absolute(prefix).map_err(|error| error.to_string())?;
+    install_for(&prefix, &prefix)
+}
+
+/// Installs below `prefix` what will be below `shown` on the machine that it is for.
+pub(crate) fn install_for(prefix: &Path, shown: &Path) -> Result<(), String> {
     let build = [
         "cargo",
         "build",
@@ -93,7 +98,7 @@ pub(crate) fn install(arguments: &[String]) -> Result<(), String> {
          Description: Messages between processes on one Linux machine through shared memory\n\
          Version: {}\nCflags: -I${{includedir}}\nLibs: -L${{libdir}} -l{LIBRARY}\n\
          Libs.private: -lpthread -ldl -lm\n",
-        prefix.display(),
+        shown.display(),
         env!("CARGO_PKG_VERSION")
     );
     fs::write(&description, text).map_err(|error| format!("{}: {error}", description.display()))

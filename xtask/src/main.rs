@@ -7,6 +7,7 @@ mod book;
 mod c;
 mod compare;
 mod crashtest;
+mod dist;
 mod fuzz;
 mod gateway;
 mod layers;
@@ -55,6 +56,11 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
 
     cargo xtask c-install PREFIX
         Builds the libraries for C and C++, and puts them, their headers and ringway.pc below that folder.
+
+    cargo xtask dist [--check]
+        Makes what goes onto other machines, in target/dist: the manual, completions for bash, zsh and fish, and a Debian package
+        with the command, the libraries, their headers and units for systemd. --check installs it in a root of its own, uses it
+        there, and removes it.
 
     cargo xtask python [--times N] [TEST...]
         Builds the Python package in a fresh virtual environment, as users do, and runs its tests there (all
@@ -139,6 +145,7 @@ fn main() -> ExitCode {
             "survivors" => survivors::run(rest),
             "c-header" => c::header(rest),
             "c-install" => c::install(rest),
+            "dist" => dist::run(rest),
             "python" => python::run(rest),
             "kill-matrix" => crashtest::run("matrix", rest),
             "board-matrix" => crashtest::run("boards", rest),

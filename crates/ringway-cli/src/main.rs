@@ -27,6 +27,7 @@ mod log;
 mod metrics;
 mod observe;
 mod output;
+mod pages;
 mod payload;
 mod progress;
 mod record;
@@ -109,6 +110,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Rm(args) => rm::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => pages::completions(&args),
+        Command::ManPages(args) => pages::manual(&args),
         Command::BenchWorker(args) => bench::worker::run(&args),
         Command::DemoWorker(args) => demo::worker::run(&args),
     }
@@ -129,6 +132,7 @@ fn writes(command: &Command) -> bool {
             | Command::Serve(_)
             | Command::Forget(_)
             | Command::Rm(_)
+            | Command::ManPages(_)
             | Command::BenchWorker(_)
             | Command::DemoWorker(_)
     )

@@ -224,11 +224,86 @@ fn doctor_tells_real_limits_and_what_to_do() {
         let is_well = check["verdict"] == "ok";
         assert_eq!(is_well, check["hint"].is_null(), "{check}");
     }
-    let table = text(&run(["doctor"]).stdout);
+    // The verdict first, then what led to it, then all.
+    let shown = text(&run(["doctor"]).stdout);
+    let is = |verdict: &str| checks.iter().any(|check| check["verdict"] == verdict);
+    let expected = match (is("problem"), is("warning")) {
+        (true, _) => "Not all works here; ",
+        (false, true) => "Rings work here; ",
+        (false, false) => "All is well.",
+    };
+    assert!(shown.starts_with(expected), "{shown}");
+    let (verdict, table) = shown.split_once("\n\n").unwrap();
+    let told = verdict.lines().count() - 1;
+    let amiss = checks.iter().filter(|check| check["verdict"] != "ok");
+    assert_eq!(told, amiss.count(), "{shown}");
+    assert!(table.starts_with("VERDICT"), "{shown}");
+    assert!(table.contains("left by the dead"), "{shown}");
+}
+
+#[test]
+fn doctor_says_whether_a_plan_will_fit_and_what_to_set() {
+    let plan = |plan: &str| -> Vec<Value> {
+        let output = run(["doctor", "--json", "--plan", plan]);
+        let checks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let is_plan = |check: &Value| check["name"].as_str().unwrap().starts_with("plan: ");
+        checks.into_iter().filter(is_plan).collect()
+    };
+    let check = |checks: &[Value], name: &str| {
+        let mut all = checks.iter();
+        let found = all.find(|check| check["name"] == format!("plan: {name}"));
+        found
+            .unwrap_or_else(|| panic!("{name} is not in {checks:?}"))
+            .clone()
+    };
+    let small = plan("capacity=64K,clients=10,message=1K");
     assert!(
-        table.starts_with("VERDICT") && table.contains("left by the dead"),
-        "{table}"
+        small.iter().all(|check| check["verdict"] == "ok"),
+        "{small:?}"
     );
+
+    // No machine has that.
+    let huge = plan("capacity=1T,rings=1000");
+    for name in ["memory", "/dev/shm"] {
+        let check = check(&huge, name);
+        assert!(name != "memory" || check["verdict"] == "problem", "{check}");
+    }
+    let many = check(&plan("clients=200"), "clients");
+    assert_eq!(many["verdict"], "problem");
+    assert_says(
+        many["hint"].as_str().unwrap().as_bytes(),
+        &["4 rings", "kind=service"],
+    );
+    assert_eq!(
+        check(&plan("clients=200,kind=service"), "clients")["verdict"],
+        "ok"
+    );
+    assert_eq!(check(&plan("clients=50"), "clients")["verdict"], "warning");
+    let long = check(&plan("capacity=64K,message=100K"), "message");
+    assert_eq!(long["verdict"], "problem");
+    // What is advised is enough.
+    let hint = long["hint"].as_str().unwrap();
+    let needed = hint
+        .split("capacity=")
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .next()
+        .unwrap();
+    let advised = plan(&format!("capacity={needed},message=100K"));
+    assert_eq!(check(&advised, "message")["verdict"], "ok", "{hint}");
+    let place = Place::new("file");
+    let make = ["create", &place.address, "--capacity", needed];
+    assert_status(&run(make), 0);
+    let message = "x".repeat(100 << 10);
+    assert_status(&run_with(["send", &place.address], message.as_bytes()), 0);
+
+    let sysv = plan("capacity=1M,rings=100000,backing=sysv");
+    assert_says(
+        check(&sysv, "shmmni")["hint"].to_string().as_bytes(),
+        &["kernel.shmmni="],
+    );
+    assert_status(&run(["doctor", "--plan", "colour=red"]), 2);
 }
 
 /// Runs `name`, an ignored test of this file, where /dev/shm is empty and there are neither System V objects

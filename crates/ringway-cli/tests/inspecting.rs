@@ -321,3 +321,34 @@ fn a_holder_in_another_pid_namespace_is_called_as_it_is_called_here() {
     let _ = unshare.kill();
     let _ = unshare.wait();
 }
+
+/// Their use is checked by `cargo xtask dist --check`.
+#[test]
+fn completions_and_the_manual_know_each_command() {
+    let help = text(&run(["--help"]).stdout);
+    let commands = help.split("Commands:").nth(1).unwrap();
+    let commands = commands.split("\n\n").next().unwrap().lines();
+    let commands = commands.filter(|line| line.len() > 2);
+    // Not what goes on with a long description.
+    let commands = commands.filter(|line| line[2..].starts_with(|letter| letter != ' '));
+    let names = commands.filter_map(|line| line.split_whitespace().next());
+    let names: Vec<_> = names.filter(|name| *name != "help").collect();
+    assert!(names.len() > 20, "{names:?}");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    assert_status(&run(["man-pages", path]), 0);
+    for name in &names {
+        let page = directory.path().join(format!("ringway-{name}.1"));
+        let page = std::fs::read_to_string(page).unwrap();
+        // The name in roff.
+        let shown = format!("ringway\\-{}", name.replace('-', "\\-"));
+        assert!(page.contains(&shown), "{name}: {page}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(["completions", shell]);
+        assert_status(&script, 0);
+        assert_says(&script.stdout, &names);
+        assert!(!text(&script.stdout).contains("panicked"));
+    }
+    assert_status(&run(["completions", "none"]), 2);
+}

@@ -4,6 +4,8 @@ mod board;
 mod join;
 mod log;
 mod metrics;
+mod pages;
+mod plan;
 mod service;
 pub(crate) mod shape;
 pub(crate) mod slabs;
@@ -24,6 +26,8 @@ pub(crate) use self::board::{BoardArgs, GetArgs, SetArgs, WatchArgs};
 pub(crate) use self::join::JoinArgs;
 pub(crate) use self::log::{RecordArgs, ReplayArgs, Speed, Target, WriteLogArgs};
 pub(crate) use self::metrics::MetricsArgs;
+pub(crate) use self::pages::{CompletionsArgs, ManArgs};
+pub(crate) use self::plan::{Plan, PlanBacking, PlanKind};
 pub(crate) use self::service::{CallArgs, ServeArgs};
 pub(crate) use self::spool::{Order, SpoolArgs};
 pub(crate) use self::tap::TapArgs;
@@ -95,6 +99,10 @@ pub(crate) enum Command {
     Gc(GcArgs),
     Doctor(DoctorArgs),
     Bench(BenchArgs),
+    Completions(CompletionsArgs),
+    /// Write the pages of the manual
+    #[command(hide = true)]
+    ManPages(ManArgs),
     /// The other process of a bench
     #[command(hide = true)]
     BenchWorker(BenchWorkerArgs),

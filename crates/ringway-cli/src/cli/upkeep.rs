@@ -244,10 +244,16 @@ Examples:
 /// Check whether this machine is fit for rings, and show its limits
 ///
 /// Looks at the kernel, the memory, the limits of this process and of the machine, and at what dead
-/// processes left behind. Changes nothing.
+/// processes left behind. Says first whether all is well, then what is not, then all that it looked at. Changes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = DOCTOR_HELP)]
 pub(crate) struct DoctorArgs {
+    /// Whether that will fit as well, and what to set: capacity (bytes of a ring), rings (how many), clients (who take part in one,
+    /// on the side that has more), message (bytes of the longest), kind (spsc, mpmc, broadcast, service), backing (shm,
+    /// sysv, file), lock (yes, no)
+    #[arg(long, value_name = "KEY=VALUE,...", value_parser = super::plan::parse)]
+    pub(crate) plan: Option<super::Plan>,
+
     /// Write an array of objects as JSON
     #[arg(short, long)]
     pub(crate) json: bool,
@@ -261,4 +267,5 @@ Exit status:
 
 Examples:
   ringway doctor
+  ringway doctor --plan capacity=64M,rings=4,clients=200,kind=service
   ringway doctor --json | jq '.[] | select(.verdict != \"ok\")'";

@@ -97,10 +97,32 @@ fn shm_inodes() -> Check {
 /// What the memory cgroups of this process leave.
 fn cgroup() -> Check {
     let name = "memory cgroup";
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::")) else {
-        return Check::ok(name, "none");
-    };
+    match (is_in_cgroup(), left_in_cgroups()) {
+        (false, _) => Check::ok(name, "none"),
+        (true, None) => Check::ok(name, "no limit"),
+        (true, Some(left)) => Check::ok(name, format!("{} left", human_size(left))).unless(
+            left >= DEFAULT_RING,
+            Verdict::Problem,
+            "a ring of the default size does not fit, and who touches more is killed: raise memory.max, or choose a \
+             smaller --capacity",
+        ),
+    }
+}
+
+/// Where this process is in the tree of cgroups.
+fn own_cgroup() -> Option<String> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    Some(path.to_owned())
+}
+
+fn is_in_cgroup() -> bool {
+    own_cgroup().is_some()
+}
+
+/// Bytes that this process's cgroups leave to it, the least of all levels; `None` if none of them has a limit.
+pub(super) fn left_in_cgroups() -> Option<u64> {
+    let path = own_cgroup()?;
     let mut directory = std::path::PathBuf::from(format!("/sys/fs/cgroup{path}"));
     let mut least: Option<u64> = None;
     while directory.starts_with("/sys/fs/cgroup") {
@@ -114,23 +136,20 @@ fn cgroup() -> Check {
         }
         directory.pop();
     }
-    match least {
-        None => Check::ok(name, "no limit"),
-        Some(left) => Check::ok(name, format!("{} left", human_size(left))).unless(
-            left >= DEFAULT_RING,
-            Verdict::Problem,
-            "a ring of the default size does not fit, and who touches more is killed: raise memory.max, or choose a \
-             smaller --capacity",
-        ),
-    }
+    least
+}
+
+const MEMINFO: &str = "/proc/meminfo";
+
+/// Bytes that can be had without swapping.
+pub(super) fn available() -> Option<u64> {
+    meminfo(&std::fs::read_to_string(MEMINFO).ok()?, "MemAvailable:")
 }
 
 fn memory() -> Check {
     let name = "available memory";
-    let source = "/proc/meminfo";
-    let text = std::fs::read_to_string(source).unwrap_or_default();
-    let Some(free) = meminfo(&text, "MemAvailable:") else {
-        return Check::unreadable(name, source);
+    let Some(free) = available() else {
+        return Check::unreadable(name, MEMINFO);
     };
     Check::ok(name, human_size(free)).unless(
         free >= DEFAULT_RING,

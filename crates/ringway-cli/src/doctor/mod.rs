@@ -3,8 +3,10 @@
 mod kernel;
 mod limits;
 mod memory;
+mod plan;
 mod sandbox;
 
+use std::fmt::Write;
 use std::str::FromStr;
 
 use ringway::gc::{Fate, Why};
@@ -14,7 +16,7 @@ use crate::cli::{DoctorArgs, GcArgs};
 use crate::failure::Failure;
 use crate::gc;
 use crate::output;
-use crate::units::human_size;
+use crate::units::{counted, human_size};
 
 /// Bytes of a ring that is made without options, and its header.
 const DEFAULT_RING: u64 = (4 << 20) + 16384;
@@ -81,6 +83,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
         ..GcArgs::default()
     };
     checks.push(leftovers(&gc::collect(&look)?));
+    checks.extend(args.plan.iter().flat_map(plan::checks));
     if args.json {
         output::print_json(&checks)?;
     } else {
@@ -97,7 +100,37 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     }
 }
 
+/// The verdict, what led to it, and all that was looked at.
 fn text(checks: &[Check]) -> String {
+    let of = |verdict: Verdict| checks.iter().filter(move |check| check.verdict == verdict);
+    let (problems, warnings) = (of(Verdict::Problem), of(Verdict::Warning));
+    let counts = [
+        counted(problems.clone().count() as u64, "problem"),
+        counted(warnings.clone().count() as u64, "warning"),
+    ];
+    let mut text = match (problems.clone().count(), warnings.clone().count()) {
+        (0, 0) => "All is well.\n".to_owned(),
+        (0, _) => format!("Rings work here; {}:\n", counts[1]),
+        (_, 0) => format!("Not all works here; {}:\n", counts[0]),
+        _ => format!("Not all works here; {}, {}:\n", counts[0], counts[1]),
+    };
+    for (word, checks) in [
+        ("PROBLEM", problems.collect::<Vec<_>>()),
+        ("warning", warnings.collect()),
+    ] {
+        for check in checks {
+            let (name, value) = (check.name, &check.value);
+            let hint = check.hint.as_deref().unwrap_or_default();
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "  {word}: {name} ({value}): {hint}");
+        }
+    }
+    text.push('\n');
+    text.push_str(&table(checks));
+    text
+}
+
+fn table(checks: &[Check]) -> String {
     let rows = checks.iter().map(|check| {
         let verdict = match check.verdict {
             Verdict::Ok => "ok",
