@@ -62,6 +62,8 @@ fn json_is_a_line_for_each_look() {
 /// A terminal of 80 columns and 24 lines.
 struct Tmux {
     socket: String,
+    /// Where its socket lies.
+    directory: tempfile::TempDir,
 }
 
 impl Tmux {
@@ -69,6 +71,7 @@ impl Tmux {
     fn start(name: &str, command: &str) -> Option<Self> {
         let tmux = Self {
             socket: format!("ringway-test-{}-{name}", std::process::id()),
+            directory: tempfile::tempdir().unwrap(),
         };
         if Command::new("tmux").arg("-V").output().is_err() {
             return None;
@@ -92,6 +95,7 @@ impl Tmux {
     fn run(&self, words: &[&str]) -> Output {
         let mut command = Command::new("tmux");
         command.args(["-L", &self.socket]).args(words);
+        command.env("TMUX_TMPDIR", self.directory.path());
         command.env("LC_ALL", "C.UTF-8").output().unwrap()
     }
 
