@@ -235,7 +235,8 @@ fn walk<F: Files>(files: &F, base: u64, nonce: u128) -> Result<Walked<F::File>, 
     while let Step::Record(record) = scanner.step(&walked.file, len).map_err(os())? {
         walked.time = walked.time.max(record.time);
         if record.kind == RecordKind::Seal {
-            walked.sealed = true;
+            // No segment is sealed that has nothing in it.
+            walked.sealed = walked.next > base;
             break;
         }
         walked.end = scanner.offset();
@@ -349,6 +350,7 @@ mod tests {
     use super::*;
     use crate::files::read_full;
     use crate::files::sim::{Disk, counted};
+    use crate::format::HEADER_USED;
     use crate::options::Retention;
     use crate::ordeal::Board;
     use crate::syncing::Nobody;
@@ -591,5 +593,32 @@ mod tests {
         let (appender, recovery) = open().unwrap();
         assert_eq!(appender.next_number(), 60);
         assert_eq!(recovery, Recovery::default());
+    }
+
+    #[test]
+    fn a_segment_with_nothing_but_a_seal_is_not_its_own_successor() {
+        let disk = Disk::new(1);
+        Appender::create(&disk, &PLAN, 0, counted).unwrap();
+        disk.damage(&names::segment(0), |bytes| {
+            let header = SegmentHeader::decode(&bytes[..HEADER_USED]).unwrap();
+            let mut seal = Vec::new();
+            encode(&mut seal, header.seed, RecordKind::Seal, 0, 1, &[]);
+            let at = HEADER_LEN as usize;
+            bytes[at..at + seal.len()].copy_from_slice(&seal);
+        });
+        let mut tape = Tape::open(disk.clone(), From::Oldest, None).unwrap();
+        for _ in 0..2 {
+            assert_eq!(tape.next(None).unwrap(), Next::Damaged(0));
+        }
+        tape.skip_damaged(None).unwrap();
+        for plan in [PLAN, REPAIR] {
+            let disk = disk.copy();
+            let opened = Appender::open(disk.clone(), plan, None, Box::new(Nobody), counted);
+            let (mut appender, recovery) = opened.unwrap();
+            assert!(recovery.torn > 0);
+            appender.push(1, b"first").unwrap();
+            appender.flush().unwrap();
+            assert_eq!(read(&disk), [0]);
+        }
     }
 }

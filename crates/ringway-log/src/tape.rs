@@ -149,6 +149,12 @@ impl<F: Files> Tape<F> {
                         self.wanted = self.wanted.max(record.other);
                     }
                     RecordKind::Mark => {}
+                    // No segment is sealed that has nothing in it; this one would be its own successor.
+                    RecordKind::Seal if record.number <= open.base => {
+                        let (seed, base) = (open.seed, open.base);
+                        self.scanner.move_to(seed, HEADER_LEN, base);
+                        return Ok(Next::Damaged(self.wanted.max(base)));
+                    }
                     RecordKind::Seal => self.open = None,
                 },
                 Step::Nothing => {
