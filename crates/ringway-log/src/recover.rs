@@ -66,7 +66,7 @@ pub(crate) fn open<F: Files>(
             rewrite::anew(&files, &bases, about.nonce, told.synced)?;
         }
         Some(told) if told.syncing => {
-            rewrite::once_more(&files, &bases, about.nonce, told.synced)?;
+            rewrite::once_more(&files, &syncer, &bases, about.nonce, told.synced)?;
         }
         Some(_) | None => {}
     }
@@ -268,12 +268,14 @@ fn clear_tail<F: Files>(
         }
         false => recovery.torn += to - last.end,
     }
+    // Before the zeros, which the next writer cannot tell from what was never written: killed in between, it is to sync them.
+    let mut begun = syncer.begin().map_err(|_| Trouble::Poisoned)?;
     // Before anything is written there: else a record of today could have one of yesterday behind it.
     if !erase(&last.file, last.end, to) {
         return Err(os()(Errno::EIO));
     }
-    // Else what is there now and not on the disk could come back behind what is written next.
-    sync(syncer, &last.file)
+    // Else what is there now and not on the disk could come back behind what is written next, also where nothing else is ever synced.
+    begun.file(&last.file).map_err(|_| Trouble::Poisoned)
 }
 
 /// Syncs one file, of which nobody is told how far the log is synced.

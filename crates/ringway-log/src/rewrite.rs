@@ -6,6 +6,7 @@ use crate::files::{FileLike, Files, create_draft, read_full};
 use crate::format::RecordKind;
 use crate::names;
 use crate::scan::{Scanner, Step};
+use crate::syncing::Syncer;
 use crate::trouble::Trouble;
 
 /// Of the segments, those that may have something which is not synced, be it a seal.
@@ -15,14 +16,16 @@ fn unsynced(bases: &[u64], synced: u64) -> &[u64] {
 }
 
 /// Writes all that may not be synced once more, to where it is: a writer was killed while a sync was under way, and of these pages the
-/// kernel may take for written what is not. To the files' ends: behind the last record there may be zeros over what was torn.
+/// kernel may take for written what is not; then syncs it. To the files' ends: behind the last record there may be zeros over what was torn.
 /// To be killed in here changes nothing.
 pub(crate) fn once_more<F: Files>(
     files: &F,
+    syncer: &Syncer,
     bases: &[u64],
     nonce: u128,
     synced: u64,
 ) -> Result<(), Trouble> {
+    let mut begun = syncer.begin().map_err(|_| Trouble::Poisoned)?;
     let synced = synced.max(marked(files, bases, nonce)?);
     for &base in unsynced(bases, synced) {
         let os = || {
@@ -38,6 +41,8 @@ pub(crate) fn once_more<F: Files>(
             && let Step::Record(_) = scanner.step(&file, len).map_err(os())?
         {}
         copy(&file, scanner.offset(), len, &file, scanner.offset()).map_err(os())?;
+        // Also where nothing else is ever synced: zeros over what was torn must be there before anything is written.
+        begun.file(&file).map_err(|_| Trouble::Poisoned)?;
     }
     Ok(())
 }

@@ -314,10 +314,8 @@ impl<F: Files> Appender<F> {
         let (first, end) = (self.buffered, self.current.end);
         if let Err((done, errno)) = self.current.file.write_at(&self.buffer, end) {
             // A part of it may be whole records.
-            if done > 0 && !erase(&*self.current.file, end, end + done as u64) {
-                self.stopped = Some(AppendError::Os {
-                    errno: errno as i32,
-                });
+            if done > 0 {
+                self.take_back(end, end + done as u64, errno);
             }
             self.drop_buffer();
             return Err(AppendError::of(errno));
@@ -345,6 +343,21 @@ impl<F: Files> Appender<F> {
             }
         }
         Ok(())
+    }
+
+    /// Overwrites with zeros what was written in part, and syncs them: else it could come back behind what is written next.
+    #[cold]
+    fn take_back(&mut self, from: u64, to: u64, why: Errno) {
+        let file = &*self.current.file;
+        let taken_back = self.syncer.begin().and_then(|mut begun| {
+            let erased = erase(file, from, to);
+            begun.file(file).map(|()| erased)
+        });
+        match taken_back {
+            Ok(true) => {}
+            Ok(false) => self.stopped = Some(AppendError::of(why)),
+            Err(errno) => drop(self.poison(errno)),
+        }
     }
 
     /// Syncs what is written.
