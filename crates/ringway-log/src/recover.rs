@@ -355,6 +355,7 @@ mod tests {
     use crate::format::HEADER_USED;
     use crate::options::Retention;
     use crate::ordeal::Board;
+    use crate::place::Place;
     use crate::syncing::Nobody;
     use crate::tape::{From, Next, Tape};
 
@@ -621,6 +622,43 @@ mod tests {
             appender.push(1, b"first").unwrap();
             appender.flush().unwrap();
             assert_eq!(read(&disk), [0]);
+        }
+    }
+
+    /// Behind the seal there should be another segment, and the writer has told that it was farther.
+    #[test]
+    fn who_passes_over_what_is_damaged_comes_to_an_end_also_where_a_segment_is_missing() {
+        let disk = Disk::new(1);
+        Appender::create(&disk, &PLAN, 0, counted).unwrap();
+        disk.damage(&names::segment(0), |bytes| {
+            let header = SegmentHeader::decode(&bytes[..HEADER_USED]).unwrap();
+            let mut records = Vec::new();
+            encode(&mut records, header.seed, RecordKind::Message, 0, 1, b"one");
+            encode(&mut records, header.seed, RecordKind::Seal, 1, 1, &[]);
+            let at = HEADER_LEN as usize;
+            bytes[at..at + records.len()].copy_from_slice(&records);
+        });
+        let place = Place {
+            segment: 0,
+            offset: 6000,
+            next: 5,
+        };
+        for limit in [None, Some(place)] {
+            let mut tape = Tape::open(disk.clone(), From::Oldest, limit).unwrap();
+            let mut came = Vec::new();
+            for _ in 0..10 {
+                let next = tape.next(limit).unwrap();
+                if let Next::Damaged(number) = next {
+                    tape.skip_damaged(limit).unwrap();
+                    if tape.next_number() == number {
+                        came.push(Next::End);
+                        break;
+                    }
+                }
+                came.push(next);
+            }
+            assert_eq!(came.last(), Some(&Next::End), "{came:?}");
+            assert!(came.len() < 6, "{came:?}");
         }
     }
 }

@@ -342,7 +342,8 @@ impl<F: Files> Tape<F> {
                 self.wanted = self.wanted.max(base);
                 return Ok(match self.wanted < about.oldest {
                     true => None,
-                    false => Some(Next::Damaged(base)),
+                    // Not before what was passed over already: it would be passed over again and again.
+                    false => Some(Next::Damaged(self.wanted)),
                 });
             }
             Err(trouble) => return Err(trouble),
