@@ -14,7 +14,17 @@ struct Input {
     header: Option<Header>,
     parts: Vec<Part>,
     flips: Vec<u16>,
-    told: Option<(Option<(u8, u16, u8)>, u8, bool, bool)>,
+    told: Option<ToldBy>,
+}
+
+/// What a writer has told.
+#[derive(Arbitrary, Debug)]
+struct ToldBy {
+    /// Segment, offset, and the next number.
+    place: Option<(u8, u16, u8)>,
+    synced: u8,
+    syncing: bool,
+    poisoned: bool,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -93,15 +103,15 @@ fuzz_target!(|input: Input| {
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }
-    let told = input.told.map(|(place, synced, syncing, poisoned)| Told {
-        place: place.map(|(segment, offset, next)| Place {
+    let told = input.told.map(|told| Told {
+        place: told.place.map(|(segment, offset, next)| Place {
             segment: u64::from(segment % 4),
             offset: u64::from(offset),
             next: u64::from(next),
         }),
-        synced: u64::from(synced),
-        syncing,
-        poisoned,
+        synced: u64::from(told.synced),
+        syncing: told.syncing,
+        poisoned: told.poisoned,
     });
     try_segment(&bytes, header.as_deref(), told);
 });

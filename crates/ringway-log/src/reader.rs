@@ -72,8 +72,8 @@ impl Subscription {
         self
     }
 
-    /// Whether to get a message only when it is synced, so that nothing is read that a loss of power can take. With a writer that never
-    /// syncs that is nothing while it writes.
+    /// Whether to get a message only when it is synced, so that nothing is read that a loss of power can take. Of a writer that never
+    /// syncs, or that died or failed before it did, that is nothing; what was not synced then may come when the next writer has synced it.
     #[must_use]
     pub fn synced_only(mut self, yes: bool) -> Self {
         self.synced_only = yes;
@@ -423,13 +423,11 @@ impl Reader {
             {
                 return Ok(record);
             }
-            // All is written back by a writer that closed, as far as it ever will.
             if writer != WriterIs::Alive && !self.follow {
-                return match (self.held.take(), writer) {
-                    (Some(held), _) => Ok(held),
-                    (None, WriterIs::Dead) => Err(ReadError::PeerDied),
-                    (None, _) => Err(ReadError::Closed),
-                };
+                return Err(match writer {
+                    WriterIs::Dead => ReadError::PeerDied,
+                    _ => ReadError::Closed,
+                });
             }
             match patience {
                 Patience::None => return Err(ReadError::Empty),
@@ -456,17 +454,28 @@ impl Reader {
                 }
             }
         };
-        if self.synced_only && record.number >= self.synced {
-            if let Some(follower) = &mut self.follower {
-                let synced = follower.synced();
-                self.synced = synced.map_err(|error| self.explain_get(error))?;
-            }
-            if record.number >= self.synced {
-                self.held = Some(record);
-                return Ok(None);
-            }
+        if self.synced_only && record.number >= self.synced && !self.is_synced(record.number)? {
+            self.held = Some(record);
+            return Ok(None);
         }
         Ok(Some(record))
+    }
+
+    /// Whether a message that was read is synced. Where nobody has written since the machine was started, all that there is comes from
+    /// the disk.
+    #[cold]
+    fn is_synced(&mut self, number: u64) -> Result<bool, ReadError> {
+        let Some(follower) = &mut self.follower else {
+            return Ok(true);
+        };
+        // Asked after the message was read: a writer tells its place before it appends anything.
+        let synced = match follower.place() {
+            Ok(Some(_)) => follower.synced(),
+            Ok(None) => return Ok(true),
+            Err(error) => Err(error),
+        };
+        self.synced = synced.map_err(|error| self.explain_get(error))?;
+        Ok(number < self.synced)
     }
 
     #[cold]

@@ -40,6 +40,8 @@ pub struct Tape<F: Files> {
     since: u64,
     /// Messages that were found to be gone.
     missed: u64,
+    /// Whether it is to pass over what is damaged here, and nothing is known behind it.
+    is_behind_damage: bool,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl<F: Files> Tape<F> {
             wanted: 0,
             since: 0,
             missed: 0,
+            is_behind_damage: false,
         };
         match from {
             From::Oldest => tape.wanted = about.oldest,
@@ -118,6 +121,25 @@ impl<F: Files> Tape<F> {
     /// The kernel's, [`Trouble::Foreign`] and the like.
     #[inline]
     pub fn next(&mut self, limit: Option<Place>) -> Result<Next, Trouble> {
+        loop {
+            match self.look(limit)? {
+                Next::Damaged(_) if self.is_behind_damage => {
+                    self.skip_damaged(limit)?;
+                    if self.is_behind_damage {
+                        return Ok(Next::End);
+                    }
+                }
+                Next::Message(record) => {
+                    self.is_behind_damage = false;
+                    return Ok(Next::Message(record));
+                }
+                next => return Ok(next),
+            }
+        }
+    }
+
+    #[inline]
+    fn look(&mut self, limit: Option<Place>) -> Result<Next, Trouble> {
         loop {
             if self.missed > 0 {
                 return Ok(Next::Lagged(std::mem::take(&mut self.missed)));
@@ -365,6 +387,7 @@ impl<F: Files> Tape<F> {
     /// # Errors
     /// As [`next`](Self::next)'s.
     pub fn skip_damaged(&mut self, limit: Option<Place>) -> Result<(), Trouble> {
+        self.is_behind_damage = false;
         let os = || Trouble::os("a segment cannot be read");
         let number = match &self.open {
             Some(_) => self.scanner.next_number().max(self.wanted),
@@ -402,6 +425,9 @@ impl<F: Files> Tape<F> {
             if let Some(open) = &self.open {
                 self.scanner.move_to(open.seed, limit.offset, limit.next);
             }
+        } else {
+            // It goes up to the end.
+            self.is_behind_damage = true;
         }
         Ok(())
     }

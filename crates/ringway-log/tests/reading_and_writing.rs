@@ -296,6 +296,66 @@ fn who_wants_what_is_synced_waits_for_that() {
 }
 
 #[test]
+fn who_wants_what_is_synced_gets_nothing_else_when_the_writer_is_gone() {
+    let (directory, builder) = place();
+    let never = builder.clone().durability(Durability::None);
+    let mut writer = never.create().unwrap().writer().unwrap();
+    writer.append(b"one").unwrap();
+    drop(writer);
+    let log = builder.durability(Durability::Each).open().unwrap();
+    let careful = Subscription::new().synced_only(true);
+    let mut careful = log.subscribe(&careful).unwrap();
+    assert_eq!(log.reader().unwrap().recv().unwrap(), b"one");
+    assert_eq!(careful.recv(), Err(ReadError::Closed));
+    let mut writer = log.writer().unwrap();
+    writer.append(b"two").unwrap();
+    drop(writer);
+    assert_eq!(careful.recv().unwrap(), b"one");
+    assert_eq!(careful.recv().unwrap(), b"two");
+    assert_eq!(careful.recv(), Err(ReadError::Closed));
+    // Where nobody has written since the machine was started, all comes from the disk.
+    forget_the_writer(&directory);
+    let careful = Subscription::new().synced_only(true);
+    let mut careful = log.subscribe(&careful).unwrap();
+    assert_eq!(careful.recv().unwrap(), b"one");
+    assert_eq!(careful.recv().unwrap(), b"two");
+}
+
+/// As after a start of the machine: nobody has told anything yet.
+fn forget_the_writer(directory: &tempfile::TempDir) {
+    let entries = std::fs::read_dir(directory.path().join("log")).unwrap();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("control.") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn who_passes_over_damage_up_to_the_end_comes_to_the_end() {
+    let (directory, builder) = place();
+    let log = builder.segment_len(16 << 10).create().unwrap();
+    append(&log, 3000);
+    forget_the_writer(&directory);
+    let path = directory.path().join("log");
+    let entries = std::fs::read_dir(&path).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let last = names.filter(|name| name.ends_with(".seg")).max().unwrap();
+    let gone: u64 = last.trim_end_matches(".seg").parse().unwrap();
+    assert!(gone > 0);
+    std::fs::remove_file(path.join(last)).unwrap();
+    let mut reader = log.reader().unwrap();
+    for number in 0..gone {
+        assert_eq!(reader.recv().unwrap(), message(number));
+    }
+    assert_eq!(reader.recv(), Err(ReadError::Corrupt { number: gone }));
+    reader.skip_damaged().unwrap();
+    assert_eq!(reader.recv(), Err(ReadError::Closed));
+    assert_eq!(reader.try_recv(), Err(ReadError::Closed));
+}
+
+#[test]
 fn messages_that_were_never_written_are_told_as_missed() {
     let (_directory, builder) = place();
     let log = builder.first(100).create().unwrap();
