@@ -263,7 +263,12 @@ fn an_open_ring_tells_what_its_address_tells() {
             "{case}"
         );
         match stat(ring.address()) {
-            Ok(from_outside) => assert_eq!(seen, from_outside, "{case}"),
+            Ok(mut from_outside) => {
+                // Whose it is, and who may open it, its name tells.
+                assert!(from_outside.owner.take().is_some(), "{case}");
+                assert!(from_outside.mode.take().is_some(), "{case}");
+                assert_eq!(seen, from_outside, "{case}");
+            }
             Err(error) => assert_eq!(*ring.address(), ringway::Address::Memfd, "{case}: {error}"),
         }
         // Also when its name leads nowhere.

@@ -24,6 +24,9 @@ use crate::output;
 use crate::say::say;
 use crate::signals;
 
+/// Messages of so many bytes are not gathered: to copy them costs more than a call.
+const LONG: usize = 16 << 10;
+
 /// How long to wait for room in a ring before looking whether to end.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -188,6 +191,8 @@ fn failed(error: SendError) -> Stop {
 pub(super) struct StreamSink {
     target: Target,
     framing: Framing,
+    /// Whether it is a connection, of which the peer may send no more. (Who writes to a pipe is told so by the write.)
+    is_connection: bool,
     /// Messages in their frames, and where each ends.
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -196,7 +201,13 @@ pub(super) struct StreamSink {
 
 impl StreamSink {
     pub(super) fn new(target: Target, framing: Framing) -> Self {
+        let is_connection = match &target {
+            Target::Fifo { .. } => false,
+            Target::Standard(file) => file.metadata().is_ok_and(|it| it.file_type().is_socket()),
+            Target::Connect { .. } | Target::Listen { .. } => true,
+        };
         Self {
+            is_connection,
             target,
             framing,
             bytes: Vec::new(),
@@ -206,6 +217,9 @@ impl StreamSink {
     }
 
     fn put(&mut self, message: &[u8]) -> Result<(), Stop> {
+        if self.framing == Framing::Raw && message.len() >= LONG && self.ends.is_empty() {
+            return self.write_at_once(message);
+        }
         if self.framing == Framing::Frames {
             let len = u32::try_from(message.len()).map_err(|_| {
                 let len = message.len();
@@ -222,6 +236,23 @@ impl StreamSink {
         Ok(())
     }
 
+    /// Writes a message from where it is.
+    fn write_at_once(&mut self, message: &[u8]) -> Result<(), Stop> {
+        loop {
+            let file = self.target.current()?;
+            match write(file, self.is_connection, message) {
+                Ok(()) => {
+                    self.written += 1;
+                    return Ok(());
+                }
+                Err((_, error)) if error.kind() == ErrorKind::Interrupted => {
+                    return Err(Stop::Urged);
+                }
+                Err((_, error)) => self.target.lost(error)?,
+            }
+        }
+    }
+
     /// Writes all. Where a connection is lost, it goes on with the next one, from the beginning of the message that was not
     /// written to its end.
     fn flush(&mut self) -> Result<(), Stop> {
@@ -229,7 +260,7 @@ impl StreamSink {
         while first < self.ends.len() {
             let start = first.checked_sub(1).map_or(0, |last| self.ends[last]);
             let file = self.target.current()?;
-            let outcome = write(file, &self.bytes[start..]);
+            let outcome = write(file, self.is_connection, &self.bytes[start..]);
             let written = match &outcome {
                 Ok(()) => self.bytes.len(),
                 Err((written, _)) => start + written,
@@ -251,8 +282,11 @@ impl StreamSink {
     }
 }
 
-/// Writes to a connection. What a peer that is known to send no more may not get counts as not written.
-fn write(file: &File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+/// Writes. What a connection's peer that is known to send no more may not get counts as not written.
+fn write(file: &File, is_connection: bool, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    if !is_connection {
+        return output::write_all(file, bytes);
+    }
     let gone = || (0, io::Error::from(ErrorKind::BrokenPipe));
     let events = look(file, libc::POLLRDHUP, 0);
     if events & GONE != 0 {

@@ -73,7 +73,7 @@ impl Tap {
     /// Opens the ring at `address` to look at its messages.
     ///
     /// # Errors
-    /// Those of [`stat`](super::stat), and [`ErrorKind::Unsupported`] for a board.
+    /// Those of [`stat`](crate::inspect::stat), and [`ErrorKind::Unsupported`] for a board.
     pub fn open(address: &Address) -> Result<Self, Error> {
         let view = View::open(address)?;
         let attempt = Attempt::to("look into", address);
