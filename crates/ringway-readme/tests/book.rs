@@ -275,7 +275,8 @@ fn workplace(python: Option<&Path>) -> tempfile::TempDir {
     )
     .unwrap();
     if let Some(python) = python {
-        link(python.parent().unwrap(), ".venv/bin");
+        // All of it: Python looks beside its folder for what tells that it is an environment.
+        link(python.ancestors().nth(2).unwrap(), ".venv");
     }
     std::fs::create_dir(home.path().join("book")).unwrap();
     link(&root().canonicalize().unwrap(), "book/ringway");
