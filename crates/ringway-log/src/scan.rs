@@ -217,7 +217,9 @@ pub fn find(
         if filled == 0 {
             break;
         }
-        let here = &block[..filled];
+        // The file may be longer than what counts.
+        let counts = usize::try_from(len - start).unwrap_or(usize::MAX);
+        let here = &block[..filled.min(counts)];
         if let Some(last) = here.iter().rposition(|byte| *byte != 0) {
             search.dirty = Some(start + last as u64 + 1);
             for at in (0..=last).step_by(8) {
