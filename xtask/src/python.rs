@@ -40,6 +40,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             false => tests.args(names.iter().map(|name| format!("{TESTS}/{name}"))),
         };
         tests.env("RINGWAY_COMMAND", &command);
+        // Emptied by each run. Else pytest keeps the files of some runs in the directory for temporary ones.
+        tests.arg("--basetemp");
+        tests.arg(process::root().join(PLACE).join("pytest"));
         // What a warning says of leaks is an error.
         tests.args(["-W", "error"]);
         tests.env("PYTHONDONTWRITEBYTECODE", "1");
