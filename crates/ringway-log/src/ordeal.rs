@@ -546,7 +546,7 @@ mod tests {
         let bounds = asked.as_deref().and_then(|text| text.split_once(':'));
         let (first, end) = match bounds {
             Some((first, end)) => (first.parse().unwrap(), end.parse().unwrap()),
-            None => (0, 60),
+            None => (0, 120),
         };
         let mut counts = Counts::default();
         for seed in first..end {
