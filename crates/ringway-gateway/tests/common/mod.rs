@@ -159,6 +159,14 @@ impl Server {
         }
     }
 
+    /// Has it end in order.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::SIGTERM);
+            process.wait();
+        }
+    }
+
     pub fn url(&self) -> String {
         format!("nats://{}:{}", self.address, self.port)
     }
