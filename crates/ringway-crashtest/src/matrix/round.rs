@@ -30,19 +30,36 @@ struct Stepped {
 /// How far a victim goes.
 #[derive(Clone, Debug)]
 pub(super) enum Point {
-    /// So many instructions.
-    Step(usize),
-    /// Behind so many instructions that others can see, all of which stand among these.
-    Visible(usize, Rc<BTreeSet<u64>>),
+    /// Behind so many instructions that others can see, all of which stand among these, and behind so many more.
+    Behind {
+        visible: usize,
+        places: Rc<BTreeSet<u64>>,
+        more: usize,
+    },
     /// To the end of its operation.
     End,
+}
+
+impl Point {
+    /// Behind so many instructions, each of which is looked at.
+    fn steps(steps: usize) -> Self {
+        Self::Behind {
+            visible: 0,
+            places: Rc::default(),
+            more: steps,
+        }
+    }
 }
 
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Step(steps) => write!(f, "after {steps} instructions"),
-            Self::Visible(steps, _) => write!(f, "after {steps} visible instructions"),
+            Self::Behind {
+                visible, more: 0, ..
+            } => write!(f, "after {visible} visible instructions"),
+            Self::Behind { visible, more, .. } => {
+                write!(f, "{more} behind {visible} visible instructions")
+            }
             Self::End => write!(f, "at its end"),
         }
     }
@@ -93,24 +110,26 @@ impl Stepped {
     /// Goes on to a point of its operation, or to its end. A sleep is a step, in which `scene` does what the
     /// victim waits for. Whether it has come to the end.
     fn advance(&mut self, point: &Point, scene: &mut Scene) -> Result<bool, String> {
-        if let Point::Visible(_, at) = point {
-            self.tracee
-                .set_breakpoints(at)
-                .map_err(said("setting breakpoints"))?;
-        }
-        let deadline = Instant::now() + WATCHDOG;
-        loop {
-            let (so_far, steps) = match point {
-                Point::End => (0, 1),
-                Point::Step(steps) => (self.script.len(), *steps),
-                Point::Visible(steps, _) => (self.script.len(), *steps),
-            };
-            if so_far >= steps {
-                return Ok(false);
+        let (leaps, end) = match point {
+            Point::End => (0, usize::MAX),
+            Point::Behind {
+                visible,
+                places,
+                more,
+            } => {
+                if *visible > 0 {
+                    self.tracee
+                        .set_breakpoints(places)
+                        .map_err(said("setting breakpoints"))?;
+                }
+                (*visible, visible + more)
             }
-            let step = match point {
-                Point::Visible(..) => self.tracee.leap(),
-                _ => self.tracee.step(),
+        };
+        let deadline = Instant::now() + WATCHDOG;
+        while self.script.len() < end {
+            let step = match self.script.len() < leaps {
+                true => self.tracee.leap(),
+                false => self.tracee.step(),
             };
             let step = step.map_err(said("stepping"))?;
             match step {
@@ -127,6 +146,7 @@ impl Stepped {
             }
             self.script.push(step);
         }
+        Ok(false)
     }
 
     /// Has the others do what the victim, which sleeps, waits for.
@@ -232,7 +252,7 @@ pub(super) fn rehearse(case: Case, room: usize) -> Result<Rehearsed, String> {
                     .map_err(said("reading the segment"))?,
             );
         }
-        let next = Point::Step(stepped.script.len() + 1);
+        let next = Point::steps(stepped.script.len() + 1);
         if stepped.advance(&next, &mut scene)? {
             break;
         }

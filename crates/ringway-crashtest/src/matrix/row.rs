@@ -1,5 +1,6 @@
 //! The cases of one row, one after the other.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -100,7 +101,7 @@ fn try_case(case: Case, options: &Options) -> Report {
     let is_whole = case.row.backing == Backing::Shm && !options.fast;
     let every = options.every.unwrap_or(if is_whole { 1000 } else { 0 });
     let every = if script.len() <= every {
-        (0..=script.len()).map(Point::Step).collect()
+        all(script)
     } else {
         visible.clone()
     };
@@ -115,17 +116,40 @@ fn try_case(case: Case, options: &Options) -> Report {
     report
 }
 
+/// All points, from before the first instruction to behind the last.
+fn all(script: &[Step]) -> Vec<Point> {
+    let places = places(script);
+    let (mut seen, mut more) = (0, 0);
+    let behind = |step: &Step| {
+        (seen, more) = match step {
+            Step::Private => (seen, more + 1),
+            _ => (seen + 1, 0),
+        };
+        (seen, more)
+    };
+    let counts: Vec<_> = script.iter().map(behind).collect();
+    let point = |(visible, more)| Point::Behind {
+        visible,
+        places: Rc::clone(&places),
+        more,
+    };
+    std::iter::once((0, 0)).chain(counts).map(point).collect()
+}
+
 /// The points at which others see something else than before.
 fn visible(script: &[Step]) -> Vec<Point> {
+    let mut points = all(script);
+    points.retain(|point| matches!(point, Point::Behind { more: 0, .. }));
+    points
+}
+
+/// Where the instructions stand that others can see.
+fn places(script: &[Step]) -> Rc<BTreeSet<u64>> {
     let place = |step: &Step| match step {
         Step::Store(place) | Step::Syscall(place) => Some(*place),
         _ => None,
     };
-    let places = Rc::new(script.iter().filter_map(place).collect());
-    let count = script.iter().filter(|step| **step != Step::Private).count();
-    (0..=count)
-        .map(|steps| Point::Visible(steps, Rc::clone(&places)))
-        .collect()
+    Rc::new(script.iter().filter_map(place).collect())
 }
 
 /// Tries at all points, until it fails too often.
