@@ -1,5 +1,6 @@
 //! One try: a scene, victims that come so far, a death or a frost, a judgement.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
@@ -64,6 +65,9 @@ impl fmt::Display for Point {
         }
     }
 }
+
+/// Where the instructions stand that others can see on a victim's way to its sleep, once it has been gone.
+pub(super) type WayToSleep = OnceCell<BTreeSet<u64>>;
 
 /// What a try was.
 pub(super) struct Tried {
@@ -160,14 +164,27 @@ impl Stepped {
     }
 
     /// Goes on until it sleeps for the first time. What follows is a script of its own.
-    fn fall_asleep(&mut self) -> Result<(), String> {
-        loop {
-            match self.tracee.step().map_err(said("stepping"))? {
-                Step::Asleep => return Ok(()),
-                Step::Finished => return Err("the second victim does not sleep".to_owned()),
-                _ => {}
-            }
+    fn fall_asleep(&mut self, way: &WayToSleep) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        if let Some(places) = way.get() {
+            self.tracee
+                .set_breakpoints(places)
+                .map_err(said("setting breakpoints"))?;
         }
+        loop {
+            let step = match way.get() {
+                Some(_) => self.tracee.leap(),
+                None => self.tracee.step(),
+            };
+            match step.map_err(said("stepping"))? {
+                Step::Store(place) | Step::Syscall(place) => seen.insert(place),
+                Step::Private => continue,
+                Step::Asleep => break,
+                Step::Finished => return Err("the second victim does not sleep".to_owned()),
+            };
+        }
+        way.get_or_init(|| seen);
+        Ok(())
     }
 
     fn diary(&self) -> Result<Diary, String> {
@@ -300,6 +317,7 @@ pub(super) fn kill_two(
     case: Case,
     point: &Point,
     next: Op,
+    way: &WayToSleep,
     next_point: &Point,
     room: usize,
 ) -> Result<Tried, String> {
@@ -308,7 +326,7 @@ pub(super) fn kill_two(
     let mut first = Stepped::start(case.op, FIRST, &scene)?;
     let mut second = Stepped::start(next, SECOND, &scene)?;
     if next.sleeps() {
-        second.fall_asleep()?;
+        second.fall_asleep(way)?;
     }
     first.advance(point, &mut scene)?;
     let (victim, _zombie, _) = first.kill()?;

@@ -11,7 +11,7 @@ use ringway_testing::table::Row;
 use super::case::{self, Case, State};
 use super::judge::Effect;
 use super::report::Report;
-use super::round::{self, Point};
+use super::round::{self, Point, WayToSleep};
 use super::{Mode, Options};
 use crate::trace::Step;
 
@@ -214,10 +214,11 @@ fn recover(case: Case, script: &[Step], room: usize, is_whole: bool, report: &mu
     // The stores of a payload are all alike.
     let deaths = spread(deaths, if is_whole { 12 } else { 4 });
     for next in case.finders() {
+        let way = WayToSleep::new();
         for death in &deaths {
             let what = format!("{case}, killed {death}, then {}", next.name());
             now(what.clone());
-            let unharmed = match round::kill_two(case, death, *next, &Point::End, room) {
+            let unharmed = match round::kill_two(case, death, *next, &way, &Point::End, room) {
                 Ok(tried) => tried.script,
                 Err(problem) => {
                     report.fail(&format!("{what}: {problem}"));
@@ -234,7 +235,7 @@ fn recover(case: Case, script: &[Step], room: usize, is_whole: bool, report: &mu
             let points = [spread(points, some), new].concat();
             let name = |point: &Point| format!("{what} killed {point}");
             try_all(&points, report, name, |point, report| {
-                let tried = round::kill_two(case, death, *next, point, room)?;
+                let tried = round::kill_two(case, death, *next, &way, point, room)?;
                 report.recoverers += 1;
                 report.note_kill(&tried.script);
                 Ok(())
