@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::liveness::Liveness;
 use crate::memory::layout::participant::{EPOCH, FILLED_FOR, sight_offset, slot_offset};
+use crate::memory::layout::pool::Holder;
 use crate::memory::map::Map;
 use crate::memory::region::Load;
 use crate::sys::futex::{self, MonotonicTime};
@@ -161,5 +162,10 @@ impl Outlook {
         // Epoch after life: a newcomer raises the epoch before it is seen alive.
         self.liveness(words, slot) != Liveness::Alive
             || !is_its(words.look64(slot_offset(slot) + EPOCH))
+    }
+
+    /// The same of the holder of a slab.
+    pub(crate) fn is_holder_gone(self, words: &impl Words, holder: Holder) -> bool {
+        self.is_gone(words, holder.slot, |epoch| holder.is_of(epoch))
     }
 }

@@ -59,8 +59,7 @@ impl<R: Region> Member<R> {
 
     /// Whether the holder of a slab is not there any more.
     fn is_gone(&self, holder: Holder) -> bool {
-        self.outlook()
-            .is_gone(self.region(), holder.slot, |epoch| holder.is_of(epoch))
+        self.outlook().is_holder_gone(self.region(), holder)
     }
 
     /// Puts in order what the dead left, and frees slabs that only they held.

@@ -273,6 +273,17 @@ pub(crate) struct Contention {
     pub(crate) locked: bool,
 }
 
+impl Contention {
+    /// Of one that only looks, and changes nothing.
+    const OF_OBSERVERS: Self = Self {
+        claim: true,
+        take: true,
+        own: true,
+        overwrite: false,
+        locked: false,
+    };
+}
+
 /// What a walker finds at a cell where a record starts, or may.
 #[derive(Clone, Copy, Debug)]
 enum Seen {

@@ -32,14 +32,7 @@ pub(crate) fn see<R: Load, T>(
     mut copy: impl FnMut(Sight) -> T,
     mut see: impl FnMut(T),
 ) -> Result<u64, Corrupt> {
-    let contention = Contention {
-        claim: true,
-        take: true,
-        own: true,
-        overwrite: false,
-        locked: false,
-    };
-    let cells = Cells::new(region, cell_len, key, contention);
+    let cells = Cells::new(region, cell_len, key, Contention::OF_OBSERVERS);
     let head = || match cells.region.load64(HEAD, Ordering::Acquire) {
         head if head > MOST_HEAD => Err(Corrupt),
         head => Ok(head),

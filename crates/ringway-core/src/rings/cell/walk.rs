@@ -111,14 +111,7 @@ pub(crate) fn tally<R: Load>(
     key: u64,
     looks: u64,
 ) -> (Tally, Result<bool, Corrupt>) {
-    let contention = Contention {
-        claim: true,
-        take: true,
-        own: true,
-        overwrite: false,
-        locked: false,
-    };
-    let cells = Cells::new(region, cell_len, key, contention);
+    let cells = Cells::new(region, cell_len, key, Contention::OF_OBSERVERS);
     let mut tally = Tally::default();
     let end = cells.count_into(&mut tally, looks);
     tally.cells = tally.cells.min(cells.count());

@@ -159,8 +159,7 @@ fn count_repaired<R: Region>(region: &R, role: Role, messages: u64) {
 
 /// Whether the holder of a slab is not there any more, as the producer sees it.
 fn is_gone<R: Region>(region: &R, holder: Holder) -> bool {
-    let outlook = CONSUMER.outlook();
-    outlook.is_gone(region, holder.slot, |epoch| holder.is_of(epoch))
+    CONSUMER.outlook().is_holder_gone(region, holder)
 }
 
 /// The words of one side of the ring.

@@ -151,8 +151,7 @@ impl<R: Region> Producer<R> {
 
     /// Whether the holder of a slab is not there any more.
     fn is_gone(&self, holder: Holder) -> bool {
-        self.outlook()
-            .is_gone(&self.region, holder.slot, |epoch| holder.is_of(epoch))
+        self.outlook().is_holder_gone(&self.region, holder)
     }
 
     /// Frees the slabs whose records may be overwritten.
