@@ -1,42 +1,37 @@
 //! Call and serve between processes: answers, deaths, stops, cancellation, and a thousand clients.
 
+#[path = "services/interrupted.rs"]
+mod interrupted;
+#[path = "services/roles.rs"]
+mod roles;
 mod two_processes;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use ringway::service::{CallError, Client, Connect, Failure, Request, Serve, ServeError, Server};
+use ringway::service::{CallError, Connect, Failure, Request, Serve, ServeError, Server};
 use ringway::{ErrorKind, connect, serve};
-use ringway_testing::tasks::block_on;
 use two_processes::place::{Backing, Place};
-use two_processes::{First, Second, in_time, play, watchdog};
+use two_processes::{Second, in_time, play, watchdog};
 
 #[test]
 fn child_role() {
     play(|role, first| match role {
         "serve" => {
-            let mut server = serving(first).start().unwrap();
+            let mut server = roles::serving(first).start().unwrap();
             first.say("there");
             panic!("{:?}", server.run(work));
         }
-        "begin" => begin(first),
-        "tell" => tell(first),
-        "send one" => send_one(first),
-        "look busy" => look_busy(first),
-        "ask" => ask(first),
-        "ask and take nothing" => ask_and_take_nothing(first),
-        "many" => many(first),
+        "begin" => roles::begin(first),
+        "tell" => roles::tell(first),
+        "send one" => roles::send_one(first),
+        "look busy" => roles::look_busy(first),
+        "ask" => roles::ask(first),
+        "ask and take nothing" => roles::ask_and_take_nothing(first),
+        "many" => roles::many(first),
         _ => panic!("{role}"),
     });
-}
-
-fn serving(first: &First) -> Serve {
-    serve(&first.address().to_string()).unwrap()
-}
-
-fn connecting(first: &First) -> Connect {
-    connect(&first.address().to_string()).unwrap()
 }
 
 /// A service, which the test itself does not serve.
@@ -60,112 +55,6 @@ fn work(request: &[u8]) -> Result<Vec<u8>, Failure> {
         b"panic" => panic!("as you say"),
         _ => Ok(request.to_ascii_uppercase()),
     }
-}
-
-/// Begins with each request, says how, and answers it when it is told to.
-fn begin(first: &First) {
-    let mut server = serving(first).start().unwrap();
-    first.say("there");
-    loop {
-        let request = server.next().unwrap();
-        first.say(if request.is_repeated() {
-            "again"
-        } else {
-            "begun"
-        });
-        match first.hear().as_str() {
-            "answer" => request.answer(b"done").unwrap(),
-            "let go" => drop(request),
-            told => panic!("{told}"),
-        }
-    }
-}
-
-/// Answers each request, and says what it was.
-fn tell(first: &First) {
-    let mut server = serving(first).start().unwrap();
-    first.say("there");
-    loop {
-        let request = server.next().unwrap();
-        first.say(String::from_utf8_lossy(request.body()));
-        request.answer(b"told").unwrap();
-    }
-}
-
-/// Sends one part of the answer to a request, and no more.
-fn send_one(first: &First) {
-    let mut server = serving(first).start().unwrap();
-    first.say("there");
-    let mut request = server.next().unwrap();
-    request.send(b"one").unwrap();
-    first.say("sent");
-    first.hear();
-}
-
-/// Works for as long as the caller waits, and says when it does not any more.
-fn look_busy(first: &First) {
-    let mut server = serving(first).start().unwrap();
-    first.say("there");
-    loop {
-        let mut request = server.next().unwrap();
-        first.say("begun");
-        while !request.is_cancelled() {
-            thread::sleep(Duration::from_millis(1));
-        }
-        first.say("cancelled");
-        assert_eq!(request.answer(b"too late"), Err(ServeError::Cancelled));
-    }
-}
-
-fn ask(first: &First) {
-    let mut client = connecting(first).open().unwrap();
-    first.say("there");
-    loop {
-        first.hear();
-        let answer = client.call(b"hello");
-        first.say(format!("{answer:?}"));
-    }
-}
-
-fn ask_and_take_nothing(first: &First) {
-    let mut client = connecting(first).open().unwrap();
-    let mut answers = client.stream(b"much").unwrap();
-    first.say("asked");
-    assert_eq!(answers.next_part().unwrap().unwrap(), b"first");
-    first.say("has one");
-    first.hear();
-}
-
-/// Many handles, each in a thread of its own, with as many calls as it is told.
-fn many(first: &First) {
-    let (handles, calls): (u64, u64) =
-        (first.hear().parse().unwrap(), first.hear().parse().unwrap());
-    let base = connecting(first)
-        .wait(Duration::from_secs(20))
-        .open()
-        .unwrap();
-    let others = (1..handles).map(|_| base.another().unwrap());
-    let clients: Vec<Client> = others.collect();
-    first.say("there");
-    first.hear();
-    let asking = |mut client: Client| {
-        move || {
-            for call in 0..calls {
-                let request = format!("call {call} of {:?}", thread::current().id());
-                let answer = client.call(request.as_bytes()).unwrap();
-                assert_eq!(answer, request.to_ascii_uppercase().as_bytes());
-            }
-        }
-    };
-    let threads = clients
-        .into_iter()
-        .chain([base])
-        .map(asking)
-        .map(thread::spawn);
-    for thread in threads.collect::<Vec<_>>() {
-        thread.join().unwrap();
-    }
-    first.say("done");
 }
 
 #[test]
@@ -476,68 +365,6 @@ fn a_stopped_server_keeps_its_own_call_and_delays_no_other() {
     stopped.say("let go");
 }
 
-/// What a server that is interrupted has sent of a part comes whole, and the wait goes on with the next call.
-#[test]
-fn interruptions_tear_no_answer() {
-    let place = service(Backing::Shm, 4);
-    let mut server = at(&place).start().unwrap();
-    let mut client = to(&place).open().unwrap();
-    let parts: Vec<Vec<u8>> = (0..20).map(|number| vec![number; 30_000]).collect();
-    let expected = parts.clone();
-    let interrupters = [server.interrupter(), client.interrupter()];
-    let (done, told) = std::sync::mpsc::channel::<()>();
-    let interrupting = thread::spawn(move || {
-        while told.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
-            for interrupter in &interrupters {
-                interrupter.interrupt();
-            }
-            thread::sleep(Duration::from_micros(50));
-        }
-    });
-    let serving = thread::spawn(move || {
-        let mut interrupted = 0;
-        for _ in 0..5 {
-            let mut request = loop {
-                match server.next_deadline(watchdog()) {
-                    Err(ServeError::Interrupted) => interrupted += 1,
-                    other => break other.unwrap(),
-                }
-            };
-            for part in &parts {
-                while let Err(error) = request.send(part) {
-                    assert_eq!(error, ServeError::Interrupted);
-                    interrupted += 1;
-                }
-            }
-            request.end().unwrap();
-        }
-        while server.finish(Duration::from_secs(60)) != Ok(true) {
-            interrupted += 1;
-        }
-        interrupted
-    });
-    let mut interrupted = 0;
-    for _ in 0..5 {
-        let mut answers = client.stream_deadline(b"count", watchdog()).unwrap();
-        let mut got = Vec::new();
-        loop {
-            match answers.next_part() {
-                Ok(Some(part)) => got.push(part),
-                Ok(None) => break,
-                Err(error) => {
-                    assert_eq!(error, CallError::Interrupted);
-                    interrupted += 1;
-                }
-            }
-        }
-        assert!(got == expected, "{} parts", got.len());
-    }
-    let by_server = serving.join().unwrap();
-    assert!(interrupted > 0 && by_server > 0);
-    drop(done);
-    interrupting.join().unwrap();
-}
-
 #[test]
 fn a_server_sees_that_its_caller_died_left_or_waits_no_longer() {
     let place = service(Backing::Shm, 4);
@@ -733,38 +560,4 @@ fn other_boards_and_rings_are_no_services() {
     assert_eq!(server.clients(), 16);
     let unnamed = serve("memfd:").unwrap().start().unwrap_err();
     assert_eq!(unnamed.kind(), ErrorKind::Unsupported);
-}
-
-#[test]
-fn who_is_polled_is_woken_by_each_other_and_by_time() {
-    let place = service(Backing::Shm, 4);
-    let mut server = at(&place).start().unwrap();
-    let mut client = to(&place).open().unwrap();
-    let serving = thread::spawn(move || {
-        for _ in 0..50 {
-            let found = block_on(|context| server.poll_found(context));
-            let mut request = server.take_found(found.unwrap());
-            let body = request.take_body();
-            block_on(|context| request.poll_send(context, &body)).unwrap();
-            request.answer(&body).unwrap();
-        }
-        block_on(|context| server.poll_finish(context)).unwrap();
-    });
-    for round in 0..50 {
-        let body = vec![round as u8; round * 1000];
-        let mut answers = client.stream(&body).unwrap();
-        let whole = block_on(|context| answers.poll_whole(context));
-        assert!(whole.unwrap() == body.repeat(2));
-    }
-    serving.join().unwrap();
-    // Nobody says anything, and still it is told.
-    let mut answers = client.stream(b"hello").unwrap();
-    let told = block_on(|context| answers.poll_whole(context));
-    assert_eq!(told, Err(CallError::NoServer));
-    drop(answers);
-    let _server = at(&place).start().unwrap();
-    let soon = Instant::now() + Duration::from_millis(50);
-    let mut answers = client.stream_deadline(b"hello", soon).unwrap();
-    let told = block_on(|context| answers.poll_part(context));
-    assert_eq!(told, Err(CallError::TimedOut));
 }
