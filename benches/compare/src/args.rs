@@ -11,7 +11,8 @@ use crate::crowd::Shape;
 const USAGE: &str = "\
 compare: ringway beside its limits and its peers, between processes
 
-    --work rtt,sleep,sleep-sync,oneway,copy,map,hand,chunk,many,mq,mq-rtt,hierarchy,hierarchy-rtt
+    --work rtt,sleep,sleep-sync,oneway,copy,map,hand,chunk,many,mq,mq-rtt,hierarchy,hierarchy-rtt,
+           fan,board-get,board-set,call
                                    what to measure (default: all)
     --shapes 1:1,2:1,1:2,2:2       producers and consumers of `many` (default: these)
     --syncs futex,pthread,posix-sem,sysv-sem,mqueue
@@ -55,6 +56,14 @@ pub enum Work {
     Hierarchy,
     /// The same there and back.
     HierarchyRoundTrip,
+    /// Flat out, and each of several consumers gets every message.
+    Fan,
+    /// A value is read again and again, which nobody writes meanwhile.
+    BoardGet,
+    /// A value is written again and again, which nobody reads meanwhile.
+    BoardSet,
+    /// A call and its answer, both sides spinning.
+    Call,
 }
 
 /// What a work is done with, apart from sizes. Each is a measurement of its own, with a limit of its own.
@@ -95,7 +104,7 @@ pub enum Queue {
 }
 
 impl Work {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::RoundTrip,
         Self::Sleep,
         Self::SleepSync,
@@ -109,6 +118,10 @@ impl Work {
         Self::MqRoundTrip,
         Self::Hierarchy,
         Self::HierarchyRoundTrip,
+        Self::Fan,
+        Self::BoardGet,
+        Self::BoardSet,
+        Self::Call,
     ];
 
     pub fn name(self) -> &'static str {
@@ -126,6 +139,10 @@ impl Work {
             Self::MqRoundTrip => "mq-rtt",
             Self::Hierarchy => "hierarchy",
             Self::HierarchyRoundTrip => "hierarchy-rtt",
+            Self::Fan => "fan",
+            Self::BoardGet => "board-get",
+            Self::BoardSet => "board-set",
+            Self::Call => "call",
         }
     }
 
@@ -139,6 +156,7 @@ impl Work {
                 | Self::Hand
                 | Self::MqRoundTrip
                 | Self::HierarchyRoundTrip
+                | Self::Call
         )
     }
 
@@ -147,6 +165,7 @@ impl Work {
             Self::RoundTrip | Self::Sleep | Self::SleepSync | Self::Many => &[64],
             Self::Mq | Self::MqRoundTrip => &[64, 1024],
             Self::Hierarchy | Self::HierarchyRoundTrip => &[64],
+            Self::Fan | Self::BoardGet | Self::BoardSet | Self::Call => &[64],
             Self::OneWay => &[8, 64, 256, 1024],
             Self::Copy => &[4 << 10, 64 << 10, 1 << 20],
             Self::Map => &[1 << 20],
@@ -165,7 +184,8 @@ impl Work {
             // 1024 and 8192 cells of two lines.
             Self::Many => &[128 << 10, 1 << 20],
             Self::SleepSync => &[128 << 10],
-            Self::Map | Self::Hand => &[],
+            Self::Fan => &[1 << 20],
+            Self::Map | Self::Hand | Self::BoardGet | Self::BoardSet | Self::Call => &[],
             // Their sizes are the kernel's.
             Self::Mq | Self::MqRoundTrip => &[],
             Self::Hierarchy | Self::HierarchyRoundTrip => &[128 << 10],
@@ -175,7 +195,7 @@ impl Work {
     /// Length of a burst: where processes share processors, several turns of each.
     pub fn burst(self) -> Duration {
         Duration::from_millis(match self {
-            Self::Many | Self::Sleep | Self::SleepSync => 20,
+            Self::Many | Self::Fan | Self::Sleep | Self::SleepSync => 20,
             // A few messages.
             Self::Chunk => 50,
             _ => 10,
@@ -203,6 +223,9 @@ impl Work {
             | Self::Hierarchy
             | Self::HierarchyRoundTrip => &[],
             Self::Many => &["boost polled", "iceoryx2 polled"],
+            Self::Fan => &["ringfire", "iceoryx2"],
+            Self::BoardGet | Self::BoardSet => &["iceoryx2 blackboard"],
+            Self::Call => &["iceoryx2 request-response"],
         }
     }
 }
@@ -262,6 +285,14 @@ impl Args {
     pub fn variants(&self, work: Work) -> Vec<Variant> {
         match work {
             Work::Many => self.shapes.iter().copied().map(Variant::Shape).collect(),
+            Work::Fan => [1, 2]
+                .map(|consumers| {
+                    Variant::Shape(Shape {
+                        producers: 1,
+                        consumers,
+                    })
+                })
+                .to_vec(),
             Work::Sleep => Seats::ALL.map(Variant::Seats).to_vec(),
             Work::SleepSync => {
                 let of = |sync| Seats::ALL.map(|seats| Variant::Sync(sync, seats));

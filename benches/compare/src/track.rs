@@ -22,6 +22,8 @@ pub trait Lane {
     fn start_receiving(&mut self);
     /// In the sending process, when both have started: takes away the name, if there is one.
     fn unlink(&mut self) {}
+    /// In every receiving process, meanwhile.
+    fn greet(&mut self) {}
     fn send(&mut self, numbers: Range<u64>);
     fn receive(&mut self, numbers: Range<u64>);
 }
@@ -97,7 +99,7 @@ pub trait Track {
     fn settle(&mut self, _: Range<u64>) {}
 }
 
-/// From the leading process to the other, flat out.
+/// From the leading process to the other, or to each of the others, flat out.
 pub struct OneWay<L>(pub L);
 
 impl<L: Lane> Track for OneWay<L> {
@@ -114,8 +116,9 @@ impl<L: Lane> Track for OneWay<L> {
     }
 
     fn unlink(&mut self, member: usize) {
-        if member == LEAD {
-            self.0.unlink();
+        match member {
+            LEAD => self.0.unlink(),
+            _ => self.0.greet(),
         }
     }
 

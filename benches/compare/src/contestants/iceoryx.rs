@@ -1,6 +1,5 @@
 //! iceoryx2: publish-subscribe, made lossless: what finds no room is sent again. The one subscriber is
-//! polled. With several subscribers each would get every message, which is another work, so it takes part
-//! where there is one.
+//! polled. Several subscribers get every message each, which is a work of its own ([`FanOut`]).
 
 use std::ops::Range;
 
@@ -22,6 +21,7 @@ pub struct Iceoryx<const W: usize> {
     name: String,
     messages: u64,
     producers: usize,
+    consumers: usize,
     /// What a publisher does when the subscriber's queue is full.
     full: BackpressureStrategy,
     topic: Option<(Node<ipc::Service>, Topic<W>)>,
@@ -35,6 +35,7 @@ impl<const W: usize> Iceoryx<W> {
             name,
             messages,
             producers,
+            consumers: 1,
             full,
             topic: None,
             publisher: None,
@@ -43,21 +44,7 @@ impl<const W: usize> Iceoryx<W> {
     }
 
     fn join_topic(&mut self) -> &Topic<W> {
-        set_log_level(LogLevel::Error);
-        let mut config = Config::default();
-        let prefix = format!("{}-", self.name);
-        config.global.prefix = FileName::new(prefix.as_bytes()).expect("a file name");
-        // It must not begin with the prefix.
-        let root = format!("/dev/shm/{}.root", self.name);
-        let root = Path::new(root.as_bytes()).expect("a path");
-        config.global.set_root_path(&root);
-        // The leader outlives the others, and must not sweep up after them: the run's end does.
-        config.global.node.cleanup_dead_nodes_on_creation = false;
-        config.global.node.cleanup_dead_nodes_on_destruction = false;
-        let node = NodeBuilder::new()
-            .config(&config)
-            .create::<ipc::Service>()
-            .expect("a new node");
+        let node = node(&self.name);
         let topic = node
             .service_builder(&"compare".try_into().expect("a name"))
             .publish_subscribe::<[u64; W]>()
@@ -66,12 +53,31 @@ impl<const W: usize> Iceoryx<W> {
             .subscriber_max_buffer_size(self.messages as usize)
             .subscriber_max_borrowed_samples(1)
             .max_publishers(self.producers)
-            .max_subscribers(1)
-            .max_nodes(self.producers + 1)
+            .max_subscribers(self.consumers)
+            .max_nodes(self.producers + self.consumers)
             .open_or_create()
             .expect("the same of all");
         &self.topic.insert((node, topic)).1
     }
+}
+
+/// A node with files of its own.
+pub fn node(name: &str) -> Node<ipc::Service> {
+    set_log_level(LogLevel::Error);
+    let mut config = Config::default();
+    let prefix = format!("{name}-");
+    config.global.prefix = FileName::new(prefix.as_bytes()).expect("a file name");
+    // It must not begin with the prefix.
+    let root = format!("/dev/shm/{name}.root");
+    let root = Path::new(root.as_bytes()).expect("a path");
+    config.global.set_root_path(&root);
+    // The leader outlives the others, and must not sweep up after them: the run's end does.
+    config.global.node.cleanup_dead_nodes_on_creation = false;
+    config.global.node.cleanup_dead_nodes_on_destruction = false;
+    NodeBuilder::new()
+        .config(&config)
+        .create::<ipc::Service>()
+        .expect("a new node")
 }
 
 impl<const W: usize> Queue<W> for Iceoryx<W> {
@@ -181,5 +187,63 @@ impl<const W: usize> Lane for Loans<W> {
                 None => false,
             });
         }
+    }
+}
+
+/// What is sent reaches each of several subscribers.
+pub struct FanOut<const W: usize>(Iceoryx<W>);
+
+impl<const W: usize> FanOut<W> {
+    pub fn new(name: String, messages: u64, consumers: usize) -> Self {
+        let full = BackpressureStrategy::RetryUntilDelivered;
+        let mut topic = Iceoryx::new(name, messages, 1, full);
+        topic.consumers = consumers;
+        Self(topic)
+    }
+}
+
+impl<const W: usize> Lane for FanOut<W> {
+    fn start_sending(&mut self) {
+        self.0.attach(Role::Producer);
+    }
+
+    fn start_receiving(&mut self) {
+        self.0.attach(Role::Consumer);
+    }
+
+    /// Sends a greeting to all: from then on everybody knows everybody, and each message reaches all at once.
+    fn unlink(&mut self) {
+        let publisher = self.0.publisher.as_ref().expect("attached");
+        let sample = publisher.loan_uninit().expect("a free sample");
+        let reached = sample.write_payload([0; W]).send().expect("intact");
+        assert_eq!(
+            reached, self.0.consumers,
+            "iceoryx2: subscribers at the beginning"
+        );
+    }
+
+    fn greet(&mut self) {
+        Queue::receive(&mut self.0, 1, |_| {});
+    }
+
+    #[inline(always)]
+    fn send(&mut self, numbers: Range<u64>) {
+        let publisher = self.0.publisher.as_ref().expect("attached");
+        let mut message = [0; W];
+        for number in numbers {
+            message::fill(&mut message, number);
+            let sample = publisher.loan_uninit().expect("a free sample");
+            let reached = sample.write_payload(message).send().expect("intact");
+            assert_eq!(reached, self.0.consumers, "iceoryx2: all live");
+        }
+    }
+
+    #[inline(always)]
+    fn receive(&mut self, numbers: Range<u64>) {
+        let mut next = numbers.start;
+        Queue::receive(&mut self.0, numbers.end - numbers.start, |message| {
+            message::check(message, next);
+            next += 1;
+        });
     }
 }

@@ -3,10 +3,13 @@
 #[cfg(feature = "aeron")]
 pub mod aeron;
 mod bare;
+mod board;
 #[cfg(boost)]
 mod boost;
+mod call;
 mod cells;
 mod chunks;
+mod fan;
 mod guarded;
 mod hierarchy;
 mod iceoryx;
@@ -154,6 +157,30 @@ impl<'a> Roster<'a> {
                 _ => return None,
             },
             Work::Hand => self.hand(size),
+            Work::Fan => match size {
+                8 => self.fan::<1>(),
+                64 => self.fan::<8>(),
+                1024 => self.fan::<128>(),
+                _ => return None,
+            },
+            Work::BoardGet => match size {
+                8 => self.board::<1, false>(),
+                64 => self.board::<8, false>(),
+                1024 => self.board::<128, false>(),
+                _ => return None,
+            },
+            Work::BoardSet => match size {
+                8 => self.board::<1, true>(),
+                64 => self.board::<8, true>(),
+                1024 => self.board::<128, true>(),
+                _ => return None,
+            },
+            Work::Call => match size {
+                8 => self.call::<1>(),
+                64 => self.call::<8>(),
+                1024 => self.call::<128>(),
+                _ => return None,
+            },
         })
     }
 

@@ -1,4 +1,4 @@
-//! ringfire: fixed-size records, lossless, with a registry of one reader (the shortest scan).
+//! ringfire: fixed-size records, lossless, with a registry of as many readers as there are (the shortest scan).
 
 use std::ops::Range;
 
@@ -14,16 +14,23 @@ const BATCH: usize = 64;
 pub struct Ringfire<const W: usize, const BATCHED: bool> {
     path: String,
     slots: u64,
+    readers: usize,
     producer: Option<RingProducer<[u64; W]>>,
     consumer: Option<RingConsumer<[u64; W]>>,
 }
 
 impl<const W: usize, const BATCHED: bool> Ringfire<W, BATCHED> {
     pub fn new(name: String, ring: u64) -> Self {
+        Self::for_many(name, ring, 1)
+    }
+
+    /// Each of so many readers gets all.
+    pub fn for_many(name: String, ring: u64, readers: usize) -> Self {
         let slots = (ring / (W as u64 * 8)).max(2);
         Self {
             path: format!("/dev/shm/{name}"),
             slots,
+            readers,
             producer: None,
             consumer: None,
         }
@@ -34,7 +41,7 @@ impl<const W: usize, const BATCHED: bool> Lane for Ringfire<W, BATCHED> {
     fn start_sending(&mut self) {
         let builder = RingProducerBuilder::new(self.slots)
             .flow_control(FlowControl::LosslessBackpressure)
-            .max_readers(1);
+            .max_readers(self.readers);
         self.producer = Some(builder.build(&self.path).expect("a new ring"));
     }
 

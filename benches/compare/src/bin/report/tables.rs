@@ -8,7 +8,7 @@ use crate::data::{Data, Distance, Figure, NEAR, Row};
 use crate::targets;
 
 /// Of a work, by the first word of its label.
-const WORKS: [(&str, &str); 13] = [
+const WORKS: [(&str, &str); 17] = [
     ("oneway", "One way, flat out"),
     ("rtt", "There and back, spinning"),
     ("sleep", "There and back, asleep in between"),
@@ -18,6 +18,10 @@ const WORKS: [(&str, &str); 13] = [
     ("hand", "Handed over untouched"),
     ("chunk", "Messages larger than the ring"),
     ("many", "Many to many"),
+    ("fan", "Each message to everybody"),
+    ("board-get", "A value that is read"),
+    ("board-set", "A value that is written"),
+    ("call", "A call and its answer"),
     ("mq", "Message queues"),
     ("mq-rtt", "Message queues, there and back"),
     ("hierarchy", "Whatever two processes can talk by, flat out"),

@@ -50,7 +50,7 @@ const AERON: &[&str] = &["aeron offer", "aeron claim"];
 const BATCHES: &[&str] = &["ringway batch", "ringway batch+drain", "ringway bulk"];
 const MANY: &[&str] = &["many 1:1", "many 2:1", "many 1:2", "many 2:2"];
 
-const TARGETS: [Target; 14] = [
+const TARGETS: [Target; 20] = [
     Target {
         what: "one way, one a call",
         works: &["oneway"],
@@ -166,6 +166,60 @@ const TARGETS: [Target; 14] = [
         own: &["ringway batch/64", "ringway polled batch/64"],
         others: &["raw vyukov"],
         bound: Bound::AtLeast(1.5),
+        ..USUAL
+    },
+    Target {
+        what: "to each of one or two, one a call",
+        works: &["fan 1:1"],
+        sizes: &[64],
+        own: &["ringway broadcast"],
+        others: &["ringway stream for each"],
+        bound: Bound::AtLeast(0.9),
+        ..USUAL
+    },
+    Target {
+        what: "to each of one or two, one a call",
+        works: &["fan 1:2"],
+        sizes: &[64],
+        own: &["ringway broadcast"],
+        others: &["ringfire", "iceoryx2"],
+        bound: Bound::AtLeast(2.0),
+        ..USUAL
+    },
+    Target {
+        what: "with a hundred lossy consumers beside, that sleep",
+        works: &["fan 1:1", "fan 1:2"],
+        sizes: &[64],
+        own: &["ringway broadcast, lossy beside"],
+        others: &["ringway broadcast"],
+        bound: Bound::AtLeast(0.9),
+        ..USUAL
+    },
+    Target {
+        what: "a value read and written, alone",
+        works: &["board-get", "board-set"],
+        sizes: &[64],
+        own: &["ringway board"],
+        others: &["bare seqlock"],
+        bound: Bound::AtLeast(0.9),
+        ..USUAL
+    },
+    Target {
+        what: "a call and its answer, spinning, p50",
+        works: &["call"],
+        sizes: &[64],
+        own: &["ringway call"],
+        others: &["ringway, two streams"],
+        bound: Bound::AtMost(1.15),
+        ..USUAL
+    },
+    Target {
+        what: "a call and its answer, spinning, p50",
+        works: &["call"],
+        sizes: &[64],
+        own: &["ringway call"],
+        others: &["iceoryx2 request-response"],
+        bound: Bound::AtMost(0.33),
         ..USUAL
     },
     // By what it costs to be asleep in other kinds of ring: for orientation, with the same bound.
