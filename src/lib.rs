@@ -58,6 +58,7 @@
 //! | [`chunk`] | messages of any length |
 //! | [`mq`] | the kernel's queues |
 //! | [`log`] | a durable log beside the rings: record, replay, catch up |
+//! | [`events`] | what is told by `tracing` |
 //!
 //! # When a process dies
 //!
@@ -76,6 +77,22 @@
 
 pub mod channel;
 pub mod stage;
+
+/// What is told by [`tracing`](https://docs.rs/tracing), with the feature `tracing` of this crate, which is off by default.
+///
+/// Whatever happens seldom is told to the subscriber of the program: that something is made, opened, renewed and removed, who comes and
+/// leaves, dies, and what was put in order after a death. Nothing is told where a message is sent or received. Without the feature none
+/// of this is in the program.
+///
+#[doc = include_str!("events.md")]
+///
+/// A `pid` is as its own pid namespace counts it, and is what that process has written: of one that means harm it may be any number.
+///
+/// What the program itself does is told in its calls, by its own threads. What others do is told, for each [`Sender`] and [`Receiver`], by a
+/// thread of its own (`ringway-news`), with the subscriber that was the default where the handle was made; it is there only if that one
+/// wants warnings of `ringway::peer`. So a subscriber that takes long, or panics, keeps no message and no news from the handle: a handle that
+/// leaves waits for what is being told for some seconds, and not longer. Who is there in a [`Board`] is not told.
+pub mod events {}
 
 #[doc(inline)]
 pub use ringway_chunk as chunk;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{c, process};
+use crate::{c, process, sbom};
 
 /// Shells, and where each looks for what it completes commands by.
 const SHELLS: [(&str, &str); 3] = [
@@ -96,6 +96,8 @@ fn fill(target: &Path, tree: &Path) -> Result<(), String> {
         let from = process::root().join("packaging/systemd").join(unit);
         put(&from, &tree.join("usr/lib/systemd/system").join(unit))?;
     }
+    let bill = tree.join("usr/share/doc/ringway/ringway.cdx.json");
+    write(&bill, sbom::make()?.as_bytes())?;
     for (from, to) in FILES {
         put(&process::root().join(from), &tree.join(to))?;
     }
@@ -174,6 +176,10 @@ fn use_it(root: &Path) -> Result<(), String> {
         LD_LIBRARY_PATH=$ROOT/usr/lib ./hello send "file:$PWD/orders"
         LD_LIBRARY_PATH=$ROOT/usr/lib ./hello recv "file:$PWD/orders" | grep -qx 'buy 2'
         rm hello orders
+        # The bill of materials names what the command says that it is, and what it is made of.
+        bill=$ROOT/usr/share/doc/ringway/ringway.cdx.json
+        grep -q "\"name\": \"ringway-cli\", \"version\": \"$(ringway --version | cut -d ' ' -f 2)\"" "$bill"
+        grep -q '"name": "libc".*"scope": "required".*"licenses"' "$bill"
         # Each command has a page, and each page its sections.
         for name in "" -send -recv -ls -stat -tap -top -metrics -gc -doctor -serve -call; do
             page=$(gzip -dc "$ROOT/usr/share/man/man1/ringway$name.1.gz")

@@ -17,6 +17,7 @@ mod miri;
 mod mutants;
 mod process;
 mod python;
+mod sbom;
 mod survivors;
 
 const USAGE: &str = "\
@@ -59,7 +60,7 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
 
     cargo xtask dist [--check]
         Makes what goes onto other machines, in target/dist: the manual, completions for bash, zsh and fish, and a Debian package
-        with the command, the libraries, their headers and units for systemd. --check installs it in a root of its own, uses it
+        with the command, the libraries, their headers, units for systemd, and a bill of materials (CycloneDX). --check installs it in a root of its own, uses it
         there, and removes it.
 
     cargo xtask python [--times N] [TEST...]

@@ -23,6 +23,7 @@ mod gc;
 mod inspect;
 mod join;
 mod latency;
+mod listen;
 mod log;
 mod metrics;
 mod observe;
@@ -55,7 +56,10 @@ use crate::failure::Failure;
 
 fn main() -> ExitCode {
     match Cli::try_parse() {
-        Ok(cli) => report(run(cli.command)),
+        Ok(cli) => {
+            listen::listen(cli.verbose);
+            report(run(cli.command))
+        }
         Err(text) if text.use_stderr() => {
             say::write(&rendered(&text, io::stderr().is_terminal()));
             ExitCode::from(2)

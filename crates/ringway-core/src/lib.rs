@@ -19,6 +19,7 @@ mod admin;
 mod api;
 mod error;
 mod escape;
+mod events;
 mod memory;
 mod presence;
 mod rings;
@@ -45,7 +46,11 @@ pub mod os {
     pub use crate::sys::{
         fork, ftok, getrandom, mq_overview, msgget, pthread_sigmask, rename, semget,
     };
+    pub use crate::tell;
     pub use crate::waiting::deadline_after;
+    /// For [`tell`](crate::tell).
+    #[cfg(feature = "tracing")]
+    pub use ::tracing;
 }
 
 /// Boards: entries with names, of each the latest value.

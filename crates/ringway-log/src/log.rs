@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
+use ringway_core::os::tell;
 use ringway_core::{Address, Error, ErrorKind, os};
 
-use crate::appender::{Appender, Plan};
+use crate::appender::{Appender, Plan, Recovery};
 use crate::control::{self, Control};
 use crate::cursor;
 use crate::files::Files;
@@ -157,6 +158,7 @@ impl Builder {
         let directory = (directory.with_mode_of(names::LOG))
             .map_err(Trouble::os("log cannot be inspected"))
             .map_err(trouble)?;
+        tell!("ringway::log", DEBUG, "opened", address = %Address::Log(self.path.clone()));
         Ok(Log {
             directory,
             nonce: about.nonce,
@@ -196,7 +198,7 @@ impl Builder {
             match Lock::take(&directory, names::LOCK) {
                 // It may have been made meanwhile.
                 Ok(_lock) if names::about(&directory, false).is_ok() => return Ok(false),
-                Ok(_lock) => {
+                Ok(lock) => {
                     if !names::segments(&directory).map_err(trouble)?.is_empty() {
                         return Err(self
                             .error(
@@ -212,6 +214,8 @@ impl Builder {
                     if let Ok(parent) = Directory::open(parent, 0o600) {
                         let _ = parent.sync_names();
                     }
+                    drop(lock);
+                    tell!("ringway::log", INFO, "created", address = %Address::Log(self.path.clone()));
                     return Ok(true);
                 }
                 Err(Refused::Taken(pid)) if Instant::now() > until => {
@@ -327,7 +331,13 @@ impl Log {
         let (appender, recovery) = Appender::open(self.directory.clone(), plan, told, tell, random)
             .map_err(|trouble| trouble.at("write to", path))?;
         let source = Source::open(&self.directory).map_err(|trouble| self.explain(trouble))?;
-        let writer = Writer::new(appender, place, *durability, *retention, recovery, lock);
+        let address = self.address();
+        if recovery != Recovery::default() {
+            tell!("ringway::log", WARN, "repaired", address = %address, torn = recovery.torn, cut = recovery.cut);
+        }
+        tell!("ringway::log", DEBUG, "writing", address = %address, next = appender.next_number());
+        let how = (*durability, *retention);
+        let writer = Writer::new(appender, place, how, recovery, lock, address);
         let writer = writer
             .map_err(|errno| self.explain(Trouble::os("a thread cannot be started")(errno)))?;
         Ok((writer, source))
@@ -506,6 +516,7 @@ pub fn remove(address: &Address, force: bool) -> Result<(), Error> {
     drop(lock);
     // Other people's files stay.
     let _ = std::fs::remove_dir(&path);
+    tell!("ringway::log", INFO, "removed", address = %address);
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
-use ringway_core::os::{deadline_after, fork};
+use ringway_core::Address;
+use ringway_core::os::{deadline_after, fork, tell};
 
 use crate::appender::{Appender, Recovery};
 use crate::control::PlaceTeller;
@@ -36,6 +37,8 @@ pub struct Writer {
     closed: bool,
     origin: fork::Origin,
     _lock: Lock,
+    /// Of which log is told.
+    address: Address,
 }
 
 /// Who syncs.
@@ -51,10 +54,10 @@ impl Writer {
     pub(crate) fn new(
         appender: Appender<Directory>,
         place: PlaceTeller,
-        durability: Durability,
-        retention: Retention,
+        (durability, retention): (Durability, Retention),
         recovery: Recovery,
         lock: Lock,
+        address: Address,
     ) -> Result<Self, Errno> {
         let origin = fork::Origin::here()?;
         let sync = match durability {
@@ -76,6 +79,7 @@ impl Writer {
             closed: false,
             origin,
             _lock: lock,
+            address,
         };
         writer.tell();
         // What cannot be removed now is tried again with the next segment.
@@ -291,7 +295,9 @@ impl Writer {
             }
             None => None,
         };
-        self.appender.retain(&self.retention, now, slowest)
+        let count = self.appender.retain(&self.retention, now, slowest)?;
+        tell!("ringway::log", INFO, "retired", address = %self.address, segments = count);
+        Ok(count)
     }
 
     /// Closes in order: readers that do not follow end when all is read. Unless the [`Durability`] is `None`, all is synced first.
@@ -357,6 +363,7 @@ impl Writer {
         let segment = self.segment;
         self.tell();
         if segment != self.segment {
+            tell!("ringway::log", DEBUG, "rolled", address = %self.address, segment = self.segment);
             // The message is in the log, whatever becomes of the old ones.
             let _ = self.retain();
         }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ringway_core::os::fork::Origin;
+use ringway_core::os::tell;
 use ringway_core::{Address, Error, ErrorKind};
 
 use crate::attempt::Attempt;
@@ -193,13 +194,15 @@ impl QueueBuilder {
     fn make(&self) -> Result<Queue, Error> {
         let attempt = self.attempt("create");
         let origin = origin(attempt)?;
-        match &self.address {
+        let queue = match &self.address {
             Address::Mq(name) => posix::create(attempt, name, &self.options)
                 .map(|queue| Queue::posix(&self.address, queue, origin).made_here()),
             Address::Sysvmq(key) => sysv::create(attempt, key, &self.options)
                 .map(|queue| Queue::sysv(&self.address, queue, origin).made_here()),
             _ => Err(attempt.wrong_address()),
-        }
+        }?;
+        tell!("ringway::queue", INFO, "created", address = %self.address);
+        Ok(queue)
     }
 
     fn find(&self) -> Result<Queue, Error> {
@@ -213,6 +216,7 @@ impl QueueBuilder {
             _ => Err(attempt.wrong_address()),
         }?;
         self.check(&queue)?;
+        tell!("ringway::queue", DEBUG, "opened", address = %self.address);
         Ok(queue)
     }
 

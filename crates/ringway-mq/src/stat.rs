@@ -1,5 +1,6 @@
 //! Looking after queues from outside.
 
+use ringway_core::os::tell;
 use ringway_core::{Address, Error};
 
 use crate::attempt::Attempt;
@@ -66,5 +67,7 @@ pub fn remove(address: &Address, force: bool) -> Result<(), Error> {
         Address::Mq(name) => posix::remove(attempt, name, force),
         Address::Sysvmq(key) => sysv::remove(attempt, key, force),
         _ => Err(attempt.wrong_address()),
-    }
+    }?;
+    tell!("ringway::queue", INFO, "removed", address = %address);
+    Ok(())
 }

@@ -113,9 +113,13 @@ impl Look<'_> {
         let Some(user) = self.modules.get(self.room.len()) else {
             return;
         };
+        let by_macro = path.first().is_some_and(|first| first == "$crate");
         let Some(used) = module_of(&self.modules, &self.room, path) else {
             return;
         };
+        if by_macro && !self.order.has(&used) {
+            return;
+        }
         if &used != user
             && let Some(objection) = self.order.objection(user, &used)
         {
@@ -154,7 +158,9 @@ impl Look<'_> {
         let mut path: Vec<String> = Vec::new();
         let mut line = 0;
         let mut colons = 0;
+        let mut after_dollar = false;
         for token in tokens {
+            let is_named_by_macro = std::mem::take(&mut after_dollar);
             match token {
                 TokenTree::Ident(word) => {
                     if colons != 2 {
@@ -163,10 +169,16 @@ impl Look<'_> {
                         line = word.span().start().line;
                     }
                     path.push(word.to_string());
+                    // In a macro `$crate` is how its user comes to what the root shows to everybody.
+                    if is_named_by_macro && path == ["crate"] {
+                        path[0] = "$crate".to_owned();
+                    }
                     colons = 0;
                 }
                 TokenTree::Punct(sign) if sign.as_char() == ':' => colons += 1,
                 other => {
+                    after_dollar =
+                        matches!(&other, TokenTree::Punct(sign) if sign.as_char() == '$');
                     self.uses(&path, line);
                     path.clear();
                     colons = 0;
@@ -219,7 +231,7 @@ impl<'ast> Visit<'ast> for Look<'_> {
 fn module_of(modules: &[String], room: &[String], path: &[String]) -> Option<String> {
     let (first, rest) = path.split_first()?;
     let (above, rest) = match first.as_str() {
-        "crate" => (&[][..], rest),
+        "crate" | "$crate" => (&[][..], rest),
         "super" => {
             let more = rest.iter().take_while(|word| *word == "super").count();
             let kept = modules.len().saturating_sub(more + 1);

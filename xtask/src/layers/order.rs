@@ -44,6 +44,11 @@ impl Order {
         })
     }
 
+    /// Whether there is such a module.
+    pub(super) fn has(&self, module: &str) -> bool {
+        self.rooms.contains_key(module)
+    }
+
     /// What is wrong if `user` uses `used`.
     pub(super) fn objection(&self, user: &str, used: &str) -> Option<String> {
         let Some((user_floor, user_room)) = self.rooms.get(user) else {

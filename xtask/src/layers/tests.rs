@@ -58,6 +58,10 @@ fn planted(text: &str) -> Vec<String> {
 #[test]
 fn imports_downwards_and_within_a_room_are_fine() {
     assert_eq!(planted("use self::x::y; use std::fmt;\n"), [""; 0]);
+    assert_eq!(
+        planted("macro_rules! m { ($a:expr) => { $crate::os::call($a) }; }\n"),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -70,6 +74,7 @@ fn each_way_to_import_upwards_is_found_with_its_line() {
         "fn f() -> crate::store::Segment { }",
         "fn f() { let x = super::store::Segment::new(); }",
         "fn f() { assert!(g(1, crate::store::LIMIT)); }",
+        "macro_rules! m { () => { $crate::store::LIMIT }; }",
         "mod inner { use super::super::store::Segment; }",
         "impl A { fn f() { use crate::store; } }",
         "#[cfg(not(test))] use crate::store;",

@@ -19,7 +19,7 @@ mod upkeep;
 mod work;
 mod worker;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 use ringway::Address;
 
 pub(crate) use self::board::{BoardArgs, GetArgs, SetArgs, WatchArgs};
@@ -44,6 +44,11 @@ pub(crate) use self::worker::{BenchWorkerArgs, DemoWorkerArgs, Strategy, WorkerR
 #[derive(Debug, Parser)]
 #[command(name = "ringway", version, arg_required_else_help = true, after_help = OVERVIEW)]
 pub(crate) struct Cli {
+    /// Tell on standard error what happens: what is made, removed and repaired, and who dies; twice, also who comes and goes; three times, all
+    ///
+    /// Without it the variable RUST_LOG says what is told, such as ringway=info or ringway::peer=debug.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

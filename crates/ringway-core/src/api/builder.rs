@@ -405,7 +405,7 @@ impl Builder {
         let plan = self.plan()?;
         let segment = Segment::create(&self.request(), &plan)
             .map_err(|error| self.shape.explain_rounding(error))?;
-        Ring::new(segment, self.trust_peers).map(|ring| ring.made_here(true))
+        Ring::new(segment, self.trust_peers).map(|ring| ring.made_here(true).announced())
     }
 
     /// Opens an existing ring, which must be as options that were set say.
@@ -429,7 +429,7 @@ impl Builder {
         let segment = Segment::open(&self.request())?;
         let ring = Ring::new(segment, self.trust_peers)?;
         fit::check(&self.shape, self.huge_pages, "open", &ring)?;
-        Ok(ring)
+        Ok(ring.announced())
     }
 
     /// Opens the ring, or makes it if nothing is there. As with [`open`](Self::open), a ring that is there must be as options
@@ -459,7 +459,7 @@ impl Builder {
         if !is_new {
             fit::check(&self.shape, self.huge_pages, "open", &ring)?;
         }
-        Ok(ring)
+        Ok(ring.announced())
     }
 
     /// Receives a `memfd:` ring that the process at the other end of `socket`
@@ -487,7 +487,7 @@ impl Builder {
         let (segment, peer) = Segment::take_over(&self.request(), socket)?;
         let ring = Ring::new(segment, self.trust_peers)?;
         fit::check(&self.shape, self.huge_pages, "take over", &ring)?;
-        Ok((ring, peer))
+        Ok((ring.announced(), peer))
     }
 
     fn request(&self) -> Request<'_> {

@@ -8,6 +8,8 @@ pub(crate) mod detached;
 pub(crate) mod fit;
 pub(crate) mod known;
 pub(crate) mod message;
+#[cfg(feature = "tracing")]
+pub(crate) mod news;
 mod polling;
 pub(crate) mod reach;
 pub(crate) mod reader;

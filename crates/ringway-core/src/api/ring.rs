@@ -8,6 +8,8 @@ use crate::address::Address;
 use crate::admin::stat::{self, Stat};
 use crate::api::detached::ConsumerSlot;
 use crate::api::known::Known;
+#[cfg(feature = "tracing")]
+use crate::api::news;
 use crate::api::reach::Reach;
 use crate::api::receiver::Receiver;
 use crate::api::receiving::Receiving;
@@ -16,6 +18,7 @@ use crate::api::sending::Sending;
 use crate::api::subscription::Subscription;
 use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
+use crate::events::tell;
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::broadcast::MOST_NAME;
 use crate::memory::layout::header::Header;
@@ -151,12 +154,12 @@ impl Ring {
     /// [`ErrorKind::Corrupt`] if the segment's contents contradict themselves, [`ErrorKind::Forked`] in a
     /// child of `fork` that inherited the ring.
     pub fn sender(&self) -> Result<Sender, Error> {
-        let (region, participant) = self.attach(Role::Producer)?;
+        let (region, mut participant) = self.attach(Role::Producer)?;
         let pool = self.pool(&participant);
         let (sending, alarm) = match self.header.geometry.shape() {
             Shape::Stream => {
                 let alarm = sync::wake_side(&self.map, PRODUCER.event);
-                participant.watch(Arc::clone(&alarm));
+                self.watch(&mut participant, Role::Producer, &alarm);
                 let producer = Producer::resume(region).map_err(|Corrupt| self.corrupt())?;
                 let own = self.region()?;
                 let wake = move || eventcount::announce(&own, Side::of(Role::Producer).event);
@@ -166,7 +169,7 @@ impl Ring {
             }
             Shape::Cells(cell_len) => {
                 let (member, alarm) =
-                    self.member(region, cell_len, &participant, Role::Producer)?;
+                    self.member(region, cell_len, &mut participant, Role::Producer)?;
                 let (notifier, own) = (member.notifier(), self.region()?);
                 let wake = move || notifier.notify(&own, Role::Producer);
                 let lender = self.lender(&participant, wake);
@@ -177,7 +180,7 @@ impl Ring {
             }
             Shape::Broadcast => {
                 let alarm = sync::wake_side(&self.map, PRODUCER.event);
-                participant.watch(Arc::clone(&alarm));
+                self.watch(&mut participant, Role::Producer, &alarm);
                 let participants = self.header.geometry.participants();
                 let policies = self.header.policies;
                 let producer =
@@ -226,18 +229,18 @@ impl Ring {
     /// for than every [`receiver`](Self::receiver) has.
     pub fn subscribe(&self, subscription: &Subscription) -> Result<Receiver, Error> {
         self.check_subscription(subscription)?;
-        let (region, participant) = self.attach(Role::Consumer)?;
+        let (region, mut participant) = self.attach(Role::Consumer)?;
         let pool = self.pool(&participant);
         let (receiving, notifier, alarm) = match self.header.geometry.shape() {
             Shape::Stream => {
                 let alarm = sync::wake_side(&self.map, CONSUMER.event);
-                participant.watch(Arc::clone(&alarm));
+                self.watch(&mut participant, Role::Consumer, &alarm);
                 let consumer = Consumer::resume(region).map_err(|Corrupt| self.corrupt())?;
                 (Receiving::Stream(consumer.with_pool(pool)), None, alarm)
             }
             Shape::Cells(cell_len) => {
                 let (member, alarm) =
-                    self.member(region, cell_len, &participant, Role::Consumer)?;
+                    self.member(region, cell_len, &mut participant, Role::Consumer)?;
                 let notifier = member.notifier();
                 let consumer = cell::consumer::Consumer::join(member.with_pool(pool));
                 let consumer = consumer.map_err(|refused| self.refused(refused))?;
@@ -245,7 +248,7 @@ impl Ring {
             }
             Shape::Broadcast => {
                 let alarm = sync::wake_side(&self.map, CONSUMER.event);
-                participant.watch(Arc::clone(&alarm));
+                self.watch(&mut participant, Role::Consumer, &alarm);
                 let (start, policy, name) = subscription.parts();
                 let wish = broadcast::Wish {
                     policy,
@@ -406,15 +409,27 @@ impl Ring {
             participants: header.geometry.participants(),
             settles: header.fence.needs_membarrier(),
         };
-        let participant = Participant::attach(&self.map, place, &self.address)?;
-        let participant = match &self.anchor {
-            None => participant,
-            Some(anchor) => {
-                let attached = Attached::new(anchor, participant.slot, participant.id());
-                participant.with(Box::new(attached))
-            }
-        };
+        let mut participant = Participant::attach(&self.map, place, &self.address)?;
+        if let Some(anchor) = &self.anchor {
+            let attached = Attached::new(anchor, participant.slot, participant.id());
+            participant.guard_by(Box::new(attached));
+        }
+        #[cfg(feature = "tracing")]
+        news::attached(&mut participant, &self.map, &self.address, role);
         Ok((region, participant))
+    }
+
+    /// Has a participant watch the others, and `alarm` told of them.
+    fn watch(&self, participant: &mut Participant, role: Role, alarm: &Alarm) {
+        let _ = role;
+        let alarm = Arc::clone(alarm);
+        #[cfg(feature = "tracing")]
+        let alarm = {
+            let is_broadcast = self.kind() == Kind::Broadcast;
+            let about = (role, self.header.geometry.participants(), is_broadcast);
+            news::report(participant, &alarm, &self.map, &self.address, about)
+        };
+        participant.watch(alarm);
     }
 
     /// This process as a participant of a cell ring, and what wakes it.
@@ -422,7 +437,7 @@ impl Ring {
         &self,
         region: Memory,
         cell_len: u32,
-        participant: &Participant,
+        participant: &mut Participant,
         role: Role,
     ) -> Result<(Member<Memory>, Alarm), Error> {
         let header = &self.header;
@@ -443,7 +458,7 @@ impl Ring {
             || store::access_now(attempt, header, self.access),
             self.name(),
         )?;
-        participant.watch(Arc::clone(&alarm));
+        self.watch(participant, role, &alarm);
         let key = layout::cell::key(header.nonce);
         let contention = Contention {
             claim: header.kind.allows_many(Role::Producer),
@@ -583,6 +598,34 @@ impl Ring {
     /// The same ring, if `yes` known to have been made here.
     pub(crate) fn made_here(mut self, yes: bool) -> Self {
         self.is_new = yes;
+        self
+    }
+
+    /// Tells whoever listens that it was opened or made here.
+    pub(crate) fn announced(self) -> Self {
+        let header = &self.header;
+        let (kind, sync) = (header.kind.name(), header.sync.name());
+        if self.is_new {
+            tell!(
+                "ringway::segment",
+                INFO,
+                "created",
+                address = %self.address,
+                kind,
+                sync,
+                capacity = header.geometry.capacity()
+            );
+        } else {
+            tell!(
+                "ringway::segment",
+                DEBUG,
+                "opened",
+                address = %self.address,
+                kind,
+                sync,
+                capacity = header.geometry.capacity()
+            );
+        }
         self
     }
 

@@ -56,6 +56,9 @@ pub(crate) struct Participant {
     pub(crate) slot: u32,
     /// How often the slot has been taken.
     pub(crate) epoch: u64,
+    /// The process id of who died there before, as its own pid namespace counts.
+    #[cfg(feature = "tracing")]
+    pub(crate) succeeds: Option<u32>,
 }
 
 impl Participant {
@@ -86,6 +89,9 @@ impl Participant {
             }
             // Before anything else is written. After an error the keeper gives the slot back.
             admit(map, Liveness::of(found), settles, attempt)?;
+            #[cfg(feature = "tracing")]
+            let succeeds = (Liveness::of(found) == Liveness::Dead)
+                .then(|| map.look32(slot_offset(slot) + PID));
             let epoch = fill(map, slot_offset(slot), role);
             keeper.show();
             open(map, slot_offset(slot));
@@ -95,6 +101,8 @@ impl Participant {
                 outlook,
                 slot,
                 epoch,
+                #[cfg(feature = "tracing")]
+                succeeds,
             });
         }
         Err(taken(map, slots, role, address))
@@ -106,10 +114,12 @@ impl Participant {
         self.keeper.leave(died);
     }
 
-    /// Keeps `guard` until shortly before the slot is left.
-    pub(crate) fn with(mut self, guard: Box<dyn Debug + Send + Sync>) -> Self {
-        self.guard = Some(guard);
-        self
+    /// Keeps `guard` until shortly before the slot is left, and before what it was given earlier goes.
+    pub(crate) fn guard_by(&mut self, guard: Box<dyn Debug + Send + Sync>) {
+        self.guard = Some(match self.guard.take() {
+            None => guard,
+            Some(earlier) => Box::new((guard, earlier)),
+        });
     }
 
     /// A number that no other attachment to the ring ever has.

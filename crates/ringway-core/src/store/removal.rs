@@ -9,6 +9,7 @@ use nix::unistd::unlink;
 
 use crate::address::{Address, SysvKey};
 use crate::error::{Error, ErrorKind};
+use crate::events::tell;
 use crate::memory::layout::header::{FileId, Header, MAGIC};
 use crate::sys::owner;
 use crate::sys::shmget;
@@ -42,7 +43,9 @@ pub(crate) fn remove(address: &Address) -> Result<(), Error> {
                 // else makes haste to make another.
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                     let file = place::open_path(attempt, &place, OFlag::O_RDONLY)?;
-                    unlink_file(attempt, &place, file.as_fd())
+                    unlink_file(attempt, &place, file.as_fd())?;
+                    tell!("ringway::segment", INFO, "removed", address = %address);
+                    Ok(())
                 }
                 file => remove_file(attempt, &place, file?.as_fd()),
             }
@@ -63,8 +66,11 @@ pub(super) fn remove_file(
     place: &Place,
     file: BorrowedFd<'_>,
 ) -> Result<(), Error> {
-    let _lock = Sole::take(attempt, file)?;
-    unlink_file(attempt, place, file)
+    let lock = Sole::take(attempt, file)?;
+    unlink_file(attempt, place, file)?;
+    drop(lock);
+    tell!("ringway::segment", INFO, "removed", address = %attempt.address);
+    Ok(())
 }
 
 fn unlink_file(attempt: Attempt<'_>, place: &Place, file: BorrowedFd<'_>) -> Result<(), Error> {
@@ -161,7 +167,9 @@ pub(super) fn remove_finished(attempt: Attempt<'_>, id: i32, len: usize) -> Resu
     shmget::remove(id).map_err(|errno| match errno {
         Errno::EIDRM | Errno::EINVAL => attempt.not_found(errno),
         errno => attempt.os("shmctl cannot remove it", errno),
-    })
+    })?;
+    tell!("ringway::segment", INFO, "removed", address = %attempt.address);
+    Ok(())
 }
 
 /// `owners`: any of them may remove it.

@@ -36,6 +36,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{FileStat, fstat};
 
 use crate::error::{Error, ErrorKind};
+use crate::events::tell;
 use crate::memory::layout::header::{
     BOOT_ID_OFFSET, COMPANIONS_OFFSET, CREATION_LOCK_OFFSET, FILE_OFFSET, FileId, Header,
     IPC_NAMESPACE_OFFSET, SEMAPHORES_OFFSET,
@@ -114,11 +115,14 @@ pub(super) fn admit(
             }
             Open::let_go(file);
         }
-        let _sole = Sole::take(attempt, file)?;
+        let sole = Sole::take(attempt, file)?;
         let doubts = opening.doubts(header)?;
         if doubts != NONE && Open::alone(attempt, file)? {
             opening.renew(doubts, header)?;
-            return Open::hold(attempt, file);
+            Open::hold(attempt, file)?;
+            drop(sole);
+            tell!("ringway::segment", INFO, "renewed", address = %attempt.address);
+            return Ok(());
         }
     }
     // Others have it open. Waits for who renews it at this moment; from here on nobody does.
@@ -270,6 +274,7 @@ pub(super) fn admit_to_sysv(
         Access::of_sysv(&status),
         Home::Sysv { id },
     )?;
+    tell!("ringway::segment", INFO, "renewed", address = %attempt.address);
     Ok(true)
 }
 

@@ -34,6 +34,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 use crate::escape::Name;
+use crate::events::tell;
 use crate::store::{self, drafts};
 
 /// A collector of what dead processes left behind: rings that only they held, half-made segments, and
@@ -264,6 +265,12 @@ impl Gc {
     /// # Ok::<(), ringway::Error>(())
     /// ```
     pub fn run(&self) -> GcReport {
+        let report = self.sweep();
+        report.tell();
+        report
+    }
+
+    fn sweep(&self) -> GcReport {
         let mut report = GcReport::default();
         if !self.addresses.is_empty() {
             for address in &self.addresses {
@@ -343,6 +350,26 @@ impl GcReport {
             )
         };
         self.add(found.map(|found| found.filter(is_told)));
+    }
+
+    /// Tells whoever listens.
+    fn tell(&self) {
+        for found in &self.found {
+            match &found.fate {
+                Fate::Removed => {
+                    tell!("ringway::gc", INFO, "collected", what = %found.what, bytes = found.bytes);
+                }
+                Fate::Removable => {
+                    tell!("ringway::gc", DEBUG, "collectable", what = %found.what, bytes = found.bytes);
+                }
+                Fate::Kept(why) => {
+                    tell!("ringway::gc", DEBUG, "kept", what = %found.what, why = %why);
+                }
+            }
+        }
+        for error in &self.failures {
+            tell!("ringway::gc", WARN, "not collected", error = %error);
+        }
     }
 
     fn is_something(&self) -> bool {

@@ -219,7 +219,9 @@ impl Builder {
     }
 
     fn board(self, segment: Segment, is_new: bool) -> Result<Board, Error> {
-        let ring = Ring::of_any_kind(segment, false)?.made_here(is_new);
+        let ring = Ring::of_any_kind(segment, false)?
+            .made_here(is_new)
+            .announced();
         let board = Board::new(ring)?;
         if !is_new {
             self.check(&board)?;
