@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
+mod api;
 mod arguments;
 mod book;
 mod c;
 mod compare;
 mod crashtest;
+mod deny;
 mod dist;
 mod fuzz;
 mod gateway;
@@ -57,6 +59,14 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
 
     cargo xtask c-install PREFIX
         Builds the libraries for C and C++, and puts them, their headers and ringway.pc below that folder.
+
+    cargo xtask api [--bless] [PACKAGE...]
+        Lists the public interface of each package that is published, and compares it with api/; --bless writes that.
+        By cargo-public-api, which needs the nightly toolchain.
+
+    cargo xtask deny
+        Licences, versions and origins of all that is depended on, here and in the packages with lock files of their own, by
+        cargo-deny and deny.toml; and known advisories, if their database can be had.
 
     cargo xtask dist [--check]
         Makes what goes onto other machines, in target/dist: the manual, completions for bash, zsh and fish, and a Debian package
@@ -131,7 +141,7 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         Runs benches/compare N times (default 5, of 15 rounds, 10 minutes apart; --quick: 2 of 5, at once), and writes
         docs/performance. On an idle machine. The OPTIONs are those of benches/compare.
 
-What is missing (Miri, cargo-fuzz, cargo-mutants, mdBook; CMake, libclang and headers for Aeron) is installed. The nightly toolchain must be there for both.";
+What is missing (Miri, cargo-fuzz, cargo-mutants, cargo-deny, cargo-public-api, mdBook; CMake, libclang and headers for Aeron) is installed. The nightly toolchain must be there for both.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -147,6 +157,8 @@ fn main() -> ExitCode {
             "c-header" => c::header(rest),
             "c-install" => c::install(rest),
             "dist" => dist::run(rest),
+            "api" => api::run(rest),
+            "deny" => deny::run(rest),
             "python" => python::run(rest),
             "kill-matrix" => crashtest::run("matrix", rest),
             "board-matrix" => crashtest::run("boards", rest),
