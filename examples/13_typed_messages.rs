@@ -2,7 +2,8 @@
 //!
 //!     cargo run --example 13_typed_messages
 //!
-//! The second process sends what a sensor measures, this one keeps the highest.
+//! The second process sends what a sensor measures, this one keeps the highest. The ring knows what its messages are, so a program that was
+//! built when samples looked otherwise would be refused.
 
 use std::error::Error;
 use std::process::Command;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 use ringway::RecvError;
+use ringway::message::MessageType;
 
 /// The same in both programs: fixed widths, an order (`repr(C)`) and no padding, which `Pod` makes sure of.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -19,6 +21,9 @@ struct Sample {
     sensor: u32,
     degrees: f32,
 }
+
+/// A name that both agree on, and a version that is raised whenever the bytes mean something else.
+const SAMPLE: MessageType = MessageType::of::<Sample>("sensors.sample").with_version(1);
 
 fn main() -> Result<(), Box<dyn Error>> {
     if let Some(address) = std::env::args().nth(1) {
@@ -36,9 +41,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn measure(address: &str) -> Result<(), Box<dyn Error>> {
-    let mut sender = ringway::at(address)?.open_or_create()?.sender()?;
+    let ring = ringway::at(address)?
+        .message_type(SAMPLE)
+        .open_or_create()?;
+    let mut sender = ring.typed::<Sample>().sender()?;
     for number in 0..1000 {
-        sender.send_pod(&Sample {
+        sender.send(&Sample {
             nanoseconds: number * 1_000_000,
             sensor: number as u32 % 4,
             degrees: 20.0 + (number as f32 / 100.0).sin(),
@@ -48,13 +56,14 @@ fn measure(address: &str) -> Result<(), Box<dyn Error>> {
 }
 
 fn collect(address: &str) -> Result<(), Box<dyn Error>> {
-    let mut receiver = ringway::at(address)?
+    let ring = ringway::at(address)?
+        .message_type(SAMPLE)
         .wait(Duration::from_secs(10))
-        .open()?
-        .receiver()?;
+        .open()?;
+    let mut receiver = ring.typed::<Sample>().receiver()?;
     let mut highest = Sample::zeroed();
     loop {
-        match receiver.recv_pod::<Sample>() {
+        match receiver.recv() {
             Ok(sample) if sample.degrees > highest.degrees => highest = sample,
             Ok(_) => {}
             Err(RecvError::Closed) => break,

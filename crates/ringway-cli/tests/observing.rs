@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::os::unix::fs::FileExt;
 use std::process::Stdio;
 
 use common::{
@@ -10,6 +11,7 @@ use common::{
     waiting_sender,
 };
 use nix::sys::signal::Signal;
+use ringway::message::MessageType;
 use serde_json::{Value, json};
 
 const SCHEMA: &str = include_str!("../schema/stat.schema.json");
@@ -124,6 +126,38 @@ fn the_schema_is_not_content_with_anything() {
         bad.as_object_mut().unwrap().remove("sent");
     }));
     assert!(is_refused(&|bad| bad["participants"] = json!([{}])));
+}
+
+/// Whatever lies there, which a peer can have written.
+#[test]
+fn the_type_of_a_rings_messages_is_shown() {
+    const ORDER: MessageType = MessageType::of::<[u64; 2]>("shop.order").with_version(2);
+    let place = Place::new("shm");
+    let ring = ringway::at(&place.address).unwrap().message_type(ORDER);
+    let ring = ring.create().unwrap();
+    let shown = |expected: &Value, line: &str| {
+        let stat = place.stat();
+        assert_fits(&stat);
+        assert_eq!(stat["message_type"], *expected);
+        let text = run(["stat", &place.address]).stdout;
+        let text = String::from_utf8(text).unwrap();
+        let found = text.lines().find(|one| one.starts_with("messages"));
+        assert_eq!(found, Some(&*format!("messages    {line}")), "{text}");
+    };
+    let order = json!({ "name": "shop.order", "version": 2, "size_bytes": 16, "alignment": 8 });
+    shown(&order, "shop.order version 2 (16 bytes, alignment 8)");
+    let name = place.address.strip_prefix("shm:").unwrap();
+    let path = format!("/dev/shm/{name}");
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(b"\x1b[2J\n\xff", 664).unwrap();
+    let forged = json!({
+        "name": "\u{1b}[2J\n\u{fffd}rder", "version": 2, "size_bytes": 16, "alignment": 8,
+    });
+    shown(
+        &forged,
+        "%1b[2J%0a\u{fffd}rder version 2 (16 bytes, alignment 8)",
+    );
+    drop(ring);
 }
 
 #[test]

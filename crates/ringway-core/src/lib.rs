@@ -124,7 +124,8 @@ pub mod inspect {
 /// Messages beyond the plain copy: written and read in place, many at a time, or kept for longer than the ring has room.
 ///
 /// A [`Claim`](message::Claim) is room in the ring to write a message into, and a [`Batch`](message::Batch) is room for many.
-/// [`TypedSender`](message::TypedSender) and [`TypedReceiver`](message::TypedReceiver) carry values of one type. A
+/// [`TypedSender`](message::TypedSender) and [`TypedReceiver`](message::TypedReceiver) carry values of one type, and a
+/// [`MessageType`](message::MessageType) says which that is. A
 /// [`Message`] is one that was received in place, a [`Backlog`](message::Backlog) all that is there now, of which each is a
 /// [`MessageView`](message::MessageView). A [`MessageReader`](message::MessageReader) reads one as a file, and a
 /// [`DetachedMessage`](message::DetachedMessage) is one in a slab that was taken out of the ring's order.
@@ -137,6 +138,7 @@ pub mod message {
     pub use crate::api::reader::MessageReader;
     pub use crate::api::typed::{TypedReceiver, TypedRing, TypedSender};
     pub use crate::api::view::MessageView;
+    pub use crate::memory::layout::message_type::MessageType;
 }
 
 /// The other side: which [`Role`](peer::Role) a process has, what is known of those that have the opposite one

@@ -56,6 +56,8 @@ pub(super) fn of(report: &Report) -> String {
 }
 
 fn ring(fields: &mut Fields, report: &Report) {
+    let message_type = report.message_type.as_ref();
+    fields.maybe("messages", message_type.map(|one| &one.shown));
     let lost = report.overwritten.filter(|lost| *lost > 0);
     let lost = lost.map_or_else(String::new, |lost| format!(", {} so far", messages(lost)));
     let when_full = report.when_full.unwrap_or_default();

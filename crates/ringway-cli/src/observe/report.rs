@@ -51,6 +51,8 @@ pub(crate) struct Report {
     pub(crate) slabs: Vec<Slabs>,
     /// Whether each slab is a segment of its own.
     pub(crate) slab_segments: bool,
+    /// What a ring's creator has said that its messages are.
+    pub(crate) message_type: Option<MessageType>,
     /// Of a board or a service: of this, what is or was in use.
     pub(crate) entries: Vec<Entry>,
     /// Live servers, live clients and places for clients of a service.
@@ -120,6 +122,18 @@ pub(crate) struct Subscription {
     pub(crate) evicted: bool,
     pub(crate) next_number: u64,
     pub(crate) behind: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct MessageType {
+    /// What is no text in it is replaced.
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) size_bytes: u64,
+    pub(crate) alignment: u32,
+    /// For people.
+    #[serde(skip)]
+    pub(crate) shown: String,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -7,7 +7,8 @@ use ringway::{Kind, inspect};
 
 use super::process;
 use super::report::{
-    Entry, Participant, Process, Report, Service, SlabHolder, Slabs, State, Subscription,
+    Entry, MessageType, Participant, Process, Report, Service, SlabHolder, Slabs, State,
+    Subscription,
 };
 
 pub(super) fn report(stat: &Stat) -> Report {
@@ -50,6 +51,7 @@ pub(super) fn report(stat: &Stat) -> Report {
         participants: Some(participants),
         slabs: stat.slabs.iter().map(slabs).collect(),
         slab_segments: stat.slab_segments,
+        message_type: stat.message_type.as_ref().map(message_type),
         entries,
         service: service.map(|stat| Service {
             servers: stat.servers,
@@ -57,6 +59,16 @@ pub(super) fn report(stat: &Stat) -> Report {
             desks: stat.desks,
         }),
         ..Report::new(&stat.address, kind).owned_by(stat.owner, stat.mode)
+    }
+}
+
+fn message_type(stored: &ringway::message::MessageType) -> MessageType {
+    MessageType {
+        name: stored.name().to_owned(),
+        version: stored.version(),
+        size_bytes: stored.size(),
+        alignment: stored.alignment(),
+        shown: stored.to_string(),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::api::shape::ShapeOptions;
 use crate::error::ErrorKind;
 use crate::error::{Attempt, Error};
 use crate::memory::layout::header::FenceMode;
+use crate::memory::layout::message_type::MessageType;
 use crate::memory::layout::{Kind, SyncKind};
 use crate::presence::keeper::{self, Refusal};
 use crate::rings::broadcast::Policy;
@@ -306,6 +307,27 @@ impl Builder {
         self
     }
 
+    /// What the ring's messages are. A new ring stores it, for all who open it. In a ring that is there it must be the same, if its creator
+    /// has stored one; then its [typed](Ring::typed) handles are for who says it. Who sends and receives bytes need not say it. The default is
+    /// to say and store none.
+    ///
+    /// ```
+    /// # use ringway_core as ringway;
+    /// use ringway::message::MessageType;
+    ///
+    /// const DEGREES: MessageType = MessageType::of::<f32>("degrees");
+    /// let ring = ringway::Builder::new("memfd:")?.message_type(DEGREES).create()?.typed::<f32>();
+    /// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+    /// sender.send(&20.5)?;
+    /// assert_eq!(receiver.recv()?, 20.5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn message_type(mut self, message_type: MessageType) -> Self {
+        self.shape.message_type = Some(message_type);
+        self
+    }
+
     /// Permission bits of a new segment, whatever the umask. The default is `0o600`.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
@@ -405,7 +427,8 @@ impl Builder {
         let plan = self.plan()?;
         let segment = Segment::create(&self.request(), &plan)
             .map_err(|error| self.shape.explain_rounding(error))?;
-        Ring::new(segment, self.trust_peers).map(|ring| ring.made_here(true).announced())
+        self.ring(segment)
+            .map(|ring| ring.made_here(true).announced())
     }
 
     /// Opens an existing ring, which must be as options that were set say.
@@ -427,7 +450,7 @@ impl Builder {
     /// ```
     pub fn open(self) -> Result<Ring, Error> {
         let segment = Segment::open(&self.request())?;
-        let ring = Ring::new(segment, self.trust_peers)?;
+        let ring = self.ring(segment)?;
         fit::check(&self.shape, self.huge_pages, "open", &ring)?;
         Ok(ring.announced())
     }
@@ -455,7 +478,7 @@ impl Builder {
         let plan = self.plan()?;
         let (segment, is_new) = Segment::open_or_create(&self.request(), &plan)
             .map_err(|error| self.shape.explain_rounding(error))?;
-        let ring = Ring::new(segment, self.trust_peers)?.made_here(is_new);
+        let ring = self.ring(segment)?.made_here(is_new);
         if !is_new {
             fit::check(&self.shape, self.huge_pages, "open", &ring)?;
         }
@@ -485,9 +508,14 @@ impl Builder {
     /// ```
     pub fn take_over(self, socket: &UnixStream) -> Result<(Ring, PeerCredentials), Error> {
         let (segment, peer) = Segment::take_over(&self.request(), socket)?;
-        let ring = Ring::new(segment, self.trust_peers)?;
+        let ring = self.ring(segment)?;
         fit::check(&self.shape, self.huge_pages, "take over", &ring)?;
         Ok((ring.announced(), peer))
+    }
+
+    fn ring(&self, segment: Segment) -> Result<Ring, Error> {
+        let ring = Ring::new(segment, self.trust_peers)?;
+        Ok(ring.meaning(self.shape.message_type.clone()))
     }
 
     fn request(&self) -> Request<'_> {
@@ -515,6 +543,7 @@ impl Builder {
             policies: self.shape.policies(),
             geometry,
             fence: FenceMode::of(self.shape.sync(), abilities.membarrier),
+            message_type: self.shape.new_message_type(&self.address)?,
         })
     }
 }

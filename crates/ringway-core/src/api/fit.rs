@@ -84,17 +84,11 @@ pub(crate) fn check(
         };
         there.compare("pages", Some(wanted), is, lying);
     }
-    // Which costs a look at all mappings, and only who asked for it pays.
-    if let Some(wanted) = huge_pages
-        && let Some(is) = ring.lies_in_huge_pages()
-    {
-        let lying = |yes| match yes {
-            true => "of reserved huge ones",
-            false => "of the usual size",
-        };
-        there.compare("pages", Some(wanted), is, lying);
+    there.report(Attempt::to(action, ring.address()))?;
+    match &asked.message_type {
+        Some(message_type) => ring.check_type(action, message_type),
+        None => Ok(()),
     }
-    there.report(Attempt::to(action, ring.address()))
 }
 
 fn describe_policies(policies: u8) -> String {

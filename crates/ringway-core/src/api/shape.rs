@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::error::{Attempt, Bytes, Error, ErrorKind};
 use crate::memory::layout::broadcast::allowed;
 use crate::memory::layout::cell::{MAX_CELL_LEN, MIN_CELL_LEN, MIN_CELLS};
+use crate::memory::layout::message_type::{MOST_TYPE_NAME, MessageType, NO_TYPE, TypeWords};
 use crate::memory::layout::pool::{
     Class, MAX_CLASSES, MAX_SLAB_LEN, MAX_SLABS, MIN_SLAB_LEN, Slabs,
 };
@@ -42,6 +43,7 @@ pub(crate) struct ShapeOptions {
     pub(crate) slabs: Vec<(u64, u32)>,
     pub(crate) slab_segments: Option<bool>,
     pub(crate) mode: Option<u32>,
+    pub(crate) message_type: Option<MessageType>,
 }
 
 /// What is wrong with an option, and what to do.
@@ -73,6 +75,7 @@ impl ShapeOptions {
             _ if self.persistent == Some(true) => Some("being kept, whoever dies"),
             _ if self.overwrite == Some(true) => Some("overwriting the oldest message"),
             _ if !self.slabs.is_empty() => Some("slabs"),
+            _ if self.message_type.is_some() => Some("a type of its messages"),
             _ if self.sync.is_some() => Some("a kind of synchronisation of one's choice"),
             _ => None,
         }
@@ -142,6 +145,23 @@ impl ShapeOptions {
             return Ok(());
         };
         Err(refused)
+    }
+
+    /// What the creator of a new ring says of its messages.
+    pub(crate) fn new_message_type(&self, address: &Address) -> Result<TypeWords, Error> {
+        let Some(message_type) = &self.message_type else {
+            return Ok(NO_TYPE);
+        };
+        message_type.encode().ok_or_else(|| {
+            Attempt::to("create", address)
+                .error(
+                    ErrorKind::Unsupported,
+                    "that is no name for a type of messages",
+                )
+                .remedy(format!(
+                    "choose one of 1 to {MOST_TYPE_NAME} bytes, without control characters"
+                ))
+        })
     }
 
     /// What consumers of a new ring may choose.

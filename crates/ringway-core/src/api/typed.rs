@@ -1,8 +1,8 @@
 //! Messages that are values of one type.
 //!
 //! A type whose every bit pattern is a value, and that has no padding ([`bytemuck::Pod`]), is sent as its bytes and read
-//! as a copy of them. So nothing that a peer writes can make a wrong value of it; what is checked is the length. Both
-//! programs must mean the same type, with `#[repr(C)]`: that is between them, as the meaning of all messages is.
+//! as a copy of them. So nothing that a peer writes can make a wrong value of it; what is checked of each message is the length. Both
+//! programs must mean the same type, with `#[repr(C)]`. Where they say what that is ([`MessageType`]), it is checked when a typed handle is made.
 
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
@@ -14,8 +14,13 @@ use crate::api::message::Message;
 use crate::api::receiver::Receiver;
 use crate::api::ring::Ring;
 use crate::api::sender::Sender;
+use crate::api::subscription::Subscription;
 use crate::api::view::MessageView;
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::error::{Error, RecvError, SendError};
+#[cfg(doc)]
+use crate::memory::layout::message_type::MessageType;
 use crate::waiting::{WaitOptions, deadline_after};
 
 /// The message with that many bytes, of which `read_at` copies from the start, as a value.
@@ -93,7 +98,9 @@ impl Receiver {
 
 impl Ring {
     /// The same ring, for messages that are values of one type: handles with which nothing else can be sent or received.
-    /// (That the other programs mean the same type is between them; what is checked of each message is its length.)
+    ///
+    /// That the other programs mean the same type is checked if the ring's creator has said what it is
+    /// ([`Builder::message_type`](crate::Builder::message_type)); of each message its length is.
     ///
     /// The length is known when the program is compiled, so these are the fastest way to carry short messages.
     ///
@@ -124,17 +131,27 @@ impl<T: NoUninit + AnyBitPattern> TypedRing<T> {
     /// As [`Ring::sender`].
     ///
     /// # Errors
-    /// As [`Ring::sender`].
+    /// As [`Ring::sender`], and [`ErrorKind::Incompatible`] if the ring's messages are another type.
     pub fn sender(&self) -> Result<TypedSender<T>, Error> {
+        self.ring.check_typed::<T>()?;
         self.ring.sender().map(TypedSender::of)
     }
 
     /// As [`Ring::receiver`].
     ///
     /// # Errors
-    /// As [`Ring::receiver`].
+    /// As [`Ring::receiver`], and [`ErrorKind::Incompatible`] if the ring's messages are another type.
     pub fn receiver(&self) -> Result<TypedReceiver<T>, Error> {
-        self.ring.receiver().map(TypedReceiver::of)
+        self.subscribe(&Subscription::new())
+    }
+
+    /// As [`Ring::subscribe`].
+    ///
+    /// # Errors
+    /// As [`Ring::subscribe`], and [`ErrorKind::Incompatible`] if the ring's messages are another type.
+    pub fn subscribe(&self, subscription: &Subscription) -> Result<TypedReceiver<T>, Error> {
+        self.ring.check_typed::<T>()?;
+        self.ring.subscribe(subscription).map(TypedReceiver::of)
     }
 
     /// The ring, for messages of all sorts.
@@ -151,7 +168,7 @@ pub struct TypedSender<T> {
 }
 
 impl<T: NoUninit> TypedSender<T> {
-    /// Sends nothing else by `sender`.
+    /// Sends nothing else by `sender`. What the ring says of its messages is not asked.
     pub fn of(sender: Sender) -> Self {
         Self {
             sender,
@@ -227,7 +244,7 @@ pub struct TypedReceiver<T> {
 }
 
 impl<T: NoUninit + AnyBitPattern> TypedReceiver<T> {
-    /// Receives nothing else by `receiver`.
+    /// Receives nothing else by `receiver`. What the ring says of its messages is not asked.
     pub fn of(receiver: Receiver) -> Self {
         Self {
             receiver,

@@ -25,6 +25,7 @@ use crate::error::Attempt;
 use crate::error::Error;
 use crate::memory::layout::control::CONTROL_OFFSET;
 use crate::memory::layout::header::{CREATION_LOCK_OFFSET, HEADER_LEN, Header, MAGIC_OFFSET};
+use crate::memory::layout::message_type;
 use crate::memory::map::{Map, Source};
 use crate::presence::keeper::{self, Refusal};
 use crate::presence::participant::unsettled;
@@ -252,7 +253,7 @@ impl Attached {
         settle_pages(attempt, request, &self.map)?;
         let header = new_header(attempt, plan, boot_id::NONE)?;
         let failed = |errno| attempt.os("shmctl cannot finish it", errno);
-        write_header(&self.map, &header).map_err(failed)?;
+        write_header(&self.map, &header, plan).map_err(failed)?;
         slabs::sysv::make(attempt, request, &self.map, self.id, &header)?;
         let access = Access {
             mode: request.mode & 0o666,
@@ -267,16 +268,17 @@ impl Attached {
         Ok(self.segment(request, header))
     }
 
-    /// Whether nothing but an unfinished header lies in front of the data.
+    /// Whether nothing but what a creator writes before the magic lies in front of the data.
     fn is_vacant(&self, plan: &Plan) -> bool {
         let end = (plan.geometry.data_offset() as usize).min(self.map.len() & !7);
         let is_zero = |at| {
             let word = self.map.word64(at);
             word.is_none_or(|word| word.load(Ordering::Relaxed) == 0)
         };
-        (CONTROL_OFFSET..end)
-            .step_by(8)
-            .all(|at| sync::is_initialised_early(at) || is_zero(at))
+        (CONTROL_OFFSET..end).step_by(8).all(|at| {
+            let is_early = sync::is_initialised_early(at);
+            is_early || message_type::offsets().any(|of_type| of_type == at) || is_zero(at)
+        })
     }
 
     pub(super) fn segment(&self, request: &Request<'_>, header: Header) -> Segment {

@@ -67,7 +67,7 @@ pub(super) fn build(
         },
         ..new_header(attempt, plan, boot_id)?
     };
-    write_header(&map, &header).map_err(os("its header is not mapped"))?;
+    write_header(&map, &header, plan).map_err(os("its header is not mapped"))?;
     settle_pages(attempt, request, &map)?;
     let home = Home::of_file(attempt.address);
     let access = Access::of_file(&stat);

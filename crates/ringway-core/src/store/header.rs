@@ -10,7 +10,7 @@ use crate::error::{Attempt, Error};
 use crate::memory::layout::header::{
     self, CREATION_LOCK_OFFSET, FileId, HEADER_LEN, Header, MAGIC, MAGIC_OFFSET, SLABS,
 };
-use crate::memory::layout::{self, Shape};
+use crate::memory::layout::{self, Shape, message_type};
 use crate::memory::map::Map;
 use crate::sys::{getrandom, now_ns};
 use crate::waiting::sync;
@@ -40,15 +40,21 @@ pub(super) fn new_header(
     })
 }
 
-/// Writes the cells, and all of the header but the magic. The creation lock, which its holder may have taken, and
-/// the words of others behind it are left alone. (The words of free slabs are zero, as new memory is.)
-pub(super) fn write_header(map: &Map, header: &Header) -> Result<(), Errno> {
+/// Writes the cells, the type of the messages, and all of the header but the magic. The creation lock, which its holder may have
+/// taken, and the words of others behind it are left alone. (The words of free slabs are zero, as new memory is.)
+pub(super) fn write_header(map: &Map, header: &Header, plan: &Plan) -> Result<(), Errno> {
     let words: [u64; HEADER_LEN / 8] = bytemuck::must_cast(header.encode());
     let fields = (MAGIC_OFFSET + 8..CREATION_LOCK_OFFSET).chain(SLABS.start..HEADER_LEN);
     for at in fields.step_by(8) {
         map.word64(at)
             .ok_or(Errno::EFAULT)?
             .store(words[at / 8], Ordering::Relaxed);
+    }
+    // Also if there is none: a creator that died may have written another one.
+    for (at, word) in message_type::offsets().zip(plan.message_type) {
+        map.word64(at)
+            .ok_or(Errno::EFAULT)?
+            .store(word, Ordering::Relaxed);
     }
     write_cells(map, header)
 }

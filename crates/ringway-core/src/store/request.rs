@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::error::{Attempt, Error, ErrorKind};
 use crate::memory::layout::header::FenceMode;
+use crate::memory::layout::message_type::TypeWords;
 use crate::memory::layout::{Geometry, Kind, SyncKind};
 use crate::sys::owner;
 
@@ -56,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) policies: u8,
     pub(crate) geometry: Geometry,
     pub(crate) fence: FenceMode,
+    /// What its messages are, if somebody says it.
+    pub(crate) message_type: TypeWords,
 }
 
 /// How often an address may vanish and come back between a look and a try.

@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::error::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::layout::control::{DATA_EVENT, SPACE_EVENT};
+use crate::memory::layout::message_type::{self, MessageType};
 use crate::memory::layout::participant::{
     ASLEEP, ATTACHED_NS, EPOCH, FOR_MESSAGE, FOR_ROOM, LIVENESS, MESSAGES, PID, PID_NAMESPACE,
     REPAIRED, ROLE, Role, slot_offset,
@@ -73,6 +74,8 @@ pub struct Stat {
     pub slabs: Vec<SlabStat>,
     /// Whether each of them is a segment of its own.
     pub slab_segments: bool,
+    /// What its creator has said that its messages are.
+    pub message_type: Option<MessageType>,
     /// Of a [`Board`](crate::Board), its entries, in the order in which they were added. [`sent`](Self::sent) is then how many values
     /// they ever had, and [`used_bytes`](Self::used_bytes) the bytes of those that they have.
     pub entries: Vec<EntryStat>,
@@ -303,6 +306,7 @@ pub(crate) fn look(view: &View) -> Stat {
         created_ns: header.created_ns,
         slabs: slabs::look(view, &slots),
         slab_segments: header.geometry.has_slab_segments(),
+        message_type: MessageType::decode(&message_type::load(|at| view.load64(at))),
         entries,
         participants: slots.into_iter().flatten().collect(),
     }
@@ -329,13 +333,13 @@ struct Traffic {
     consumer_closed: bool,
 }
 
-/// Whether a live process plays `role`.
 /// Whether one that plays `role` is there, or died there and nobody has followed.
 fn is_held(slots: &[Option<ParticipantStat>], role: Role) -> bool {
     let mut held = slots.iter().flatten();
     held.any(|participant| participant.role == role)
 }
 
+/// Whether a live process plays `role`.
 fn is_there(slots: &[Option<ParticipantStat>], role: Role) -> bool {
     let mut held = slots.iter().flatten();
     held.any(|participant| participant.role == role && participant.alive)

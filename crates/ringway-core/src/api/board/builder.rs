@@ -11,6 +11,7 @@ use crate::api::shape::{DEFAULT_MODE, MODE_BITS};
 use crate::error::{Attempt, Bytes, Error, ErrorKind};
 use crate::memory::layout::board::{MAX_ENTRIES, MIN_BUFFER_LEN, buffer_len};
 use crate::memory::layout::header::FenceMode;
+use crate::memory::layout::message_type::NO_TYPE;
 use crate::memory::layout::{Geometry, Kind, MAX_CAPACITY, MAX_PARTICIPANTS, Shape, SyncKind};
 use crate::presence::keeper::{self, Refusal};
 use crate::store::{PeerCredentials, Plan, Request, Segment};
@@ -286,6 +287,8 @@ impl Builder {
             policies: 0,
             geometry: self.geometry(attempt)?,
             fence: FenceMode::Asymmetric,
+            // Each entry has its own.
+            message_type: NO_TYPE,
         })
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod broadcast;
 pub(crate) mod cell;
 pub(crate) mod control;
 pub(crate) mod header;
+pub(crate) mod message_type;
 pub(crate) mod participant;
 pub(crate) mod pool;
 pub(crate) mod record;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::header::{magic, new_header, write_header};
 use super::*;
 use crate::memory::layout::header::{CREATION_LOCK_OFFSET, FenceMode};
+use crate::memory::layout::message_type::{self, MessageType, NO_TYPE};
 use crate::memory::layout::participant::slot_offset;
 use crate::memory::layout::{Geometry, Kind, Shape, SyncKind};
 use crate::sys::shmget;
@@ -118,6 +119,16 @@ pub(super) fn plan_of(capacity: u64) -> Plan {
         policies: 0,
         geometry: Geometry::stream(capacity).unwrap(),
         fence: FenceMode::Asymmetric,
+        message_type: NO_TYPE,
+    }
+}
+
+/// One whose creator says what its messages are.
+pub(super) fn typed_plan() -> Plan {
+    let message_type = MessageType::of::<u64>("number").encode().unwrap();
+    Plan {
+        message_type,
+        ..plan()
     }
 }
 

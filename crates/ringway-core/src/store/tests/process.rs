@@ -72,7 +72,8 @@ fn entry() {
                 address: request.address,
             };
             let header = new_header(attempt, &plan(), boot_id::NONE).unwrap();
-            write_header(&attached.map, &header).unwrap();
+            let plan = typed_plan();
+            write_header(&attached.map, &header, &plan).unwrap();
             // What is left of the cells of another kind of ring.
             let at = header.geometry.data_offset() as usize;
             let word = attached.map.word64(at).unwrap();
@@ -89,7 +90,7 @@ fn entry() {
                 address: request.address,
             };
             let header = new_header(attempt, &plan, boot_id::NONE).unwrap();
-            write_header(&attached.map, &header).unwrap();
+            write_header(&attached.map, &header, &plan).unwrap();
             let access = Access::of_sysv(&attached.status);
             let home = Home::Sysv { id: attached.id };
             crate::waiting::sync::create(attempt, &attached.map, &header, access, home).unwrap();

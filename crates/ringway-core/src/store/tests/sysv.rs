@@ -44,6 +44,9 @@ fn a_half_made_segment_is_taken_over() {
         let opened = Segment::open(&fixture.request()).unwrap();
         assert_eq!(opened.header, made.header);
         assert_eq!(data_word(&opened).load(Ordering::Relaxed), 0);
+        // Nor is the dead one's type of messages left, which none was said of here.
+        let word = |at| Some(opened.map.word64(at)?.load(Ordering::Relaxed));
+        assert_eq!(message_type::load(word), NO_TYPE);
     }
 }
 

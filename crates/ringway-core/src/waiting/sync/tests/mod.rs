@@ -14,6 +14,7 @@ use super::*;
 use crate::address::SysvKey;
 use crate::memory::layout::cell::CELL_HEADER;
 use crate::memory::layout::header::FenceMode;
+use crate::memory::layout::message_type::NO_TYPE;
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::{Geometry, Kind};
 use crate::presence::participant::{Participant, Place};
@@ -77,6 +78,7 @@ pub(super) fn create(address: &Address, sync: SyncKind, mode: u32) -> Result<Seg
         policies: 0,
         geometry: Geometry::new(Kind::Mpmc, Shape::Cells(64), 16, 4096).unwrap(),
         fence: FenceMode::Asymmetric,
+        message_type: NO_TYPE,
     };
     let request = Request {
         mode,
