@@ -48,6 +48,10 @@ impl Bed for Modelled {
         word.0.load32(EVENT, Ordering::Acquire)
     }
 
+    fn is_same(one: &Event, other: &Event) -> bool {
+        Arc::ptr_eq(&one.1, &other.1)
+    }
+
     fn control(&self) -> u32 {
         self.0.load32(CONTROL, Ordering::Relaxed)
     }
@@ -182,6 +186,23 @@ fn a_task_is_woken() {
         let fixture = Fixture::new();
         let publishing = fixture.memory.clone();
         let publisher = thread::spawn(move || publish(&publishing));
+        fixture.take();
+        publisher.join().unwrap();
+        fixture.end();
+    });
+}
+
+/// A second message comes at any moment of arming again, while the waiter still watches the word, or does not any more.
+#[test]
+fn a_task_is_woken_again() {
+    model(|| {
+        let fixture = Fixture::new();
+        let publishing = fixture.memory.clone();
+        let publisher = thread::spawn(move || {
+            publish(&publishing);
+            publish(&publishing);
+        });
+        fixture.take();
         fixture.take();
         publisher.join().unwrap();
         fixture.end();

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! So no message costs a system call while both sides are at work. From idle to busy it is those of a sleep: the sleeper's fence, one
-//! to have the waiter watch one word more, one by the peer that wakes it, and what the waker does.
+//! to have the waiter watch one word more if it does not watch it any more, one by the peer that wakes it, and what the waker does.
 //!
 //! # No wake-up is lost
 //! The value was read before the last look, as by a sleeper. Whoever publishes after that look changes the event. The waiter compares the
@@ -24,6 +24,13 @@
 //!
 //! An entry is struck out, and marked as fired, under the lock under which it is armed. So a handle that arms again does so
 //! before or after that, and knows which.
+//!
+//! # What it keeps watching
+//! A handle that was woken will most often arm again, on the same word. So the waiter goes on sleeping on that word, too, with the value that it
+//! finds there, and the handle that arms need not call it: it looks, under the lock, whether the word still holds what it held before the last
+//! look. Whoever changes it after that wakes those who sleep on it. The waiter is one of them, or has yet to give the word to the kernel, which
+//! then finds another value and turns it away, or the value of that look. A word that changes while the handle is not armed is watched no more:
+//! somebody else sleeps on it, such as a blocking call of that handle, and the waiter would be woken with that one for nothing.
 //!
 //! # Cancelling
 //! A future that is dropped leaves the handle armed, with a waker of a task that does not care any more. That is one needless wake at
@@ -82,6 +89,8 @@ pub(crate) trait Bed {
     type Word: Clone;
     /// What the word holds, with acquire.
     fn value(word: &Self::Word) -> u32;
+    /// Whether the two are one.
+    fn is_same(one: &Self::Word, other: &Self::Word) -> bool;
     /// What the control word holds.
     fn control(&self) -> u32;
     /// Changes the control word, and wakes the waiter if it sleeps on it.
@@ -115,6 +124,9 @@ struct Place<W> {
     /// How many words it may have watched.
     words: usize,
     armed: Option<Armed<W>>,
+    /// The word of its last arming, once that has fired, and what the waiter found there when it last fell asleep: if it sleeps, then on
+    /// this word, too.
+    watched: Option<(W, u32)>,
     /// Whether it was woken since it was armed.
     fired: bool,
     waker: Option<Waker>,
@@ -157,6 +169,24 @@ impl<W> Place<W> {
             let _ = descriptor.read();
         }
     }
+
+    /// Whether a waiter that sleeps is woken by whoever changes what is waited for from now on, without being told.
+    fn watches<B: Bed<Word = W>>(&self, armed: &Armed<W>) -> bool {
+        let is_it = |(word, _): &(W, u32)| B::is_same(word, &armed.word);
+        let has_no_more = armed.also.is_none() && armed.next_look.is_none();
+        has_no_more && self.watched.as_ref().is_some_and(is_it) && armed.stands::<B>()
+    }
+
+    /// What the waiter sleeps on for it, and with which values.
+    fn watch<B: Bed<Word = W>>(&mut self) -> impl Iterator<Item = (&W, u32)> {
+        if let Some((word, value)) = &mut self.watched {
+            *value = B::value(word);
+        }
+        let watched = self.watched.as_ref().filter(|_| self.armed.is_none());
+        let watched = watched.map(|(word, value)| (word, *value));
+        let armed = self.armed.as_ref().map(Armed::words);
+        armed.into_iter().flatten().chain(watched)
+    }
 }
 
 impl<B: Bed> Waiter<B> {
@@ -194,6 +224,7 @@ impl<B: Bed> Waiter<B> {
             seat,
             words,
             armed: None,
+            watched: None,
             fired: false,
             waker: None,
             descriptor: None,
@@ -213,11 +244,20 @@ impl<B: Bed> Waiter<B> {
         let waker = waker.cloned();
         let arm = |place: &mut Place<B::Word>| {
             place.calm();
+            let is_watched = place.watches::<B>(&armed);
+            if !is_watched {
+                // It may be another word, which the waiter does not sleep on yet.
+                place.watched = None;
+            }
             let before = place.armed.replace(armed);
             // What it was is dropped when the lock is not held.
-            (before, std::mem::replace(&mut place.waker, waker))
+            (
+                is_watched,
+                before,
+                std::mem::replace(&mut place.waker, waker),
+            )
         };
-        if let Some((_before, true)) = self.with(seat, arm) {
+        if let Some(((false, ..), true)) = self.with(seat, arm) {
             self.bed.call();
         }
     }
@@ -270,7 +310,7 @@ impl<B: Bed> Waiter<B> {
         };
         let left = table.seats.swap_remove(index);
         let slept = table.slept;
-        if table.asleep && left.armed.is_some() {
+        if table.asleep && (left.armed.is_some() || left.watched.is_some()) {
             self.bed.call();
             while table.asleep && table.slept == slept {
                 let woken = self.awake.wait(table);
@@ -287,10 +327,10 @@ impl<B: Bed> Waiter<B> {
         let (control, until) = {
             let mut table = self.table();
             table.asleep = true;
-            let armed = || table.seats.iter().filter_map(|place| place.armed.as_ref());
-            let watched = armed().flat_map(Armed::words);
+            let watched = table.seats.iter_mut().flat_map(Place::watch::<B>);
             words.extend(watched.map(|(word, value)| (word.clone(), value)));
-            let until = armed().filter_map(|armed| armed.next_look).min();
+            let armed = table.seats.iter().filter_map(|place| place.armed.as_ref());
+            let until = armed.filter_map(|armed| armed.next_look).min();
             // Under the lock: who arms or leaves after this changes it.
             (self.bed.control(), until)
         };
@@ -304,9 +344,14 @@ impl<B: Bed> Waiter<B> {
             let is_over = |at: MonotonicTime| at.remaining().is_none();
             let fires =
                 |armed: &mut Armed<_>| !armed.stands::<B>() || armed.next_look.is_some_and(is_over);
-            if place.armed.take_if(fires).is_none() {
+            let Some(fired) = place.armed.take_if(fires) else {
+                if place.armed.is_none() {
+                    let has_changed = |(word, value): &mut (_, u32)| B::value(word) != *value;
+                    let _unwatched = place.watched.take_if(has_changed);
+                }
                 continue;
-            }
+            };
+            place.watched = Some((fired.word, fired.expected));
             place.fired = true;
             wakers.extend(place.waker.take());
             if let Some(descriptor) = &place.descriptor {
@@ -355,6 +400,17 @@ pub(crate) struct Kernel {
 
 impl Bed for Kernel {
     type Word = Word;
+
+    fn is_same(one: &Word, other: &Word) -> bool {
+        match (one, other) {
+            (Word::Event(one, here), Word::Event(other, there)) => {
+                Arc::ptr_eq(one, other) && here == there
+            }
+            (Word::Heard(one), Word::Heard(other)) => Arc::ptr_eq(one, other),
+            // Its death is awaited once.
+            _ => false,
+        }
+    }
 
     fn value(word: &Word) -> u32 {
         // Acquire pairs with the release of who changes it: what is published is seen by who is woken.
