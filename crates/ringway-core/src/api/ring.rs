@@ -511,6 +511,10 @@ impl Ring {
     }
 
     /// Tells whoever listens that it was opened or made here.
+    #[cfg_attr(
+        not(feature = "tracing"),
+        allow(clippy::if_same_then_else, reason = "nothing is told")
+    )]
     pub(crate) fn announced(self) -> Self {
         let header = &self.header;
         let (kind, sync) = (header.kind.name(), header.sync.name());
