@@ -2,7 +2,6 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use ringway::board::Builder;
@@ -13,7 +12,6 @@ use crate::errors;
 use crate::inspect::Stat;
 use crate::options;
 use crate::ring::{credentials, unix_stream};
-use crate::waiting::duration;
 
 /// A board that this process has open: entries with names, and of each the latest value. One process at a time writes an entry, and waits for
 /// nobody; any number read it, whole, or wait until there is a newer one. A writer that is killed, at whatever instruction, leaves the last
@@ -36,34 +34,26 @@ pub(crate) struct Board {
 }
 
 fn builder(address: ringway::Address, options: Option<&Bound<'_, PyDict>>) -> PyResult<Builder> {
-    let mut board = Builder::at(address);
-    for (name, value) in options.into_iter().flatten() {
-        let name: String = name.extract()?;
-        if value.is_none() {
-            continue;
-        }
-        board = match name.as_str() {
-            "entries" => board.entries(value.extract()?),
-            "writers" => board.writers(value.extract()?),
-            "value_len" => board.value_len(value.extract()?),
-            "keys" => board.keys(value.extract::<Vec<String>>()?),
-            "mode" => board.mode(value.extract()?),
-            "persistent" => board.persistent(value.extract()?),
-            "prefault" => board.prefault(value.extract()?),
-            "lock_memory" => board.lock_memory(value.extract()?),
-            "any_owner" => board.any_owner(value.extract()?),
-            "wait" => {
-                let wait = duration(Some(value.extract()?))?;
-                board.wait(wait.unwrap_or(std::time::Duration::MAX))
-            }
-            _ => {
-                let problem =
-                    format!("there is no option {name}; help(ringway.BoardOptions) lists all");
-                return Err(PyTypeError::new_err(problem));
-            }
-        };
-    }
-    Ok(board)
+    options::apply(
+        options,
+        "BoardOptions",
+        Builder::at(address),
+        |board, name, value| {
+            Ok(Some(match name {
+                "entries" => board.entries(value.extract()?),
+                "writers" => board.writers(value.extract()?),
+                "value_len" => board.value_len(value.extract()?),
+                "keys" => board.keys(value.extract::<Vec<String>>()?),
+                "mode" => board.mode(value.extract()?),
+                "persistent" => board.persistent(value.extract()?),
+                "prefault" => board.prefault(value.extract()?),
+                "lock_memory" => board.lock_memory(value.extract()?),
+                "any_owner" => board.any_owner(value.extract()?),
+                "wait" => board.wait(options::time(value)?),
+                _ => return Ok(None),
+            }))
+        },
+    )
 }
 
 /// Makes or finds the board at `address`: what `ringway.create_board`, `open_board` and `open_or_create_board` call.

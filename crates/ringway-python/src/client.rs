@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use ringway::service::{CallError, Connect};
@@ -14,7 +13,7 @@ use ringway::service::{CallError, Connect};
 use crate::address::Address;
 use crate::buffer::with_bytes;
 use crate::turn::{InUse, Turn};
-use crate::waiting::{Later, Timeout, duration, moment, wait};
+use crate::waiting::{Later, Timeout, moment, wait};
 use crate::{errors, options};
 
 /// A client, and its call that is not over.
@@ -91,35 +90,28 @@ pub(crate) fn connect_client(
     address: &Bound<'_, PyAny>,
     options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Client> {
-    let mut connect = Connect::at(Address::of(address)?);
-    for (name, value) in options.into_iter().flatten() {
-        let name: String = name.extract()?;
-        if value.is_none() {
-            continue;
-        }
-        let time = || -> PyResult<_> {
-            let time = duration(Some(value.extract()?))?;
-            Ok(time.unwrap_or(std::time::Duration::MAX))
-        };
-        connect = match name.as_str() {
-            "at_least_once" => match value.extract()? {
-                true => connect.at_least_once(),
-                false => connect,
-            },
-            "attempts" => connect.attempts(value.extract()?),
-            "timeout" => connect.timeout(time()?),
-            "grace" => connect.grace(time()?),
-            "max_answer" => connect.max_answer(value.extract()?),
-            "any_owner" => connect.any_owner(value.extract()?),
-            "wait" => connect.wait(time()?),
-            "spin" => connect.with_wait(options::strategy(&value)?),
-            _ => {
-                let problem =
-                    format!("there is no option {name}; help(ringway.ConnectOptions) lists all");
-                return Err(PyTypeError::new_err(problem));
-            }
-        };
-    }
+    let default = Connect::at(Address::of(address)?);
+    let connect = options::apply(
+        options,
+        "ConnectOptions",
+        default,
+        |connect, name, value| {
+            Ok(Some(match name {
+                "at_least_once" => match value.extract()? {
+                    true => connect.at_least_once(),
+                    false => connect,
+                },
+                "attempts" => connect.attempts(value.extract()?),
+                "timeout" => connect.timeout(options::time(value)?),
+                "grace" => connect.grace(options::time(value)?),
+                "max_answer" => connect.max_answer(value.extract()?),
+                "any_owner" => connect.any_owner(value.extract()?),
+                "wait" => connect.wait(options::time(value)?),
+                "spin" => connect.with_wait(options::strategy(value)?),
+                _ => return Ok(None),
+            }))
+        },
+    )?;
     let made = py.detach(|| connect.open());
     let made = made.map_err(|error| errors::of_setup(py, &error))?;
     Client::new(py, made)

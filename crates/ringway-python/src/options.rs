@@ -10,7 +10,7 @@ use ringway::mq::QueueBuilder;
 use ringway::{Address, Builder, Kind, SyncKind, WaitStrategy};
 
 use crate::errors;
-use crate::waiting::duration;
+use crate::waiting::{duration, longest};
 
 /// How a ring or a queue is made or found.
 pub(crate) struct Options {
@@ -22,21 +22,14 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn new(address: Address, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let is_queue = matches!(address.scheme(), "mq" | "sysvmq");
-        let mut this = Self {
+        let default = Self {
             queue: is_queue.then(|| QueueBuilder::at(address.clone())),
             ring: Builder::at(address),
         };
-        for (name, value) in options.into_iter().flatten() {
-            let name: String = name.extract()?;
-            if !value.is_none() {
-                this = this.with(&name, &value)?;
-            }
-        }
-        Ok(this)
+        apply(options, "Options", default, Self::with)
     }
 
-    /// One that has a value.
-    fn with(self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn with(self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
         let Self { ring, queue } = self;
         let ring = match name {
             "kind" => ring.kind(kind(value)?),
@@ -64,18 +57,12 @@ impl Options {
             "huge_pages" => ring.huge_pages(value.extract()?),
             "any_owner" => ring.any_owner(value.extract()?),
             "trust_peers" => ring.trust_peers(value.extract()?),
-            "wait" => match duration(Some(value.extract()?))? {
-                Some(wait) => ring.wait(wait),
-                None => ring.wait(Duration::MAX),
-            },
+            "wait" => ring.wait(time(value)?),
             "messages" | "message_len" | "priorities" if queue.is_some() => ring,
             "messages" | "message_len" | "priorities" => {
                 return Err(errors::only_of_queues(value.py(), name));
             }
-            _ => {
-                let problem = format!("there is no option {name}; help(ringway.Options) lists all");
-                return Err(PyTypeError::new_err(problem));
-            }
+            _ => return Ok(None),
         };
         let queue = match (queue, name) {
             (Some(queue), "messages") => Some(queue.messages(value.extract()?)),
@@ -83,15 +70,39 @@ impl Options {
             (Some(queue), "priorities") => Some(queue.priorities(value.extract()?)),
             (Some(queue), "mode") => Some(queue.mode(value.extract()?)),
             (Some(queue), "any_owner") => Some(queue.any_owner(value.extract()?)),
-            (Some(queue), "wait") => {
-                let wait = duration(Some(value.extract()?))?;
-                Some(queue.wait(wait.unwrap_or(Duration::MAX)))
-            }
+            (Some(queue), "wait") => Some(queue.wait(time(value)?)),
             (Some(_), _) => return Err(errors::not_of_queues(value.py(), name)),
             (None, _) => None,
         };
-        Ok(Self { ring, queue })
+        Ok(Some(Self { ring, queue }))
     }
+}
+
+/// What keyword arguments make of `default`, those that have a value: `with` says what one does, or that there is none of its name.
+/// `described` is the class whose help has all of them.
+pub(crate) fn apply<T>(
+    options: Option<&Bound<'_, PyDict>>,
+    described: &str,
+    default: T,
+    with: impl Fn(T, &str, &Bound<'_, PyAny>) -> PyResult<Option<T>>,
+) -> PyResult<T> {
+    let mut made = default;
+    for (name, value) in options.into_iter().flatten() {
+        let name: String = name.extract()?;
+        if value.is_none() {
+            continue;
+        }
+        made = with(made, &name, &value)?.ok_or_else(|| {
+            let problem = format!("there is no option {name}; help(ringway.{described}) lists all");
+            PyTypeError::new_err(problem)
+        })?;
+    }
+    Ok(made)
+}
+
+/// The time that an option says.
+pub(crate) fn time(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    longest(Some(value.extract()?))
 }
 
 /// A policy by its name; of "evict" with its limit, which only says what is allowed if it is not given.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Instant;
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use ringway::service::{Failure, Serve, ServeError};
@@ -14,7 +13,7 @@ use ringway::service::{Failure, Serve, ServeError};
 use crate::address::Address;
 use crate::buffer::with_bytes;
 use crate::turn::{InUse, Turn};
-use crate::waiting::{Later, Timeout, duration, moment, wait};
+use crate::waiting::{Later, Timeout, moment, wait};
 use crate::{errors, options};
 
 /// A server, and its request that has no end yet.
@@ -98,31 +97,20 @@ pub(crate) fn start_server(
     address: &Bound<'_, PyAny>,
     options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Server> {
-    let mut serve = Serve::at(Address::of(address)?);
-    for (name, value) in options.into_iter().flatten() {
-        let name: String = name.extract()?;
-        if value.is_none() {
-            continue;
-        }
-        serve = match name.as_str() {
+    let default = Serve::at(Address::of(address)?);
+    let serve = options::apply(options, "ServeOptions", default, |serve, name, value| {
+        Ok(Some(match name {
             "clients" => serve.clients(value.extract()?),
             "part_len" => serve.part_len(value.extract()?),
             "mode" => serve.mode(value.extract()?),
             "persistent" => serve.persistent(value.extract()?),
             "any_owner" => serve.any_owner(value.extract()?),
             "max_request" => serve.max_request(value.extract()?),
-            "patience" => {
-                let patience = duration(Some(value.extract()?))?;
-                serve.patience(patience.unwrap_or(std::time::Duration::MAX))
-            }
-            "spin" => serve.with_wait(options::strategy(&value)?),
-            _ => {
-                let problem =
-                    format!("there is no option {name}; help(ringway.ServeOptions) lists all");
-                return Err(PyTypeError::new_err(problem));
-            }
-        };
-    }
+            "patience" => serve.patience(options::time(value)?),
+            "spin" => serve.with_wait(options::strategy(value)?),
+            _ => return Ok(None),
+        }))
+    })?;
     let started = py.detach(|| serve.start());
     let started = started.map_err(|error| errors::of_setup(py, &error))?;
     Server::new(py, started)

@@ -74,6 +74,11 @@ pub(crate) fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
     }
 }
 
+/// The same where for ever is the longest time that there is.
+pub(crate) fn longest(seconds: Option<f64>) -> PyResult<Duration> {
+    Ok(duration(seconds)?.unwrap_or(Duration::MAX))
+}
+
 /// An error that may say that it is time.
 pub(crate) trait Fault: Send {
     const TIMED_OUT: Self;
@@ -84,85 +89,37 @@ pub(crate) trait Fault: Send {
     fn raise(self, py: Python<'_>) -> PyErr;
 }
 
-impl Fault for SendError {
-    const TIMED_OUT: Self = Self::TimedOut;
+/// Says of an error what they all have; `raise` is its function in [`errors`].
+macro_rules! fault {
+    ($error:ty, $raise:expr) => {
+        impl Fault for $error {
+            const TIMED_OUT: Self = Self::TimedOut;
 
-    fn is_timed_out(&self) -> bool {
-        *self == Self::TimedOut
-    }
+            fn is_timed_out(&self) -> bool {
+                matches!(self, Self::TimedOut)
+            }
 
-    fn has_no_waiter(&self) -> bool {
-        matches!(self, Self::NoWaiter { .. })
-    }
+            fn has_no_waiter(&self) -> bool {
+                matches!(self, Self::NoWaiter { .. })
+            }
 
-    fn is_interrupted(&self) -> bool {
-        *self == Self::Interrupted
-    }
+            fn is_interrupted(&self) -> bool {
+                matches!(self, Self::Interrupted)
+            }
 
-    fn raise(self, py: Python<'_>) -> PyErr {
-        errors::of_send(py, self)
-    }
+            fn raise(self, py: Python<'_>) -> PyErr {
+                let raise: fn(Python<'_>, Self) -> PyErr = $raise;
+                raise(py, self)
+            }
+        }
+    };
 }
 
-impl Fault for RecvError {
-    const TIMED_OUT: Self = Self::TimedOut;
-
-    fn is_timed_out(&self) -> bool {
-        *self == Self::TimedOut
-    }
-
-    fn has_no_waiter(&self) -> bool {
-        matches!(self, Self::NoWaiter { .. })
-    }
-
-    fn is_interrupted(&self) -> bool {
-        *self == Self::Interrupted
-    }
-
-    fn raise(self, py: Python<'_>) -> PyErr {
-        errors::of_recv(py, self)
-    }
-}
-
-impl Fault for GetError {
-    const TIMED_OUT: Self = Self::TimedOut;
-
-    fn is_timed_out(&self) -> bool {
-        *self == Self::TimedOut
-    }
-
-    fn has_no_waiter(&self) -> bool {
-        matches!(self, Self::NoWaiter { .. })
-    }
-
-    fn is_interrupted(&self) -> bool {
-        *self == Self::Interrupted
-    }
-
-    fn raise(self, py: Python<'_>) -> PyErr {
-        errors::of_get(py, self)
-    }
-}
-
-impl Fault for ServeError {
-    const TIMED_OUT: Self = Self::TimedOut;
-
-    fn is_timed_out(&self) -> bool {
-        *self == Self::TimedOut
-    }
-
-    fn has_no_waiter(&self) -> bool {
-        matches!(self, Self::NoWaiter { .. })
-    }
-
-    fn is_interrupted(&self) -> bool {
-        *self == Self::Interrupted
-    }
-
-    fn raise(self, py: Python<'_>) -> PyErr {
-        errors::of_serve(py, &self)
-    }
-}
+fault!(SendError, errors::of_send);
+fault!(RecvError, errors::of_recv);
+fault!(GetError, errors::of_get);
+fault!(ServeError, |py, error| errors::of_serve(py, &error));
+fault!(CallError, |py, error| errors::of_call(py, &error));
 
 /// For calls that come back at a moment: when that is, of one that nothing but its own end or an interruption has to end.
 pub(crate) fn moment(until: Option<Instant>) -> Instant {
@@ -177,7 +134,7 @@ pub(crate) enum Later<E> {
     Failed(E),
 }
 
-impl Fault for Later<ServeError> {
+impl<E: Fault> Fault for Later<E> {
     const TIMED_OUT: Self = Self::NotYet;
 
     fn is_timed_out(&self) -> bool {
@@ -194,31 +151,8 @@ impl Fault for Later<ServeError> {
 
     fn raise(self, py: Python<'_>) -> PyErr {
         match self {
-            Self::NotYet => errors::of_serve(py, &ServeError::TimedOut),
+            Self::NotYet => E::TIMED_OUT.raise(py),
             Self::Failed(error) => error.raise(py),
-        }
-    }
-}
-
-impl Fault for Later<CallError> {
-    const TIMED_OUT: Self = Self::NotYet;
-
-    fn is_timed_out(&self) -> bool {
-        matches!(self, Self::NotYet)
-    }
-
-    fn has_no_waiter(&self) -> bool {
-        matches!(self, Self::Failed(CallError::NoWaiter { .. }))
-    }
-
-    fn is_interrupted(&self) -> bool {
-        matches!(self, Self::Failed(CallError::Interrupted))
-    }
-
-    fn raise(self, py: Python<'_>) -> PyErr {
-        match self {
-            Self::NotYet => errors::of_call(py, &CallError::TimedOut),
-            Self::Failed(error) => errors::of_call(py, &error),
         }
     }
 }
