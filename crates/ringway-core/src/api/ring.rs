@@ -547,7 +547,7 @@ impl Ring {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for other addresses, by which the other process can open the ring
-    /// itself; [`ErrorKind::Untrusted`] if its kind of synchronisation [needs trust](SyncKind::needs_trust) and
+    /// itself; [`ErrorKind::Untrusted`] if its kind of synchronisation [needs trust](crate::SyncKind::needs_trust) and
     /// [`Builder::trust_peers`](crate::Builder::trust_peers) was not called; [`ErrorKind::Os`] if the socket fails.
     pub fn hand_over(&self, socket: &UnixStream) -> Result<PeerCredentials, Error> {
         if self.file.is_some() {
