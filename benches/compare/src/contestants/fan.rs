@@ -102,7 +102,7 @@ impl<const W: usize> Track for ForEach<W> {
 }
 
 /// How many lossy consumers there are, none of which ever looks.
-const LOSSY: usize = 100;
+const LOSSY: usize = 90;
 
 /// A broadcast ring with lossy consumers that sleep through everything, in the leading process.
 struct BesideLossy<const W: usize> {

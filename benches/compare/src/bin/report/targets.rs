@@ -187,7 +187,7 @@ const TARGETS: [Target; 20] = [
         ..USUAL
     },
     Target {
-        what: "with a hundred lossy consumers beside, that sleep",
+        what: "with ninety lossy consumers beside, that sleep",
         works: &["fan 1:1", "fan 1:2"],
         sizes: &[64],
         own: &["ringway broadcast, lossy beside"],
