@@ -101,6 +101,10 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
     cargo xtask call-matrix [--only PART,...] [--fast]
         The same of services: what a server does with a call, and what a client does.
 
+    cargo xtask log-matrix [--only PART,...] [--fast]
+        The same of logs: what a writer does, within each write as well, and what a reader with a name does; and a writer
+        that finds what a dead one left is killed in its turn.
+
     RINGWAY_SERVICE_SECONDS=600 cargo test --release --test services_at_random -- --nocapture
         Servers and clients of a service are killed and stopped at random for so long, and every call is
         answered once, or its caller told why not.
@@ -164,6 +168,7 @@ fn main() -> ExitCode {
             "board-matrix" => crashtest::run("boards", rest),
             "broadcast-matrix" => crashtest::run("broadcasts", rest),
             "call-matrix" => crashtest::run("calls", rest),
+            "log-matrix" => crashtest::run("logs", rest),
             "death-latency" => crashtest::run("latency", rest),
             "soak" => crashtest::run("soak", rest),
             "scribble" => crashtest::run_checked("scribble", rest),

@@ -1,5 +1,5 @@
 //! What SIGKILL and SIGSTOP do to the users of a ring, at every instruction and for hours, what a peer does that
-//! writes garbage, and how many instructions a message costs. Run by `cargo xtask kill-matrix`, `cargo xtask board-matrix`, `cargo xtask broadcast-matrix`, `cargo xtask call-matrix`,
+//! writes garbage, and how many instructions a message costs. Run by `cargo xtask kill-matrix`, `cargo xtask board-matrix`, `cargo xtask broadcast-matrix`, `cargo xtask call-matrix`, `cargo xtask log-matrix`,
 //! `cargo xtask death-latency`, `cargo xtask soak`, `cargo xtask scribble` and `cargo xtask instructions`.
 
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ mod broadcasts;
 mod calls;
 mod instructions;
 mod latency;
+mod logs;
 mod matrix;
 mod scribble;
 mod soak;
@@ -28,6 +29,8 @@ enum Command {
     Broadcasts(sweep::Options),
     /// The same of services
     Calls(sweep::Options),
+    /// The same of logs
+    Logs(sweep::Options),
     /// Measures the time from SIGKILL to the survivor's next successful operation
     Latency(latency::Options),
     /// Many processes under random SIGKILL and SIGSTOP, audited at the end
@@ -52,6 +55,8 @@ enum Part {
     BroadcastVictim(broadcasts::VictimOptions),
     /// The same of a service
     CallVictim(calls::VictimOptions),
+    /// The same of a log
+    LogVictim(logs::VictimOptions),
     /// Who dies in `latency`
     Dying(latency::DyingOptions),
     /// A producer or a consumer of `soak`
@@ -66,6 +71,7 @@ fn main() -> ExitCode {
         Command::Boards(options) => boards::run(&options),
         Command::Broadcasts(options) => broadcasts::run(&options),
         Command::Calls(options) => calls::run(&options),
+        Command::Logs(options) => logs::run(&options),
         Command::Latency(options) => latency::run(options),
         Command::Soak(options) => soak::run(options),
         Command::Scribble(options) => scribble::run(options),
@@ -74,6 +80,7 @@ fn main() -> ExitCode {
         Command::Play(Part::BoardVictim(options)) => boards::play_victim(options),
         Command::Play(Part::BroadcastVictim(options)) => broadcasts::play_victim(options),
         Command::Play(Part::CallVictim(options)) => calls::play_victim(options),
+        Command::Play(Part::LogVictim(options)) => logs::play_victim(options),
         Command::Play(Part::Dying(options)) => latency::play_dying(options),
         Command::Play(Part::Worker(options)) => soak::play_worker(options),
         Command::Play(Part::Scribbled(options)) => scribble::play_worker(options),

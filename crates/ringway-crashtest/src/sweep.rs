@@ -15,7 +15,7 @@ pub(crate) struct Options {
     only: String,
     /// On shm: alone, and of long operations a part of the points
     #[arg(long)]
-    fast: bool,
+    pub(crate) fast: bool,
 }
 
 /// Points of an operation in the fast cut.
@@ -36,19 +36,20 @@ pub(crate) enum Fate {
 /// What a victim went through, and a number that is never less where it was killed later: of messages, or of a value.
 pub(crate) type Tried = (Vec<Step>, u64);
 
-/// Tries all cases on each backing: `cases` names them behind that, and `attempt` makes one try of a case with a victim
-/// that gets so many steps far.
+/// Tries all cases on each backing (in the fast cut, on the first): `cases` names them behind that, and `attempt` makes one try of a case with
+/// a victim that gets so many steps far.
 pub(crate) fn run<C: Copy>(
     options: &Options,
+    backings: &[Backing],
     cases: &[(String, C)],
     attempt: impl Fn(C, Backing, usize, Fate) -> Result<Tried, String>,
 ) -> Result<(), String> {
     // Steps are the same each time.
     settle_on_any()?;
     let start = Instant::now();
-    let backings: &[Backing] = match options.fast {
-        true => &[Backing::Shm],
-        false => &Backing::NAMED,
+    let backings = match options.fast {
+        true => &backings[..1],
+        false => backings,
     };
     let (mut count, mut kills, mut freezes, mut failures) = (0, 0, 0, 0);
     for &backing in backings {

@@ -30,6 +30,8 @@ pub(super) enum Check {
     Kill(String),
     /// `freeze CASE`: stops in a case of the kill matrix.
     Freeze(String),
+    /// `log-kill CASE`: a case of the kill matrix of logs.
+    LogKill(String),
 }
 
 impl Check {
@@ -43,6 +45,7 @@ impl Check {
             ["test", file, test] => Some(Self::Test(own(file), own(test))),
             ["kill", case] => Some(Self::Kill(own(case))),
             ["freeze", case] => Some(Self::Freeze(own(case))),
+            ["log-kill", case] => Some(Self::LogKill(own(case))),
             _ => None,
         }
     }
@@ -51,7 +54,7 @@ impl Check {
         match self {
             Self::Loom(_) => Build::Loom,
             Self::Lib(_) | Self::Log(_) | Self::Test(..) => Build::Tests,
-            Self::Kill(_) | Self::Freeze(_) => Build::Program,
+            Self::Kill(_) | Self::Freeze(_) | Self::LogKill(_) => Build::Program,
         }
     }
 
@@ -61,7 +64,7 @@ impl Check {
             Self::Loom(_) | Self::Lib(_) => "ringway_core",
             Self::Log(_) => "ringway_log",
             Self::Test(file, _) => file,
-            Self::Kill(_) | Self::Freeze(_) => "crashtest",
+            Self::Kill(_) | Self::Freeze(_) | Self::LogKill(_) => "crashtest",
         }
     }
 
@@ -73,6 +76,7 @@ impl Check {
             }
             Self::Kill(case) => (case, "kill"),
             Self::Freeze(case) => (case, "freeze"),
+            Self::LogKill(case) => return vec!["logs", "--fast", "--only", case],
         };
         let run = [
             "matrix", "--only", case, "--modes", mode, "--every", "0", "--jobs", "1",
@@ -90,6 +94,7 @@ impl fmt::Display for Check {
             Self::Test(file, test) => write!(f, "test {file} {test}"),
             Self::Kill(case) => write!(f, "kill {case}"),
             Self::Freeze(case) => write!(f, "freeze {case}"),
+            Self::LogKill(case) => write!(f, "log-kill {case}"),
         }
     }
 }
@@ -222,7 +227,7 @@ check: test roles two
                     let file = place.with_extension("rs");
                     (if file.exists() { file } else { place }, test)
                 }
-                Check::Kill(_) | Check::Freeze(_) => continue,
+                Check::Kill(_) | Check::Freeze(_) | Check::LogKill(_) => continue,
             };
             let function = format!("fn {}(", test.rsplit("::").next().unwrap());
             assert!(is_in(&folder, &function), "{}: {check}", patch.name);

@@ -26,7 +26,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let cases = Op::value_variants().iter().flat_map(|op| {
         states.map(|(asleep, state)| (format!("{}/{state}", op.name()), (*op, asleep)))
     });
-    sweep::run(options, &cases.collect::<Vec<_>>(), attempt)
+    sweep::run(
+        options,
+        &Backing::NAMED,
+        &cases.collect::<Vec<_>>(),
+        attempt,
+    )
 }
 
 /// The number is that of the value that was there in the end.

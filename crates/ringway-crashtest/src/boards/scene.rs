@@ -1,12 +1,14 @@
 //! A board, and those who survive.
 
-use std::io::{BufRead, BufReader, Write};
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::unistd::gettid;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::{Pid, gettid};
 use ringway::board::{Builder, GetError, Reader, Value};
 use ringway::{Board, ErrorKind, WaitStrategy};
 use ringway_testing::place::{Backing, Place};
@@ -21,9 +23,10 @@ const WATCHDOG: Duration = Duration::from_secs(20);
 
 /// Who is stepped.
 pub(crate) struct Victim {
-    process: Process,
-    outcome_at: u64,
+    /// Before the process: it is dropped first.
     tracee: Tracee,
+    outcome_at: u64,
+    process: Process,
 }
 
 /// Ended, and waited for, when dropped.
@@ -81,6 +84,52 @@ impl Victim {
         Ok(script)
     }
 
+    /// Takes all steps, and calls `before` each of them; tells the steps.
+    pub(crate) fn advance_seeing(
+        &mut self,
+        mut before: impl FnMut(&mut Tracee) -> io::Result<()>,
+    ) -> Result<Vec<Step>, String> {
+        let mut script = Vec::new();
+        loop {
+            before(&mut self.tracee).map_err(said("looking at a step"))?;
+            match self.advance(1)?[..] {
+                [] => return Ok(script),
+                ref step => script.extend_from_slice(step),
+            }
+        }
+    }
+
+    /// Takes the first `most` of these steps: it leaps to the last one that others can see, and steps from there.
+    pub(crate) fn advance_along(&mut self, script: &[Step], most: usize) -> Result<(), String> {
+        let place = |step: &Step| match step {
+            Step::Store(place) | Step::Syscall(place) => Some(*place),
+            _ => None,
+        };
+        let places: BTreeSet<u64> = script.iter().filter_map(place).collect();
+        let set = self.tracee.set_breakpoints(&places);
+        set.map_err(said("setting breakpoints"))?;
+        let script = &script[..most.min(script.len())];
+        let seen = script.iter().filter_map(place).count();
+        let last = script.iter().rposition(|step| place(step).is_some());
+        let rest = script.len() - last.map_or(0, |last| last + 1);
+        for nth in 0..seen + rest {
+            let step = match nth < seen {
+                true => self.tracee.leap(),
+                false => self.tracee.step(),
+            };
+            match step.map_err(said("stepping"))? {
+                Step::Finished => break,
+                Step::Asleep => return Err("the victim sleeps, and nobody wakes it".to_owned()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tracee(&mut self) -> &mut Tracee {
+        &mut self.tracee
+    }
+
     fn outcome(&self) -> Result<u32, String> {
         let mut word = [0; 4];
         let read = self.tracee.read(self.outcome_at, &mut word);
@@ -92,6 +141,10 @@ impl Victim {
     pub(crate) fn kill(self) -> Result<(u32, Process), String> {
         let outcome = self.outcome()?;
         self.tracee.kill().map_err(said("killing"))?;
+        // What the kernel takes back from the dead, such as locks of files, it has taken back then.
+        let pid = Pid::from_raw(self.process.0.id() as i32);
+        let gone = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        gone.map_err(said("waiting for a death"))?;
         Ok((outcome, self.process))
     }
 

@@ -20,7 +20,12 @@ pub(crate) use victim::{VictimOptions, play_victim};
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let cases = Op::value_variants().iter().map(|op| (op.name(), *op));
-    sweep::run(options, &cases.collect::<Vec<_>>(), attempt)
+    sweep::run(
+        options,
+        &Backing::NAMED,
+        &cases.collect::<Vec<_>>(),
+        attempt,
+    )
 }
 
 /// The number is how many messages were sent in the end.

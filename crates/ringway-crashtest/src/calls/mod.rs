@@ -28,7 +28,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             .filter(|(way, _)| *way || *op != Op::TakeOver);
         ways.map(|(way, name)| (format!("{}/{name}", op.name()), (*op, way)))
     });
-    sweep::run(options, &cases.collect::<Vec<_>>(), attempt)
+    sweep::run(
+        options,
+        &Backing::NAMED,
+        &cases.collect::<Vec<_>>(),
+        attempt,
+    )
 }
 
 /// The number says nothing here: how many instructions it takes to find a request differs from run to run, with what other processes do

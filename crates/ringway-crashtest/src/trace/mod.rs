@@ -6,6 +6,7 @@
 mod code;
 mod maps;
 mod settle;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -387,10 +388,15 @@ impl Tracee {
     /// Kills the process with all its threads, and returns when they are gone. A zombie is left for its
     /// parent to reap.
     pub(crate) fn kill(mut self) -> io::Result<()> {
+        self.end_all()
+    }
+
+    fn end_all(&mut self) -> io::Result<()> {
+        let mut threads = std::mem::take(&mut self.threads);
         kill(self.pid, Signal::SIGKILL)?;
         // As their tracer, this process has to take note of each thread's end, the main one's last.
-        self.threads.remove(&self.pid);
-        for tid in self.threads.into_keys() {
+        threads.remove(&self.pid);
+        for tid in threads.into_keys() {
             reap(tid)?;
         }
         Ok(())
@@ -451,6 +457,15 @@ impl Tracee {
         let mut byte = [0];
         self.read(registers.rip - 1, &mut byte)?;
         Ok(byte == [code::BREAKPOINT])
+    }
+}
+
+impl Drop for Tracee {
+    /// Where something has failed before its end: who waits for it would wait for ever while its threads are not reaped.
+    fn drop(&mut self) {
+        if self.end.is_none() && !self.threads.is_empty() {
+            let _ = self.end_all();
+        }
     }
 }
 
