@@ -156,9 +156,7 @@ impl Op {
         match self {
             Self::OpenSynced | Self::AppendSynced | Self::RollSynced => Durability::Each,
             // Nothing is synced but when it is asked for.
-            Self::AppendGrouped | Self::CloseSynced => {
-                Durability::every(Duration::from_secs(24 * 60 * 60))
-            }
+            Self::AppendGrouped | Self::CloseSynced => Durability::every(Duration::MAX),
             _ => Durability::None,
         }
     }

@@ -490,7 +490,9 @@ fn is_interrupted(registers: &user_regs_struct) -> bool {
 
 /// Calls in which a thread sleeps until another one does something.
 fn may_sleep(number: u64) -> bool {
-    const SLEEPING: [libc::c_long; 9] = [
+    const SLEEPING: [libc::c_long; 10] = [
+        // One of the others, with a time-out, that was interrupted.
+        libc::SYS_restart_syscall,
         libc::SYS_futex,
         libc::SYS_futex_waitv,
         libc::SYS_semop,
