@@ -233,14 +233,23 @@ fn ended(
 
 /// Takes a victim to where it dies.
 fn go(victim: &mut Victim, script: &Script, death: Death) -> Result<(), String> {
+    // How many steps nobody can see differs from run to run, where the clock is read. So a write is looked for from the last one
+    // before it that others can see.
+    let seen = |step: &Step| *step != Step::Private;
+    let last_seen = script.steps[..death.steps.min(script.steps.len())]
+        .iter()
+        .rposition(seen);
+    let steps = match death.torn {
+        Some(_) => last_seen.map_or(0, |last| last + 1),
+        None => death.steps,
+    };
     match script.has_threads {
         // Which of them is woken first differs, and what it does then.
-        true => drop(victim.advance(death.steps)?),
-        false => victim.advance_along(&script.steps, death.steps)?,
+        true => drop(victim.advance(steps)?),
+        false => victim.advance_along(&script.steps, steps)?,
     }
     let Some(len) = death.torn else { return Ok(()) };
     let tracee = victim.tracee();
-    // Steps that nobody can see may be others.
     for _ in 0..script.steps.len() {
         let write = tracee.next_write().map_err(said("looking for a write"))?;
         if let Some(write) = write {
