@@ -187,7 +187,7 @@ impl Op {
         let len = match author {
             VICTIM if self == Self::Replace => 2 * LONG,
             // Such that a segment ends among three.
-            NEXT if number % 3 == 0 => LONG,
+            NEXT if number.is_multiple_of(3) => LONG,
             _ => LEN,
         };
         let mut message = number.to_le_bytes().to_vec();
