@@ -95,7 +95,7 @@ const TRANSCRIPTS: &[Transcript] = &[
     // Limits.
     (
         "mq",
-        "$R create $A; ulimit -n 5; $R recv $A; s=$?; $R rm $A; exit $s",
+        "exec 3>&- 4>&-; $R create $A; ulimit -n 5; $R recv $A; s=$?; $R rm $A; exit $s",
         2,
         &["EMFILE", "ulimit -n"],
         &["somebody"],

@@ -181,6 +181,11 @@ impl Reach {
         mut attempt: impl FnMut(&mut S, Option<&WaitOptions<'_>>) -> Result<T, E>,
     ) -> Poll<Result<T, E>> {
         let waker = context.waker();
+        // Most often there is something, and then none of the shared words below is read.
+        match attempt(side, None) {
+            Err(error) if error == E::NOT_NOW => {}
+            done => return Poll::Ready(done),
+        }
         // Armed already: it need not say again that it sleeps. If there is nothing, whatever comes changes the event. (A child of
         // `fork` cannot ask; it is told so.)
         let asleep = !self.map.is_forked() && side.says_that_it_sleeps();

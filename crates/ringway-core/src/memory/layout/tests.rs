@@ -8,6 +8,7 @@ use super::control::{
     SPACE_EVENT, TAIL, TAKE_HINT,
 };
 use super::header::{self, HEADER_LEN, HeaderError};
+use super::message_type::MESSAGE_TYPE;
 use super::participant::{
     ASLEEP, ATTACHED_NS, CLOSED, EPOCH, FENCES, FILLED_FOR, LIVENESS, MESSAGES, NO_ENTRY,
     OVERWRITTEN, PID, PID_NAMESPACE, QUEUE, REPAIRED, ROLE, SEMAPHORE, SEMAPHORE_LEN, SLOT_LEN,
@@ -120,7 +121,10 @@ fn the_control_lines() {
     assert_documented(
         "Control lines of all rings",
         "| offset",
-        &[(MOVEMENTS, 4, "movements")],
+        &[
+            (MESSAGE_TYPE, 120, "what the messages are"),
+            (MOVEMENTS, 4, "movements"),
+        ],
     );
     assert_documented(
         "Control lines of a stream ring",
