@@ -132,6 +132,7 @@ impl<const W: usize> BesideLossy<W> {
 impl<const W: usize> Lane for BesideLossy<W> {
     fn start_sending(&mut self) {
         let builder = self.builder().kind(Kind::Broadcast).capacity(self.capacity);
+        let builder = builder.participants(LOSSY as u32 + 2);
         let ring = builder.create().expect("a new ring");
         self.sender = Some(ring.sender().expect("no other producer"));
         let lossy = Subscription::new().policy(Policy::Lossy);
