@@ -214,7 +214,8 @@ check: test roles two
         {
             let (places, test) = match check {
                 Check::Test(file, test) => {
-                    (vec![root.join("tests").join(format!("{file}.rs"))], test)
+                    let place = root.join("tests").join(file);
+                    (vec![place.with_extension("rs"), place], test)
                 }
                 Check::Loom(test) | Check::Lib(test) | Check::Log(test) => {
                     let module = test.rsplit_once("::").map_or("", |(module, _)| module);
