@@ -197,14 +197,12 @@ fn a_task_is_woken() {
 fn a_task_is_woken_again() {
     model(|| {
         let fixture = Fixture::new();
-        let publishing = fixture.memory.clone();
-        let publisher = thread::spawn(move || {
-            publish(&publishing);
-            publish(&publishing);
-        });
-        fixture.take();
-        fixture.take();
-        publisher.join().unwrap();
+        for _ in 0..2 {
+            let publishing = fixture.memory.clone();
+            let publisher = thread::spawn(move || publish(&publishing));
+            fixture.take();
+            publisher.join().unwrap();
+        }
         fixture.end();
     });
 }
