@@ -204,9 +204,16 @@ impl fmt::Display for Layout {
 mod tests {
     use super::*;
 
+    /// One byte longer than a name may be.
+    static LONG: [u8; MOST_TYPE_NAME + 1] = [b'n'; MOST_TYPE_NAME + 1];
+
+    fn of_n(len: usize) -> &'static str {
+        std::str::from_utf8(&LONG[..len]).unwrap()
+    }
+
     #[test]
     fn what_is_encoded_decodes_and_shows() {
-        let longest: &'static str = "n".repeat(MOST_TYPE_NAME).leak();
+        let longest = of_n(MOST_TYPE_NAME);
         for name in ["a", "seven77", "eight888", "shop.order", "Größe", longest] {
             let message_type = MessageType::of::<[u32; 5]>(name).with_version(u32::MAX);
             let words = message_type.encode().unwrap();
@@ -218,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_not_stored() {
-        let long: &'static str = "n".repeat(MOST_TYPE_NAME + 1).leak();
+        let long = of_n(MOST_TYPE_NAME + 1);
         for name in ["", "two\nlines", "end\0", long] {
             assert_eq!(MessageType::of::<u8>(name).encode(), None, "{name:?}");
         }
