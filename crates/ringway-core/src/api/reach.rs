@@ -186,18 +186,11 @@ impl Reach {
             Err(error) if error == E::NOT_NOW => {}
             done => return Poll::Ready(done),
         }
-        // Armed already: it need not say again that it sleeps. If there is nothing, whatever comes changes the event. (A child of
-        // `fork` cannot ask; it is told so.)
+        // Armed already: it need not say again that it sleeps. Whatever has come since it was armed has changed the event, which is looked at
+        // as the waker is given. (A child of `fork` cannot ask; it is told so.)
         let asleep = !self.map.is_forked() && side.says_that_it_sleeps();
-        if asleep && self.seat.as_ref().is_some_and(Seat::is_armed) {
-            match attempt(side, None) {
-                Err(error) if error == E::NOT_NOW => {
-                    if self.seat.as_ref().is_some_and(|seat| seat.renew(waker)) {
-                        return Poll::Pending;
-                    }
-                }
-                done => return Poll::Ready(done),
-            }
+        if asleep && self.seat.as_ref().is_some_and(|seat| seat.renew(waker)) {
+            return Poll::Pending;
         }
         self.poll_anew(side, how, context, |side, wait| attempt(side, Some(wait)))
     }

@@ -135,13 +135,11 @@ impl Fixture {
 
     /// What a handle does that is asked: whether it took one. Else it is armed.
     fn poll(&self, waker: &Waker) -> bool {
-        if self.waiter.is_armed(self.seat) {
-            if self.takes() {
-                return true;
-            }
-            if self.waiter.renew(self.seat, waker) {
-                return false;
-            }
+        if self.takes() {
+            return true;
+        }
+        if self.waiter.renew(self.seat, waker) {
+            return false;
         }
         let expected = prepare(&self.memory, EVENT);
         if self.takes() {

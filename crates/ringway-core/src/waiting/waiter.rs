@@ -276,12 +276,6 @@ impl<B: Bed> Waiter<B> {
         self.with(seat, renew).is_some_and(|(stands, _)| stands)
     }
 
-    /// Whether it is armed, and its word is as it was.
-    pub(crate) fn is_armed(&self, seat: u64) -> bool {
-        let look = |place: &mut Place<_>| place.armed.as_ref().is_some_and(Armed::stands::<B>);
-        self.with(seat, look).is_some_and(|(stands, _)| stands)
-    }
-
     /// Has the handle woken no more, and its descriptor not readable.
     pub(crate) fn disarm(&self, seat: u64) {
         // Dropped when the lock is not held.
@@ -493,11 +487,6 @@ impl Seat {
     /// As [`Waiter::renew`].
     pub(crate) fn renew(&self, waker: &Waker) -> bool {
         self.waiter.renew(self.seat, waker)
-    }
-
-    /// As [`Waiter::is_armed`].
-    pub(crate) fn is_armed(&self) -> bool {
-        self.waiter.is_armed(self.seat)
     }
 
     /// As [`Waiter::disarm`].
