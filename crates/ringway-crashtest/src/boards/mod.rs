@@ -16,7 +16,7 @@ use crate::sweep::{self, Fate, Options, Tried};
 use scene::Scene;
 pub(crate) use scene::{Process, Victim};
 use victim::Op;
-pub(crate) use victim::{DONE, VictimOptions, WRONG, act, play_victim};
+pub(crate) use victim::{DONE, VictimOptions, WRONG, act, play_victim, verdict};
 
 /// An operation, and whether another process sleeps meanwhile for what it brings.
 type Case = (Op, bool);

@@ -101,16 +101,12 @@ impl Victim {
 
     /// Takes the first `most` of these steps: it leaps to the last one that others can see, and steps from there.
     pub(crate) fn advance_along(&mut self, script: &[Step], most: usize) -> Result<(), String> {
-        let place = |step: &Step| match step {
-            Step::Store(place) | Step::Syscall(place) => Some(*place),
-            _ => None,
-        };
-        let places: BTreeSet<u64> = script.iter().filter_map(place).collect();
+        let places: BTreeSet<u64> = script.iter().filter_map(Step::place).collect();
         let set = self.tracee.set_breakpoints(&places);
         set.map_err(said("setting breakpoints"))?;
         let script = &script[..most.min(script.len())];
-        let seen = script.iter().filter_map(place).count();
-        let last = script.iter().rposition(|step| place(step).is_some());
+        let seen = script.iter().filter_map(Step::place).count();
+        let last = script.iter().rposition(|step| step.place().is_some());
         let rest = script.len() - last.map_or(0, |last| last + 1);
         for nth in 0..seen + rest {
             let step = match nth < seen {

@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use ringway::board::{Builder, Writer};
 use ringway::{Address, Board, ErrorKind};
 
+use crate::matrix::name_of;
+
 /// What it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Op {
@@ -30,8 +32,7 @@ pub(super) enum Op {
 
 impl Op {
     pub(super) fn name(self) -> String {
-        let named = self.to_possible_value();
-        named.map_or_else(String::new, |named| named.get_name().to_owned())
+        name_of(&self)
     }
 
     /// How many values it sets.
@@ -78,6 +79,10 @@ pub(crate) const DONE: u32 = 1;
 /// Somebody else had the role.
 pub(super) const REFUSED: u32 = 2;
 pub(crate) const WRONG: u32 = 3;
+
+pub(crate) fn verdict(good: bool) -> u32 {
+    if good { DONE } else { WRONG }
+}
 
 static OUTCOME: AtomicU32 = AtomicU32::new(0);
 

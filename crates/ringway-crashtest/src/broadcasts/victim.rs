@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 use ringway::broadcast::{EvictAfter, Policy, Subscription};
 use ringway::{Address, Builder, Receiver, Ring};
 
-use crate::boards::{DONE, WRONG, act};
+use crate::boards::{DONE, WRONG, act, verdict};
+use crate::matrix::name_of;
 
 /// What it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,8 +57,7 @@ pub(super) const NAME: &str = "victim";
 
 impl Op {
     pub(super) fn name(self) -> String {
-        let named = self.to_possible_value();
-        named.map_or_else(String::new, |named| named.get_name().to_owned())
+        name_of(&self)
     }
 
     /// Whether the victim is the producer.
@@ -197,10 +197,6 @@ fn leave(sender: Option<ringway::Sender>) {
     if let Some(sender) = sender {
         sender.leave();
     }
-}
-
-fn verdict(good: bool) -> u32 {
-    if good { DONE } else { WRONG }
 }
 
 fn join(op: Op, ring: &Ring) -> Result<(), Box<dyn std::error::Error>> {

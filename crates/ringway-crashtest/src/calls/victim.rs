@@ -7,6 +7,7 @@ use ringway::Address;
 use ringway::service::{Connect, Serve, ServeError};
 
 use crate::boards::{DONE, WRONG, act};
+use crate::matrix::name_of;
 
 /// What it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,8 +38,7 @@ pub(super) enum Op {
 
 impl Op {
     pub(super) fn name(self) -> String {
-        let named = self.to_possible_value();
-        named.map_or_else(String::new, |named| named.get_name().to_owned())
+        name_of(&self)
     }
 
     /// Whether a caller waits for what it does.

@@ -6,7 +6,8 @@ use clap::{Args, ValueEnum};
 use ringway::log::{Builder, Durability, Log, Retention, Subscription, Writer};
 use ringway::{Address, Error};
 
-use crate::boards::{DONE, WRONG, act};
+use crate::boards::{act, verdict};
+use crate::matrix::name_of;
 
 /// What it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
@@ -78,8 +79,7 @@ pub(super) const NEXT: u8 = b'n';
 
 impl Op {
     pub(super) fn name(self) -> String {
-        let named = self.to_possible_value();
-        named.map_or_else(String::new, |named| named.get_name().to_owned())
+        name_of(&self)
     }
 
     /// Whether it is the writer before it does what it does.
@@ -234,10 +234,6 @@ fn play(options: &VictimOptions) -> Outcome {
         _ if op.is_reader() => read(op, &log),
         _ => write(op, &log),
     }
-}
-
-fn verdict(good: bool) -> u32 {
-    if good { DONE } else { WRONG }
 }
 
 fn read(op: Op, log: &Log) -> Outcome {

@@ -272,7 +272,7 @@ impl Op {
     }
 }
 
-fn name_of(value: &impl ValueEnum) -> String {
+pub(crate) fn name_of(value: &impl ValueEnum) -> String {
     let named = value.to_possible_value();
     named.map_or_else(String::new, |named| named.get_name().to_owned())
 }

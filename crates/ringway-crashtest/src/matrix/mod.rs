@@ -27,6 +27,7 @@ use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+pub(crate) use case::name_of;
 use report::Report;
 pub(crate) use scene::said;
 use seclusion::Seclusion;

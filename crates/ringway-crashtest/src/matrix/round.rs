@@ -177,11 +177,10 @@ impl Stepped {
                 None => self.tracee.step(),
             };
             match step.map_err(said("stepping"))? {
-                Step::Store(place) | Step::Syscall(place) => seen.insert(place),
-                Step::Private => continue,
                 Step::Asleep => break,
                 Step::Finished => return Err("the second victim does not sleep".to_owned()),
-            };
+                step => seen.extend(step.place()),
+            }
         }
         way.get_or_init(|| seen);
         Ok(())

@@ -118,7 +118,8 @@ fn try_case(case: Case, options: &Options) -> Report {
 
 /// All points, from before the first instruction to behind the last.
 fn all(script: &[Step]) -> Vec<Point> {
-    let places = places(script);
+    // Where the instructions stand that others can see.
+    let places: Rc<BTreeSet<u64>> = Rc::new(script.iter().filter_map(Step::place).collect());
     let (mut seen, mut more) = (0, 0);
     let behind = |step: &Step| {
         (seen, more) = match step {
@@ -141,15 +142,6 @@ fn visible(script: &[Step]) -> Vec<Point> {
     let mut points = all(script);
     points.retain(|point| matches!(point, Point::Behind { more: 0, .. }));
     points
-}
-
-/// Where the instructions stand that others can see.
-fn places(script: &[Step]) -> Rc<BTreeSet<u64>> {
-    let place = |step: &Step| match step {
-        Step::Store(place) | Step::Syscall(place) => Some(*place),
-        _ => None,
-    };
-    Rc::new(script.iter().filter_map(place).collect())
 }
 
 /// Tries at all points, until it fails too often.

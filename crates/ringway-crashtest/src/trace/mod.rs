@@ -70,6 +70,16 @@ pub(crate) enum Step {
     Finished,
 }
 
+impl Step {
+    /// Where the instruction stands, if others can see what it does.
+    pub(crate) fn place(&self) -> Option<u64> {
+        match *self {
+            Self::Store(place) | Self::Syscall(place) => Some(place),
+            Self::Private | Self::Asleep | Self::Finished => None,
+        }
+    }
+}
+
 impl Tracee {
     /// Attaches to all threads of a process, which goes on until [`begin`](Self::begin).
     pub(crate) fn seize(pid: u32) -> io::Result<Self> {
