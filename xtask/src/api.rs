@@ -32,19 +32,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             "{unknown} is no package that is published with an interface"
         ));
     }
-    let version = ["cargo", "public-api", "--version"];
-    let found = process::quiet(process::command(&version)).unwrap_or_default();
-    if !found.contains(TOOL) {
-        let words = [
-            "cargo",
-            "install",
-            "cargo-public-api",
-            "--locked",
-            "--version",
-            TOOL,
-        ];
-        process::run(process::command(&words))?;
-    }
+    process::ensure_version(
+        &["cargo", "public-api", "--version"],
+        "cargo-public-api",
+        TOOL,
+    )?;
     let mut differ = Vec::new();
     for package in PACKAGES {
         if !names.is_empty() && !names.iter().any(|name| *name == package) {

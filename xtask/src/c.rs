@@ -19,19 +19,7 @@ pub(crate) fn header(arguments: &[String]) -> Result<(), String> {
         [word] if word == "--check" => true,
         [word, ..] => return Err(format!("there is no argument {word}")),
     };
-    let version = ["cbindgen", "--version"];
-    let found = process::quiet(process::command(&version)).unwrap_or_default();
-    if !found.contains(CBINDGEN) {
-        let install = [
-            "cargo",
-            "install",
-            "cbindgen",
-            "--locked",
-            "--version",
-            CBINDGEN,
-        ];
-        process::run(process::command(&install))?;
-    }
+    process::ensure_version(&["cbindgen", "--version"], "cbindgen", CBINDGEN)?;
     let mut generate = process::command(&["cbindgen", "--quiet", "--config"]);
     generate
         .arg(format!("{PACKAGE}/cbindgen.toml"))

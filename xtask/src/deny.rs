@@ -19,19 +19,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if let Some(word) = arguments.first() {
         return Err(format!("deny takes no arguments, and was given {word}"));
     }
-    let version = ["cargo", "deny", "--version"];
-    let found = process::quiet(process::command(&version)).unwrap_or_default();
-    if !found.contains(TOOL) {
-        let words = [
-            "cargo",
-            "install",
-            "cargo-deny",
-            "--locked",
-            "--version",
-            TOOL,
-        ];
-        process::run(process::command(&words))?;
-    }
+    process::ensure_version(&["cargo", "deny", "--version"], "cargo-deny", TOOL)?;
     MANIFESTS
         .iter()
         .try_for_each(|manifest| check(manifest, &[], &["bans", "licenses", "sources"]))?;

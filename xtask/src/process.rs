@@ -72,6 +72,23 @@ pub(crate) fn ensure(probe: &[&str], install: &[&str]) -> Result<(), String> {
     }
 }
 
+/// Installs a program of cargo's registry in that version if `probe` does not tell of it.
+pub(crate) fn ensure_version(probe: &[&str], package: &str, version: &str) -> Result<(), String> {
+    let found = quiet(command(probe)).unwrap_or_default();
+    if found.contains(version) {
+        return Ok(());
+    }
+    let install = [
+        "cargo",
+        "install",
+        package,
+        "--locked",
+        "--version",
+        version,
+    ];
+    run(command(&install))
+}
+
 /// As it would be typed: the environment that was set, the program, its arguments.
 fn shown(command: &Command) -> String {
     let set = command.get_envs().filter_map(|(name, value)| {

@@ -186,17 +186,7 @@ fn url((name, version): &Id) -> String {
 
 /// A string in JSON.
 fn text(text: &str) -> String {
-    let mut quoted = "\"".to_owned();
-    for it in text.chars() {
-        match it {
-            '"' | '\\' => quoted.extend(['\\', it]),
-            it if it < ' ' => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(it));
-            }
-            it => quoted.push(it),
-        }
-    }
-    quoted + "\""
+    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]
