@@ -3,14 +3,13 @@
 use std::ops::Range;
 
 use ::ringway::broadcast::{Policy, Subscription};
-use ::ringway::{Builder, Kind, Receiver, Sender, SyncKind, WaitStrategy};
+use ::ringway::{Kind, Receiver, SyncKind, WaitStrategy};
 
 use super::iceoryx::FanOut;
 use super::ringfire::Ringfire;
 use super::ringway::Ringway;
-use super::{Contestant, Roster, one_way};
+use super::{Contestant, Roster, limit, one_way, within};
 use crate::args::Variant;
-use crate::message;
 use crate::track::{LEAD, Lane, Tape, Track};
 
 impl Roster<'_> {
@@ -25,34 +24,23 @@ impl Roster<'_> {
                 let lane = Ringway::new(self.name(), ring, WaitStrategy::default());
                 lane.of(Kind::Spsc, SyncKind::Futex)
             };
-            list.push(Contestant {
-                name: "ringway stream for each",
-                ring: Some(ring),
-                is_reference: true,
-                track: Box::new(ForEach::<W>((0..consumers).map(&mut stream).collect())),
-            });
-            let mut add = |name, track: Box<dyn Track>| {
-                list.push(Contestant {
-                    name,
-                    ring: Some(ring),
-                    is_reference: false,
-                    track,
-                });
-            };
-            let lane = Ringway::<W, false, false>::new(self.name(), ring, WaitStrategy::default());
+            let streams = ForEach::<W>((0..consumers).map(&mut stream).collect());
+            list.push(limit("ringway stream for each", Some(ring), streams));
+            let mut add = |name, track| list.push(within(ring, name, track));
             add(
                 "ringway broadcast",
-                one_way(lane.of(Kind::Broadcast, SyncKind::Futex)),
+                one_way(broadcast::<W, false>(self.name(), ring)),
             );
-            let lane = Ringway::<W, true, true>::new(self.name(), ring, WaitStrategy::default());
             add(
                 "ringway broadcast batch+drain",
-                one_way(lane.of(Kind::Broadcast, SyncKind::Futex)),
+                one_way(broadcast::<W, true>(self.name(), ring)),
             );
-            add(
-                "ringway broadcast, lossy beside",
-                one_way(BesideLossy::<W>::new(self.name(), ring)),
-            );
+            let lane = broadcast(self.name(), ring).for_each(LOSSY as u32 + 2);
+            let lossy = BesideLossy::<W> {
+                lane,
+                lossy: Vec::new(),
+            };
+            add("ringway broadcast, lossy beside", one_way(lossy));
             add(
                 "ringfire",
                 one_way(Ringfire::<W, false>::for_many(self.name(), ring, consumers)),
@@ -65,6 +53,12 @@ impl Roster<'_> {
         }
         list
     }
+}
+
+/// `MANY`: in batches, and drained.
+fn broadcast<const W: usize, const MANY: bool>(name: String, ring: u64) -> Ringway<W, MANY, MANY> {
+    let lane = Ringway::new(name, ring, WaitStrategy::default());
+    lane.of(Kind::Broadcast, SyncKind::Futex)
 }
 
 /// By hand: a stream ring for each, and each message is sent to all of them.
@@ -106,36 +100,15 @@ const LOSSY: usize = 90;
 
 /// A broadcast ring with lossy consumers that sleep through everything, in the leading process.
 struct BesideLossy<const W: usize> {
-    address: String,
-    capacity: u64,
-    sender: Option<Sender>,
-    receiver: Option<Receiver>,
+    lane: Ringway<W, false, false>,
     lossy: Vec<Receiver>,
-}
-
-impl<const W: usize> BesideLossy<W> {
-    fn new(name: String, capacity: u64) -> Self {
-        Self {
-            address: format!("shm:{name}"),
-            capacity,
-            sender: None,
-            receiver: None,
-            lossy: Vec::new(),
-        }
-    }
-
-    fn builder(&self) -> Builder {
-        Builder::new(&self.address).expect("the address is well formed")
-    }
 }
 
 impl<const W: usize> Lane for BesideLossy<W> {
     fn start_sending(&mut self) {
-        let builder = self.builder().kind(Kind::Broadcast).capacity(self.capacity);
-        let builder = builder.participants(LOSSY as u32 + 2);
-        let ring = builder.create().expect("a new ring");
-        self.sender = Some(ring.sender().expect("no other producer"));
+        self.lane.start_sending();
         let lossy = Subscription::new().policy(Policy::Lossy);
+        let ring = self.lane.open();
         for _ in 0..LOSSY {
             let lossy = ring.subscribe(&lossy).expect("room for a consumer");
             self.lossy.push(lossy);
@@ -143,36 +116,20 @@ impl<const W: usize> Lane for BesideLossy<W> {
     }
 
     fn start_receiving(&mut self) {
-        let ring = self.builder().open().expect("the other has made it");
-        self.receiver = Some(ring.receiver().expect("room for a consumer"));
+        self.lane.start_receiving();
     }
 
     fn unlink(&mut self) {
-        let address = self.address.parse().expect("the address is well formed");
-        ::ringway::remove(&address, true).expect("it is there");
+        self.lane.unlink();
     }
 
     #[inline(always)]
     fn send(&mut self, numbers: Range<u64>) {
-        let sender = self.sender.as_mut().expect("started");
-        let mut message = [0; W];
-        for number in numbers {
-            message::fill(&mut message, number);
-            let sent = sender.send(bytemuck::cast_slice(&message));
-            sent.expect("a live consumer");
-        }
+        self.lane.send(numbers);
     }
 
     #[inline(always)]
     fn receive(&mut self, numbers: Range<u64>) {
-        let receiver = self.receiver.as_mut().expect("started");
-        let mut message = [0; W];
-        for number in numbers {
-            let bytes = bytemuck::cast_slice_mut(&mut message);
-            if receiver.recv_into(bytes).expect("a live producer") != W * 8 {
-                message::wrong(number);
-            }
-            message::check(&message, number);
-        }
+        self.lane.receive(numbers);
     }
 }

@@ -8,7 +8,7 @@ use super::boost::Boost;
 use super::cells::{Cells, Waiting, cell_len};
 use super::iceoryx::Iceoryx;
 use super::vyukov::Vyukov;
-use super::{Contestant, Roster};
+use super::{Contestant, Roster, within};
 use crate::args::Variant;
 use crate::crowd::{Crowd, Queue, Shape};
 
@@ -78,10 +78,5 @@ fn crowd<const W: usize>(
     shape: Shape,
     queue: impl Queue<W> + 'static,
 ) -> Contestant {
-    Contestant {
-        name,
-        ring: Some(ring),
-        is_reference: false,
-        track: Box::new(Crowd::new(queue, shape)),
-    }
+    within(ring, name, Box::new(Crowd::new(queue, shape)))
 }

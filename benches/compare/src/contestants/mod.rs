@@ -197,14 +197,7 @@ impl<'a> Roster<'a> {
         for &ring in self.rings {
             let slots = OneWay(Slots::<W>::within(ring));
             list.push(limit("raw slot", Some(ring), slots));
-            let mut add = |name, track: Box<dyn Track>| {
-                list.push(Contestant {
-                    name,
-                    ring: Some(ring),
-                    is_reference: false,
-                    track,
-                });
-            };
+            let mut add = |name, track| list.push(within(ring, name, track));
             if W == 1 {
                 add("raw slot, dense", one_way(Slots::<W, true>::within(ring)));
             }
@@ -290,14 +283,7 @@ impl<'a> Roster<'a> {
         };
         let mut list = vec![limit("raw slot", None, slots)];
         for &ring in self.rings {
-            let mut add = |name, track: Box<dyn Track>| {
-                list.push(Contestant {
-                    name,
-                    ring: Some(ring),
-                    is_reference: false,
-                    track,
-                });
-            };
+            let mut add = |name, track| list.push(within(ring, name, track));
             add("raw packed", round_trip(|| Packed::<W, 1>::new(ring)));
             add(
                 "ringway",
@@ -329,14 +315,7 @@ impl<'a> Roster<'a> {
         let bare = asleep(seats, Sleeping::<W>::new);
         let mut list = vec![reference("raw slot + futex", bare)];
         for &ring in self.rings {
-            let mut add = |name, track| {
-                list.push(Contestant {
-                    name,
-                    ring: Some(ring),
-                    is_reference: false,
-                    track,
-                });
-            };
+            let mut add = |name, track| list.push(within(ring, name, track));
             let mut lane = |wait| Ringway::<W, false, false>::new(self.name(), ring, wait);
             let park = || lane(WaitStrategy::Park);
             add("ringway park", asleep(seats, park));
@@ -365,14 +344,7 @@ impl<'a> Roster<'a> {
                 Some(ring),
                 OneWay(Copies::<W, MEMCPY>::new(ring)),
             ));
-            let mut add = |name, track: Box<dyn Track>| {
-                list.push(Contestant {
-                    name,
-                    ring: Some(ring),
-                    is_reference: false,
-                    track,
-                });
-            };
+            let mut add = |name, track| list.push(within(ring, name, track));
             add(
                 "raw streaming stores",
                 one_way(Copies::<W, STREAM>::new(ring)),
@@ -428,12 +400,8 @@ impl<'a> Roster<'a> {
         let parts = OneWay(Parts::new(self.name(), size));
         let mut list = vec![limit("ringway 1 MiB messages", None, parts)];
         for &ring in self.rings {
-            list.push(Contestant {
-                name: "ringway chunks",
-                ring: Some(ring),
-                is_reference: false,
-                track: one_way(Chunks::new(self.name(), ring, size)),
-            });
+            let chunks = one_way(Chunks::new(self.name(), ring, size));
+            list.push(within(ring, "ringway chunks", chunks));
         }
         list
     }
@@ -452,6 +420,16 @@ fn limit(name: &'static str, ring: Option<u64>, track: impl Track + 'static) -> 
         ring,
         is_reference: true,
         track: Box::new(track),
+    }
+}
+
+/// With a ring of that size.
+fn within(ring: u64, name: &'static str, track: Box<dyn Track>) -> Contestant {
+    Contestant {
+        name,
+        ring: Some(ring),
+        is_reference: false,
+        track,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ringway::{Builder, Kind, Receiver, SendError, Sender, SyncKind, WaitStrategy};
+use ringway::{Builder, Kind, Receiver, Ring, SendError, Sender, SyncKind, WaitStrategy};
 
 use crate::message;
 use crate::track::Lane;
@@ -16,6 +16,8 @@ pub struct Ringway<const W: usize, const BATCHED: bool, const DRAINED: bool> {
     capacity: u64,
     kind: Kind,
     sync: SyncKind,
+    /// How many may take part in each role that there are many of; `None`: as many as there are by default.
+    participants: Option<u32>,
     wait: WaitStrategy,
     sender: Option<Sender>,
     receiver: Option<Receiver>,
@@ -29,6 +31,7 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Ringway<W, BATCHE
             capacity,
             kind: Kind::Spsc,
             sync: SyncKind::Futex,
+            participants: None,
             wait,
             sender: None,
             receiver: None,
@@ -45,15 +48,35 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Ringway<W, BATCHE
     pub fn of(self, kind: Kind, sync: SyncKind) -> Self {
         Self { kind, sync, ..self }
     }
+
+    /// With room for so many in each role that there are many of.
+    pub fn for_each(self, participants: u32) -> Self {
+        let participants = Some(participants);
+        Self {
+            participants,
+            ..self
+        }
+    }
+
+    fn builder(&self) -> Builder {
+        Builder::new(&self.address).expect("the address is well formed")
+    }
+
+    /// The ring, when it has been made.
+    pub fn open(&self) -> Ring {
+        self.builder().open().expect("the sender has made it")
+    }
 }
 
 impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
     for Ringway<W, BATCHED, DRAINED>
 {
     fn start_sending(&mut self) {
-        let builder = Builder::new(&self.address).expect("the address is well formed");
+        let mut builder = self.builder().capacity(self.capacity);
+        if let Some(participants) = self.participants {
+            builder = builder.participants(participants);
+        }
         let ring = builder
-            .capacity(self.capacity)
             .kind(self.kind)
             .sync(self.sync)
             .create()
@@ -66,8 +89,7 @@ impl<const W: usize, const BATCHED: bool, const DRAINED: bool> Lane
     }
 
     fn start_receiving(&mut self) {
-        let builder = Builder::new(&self.address).expect("the address is well formed");
-        let ring = builder.open().expect("the other process has made it");
+        let ring = self.open();
         self.receiver = Some(
             ring.receiver()
                 .expect("no other consumer")
