@@ -19,23 +19,13 @@ use common::{Running, assert_status, run, text};
 use nix::libc;
 use nix::sys::signal::Signal;
 use ringway::log::{Builder, Log, ReadError};
+use ringway_testing::messages::Random;
 use tempfile::TempDir;
 
 /// Tasks that may wait to be done.
 const BACKLOG: u64 = 20;
 /// What the cursor is called.
 const CREW: &str = "crew";
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % end
-    }
-}
 
 /// A folder, a log, and a file in which the commands write what they have done.
 struct Shop {
