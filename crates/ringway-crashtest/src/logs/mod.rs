@@ -15,6 +15,7 @@ mod victim;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::{fmt, io};
 
 use clap::ValueEnum;
 use ringway_testing::place::Backing;
@@ -22,7 +23,7 @@ use ringway_testing::place::Backing;
 use crate::boards::Victim;
 use crate::matrix::said;
 use crate::sweep::{self, Fate, Options, Tried};
-use crate::trace::Step;
+use crate::trace::{Step, Tracee, Write};
 use scene::Scene;
 use victim::Op;
 pub(crate) use victim::{VictimOptions, play_victim};
@@ -38,11 +39,23 @@ enum Case {
     Second(Op, Death),
 }
 
-/// Behind how many steps somebody dies, and, if that is within a write, how many of its bytes are written.
+/// Where somebody dies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Death {
-    steps: usize,
-    torn: Option<usize>,
+enum Death {
+    /// Behind so many steps.
+    Behind(usize),
+    /// Within one of its writes to segments, counted from 1, of which so many bytes are written. How many steps come before a write differs
+    /// from run to run, where the clock is read or a thread takes part; the writes are the same.
+    Within { write: usize, bytes: usize },
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Behind(steps) => write!(f, "{steps}"),
+            Self::Within { write, bytes } => write!(f, "write-{write}-{bytes}"),
+        }
+    }
 }
 
 /// What a victim goes through.
@@ -104,7 +117,7 @@ impl Stage {
         let script = self.rehearse(Case::First(op))?;
         let calls = (script.steps.iter().zip(1..))
             .filter(|(step, _)| matches!(step, Step::Syscall(_)))
-            .map(|(_, steps)| Death { steps, torn: None });
+            .map(|(_, steps)| Death::Behind(steps));
         let mut deaths: Vec<Death> = calls.chain(script.within.iter().copied()).collect();
         if self.fast {
             let middle = deaths.len() / 2;
@@ -112,8 +125,7 @@ impl Stage {
             deaths.truncate(1);
         }
         let cases = deaths.into_iter().map(|death| {
-            let torn = death.torn.map_or(String::new(), |torn| format!("-{torn}"));
-            let name = format!("{}/second/{}{torn}", op.name(), death.steps);
+            let name = format!("{}/second/{death}", op.name());
             (name, Case::Second(op, death))
         });
         Ok(cases.collect())
@@ -123,21 +135,14 @@ impl Stage {
     fn attempt(&self, case: Case, steps: usize, fate: Fate) -> Result<Tried, String> {
         if steps < usize::MAX {
             let script = self.rehearse(case)?;
-            let death = Death { steps, torn: None };
-            self.try_once(case, death, &script, fate)?;
+            self.try_once(case, Death::Behind(steps), &script, fate)?;
             return Ok((Vec::new(), 0));
         }
         let script = self.rehearse(case)?;
         for death in &script.within {
             self.torn.set(self.torn.get() + 1);
             let tried = self.try_once(case, *death, &script, Fate::Killed);
-            tried.map_err(|problem| {
-                format!(
-                    "but killed within a write, behind {} steps and {} bytes: {problem}",
-                    death.steps,
-                    death.torn.unwrap_or(0)
-                )
-            })?;
+            tried.map_err(|problem| format!("but killed at {death}: {problem}"))?;
         }
         Ok((script.steps.clone(), 0))
     }
@@ -168,18 +173,13 @@ impl Stage {
         }
         let (mut scene, mut victim) = self.set(case)?;
         let mut within = Vec::new();
-        let mut step = 0;
+        let mut writes = 0;
         let steps = victim.advance_seeing(|tracee| {
-            if let Some(write) = tracee.next_write()? {
-                // What else is written lies in a page, and is written as a whole.
-                if write.name.starts_with(|first: char| first.is_ascii_digit()) {
-                    within.extend(cuts(write.len).map(|len| Death {
-                        steps: step,
-                        torn: Some(len),
-                    }));
-                }
+            if let Some(len) = next_to_segment(tracee)?.map(|write| write.len) {
+                writes += 1;
+                let write = writes;
+                within.extend(cuts(len).map(|bytes| Death::Within { write, bytes }));
             }
-            step += 1;
             Ok(())
         })?;
         let (outcome, dead) = victim.kill()?;
@@ -233,33 +233,36 @@ fn ended(
 
 /// Takes a victim to where it dies.
 fn go(victim: &mut Victim, script: &Script, death: Death) -> Result<(), String> {
-    // How many steps nobody can see differs from run to run, where the clock is read. So a write is looked for from the last one
-    // before it that others can see.
-    let seen = |step: &Step| *step != Step::Private;
-    let last_seen = script.steps[..death.steps.min(script.steps.len())]
-        .iter()
-        .rposition(seen);
-    let steps = match death.torn {
-        Some(_) => last_seen.map_or(0, |last| last + 1),
-        None => death.steps,
-    };
-    match script.has_threads {
+    match death {
         // Which of them is woken first differs, and what it does then.
-        true => drop(victim.advance(steps)?),
-        false => victim.advance_along(&script.steps, steps)?,
+        Death::Behind(steps) if script.has_threads => victim.advance(steps).map(drop),
+        Death::Behind(steps) => victim.advance_along(&script.steps, steps),
+        Death::Within { write, bytes } => tear(victim, write, bytes),
     }
-    let Some(len) = death.torn else { return Ok(()) };
-    let tracee = victim.tracee();
-    for _ in 0..script.steps.len() {
-        let write = tracee.next_write().map_err(said("looking for a write"))?;
+}
+
+/// Has it write a part of a write to a segment, and nothing behind that.
+fn tear(victim: &mut Victim, nth: usize, bytes: usize) -> Result<(), String> {
+    let mut seen = 0;
+    loop {
+        let write = next_to_segment(victim.tracee()).map_err(said("looking for a write"))?;
         if let Some(write) = write {
-            return tracee.tear(&write, len).map_err(said("writing a part"));
+            seen += 1;
+            if seen == nth {
+                let torn = victim.tracee().tear(&write, bytes);
+                return torn.map_err(said("writing a part"));
+            }
         }
-        if tracee.step().map_err(said("stepping"))? != Step::Private {
-            break;
+        if victim.advance(1)?.is_empty() {
+            return Err(format!("the victim has written {seen} times"));
         }
     }
-    Err("the victim does not write here, as it did before".to_owned())
+}
+
+/// What it is about to write to a segment. What else it writes lies in a page, and is written as a whole.
+fn next_to_segment(tracee: &mut Tracee) -> io::Result<Option<Write>> {
+    let write = tracee.next_write()?;
+    Ok(write.filter(|write| write.name.starts_with(|first: char| first.is_ascii_digit())))
 }
 
 /// How many bytes of a write are written when its process is killed.

@@ -26,6 +26,7 @@ use ringway_testing::procfs;
 use code::Code;
 use maps::Maps;
 pub(crate) use settle::{settle_on, settle_on_any};
+pub(crate) use write::Write;
 
 /// What no step comes near to; only a hang does.
 const WATCHDOG: Duration = Duration::from_secs(30);
