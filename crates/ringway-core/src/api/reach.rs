@@ -70,6 +70,8 @@ pub(crate) struct Reach {
     interruptible: Option<Interruptible>,
     /// Once it was armed.
     seat: Option<Seat>,
+    /// Whether it was armed since it last found something.
+    was_armed: bool,
     /// What becomes readable, once that was asked for.
     descriptor: Option<Arc<EventFd>>,
 }
@@ -92,6 +94,7 @@ impl Reach {
             alarm,
             interruptible: None,
             seat: None,
+            was_armed: false,
             descriptor: None,
         }
     }
@@ -168,6 +171,7 @@ impl Reach {
             next_look: [tick, next_look].into_iter().flatten().min(),
         };
         self.seat()?.arm(armed, waker);
+        self.was_armed = true;
         Ok(())
     }
 
@@ -180,17 +184,24 @@ impl Reach {
         context: &Context<'_>,
         mut attempt: impl FnMut(&mut S, Option<&WaitOptions<'_>>) -> Result<T, E>,
     ) -> Poll<Result<T, E>> {
-        let waker = context.waker();
-        // Most often there is something, and then none of the shared words below is read.
-        match attempt(side, None) {
-            Err(error) if error == E::NOT_NOW => {}
-            done => return Poll::Ready(done),
-        }
-        // Armed already: it need not say again that it sleeps. Whatever has come since it was armed has changed the event, which is looked at
-        // as the waker is given. (A child of `fork` cannot ask; it is told so.)
-        let asleep = !self.map.is_forked() && side.says_that_it_sleeps();
-        if asleep && self.seat.as_ref().is_some_and(|seat| seat.renew(waker)) {
-            return Poll::Pending;
+        // While messages flow nothing of what follows is looked at: it lies in lines that others write.
+        if std::mem::take(&mut self.was_armed) {
+            match attempt(side, None) {
+                Err(error) if error == E::NOT_NOW => {}
+                done => return Poll::Ready(done),
+            }
+            // It need not say again that it sleeps. Whatever has come since it was armed has changed the event, which is looked at as the waker
+            // is given. (A child of `fork` cannot ask; it is told so.)
+            let asleep = !self.map.is_forked() && side.says_that_it_sleeps();
+            if asleep
+                && self
+                    .seat
+                    .as_ref()
+                    .is_some_and(|seat| seat.renew(context.waker()))
+            {
+                self.was_armed = true;
+                return Poll::Pending;
+            }
         }
         self.poll_anew(side, how, context, |side, wait| attempt(side, Some(wait)))
     }
