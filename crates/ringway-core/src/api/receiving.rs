@@ -1,5 +1,6 @@
 //! The receiving side of a ring of any shape: where the handles meet the algorithms.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -75,13 +76,16 @@ impl Receiving {
         }
     }
 
-    /// Receives the next message as a `T`, in the usual case.
+    /// Receives the next message as a `T`, in the usual case. `false`: nothing was done; else `value` is initialised.
     #[inline(always)]
-    pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(&mut self) -> Option<T> {
+    pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(
+        &mut self,
+        value: &mut MaybeUninit<T>,
+    ) -> bool {
         match self {
-            Self::Stream(consumer) => consumer.recv_value_at_once(),
-            Self::Cells(consumer) => consumer.recv_value_at_once(),
-            Self::Broadcast(_) => None,
+            Self::Stream(consumer) => consumer.recv_value_at_once(value),
+            Self::Cells(consumer) => consumer.recv_value_at_once(value),
+            Self::Broadcast(_) => false,
         }
     }
 

@@ -5,6 +5,7 @@
 //! programs must mean the same type, with `#[repr(C)]`. Where they say what that is ([`MessageType`]), it is checked when a typed handle is made.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 use bytemuck::{AnyBitPattern, NoUninit, Pod};
@@ -79,9 +80,11 @@ impl Receiver {
         &mut self,
         wait: Option<&WaitOptions>,
     ) -> Result<T, RecvError> {
-        match self.receiving.recv_value_at_once() {
-            Some(value) => Ok(value),
-            None => self.recv_value_otherwise(wait),
+        let mut value = MaybeUninit::uninit();
+        match self.receiving.recv_value_at_once(&mut value) {
+            // SAFETY: it says so.
+            true => Ok(unsafe { value.assume_init() }),
+            false => self.recv_value_otherwise(wait),
         }
     }
 

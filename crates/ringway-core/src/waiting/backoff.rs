@@ -10,8 +10,8 @@
 /// How many messages in a row make a run.
 const RUN: u64 = 4;
 
-/// Up to this mean length in bytes, messages are short.
-const SHORT: u64 = 1024;
+/// Up to this mean length in bytes, records are short: those of messages of up to 1 KiB, with their word.
+const SHORT: u64 = 1024 + 8;
 
 /// The length of a wait in pauses (of some 45 ns on current x86-64): it doubles each time that a run
 /// ends, and begins anew when one does not.

@@ -58,11 +58,14 @@ mod imp {
     /// given it up before it is read.
     const AHEAD: usize = 4096;
 
-    /// From this length on the processor's own string copy is the fastest.
-    const STRING_COPY: usize = 1024;
+    /// From this length on the processor's own string copy is the fastest way out.
+    const STRING_COPY_OUT: usize = 1024;
 
-    /// From the back to the front: the front shares a line with the record's word, on which the consumer may be
-    /// spinning. That line is best written last and in one go.
+    /// The same on the way in, where copies by whole lines are faster than others up to there.
+    const STRING_COPY_IN: usize = 2048;
+
+    /// The front last: it shares a line with the record's word, on which the consumer may be spinning. That line is best written
+    /// last and in one go. (The string copy begins with it, which shows no more in messages of that length.)
     #[inline(always)]
     pub(super) unsafe fn to_shared<const AT: usize>(
         target: *mut u8,
@@ -131,20 +134,122 @@ mod imp {
         true
     }
 
-    /// In blocks, of which the last one is copied first and overlaps the one before.
     #[inline(never)]
     unsafe fn to_shared_long(target: *mut u8, source: *const u8, len: usize) {
-        // SAFETY: the caller vouches for `len` bytes on both sides, which are more than a block.
+        // SAFETY: the caller vouches for `len` bytes on both sides, which are more than a block; the processor has been asked.
         unsafe {
-            if len >= STRING_COPY {
-                return copy_string(target, source, len);
+            if len >= STRING_COPY_IN {
+                copy_string(target, source, len);
+            } else if is_x86_feature_detected!("avx512f") {
+                copy_lines(target, source, len);
+            } else {
+                copy_lines_in_parts(target, source, len);
+            }
+        }
+    }
+
+    /// Each line of the target between the first and the last 64 bytes by one store of the whole line, four at a time, and then those: the
+    /// first last, because the consumer may be spinning on the word in front of them.
+    ///
+    /// Payload begins anywhere in a line. Of stores from its start on, one in four would lie across two lines. And the lines go from the
+    /// front to the back, as processors ask ahead in that direction: from the back to the front, this was no better
+    /// (benches/TRIED.md).
+    ///
+    /// # Safety
+    /// Both sides have `len` bytes, at least 64; the processor has AVX-512F.
+    unsafe fn copy_lines(target: *mut u8, source: *const u8, len: usize) {
+        // SAFETY: the first and the last 64 bytes are read and written, and in between whole aligned lines that start at most 64
+        // bytes behind the target's start and before its last 64 bytes, so that they end before its end.
+        unsafe {
+            asm!(
+                "vmovdqu64 zmm0, [rsi]",
+                "vmovdqu64 zmm1, [rsi + rdx - 64]",
+                // r8: where the last 64 bytes go; r9: where the first do.
+                "lea r8, [rdi + rdx - 64]",
+                "mov r9, rdi",
+                // Both sides go on to the target's next line.
+                "mov rcx, rdi",
+                "and rcx, 63",
+                "neg rcx",
+                "add rcx, 64",
+                "add rsi, rcx",
+                "add rdi, rcx",
+                "2:",
+                "lea rcx, [rdi + 256]",
+                "cmp rcx, r8",
+                "ja 3f",
+                "vmovdqu64 zmm2, [rsi]",
+                "vmovdqu64 zmm3, [rsi + 64]",
+                "vmovdqu64 zmm4, [rsi + 128]",
+                "vmovdqu64 zmm5, [rsi + 192]",
+                "vmovdqa64 [rdi], zmm2",
+                "vmovdqa64 [rdi + 64], zmm3",
+                "vmovdqa64 [rdi + 128], zmm4",
+                "vmovdqa64 [rdi + 192], zmm5",
+                "add rsi, 256",
+                "mov rdi, rcx",
+                "jmp 2b",
+                "3:",
+                "cmp rdi, r8",
+                "jae 4f",
+                "vmovdqu64 zmm2, [rsi]",
+                "vmovdqa64 [rdi], zmm2",
+                "add rsi, 64",
+                "add rdi, 64",
+                "jmp 3b",
+                "4:",
+                "vmovdqu64 [r8], zmm1",
+                "vmovdqu64 [r9], zmm0",
+                "vzeroupper",
+                in("rdi") target,
+                in("rsi") source,
+                in("rdx") len,
+                // As of a call: all registers of vectors, of which the upper parts are zeroed, and those used above.
+                clobber_abi("sysv64"),
+                options(nostack),
+            );
+        }
+    }
+
+    /// The same by stores of a quarter of a line.
+    ///
+    /// # Safety
+    /// Both sides have `len` bytes, at least 64.
+    pub(super) unsafe fn copy_lines_in_parts(target: *mut u8, source: *const u8, len: usize) {
+        let mut done = 64 - target.addr() % 64;
+        // SAFETY: lines that begin on one and end before the last byte; the first and the last 64 bytes.
+        unsafe {
+            while done + 64 < len {
+                copy_line(target.add(done), source.add(done));
+                done += 64;
             }
             copy_64::<0, 0>(target.add(len - 64), source.add(len - 64));
-            let mut left = (len - 1) & !63;
-            while left > 0 {
-                left -= 64;
-                copy_64::<0, 0>(target.add(left), source.add(left));
-            }
+            copy_64::<0, 0>(target, source);
+        }
+    }
+
+    /// A line of the target.
+    #[inline(always)]
+    unsafe fn copy_line(target: *mut u8, source: *const u8) {
+        // SAFETY: 64 bytes are read, at any alignment, and written, at a multiple of 64; SSE2 is part of x86-64.
+        unsafe {
+            asm!(
+                "movups {a}, [{source}]",
+                "movups {b}, [{source} + 16]",
+                "movups {c}, [{source} + 32]",
+                "movups {d}, [{source} + 48]",
+                "movaps [{target}], {a}",
+                "movaps [{target} + 16], {b}",
+                "movaps [{target} + 32], {c}",
+                "movaps [{target} + 48], {d}",
+                source = in(reg) source,
+                target = in(reg) target,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
+                options(nostack, preserves_flags),
+            );
         }
     }
 
@@ -153,7 +258,7 @@ mod imp {
     unsafe fn from_shared_long(target: *mut u8, source: *const u8, len: usize) {
         // SAFETY: the caller vouches for `len` bytes on both sides, which are more than a block.
         unsafe {
-            if len >= STRING_COPY {
+            if len >= STRING_COPY_OUT {
                 return copy_string(target, source, len);
             }
             let mut done = 0;
@@ -436,12 +541,14 @@ mod tests {
     /// of both sides: exactly the bytes asked for are copied.
     #[test]
     fn every_length_and_alignment() {
-        let lengths = if cfg!(miri) { 0..40 } else { 0..300 };
+        let lengths = if cfg!(miri) { 0..40 } else { 0..700 };
         let long = if cfg!(miri) { 100..101 } else { 1015..1035 };
-        for len in lengths.chain(long) {
-            for offset in 0..8 {
+        let longer = if cfg!(miri) { 0..0 } else { 2030..2060 };
+        for len in lengths.chain(long).chain(longer) {
+            // In all places within a line, where lines are what is copied.
+            for offset in 0..if len > 256 { 64 } else { 8 } {
                 let private: Vec<u8> = (0..len).map(|at| (at * 7 + offset) as u8 | 1).collect();
-                let mut words = vec![0_u64; (len + 24) / 8];
+                let mut words = vec![0_u64; (len + 80) / 8];
                 let shared = words.as_mut_ptr().cast::<u8>();
                 let mut back = vec![0_u8; len + 1];
                 // SAFETY: `words` has room for offset + len bytes, and nobody else knows it.
@@ -451,6 +558,20 @@ mod tests {
                 }
                 assert_eq!(back[..len], private, "{len} bytes at {offset}");
                 assert_eq!(back[len], 0);
+                #[cfg(all(target_arch = "x86_64", not(miri)))]
+                if len > 256 {
+                    words.fill(0);
+                    // SAFETY: as above, and more than 64 bytes. What a processor without moves of a line does.
+                    unsafe {
+                        imp::copy_lines_in_parts(shared.add(offset), private.as_ptr(), len);
+                    }
+                    let bytes: &[u8] = bytemuck::cast_slice(&words);
+                    assert_eq!(
+                        bytes[offset..][..len],
+                        private,
+                        "{len} bytes at {offset}, in parts"
+                    );
+                }
                 for rest in [len, len + 5000] {
                     back.fill(0);
                     // SAFETY: as above; what lies beyond `len` is not read.

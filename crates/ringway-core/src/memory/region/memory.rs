@@ -1,9 +1,12 @@
 //! Real memory: a mapped segment, or the heap for tests and fuzzing.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 use std::sync::{Arc, OnceLock};
+
+use bytemuck::{AnyBitPattern, NoUninit};
 
 use super::{Change, Control, Load, Region, RingName, SlabMemory, Spot, Unreachable, copy};
 use crate::memory::layout::Geometry;
@@ -287,6 +290,14 @@ impl Spot for Word<'_> {
     unsafe fn read(self, bytes: &mut [u8]) {
         // SAFETY: as for `write`.
         unsafe { copy::from_shared::<8>(bytes.as_mut_ptr(), self.at.as_ptr(), bytes.len()) };
+    }
+
+    #[inline(always)]
+    unsafe fn read_value<T: NoUninit + AnyBitPattern>(self, value: &mut MaybeUninit<T>) {
+        // Not zeroed first: no compiler sees that the copy makes that superfluous.
+        let target = value.as_mut_ptr().cast();
+        // SAFETY: as for `write`; the copy writes all bytes of the value, and a `T` may consist of any.
+        unsafe { copy::from_shared::<8>(target, self.at.as_ptr(), size_of::<T>()) };
     }
 }
 

@@ -8,7 +8,10 @@
 pub(crate) mod copy;
 pub(crate) mod memory;
 
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+
+use bytemuck::{AnyBitPattern, NoUninit};
 
 use crate::error::Error;
 pub(crate) use crate::sys::futex::{Change, MOST_WORDS};
@@ -86,6 +89,15 @@ pub(crate) trait Spot: Copy {
     /// # Safety
     /// So many bytes lie between the word and the end of the region.
     unsafe fn read(self, bytes: &mut [u8]);
+    /// Copies a value out from behind the word, which is initialised then.
+    ///
+    /// # Safety
+    /// So many bytes lie between the word and the end of the region.
+    unsafe fn read_value<T: NoUninit + AnyBitPattern>(self, value: &mut MaybeUninit<T>) {
+        let value = value.write(T::zeroed());
+        // SAFETY: passed on.
+        unsafe { self.read(bytemuck::bytes_of_mut(value)) };
+    }
 }
 
 /// The control words of a [`Region`], found once.

@@ -20,6 +20,7 @@
 mod loans;
 mod shown;
 
+use std::mem::MaybeUninit;
 use std::sync::atomic::Ordering;
 
 use bytemuck::{AnyBitPattern, NoUninit};
@@ -177,22 +178,25 @@ impl<R: Region> Consumer<R> {
         Some(len as usize)
     }
 
-    /// Receives the first message as a `T`, if it has as many bytes, lies in the ring, and nothing stands against receiving.
+    /// Receives the first message as a `T`, if it has as many bytes, lies in the ring, and nothing stands against receiving. `false`: nothing
+    /// was done; else `value` is initialised.
     #[inline(always)]
-    pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(&mut self) -> Option<T> {
+    pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(
+        &mut self,
+        value: &mut MaybeUninit<T>,
+    ) -> bool {
         let place = self.region.spot(self.head);
         let number = self.received.number;
         let end = self.head + footprint(size_of::<T>() as u64);
         let expected = self.received.word(number) | size_of::<T>() as u64;
         // Acquire: as in `find`.
         if place.load(Ordering::Acquire) != expected || end > self.limit.get() {
-            return None;
+            return false;
         }
-        let mut value = T::zeroed();
         // SAFETY: the limit, and so the record's end, is at most the end of the lap.
-        unsafe { place.read(bytemuck::bytes_of_mut(&mut value)) };
+        unsafe { place.read_value(value) };
         self.release_up_to(end, number + 1);
-        Some(value)
+        true
     }
 
     /// Receives messages of so many bytes as a `T` has into `values`, one after the other, up to the limit or the first

@@ -4,6 +4,7 @@
 //! one cell is received into a buffer in one go: between the take and the release nothing is written down of what was taken,
 //! because nobody can ask for it.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
@@ -43,13 +44,15 @@ impl<R: Region> Consumer<R> {
         self.recv_one(|len| buffer.get_mut(..len))
     }
 
-    /// The same into a value, of which the message has just as many bytes.
+    /// The same into a value, of which the message has just as many bytes. `false`: nothing was done; else `value` is initialised.
     #[inline(always)]
-    pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(&mut self) -> Option<T> {
-        let mut value = T::zeroed();
-        let bytes = bytemuck::bytes_of_mut(&mut value);
-        self.recv_one(|len| (len == bytes.len()).then_some(bytes))?;
-        Some(value)
+    pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(
+        &mut self,
+        value: &mut MaybeUninit<T>,
+    ) -> bool {
+        let bytes = bytemuck::bytes_of_mut(value.write(T::zeroed()));
+        self.recv_one(|len| (len == bytes.len()).then_some(bytes))
+            .is_some()
     }
 
     /// Copies the next message to where `place` says for its length, if it has one cell, and returns its length.
