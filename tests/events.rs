@@ -9,10 +9,13 @@ use std::fmt::{Debug, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use ringway::board::GetError;
 use ringway::gc::Gc;
-use ringway::{Builder, Kind, RecvError, Ring};
+use ringway::service::CallError;
+use ringway::{Board, Builder, Kind, RecvError, Ring};
 use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::subscriber::with_default;
@@ -27,6 +30,9 @@ fn child_role() {
         "send" => send(first),
         "receive" => receive(first),
         "hold a message" => hold_a_message(first),
+        "set" => set(first),
+        "begin with a request" => begin_with_a_request(first),
+        "ask" => ask(first),
         _ => panic!("{role}"),
     });
 }
@@ -37,6 +43,32 @@ fn hold_a_message(first: &First) {
     first.say("held");
     first.hear();
     drop(message);
+}
+
+fn set(first: &First) {
+    let board = Board::at(&first.address().to_string()).unwrap();
+    let mut writer = board.open().unwrap().writer("speed").unwrap();
+    writer.set(b"50").unwrap();
+    first.say("set");
+    first.hear();
+}
+
+fn begin_with_a_request(first: &First) {
+    let service = ringway::serve(&first.address().to_string()).unwrap();
+    let mut server = service.start().unwrap();
+    let request = server.next().unwrap();
+    first.say("begun");
+    first.hear();
+    drop(request);
+}
+
+fn ask(first: &First) {
+    let service = ringway::connect(&first.address().to_string()).unwrap();
+    let mut client = service.open().unwrap();
+    let answers = client.stream(b"hello").unwrap();
+    first.say("asked");
+    first.hear();
+    drop(answers);
 }
 
 /// Who listens: notes each event as `target LEVEL what field=value ...`, and then does as it is told.
@@ -71,6 +103,13 @@ impl Listener {
             assert!(Instant::now() < until, "{words:?} is not in {heard:#?}");
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// How many events have all these words.
+    fn count(&self, words: &[&str]) -> usize {
+        let heard = self.heard();
+        let told = |event: &&String| words.iter().all(|word| event.contains(word));
+        heard.iter().filter(told).count()
     }
 }
 
@@ -307,6 +346,108 @@ fn who_listens_and_panics_ends_no_handle() {
         drop(receiver);
         drop(ring.receiver().unwrap());
     });
+}
+
+#[test]
+fn the_death_of_a_boards_writer_is_told_by_readers_and_by_who_takes_over() {
+    let listener = Listener::default();
+    let place = Place::new(Backing::Shm);
+    let about = format!("address={} key=\"speed\"", place.address);
+    with_default(listener.clone(), || {
+        let board = Board::at(&place.address.to_string()).unwrap();
+        let board = board.create().unwrap();
+        let mut gauges = [(); 2].map(|()| board.reader("speed").unwrap());
+        let victim = Second::start_at("set", &place.address);
+        victim.expect("set");
+        for gauge in &mut gauges {
+            assert_eq!(gauge.get().unwrap().unwrap(), *b"50");
+        }
+        victim.kill();
+        let [blocked, armed] = &mut gauges;
+        let end = blocked.wait_newer_deadline(watchdog());
+        assert_eq!(end.unwrap_err(), GetError::WriterDied);
+        let died = ["ringway::board WARN writer died", &about];
+        assert_eq!(listener.count(&died), 1);
+        // Once for each that waits, and each death.
+        assert_eq!(armed.arm().unwrap_err(), GetError::WriterDied);
+        assert!(blocked.arm().unwrap());
+        assert_eq!(listener.count(&died), 2);
+        let writer = board.writer("speed").unwrap();
+        let over = ["ringway::board INFO took over from a dead one", &about];
+        assert_eq!(listener.count(&over), 1);
+        // From one that has left, nobody takes over.
+        drop(writer);
+        drop(board.writer("speed").unwrap());
+        assert_eq!(listener.count(&over), 1);
+    });
+}
+
+#[test]
+fn deaths_in_a_service_are_told() {
+    let listener = Listener::default();
+    let place = Place::new(Backing::Shm);
+    let name = place.address.to_string();
+    let about = format!("address={name}");
+    with_default(listener.clone(), || {
+        drop(ringway::serve(&name).unwrap().clients(1).start().unwrap());
+        let once = ringway::connect(&name).unwrap();
+        let mut once = once.open().unwrap();
+        let again = ringway::connect(&name).unwrap().at_least_once();
+        let again = again.grace(Duration::from_secs(600));
+        let mut again = again.open().unwrap();
+        let died = ["ringway::service WARN server died", &about];
+
+        // Told by the client, once, although its next call finds the traces.
+        let victim = Second::start_at("begin with a request", &place.address);
+        let mut answers = once.stream_deadline(&b"one"[..], watchdog()).unwrap();
+        victim.expect("begun");
+        victim.kill();
+        assert_eq!(answers.next_part(), Err(CallError::ServerDied));
+        drop(answers);
+        assert_eq!(listener.count(&died), 1, "{:#?}", listener.heard());
+        drop(once.stream_deadline(&b"two"[..], watchdog()).unwrap());
+        assert_eq!(listener.count(&died), 1, "{:#?}", listener.heard());
+
+        // And by the server that takes the desk after the dead one.
+        let victim = Second::start_at("begin with a request", &place.address);
+        let mut answers = again.stream_deadline(&b"three"[..], watchdog()).unwrap();
+        victim.expect("begun");
+        victim.kill();
+        while listener.count(&died) < 2 {
+            let soon = Instant::now() + Duration::from_millis(1);
+            assert_eq!(answers.whole_until(soon), Poll::Pending);
+        }
+        let mut server = ringway::serve(&name).unwrap().start().unwrap();
+        let succeeded = ["ringway::service INFO succeeded a dead server", &about];
+        assert_eq!(listener.count(&succeeded), 1);
+        let request = server.next_deadline(watchdog()).unwrap();
+        assert_eq!(listener.count(&died), 3, "{:#?}", listener.heard());
+        request.answer(b"done").unwrap();
+        assert_eq!(answers.whole().unwrap(), b"done");
+
+        // A client's death, by the server that has its call, and by the client that has its desk next.
+        let victim = Second::start_at("ask", &place.address);
+        victim.expect("asked");
+        let mut request = server.next_deadline(watchdog()).unwrap();
+        victim.kill();
+        let until = watchdog();
+        while !request.is_cancelled() {
+            assert!(Instant::now() < until, "its death is not seen");
+        }
+        assert!(request.is_cancelled());
+        drop(request);
+        let died = ["ringway::service WARN client died", &about];
+        assert_eq!(listener.count(&died), 1, "{:#?}", listener.heard());
+        let free = server.clients() - 2;
+        let others: Vec<_> = (0..free).map(|_| once.another().unwrap()).collect();
+        assert_eq!(listener.count(&died), 2, "{:#?}", listener.heard());
+        // Those that leave do not die.
+        drop(others);
+        drop(once.another().unwrap());
+        assert_eq!(listener.count(&died), 2, "{:#?}", listener.heard());
+    });
+    // What its victims have left.
+    drop(Gc::new().address(place.address.clone()).run());
 }
 
 #[test]

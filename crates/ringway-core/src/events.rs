@@ -2,7 +2,9 @@
 //!
 //! Where something is told that the caller of a function did (it made a ring, attached, removed), its own thread tells it, when it is
 //! done and no lock of the segment is held: a subscriber may take its time, or panic, and only its own process is late or ends. What
-//! happens beside the calls of a handle is told by a thread of its own (`api/news.rs`). Nothing is told where a message
+//! happens beside the calls of a handle is told by a thread of its own (`api/news.rs`); but the deaths of those with whom a board or a
+//! service was shared by whose call finds them: there, only the roles of entries depend on it, which is so of every call that takes long.
+//! Nothing is told where a message
 //! is sent or received, and without the feature no instruction of this is there: the compiler sees that the words make sense, and
 //! drops them.
 //!

@@ -326,6 +326,7 @@ impl<'a> Answers<'a> {
     /// Who had the desk is dead.
     pub(crate) fn go_on_after_death(&mut self) -> Result<(), CallError> {
         (self.pause, self.look_at) = (FIRST_PAUSE, None);
+        self.client.desk.note_death();
         if self.client.how.at_least_once {
             return self.begin_anew(CallError::ServerDied);
         }

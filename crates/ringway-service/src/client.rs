@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ringway_core::board::Reader;
-use ringway_core::os::{Role, Wakes, deadline_after};
+use ringway_core::os::{Role, Wakes, deadline_after, tell};
 use ringway_core::{Address, Error, ErrorKind};
 
 use crate::answers::Answers;
@@ -225,9 +225,13 @@ impl Desk {
             if !role.take()? {
                 continue;
             }
+            if role.follows_death() {
+                tell!("ringway::service", WARN, "client died", address = %board.address(), desk = number);
+            }
+            let answers = board.reader(&answer_key(number))?.quiet();
             let mut desk = Self {
                 role,
-                answers: board.reader(&answer_key(number))?.with_wait(how.wait),
+                answers: answers.with_wait(how.wait),
                 number,
                 place: place.clone(),
             };
@@ -276,6 +280,9 @@ impl Desk {
     /// Takes the role of the servers' entry away from one that died, so that its death is none of the next call's.
     pub(crate) fn clear(&mut self) -> Result<(), Error> {
         if self.answers.writer_lives() == Some(false) {
+            if self.answers.mourn() {
+                self.note_death();
+            }
             let mut role = self.place.board.role(&answer_key(self.number))?;
             role.take()?;
         }
@@ -288,6 +295,12 @@ impl Desk {
         self.role
             .set_parts([bytemuck::bytes_of(said), bytes], Wakes::All)?;
         Ok(())
+    }
+
+    /// Tells of the death of the server that had the desk.
+    pub(crate) fn note_death(&self) {
+        let address = self.place.board.address();
+        tell!("ringway::service", WARN, "server died", address = %address, desk = self.number);
     }
 
     pub(crate) fn number(&self) -> u32 {

@@ -1,7 +1,7 @@
 //! The board that a service is, and its desks.
 
 use ringway_core::board::Builder;
-use ringway_core::os::Role;
+use ringway_core::os::{Role, tell};
 use ringway_core::{Address, Board, Error, ErrorKind};
 
 /// The key of the first entry, which says that the board is a service's, and what of.
@@ -130,6 +130,9 @@ impl Place {
         for number in 0..SERVERS {
             let mut role = self.board.role(&server_key(number))?;
             if role.take()? {
+                if role.follows_death() {
+                    tell!("ringway::service", INFO, "succeeded a dead server", address = %self.board.address());
+                }
                 return Ok(role);
             }
         }

@@ -1,7 +1,7 @@
 //! A server at a desk: who calls there, and what is on its way.
 
 use ringway_core::board::{GetError, Reader};
-use ringway_core::os::{Role, Wakes};
+use ringway_core::os::{Role, Wakes, tell};
 
 use crate::error::ServeError;
 use crate::place::{Place, answer_key, call_key};
@@ -12,6 +12,7 @@ use crate::words::{
 
 #[derive(Debug)]
 pub(crate) struct Seat {
+    desk: u32,
     /// What servers say at this desk, held while this one serves it.
     role: Role,
     /// What the client says.
@@ -24,6 +25,8 @@ pub(crate) struct Seat {
     said: Option<Said>,
     heard: Vec<u8>,
     on_its_way: OnItsWay,
+    /// The attachment of a client whose death was told of.
+    mourned: u64,
     /// Bytes of the longest value.
     value_len: usize,
 }
@@ -136,6 +139,7 @@ impl Seat {
     pub(crate) fn new(place: &Place, desk: u32) -> Result<Self, ServeError> {
         let board = &place.board;
         Ok(Self {
+            desk,
             role: board.role(&answer_key(desk))?,
             calls: board.reader(&call_key(desk))?,
             answers: board.reader(&answer_key(desk))?,
@@ -143,6 +147,7 @@ impl Seat {
             said: None,
             heard: Vec::new(),
             on_its_way: OnItsWay::Nothing,
+            mourned: 0,
             value_len: place.value_len(),
         })
     }
@@ -243,6 +248,9 @@ impl Seat {
         if !self.hear()?.as_ref().is_some_and(asks) || !self.role.take()? {
             return Ok(None);
         }
+        if self.role.follows_death() {
+            tell!("ringway::service", WARN, "server died", address = %self.role.address(), desk = self.desk);
+        }
         // Again: it may have been answered, and another one asked for, before the role was taken. From now on nobody else answers.
         let begun = match self.hear() {
             Ok(said) => self.begin_with_role(said.filter(asks), most),
@@ -264,7 +272,7 @@ impl Seat {
         };
         let last = self.last_said()?.filter(|last| last.call == said.call);
         let is_settled = last.is_some_and(|last| last.settles(said.call, said.attempt));
-        if is_settled || is_over(said.deadline) || !self.calls.is_written_by(said.by) {
+        if is_settled || is_over(said.deadline) || !self.is_there(said) {
             return Ok(None);
         }
         // Who has said something of it, and has not settled it, is dead.
@@ -385,13 +393,31 @@ impl Seat {
         Ok(is_last)
     }
 
+    /// Whether the client that has said this has the desk, and lives.
+    fn is_there(&mut self, said: Said) -> bool {
+        let is_there = self.calls.is_written_by(said.by);
+        if !is_there {
+            self.note_death(said.by);
+        }
+        is_there
+    }
+
+    /// Tells once of the death of a client that has gone, if it has died.
+    #[cold]
+    fn note_death(&mut self, by: u64) {
+        if self.mourned != by && self.calls.writer_lives() == Some(false) {
+            self.mourned = by;
+            tell!("ringway::service", WARN, "client died", address = %self.role.address(), desk = self.desk);
+        }
+    }
+
     /// What is known of the caller of a call.
     pub(crate) fn caller(&mut self, served: Served) -> Result<Caller, ServeError> {
         let said = self.hear()?;
         let Some(said) = said.filter(|said| said.call == served.call && said.kind != GONE) else {
             return Ok(Caller::IsGone);
         };
-        if !self.calls.is_written_by(said.by) {
+        if !self.is_there(said) {
             return Ok(Caller::IsGone);
         }
         Ok(Caller::Waits(match said.kind {

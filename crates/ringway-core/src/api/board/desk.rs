@@ -55,6 +55,11 @@ impl Role {
         self.participant.id()
     }
 
+    /// Where the board is.
+    pub fn address(&self) -> &Address {
+        self.board.address()
+    }
+
     /// Whether it has the role.
     pub fn is_held(&self) -> bool {
         self.held

@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::admin::stat::Stat;
 use crate::api::ring::Ring;
 use crate::error::{Attempt, Error, ErrorKind};
+use crate::events::tell;
 use crate::memory::layout::board::MAX_KEY;
 use crate::memory::layout::participant::Role;
 use crate::memory::region::memory::Memory;
@@ -121,7 +122,12 @@ impl Board {
         let (region, entry, participant) = self.to_write(attempt, key)?;
         let taken = role::Writer::take(region, entry, participant.id(), participant.outlook);
         match taken {
-            Ok(writer) => Ok(Writer::new(writer, participant)),
+            Ok(writer) => {
+                if writer.follows_death() {
+                    tell!("ringway::board", INFO, "took over from a dead one", address = %self.address(), key);
+                }
+                Ok(Writer::new(writer, participant))
+            }
             Err(Refused::Taken(by)) => Err(self.taken(attempt, by)),
             Err(Refused::Unsettled) => Err(participant::unsettled(attempt)),
             Err(Refused::Corrupt) => Err(self.ring.corrupt()),
@@ -179,7 +185,6 @@ impl Board {
         Ok(keys.map(directory::text).collect())
     }
 
-    /// The attachment of this process, which is made if there is none.
     /// What a writer attempts.
     fn writing(&self) -> Attempt<'_> {
         Attempt::to("write to", self.address())
@@ -199,6 +204,7 @@ impl Board {
         Ok((region, entry, participant))
     }
 
+    /// The attachment of this process, which is made if there is none.
     fn member(&self) -> Result<Arc<Participant>, Error> {
         let mut membership = (self.membership.lock()).unwrap_or_else(PoisonError::into_inner);
         // Whoever inherited it through fork has none.

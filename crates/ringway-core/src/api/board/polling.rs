@@ -136,7 +136,7 @@ impl Reader {
             .reach
             .attempt_by(&mut self.reader, how, waker, look_by, look);
         let value = read.map(|read| read.map(|number| Value { number, bytes }));
-        told(value)
+        told(value).map_err(|error| self.noted(error))
     }
 
     /// A descriptor as [`Receiver::descriptor`](crate::Receiver::descriptor): readable when there may be a newer value, or the writer has
@@ -191,7 +191,8 @@ impl Reader {
         };
         let reader = &mut self.reader;
         let news = self.reach.attempt_by(reader, how, None, look_by, look);
-        news.map(|news| news.is_none()).map_err(Said::told)
+        let armed = news.map(|news| news.is_none());
+        armed.map_err(|said| self.noted(said.told()))
     }
 
     /// Is reached by what another reader of the board was reached by, its descriptor and its interrupters. That one is read no more.

@@ -10,6 +10,7 @@ use crate::api::reach::Reach;
 use crate::api::ring::Ring;
 use crate::api::threads::Unshared;
 use crate::error::{Error, GetError};
+use crate::events::tell;
 use crate::memory::region::memory::Memory;
 use crate::rings::board::Slate;
 use crate::rings::board::reader::{self, Exactly};
@@ -41,6 +42,8 @@ pub struct Reader {
     pub(super) wait: WaitOptions<'static>,
     pub(super) reach: Reach,
     pub(super) address: Address,
+    /// Whether deaths are told of by who has this, who knows better whose they are.
+    quiet: bool,
     _one_thread: Unshared,
 }
 
@@ -52,6 +55,7 @@ impl Reader {
             reader,
             wait: WaitOptions::new(WaitStrategy::default()),
             address: ring.address().clone(),
+            quiet: false,
             _one_thread: Unshared::default(),
         })
     }
@@ -61,6 +65,23 @@ impl Reader {
     pub fn with_wait(mut self, how: WaitStrategy) -> Self {
         self.wait = WaitOptions::new(how);
         self
+    }
+
+    /// Leaves it to its owner to tell of a writer's death by `tracing`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    /// Tells whoever listens of the writer's death, if a call ends with that.
+    #[cold]
+    pub(super) fn noted(&self, error: GetError) -> GetError {
+        if error == GetError::WriterDied && !self.quiet {
+            tell!("ringway::board", WARN, "writer died", address = %self.address, key = self.key());
+        }
+        error
     }
 
     /// The key of the entry.
@@ -85,10 +106,10 @@ impl Reader {
         self.reader.writer() == Some((id, true))
     }
 
-    /// Takes note that the writer has died, if it has: a call that waits tells nothing of that death any more.
+    /// Takes note that the writer has died, if it has: a call that waits tells nothing of that death any more. Whether that is news.
     #[doc(hidden)]
-    pub fn mourn(&mut self) {
-        self.reader.mourn();
+    pub fn mourn(&mut self) -> bool {
+        self.reader.mourn()
     }
 
     /// The latest value, whether it was read before or not; `None` if there is none yet. It waits for nobody.
@@ -192,7 +213,8 @@ impl Reader {
     ) -> Result<Value, GetError> {
         let mut bytes = Vec::new();
         let wait = self.wait.until(deadline.into());
-        let number = self.reader.wait_newer(&wait, &mut bytes)?;
+        let read = self.reader.wait_newer(&wait, &mut bytes);
+        let number = read.map_err(|error| self.noted(error))?;
         Ok(Value { number, bytes })
     }
 
@@ -207,7 +229,8 @@ impl Reader {
         let mut value = T::zeroed();
         let wait = self.wait.until(deadline.into());
         let room = &mut Exactly(bytemuck::bytes_of_mut(&mut value));
-        self.reader.wait_newer(&wait, room)?;
+        let read = self.reader.wait_newer(&wait, room);
+        read.map_err(|error| self.noted(error))?;
         Ok(value)
     }
 }

@@ -113,10 +113,12 @@ impl<R: Region> Reader<R> {
         Some((owner, self.sleeper.lives(owner)))
     }
 
-    /// Takes note that the writer has died, if it has.
-    pub(crate) fn mourn(&mut self) {
+    /// Takes note that the writer has died, if it has. Whether that is news.
+    pub(crate) fn mourn(&mut self) -> bool {
         self.sleeper.entry_of(&self.key);
-        self.sleeper.mourned = self.sleeper.dead_writer().unwrap_or(self.sleeper.mourned);
+        let dead = self.sleeper.dead_writer();
+        self.sleeper.mourned = dead.unwrap_or(self.sleeper.mourned);
+        dead.is_some()
     }
 
     /// Reads the value, whether it was read before or not; `None` if there is none yet.
