@@ -83,7 +83,7 @@ Checks of ringway that take their time. Defaults are for an unhurried run; CI ta
         (for root). Told how long, only the one that kills and stops all that takes part at random, and counts every
         message. What is missing (nats-server, ip, openssl) is installed with apt-get.
 
-    cargo xtask book [--no-commands | --figures]
+    cargo xtask book [--no-commands | --figures | --hierarchy FIGURES]
         Builds the book in docs/ with mdBook (target/book), follows its links, has a browser look at each page, and
         types what it tells the reader to type. --figures makes the figures of their sources, and nothing else.
 

@@ -1,5 +1,5 @@
-//! README.md's commands and snippets, each run for real, twice in a row: what a reader tries must work, and must work when
-//! it is tried again.
+//! The commands of README.md and of the book's page about them, and all snippets, each run for real, twice in a row: what a reader tries
+//! must work, and must work when it is tried again.
 
 #[path = "../src/blocks.rs"]
 mod blocks;
@@ -19,11 +19,12 @@ use ringway_testing::apart::apart;
 use ringway_testing::programs::built;
 
 const README: &str = include_str!("../../../README.md");
+const COMMANDS: &str = include_str!("../../../docs/commands.md");
 
 /// How long a command may take on a machine with much else to do. `demo` and `bench` measure for seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What must come out of some commands, as they stand in README.md. Of all others only the good end is demanded.
+/// What must come out of some commands, as they stand there. Of all others only the good end is demanded.
 const COMES_OUT: &[(&str, &str)] = &[
     ("ringway create shm:jobs --kind mpmc", "shm:jobs\n"),
     ("ringway recv shm:jobs --peek -n 3", "1\n2\n3\n"),
@@ -36,6 +37,7 @@ const COMES_OUT: &[(&str, &str)] = &[
         "ringway recv shm:news --from last:2 --policy lossy",
         "2\n3\n",
     ),
+    ("ringway work shm:jobs -- wc -c", "7\n7\n"),
     ("ringway work shm:tasks -- wc -c", "1\n1\n1\n"),
     (
         "ringway recv shm:tasks --ack-after 'wc -l < {}' --tries 3 --dead-letters shm:failed --create",
@@ -117,9 +119,9 @@ impl Drop for Running {
     }
 }
 
-/// The commands in README.md's blocks that begin with `program`, without what is said of them.
-fn commands(program: &str) -> Vec<(String, String)> {
-    let lines: Vec<String> = blocks::blocks(README, "sh")
+/// The commands in the blocks of a document that have `program`, without what is said of them.
+fn commands(document: &str, program: &str) -> Vec<(String, String)> {
+    let lines: Vec<String> = blocks::blocks(document, "sh")
         .iter()
         .filter(|block| block.contains(&format!("{program} ")))
         .flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>())
@@ -156,45 +158,61 @@ fn workplace() -> (tempfile::TempDir, OsString) {
 fn the_commands_work_twice_in_a_row() {
     apart("the_commands_work_twice_in_a_row", || {
         let (folder, path) = workplace();
-        let commands = commands("ringway send");
-        assert!(commands.len() > 10, "{commands:?}");
+        let documents = [README, COMMANDS].map(|document| commands(document, "ringway send"));
+        assert!(documents.iter().all(|commands| commands.len() > 8));
         for (command, _) in COMES_OUT {
-            let known = commands.iter().any(|(there, _)| there == command);
-            assert!(known, "README.md has {command} no more");
+            let mut there = documents.iter().flatten();
+            let known = there.any(|(there, _)| there == command);
+            assert!(known, "nobody is told to type {command} any more");
         }
-        for round in 0..2 {
-            let mut commands = &commands[..];
-            while let Some(((command, note), rest)) = commands.split_first() {
-                commands = rest;
-                if note.starts_with("in one terminal") {
-                    let ((other, note), rest) = rest.split_first().unwrap();
-                    assert!(note.starts_with("in another"), "{note}");
-                    commands = rest;
-                    both(command, other, round == 0, folder.path(), &path);
-                    continue;
-                }
-                let expected = COMES_OUT.iter().find(|(known, _)| known == command);
-                if command == FOREIGN {
-                    their_queue();
-                }
-                let running = Running::start(command, folder.path(), &path);
-                let out = match command.as_str() {
-                    FOLLOW => running.interrupt_after(1),
-                    _ => running.finish(),
-                };
-                if let Some((_, expected)) = expected {
-                    assert_eq!(&out, expected, "{command}");
-                }
+        for commands in &documents {
+            for round in 0..2 {
+                type_all(commands, round == 0, folder.path(), &path);
             }
-            let content = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
-            assert!(content("other/copy.img") == content("disk.img"));
-            std::fs::remove_file(folder.path().join("other/copy.img")).unwrap();
-            assert!(content("other/photos/cat") == content("photos/cat"));
-            std::fs::remove_dir_all(folder.path().join("other/photos")).unwrap();
-            let left: Vec<_> = std::fs::read_dir("/dev/shm").unwrap().collect();
-            assert!(left.is_empty(), "the commands left {left:?}");
         }
     });
+}
+
+/// Types the commands of a document. Where two are for two terminals, it is said whether the first one is the first.
+fn type_all(mut commands: &[(String, String)], in_order: bool, folder: &Path, path: &OsString) {
+    let (mut photos, mut images) = (false, false);
+    while let Some(((command, note), rest)) = commands.split_first() {
+        commands = rest;
+        photos |= command.contains("photos");
+        images |= command.contains("copy.img");
+        if note.starts_with("in one terminal") {
+            let ((other, note), rest) = rest.split_first().unwrap();
+            assert!(note.starts_with("in another"), "{note}");
+            images |= other.contains("copy.img");
+            commands = rest;
+            both(command, other, in_order, folder, path);
+            continue;
+        }
+        let expected = COMES_OUT.iter().find(|(known, _)| known == command);
+        if command == FOREIGN {
+            their_queue();
+        }
+        let running = Running::start(command, folder, path);
+        let out = match command.as_str() {
+            FOLLOW => running.interrupt_after(1),
+            _ => running.finish(),
+        };
+        if let Some((_, expected)) = expected {
+            assert_eq!(&out, expected, "{command}");
+        }
+    }
+    let content = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    if images {
+        assert!(content("other/copy.img") == content("disk.img"));
+        std::fs::remove_file(folder.join("other/copy.img")).unwrap();
+    }
+    if photos {
+        assert!(content("other/photos/cat") == content("photos/cat"));
+        std::fs::remove_dir_all(folder.join("other/photos")).unwrap();
+    }
+    assert!(photos, "the photos are there no more");
+    let left: Vec<_> = std::fs::read_dir("/dev/shm").unwrap().collect();
+    assert!(left.is_empty(), "the commands left {left:?}");
 }
 
 /// Two commands in two terminals, of which one is started first.
@@ -227,7 +245,7 @@ fn their_queue() {
 fn what_is_said_to_run_first_does() {
     apart("what_is_said_to_run_first_does", || {
         let (folder, path) = workplace();
-        for (command, _) in commands("cargo run") {
+        for (command, _) in commands(README, "cargo run") {
             // That is who runs this.
             if command == "cargo test --workspace" {
                 continue;

@@ -1,11 +1,21 @@
 //! The book in `docs/`: its figures are made, mdBook builds it, its links are followed, a browser looks at each page, and
 //! what it tells the reader to type is typed.
+//!
+//! The figure of the hierarchy is made of a measurement, which is made and taken in by hand:
+//!
+//! ```sh
+//! cd benches/compare
+//! cargo run --release --bin compare -- --work hierarchy,hierarchy-rtt --rounds 25 --json RUN.jsonl    # several times
+//! cargo run --release --bin report -- RUN.jsonl... DIRECTORY
+//! cd ../.. && cargo xtask book --hierarchy DIRECTORY/figures.json && cargo xtask book --figures
+//! ```
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::process;
 
+mod bars;
 mod browser;
 mod drawing;
 mod links;
@@ -18,8 +28,19 @@ const MDBOOK: &str = "0.5.4";
 const TOOLS: &str = "target/book-tools";
 const BUILT: &str = "target/book";
 
-/// `book [--figures] [--no-commands]`
+/// Where the figures of the hierarchy are kept.
+const HIERARCHY: &str = "docs/figures/hierarchy.json";
+
+/// `book [--figures] [--no-commands]`, `book --hierarchy FIGURES`
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    if let [word, path] = arguments
+        && word == "--hierarchy"
+    {
+        let figures = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        let thinned = bars::thin(&figures).map_err(|problem| format!("{path}: {problem}"))?;
+        return fs::write(process::root().join(HIERARCHY), thinned)
+            .map_err(|error| format!("{HIERARCHY}: {error}"));
+    }
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     if let Some(other) = arguments
         .iter()
@@ -61,6 +82,7 @@ fn figures(write: bool) -> Result<(), String> {
         let made = match source.extension().and_then(|word| word.to_str()) {
             Some("fig") => drawing::draw(&text()?, &name)?,
             Some("txt") => scale::draw(&text()?, &name)?,
+            Some("json") => bars::draw(&text()?, &name)?,
             _ => continue,
         };
         let path = source.with_extension("svg");
