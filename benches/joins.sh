@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # What `ringway join` moves in a second, as ratios to `socat` and `cat` on the same pair of ends, taken in turn in one run.
-# Usage: benches/joins.sh [MIB [ROUNDS]]. Needs socat. Build first: cargo build --release -p ringway-cli
+# Usage: [RINGWAY=PROGRAM] benches/joins.sh [MIB [ROUNDS]]. Needs socat. Build first: cargo build --release -p ringway-cli
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mib=${1:-256} rounds=${2:-5}
-ringway=$PWD/target/release/ringway
+ringway=${RINGWAY:-$PWD/target/release/ringway}
 for needed in "$ringway" socat; do
     command -v "$needed" >/dev/null || { echo "$needed is missing" >&2; exit 1; }
 done

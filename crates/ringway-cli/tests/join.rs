@@ -124,13 +124,9 @@ fn a_killed_receiver_of_a_connection_has_a_successor() {
         return;
     }
     let folder = Folder::new();
-    for kind in ["tcp", "unix"] {
-        let place = Place::new("shm");
-        let mut send = Running::open(
-            ["send", &place.address, "--create", "--capacity", "8M"],
-            &numbers(1, 10_000),
-        );
-        eventually("the ring", || place.exists());
+    // From a ring they are put together, and from standard input written as they came.
+    let cases = ["ring", "input"].map(|from| [("tcp", from), ("unix", from)]);
+    for (kind, from) in cases.concat() {
         let (listen, there) = match kind {
             "tcp" => {
                 let port = port();
@@ -147,7 +143,17 @@ fn a_killed_receiver_of_a_connection_has_a_successor() {
         // The first one reads nothing after a while: it is stopped, and then killed.
         let mut socat = tool("socat", &["-u", "-b512", &listen, "STDOUT"]);
         let mut first = Running::spawn(socat.stdout(File::create(&outs[0]).unwrap()));
-        let join = Running::start(["join", &place.address, &there, "-q"]);
+        let place = Place::new("shm");
+        let begin = |args: &[&str]| Running::open(args.iter().copied(), &numbers(1, 10_000));
+        let (mut send, join) = match from {
+            "ring" => {
+                let send = begin(&["send", &place.address, "--create", "--capacity", "8M"]);
+                eventually("the ring", || place.exists());
+                let join = Running::start(["join", &place.address, &there, "-q"]);
+                (send, Some(join))
+            }
+            _ => (begin(&["join", "-", &there, "-q"]), None),
+        };
         eventually("the first lines", || count(&outs[0]) > 100);
         first.signal(Signal::SIGSTOP);
         first.kill();
@@ -161,15 +167,23 @@ fn a_killed_receiver_of_a_connection_has_a_successor() {
         });
         send.close();
         assert_status(&send.finish(), 0);
-        assert_status(&join.finish(), 0);
+        if let Some(join) = join {
+            assert_status(&join.finish(), 0);
+        }
         assert_status(&second.finish(), 0);
         let [first, second] = outs.map(|out| text(&fs::read(out).unwrap()));
         let whole = first.rsplit_once('\n').unwrap().0;
         let had: Vec<u64> = whole.lines().map(|line| line.parse().unwrap()).collect();
-        assert!(had.iter().copied().eq(1..=had.len() as u64), "{kind}");
+        assert!(
+            had.iter().copied().eq(1..=had.len() as u64),
+            "{kind} {from}"
+        );
         let got: Vec<u64> = second.lines().map(|line| line.parse().unwrap()).collect();
-        assert!(got.iter().copied().eq(got[0]..=sent), "{kind}");
-        assert!(got[0] > had.len() as u64, "{kind}: nothing comes twice");
+        assert!(got.iter().copied().eq(got[0]..=sent), "{kind} {from}");
+        assert!(
+            got[0] > had.len() as u64,
+            "{kind} {from}: nothing comes twice"
+        );
     }
 }
 

@@ -178,6 +178,7 @@ fn an_outward_route_is_stopped(duplicates: usize, room: Option<usize>, removes: 
                 assert_eq!(*sequence, number as u64 + 3, "{fate:?} at {step}");
             }
             assert_eq!(world.ring.receiver().unwrap().received(), MESSAGES);
+            assert!(engine.most_under_way() <= WINDOW, "{fate:?} at {step}");
             if engine.is_armed() {
                 // There are not as many steps.
                 break;
@@ -329,6 +330,42 @@ fn somebody_else_who_publishes_is_noticed() {
     // And it stays so for those who try again.
     block_on(world.outward(|| false)).unwrap_err();
     assert_eq!(engine.contents("S").len(), 2);
+}
+
+/// Whenever it comes: what lies in front of it is in order, and nothing of the ring comes behind it.
+#[test]
+fn nothing_is_stored_behind_somebody_elses_message() {
+    let mut between = 0;
+    for step in 1.. {
+        let engine = Memory::new();
+        engine.create("S", None, 0, false);
+        let world = World::new(engine.clone());
+        let mut sender = world.ring.sender().unwrap();
+        (0..MESSAGES).for_each(|number| sender.send(&payload(number)).unwrap());
+        engine.fail_at(step, Fate::Overtaken);
+        let ended = block_on(world.outward(|| world.is_drained()));
+        if engine.is_armed() {
+            // There are not as many steps.
+            break;
+        }
+        engine.deliver_late();
+        let contents = engine.contents("S");
+        let foreign = contents
+            .iter()
+            .position(|(_, id, _)| id.is_empty())
+            .unwrap();
+        assert_eq!(contents.len(), foreign + 1, "at {step}");
+        for (number, (_, _, found)) in contents[..foreign].iter().enumerate() {
+            assert_eq!(*found, payload(number as u64), "at {step}");
+        }
+        if foreign < MESSAGES as usize {
+            let problem = ended.unwrap_err();
+            assert!(problem.contains("somebody else"), "at {step}: {problem}");
+            between += 1;
+        }
+    }
+    // Each publication and each acknowledgement.
+    assert_eq!(between, 2 * MESSAGES);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(super) enum Check {
     Log(String),
     /// `test FILE TEST`: a test in a file of `tests/`.
     Test(String, String),
+    /// `gateway FILE TEST`: a test of the gateway's, which has a lock file of its own, in a file of its `tests/`.
+    Gateway(String, String),
     /// `kill CASE`: kills in a case of the kill matrix.
     Kill(String),
     /// `freeze CASE`: stops in a case of the kill matrix.
@@ -43,6 +45,7 @@ impl Check {
             ["lib", test] => Some(Self::Lib(own(test))),
             ["log", test] => Some(Self::Log(own(test))),
             ["test", file, test] => Some(Self::Test(own(file), own(test))),
+            ["gateway", file, test] => Some(Self::Gateway(own(file), own(test))),
             ["kill", case] => Some(Self::Kill(own(case))),
             ["freeze", case] => Some(Self::Freeze(own(case))),
             ["log-kill", case] => Some(Self::LogKill(own(case))),
@@ -53,7 +56,7 @@ impl Check {
     pub(super) fn build(&self) -> Build {
         match self {
             Self::Loom(_) => Build::Loom,
-            Self::Lib(_) | Self::Log(_) | Self::Test(..) => Build::Tests,
+            Self::Lib(_) | Self::Log(_) | Self::Test(..) | Self::Gateway(..) => Build::Tests,
             Self::Kill(_) | Self::Freeze(_) | Self::LogKill(_) => Build::Program,
         }
     }
@@ -63,7 +66,7 @@ impl Check {
         match self {
             Self::Loom(_) | Self::Lib(_) => "ringway_core",
             Self::Log(_) => "ringway_log",
-            Self::Test(file, _) => file,
+            Self::Test(file, _) | Self::Gateway(file, _) => file,
             Self::Kill(_) | Self::Freeze(_) | Self::LogKill(_) => "crashtest",
         }
     }
@@ -71,7 +74,11 @@ impl Check {
     /// The arguments by which the binary makes this check and no other.
     pub(super) fn arguments(&self) -> Vec<&str> {
         let (case, mode) = match self {
-            Self::Loom(test) | Self::Lib(test) | Self::Log(test) | Self::Test(_, test) => {
+            Self::Loom(test)
+            | Self::Lib(test)
+            | Self::Log(test)
+            | Self::Test(_, test)
+            | Self::Gateway(_, test) => {
                 return vec!["--exact", test, "--nocapture", "--test-threads=1"];
             }
             Self::Kill(case) => (case, "kill"),
@@ -92,6 +99,7 @@ impl fmt::Display for Check {
             Self::Lib(test) => write!(f, "lib {test}"),
             Self::Log(test) => write!(f, "log {test}"),
             Self::Test(file, test) => write!(f, "test {file} {test}"),
+            Self::Gateway(file, test) => write!(f, "gateway {file} {test}"),
             Self::Kill(case) => write!(f, "kill {case}"),
             Self::Freeze(case) => write!(f, "freeze {case}"),
             Self::LogKill(case) => write!(f, "log-kill {case}"),
@@ -213,8 +221,12 @@ check: test roles two
             .flat_map(|patch| patch.checks.iter().map(move |check| (patch, check)))
         {
             let (places, test) = match check {
-                Check::Test(file, test) => {
-                    let place = root.join("tests").join(file);
+                Check::Test(file, test) | Check::Gateway(file, test) => {
+                    let package = match check {
+                        Check::Gateway(..) => root.join("crates/ringway-gateway"),
+                        _ => root.clone(),
+                    };
+                    let place = package.join("tests").join(file);
                     (vec![place.with_extension("rs"), place], test)
                 }
                 Check::Loom(test) | Check::Lib(test) | Check::Log(test) => {

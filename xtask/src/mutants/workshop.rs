@@ -19,6 +19,9 @@ const OURS: [&str; 7] = [
     "ringway-testing",
 ];
 
+/// Selects the package that has a lock file of its own.
+const GATEWAY: &str = "--manifest-path=crates/ringway-gateway/Cargo.toml";
+
 /// A copy of the sources, and what is built of it in one way.
 ///
 /// For each bug one crate and what depends on it is built again, incrementally, so what counts is the time of that: our own
@@ -87,9 +90,15 @@ impl Workshop {
             Some(patch) => self.tree.apply(patch)?,
             None => self.tree.restore()?,
         }
-        let mut binaries: Vec<&str> = checks.iter().map(|check| check.binary()).collect();
-        binaries.sort_unstable();
-        binaries.dedup();
+        let (gateway, others): (Vec<&Check>, Vec<&Check>) = checks
+            .iter()
+            .partition(|check| matches!(check, Check::Gateway(..)));
+        let [gateway, binaries] = [gateway, others].map(|checks| {
+            let mut binaries: Vec<&str> = checks.iter().map(|check| check.binary()).collect();
+            binaries.sort_unstable();
+            binaries.dedup();
+            binaries
+        });
         let (ours, files): (Vec<&str>, Vec<&str>) = binaries
             .iter()
             .partition(|name| matches!(**name, "ringway_core" | "ringway_log" | "crashtest"));
@@ -105,6 +114,11 @@ impl Workshop {
         if !files.is_empty() {
             let mut selection = vec!["--package=ringway"];
             selection.extend(files.iter().flat_map(|file| ["--test", file]));
+            built.extend(self.built_by(&selection)?);
+        }
+        if !gateway.is_empty() {
+            let mut selection = vec![GATEWAY];
+            selection.extend(gateway.iter().flat_map(|file| ["--test", file]));
             built.extend(self.built_by(&selection)?);
         }
         let kept = built.into_iter().map(|(name, path)| {
@@ -136,6 +150,9 @@ impl Workshop {
                 "--cfg loom",
                 "target/loom",
             ),
+            Build::Tests if selection.contains(&GATEWAY) => {
+                (&["test", "--no-run"], "", "target/gateway")
+            }
             Build::Tests => (&["test", "--no-run"], "", "target"),
             // Code that is not optimised at all has other instructions, and far more of them.
             Build::Program => (&["build", "--release"], "", "target"),

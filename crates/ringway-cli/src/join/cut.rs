@@ -1,6 +1,6 @@
 //! Messages in bytes that come in blocks of any size.
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memrchr};
 
 use super::Stop;
 use crate::failure::Failure;
@@ -22,6 +22,33 @@ impl Cutter {
             max,
             begun: Vec::new(),
         }
+    }
+
+    /// Lays what has begun into the end of `head`, so that what is read behind that continues it. Returns how many bytes that are: none
+    /// if nothing has begun, or if it has no room. It stays here until [`laid`](Self::laid).
+    pub(super) fn lay(&self, head: &mut [u8]) -> usize {
+        let Some(at) = head.len().checked_sub(self.begun.len()) else {
+            return 0;
+        };
+        head[at..].copy_from_slice(&self.begun);
+        self.begun.len()
+    }
+
+    /// The bytes that were laid have been continued: they come again with the next block.
+    pub(super) fn laid(&mut self) {
+        self.begun.clear();
+    }
+
+    /// Whether a block begins with a message.
+    pub(super) fn is_between(&self) -> bool {
+        self.begun.is_empty()
+    }
+
+    /// The messages that are complete in a block that begins with one, in their frames, and how many they are. The rest is kept, or is an error.
+    pub(super) fn split<'a>(&mut self, block: &'a [u8]) -> (&'a [u8], u64, Result<(), Stop>) {
+        let (len, count) = whole(self.framing, block);
+        let (messages, rest) = block.split_at(len);
+        (messages, count, self.feed(rest, |_| Ok(())))
     }
 
     /// Calls `put` for each message that is complete with this block.
@@ -108,6 +135,29 @@ impl Cutter {
     }
 }
 
+/// How many bytes at the beginning are messages that are complete, and how many messages those are.
+pub(super) fn whole(framing: Framing, bytes: &[u8]) -> (usize, u64) {
+    match framing {
+        Framing::Delimited(end) => {
+            let len = memrchr(end, bytes).map_or(0, |at| at + 1);
+            (len, memchr_iter(end, &bytes[..len]).count() as u64)
+        }
+        Framing::Frames => {
+            let (mut len, mut count) = (0, 0);
+            while let Some((head, rest)) = bytes[len..].split_first_chunk::<4>() {
+                let frame = u32::from_le_bytes(*head) as usize;
+                if frame > rest.len() {
+                    break;
+                }
+                len += 4 + frame;
+                count += 1;
+            }
+            (len, count)
+        }
+        Framing::Raw | Framing::Whole => (bytes.len(), 1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +200,38 @@ mod tests {
             let cut_short = cut(Framing::Frames, short, step);
             assert_eq!(cut_short, (in_frames[..2].to_vec(), false), "{step}");
         }
+    }
+
+    #[test]
+    fn messages_that_keep_their_frames_are_those_that_are_cut() {
+        let lines = b"one\n\nthree\nlast".as_slice();
+        let frames = b"\x03\0\0\0one\0\0\0\0\x05\0\0\0three\x09\0".as_slice();
+        for (framing, bytes, complete) in
+            [(Framing::LINES, lines, 11), (Framing::Frames, frames, 20)]
+        {
+            for step in 1..20 {
+                let mut cutter = Cutter::new(framing, 100);
+                let (mut messages, mut count, mut room) = (Vec::new(), 0, [0; 32]);
+                for block in bytes.chunks(step) {
+                    let laid = cutter.lay(&mut room[..12]);
+                    room[12..12 + block.len()].copy_from_slice(block);
+                    cutter.laid();
+                    let split = cutter.split(&room[12 - laid..12 + block.len()]);
+                    messages.extend_from_slice(split.0);
+                    count += split.1;
+                    assert!(split.2.is_ok());
+                }
+                assert_eq!(messages, bytes[..complete], "{step}");
+                assert_eq!(count, 3, "{step}");
+                assert_eq!(cutter.begun(), bytes.len() - complete, "{step}");
+            }
+        }
+        let mut cutter = Cutter::new(Framing::Frames, 100);
+        let (messages, count, rest) = cutter.split(b"\x01\0\0\0a\x65\0\0\0");
+        assert_eq!(
+            (messages, count, rest.is_err()),
+            (&b"\x01\0\0\0a"[..], 1, true)
+        );
     }
 
     #[test]

@@ -136,6 +136,9 @@ fn join(
         Ok((sink, source))
     });
     let (mut sink, mut source) = settle(&to, settle(&from, prepared))?;
+    if let Source::Inputs(_) = source {
+        sink.widen();
+    }
     for opened in [&mut from, &mut to].into_iter().flatten() {
         opened.channel.attach_no_more();
     }
@@ -222,6 +225,7 @@ fn sink(
             Target::Fifo {
                 path: path.clone(),
                 file: None,
+                is_wide: false,
                 is_quiet,
             }
         }

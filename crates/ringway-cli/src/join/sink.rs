@@ -14,8 +14,9 @@ use ringway::channel::ChannelSender;
 use ringway::log::Writer;
 use ringway::peer::Peer;
 
-use super::Stop;
+use super::cut::whole;
 use super::socket::{Attempts, Listener, untaken};
+use super::{BLOCK, Stop};
 use crate::endpoint::Socket;
 use crate::failure::Failure;
 use crate::framing::Framing;
@@ -49,6 +50,20 @@ impl Sink {
         }
     }
 
+    /// Whether messages lie there as they do in a stream of bytes with this framing, and so need not be taken out of it.
+    pub(super) fn has_framing(&self, framing: Framing) -> bool {
+        matches!(self, Self::Stream(sink) if sink.framing == framing)
+    }
+
+    /// Writes messages from where they are, in their frames, after what was put.
+    pub(super) fn pass(&mut self, messages: &[u8], count: u64) -> Result<(), Stop> {
+        self.flush()?;
+        match self {
+            Self::Stream(sink) => sink.pass(messages, count),
+            Self::Channel(_) | Self::Log(_) | Self::Packets(_) => Ok(()),
+        }
+    }
+
     /// Writes what was put.
     pub(super) fn flush(&mut self) -> Result<(), Stop> {
         match self {
@@ -72,6 +87,22 @@ impl Sink {
         if let Self::Stream(sink) = self {
             sink.bytes.clear();
             sink.ends.clear();
+        }
+    }
+
+    /// A pipe that is written to gets room for a block, so that who reads it and this process wait less for one another. For sources of which a
+    /// block is lost with this process anyway: what is in a pipe is lost with its last user.
+    pub(super) fn widen(&mut self) {
+        match self {
+            Self::Stream(StreamSink {
+                target: Target::Fifo { is_wide, .. },
+                ..
+            }) => *is_wide = true,
+            Self::Stream(StreamSink {
+                target: Target::Standard(file),
+                ..
+            }) => widen(file),
+            _ => {}
         }
     }
 
@@ -218,7 +249,7 @@ impl StreamSink {
 
     fn put(&mut self, message: &[u8]) -> Result<(), Stop> {
         if self.framing == Framing::Raw && message.len() >= LONG && self.ends.is_empty() {
-            return self.write_at_once(message);
+            return self.pass(message, 1);
         }
         if self.framing == Framing::Frames {
             let len = u32::try_from(message.len()).map_err(|_| {
@@ -236,21 +267,30 @@ impl StreamSink {
         Ok(())
     }
 
-    /// Writes a message from where it is.
-    fn write_at_once(&mut self, message: &[u8]) -> Result<(), Stop> {
-        loop {
+    /// Writes messages from where they are. Where a connection is lost, it goes on with the next one as [`flush`](Self::flush) does.
+    fn pass(&mut self, mut messages: &[u8], mut count: u64) -> Result<(), Stop> {
+        while !messages.is_empty() {
             let file = self.target.current()?;
-            match write(file, self.is_connection, message) {
+            let (written, error) = match write(file, self.is_connection, messages) {
                 Ok(()) => {
-                    self.written += 1;
+                    self.written += count;
                     return Ok(());
                 }
-                Err((_, error)) if error.kind() == ErrorKind::Interrupted => {
-                    return Err(Stop::Urged);
-                }
-                Err((_, error)) => self.target.lost(error)?,
+                Err(broken_off) => broken_off,
+            };
+            // A raw block is one message, of which a part is none.
+            if self.framing != Framing::Raw {
+                let (len, whole) = whole(self.framing, &messages[..written]);
+                messages = &messages[len..];
+                count -= whole;
+                self.written += whole;
             }
+            if error.kind() == ErrorKind::Interrupted {
+                return Err(Stop::Urged);
+            }
+            self.target.lost(error)?;
         }
+        Ok(())
     }
 
     /// Writes all. Where a connection is lost, it goes on with the next one, from the beginning of the message that was not
@@ -306,6 +346,15 @@ fn write(file: &File, is_connection: bool, bytes: &[u8]) -> Result<(), (usize, i
             Some(1..) => {}
             _ => return Ok(()),
         }
+    }
+}
+
+/// Makes room for a block in a pipe that has less. What is no pipe stays as it is, and so does one for which the kernel allows no more.
+fn widen(pipe: &File) {
+    use nix::fcntl::{FcntlArg, fcntl};
+    let room = BLOCK as libc::c_int;
+    if fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(|now| now < room) {
+        let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(room));
     }
 }
 
@@ -379,6 +428,7 @@ pub(super) enum Target {
     Fifo {
         path: std::path::PathBuf,
         file: Option<File>,
+        is_wide: bool,
         is_quiet: bool,
     },
     Connect {
@@ -409,11 +459,19 @@ impl Target {
     fn current(&mut self) -> Result<&File, Stop> {
         match self {
             Self::Standard(file) => Ok(file),
-            Self::Fifo { path, file, .. } => {
+            Self::Fifo {
+                path,
+                file,
+                is_wide,
+                ..
+            } => {
                 let opened = match file.take() {
                     Some(file) => file,
                     None => open_fifo(path)?,
                 };
+                if std::mem::take(is_wide) {
+                    widen(&opened);
+                }
                 Ok(file.insert(opened))
             }
             Self::Connect {
@@ -448,6 +506,7 @@ impl Target {
                 path,
                 file,
                 is_quiet,
+                ..
             } => {
                 if !*is_quiet {
                     let path = path.display();

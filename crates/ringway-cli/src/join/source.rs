@@ -21,6 +21,9 @@ use crate::say::say;
 use crate::signals::Busy;
 use crate::units::counted;
 
+/// Bytes before a block for the beginning of a message that the block continues.
+const HEAD: usize = 64 << 10;
+
 /// The longest datagram that is received whole.
 const LONGEST_DATAGRAM: usize = 1 << 20;
 
@@ -96,7 +99,7 @@ impl Inputs {
             Kind::Bytes(_) => BLOCK,
             Kind::Packets { .. } => LONGEST_DATAGRAM,
         };
-        let mut block = vec![0; len];
+        let mut block = vec![0; HEAD + len];
         let mut ready = VecDeque::new();
         loop {
             if self.clients.is_empty() && !self.connect()? {
@@ -190,11 +193,14 @@ impl Inputs {
     ) -> Result<bool, Stop> {
         let kind = self.kind;
         let client = &mut self.clients[nth];
+        let laid = client.cutter.lay(&mut block[..HEAD]);
+        let (from, room) = (HEAD - laid, block.len() - HEAD);
+        let read = &mut block[HEAD..];
         let len = match kind {
-            Kind::Bytes(_) => client.file.read(block),
+            Kind::Bytes(_) => client.file.read(read),
             Kind::Packets { .. } => {
                 let fd = client.file.as_raw_fd();
-                recv(fd, block, MsgFlags::MSG_TRUNC).map_err(std::io::Error::from)
+                recv(fd, read, MsgFlags::MSG_TRUNC).map_err(std::io::Error::from)
             }
         };
         let len = match len {
@@ -230,16 +236,16 @@ impl Inputs {
             },
         };
         self.has_come |= len > 0;
-        let (before, bytes) = (sink.written(), len.min(block.len()));
+        let (before, bytes) = (sink.written(), len.min(room));
         let done = match kind {
-            Kind::Packets { .. } if len > block.len() => {
+            Kind::Packets { .. } if len > room => {
                 say(format_args!(
                     "a datagram of {len} bytes is too long, and left out"
                 ));
                 return Ok(true);
             }
             Kind::Packets { has_end: true } if len == 0 => return Ok(false),
-            Kind::Packets { .. } => sink.put(&block[..len]),
+            Kind::Packets { .. } => sink.put(&block[HEAD..HEAD + len]),
             Kind::Bytes(_) if len == 0 => match client.cutter.end(|message| sink.put(message)) {
                 Err(Stop::Failed(cut_short)) if !matches!(self.origin, Origin::Only) => {
                     let _ = cut_short.report();
@@ -247,9 +253,21 @@ impl Inputs {
                 }
                 ended => ended,
             },
-            Kind::Bytes(_) => client
-                .cutter
-                .feed(&block[..len], |message| sink.put(message)),
+            Kind::Bytes(framing) => {
+                let cutter = &mut client.cutter;
+                if laid > 0 {
+                    cutter.laid();
+                }
+                let came = &block[from..HEAD + len];
+                match cutter.is_between() && sink.has_framing(framing) {
+                    // Not looked at one by one: they lie there as they lay here.
+                    true => {
+                        let (messages, count, rest) = cutter.split(came);
+                        sink.pass(messages, count).and(rest)
+                    }
+                    false => cutter.feed(came, |message| sink.put(message)),
+                }
+            }
         };
         let done = done.and_then(|()| sink.flush());
         progress.add(sink.written() - before, bytes);

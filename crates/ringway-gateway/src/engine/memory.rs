@@ -27,6 +27,8 @@ pub enum Fate {
     FailsBefore,
     /// It fails, and has had its effect: the connection was lost on the way back.
     FailsAfter,
+    /// It is carried out, but just before it somebody else publishes into all streams.
+    Overtaken,
 }
 
 /// An engine within the process.
@@ -45,6 +47,8 @@ struct Inner {
     losses: u64,
     /// What was published and whose acknowledgement nobody waited for: it arrives later, one with each that does not.
     late: VecDeque<(String, Publication)>,
+    /// How much is published and not acknowledged, and the most that ever was.
+    under_way: (usize, usize),
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +106,19 @@ impl Memory {
         self.dead.notified().await;
     }
 
+    /// What is still under way arrives, in order.
+    pub fn deliver_late(&self) {
+        let inner = &mut *self.inner.borrow_mut();
+        for (stream, publication) in std::mem::take(&mut inner.late) {
+            let _ = stored(inner, &stream).and_then(|stored| stored.store(publication));
+        }
+    }
+
+    /// The most messages that were ever published and not acknowledged at once.
+    pub fn most_under_way(&self) -> usize {
+        self.inner.borrow().under_way.1
+    }
+
     /// Whether the fault that was asked for is still to come.
     pub fn is_armed(&self) -> bool {
         self.inner.borrow().fault.is_some()
@@ -140,12 +157,7 @@ impl Memory {
     /// Puts a message into a stream, as another program does.
     pub fn put(&self, name: &str, payload: &[u8]) {
         if let Some(stored) = self.inner.borrow_mut().streams.get_mut(name) {
-            stored.last += 1;
-            stored.last_id = None;
-            let payload = Bytes::copy_from_slice(payload);
-            stored
-                .messages
-                .insert(stored.last, (String::new(), payload));
+            stored.put(payload);
         }
         self.news.notify_waiters();
     }
@@ -167,13 +179,20 @@ impl Memory {
         fate: Option<Fate>,
         effect: impl FnOnce(&mut Inner) -> Result<u64, Trouble>,
     ) -> Poll<Result<u64, Trouble>> {
+        if fate == Some(Fate::Overtaken) {
+            for stored in self.inner.borrow_mut().streams.values_mut() {
+                stored.put(b"overtaking");
+            }
+        }
         let done = match fate {
-            None | Some(Fate::DiesAfter | Fate::FailsAfter) => effect(&mut self.inner.borrow_mut()),
+            None | Some(Fate::DiesAfter | Fate::FailsAfter | Fate::Overtaken) => {
+                effect(&mut self.inner.borrow_mut())
+            }
             Some(Fate::DiesBefore | Fate::FailsBefore) => Ok(0),
         };
         self.news.notify_waiters();
         match fate {
-            None => Poll::Ready(done),
+            None | Some(Fate::Overtaken) => Poll::Ready(done),
             Some(Fate::FailsBefore | Fate::FailsAfter) => {
                 self.inner.borrow_mut().losses += 1;
                 Poll::Ready(Err(Trouble::passing("the connection was lost")))
@@ -260,7 +279,9 @@ impl Outlet for MemoryOutlet {
 
     async fn publish(&mut self, publication: Publication) -> Result<Self::Ack, Trouble> {
         let (engine, stream) = (&self.engine, &self.stream);
-        let handed = engine.step(|_| {
+        let handed = engine.step(|inner| {
+            inner.under_way.0 += 1;
+            inner.under_way.1 = inner.under_way.1.max(inner.under_way.0);
             Ok(MemoryAck {
                 engine: engine.clone(),
                 stream: stream.clone(),
@@ -305,6 +326,7 @@ impl Future for MemoryAck {
             // Once stored it is not under way any more; a gateway that died is not asked again.
             let publication = this.under_way.take();
             let publication = publication.ok_or_else(|| Trouble::passing("it is stored"))?;
+            inner.under_way.0 -= 1;
             stored(inner, &this.stream)?.store(publication)
         })
     }
@@ -314,12 +336,23 @@ impl Drop for MemoryAck {
     fn drop(&mut self) {
         if let Some(publication) = self.under_way.take() {
             let late = (self.stream.clone(), publication);
-            self.engine.inner.borrow_mut().late.push_back(late);
+            let inner = &mut *self.engine.inner.borrow_mut();
+            inner.late.push_back(late);
+            // Nobody counts on it any more.
+            inner.under_way.0 -= 1;
         }
     }
 }
 
 impl Stored {
+    /// Somebody else's message.
+    fn put(&mut self, payload: &[u8]) {
+        self.last += 1;
+        self.last_id = None;
+        let payload = Bytes::copy_from_slice(payload);
+        self.messages.insert(self.last, (String::new(), payload));
+    }
+
     fn store(&mut self, publication: Publication) -> Result<u64, Trouble> {
         if let Some((_, at)) = self.recent.iter().find(|(id, _)| *id == publication.id) {
             return Ok(*at);

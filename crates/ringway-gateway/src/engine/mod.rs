@@ -3,6 +3,7 @@
 //! An engine keeps *streams*: messages with sequences that grow by one and are never used again. [`nats`] is the one that gateways use;
 //! [`memory`] is one within the process, on which the same tests run, with faults that a server does not have on demand.
 
+mod answers;
 pub mod memory;
 pub mod nats;
 

@@ -1,20 +1,18 @@
 //! NATS JetStream, by the crate `async-nats`.
 
-use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use async_nats::client::{PublishError, PublishErrorKind};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::context::{
-    Context, ContextBuilder, GetStreamErrorKind, PublishError, PublishErrorKind,
-};
-use async_nats::jetstream::message::{Acker, PublishMessage};
+use async_nats::jetstream::context::{Context, ContextBuilder, GetStreamErrorKind};
+use async_nats::jetstream::message::Acker;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RetentionPolicy, Stream};
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{Client, ConnectOptions, Event, HeaderMap};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, Subject};
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
+use super::answers::{Answer, Answers};
 use crate::config::Server;
 use crate::engine::{Delivery, Engine, Inlet, Outlet, Publication, State, Trouble};
 
@@ -86,11 +84,7 @@ impl Nats {
             .connect(server.urls.as_slice())
             .await
             .map_err(|error| Trouble::passing(format_args!("cannot connect: {error}")))?;
-        let context = ContextBuilder::new()
-            .timeout(PATIENCE)
-            // The window of a route bounds what is under way.
-            .max_ack_inflight(1 << 20)
-            .build(client);
+        let context = ContextBuilder::new().timeout(PATIENCE).build(client);
         Ok(Self { context, losses })
     }
 
@@ -111,10 +105,12 @@ impl Engine for Nats {
 
     fn outlet(&self, stream: &str, subject: &str) -> NatsOutlet {
         NatsOutlet {
+            client: self.client(),
             context: self.context.clone(),
             losses: self.losses.clone(),
             stream: stream.to_owned(),
-            subject: subject.to_owned(),
+            subject: subject.into(),
+            answers: None,
         }
     }
 
@@ -161,19 +157,28 @@ fn identity(stream: &Stream) -> i64 {
 #[derive(Debug)]
 pub struct NatsOutlet {
     context: Context,
+    client: Client,
     losses: watch::Receiver<u64>,
     stream: String,
-    subject: String,
+    subject: Subject,
+    /// Of those that are published since the state was asked for.
+    answers: Option<Answers>,
 }
 
 impl Outlet for NatsOutlet {
-    type Ack = NatsAck;
+    type Ack = Answer;
 
     async fn state(&mut self) -> Result<State, Trouble> {
         // What is lost from now on disturbs.
         self.losses.borrow_and_update();
+        // Answers to what was published before are not waited for any more.
+        self.answers = None;
+        self.answers = Some(Answers::new(&self.client, PATIENCE).await?);
         let stream = stream(&self.context, &self.stream).await?;
-        let newest = match stream.get_last_raw_message_by_subject(&self.subject).await {
+        let newest = match stream
+            .get_last_raw_message_by_subject(self.subject.as_str())
+            .await
+        {
             Ok(message) => {
                 let id = message.headers.get(async_nats::header::NATS_MESSAGE_ID);
                 Some((message.sequence, id.map(|id| id.as_str().to_owned())))
@@ -191,7 +196,9 @@ impl Outlet for NatsOutlet {
         })
     }
 
-    async fn publish(&mut self, publication: Publication) -> Result<NatsAck, Trouble> {
+    async fn publish(&mut self, publication: Publication) -> Result<Answer, Trouble> {
+        let answers = self.answers.as_mut();
+        let answers = answers.ok_or_else(|| Trouble::passing("the state is not known yet"))?;
         let mut headers = HeaderMap::new();
         headers.insert(async_nats::header::NATS_MESSAGE_ID, publication.id);
         headers.insert(
@@ -201,15 +208,15 @@ impl Outlet for NatsOutlet {
         if let Some(id) = publication.behind_id {
             headers.insert(async_nats::header::NATS_EXPECTED_LAST_MESSAGE_ID, id);
         }
-        let message = PublishMessage::build()
-            .headers(headers)
-            .payload(publication.payload);
-        let sent = self.context.send_publish(self.subject.clone(), message);
-        let ack = sent.await.map_err(of_publishing)?;
-        Ok(NatsAck(Box::pin(async move {
-            let ack = ack.await.map_err(of_publishing)?;
-            Ok(ack.sequence)
-        })))
+        let (reply, answer) = answers.ask();
+        let (subject, payload) = (self.subject.clone(), publication.payload);
+        let sent = self
+            .client
+            .publish_with_reply_and_headers(subject, reply, headers, payload);
+        // Without a connection the client takes only so many.
+        let sent = tokio::time::timeout(PATIENCE, sent).await;
+        sent.map_err(Trouble::passing)?.map_err(of_publishing)?;
+        Ok(answer)
     }
 
     async fn disturbed(&mut self) {
@@ -219,32 +226,20 @@ impl Outlet for NatsOutlet {
     }
 }
 
-/// An acknowledgement to come.
-pub struct NatsAck(Pin<Box<dyn Future<Output = Result<u64, Trouble>> + Send>>);
-
-impl Future for NatsAck {
-    type Output = Result<u64, Trouble>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(context)
+fn of_publishing(error: PublishError) -> Trouble {
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => Trouble::lasting(error),
+        _ => Trouble::passing(error),
     }
 }
 
-fn of_publishing(error: PublishError) -> Trouble {
-    let code = std::error::Error::source(&error)
-        .and_then(|source| source.downcast_ref::<jetstream::Error>())
-        .map(jetstream::Error::error_code);
-    match (error.kind(), code) {
-        (PublishErrorKind::MaxPayloadExceeded, _) => Trouble::lasting(error),
-        (_, Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)) => Trouble::lasting(error),
-        (
-            _,
-            Some(
-                ErrorCode::STREAM_STORE_FAILED
-                | ErrorCode::STORAGE_RESOURCES_EXCEEDED
-                | ErrorCode::INSUFFICIENT_RESOURCES,
-            ),
-        ) => Trouble::Full(error.to_string()),
+/// What it means that a server does not store a message.
+pub(super) fn of_refusal(error: &jetstream::Error) -> Trouble {
+    match error.error_code() {
+        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => Trouble::lasting(error),
+        ErrorCode::STREAM_STORE_FAILED
+        | ErrorCode::STORAGE_RESOURCES_EXCEEDED
+        | ErrorCode::INSUFFICIENT_RESOURCES => Trouble::Full(error.to_string()),
         _ => Trouble::passing(error),
     }
 }

@@ -93,6 +93,16 @@ pub struct Server {
     process: Option<Process>,
 }
 
+/// The version of the server.
+pub fn version() -> [u32; 2] {
+    let output = Command::new("nats-server").arg("--version").output();
+    let output = output.expect("these tests need a NATS server: apt-get install nats-server");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers = text.trim().rsplit('v').next().unwrap().split('.');
+    let numbers: Vec<u32> = numbers.map_while(|number| number.parse().ok()).collect();
+    [numbers[0], numbers[1]]
+}
+
 impl Server {
     pub fn start() -> Self {
         Self::with(&[])
