@@ -21,7 +21,16 @@ use ringway_gateway::{Stopper, outward};
 const MESSAGES: u64 = 40_000;
 const LEN: usize = 256;
 const WINDOW: usize = 256;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 15;
+
+/// What publishes: the client with this many of a gateway's headers, or a gateway.
+const CONTESTANTS: [(&str, Option<usize>); 5] = [
+    ("the client alone, without headers", Some(0)),
+    ("with an id", Some(1)),
+    ("with an id and the sequence before", Some(2)),
+    ("with a gateway's headers", Some(3)),
+    ("a gateway, from a ring", None),
+];
 
 fn main() {
     let server = Server::start();
@@ -33,38 +42,48 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    let (mut plain, mut same, mut ours) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        runtime.block_on(async {
-            let engine = Nats::connect(&config.server, false).await.unwrap();
-            plain.push(client(&engine, false).await);
-            same.push(client(&engine, true).await);
-            ours.push(gateway(&engine, &cursors, round).await);
-            engine
-                .context()
-                .get_stream("S")
-                .await
-                .unwrap()
-                .purge()
-                .await
-                .unwrap();
-        });
+    let mut times = vec![[Duration::ZERO; CONTESTANTS.len()]; ROUNDS];
+    for (round, times) in times.iter_mut().enumerate() {
+        // In turn, so that nobody always follows the same.
+        for turn in 0..CONTESTANTS.len() {
+            let nth = (round + turn) % CONTESTANTS.len();
+            times[nth] = runtime.block_on(async {
+                let engine = Nats::connect(&config.server, false).await.unwrap();
+                let time = match CONTESTANTS[nth].1 {
+                    Some(headers) => client(&engine, headers).await,
+                    None => gateway(&engine, &cursors, round).await,
+                };
+                let stream = engine.context().get_stream("S").await.unwrap();
+                stream.purge().await.unwrap();
+                time
+            });
+        }
     }
-    let median = |times: &mut Vec<Duration>| {
-        times.sort();
-        MESSAGES as f64 / times[ROUNDS / 2].as_secs_f64()
-    };
-    let [plain, same, ours] = [&mut plain, &mut same, &mut ours].map(median);
     println!("messages of {LEN} bytes, a window of {WINDOW}, medians of {ROUNDS} rounds:");
-    println!("the client alone, without headers   {plain:8.0} messages/s");
-    println!("the same with a gateway's headers   {same:8.0} messages/s");
-    println!("a gateway, from a ring              {ours:8.0} messages/s");
-    println!("gateway to client                   {:8.2}", ours / plain);
-    println!("gateway to client with headers      {:8.2}", ours / same);
+    let last = CONTESTANTS.len() - 1;
+    for (nth, (name, _)) in CONTESTANTS.iter().enumerate() {
+        let rate = median(
+            times
+                .iter()
+                .map(|times| MESSAGES as f64 / times[nth].as_secs_f64()),
+        );
+        let ratio = median(
+            times
+                .iter()
+                .map(|times| times[nth].as_secs_f64() / times[last].as_secs_f64()),
+        );
+        println!("{name:40} {rate:8.0} messages/s; a gateway to this: {ratio:.2}");
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// The client's own publishing, with up to a window of acknowledgements to come.
-async fn client(engine: &Nats, headers: bool) -> Duration {
+async fn client(engine: &Nats, headers: usize) -> Duration {
     let context = engine.context();
     let mut last = context
         .get_stream("S")
@@ -77,15 +96,15 @@ async fn client(engine: &Nats, headers: bool) -> Duration {
     let mut under_way = VecDeque::new();
     for number in 0..MESSAGES {
         let mut message = PublishMessage::build().payload(vec![7; LEN].into());
-        if headers {
+        if headers > 0 {
             let mut map = HeaderMap::new();
             map.insert("Nats-Msg-Id", format!("{:032x}-{last}", 7));
-            map.insert("Nats-Expected-Last-Sequence", last.to_string());
-            if number > 0 {
-                map.insert(
-                    "Nats-Expected-Last-Msg-Id",
-                    format!("{:032x}-{}", 7, last - 1),
-                );
+            if headers > 1 {
+                map.insert("Nats-Expected-Last-Sequence", last.to_string());
+            }
+            if headers > 2 && number > 0 {
+                let id = format!("{:032x}-{}", 7, last - 1);
+                map.insert("Nats-Expected-Last-Msg-Id", id);
             }
             message = message.headers(map);
         }
