@@ -6,6 +6,9 @@ use super::Stop;
 use crate::failure::Failure;
 use crate::framing::{Framing, too_large};
 
+/// Bytes before a block for the beginning of a message that the block continues.
+pub(super) const HEAD: usize = 64 << 10;
+
 /// The bytes of one connection, of which the last message may not be complete yet.
 pub(super) struct Cutter {
     framing: Framing,
@@ -39,9 +42,9 @@ impl Cutter {
         self.begun.clear();
     }
 
-    /// Whether a block begins with a message.
-    pub(super) fn is_between(&self) -> bool {
-        self.begun.is_empty()
+    /// With which framing, if the next block begins with a message.
+    pub(super) fn between(&self) -> Option<Framing> {
+        self.begun.is_empty().then_some(self.framing)
     }
 
     /// The messages that are complete in a block that begins with one, in their frames, and how many they are. The rest is kept, or is an error.

@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | a ring, a queue | when it is sent | nothing is lost; what waits for room waits for the next receiver (`--follow`) |
 //! | a log | when it is appended, and as durable as it is told | |
-//! | a named pipe | when it is in the pipe | what nobody has read stays there for the next reader, as long as this process lives |
+//! | a named pipe | when it is in the pipe, which has room for a block if a block is read anyway | what nobody has read stays there for the next reader, as long as this process lives |
 //! | a socket with connections | when the kernel has it | what lay in the two kernels' buffers is lost; the message that was not whole is written again |
 //! | a socket without connections | when it is sent | what the receiver had not received is lost |
 //! | standard output | when it is written | the join ends |
@@ -29,6 +29,7 @@ mod sink;
 mod socket;
 mod source;
 mod tail;
+mod target;
 
 use std::fs::File;
 use std::io;
@@ -38,10 +39,11 @@ use ringway::Address;
 use ringway::channel::ChannelReceiver;
 
 use self::log::Inlet;
-use self::sink::{ChannelSink, LogSink, PacketSink, Sink, StreamSink, Target};
+use self::sink::{ChannelSink, LogSink, PacketSink, Sink, StreamSink};
 use self::socket::{Attempts, Names};
 use self::source::{Inputs, Kind, Origin};
 use self::tail::Tail;
+use self::target::Target;
 use crate::attach::{self, Opened};
 use crate::cli::JoinArgs;
 use crate::descriptors;
@@ -221,7 +223,7 @@ fn sink(
         }
         Endpoint::Standard => Target::Standard(output::data()?),
         Endpoint::Fifo(path) => {
-            sink::check_fifo(path)?;
+            target::check_fifo(path)?;
             Target::Fifo {
                 path: path.clone(),
                 file: None,
@@ -291,7 +293,7 @@ fn source(
             Source::Inputs(inputs)
         }
         Endpoint::Fifo(path) => {
-            sink::check_fifo(path)?;
+            target::check_fifo(path)?;
             Source::Inputs(inputs(Origin::Fifo(path.clone()), bytes))
         }
         Endpoint::Socket(socket) => {

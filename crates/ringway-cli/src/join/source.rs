@@ -10,9 +10,10 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
 
-use super::cut::Cutter;
-use super::sink::{Sink, open_to_read};
+use super::cut::{Cutter, HEAD};
+use super::sink::Sink;
 use super::socket::{Attempts, Listener};
+use super::target::open_to_read;
 use super::{BLOCK, Stop, broken};
 use crate::endpoint::Socket;
 use crate::framing::Framing;
@@ -20,9 +21,6 @@ use crate::progress::Progress;
 use crate::say::say;
 use crate::signals::Busy;
 use crate::units::counted;
-
-/// Bytes before a block for the beginning of a message that the block continues.
-const HEAD: usize = 64 << 10;
 
 /// The longest datagram that is received whole.
 const LONGEST_DATAGRAM: usize = 1 << 20;
@@ -253,21 +251,7 @@ impl Inputs {
                 }
                 ended => ended,
             },
-            Kind::Bytes(framing) => {
-                let cutter = &mut client.cutter;
-                if laid > 0 {
-                    cutter.laid();
-                }
-                let came = &block[from..HEAD + len];
-                match cutter.is_between() && sink.has_framing(framing) {
-                    // Not looked at one by one: they lie there as they lay here.
-                    true => {
-                        let (messages, count, rest) = cutter.split(came);
-                        sink.pass(messages, count).and(rest)
-                    }
-                    false => cutter.feed(came, |message| sink.put(message)),
-                }
-            }
+            Kind::Bytes(_) => sink.take(&mut client.cutter, laid, &block[from..HEAD + len]),
         };
         let done = done.and_then(|()| sink.flush());
         progress.add(sink.written() - before, bytes);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
-use super::cut::Cutter;
+use super::cut::{Cutter, HEAD};
 use super::sink::Sink;
 use super::{BLOCK, Stop};
 use crate::failure::Failure;
@@ -92,7 +92,7 @@ impl Tail {
 
     /// Passes on what is there and what comes; ends only by a signal.
     pub(super) fn pump(&mut self, sink: &mut Sink, progress: &mut Progress) -> Result<(), Stop> {
-        let mut block = vec![0; BLOCK];
+        let mut block = vec![0; HEAD + BLOCK];
         loop {
             let busy = Busy::begin();
             while self.read(&mut block, sink, progress)? {
@@ -152,14 +152,19 @@ impl Tail {
             file.rewind().map_err(super::broken)?;
             self.cutter = Cutter::new(self.framing, self.max);
         }
-        let len = match file.read(block) {
+        let laid = self.cutter.lay(&mut block[..HEAD]);
+        let len = match file.read(&mut block[HEAD..]) {
             Ok(len) => len,
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(super::broken(error)),
         };
         let before = sink.written();
-        let cut = self.cutter.feed(&block[..len], |message| sink.put(message));
-        let done = cut.and_then(|()| sink.flush());
+        let taken = match len {
+            // What was laid is still the cutter's.
+            0 => Ok(()),
+            _ => sink.take(&mut self.cutter, laid, &block[HEAD - laid..HEAD + len]),
+        };
+        let done = taken.and_then(|()| sink.flush());
         progress.add(sink.written() - before, len);
         done.map(|()| len > 0)
     }
