@@ -127,6 +127,14 @@ impl Drop for Tmux {
     }
 }
 
+/// For whoever wants to look at it.
+fn keep(name: &str, screen: &str) {
+    if let Some(folder) = std::env::var_os("RINGWAY_SCREENS") {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(std::path::Path::new(&folder).join(name), screen).unwrap();
+    }
+}
+
 #[test]
 fn in_a_real_terminal_keys_do_what_the_last_line_says() {
     let place = Place::new("shm");
@@ -157,17 +165,14 @@ fn in_a_real_terminal_keys_do_what_the_last_line_says() {
     let screen = tmux.screen();
     assert!(screen.lines().all(|line| line.chars().count() <= 80));
     assert_eq!(screen.lines().count(), 24, "{screen}");
+    keep("top.txt", &screen);
     tmux.keys(&["Enter"]);
     tmux.shows("waiting 2");
     tmux.shows("Esc back");
     // What comes is seen.
     assert_status(&run(["send", at, "-m", "three"]), 0);
     tmux.shows("waiting 3");
-    // For whoever wants to look at it.
-    if let Some(kept) = std::env::var_os("RINGWAY_SCREENS") {
-        let path = std::path::Path::new(&kept).join("top-detail.txt");
-        std::fs::write(path, tmux.screen()).unwrap();
-    }
+    keep("top-detail.txt", &tmux.screen());
     tmux.keys(&["Escape"]);
     tmux.shows("q end");
     tmux.keys(&["q"]);

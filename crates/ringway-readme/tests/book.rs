@@ -5,7 +5,8 @@
 //! - A line `...` stands for any lines, and `[..]` for any text within a line.
 //! - A block whose language is followed by `file=NAME` is a file, which the reader writes.
 //! - `console,setup` installs what this test has at hand anyhow (`INSTALLED`); `console,python` needs the Python package, and is
-//!   skipped where `RINGWAY_BOOK_PYTHON` names no interpreter that has it (`cargo xtask book` does).
+//!   skipped where `RINGWAY_BOOK_PYTHON` names no interpreter that has it (`cargo xtask book` does); `console,boost` where Boost's headers
+//!   are not installed.
 
 #[path = "../src/blocks.rs"]
 mod blocks;
@@ -32,6 +33,9 @@ const INSTALLED: &[&str] = &[
     "~/.venv/bin/pip install ringway/",
     "cd ..",
 ];
+
+/// Is there where Boost is.
+const BOOST: &str = "/usr/include/boost/interprocess/ipc/message_queue.hpp";
 
 macro_rules! chapters {
     ($($name:ident $file:literal),* $(,)?) => {
@@ -137,6 +141,10 @@ fn follow(chapter: &str) {
         }
         if words.contains(&"python") && python.is_none() {
             eprintln!("{chapter}: skipped what needs the Python package: cargo xtask book");
+            continue;
+        }
+        if words.contains(&"boost") && !Path::new(BOOST).exists() {
+            eprintln!("{chapter}: skipped what needs Boost: apt-get install libboost-dev");
             continue;
         }
         for step in steps(&block) {

@@ -1,5 +1,5 @@
-//! A real browser looks at each page, as wide as a telephone and as wide as a desk: nothing may be wider than the window. It
-//! takes pictures of some, in light and dark, for people to look at: `target/book-pictures`.
+//! A real browser looks at each page, as wide as a telephone and as wide as a desk: nothing may be wider than the window, and the
+//! search finds a word. It takes pictures of some, in light and dark, for people to look at: `target/book-pictures`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,23 @@ async function look(page) {
     if (!image.complete || image.naturalWidth == 0) found.textContent += `${page}: ${image.src} is not shown\n`;
   frame.remove();
 }
-(async () => { for (const page of pages) await look(page); found.textContent += "looked"; })();
+// As a reader does who has typed a word that only some chapters have.
+async function search() {
+  const frame = document.createElement("iframe");
+  frame.style = `width:${width}px;height:900px;border:0`;
+  frame.src = "start.html?search=eventcount";
+  document.body.append(frame);
+  await new Promise(loaded => frame.onload = loaded);
+  let results = [];
+  for (let look = 0; look < 100 && results.length == 0; look++) {
+    await new Promise(settled => setTimeout(settled, 50));
+    results = [...frame.contentDocument.querySelectorAll('#mdbook-searchresults li a')];
+  }
+  if (!results.some(result => result.href.includes("how-it-works.html")))
+    found.textContent += `the search for a word finds ${results.length} places, and not the one that explains it\n`;
+  frame.remove();
+}
+(async () => { for (const page of pages) await look(page); await search(); found.textContent += "looked"; })();
 </script>"#;
 
 /// Looks at all pages.
@@ -95,7 +111,10 @@ pub(crate) fn check(book: &Path, pages: &[PathBuf]) -> Result<(), String> {
         if found != "looked" {
             return Err(format!("{width} wide: {found}"));
         }
-        println!("{} pages are no wider than {width}", names.len());
+        println!(
+            "{} pages are no wider than {width}, and the search finds a word",
+            names.len()
+        );
     }
     let folder = process::root().join(FOLDER);
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
