@@ -31,6 +31,12 @@ pub async fn check(config: &Config) -> Result<Vec<Finding>, Trouble> {
         "the server {} has version {}, and takes messages of {} bytes",
         server.server_name, server.version, server.max_payload
     ))];
+    if !engine.client().is_server_compatible(2, 10, 0) {
+        findings.push(Finding::Note(
+            "a server before 2.10 was seen to lose what it had acknowledged when it was killed"
+                .to_owned(),
+        ));
+    }
     match ringway::Board::at(&config.cursors) {
         Ok(_) => {}
         Err(error) => findings.push(Finding::Bad(format!("cursors: {error}"))),

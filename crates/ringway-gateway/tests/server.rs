@@ -139,6 +139,9 @@ fn a_configuration_is_checked_against_the_server() {
         "{text}"
     );
 
+    let is_old = common::version() < [2, 10];
+    assert_eq!(text.contains("a server before 2.10"), is_old, "{text}");
+
     operate(&server, async |context| {
         let stream = context.get_stream("S").await.unwrap();
         let mut changed = stream.cached_info().config.clone();
