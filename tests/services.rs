@@ -365,6 +365,45 @@ fn a_stopped_server_keeps_its_own_call_and_delays_no_other() {
     stopped.say("let go");
 }
 
+/// As a server that is stopped before it leaves the desk of a call that it has answered, or before it begins: what it holds, this test takes.
+#[test]
+fn a_call_moves_on_from_a_desk_that_somebody_keeps_and_does_nothing_at() {
+    let place = service(Backing::Shm, 4);
+    let mut client = to(&place).open().unwrap();
+    let board = ringway::Board::at(&place.address.to_string()).unwrap();
+    let board = board.open().unwrap();
+    let server = Second::start_at("serve", &place.address);
+    server.expect("there");
+    // The desk's role, which the server is about to leave.
+    let keeper_of = |desk| {
+        let mut keeper = board.role(&format!("answer {desk}")).unwrap();
+        while !keeper.take().unwrap() {
+            thread::yield_now();
+        }
+        keeper
+    };
+    for request in [&[b'a'; 64][..], &[b'b'; 65], &[b'c'; 10_000]] {
+        let mut call = || {
+            let answer = in_time(|until| client.call_deadline(request, until));
+            assert_eq!(answer, Ok(request.to_ascii_uppercase()));
+            client.desk()
+        };
+        let desk = call();
+        let mut keeper = keeper_of(desk);
+        assert_ne!(call(), desk);
+        keeper.leave();
+        call();
+    }
+    // Where another one has begun, the call stays.
+    let desk = client.desk();
+    let mut keeper = keeper_of(desk);
+    let last = board.reader(&format!("call {desk}")).unwrap().get();
+    keeper.set_mark(last.unwrap().unwrap().number() + 1);
+    let late = client.call_timeout(b"hello", Duration::from_millis(100));
+    assert_eq!(late, Err(CallError::TimedOut));
+    assert_eq!(client.desk(), desk);
+}
+
 #[test]
 fn a_server_sees_that_its_caller_died_left_or_waits_no_longer() {
     let place = service(Backing::Shm, 4);

@@ -35,11 +35,12 @@ pub use testing::verify;
 #[doc(hidden)]
 pub mod os {
     pub use crate::admin::gc::message_queues;
-    pub use crate::api::board::desk::{Changes, Role};
+    pub use crate::api::board::desk::{Changes, Hearing, Role};
     pub use crate::api::builder::CommonOptions;
     pub use crate::api::tasks::{check_dead_letters, check_tries, longest_message};
     pub use crate::api::threads::Unshared;
     pub use crate::escape::{Line, Name};
+    pub use crate::memory::layout::board::MAX_SHORT;
     pub use crate::rings::board::writer::Wakes;
     pub use crate::sys::owner::{difference, is_own, is_trusted, may_remove};
     pub use crate::sys::unwinding::Unwinding;

@@ -5,14 +5,14 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use ringway_core::board::GetError;
-use ringway_core::os::deadline_after;
+use ringway_core::os::{Hearing, deadline_after};
 
-use crate::client::Client;
+use crate::client::{Client, Moved};
 use crate::error::{CallError, Failure};
 use crate::waiting::{Waiting, blocked, first, is_past};
 use crate::words::{
-    Answered, BEGUN, DIED, END, ENDS_ANSWER, ENDS_PART, FAILED, GONE, LET_GO, NEXT, PART, REQUEST,
-    Said, TOO_LONG, WANT, split, to_shared,
+    Answered, DIED, END, ENDS_ANSWER, ENDS_PART, FAILED, GONE, LET_GO, NEXT, PART, REQUEST, Said,
+    TOO_LONG, WANT, Words, to_shared,
 };
 
 /// The answer to one request, part by part. Dropping it before its end cancels the call, and the server is told.
@@ -35,8 +35,6 @@ pub struct Answers<'a> {
     run: u64,
     /// Which fragment comes next.
     next: u64,
-    /// Whether a server has said of this call that it has begun.
-    begun: bool,
     /// Whether another server has begun anew since the last fragment that was returned.
     anew: bool,
     /// Whether a part was handed on, so that it cannot begin anew.
@@ -78,10 +76,8 @@ impl<'a> Answers<'a> {
         request: Cow<'a, [u8]>,
         deadline: Option<Instant>,
     ) -> Result<Self, CallError> {
-        let desk = &mut client.desk;
-        desk.clear()?;
         let mut answers = Self {
-            call: desk.next_number(),
+            call: client.desk.next_number(),
             client,
             request,
             deadline,
@@ -89,7 +85,6 @@ impl<'a> Answers<'a> {
             attempt: 1,
             run: 0,
             next: 0,
-            begun: false,
             anew: false,
             handed_on: false,
             over: false,
@@ -191,17 +186,22 @@ impl<'a> Answers<'a> {
             if self.over {
                 return Poll::Ready(Ok(self.event(None, false)));
             }
-            let look = self.next_look();
-            let until = first(look, moment);
+            let mut heard = Hearing::default();
             let answers = &mut self.client.desk.answers;
-            let found = match waiting {
-                Waiting::Task(context) => answers.poll_newer_by(context, until),
-                Waiting::Blocked | Waiting::Not => Poll::Ready(answers.wait_newer_deadline(until)),
+            let soon = match waiting {
+                Waiting::Blocked => answers.hear_soon(&mut heard),
+                Waiting::Task(_) | Waiting::Not => Ok(None),
             };
+            let found = match soon.transpose() {
+                Some(found) => Poll::Ready(found),
+                None => self.hear_until(waiting, moment, &mut heard),
+            };
+            let look = self.look_at.flatten();
+            let look = first(look, self.deadline);
             match found {
-                Poll::Ready(Ok(value)) => {
+                Poll::Ready(Ok(number)) => {
                     self.look_at = None;
-                    if let Some(event) = self.hear(value.into_bytes())? {
+                    if let Some(event) = self.hear(number, heard)? {
                         return Poll::Ready(Ok(event));
                     }
                 }
@@ -213,6 +213,7 @@ impl<'a> Answers<'a> {
                 // A writer that changes its value all the time is none of ours.
                 Poll::Ready(Err(GetError::TimedOut | GetError::Changing)) | Poll::Pending => {
                     self.look_at = None;
+                    self.client.desk.answers.pass_over_half_written();
                     if let Some(event) = self.look()? {
                         return Poll::Ready(Ok(event));
                     }
@@ -220,6 +221,22 @@ impl<'a> Answers<'a> {
                 Poll::Ready(Err(GetError::WriterDied)) => self.go_on_after_death()?,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(told(error))),
             }
+        }
+    }
+
+    /// What is said next, waiting for it until it is time to look.
+    fn hear_until(
+        &mut self,
+        waiting: &mut Waiting<'_, '_>,
+        moment: Option<Instant>,
+        heard: &mut Hearing,
+    ) -> Poll<Result<u64, GetError>> {
+        let look = self.next_look();
+        let until = first(look, moment);
+        let answers = &mut self.client.desk.answers;
+        match waiting {
+            Waiting::Task(context) => answers.poll_heard_by(context, until, heard),
+            Waiting::Blocked | Waiting::Not => Poll::Ready(answers.hear_deadline(heard, until)),
         }
     }
 
@@ -235,22 +252,21 @@ impl<'a> Answers<'a> {
     }
 
     /// What a server has said.
-    fn hear(&mut self, mut bytes: Vec<u8>) -> Result<Option<Event>, CallError> {
-        let (answered, _) = split::<Answered>(&bytes).ok_or(CallError::Corrupt)?;
+    fn hear(&mut self, number: u64, heard: Hearing) -> Result<Option<Event>, CallError> {
+        let (answered, from) = Answered::heard(number, &heard).ok_or(CallError::Corrupt)?;
         if answered.call != self.call {
             // Of a call before this one.
             return Ok(None);
         }
-        bytes.drain(..size_of::<Answered>());
+        let bytes = heard.into_rest(from);
         if self.run != 0 && self.run != answered.run {
             if self.handed_on {
                 return Err(CallError::ServerDied);
             }
             (self.next, self.anew) = (0, true);
         }
-        (self.run, self.begun) = (answered.run, true);
+        self.run = answered.run;
         match answered.kind {
-            BEGUN => {}
             WANT => self.ask(answered.index)?,
             PART if answered.index == self.next => {
                 self.next += 1;
@@ -303,36 +319,52 @@ impl<'a> Answers<'a> {
         let end = match alone {
             _ if self.deadline.is_some_and(|deadline| now >= deadline) => Some(CallError::TimedOut),
             Some(since) if now - since < self.client.how.grace => None,
-            Some(_) if self.begun || self.attempt > 1 => Some(CallError::ServerDied),
+            Some(_) if self.has_begun() || self.attempt > 1 => Some(CallError::ServerDied),
             Some(_) => Some(CallError::NoServer),
             None => None,
         };
         // A server may have answered, and ended, since the last look at the answer.
-        match self.client.desk.answers.get_if_newer() {
-            Ok(Some(value)) => return self.hear(value.into_bytes()),
+        let mut heard = Hearing::default();
+        match self.client.desk.answers.hear_if_newer(&mut heard) {
+            Ok(Some(number)) => return self.hear(number, heard),
             Ok(None) | Err(GetError::Changing) => {}
             Err(error) => return Err(told(error)),
         }
         if let Some(end) = end {
             return Err(end);
         }
-        if !is_held {
+        match is_held {
+            true if !self.has_begun() => self.ask_elsewhere()?,
+            true => {}
             // Who looked at it when another one had the desk for a moment has passed it over.
-            self.ask(0)?;
+            false => self.ask(0)?,
         }
         Ok(None)
+    }
+
+    /// Whether a server has said something of this call, or has begun with it.
+    fn has_begun(&mut self) -> bool {
+        self.run != 0 || self.client.desk.answers.mark() == Some(self.call)
+    }
+
+    /// Somebody has the desk, and has not begun: it may have been stopped when it was about to leave. The call goes on at another desk, if there is one.
+    fn ask_elsewhere(&mut self) -> Result<(), CallError> {
+        match self.client.move_on(&self.said(GONE, 0))? {
+            Moved::Not => return Ok(()),
+            // It has begun meanwhile, or has heard that nobody waits.
+            Moved::TakenBack => {}
+            Moved::To(first) => self.call = first,
+        }
+        self.ask(0)
     }
 
     /// Who had the desk is dead.
     pub(crate) fn go_on_after_death(&mut self) -> Result<(), CallError> {
         (self.pause, self.look_at) = (FIRST_PAUSE, None);
         self.client.desk.note_death();
-        if self.client.how.at_least_once {
-            return self.begin_anew(CallError::ServerDied);
-        }
-        match self.begun {
-            true => Err(CallError::ServerDied),
-            // It died before it began: another one may.
+        match self.has_begun() {
+            true => self.begin_anew(CallError::ServerDied),
+            // It died before it began, or with an earlier call: another one may.
             false => self.ask(0),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ringway_core::board::Reader;
-use ringway_core::os::{Role, Wakes, deadline_after, tell};
+use ringway_core::os::{Role, deadline_after, tell};
 use ringway_core::{Address, Error, ErrorKind};
 
 use crate::answers::Answers;
@@ -71,11 +71,6 @@ pub(crate) struct Desk {
     number: u32,
     place: Place,
 }
-
-/// How often to look whether the server has left the desk, before another one is taken.
-const LOOKS: u32 = 1000;
-/// After how many of them it gives its processor to others in between.
-const EAGER: u32 = 100;
 
 impl Client {
     pub(crate) fn new(place: Place, how: How) -> Result<Self, Error> {
@@ -176,7 +171,6 @@ impl Client {
         request: impl Into<Cow<'a, [u8]>>,
         deadline: impl Into<Option<Instant>>,
     ) -> Result<Answers<'a>, CallError> {
-        self.free_desk()?;
         Answers::begin(self, request.into(), deadline.into())
     }
 
@@ -196,22 +190,32 @@ impl Client {
         self.shared.place.board.address()
     }
 
-    /// Makes sure that no server holds the desk for a call that is over. One that was stopped in it keeps it, and nobody waits for that.
-    fn free_desk(&mut self) -> Result<(), CallError> {
-        for look in 0..LOOKS {
-            if !self.desk.is_held() {
-                return Ok(());
-            }
-            match look < EAGER {
-                true => std::hint::spin_loop(),
-                false => std::thread::yield_now(),
-            }
+    /// Takes back a request that nobody has begun with, by saying that it is `gone`, and takes another desk for it.
+    pub(crate) fn move_on(&mut self, gone: &Said) -> Result<Moved, CallError> {
+        // Who finds all desks taken stays.
+        let Ok(mut desk) = Desk::take(&self.shared.place, &self.how) else {
+            return Ok(Moved::Not);
+        };
+        self.desk.say(gone, &[])?;
+        // A server marks the call, and looks once more what was said, before it begins: either it sees that, or this sees its mark.
+        match self.desk.answers.mark_behind_all() {
+            Some(mark) if mark != gone.call => {}
+            _ => return Ok(Moved::TakenBack),
         }
-        let mut desk = Desk::take(&self.shared.place, &self.how)?;
         desk.answers.stand_in_for(&mut self.desk.answers);
         self.desk = desk;
-        Ok(())
+        Ok(Moved::To(self.desk.next_number()))
     }
+}
+
+/// Where a client is that wanted another desk.
+pub(crate) enum Moved {
+    /// Where it was, and has said nothing.
+    Not,
+    /// Where it was, and has taken its request back.
+    TakenBack,
+    /// At another one, where the next value has this number.
+    To(u64),
 }
 
 impl Desk {
@@ -277,23 +281,8 @@ impl Desk {
         self.place.value_len() - SAID
     }
 
-    /// Takes the role of the servers' entry away from one that died, so that its death is none of the next call's.
-    pub(crate) fn clear(&mut self) -> Result<(), Error> {
-        if self.answers.writer_lives() == Some(false) {
-            if self.answers.mourn() {
-                self.note_death();
-            }
-            let mut role = self.place.board.role(&answer_key(self.number))?;
-            role.take()?;
-        }
-        // It may be a later one's.
-        self.answers.mourn();
-        Ok(())
-    }
-
     pub(crate) fn say(&mut self, said: &Said, bytes: &[u8]) -> Result<(), CallError> {
-        self.role
-            .set_parts([bytemuck::bytes_of(said), bytes], Wakes::All)?;
+        said.say(&mut self.role, bytes)?;
         Ok(())
     }
 

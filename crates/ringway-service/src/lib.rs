@@ -30,7 +30,8 @@
 //! says is whole, whoever was killed while writing, and nobody writes where another one does.
 //!
 //! There is no queue, in which one that is stopped would hold up what lies behind: a server looks at all desks in turn for one where a
-//! request waits, and makes the request its own by taking the role of the desk's answers. Finding a request so costs one load for each desk.
+//! request waits, and makes the request its own by taking the role of the desk's answers. Finding a request so costs one load for each desk; the desk
+//! where something happened last is looked at four desks in between.
 //!
 //! # A call
 //!
@@ -39,11 +40,20 @@
 //! | client | `REQUEST 0`, which wakes servers that sleep | |
 //! | server | | takes the role; reads both entries again |
 //! | both, of a long request | `REQUEST k` | `WANT k` |
-//! | server, at most once | | `BEGUN` |
-//! | server | | works |
+//! | server | | *marks* the call; reads the client's entry once more; works |
 //! | both, of a long answer, or one in parts | `NEXT k + 1` | `PART k` |
 //! | server | | the last `PART`, or `END`, `FAILED`, `TOO_LONG`; leaves the role |
 //! | client | takes it; perhaps `GONE`, if it waits no longer | |
+//!
+//! Beside what is said, a server's entry has the *mark*: which call was begun last. Nobody reads it in the usual course of a call: who comes after
+//! a death does, and a client by it tells the death of its own server from another one's. A request and an answer of up to 64 bytes are short
+//! values of the board, so that two lines of memory change hands for each, as in a stream ring.
+//!
+//! A client asks without a look at the role of its desk, whose line stays with the servers. A server that finds the role with the one of the
+//! call before looks for a moment whether that one leaves. One that does not, because it was stopped or works on for a caller that waits no
+//! longer, has not marked this call: then the client *moves on* after 5 ms. It takes another desk, says `GONE` at the old one, settles
+//! (`membarrier`), and looks at the mark there. A server marks, and then looks whether the request is still there. So either the
+//! client sees the mark, and stays, or no server begins with what it has taken back.
 //!
 //! What is said names the call, by a number that no other call at that desk ever has, and the server's *run*, so whatever is late is
 //! known to be late. A call is *settled* when the servers' entry says its end. No server begins with one that is settled, and only who has
@@ -56,10 +66,13 @@
 //! | client, before `REQUEST` | a desk that the next client takes | the same desk; nobody waits |
 //! | client, while it waits | the call; its server sees that the role of the client's entry is nobody's ([`Request::is_cancelled`]), and one that comes later does not begin | its answer waits for it. A server that [sends](Request::send) in parts gives up after its [patience](Serve::patience); what ends an answer keeps no server waiting |
 //! | server, before it takes the role | nothing: others have seen the request too | the same |
-//! | server, with the role, before it begins | the role. The client is woken by the kernel, and says `REQUEST` again: another server takes the role over | the desk. Its client waits, to its deadline; others have other desks |
-//! | server, at work | the same, and at most once `BEGUN`: the client, or the next server, ends the call with [`ServerDied`](CallError::ServerDied). At least once the request is said again, as repeated | the same |
+//! | server, with the role, before its mark | the role. The client is woken by the kernel, and says `REQUEST` again: another server takes the role over | the desk, and its client moves on after 5 ms, if it was the first fragment; else as at work |
+//! | server, behind its mark, at work | the same, and the mark: at most once the client, or the next server, ends the call with [`ServerDied`](CallError::ServerDied). At least once the request is said again, as repeated | the desk. Its client waits, to its deadline; others have other desks |
+//! | server, behind its mark, with a request that was taken back | the mark, which is taken back before it leaves; at most once it may be told as `ServerDied` | the same |
 //! | server, among the parts of an answer | the same; at least once what was gathered is dropped, and a part that was handed on makes it `ServerDied` | the same |
-//! | server, after it has settled, before it leaves the role | the answer; the role, which the next server takes over | the answer; the client takes another desk for its next call |
+//! | server, after it has settled, before it leaves the role | the answer; the role, which the next server takes over | the answer; the client's next call moves on to another desk |
+//! | server, among the words of a short answer | a value that cannot be read, of which only the number before is known. It settled an earlier call; the mark is there | as at work |
+//! | client, moving on, before it has taken its request back | two desks, both free with its death | nobody waits for it |
 //! | server, about to leave in order | a request that it lets go of is told so (`LET_GO`), and treated as after a death | |
 //! | all servers | the client sees within 0.2 s that there is none ([`NoServer`](CallError::NoServer), or `ServerDied`) | they live |
 //!

@@ -5,7 +5,7 @@ use ringway_core::os::{Role, tell};
 use ringway_core::{Address, Board, Error, ErrorKind};
 
 /// The key of the first entry, which says that the board is a service's, and what of.
-pub(crate) const MARK: &str = "ringway service 2";
+pub(crate) const MARK: &str = "ringway service 3";
 /// Entries by which servers are known to be there.
 pub(crate) const SERVERS: u32 = 31;
 /// Entries that are no desk's.

@@ -104,7 +104,7 @@ impl<'s> Request<'s> {
     /// # Errors
     /// [`ServeError::Cancelled`], and others.
     pub fn end(self) -> Result<(), ServeError> {
-        self.finish(Vec::new(), Tail::End)
+        self.finish(&[], Tail::End)
     }
 
     /// Sends an answer of one part, or the last part of one, and ends it. It waits for nobody, as [`end`](Self::end).
@@ -112,7 +112,7 @@ impl<'s> Request<'s> {
     /// # Errors
     /// [`ServeError::Cancelled`], and others.
     pub fn answer(self, answer: &[u8]) -> Result<(), ServeError> {
-        self.finish(answer.to_vec(), Tail::LastPart)
+        self.finish(answer, Tail::LastPart)
     }
 
     /// Ends it with an error, which the caller gets as [`CallError::Failed`](crate::CallError::Failed). Of its message as much is sent as
@@ -121,23 +121,29 @@ impl<'s> Request<'s> {
     /// # Errors
     /// [`ServeError::Cancelled`], and others.
     pub fn fail(self, failure: &Failure) -> Result<(), ServeError> {
-        self.finish(failure.message().to_vec(), Tail::Failed(failure.status()))
+        self.finish(failure.message(), Tail::Failed(failure.status()))
     }
 
-    fn finish(mut self, bytes: Vec<u8>, tail: Tail) -> Result<(), ServeError> {
-        let (call, sent) = (self.call, self.sent);
-        let last = Outgoing::new(call, sent, bytes, tail);
-        let outgoing = match self.rest.take() {
-            Some(rest) => rest.and(last),
-            None => last,
-        };
+    fn finish(mut self, bytes: &[u8], tail: Tail) -> Result<(), ServeError> {
+        let (call, sent, rest) = (self.call, self.sent, self.rest.take());
         let seat = self.seat()?;
-        match seat.caller(call)? {
-            // Dropping it leaves the desk.
-            Caller::IsGone => return Err(ServeError::Cancelled),
-            Caller::Waits(taken) if taken < sent => seat.send_later(outgoing),
-            Caller::Waits(_) => seat.send_rest(outgoing)?,
+        // Dropping it leaves the desk.
+        let Caller::Waits(taken) = seat.caller(call)? else {
+            return Err(ServeError::Cancelled);
+        };
+        if taken < sent || rest.is_some() || !seat.send_last(call, sent, bytes, tail)? {
+            let last = Outgoing::new(call, sent, bytes.to_vec(), tail);
+            let outgoing = match rest {
+                Some(rest) => rest.and(last),
+                None => last,
+            };
+            match taken < sent {
+                true => seat.send_later(outgoing),
+                false => seat.send_rest(outgoing)?,
+            }
         }
+        let body = std::mem::take(&mut self.body);
+        self.seat()?.keep(body);
         self.over = true;
         self.server.note(self.desk);
         Ok(())

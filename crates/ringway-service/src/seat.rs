@@ -1,14 +1,21 @@
 //! A server at a desk: who calls there, and what is on its way.
 
 use ringway_core::board::{GetError, Reader};
-use ringway_core::os::{Role, Wakes, tell};
+use ringway_core::os::{Hearing, Role, tell};
 
 use crate::error::ServeError;
 use crate::place::{Place, answer_key, call_key};
 use crate::words::{
-    ANSWERED, Answered, BEGUN, DIED, END, ENDS_ANSWER, ENDS_PART, FAILED, GONE, LET_GO, NEXT, PART,
-    REQUEST, SAID, Said, TOO_LONG, WANT, is_over, split,
+    ANSWERED, Answered, DIED, END, ENDS_ANSWER, ENDS_PART, FAILED, GONE, LET_GO, NEXT, PART,
+    REQUEST, Said, TOO_LONG, WANT, Words, is_over,
 };
+
+/// How often a server that comes upon another one at a desk looks whether that one is about to leave. A client may ask as soon as it has its answer.
+const LOOKS: u32 = 100;
+/// How often a request that its caller takes back is followed by another one that is looked at.
+const ROUNDS: u32 = 4;
+/// Bytes of memory that are kept at a desk for its next request.
+const MOST_SPARE: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -21,12 +28,14 @@ pub(crate) struct Seat {
     answers: Reader,
     /// What was said last, as far as it was read or said here, and its number.
     last: Option<(u64, Answered)>,
-    /// What the client has said last: its header, and all of it.
-    said: Option<Said>,
-    heard: Vec<u8>,
+    /// What the client has said last: its header, where the bytes behind it begin, and all of it.
+    said: Option<(Said, usize)>,
+    heard: Hearing,
     on_its_way: OnItsWay,
     /// The attachment of a client whose death was told of.
     mourned: u64,
+    /// Memory of a request that was answered, and which is empty.
+    spare: Vec<u8>,
     /// Bytes of the longest value.
     value_len: usize,
 }
@@ -53,8 +62,6 @@ pub(crate) struct Begun {
     wanted: u64,
     /// Until when the caller waits, on the clock of all.
     pub(crate) deadline: u64,
-    /// At most once.
-    once: bool,
     pub(crate) repeated: bool,
 }
 
@@ -105,6 +112,22 @@ pub(crate) enum Tail {
     Failed(i32),
 }
 
+impl Tail {
+    /// What is said with the last fragment.
+    fn says(self, call: Served, next: u64) -> Answered {
+        let part = |flags| Answered {
+            flags,
+            ..call.says(PART, next)
+        };
+        match self {
+            Self::Part => part(ENDS_PART),
+            Self::LastPart => part(ENDS_PART | ENDS_ANSWER),
+            Self::End => call.says(END, 0),
+            Self::Failed(status) => call.says(FAILED, u64::from(status as u32)),
+        }
+    }
+}
+
 impl Outgoing {
     pub(crate) fn new(call: Served, next: u64, bytes: Vec<u8>, tail: Tail) -> Self {
         Self {
@@ -145,9 +168,10 @@ impl Seat {
             answers: board.reader(&answer_key(desk))?,
             last: None,
             said: None,
-            heard: Vec::new(),
+            heard: Hearing::default(),
             on_its_way: OnItsWay::Nothing,
             mourned: 0,
+            spare: Vec::new(),
             value_len: place.value_len(),
         })
     }
@@ -167,7 +191,8 @@ impl Seat {
         let settles = |said: &Said| {
             (self.last).is_some_and(|(_, last)| last.settles(said.call, said.attempt))
         };
-        !self.role.is_held() && self.said.filter(asks).is_some_and(|said| !settles(&said))
+        let said = self.said.map(|(said, _)| said);
+        !self.role.is_held() && said.filter(asks).is_some_and(|said| !settles(&said))
     }
 
     /// Looks what the client says. A request that is whole now is this server's.
@@ -193,30 +218,50 @@ impl Seat {
         let Some(mut begun) = begun else {
             return Ok(None);
         };
-        if begun.body.len() < begun.len {
-            if begun.wanted < begun.next {
-                begun.wanted = begun.next;
-                self.say(&begun.call.says(WANT, begun.next), &[])?;
+        for _ in 0..ROUNDS {
+            if begun.body.len() < begun.len {
+                if begun.wanted < begun.next {
+                    begun.wanted = begun.next;
+                    self.say(&begun.call.says(WANT, begun.next), &[])?;
+                }
+                self.on_its_way = OnItsWay::Request(begun);
+                return Ok(None);
             }
-            self.on_its_way = OnItsWay::Request(begun);
-            return Ok(None);
+            // From here on it has begun, for whoever finds it dead. A client that has gone to another desk has said so before it looked for the mark: either it
+            // sees the mark, or this sees that it has gone.
+            self.role.set_mark(begun.call.call);
+            if self.caller(begun.call)? != Caller::IsGone {
+                return Ok(Some(begun));
+            }
+            // It has not begun. There may be another request, which has been heard with that.
+            self.role.set_mark(0);
+            self.leave();
+            match self.begin(most)? {
+                Some(other) => begun = other,
+                None => return Ok(None),
+            }
         }
-        if begun.once {
-            self.say(&begun.call.says(BEGUN, 0), &[])?;
-        }
-        Ok(Some(begun))
+        // One who changes its mind all the time is none of ours.
+        self.leave();
+        Ok(None)
     }
 
     /// What the client says now. What has no header is nothing.
     fn hear(&mut self) -> Result<Option<Said>, ServeError> {
-        match self.calls.get_into_if_newer(&mut self.heard) {
+        match self.calls.hear_if_newer(&mut self.heard) {
             Ok(None) => {}
-            Ok(Some(_)) => self.said = split::<Said>(&self.heard).map(|(said, _)| said),
+            Ok(Some(number)) => self.said = Said::heard(number, &self.heard),
             // One that changes its value without a pause is none of ours. It is looked at again when it has changed again.
             Err(GetError::Changing) => self.said = None,
             Err(error) => return Err(error.into()),
         }
-        Ok(self.said)
+        Ok(self.said.map(|(said, _)| said))
+    }
+
+    /// What is behind the header.
+    fn bytes(&self) -> &[u8] {
+        let from = self.said.map_or(usize::MAX, |(_, from)| from);
+        self.heard.bytes().get(from..).unwrap_or_default()
     }
 
     /// What servers have said last at this desk. The role is held.
@@ -227,16 +272,20 @@ impl Seat {
             Some((of, said)) if of == number => return Ok(Some(said)),
             _ => {}
         }
-        let mut bytes = Vec::new();
-        self.answers.get_into(&mut bytes)?;
-        let said = split::<Answered>(&bytes).map(|(said, _)| said);
+        let mut heard = Hearing::default();
+        let said = match self.answers.hear(&mut heard) {
+            Ok(_) => Answered::heard(number, &heard).map(|(said, _)| said),
+            // Somebody died while it wrote the whole answer of a later call, or of a later attempt: this one settled none that is asked for now.
+            Err(GetError::Changing) => None,
+            Err(error) => return Err(error.into()),
+        };
         self.last = said.map(|said| (number, said));
         Ok(said)
     }
 
+    #[inline]
     fn say(&mut self, answered: &Answered, bytes: &[u8]) -> Result<(), ServeError> {
-        let parts = [bytemuck::bytes_of(answered), bytes];
-        let number = self.role.set_parts(parts, Wakes::ItsReaders)?;
+        let number = answered.say(&mut self.role, bytes)?;
         self.last = Some((number, *answered));
         Ok(())
     }
@@ -245,7 +294,10 @@ impl Seat {
     fn begin(&mut self, most: usize) -> Result<Option<Begun>, ServeError> {
         let asks = |said: &Said| said.kind == REQUEST && said.index == 0;
         // First without the role, which others may be in need of.
-        if !self.hear()?.as_ref().is_some_and(asks) || !self.role.take()? {
+        let Some(said) = self.hear()?.filter(asks) else {
+            return Ok(None);
+        };
+        if !self.take(said.call)? {
             return Ok(None);
         }
         if self.role.follows_death() {
@@ -262,6 +314,20 @@ impl Seat {
         begun
     }
 
+    /// Takes the role for a call. Another one that has it may have answered the call before, and be about to leave.
+    fn take(&mut self, call: u64) -> Result<bool, ServeError> {
+        for _ in 0..LOOKS {
+            if self.role.take()? {
+                return Ok(true);
+            }
+            if self.role.mark() == call {
+                return Ok(false);
+            }
+            std::hint::spin_loop();
+        }
+        Ok(false)
+    }
+
     fn begin_with_role(
         &mut self,
         said: Option<Said>,
@@ -275,15 +341,16 @@ impl Seat {
         if is_settled || is_over(said.deadline) || !self.is_there(said) {
             return Ok(None);
         }
-        // Who has said something of it, and has not settled it, is dead.
+        // Who has said something of it, or begun with it, and has not settled it, is dead.
         let traces = last.map_or(0, |last| last.kind);
+        let has_begun = self.role.mark() == said.call;
         let call = Served {
             call: said.call,
             attempt: said.attempt,
             run: self.role.number() + 1,
         };
         let once = said.once != 0;
-        if once && matches!(traces, BEGUN | PART) {
+        if once && (has_begun || traces == PART) {
             self.say(&call.says(DIED, 0), &[])?;
             return Ok(None);
         }
@@ -292,7 +359,8 @@ impl Seat {
             self.say(&call.says(TOO_LONG, most as u64), &[])?;
             return Ok(None);
         }
-        let body = self.heard.split_off(SAID.min(self.heard.len()));
+        let mut body = std::mem::take(&mut self.spare);
+        body.extend_from_slice(self.bytes());
         if body.len() > len || (body.is_empty() && len > 0) {
             return Ok(None);
         }
@@ -303,8 +371,7 @@ impl Seat {
             next: 1,
             wanted: 0,
             deadline: said.deadline,
-            once,
-            repeated: said.attempt > 1 || traces != 0 || self.role.follows_death(),
+            repeated: said.attempt > 1 || traces != 0 || has_begun,
         }))
     }
 
@@ -313,9 +380,9 @@ impl Seat {
         if self.caller(begun.call)? == Caller::IsGone {
             return Ok(None);
         }
-        let next = split::<Said>(&self.heard)
-            .filter(|(said, _)| said.kind == REQUEST && said.index == begun.next);
-        if let Some((_, bytes)) = next {
+        let is_next = |said: &Said| said.kind == REQUEST && said.index == begun.next;
+        if self.said.is_some_and(|(said, _)| is_next(&said)) {
+            let bytes = self.bytes();
             if bytes.is_empty() || bytes.len() > begun.len - begun.body.len() {
                 return Ok(None);
             }
@@ -342,6 +409,23 @@ impl Seat {
             }
         }
         Ok(())
+    }
+
+    /// Says a whole answer, or the last part of one, and leaves, if it fits in one fragment. Says whether it did.
+    #[inline]
+    pub(crate) fn send_last(
+        &mut self,
+        call: Served,
+        next: u64,
+        bytes: &[u8],
+        tail: Tail,
+    ) -> Result<bool, ServeError> {
+        if bytes.len() > self.value_len - ANSWERED {
+            return Ok(false);
+        }
+        self.say(&tail.says(call, next), bytes)?;
+        self.leave();
+        Ok(true)
     }
 
     /// Says the next fragment of what ends an answer, and leaves the rest for later.
@@ -379,14 +463,10 @@ impl Seat {
             Tail::Failed(_) => (rest.len().min(room), true),
             _ => (rest.len().min(room), rest.len() <= room),
         };
-        let mut part = call.says(PART, *next);
-        match tail {
-            _ if !is_last => {}
-            Tail::Part => part.flags = ENDS_PART,
-            Tail::LastPart => part.flags = ENDS_PART | ENDS_ANSWER,
-            Tail::End => part = call.says(END, 0),
-            Tail::Failed(status) => part = call.says(FAILED, u64::from(*status as u32)),
-        }
+        let part = match is_last {
+            true => tail.says(*call, *next),
+            false => call.says(PART, *next),
+        };
         self.say(&part, &rest[..now])?;
         *sent += now;
         *next += 1;
@@ -424,6 +504,14 @@ impl Seat {
             NEXT if said.run == served.run => said.index,
             _ => 0,
         }))
+    }
+
+    /// Keeps a short request's memory for the next one.
+    pub(crate) fn keep(&mut self, mut body: Vec<u8>) {
+        if body.capacity() <= MOST_SPARE {
+            body.clear();
+            self.spare = body;
+        }
     }
 
     /// Lets go of a request without an answer.

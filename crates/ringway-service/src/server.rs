@@ -218,15 +218,15 @@ impl Server {
             if let Some(desk) = self.backlog.pop_front() {
                 return Poll::Ready(Ok(desk));
             }
-            if let Some(place) = self.changes.next_place()? {
-                return Poll::Ready(Ok(self.shared.place.desk_at(place)));
-            }
             let look = self.next_look();
             let until = first(look, deadline);
             let found = match waiting {
                 Waiting::Blocked => Poll::Ready(self.changes.wait_place(until)),
                 Waiting::Task(context) => self.changes.poll_place(context, until),
-                Waiting::Not => return Poll::Pending,
+                Waiting::Not => match self.changes.next_place()? {
+                    Some(place) => Poll::Ready(Ok(place)),
+                    None => return Poll::Pending,
+                },
             };
             match found {
                 Poll::Ready(Ok(place)) => {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
 use nix::time::{ClockId, clock_gettime};
+use ringway_core::board::SetError;
+use ringway_core::os::{Hearing, MAX_SHORT, Role, Wakes};
 
 /// Before what a client says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -57,22 +59,20 @@ pub(crate) struct Answered {
     pub(crate) flags: u64,
 }
 
-/// "I have begun." Said of calls at most once, before anything is done.
-pub(crate) const BEGUN: u32 = 1;
 /// "I want that fragment of the request."
-pub(crate) const WANT: u32 = 2;
+pub(crate) const WANT: u32 = 1;
 /// A fragment of the answer.
-pub(crate) const PART: u32 = 3;
+pub(crate) const PART: u32 = 2;
 /// The answer is over.
-pub(crate) const END: u32 = 4;
+pub(crate) const END: u32 = 3;
 /// It is over, by an error of the server's work.
-pub(crate) const FAILED: u32 = 5;
+pub(crate) const FAILED: u32 = 4;
 /// The server does not answer it, and somebody else may.
-pub(crate) const LET_GO: u32 = 6;
+pub(crate) const LET_GO: u32 = 5;
 /// A server died with it, and it is of those at most once.
-pub(crate) const DIED: u32 = 7;
+pub(crate) const DIED: u32 = 6;
 /// The request is longer than the server takes.
-pub(crate) const TOO_LONG: u32 = 8;
+pub(crate) const TOO_LONG: u32 = 7;
 
 /// The last fragment of a part.
 pub(crate) const ENDS_PART: u64 = 1;
@@ -95,10 +95,110 @@ impl Answered {
 pub(crate) const SAID: usize = size_of::<Said>();
 pub(crate) const ANSWERED: usize = size_of::<Answered>();
 
-/// The header in front, if there is room for one, and what is behind it.
-pub(crate) fn split<T: Pod>(bytes: &[u8]) -> Option<(T, &[u8])> {
-    let (header, rest) = bytes.split_at_checked(size_of::<T>())?;
-    Some((bytemuck::pod_read_unaligned(header), rest))
+/// The header in front of bytes, if there is room for one.
+fn header<T: Pod>(bytes: &[u8]) -> Option<T> {
+    let header = bytes.get(..size_of::<T>())?;
+    Some(bytemuck::pod_read_unaligned(header))
+}
+
+// A whole request that is said for the first time, and a whole answer of one part, may be short values. Of a request there are *by* and *deadline* in front, of an answer
+// *call* and *run*; all else is known from the value's number, its length and its tag.
+
+/// Tags of such requests, at most once and at least once, and of such answers.
+const SHORT_ONCE: u16 = 1;
+const SHORT_REQUEST: u16 = 2;
+const SHORT_ANSWER: u16 = 3;
+
+/// Bytes of the longest request and of the longest answer in a short value.
+pub(crate) const SHORT: usize = MAX_SHORT - SHORT_HEADER;
+/// Bytes of the two words in front of them.
+const SHORT_HEADER: usize = size_of::<[u64; 2]>();
+
+/// What a client or a server says, and where the bytes behind it begin.
+pub(crate) trait Words: Sized {
+    /// What value `number` says; `None` if it has no header.
+    fn heard(number: u64, heard: &Hearing) -> Option<(Self, usize)>;
+}
+
+impl Words for Said {
+    #[inline]
+    fn heard(number: u64, heard: &Hearing) -> Option<(Self, usize)> {
+        let Some((tag, [by, deadline])) = heard.short() else {
+            return Some((header(heard.bytes())?, SAID));
+        };
+        let once = match tag {
+            SHORT_ONCE => 1,
+            SHORT_REQUEST => 0,
+            _ => return None,
+        };
+        let said = Self {
+            call: number,
+            by,
+            run: 0,
+            kind: REQUEST,
+            attempt: 1,
+            index: 0,
+            len: heard.bytes().len().checked_sub(SHORT_HEADER)? as u64,
+            deadline,
+            once,
+        };
+        Some((said, SHORT_HEADER))
+    }
+}
+
+impl Words for Answered {
+    #[inline]
+    fn heard(_: u64, heard: &Hearing) -> Option<(Self, usize)> {
+        let (call, run) = match heard.short() {
+            None => return Some((header(heard.bytes())?, ANSWERED)),
+            Some((SHORT_ANSWER, [call, run])) if heard.bytes().len() >= SHORT_HEADER => (call, run),
+            Some(_) => return None,
+        };
+        let answered = Self {
+            call,
+            run,
+            kind: PART,
+            attempt: 0,
+            index: 0,
+            flags: ENDS_PART | ENDS_ANSWER,
+        };
+        Some((answered, SHORT_HEADER))
+    }
+}
+
+impl Said {
+    /// Says it. A short value may take the place of a request that nobody needs any more, and of no other.
+    #[inline]
+    pub(crate) fn say(&self, role: &mut Role, bytes: &[u8]) -> Result<u64, SetError> {
+        let is_first = self.call == role.number() + 1 && self.attempt == 1;
+        if self.kind != REQUEST
+            || !is_first
+            || bytes.len() as u64 != self.len
+            || bytes.len() > SHORT
+        {
+            return role.set_parts([bytemuck::bytes_of(self), bytes], Wakes::All);
+        }
+        let tag = match self.once {
+            0 => SHORT_REQUEST,
+            _ => SHORT_ONCE,
+        };
+        role.set_short(tag, [self.by, self.deadline], bytes, Wakes::All)
+    }
+}
+
+impl Answered {
+    /// Says it. A whole answer follows nothing of the same call, so a short value may take the place of the one before.
+    #[inline]
+    pub(crate) fn say(&self, role: &mut Role, bytes: &[u8]) -> Result<u64, SetError> {
+        let is_whole =
+            self.kind == PART && self.index == 0 && self.flags == ENDS_PART | ENDS_ANSWER;
+        if !is_whole || bytes.len() > SHORT {
+            let parts = [bytemuck::bytes_of(self), bytes];
+            return role.set_parts(parts, Wakes::ItsReaders);
+        }
+        let header = [self.call, self.run];
+        role.set_short(SHORT_ANSWER, header, bytes, Wakes::ItsReaders)
+    }
 }
 
 /// A time on the clock that all processes share.

@@ -252,6 +252,9 @@ impl Model {
                 entry.length(1),
             ]);
             control64.extend([entry.owner(), entry.fingerprint(), entry.key()]);
+            control64.extend([entry.short_begun(), entry.mark()]);
+            // The last of one half and the first of the other.
+            control64.extend((0..5).map(|index| entry.short(index)));
         }
         let data = vec![0; capacity / 8];
         let mut words = Words::new(slots, &control32, &control64, &[], &data);

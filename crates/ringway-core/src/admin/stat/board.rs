@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::{ParticipantStat, Traffic};
 use crate::memory::region::Load;
 use crate::presence::participant::{epoch_of, slot_of};
+use crate::rings::board::short::Short;
 use crate::rings::board::{Slate, directory};
 use crate::store::View;
 
@@ -40,7 +41,11 @@ pub(super) fn look(view: &View, slots: &[Option<ParticipantStat>]) -> Vec<EntryS
         let (owner, number) = (load64(entry.owner()), load64(entry.number()));
         let len = match number {
             0 => 0,
-            number => load64(entry.length(number)).min(slate.max_len()),
+            number => {
+                let length = load64(entry.length(number));
+                let short = Short::of(length).map(|short| short.len.into());
+                short.unwrap_or(length).min(slate.max_len())
+            }
         };
         // Who is not in its slot any more has died: one that leaves gives the role up first.
         let holder = slots.get(slot_of(owner) as usize).and_then(Option::as_ref);

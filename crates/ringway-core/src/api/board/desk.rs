@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
+use super::reader::Reader;
 use super::{Board, polling};
 use crate::address::Address;
 use crate::api::reach::Reach;
@@ -14,6 +15,8 @@ use crate::api::threads::Unshared;
 use crate::error::{Attempt, Error, GetError, SetError};
 use crate::memory::region::memory::Memory;
 use crate::presence::participant::{self, Participant};
+use crate::rings::board::reader::Room;
+use crate::rings::board::short::Words;
 use crate::rings::board::watcher;
 use crate::rings::board::writer::{self, Refused, Wakes};
 use crate::waiting::{WaitOptions, WaitStrategy};
@@ -92,6 +95,41 @@ impl Role {
         self.writer.set_parts(parts, wakes)
     }
 
+    /// Publishes a short value of two words and what is behind them, [`MAX_SHORT`] bytes at most, with a tag. It overwrites the last short one: nobody may
+    /// have need of that any more.
+    ///
+    /// # Errors
+    /// As [`set_parts`](Self::set_parts).
+    ///
+    /// # Panics
+    /// The same.
+    #[inline]
+    pub fn set_short(
+        &mut self,
+        tag: u16,
+        header: [u64; 2],
+        bytes: &[u8],
+        wakes: Wakes,
+    ) -> Result<u64, SetError> {
+        assert!(self.held, "only who has the role may set a value");
+        self.writer.set_short(tag, header, bytes, wakes)
+    }
+
+    /// Notes something for who comes after it, if it has the role. Who has said something, and does not find the mark [behind that](Reader::mark_behind_all), is
+    /// heard by who looks what was said after this.
+    #[inline]
+    pub fn set_mark(&mut self, mark: u64) {
+        if self.held {
+            self.writer.set_mark(mark);
+        }
+    }
+
+    /// What was marked last, by whoever had the role.
+    #[inline]
+    pub fn mark(&self) -> u64 {
+        self.writer.mark()
+    }
+
     /// Gives the role up.
     pub fn leave(&mut self) {
         if std::mem::take(&mut self.held) {
@@ -103,6 +141,123 @@ impl Role {
 impl Drop for Role {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+/// What was said at a desk.
+#[derive(Debug, Default)]
+pub struct Hearing {
+    /// A value that is no short one.
+    long: Vec<u8>,
+    short: Words,
+    /// The length and the tag of a short one.
+    is_short: Option<(usize, u16)>,
+}
+
+impl Hearing {
+    /// All of it.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        match self.is_short {
+            Some((len, _)) => &self.short.as_flattened()[..len],
+            None => &self.long,
+        }
+    }
+
+    /// The tag of a short value, and the two words in front of what is behind them.
+    #[inline]
+    pub fn short(&self) -> Option<(u16, [u64; 2])> {
+        let (_, tag) = self.is_short?;
+        let [first, second, ..] = self.short;
+        Some((tag, [first, second].map(u64::from_le_bytes)))
+    }
+
+    /// What lies behind `from`.
+    #[inline]
+    pub fn into_rest(self, from: usize) -> Vec<u8> {
+        match self.is_short {
+            Some(_) => self.bytes().get(from..).unwrap_or_default().to_vec(),
+            None => {
+                let mut long = self.long;
+                long.drain(..from.min(long.len()));
+                long
+            }
+        }
+    }
+}
+
+impl Room for Hearing {
+    fn of(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.is_short = None;
+        self.long.of(len)
+    }
+
+    #[inline]
+    fn put(&mut self, words: &Words, len: usize, tag: u16) -> bool {
+        // What is shorter than the two words in front is nothing that is said.
+        (self.short, self.is_short) = (*words, Some((len, tag)));
+        true
+    }
+}
+
+/// For services.
+#[doc(hidden)]
+impl Reader {
+    /// Hears what was said last, whether it was heard before or not, and returns its number.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn hear(&mut self, heard: &mut Hearing) -> Result<Option<u64>, GetError> {
+        self.reader.get(heard)
+    }
+
+    /// Hears what was said, if it is newer than what was heard last.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[inline]
+    pub fn hear_if_newer(&mut self, heard: &mut Hearing) -> Result<Option<u64>, GetError> {
+        self.reader.get_if_newer(heard)
+    }
+
+    /// The same, looking for what is on its way for a moment, without a clock, if it is one that spins.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[inline]
+    pub fn hear_soon(&mut self, heard: &mut Hearing) -> Result<Option<u64>, GetError> {
+        match self.wait.how.spins() && self.reader.is_newer_soon() {
+            true => self.reader.get_if_newer(heard),
+            false => Ok(None),
+        }
+    }
+
+    /// The same, waiting for it as [`wait_newer_deadline`](Self::wait_newer_deadline).
+    ///
+    /// # Errors
+    /// The same.
+    pub fn hear_deadline(
+        &mut self,
+        heard: &mut Hearing,
+        deadline: Option<Instant>,
+    ) -> Result<u64, GetError> {
+        let wait = self.wait.until(deadline);
+        self.reader.wait_newer(&wait, heard)
+    }
+
+    /// Passes over what can be read no more, as something else was being written in its place: what is heard next is newer.
+    pub fn pass_over_half_written(&mut self) {
+        self.reader.pass_over_half_written();
+    }
+
+    /// What the entry's writer has marked, if there is such an entry.
+    pub fn mark(&mut self) -> Option<u64> {
+        self.reader.mark()
+    }
+
+    /// The same behind all that this process has said; `None` if that cannot be made sure.
+    pub fn mark_behind_all(&mut self) -> Option<u64> {
+        self.reader.mark_behind_all()
     }
 }
 

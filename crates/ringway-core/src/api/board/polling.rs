@@ -10,7 +10,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::Value;
-use super::desk::Changes;
+use super::desk::{Changes, Hearing};
 use super::reader::Reader;
 use super::watch::Watcher;
 use crate::api::reach::{Answer, Reach, Reached};
@@ -117,26 +117,36 @@ impl Reader {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn poll_newer(&mut self, context: &mut Context<'_>) -> Poll<Result<Value, GetError>> {
-        self.poll_newer_by(context, None)
+        let mut bytes = Vec::new();
+        let read = ready!(self.poll_by(context, None, &mut bytes));
+        Poll::Ready(read.map(|number| Value { number, bytes }))
     }
 
-    /// The same; the task is woken at `look_by` at the latest.
+    /// As [`hear_deadline`](Self::hear_deadline), for a task, which is woken at `look_by` at the latest.
     #[doc(hidden)]
-    pub fn poll_newer_by(
+    pub fn poll_heard_by(
         &mut self,
         context: &mut Context<'_>,
         look_by: Option<Instant>,
-    ) -> Poll<Result<Value, GetError>> {
-        let mut bytes = Vec::new();
+        heard: &mut Hearing,
+    ) -> Poll<Result<u64, GetError>> {
+        self.poll_by(context, look_by, heard)
+    }
+
+    fn poll_by(
+        &mut self,
+        context: &mut Context<'_>,
+        look_by: Option<Instant>,
+        room: &mut impl reader::Room,
+    ) -> Poll<Result<u64, GetError>> {
         let look = |reader: &mut reader::Reader<Memory>, wait: &WaitOptions<'_>| {
-            reader.newer_or_armed(wait, &mut bytes)?.ok_or(Said::NotNow)
+            reader.newer_or_armed(wait, room)?.ok_or(Said::NotNow)
         };
         let (how, waker) = (self.wait.how, Some(context.waker()));
         let read = self
             .reach
             .attempt_by(&mut self.reader, how, waker, look_by, look);
-        let value = read.map(|read| read.map(|number| Value { number, bytes }));
-        told(value).map_err(|error| self.noted(error))
+        told(read).map_err(|error| self.noted(error))
     }
 
     /// A descriptor as [`Receiver::descriptor`](crate::Receiver::descriptor): readable when there may be a newer value, or the writer has

@@ -106,12 +106,6 @@ impl Reader {
         self.reader.writer() == Some((id, true))
     }
 
-    /// Takes note that the writer has died, if it has: a call that waits tells nothing of that death any more. Whether that is news.
-    #[doc(hidden)]
-    pub fn mourn(&mut self) -> bool {
-        self.reader.mourn()
-    }
-
     /// The latest value, whether it was read before or not; `None` if there is none yet. It waits for nobody.
     ///
     /// # Errors

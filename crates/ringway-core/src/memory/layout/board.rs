@@ -20,6 +20,16 @@ pub(crate) const NUMBER: usize = 0;
 pub(crate) const BEGUN: usize = 8;
 /// Bytes of the value in each of the two buffers.
 pub(crate) const LENGTHS: usize = 16;
+/// The first words of a short value, which lies here and not in a buffer; the others are at [`SHORT_REST`].
+pub(crate) const SHORT: usize = 32;
+/// The number of the last short value that the writer began to write: the first word of the line of 64 bytes behind the one that readers poll.
+pub(crate) const SHORT_BEGUN: usize = 64;
+/// What the writer has noted for who comes after it.
+pub(crate) const MARK: usize = 72;
+/// The rest of a short value.
+pub(crate) const SHORT_REST: usize = 80;
+/// Bytes of the longest short value.
+pub const MAX_SHORT: usize = SHORT_BEGUN - SHORT + LINE - SHORT_REST;
 
 /// The other line. The event that readers of this entry sleep on.
 pub(crate) const CHANGED: usize = LINE;

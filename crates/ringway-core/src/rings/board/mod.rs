@@ -37,7 +37,28 @@
 //! - **E1**: who sees the number of a value sees its bytes, until the writer begins the value after the next.
 //! - **E2**: who has copied a byte of a value sees that it was begun.
 //! - **E3**: one at a time has the role. The next one begins when the last one left, or is dead and settled.
+//! - **E5**: who has copied a word of a short value sees in `short begun` that it was begun; the words of a short value are overwritten by
+//!   the next short one only.
+//! - **E6**: of a writer that marks and then looks what a reader has said, and a reader that says something, settles, and then looks at the mark, one sees
+//!   what the other stored.
 //! - **E4**: a fingerprint never changes, and who sees the length of a key sees the key.
+//!
+//! # Short values, and the mark
+//! What is said at the desks of a service ([`short`]) lies, where it is short, in the writer's own two lines of 64 bytes, beside the number: a reader
+//! that polls the number fetches both, and no buffer. There is room for one such value. Who writes it overwrites the last short one, so its
+//! writers are those whose reader has no need of that one any more; a reader that comes upon one that is half written finds it changing.
+//!
+//! | the writer of short value n | a reader |
+//! |---|---|
+//! | store n in `short begun` | load `number` with acquire: it is m, and its length says that it is short |
+//! | *release fence* | copy the words |
+//! | write the words, from the last to the first, and the length | *acquire fence* |
+//! | store n in `number`, with release | load `short begun`: if it is m, the copy is value m |
+//!
+//! A short value does not touch the buffers, and another one does not touch the short one's words. One killed among the words leaves a short
+//! value that nobody can read, and the number of the last one: nobody reads it before there is a next one.
+//!
+//! Beside them is the *mark*: a word that the writer stores for who comes after it, and that no reader polls.
 //!
 //! # The role
 //! It is taken by one compare-and-swap of the owner, from nobody or from one that has come to its end: that the watcher's sights prove
@@ -76,6 +97,7 @@
 
 pub(crate) mod directory;
 pub(crate) mod reader;
+pub(crate) mod short;
 pub(crate) mod sleeper;
 #[cfg(test)]
 mod tests;
@@ -83,7 +105,8 @@ pub(crate) mod watcher;
 pub(crate) mod writer;
 
 use crate::memory::layout::board::{
-    BEGUN, CHANGED, FINGERPRINT, KEY, KEY_LEN, LENGTHS, NUMBER, OWNER, buffer_len, entry_offset,
+    BEGUN, CHANGED, FINGERPRINT, KEY, KEY_LEN, LENGTHS, MARK, NUMBER, OWNER, SHORT, SHORT_BEGUN,
+    SHORT_REST, buffer_len, entry_offset,
 };
 use crate::memory::layout::control::DATA_EVENT;
 use crate::memory::layout::{Geometry, Shape};
@@ -169,6 +192,23 @@ impl Entry {
     /// Where value `number` is, in the data region.
     pub(crate) const fn buffer(self, number: u64) -> u64 {
         self.buffers + (number & 1) * self.buffer_len
+    }
+
+    pub(crate) const fn short_begun(self) -> usize {
+        self.at + SHORT_BEGUN
+    }
+
+    /// Where word `index` of a short value is.
+    pub(crate) const fn short(self, index: usize) -> usize {
+        const FIRST: usize = (SHORT_BEGUN - SHORT) / 8;
+        match index < FIRST {
+            true => self.at + SHORT + 8 * index,
+            false => self.at + SHORT_REST + 8 * (index - FIRST),
+        }
+    }
+
+    pub(crate) const fn mark(self) -> usize {
+        self.at + MARK
     }
 
     pub(crate) const fn event(self) -> usize {

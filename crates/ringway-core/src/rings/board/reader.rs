@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::short::{Short, Words};
 use super::sleeper::Sleeper;
 use super::{ANY_CHANGE, Entry, Slate};
 use crate::error::GetError;
 use crate::memory::region::Region;
+use crate::rings::message::EAGER_POLLS;
 use crate::waiting::{Look, PeersEnd, WaitOptions, Waited};
 
 /// How often a value is copied before a reader gives up.
@@ -18,6 +20,14 @@ const EAGER: u32 = 16;
 pub(crate) trait Room {
     /// Room for so many bytes; `None` if it is not for so many.
     fn of(&mut self, len: usize) -> Option<&mut [u8]>;
+    /// Puts a short value there, which its writer has tagged, the first `len` bytes of some words. `false` if there is no room for so many.
+    fn put(&mut self, words: &Words, len: usize, _tag: u16) -> bool {
+        let Some(bytes) = self.of(len) else {
+            return false;
+        };
+        bytes.copy_from_slice(&words.as_flattened()[..len]);
+        true
+    }
 }
 
 impl Room for Vec<u8> {
@@ -51,6 +61,13 @@ pub(crate) fn copy(
             return Ok(None);
         }
         let len = region.load64(entry.length(number), Ordering::Relaxed);
+        if let Some(short) = Short::of(len) {
+            match short.copy(region, entry, number, room) {
+                Some(copied) => return copied.map(|()| Some(number)),
+                None => give_way(attempt),
+            }
+            continue;
+        }
         let fits = len <= entry.buffer_len;
         let copied = fits.then(|| match room.of(len as usize) {
             Some(bytes) => {
@@ -111,14 +128,6 @@ impl<R: Region> Reader<R> {
         let entry = self.sleeper.entry_of(&self.key)?;
         let owner = self.sleeper.owner(entry)?;
         Some((owner, self.sleeper.lives(owner)))
-    }
-
-    /// Takes note that the writer has died, if it has. Whether that is news.
-    pub(crate) fn mourn(&mut self) -> bool {
-        self.sleeper.entry_of(&self.key);
-        let dead = self.sleeper.dead_writer();
-        self.sleeper.mourned = dead.unwrap_or(self.sleeper.mourned);
-        dead.is_some()
     }
 
     /// Reads the value, whether it was read before or not; `None` if there is none yet.
@@ -205,6 +214,44 @@ impl<R: Region> Reader<R> {
             }
         }
         Ok(true)
+    }
+
+    /// Whether there is a newer value, looking often and without a pause: what is on its way arrives within that time, and no clock is read.
+    #[inline]
+    pub(crate) fn is_newer_soon(&self) -> bool {
+        let Some(entry) = self.sleeper.entry else {
+            return false;
+        };
+        let region = &self.sleeper.region;
+        // Relaxed: it is loaded again when the value is read.
+        (0..4 * EAGER_POLLS).any(|_| region.load64(entry.number(), Ordering::Relaxed) > self.seen)
+    }
+
+    /// Passes over a short value that can be read no more, as the next one has been begun: whoever does that may have died.
+    pub(crate) fn pass_over_half_written(&mut self) {
+        let Some(entry) = self.sleeper.entry_of(&self.key) else {
+            return;
+        };
+        let region = &self.sleeper.region;
+        let number = region.load64(entry.number(), Ordering::Acquire);
+        let is_short = Short::of(region.load64(entry.length(number), Ordering::Relaxed)).is_some();
+        if is_short && region.load64(entry.short_begun(), Ordering::Relaxed) != number {
+            self.seen = self.seen.max(number);
+        }
+    }
+
+    /// What the entry's writer has marked.
+    pub(crate) fn mark(&mut self) -> Option<u64> {
+        let entry = self.sleeper.entry_of(&self.key)?;
+        Some(self.sleeper.region.load64(entry.mark(), Ordering::Acquire))
+    }
+
+    /// The same behind all that this process has said: a writer whose mark is not here yet hears that, when it looks after its mark. `None`: that cannot be made
+    /// sure.
+    pub(crate) fn mark_behind_all(&mut self) -> Option<u64> {
+        // (E6) Pairs with the fence in `set_mark`.
+        let settled = self.sleeper.region.settle();
+        settled.then(|| self.mark()).flatten()
     }
 
     /// The memory that it reads.

@@ -8,7 +8,9 @@ use super::reader::copy;
 use super::sleeper::Sleeper;
 use super::{ANY_CHANGE, Slate, directory};
 use crate::error::GetError;
+use crate::memory::layout::board::ENTRY_LEN;
 use crate::memory::region::Region;
+use crate::rings::message::EAGER_POLLS;
 use crate::waiting::{PeersEnd, WaitOptions, Waited};
 
 /// Reads all entries, each value once and the latest only.
@@ -19,7 +21,14 @@ pub(crate) struct Watcher<R> {
     seen: Vec<u64>,
     /// Where the next look begins, so that none is passed over for others that change all the time.
     next: u32,
+    /// Where the number of the first entry is.
+    numbers: usize,
+    /// Which one changed last: where something is to be expected next.
+    last: u32,
 }
+
+/// How many entries are looked at between two looks at the one that changed last.
+const STRETCH: u32 = 4;
 
 impl<R: Region> Watcher<R> {
     pub(crate) fn new(region: R, slate: Slate) -> Self {
@@ -27,6 +36,8 @@ impl<R: Region> Watcher<R> {
             sleeper: Sleeper::new(region, slate, ANY_CHANGE),
             seen: vec![0; slate.entries as usize],
             next: 0,
+            numbers: slate.entry(0).number(),
+            last: 0,
         }
     }
 
@@ -53,27 +64,48 @@ impl<R: Region> Watcher<R> {
 
     /// The next entry of those in `among` that has changed since the last look, which is not read.
     pub(crate) fn changed(&mut self, among: &Range<u32>) -> Result<Option<u32>, GetError> {
-        let Self {
-            sleeper,
-            seen,
-            next,
-        } = self;
-        let Sleeper { region, slate, .. } = sleeper;
-        if region.is_forked() {
+        if self.sleeper.region.is_forked() {
             return Err(GetError::Forked);
         }
-        let from = (*next).clamp(among.start, among.end);
-        for index in (from..among.end).chain(among.start..from) {
+        let from = self.next.clamp(among.start, among.end);
+        let found = self.first_changed(from..among.end);
+        Ok(found.or_else(|| self.first_changed(among.start..from)))
+    }
+
+    #[inline]
+    fn first_changed(&mut self, among: Range<u32>) -> Option<u32> {
+        let region = &self.sleeper.region;
+        let all = self.seen.get_mut(among.start as usize..among.end as usize);
+        for (index, seen) in among.zip(all?) {
             // Acquire: who reads the value afterwards reads this one or a later one.
-            let number = region.load64(slate.entry(index).number(), Ordering::Acquire);
-            let seen = &mut seen[index as usize];
+            let at = self.numbers + index as usize * ENTRY_LEN;
+            let number = region.load64(at, Ordering::Acquire);
             if number > *seen {
                 *seen = number;
-                *next = index + 1;
-                return Ok(Some(index));
+                (self.next, self.last) = (index + 1, index);
+                return Some(index);
             }
         }
-        Ok(None)
+        None
+    }
+
+    /// The same in steps, for who looks without a pause: some of the entries, and the one that changed last. Who is asked there again at once need not wait until
+    /// all others have been looked at; and these come in their turn, however often that one changes.
+    #[inline]
+    fn glance(&mut self, among: &Range<u32>) -> Option<u32> {
+        if self.next < among.start || self.next >= among.end {
+            self.next = among.start;
+        }
+        let stretch = self.next..among.end.min(self.next + STRETCH);
+        self.next = stretch.end;
+        if let Some(found) = self.first_changed(stretch) {
+            return Some(found);
+        }
+        let next = self.next;
+        let last = self.last..self.last + 1;
+        let found = (among.contains(&self.last)).then(|| self.first_changed(last));
+        self.next = next;
+        found.flatten()
     }
 
     /// The same, waiting for one; `None`: it would sleep, and was told to arm instead.
@@ -83,6 +115,14 @@ impl<R: Region> Watcher<R> {
         wait: &WaitOptions,
     ) -> Result<Option<u32>, GetError> {
         loop {
+            if wait.how.spins() {
+                if self.sleeper.region.is_forked() {
+                    return Err(GetError::Forked);
+                }
+                if let Some(index) = (0..EAGER_POLLS / 2).find_map(|_| self.glance(among)) {
+                    return Ok(Some(index));
+                }
+            }
             if let Some(index) = self.changed(among)? {
                 return Ok(Some(index));
             }

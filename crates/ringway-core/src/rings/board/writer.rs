@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{ANY_CHANGE, Entry, TOO_HIGH};
+use super::{ANY_CHANGE, Entry, TOO_HIGH, short};
 use crate::error::SetError;
 use crate::memory::region::Region;
 use crate::presence::Outlook;
@@ -143,6 +143,32 @@ impl<R: Region> Writer<R> {
             region.write(at, part);
             at += part.len() as u64;
         }
+        self.publish(number, wakes);
+        Ok(number)
+    }
+
+    /// Publishes a short value, of two words and what is behind them, with a tag, which is told to who asks for it; see [`short`].
+    #[inline]
+    pub(crate) fn set_short(
+        &mut self,
+        tag: u16,
+        header: [u64; 2],
+        bytes: &[u8],
+        wakes: Wakes,
+    ) -> Result<u64, SetError> {
+        let Self { region, entry, .. } = &*self;
+        if region.is_forked() {
+            return Err(SetError::Forked);
+        }
+        let number = self.number + 1;
+        short::write(region, *entry, number, tag, header, bytes)?;
+        self.publish(number, wakes);
+        Ok(number)
+    }
+
+    #[inline]
+    fn publish(&mut self, number: u64, wakes: Wakes) {
+        let Self { region, entry, .. } = &*self;
         // (E1) Release pairs with the acquire of readers: who sees the number sees the bytes.
         region.store64(entry.number(), number, Ordering::Release);
         region.publish_fence();
@@ -154,7 +180,23 @@ impl<R: Region> Writer<R> {
             eventcount::wake(region, ANY_CHANGE);
         }
         self.number = number;
-        Ok(number)
+    }
+
+    /// Notes something for who comes after it, before it looks what readers have said.
+    #[inline]
+    pub(crate) fn set_mark(&self, mark: u64) {
+        if !self.region.is_forked() {
+            // Nobody reads it but behind this one's death, settled, or behind a membarrier.
+            self.region
+                .store64(self.entry.mark(), mark, Ordering::Relaxed);
+            // (E6) Pairs with the `settle` of a reader that has said something.
+            self.region.publish_fence();
+        }
+    }
+
+    /// What was marked last.
+    pub(crate) fn mark(&self) -> u64 {
+        self.region.load64(self.entry.mark(), Ordering::Acquire)
     }
 
     /// The number of the value that is published; 0 before the first.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::directory::board;
 use crate::error::GetError;
-use crate::memory::layout::board::MAX_KEY;
+use crate::memory::layout::board::{MAX_KEY, MAX_SHORT};
 use crate::memory::region::Region;
 use crate::presence::Outlook;
 use crate::rings::board::reader::Reader;
 use crate::rings::board::watcher::Watcher;
-use crate::rings::board::writer::{Refused, Writer};
+use crate::rings::board::writer::{Refused, Wakes, Writer};
 use crate::rings::board::{Slate, TOO_HIGH, directory};
 use crate::testing::liar::Liar;
 use crate::waiting::{WaitOptions, WaitStrategy};
@@ -40,6 +40,7 @@ fn no_lie_leads_out_of_the_entry_or_round_in_circles() {
         for _ in 0..10 {
             if let Ok(writer) = &mut writer {
                 let _ = writer.set(&[7; 100]);
+                let _ = writer.set_short(9, [7; 2], &[7; 30], Wakes::All);
             }
             let (region, slate) = liar(seed);
             region
@@ -84,13 +85,39 @@ fn a_number_that_runs_away_is_given_up() {
 fn a_length_beyond_the_buffer_is_corrupt() {
     let (region, slate) = board(1);
     let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
-    for len in [slate.max_len() + 1, u64::MAX] {
+    for len in [slate.max_len() + 1, u64::MAX >> 1] {
         region.store64(entry.length(1), len, Ordering::Release);
         region.store64(entry.number(), 1, Ordering::Release);
         region.store64(entry.begun(), 1, Ordering::Release);
         let mut bytes = Vec::new();
         let read = crate::rings::board::reader::copy(&region, entry, 0, &mut bytes);
         assert_eq!(read, Err(GetError::Corrupt));
+    }
+}
+
+/// Its words end with its two lines, whatever its length says.
+#[test]
+fn a_short_value_that_is_too_long_is_corrupt_and_one_that_was_not_begun_is_changing() {
+    let (region, slate) = board(1);
+    let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
+    region.store64(entry.number(), 1, Ordering::Release);
+    let read = |length, begun| {
+        region.store64(entry.length(1), length, Ordering::Release);
+        region.store64(entry.short_begun(), begun, Ordering::Release);
+        let mut bytes = Vec::new();
+        let read = crate::rings::board::reader::copy(&region, entry, 0, &mut bytes);
+        (read, bytes.len())
+    };
+    for len in [MAX_SHORT as u64 + 1, u64::from(u32::MAX)] {
+        assert_eq!(read(1 << 63 | len, 1), (Err(GetError::Corrupt), 0));
+    }
+    assert_eq!(
+        read(1 << 63 | MAX_SHORT as u64, 1),
+        (Ok(Some(1)), MAX_SHORT)
+    );
+    assert_eq!(read(u64::MAX, 1), (Err(GetError::Corrupt), 0));
+    for begun in [0, 2, u64::MAX] {
+        assert_eq!(read(1 << 63 | 8, begun), (Err(GetError::Changing), 0));
     }
 }
 

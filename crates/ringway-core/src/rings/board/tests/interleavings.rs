@@ -7,7 +7,7 @@ use crate::error::GetError;
 use crate::memory::layout::participant::{LIVENESS, slot_offset};
 use crate::presence::Outlook;
 use crate::rings::board::reader::Reader;
-use crate::rings::board::writer::{Refused, Writer};
+use crate::rings::board::writer::{Refused, Wakes, Writer};
 use crate::rings::board::{Slate, directory};
 use crate::testing::model::{Model, at_every_change, explorer, lives};
 use crate::waiting::WaitOptions;
@@ -48,6 +48,10 @@ fn reader(board: &Model) -> Reader<Model> {
 fn set(writer: &mut Writer<Model>, value: u64) {
     let bytes = [value.to_le_bytes(); 2];
     assert_eq!(writer.set(bytes.as_flattened()), Ok(value));
+}
+
+fn set_short(writer: &mut Writer<Model>, value: u64) {
+    assert_eq!(writer.set_short(1, [value; 2], &[], Wakes::All), Ok(value));
 }
 
 fn whole(bytes: &[u8], number: u64) {
@@ -94,6 +98,108 @@ fn what_is_read_is_one_value() {
         assert!(first.is_none() || second.is_none() || first <= second);
         writing.join().unwrap();
         assert_eq!(get(&mut reader), Some(3));
+    });
+}
+
+/// The same of short values, of which the second overwrites the first, and of a long one behind them.
+fn short_values(last_is_short: bool) {
+    model(move || {
+        let board = board();
+        let mut writer = take(board.clone(), 0).unwrap();
+        set_short(&mut writer, 1);
+        let mut reader = reader(&board);
+        let writing = thread::spawn(move || {
+            set_short(&mut writer, 2);
+            match last_is_short {
+                true => set_short(&mut writer, 3),
+                false => set(&mut writer, 3),
+            }
+        });
+        let first = get(&mut reader);
+        let second = get(&mut reader);
+        assert!(first.is_none() || second.is_none() || first <= second);
+        writing.join().unwrap();
+        assert_eq!(get(&mut reader), Some(3));
+    });
+}
+
+#[test]
+fn what_is_read_of_short_values_is_one_value() {
+    short_values(true);
+}
+
+#[test]
+fn what_is_read_of_short_values_and_long_ones_is_one_value() {
+    short_values(false);
+}
+
+/// A server marks a call, and looks once more what the client says; the client takes the call back, and looks at the mark. One of both knows of the other: it is not
+/// begun with there and asked for elsewhere.
+#[test]
+fn of_one_who_marks_and_one_who_takes_back_one_sees_the_other() {
+    model(|| {
+        let slate = Slate::new(SLOTS, 2, 2 * CAPACITY as u64);
+        let board = Model::board(SLOTS, 2, 2 * CAPACITY);
+        let [call, answer] = [&b"call"[..], b"answer"]
+            .map(|key| directory::find_or_add(&board, &slate, key).unwrap());
+        let writer = |slot, entry| {
+            let id = board.attach(slot) << 8 | u64::from(slot);
+            Writer::take(board.clone(), entry, id, Outlook::new(SLOTS, slot)).unwrap()
+        };
+        let (mut client, server) = (writer(0, call), writer(1, answer));
+        set_short(&mut client, 1);
+        let mut calls = Reader::new(board.clone(), slate, b"call");
+        let mut answers = Reader::new(board.clone(), slate, b"answer");
+        assert_eq!(answers.mark(), Some(0));
+        let serving = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let is_asked = calls.get_if_newer(&mut bytes) == Ok(Some(1));
+            server.set_mark(1);
+            // It begins if nothing newer is there.
+            is_asked && calls.get_if_newer(&mut bytes) == Ok(None)
+        });
+        set(&mut client, 2);
+        let moves = answers.mark_behind_all() != Some(1);
+        let begins = serving.join().unwrap();
+        assert!(!(moves && begins));
+    });
+}
+
+/// Who dies among the words of a short value leaves one that nobody can read. Who passes it over reads the next one.
+#[test]
+fn a_short_value_that_is_half_written_is_passed_over() {
+    at_every_change(check, |changes| {
+        let board = board();
+        let mut first = take(board.clone(), 0).unwrap();
+        set_short(&mut first, 1);
+        first.leave();
+        let mut reader = reader(&board);
+        let dying = board.clone();
+        dying.dies_after(changes);
+        let lived = lives(|| {
+            let mut writer = take(dying, 0).unwrap();
+            set_short(&mut writer, 2);
+            writer.leave();
+        });
+        if !lived {
+            bury(&board, 0);
+        }
+        let mut bytes = Vec::new();
+        match reader.get(&mut bytes) {
+            Ok(number) => whole(&bytes, number.unwrap()),
+            Err(error) => {
+                assert_eq!(error, GetError::Changing);
+                reader.pass_over_half_written();
+                assert_eq!(reader.seen(), 1);
+                assert_eq!(reader.get_if_newer(&mut bytes), Ok(None));
+            }
+        }
+        let mut next = take(board, 1).unwrap();
+        let number = next.number() + 1;
+        set_short(&mut next, number);
+        assert_eq!(reader.get_if_newer(&mut bytes), Ok(Some(number)));
+        whole(&bytes, number);
+        lived
     });
 }
 
