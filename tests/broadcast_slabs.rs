@@ -14,6 +14,8 @@ use two_processes::{First, Second, in_time, play, watchdog};
 /// Bytes of the slabs, and how many there are.
 const SLAB: usize = 128 << 10;
 const SLABS: u64 = 4;
+/// A message that needs none.
+const SHORT: &[u8] = b"short";
 
 #[test]
 fn child_role() {
@@ -36,7 +38,10 @@ fn hold(first: &First) {
     first.say(number_in(&message.to_vec()));
     message.release();
     while let Ok(message) = receiver.recv() {
-        first.say(number_in(&message));
+        match &message[..] {
+            SHORT => first.say("short"),
+            long => first.say(number_in(long)),
+        }
     }
 }
 
@@ -194,8 +199,8 @@ fn who_holds_a_slab_holds_the_producer_up_and_nobody_else() {
     holder.expect("0");
     assert_eq!(send_next(&mut sender), Err(SendError::Full));
     // What is short goes on.
-    sender.try_send(b"short").unwrap();
-    assert_eq!(other.recv().unwrap(), b"short");
+    sender.try_send(SHORT).unwrap();
+    assert_eq!(other.recv().unwrap(), SHORT);
     holder.stop();
     assert_eq!(send_next(&mut sender), Err(SendError::Full));
     holder.signal(nix::sys::signal::Signal::SIGCONT);
@@ -208,6 +213,14 @@ fn who_holds_a_slab_holds_the_producer_up_and_nobody_else() {
         sending.join().unwrap().unwrap();
     });
     assert_eq!(number_in(&other.recv().unwrap()), number);
+    // The holder gets the rest, too, up to the end.
+    for number in 1..SLABS {
+        holder.expect(&number.to_string());
+    }
+    holder.expect("short");
+    holder.expect(&number.to_string());
+    drop(sender);
+    holder.finish();
 }
 
 #[test]

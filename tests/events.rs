@@ -471,11 +471,17 @@ fn a_collection_and_a_log_are_told() {
 
         let address = format!("log:{path}/log");
         let log = ringway::log::Log::at(&address).unwrap();
-        let log = log.segment_len(1 << 16).create().unwrap();
+        let keep = ringway::log::Retention::all().bytes(1 << 17);
+        let log = log.segment_len(1 << 16).retention(keep).create().unwrap();
         let mut writer = log.writer().unwrap();
         for _ in 0..20 {
             writer.append(&[7; 8000]).unwrap();
         }
+        listener.hears(&["ringway::log INFO retired", &address, "segments=1"]);
+        // Nothing is too much now, and nothing is told.
+        let told = listener.count(&["ringway::log", "retired"]);
+        assert_eq!(writer.retain(), Ok(0));
+        assert_eq!(listener.count(&["ringway::log", "retired"]), told);
         drop(writer);
         ringway::log::remove(&address.parse().unwrap(), false).unwrap();
         for words in ["created", "writing", "rolled", "removed"] {

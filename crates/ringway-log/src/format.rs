@@ -30,7 +30,8 @@
 //!
 //! The seed differs from segment to segment, so that what was left on the disk by another file is no record.
 
-use crc_fast::CrcAlgorithm;
+use crate::crc;
+pub use crate::crc::crc32c;
 
 /// Bytes before the first record.
 pub const HEADER_LEN: u64 = 4096;
@@ -45,12 +46,6 @@ pub const MAX_NUMBER: u64 = (1 << 56) - 1;
 
 const MAGIC: [u8; 8] = *b"RWLOGSEG";
 const VERSION: u32 = 1;
-
-/// CRC32C.
-#[inline]
-pub fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
-}
 
 /// Bytes that a record with such a payload takes.
 pub const fn record_len(payload: usize) -> usize {
@@ -208,6 +203,7 @@ pub enum Parsed {
 
 /// What `bytes` begin with, in a segment with that seed, of which `room` bytes follow from here on. `expected` is the only number that will
 /// do; `None` if any will.
+#[inline]
 pub fn parse(bytes: &[u8], seed: u32, expected: Option<u64>, room: u64) -> Parsed {
     if room < RECORD_HEADER as u64 {
         return Parsed::Nothing;
@@ -237,7 +233,9 @@ pub fn parse(bytes: &[u8], seed: u32, expected: Option<u64>, room: u64) -> Parse
     if bytes.len() < record_len(len) {
         return Parsed::Needs(record_len(len));
     }
-    if crc32c(&bytes[4..end]) ^ seed != u32_at(header, 0) {
+    let time = u64_at(header, 16);
+    let crc = crc::of_record(len as u32, [word, time], &bytes[RECORD_HEADER..end]);
+    if crc ^ seed != u32_at(header, 0) {
         return Parsed::Nothing;
     }
     let other = match kind {
@@ -255,7 +253,7 @@ pub fn parse(bytes: &[u8], seed: u32, expected: Option<u64>, room: u64) -> Parse
     Parsed::Record(Record {
         kind,
         number,
-        time: u64_at(header, 16),
+        time,
         len,
         other,
     })
@@ -265,6 +263,7 @@ pub fn parse(bytes: &[u8], seed: u32, expected: Option<u64>, room: u64) -> Parse
 ///
 /// # Panics
 /// If the payload is longer than [`MAX_PAYLOAD`].
+#[inline]
 pub fn encode(
     bytes: &mut Vec<u8>,
     seed: u32,
@@ -274,18 +273,16 @@ pub fn encode(
     payload: &[u8],
 ) {
     assert!(payload.len() <= MAX_PAYLOAD, "a payload within the limit");
-    let start = bytes.len();
-    let mut header = [0; RECORD_HEADER];
-    header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
-    header[8..16].copy_from_slice(&(kind.code() << 56 | number).to_le_bytes());
-    header[16..].copy_from_slice(&time.to_le_bytes());
+    let (len, word) = (payload.len() as u32, kind.code() << 56 | number);
+    let crc = crc::of_record(len, [word, time], payload) ^ seed;
+    let end = bytes.len() + record_len(payload.len());
     bytes.reserve(record_len(payload.len()));
-    bytes.extend_from_slice(&header);
+    let first = u64::from(len) << 32 | u64::from(crc);
+    bytes.extend_from_slice(bytemuck::bytes_of(&[first, word, time].map(u64::to_le)));
     bytes.extend_from_slice(payload);
-    let crc = crc32c(&bytes[start + 4..]) ^ seed;
-    bytes[start..start + 4].copy_from_slice(&crc.to_le_bytes());
-    let padding = payload.len().next_multiple_of(8) - payload.len();
-    bytes.extend_from_slice(&[0; 8][..padding]);
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {

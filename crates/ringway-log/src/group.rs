@@ -1,7 +1,8 @@
 //! Syncing in groups: a thread that syncs what was written since the last time, so long after the first of it or when it is so much.
 //!
 //! The writer leaves the file and the number behind the last message; the thread takes both, and everything that was written before
-//! the sync began is in it. While it syncs, the writer goes on.
+//! the sync began is in it. While it syncs, the writer goes on. A writer that waits for a group which is due and that the thread has not taken yet takes it
+//! itself, and spares two switches of threads.
 
 use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use crate::syncing::Syncer;
 #[derive(Debug)]
 pub(crate) struct Group {
     shared: Arc<Shared>,
+    syncer: Arc<Syncer>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -43,7 +45,35 @@ struct State {
     stop: bool,
 }
 
+impl State {
+    /// What is to be synced now, if anything is.
+    fn take_due(&mut self, now: Instant, bytes: u64) -> Option<(Arc<File>, u64)> {
+        let is_due = self.urgent || self.bytes >= bytes || self.due.is_some_and(|due| due <= now);
+        let taken = self.pending.take_if(|_| is_due)?;
+        self.bytes = 0;
+        self.due = None;
+        self.urgent = false;
+        Some(taken)
+    }
+}
+
 impl Shared {
+    /// Syncs what was taken, and says so.
+    fn sync(&self, file: &File, next: u64, syncer: &Syncer) -> MutexGuard<'_, State> {
+        let synced = syncer.begin().and_then(|mut begun| {
+            begun.file(file)?;
+            begun.end(next);
+            Ok(())
+        });
+        let mut state = self.lock();
+        match synced {
+            Ok(()) => state.synced = state.synced.max(next),
+            Err(errno) => state.failed = Some(errno),
+        }
+        self.done.notify_all();
+        state
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,13 +96,14 @@ impl Group {
             work: Condvar::new(),
             done: Condvar::new(),
         });
-        let theirs = Arc::clone(&shared);
+        let theirs = (Arc::clone(&shared), Arc::clone(&syncer));
         let thread = std::thread::Builder::new()
             .name("ringway-log".to_owned())
-            .spawn(move || run(&theirs, &syncer))
+            .spawn(move || run(&theirs.0, &theirs.1))
             .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EAGAIN)))?;
         Ok(Self {
             shared,
+            syncer,
             thread: Some(thread),
         })
     }
@@ -112,8 +143,16 @@ impl Group {
             if state.synced >= next {
                 return Ok(true);
             }
-            if urgent && !state.urgent {
-                state.urgent = true;
+            state.urgent |= urgent && state.pending.is_some();
+            // Not with a deadline: a sync may take longer.
+            if deadline.is_none()
+                && let Some((file, next)) = state.take_due(Instant::now(), self.shared.bytes)
+            {
+                drop(state);
+                state = self.shared.sync(&file, next, &self.syncer);
+                continue;
+            }
+            if state.urgent {
                 self.shared.work.notify_one();
             }
             let done = &self.shared.done;
@@ -151,13 +190,11 @@ impl Drop for Group {
 fn run(shared: &Shared, syncer: &Syncer) {
     let mut state = shared.lock();
     loop {
-        if state.stop {
+        if state.stop || state.failed.is_some() {
             return;
         }
         let now = Instant::now();
-        let is_due =
-            state.urgent || state.bytes >= shared.bytes || state.due.is_some_and(|due| due <= now);
-        let Some((file, next)) = state.pending.take_if(|_| is_due) else {
+        let Some((file, next)) = state.take_due(now, shared.bytes) else {
             state.urgent &= state.pending.is_some();
             state = match state.due.filter(|_| state.pending.is_some()) {
                 None => (shared.work.wait(state)).unwrap_or_else(PoisonError::into_inner),
@@ -168,23 +205,7 @@ fn run(shared: &Shared, syncer: &Syncer) {
             };
             continue;
         };
-        state.bytes = 0;
-        state.due = None;
-        state.urgent = false;
         drop(state);
-        let synced = syncer.begin().and_then(|mut begun| {
-            begun.file(&*file)?;
-            begun.end(next);
-            Ok(())
-        });
-        state = shared.lock();
-        match synced {
-            Ok(()) => state.synced = state.synced.max(next),
-            Err(errno) => state.failed = Some(errno),
-        }
-        shared.done.notify_all();
-        if state.failed.is_some() {
-            return;
-        }
+        state = shared.sync(&file, next, syncer);
     }
 }

@@ -1,6 +1,7 @@
-//! Where some records of a segment lie: a file beside it with an entry for about every 64 KiB.
+//! Where some records of a segment lie: a file beside it with an entry for about every 64 KiB, or for each block that was written at once.
 //!
-//! Nothing rests on it. An entry that is missing or wrong costs time: what it leads to is checked to be the record that it says.
+//! Nothing rests on it. Entries are written several at a time, as a sync of the segment also waits for what its index has grown by; those that a death
+//! takes are missing. An entry that is missing or wrong costs time: what it leads to is checked to be the record that it says.
 
 use nix::errno::Errno;
 
@@ -12,6 +13,8 @@ use crate::names;
 pub const DISTANCE: u64 = 64 << 10;
 
 const ENTRY: usize = 32;
+/// How many entries are written at a time.
+const MANY: usize = 16;
 
 /// A record's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ impl Entry {
 pub struct Index<T> {
     file: T,
     len: u64,
+    /// Entries that are not written yet.
+    pending: Vec<u8>,
 }
 
 impl<T: FileLike> Index<T> {
@@ -66,17 +71,33 @@ impl<T: FileLike> Index<T> {
         Ok(Self {
             file,
             len: len - len % ENTRY as u64,
+            pending: Vec::new(),
         })
     }
 
-    /// Adds an entry.
+    /// Adds an entry. It is written with those after it.
     ///
     /// # Errors
     /// The kernel's.
     pub fn add(&mut self, entry: Entry) -> Result<(), Errno> {
-        let written = self.file.write_at(&entry.encode(), self.len);
-        written.map_err(|(_, errno)| errno)?;
-        self.len += ENTRY as u64;
+        self.pending.extend_from_slice(&entry.encode());
+        match self.pending.len() < MANY * ENTRY {
+            true => Ok(()),
+            false => self.write(),
+        }
+    }
+
+    /// Writes what was added.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn write(&mut self) -> Result<(), Errno> {
+        if !self.pending.is_empty() {
+            let written = self.file.write_at(&self.pending, self.len);
+            written.map_err(|(_, errno)| errno)?;
+            self.len += self.pending.len() as u64;
+            self.pending.clear();
+        }
         Ok(())
     }
 }

@@ -41,10 +41,11 @@
 //!
 //! Nothing here maps the segments: a disk that fails is an error, and kills nobody.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod catch_up;
 mod control;
+mod crc;
 mod cursor;
 mod error;
 mod group;

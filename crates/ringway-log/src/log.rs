@@ -9,7 +9,7 @@ use nix::unistd::mkdir;
 use ringway_core::os::tell;
 use ringway_core::{Address, Error, ErrorKind, os};
 
-use crate::appender::{Appender, Plan, Recovery};
+use crate::appender::{self, Appender, Plan, Recovery};
 use crate::control::{self, Control};
 use crate::cursor;
 use crate::files::Files;
@@ -236,6 +236,7 @@ impl Builder {
     fn plan(&self) -> Plan {
         Plan {
             segment_len: self.segment_len,
+            block: appender::BLOCK,
             durable: self.durability != Durability::None,
             repair: self.repair,
         }

@@ -146,6 +146,7 @@ pub fn run(seed: u64, rounds: u64) -> Counts {
     let disk = Disk::new(random.any());
     let plan = Plan {
         segment_len: 4096 * (2 + random.below(3)),
+        block: 512 << random.below(4),
         durable: random.below(4) > 0,
         repair: false,
     };
@@ -302,6 +303,10 @@ impl Ordeal {
                 1..4 => self.random.below(2_000),
                 _ => self.random.below(300),
             };
+            if appender.is_full_before(len as usize) {
+                let outcome = appender.flush_block();
+                self.took(appender, outcome)?;
+            }
             let number = appender.next_number();
             let mut message = number.to_le_bytes().to_vec();
             let fill = self.random.any() as u8;
@@ -472,6 +477,7 @@ pub fn try_segment(bytes: &[u8], header: Option<&[u8]>, told: Option<Told>) {
     let disk = Disk::new(1);
     let plan = Plan {
         segment_len: 16 << 10,
+        block: 1024,
         durable: true,
         repair: true,
     };

@@ -296,6 +296,7 @@ impl Reader {
         Ok(self.show(&record))
     }
 
+    #[inline]
     fn show(&self, record: &Record) -> Message<'_> {
         Message {
             number: record.number,
@@ -407,8 +408,20 @@ impl Reader {
         }
     }
 
+    #[inline]
     fn find(&mut self, patience: Patience) -> Result<Record, ReadError> {
         self.check()?;
+        // Most were read with others before them.
+        if !self.synced_only
+            && let Some(record) = self.tape.next_ahead()
+        {
+            return Ok(record);
+        }
+        self.find_on(patience)
+    }
+
+    #[inline(never)]
+    fn find_on(&mut self, patience: Patience) -> Result<Record, ReadError> {
         loop {
             if let Some(record) = self.look()? {
                 return Ok(record);

@@ -101,7 +101,23 @@ impl Scanner {
         }
     }
 
-    /// The payload of the record that [`step`](Self::step) showed last.
+    /// Goes behind the next record if it is a message and was read ahead as a whole; else nothing is changed. What was read ahead lay before
+    /// the `end` that [`step`](Self::step) was told then.
+    #[inline]
+    pub fn step_ahead(&mut self) -> Option<Record> {
+        let at = (self.offset - self.start) as usize;
+        let here = self.buffer.get(at..self.filled)?;
+        match parse(here, self.seed, Some(self.next), here.len() as u64) {
+            Parsed::Record(record) if record.kind == RecordKind::Message => {
+                self.offset += record.total() as u64;
+                self.next = record.next();
+                Some(record)
+            }
+            _ => None,
+        }
+    }
+
+    /// The payload of the record that was shown last.
     #[inline]
     pub fn payload(&self, record: &Record) -> &[u8] {
         let start = self.offset - record.total() as u64 - self.start;
@@ -212,7 +228,10 @@ pub fn find(
     // Bytes that may be checked for being long records.
     let mut budget = len.saturating_mul(4).saturating_add(1 << 20);
     let mut start = offset.next_multiple_of(8);
-    while start < len {
+    // What was never written is not read: that would fill the page cache, in pieces so large that short writes to them are slow. It is asked at the
+    // beginning, as what was read counts as data.
+    let end = len.min(file.data_end(start)?);
+    while start < end {
         let filled = read_full(file, &mut block, start)?;
         if filled == 0 {
             break;
@@ -220,7 +239,9 @@ pub fn find(
         // The file may be longer than what counts.
         let counts = usize::try_from(len - start).unwrap_or(usize::MAX);
         let here = &block[..filled.min(counts)];
-        if let Some(last) = here.iter().rposition(|byte| *byte != 0) {
+        if !is_zero(here)
+            && let Some(last) = here.iter().rposition(|byte| *byte != 0)
+        {
             search.dirty = Some(start + last as u64 + 1);
             for at in (0..=last).step_by(8) {
                 let offset = start + at as u64;
@@ -249,4 +270,10 @@ pub fn find(
         start += filled.next_multiple_of(8) as u64;
     }
     Ok(search)
+}
+
+/// Whether all is zero: in pieces, which the compiler compares at once.
+fn is_zero(bytes: &[u8]) -> bool {
+    let mut pieces = bytes.chunks(256);
+    pieces.all(|piece| piece.iter().fold(0, |all, byte| all | byte) == 0)
 }

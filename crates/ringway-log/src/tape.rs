@@ -109,10 +109,22 @@ impl<F: Files> Tape<F> {
         self.wanted
     }
 
-    /// The payload of the message that [`next`](Self::next) showed last.
+    /// The payload of the message that was shown last.
     #[inline]
     pub fn payload(&self, record: &Record) -> &[u8] {
         self.scanner.payload(record)
+    }
+
+    /// Goes behind the next message if it was read already, with others before it: then nobody needs to be asked how far the writer is.
+    #[inline]
+    pub fn next_ahead(&mut self) -> Option<Record> {
+        let is_plain = self.missed == 0 && self.since == 0 && !self.is_behind_damage;
+        if !is_plain || self.open.is_none() || self.scanner.next_number() != self.wanted {
+            return None;
+        }
+        let record = self.scanner.step_ahead()?;
+        self.wanted = record.number + 1;
+        Some(record)
     }
 
     /// Looks at the next message, and goes behind it. `limit` is where the writer has come to; without it, whatever is there counts.

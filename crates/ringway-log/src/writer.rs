@@ -16,9 +16,6 @@ use crate::lock::Lock;
 use crate::names;
 use crate::options::{Durability, Level, Receipt, Retention, nanoseconds};
 
-/// Bytes that a batch gathers before they are written.
-const BLOCK: usize = 64 << 10;
-
 /// The writer of a log.
 ///
 /// Dropping it closes the log in order, as [`close`](Self::close) does: readers end when all is read. A writer that dies has its
@@ -110,7 +107,7 @@ impl Writer {
         self.finish(number)
     }
 
-    /// Appends many messages with few system calls: they are written in blocks of 64 KiB.
+    /// Appends many messages with few system calls: they are written in blocks of 256 KiB.
     ///
     /// ```
     /// # mod ringway { pub use ringway_core::*; pub use ringway_log as log; }
@@ -134,6 +131,14 @@ impl Writer {
 
     /// Buffers a message of many; they are written in blocks, and acknowledged by [`write_gathered`](Self::write_gathered).
     pub(crate) fn gather(&mut self, message: &[u8]) -> Result<u64, AppendError> {
+        if self.appender.is_full_before(message.len()) {
+            self.appender.flush_block()?;
+            // Where each message is synced before it is seen, both are done at the end.
+            if !matches!(self.sync, Sync::Each) {
+                let last = self.next_number().saturating_sub(1);
+                self.finish(last)?;
+            }
+        }
         let time = match self.appender.buffered_len() {
             0 => {
                 self.check()?;
@@ -141,15 +146,7 @@ impl Writer {
             }
             _ => 0,
         };
-        let number = self.appender.push(time, message)?;
-        if self.appender.buffered_len() >= BLOCK {
-            self.appender.flush()?;
-            // Where each message is synced before it is seen, both are done at the end.
-            if !matches!(self.sync, Sync::Each) {
-                self.finish(number)?;
-            }
-        }
-        Ok(number)
+        self.appender.push(time, message)
     }
 
     /// Writes what is left of them.
@@ -296,7 +293,9 @@ impl Writer {
             None => None,
         };
         let count = self.appender.retain(&self.retention, now, slowest)?;
-        tell!("ringway::log", INFO, "retired", address = %self.address, segments = count);
+        if count > 0 {
+            tell!("ringway::log", INFO, "retired", address = %self.address, segments = count);
+        }
         Ok(count)
     }
 

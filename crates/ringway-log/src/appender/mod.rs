@@ -5,7 +5,7 @@
 //!
 //! | to | calls, in order | killed in between, it leaves |
 //! |---|---|---|
-//! | append | one write of whole records behind the last one; with [`Each`](crate::Durability::Each), a sync | some first part of the bytes: whole records, which count, and one that is torn, which the next writer overwrites with zeros |
+//! | append | one write of whole records behind the last one, of a block among others also of zeros behind them, where there are zeros; with [`Each`](crate::Durability::Each), a sync | some first part of the bytes: whole records, which count, and one that is torn, which the next writer overwrites with zeros |
 //! | begin a segment, and if its name cannot be synced stop | make `N.new`, allocate, header, sync, rename to `N.seg`, sync the names; write the seal in the old one; sync it, unless nothing is synced; cut it behind the seal | a draft, which the next writer removes; an empty segment behind one without a seal, which gets one then; or one that is not cut |
 //! | sync | tell that it is under way; sync the last segment; tell how far that is | what was told: [`syncing`](crate::syncing) |
 //! | remove segments | sync the cursors; store the new oldest number; sync that; remove the files | an oldest number that is not on the disk yet, which the next writer confirms; files below it, which that one removes then; no reader looks at them |
@@ -55,11 +55,18 @@ use crate::slots::Slots;
 use crate::syncing::{Syncer, Tell};
 use crate::trouble::Trouble;
 
+/// Bytes of the blocks in which many messages are written, unless a check wants others.
+pub(crate) const BLOCK: u64 = 256 << 10;
+/// Bytes of zeros at most that are written to make a block end where it should.
+const FILL: u64 = 4096;
+
 /// What a writer means to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Bytes of a segment, unless a message needs more.
     pub segment_len: u64,
+    /// Bytes of a block of many messages. It ends at about a multiple of that, so the kernel takes its memory in large pieces.
+    pub block: u64,
     /// Whether anything is ever synced.
     pub durable: bool,
     /// Cut what is damaged, and write anew what a failed sync may have lost.
@@ -289,6 +296,19 @@ impl<F: Files> Appender<F> {
         self.current.end + (self.buffer.len() + len + SEAL_LEN) as u64
     }
 
+    /// Whether the block that is gathered is full before a message of so many bytes, and should be written by [`flush_block`](Self::flush_block).
+    #[inline]
+    pub fn is_full_before(&self, message: usize) -> bool {
+        let len = self.buffer.len() as u64;
+        let end = self.current.end + len + (record_len(8) + record_len(message)) as u64;
+        len > 0 && end > self.block_end()
+    }
+
+    /// Where a block that is gathered shall end: at a multiple of its length.
+    fn block_end(&self) -> u64 {
+        (self.current.end + self.plan.block / 2 + 1).next_multiple_of(self.plan.block)
+    }
+
     /// Forgets what is buffered.
     pub(crate) fn drop_buffer(&mut self) {
         if !self.buffer.is_empty() {
@@ -304,6 +324,23 @@ impl<F: Files> Appender<F> {
     /// # Errors
     /// Then what was buffered is dropped, and not in the log.
     pub fn flush(&mut self) -> Result<(), AppendError> {
+        self.write(0)
+    }
+
+    /// The same, and if that ends shortly before the block does, zeros up to there: the kernel takes memory for the whole block at once then.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn flush_block(&mut self) -> Result<(), AppendError> {
+        let end = self.current.end + self.buffer.len() as u64;
+        let block_end = self.block_end();
+        let zeros = block_end.saturating_sub(end);
+        let is_wanted = zeros <= FILL && block_end <= self.current.len;
+        self.write(if is_wanted { zeros as usize } else { 0 })
+    }
+
+    /// Writes what is buffered, and behind it so many zeros.
+    fn write(&mut self, zeros: usize) -> Result<(), AppendError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
@@ -312,6 +349,8 @@ impl<F: Files> Appender<F> {
             return Err(error);
         }
         let (first, end) = (self.buffered, self.current.end);
+        let len = self.buffer.len();
+        self.buffer.resize(len + zeros, 0);
         if let Err((done, errno)) = self.current.file.write_at(&self.buffer, end) {
             // A part of it may be whole records.
             if done > 0 {
@@ -326,7 +365,7 @@ impl<F: Files> Appender<F> {
             self.drop_buffer();
             return Err(AppendError::Removed);
         }
-        self.current.end += self.buffer.len() as u64;
+        self.current.end += len as u64;
         self.buffer.clear();
         if self.current.end - self.indexed >= index::DISTANCE {
             self.indexed = self.current.end;
@@ -418,6 +457,7 @@ impl<F: Files> Appender<F> {
     /// As [`flush`](Self::flush) and [`sync`](Self::sync).
     pub fn close(&mut self) -> Result<(), AppendError> {
         self.flush()?;
+        self.end_index();
         if !self.plan.durable {
             return Ok(());
         }
@@ -432,6 +472,13 @@ impl<F: Files> Appender<F> {
             }
         }
         Ok(())
+    }
+
+    /// Writes what is left of the index. Without it all is found, only later.
+    fn end_index(&mut self) {
+        if let Some(index) = &mut self.index {
+            let _ = index.write();
+        }
     }
 
     /// Syncs the segment that is written to; those before it are.

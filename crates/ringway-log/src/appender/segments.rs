@@ -63,6 +63,7 @@ impl<F: Files> Appender<F> {
             len,
             end: HEADER_LEN,
         };
+        self.end_index();
         self.index = Index::open(&self.files, base).ok();
         self.indexed = HEADER_LEN;
         Ok(())

@@ -88,6 +88,13 @@ pub trait FileLike: Send + Sync + 'static {
     /// As the kernel's.
     fn len(&self) -> Result<u64, Errno>;
 
+    /// Behind which byte, `from` or later, there are only zeros: what was allocated and neither written nor read. A file system that does not know says
+    /// how long the file is.
+    ///
+    /// # Errors
+    /// As the kernel's.
+    fn data_end(&self, from: u64) -> Result<u64, Errno>;
+
     /// Makes sure that what was written outlives a loss of power.
     ///
     /// # Errors

@@ -488,6 +488,16 @@ impl FileLike for SimFile {
         Ok(world.inodes[self.inode].cached.len() as u64)
     }
 
+    fn data_end(&self, from: u64) -> Result<u64, Errno> {
+        let mut world = self.lock();
+        world.call()?;
+        let file = &world.inodes[self.inode].cached;
+        let rest = file.get(from as usize..).unwrap_or_default();
+        let found = rest.iter().rposition(|byte| *byte != 0);
+        // The kernel knows whole pages.
+        Ok(found.map_or(from, |at| (from + at as u64 + 1).next_multiple_of(4096)))
+    }
+
     fn sync(&self) -> Result<(), Errno> {
         let world = &mut *self.lock();
         let dies = world.call()?;

@@ -48,6 +48,7 @@ fn closed(disk: &Disk, plan: Plan) -> Vec<Vec<u8>> {
 fn no_flipped_bit_is_taken_for_a_message_or_loses_one_silently() {
     let plan = Plan {
         segment_len: 8192,
+        block: 1024,
         durable: true,
         repair: false,
     };
@@ -98,6 +99,7 @@ fn no_flipped_bit_is_taken_for_a_message_or_loses_one_silently() {
 fn what_is_damaged_is_cut_only_on_request_and_kept() {
     let plan = Plan {
         segment_len: 64 << 10,
+        block: 1024,
         durable: true,
         repair: false,
     };

@@ -10,6 +10,7 @@ use crate::tape::{From, Next, Tape};
 
 const PLAN: Plan = Plan {
     segment_len: 8192,
+    block: 1024,
     durable: true,
     repair: false,
 };
@@ -308,4 +309,56 @@ fn who_passes_over_what_is_damaged_comes_to_an_end_also_where_a_segment_is_missi
         assert_eq!(came.last(), Some(&Next::End), "{came:?}");
         assert!(came.len() < 6, "{came:?}");
     }
+}
+
+#[test]
+fn behind_a_block_are_zeros_and_the_next_message() {
+    let plan = Plan {
+        segment_len: 64 << 10,
+        ..PLAN
+    };
+    let disk = Disk::new(1);
+    Appender::create(&disk, &plan, 0, counted).unwrap();
+    let (mut appender, _) =
+        Appender::open(disk.clone(), plan, None, Box::new(Nobody), counted).unwrap();
+    let mut blocks = 0;
+    for number in 0..100_usize {
+        let len = number * 37 % 400;
+        if appender.is_full_before(len) {
+            appender.flush_block().unwrap();
+            let (place, mut rest) = (appender.place(), vec![1; 64 << 10]);
+            let file = disk.open(&names::segment(0), false).unwrap();
+            let filled = read_full(&file, &mut rest, place.offset).unwrap();
+            assert!(rest[..filled].iter().all(|byte| *byte == 0));
+            // A record of 424 bytes would not find room any more, with a mark.
+            let left = plan.block - 1 - (place.offset - 1) % plan.block;
+            assert!(left < 424 + 32, "{left}");
+            assert_eq!(place.next, number as u64);
+            blocks += 1;
+        }
+        appender.push(1, &vec![number as u8; len]).unwrap();
+        // Some come alone, and move the blocks' beginnings.
+        if number % 13 == 0 {
+            appender.flush().unwrap();
+        }
+    }
+    appender.flush().unwrap();
+    assert!(blocks > 10, "{blocks}");
+    assert_eq!(read(&disk), (0..100).collect::<Vec<u64>>());
+    // None is written beyond the segment's end.
+    let plan = Plan {
+        block: 1 << 20,
+        ..plan
+    };
+    drop(appender);
+    let (mut appender, _) =
+        Appender::open(disk.clone(), plan, None, Box::new(Nobody), counted).unwrap();
+    while appender.place().segment == 0 {
+        if appender.is_full_before(300) {
+            appender.flush_block().unwrap();
+        }
+        appender.push(1, &[7; 300]).unwrap();
+    }
+    let file = disk.open(&names::segment(0), false).unwrap();
+    assert!(file.len().unwrap() <= 64 << 10);
 }
