@@ -205,7 +205,7 @@ impl Writer {
         }
     }
 
-    /// Waits until the message with that number is synced, by the thread that syncs in groups. With other kinds of
+    /// Waits until the message with that number is synced, with the group that it is in. With other kinds of
     /// [`Durability`] it is synced now if it is not yet.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::boards::{DONE, Process};
 use crate::matrix::said;
 
 /// What nobody's wait comes near to; only a hang does.
-const WATCHDOG: Duration = Duration::from_secs(120);
+pub(super) const WATCHDOG: Duration = Duration::from_secs(120);
 
 /// How many messages the next writer appends.
 const MORE: u64 = 4;

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use ringway::log::{Builder, Durability, Log, Retention, Subscription, Writer};
 use ringway::{Address, Error};
 
+use super::scene::WATCHDOG;
 use crate::boards::{act, verdict};
 use crate::matrix::name_of;
 
@@ -26,6 +27,8 @@ pub(super) enum Op {
     AppendSynced,
     /// Appends one, and waits until a thread has synced it
     AppendGrouped,
+    /// The same, but the thread does not, and so it does it itself
+    SyncGrouped,
     /// Appends one for which a segment is begun
     Roll,
     /// The same, where all is synced
@@ -117,7 +120,11 @@ impl Op {
     /// How many it appends before it does what it does.
     pub(super) fn prepared(self) -> u64 {
         match self {
-            Self::AppendSynced | Self::AppendGrouped | Self::Sync | Self::CloseSynced => 2,
+            Self::AppendSynced
+            | Self::AppendGrouped
+            | Self::SyncGrouped
+            | Self::Sync
+            | Self::CloseSynced => 2,
             _ => 0,
         }
     }
@@ -131,6 +138,7 @@ impl Op {
             | Self::Append
             | Self::AppendSynced
             | Self::AppendGrouped
+            | Self::SyncGrouped
             | Self::Roll
             | Self::RollSynced
             | Self::RollAndRetain
@@ -156,7 +164,12 @@ impl Op {
         match self {
             Self::OpenSynced | Self::AppendSynced | Self::RollSynced => Durability::Each,
             // Nothing is synced but when it is asked for.
-            Self::AppendGrouped | Self::CloseSynced => Durability::every(Duration::MAX),
+            Self::SyncGrouped | Self::CloseSynced => Durability::every(Duration::MAX),
+            // All is synced by the thread at once.
+            Self::AppendGrouped => Durability::Batch {
+                interval: Duration::MAX,
+                bytes: 1,
+            },
             _ => Durability::None,
         }
     }
@@ -262,6 +275,10 @@ fn write(op: Op, log: &Log) -> Outcome {
         writer.append(&op.message(VICTIM, writer.next_number()))?;
     }
     let first = writer.next_number();
+    if op == Op::AppendGrouped {
+        // So that its thread has nothing to do before.
+        writer.sync()?;
+    }
     let messages: Vec<_> = (first..first + op.appends())
         .map(|number| op.message(VICTIM, number))
         .collect();
@@ -299,7 +316,9 @@ fn append(
         }
     }
     match op {
-        Op::Sync | Op::AppendGrouped => writer.sync(),
+        Op::Sync | Op::SyncGrouped => writer.sync(),
+        // Who waits until a time leaves it to the thread.
+        Op::AppendGrouped => writer.wait_synced_timeout(u64::MAX, WATCHDOG),
         _ => Ok(()),
     }
 }
