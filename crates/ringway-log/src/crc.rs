@@ -8,6 +8,7 @@
 use crc_fast::{CrcAlgorithm, Digest};
 
 /// Bytes up to which one stream is as fast as several.
+#[cfg(any(test, target_arch = "x86_64"))]
 const SHORT: usize = 384;
 
 /// Of some bytes.
