@@ -23,7 +23,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,12 +61,9 @@ pub fn in_time<T>(call: impl FnOnce(Instant) -> T) -> T {
     outcome
 }
 
-/// The second process, as the test sees it. Killed and reaped when dropped. If it had failed before, and the test has not looked, the test
-/// fails, too.
+/// The second process, as the test sees it. Killed and reaped when dropped.
 pub struct Second {
     process: Mutex<Child>,
-    /// Whether the test has seen its end.
-    is_seen: AtomicBool,
     socket: UnixStream,
     /// Its directory for temporary files. It goes when the process is gone.
     _scratch: TempDir,
@@ -109,7 +105,6 @@ impl Second {
         let process = command.stdin(OwnedFd::from(theirs)).spawn().unwrap();
         Self {
             process: Mutex::new(process),
-            is_seen: AtomicBool::new(false),
             socket: ours,
             _scratch: scratch,
         }
@@ -175,7 +170,6 @@ impl Second {
 
     /// Waits for its end.
     pub fn wait(&self) -> ExitStatus {
-        self.is_seen.store(true, Ordering::Relaxed);
         self.process().wait().unwrap()
     }
 
@@ -194,15 +188,8 @@ impl Second {
 impl Drop for Second {
     fn drop(&mut self) {
         let mut process = self.process();
-        let ended = process.try_wait().ok().flatten();
         let _ = process.kill();
         let _ = process.wait();
-        drop(process);
-        // Of one that was killed, the signal is told and no code.
-        let code = ended.and_then(|status| status.code()).unwrap_or(0);
-        if !self.is_seen.load(Ordering::Relaxed) && !std::thread::panicking() {
-            assert_eq!(code, 0, "the second process has failed, and nobody has looked");
-        }
     }
 }
 
