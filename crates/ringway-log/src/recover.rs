@@ -3,7 +3,7 @@
 
 use nix::errno::Errno;
 
-use crate::appender::{self, Appender, Opened, Plan, Recovery, erase};
+use crate::appender::{self, Appender, Opened, Plan, Recovery, erase, remove};
 use crate::error::AppendError;
 use crate::files::{FileLike, Files};
 use crate::format::{HEADER_LEN, RecordKind, SEAL_LEN, SegmentHeader, encode};
@@ -174,7 +174,10 @@ fn sweep(files: &impl Files, bases: &mut Vec<u64>, oldest: u64) -> Result<(), Tr
     let all = files
         .list()
         .map_err(Trouble::os("its files cannot be listed"))?;
+    let mut indexes = Vec::new();
     for name in all {
+        let base = name.strip_suffix(".idx").and_then(|stem| stem.parse().ok());
+        indexes.extend(base.filter(|base| *base < oldest && names::index(*base) == name));
         if name.ends_with(".new") && names::is_own(&name) {
             match files.remove(&name) {
                 Ok(()) | Err(Errno::ENOENT) => {}
@@ -186,7 +189,12 @@ fn sweep(files: &impl Files, bases: &mut Vec<u64>, oldest: u64) -> Result<(), Tr
     // The segment that holds the oldest number begins with it.
     if bases.get(gone) == Some(&oldest) {
         for base in bases.drain(..gone) {
-            files.remove(&names::segment(base)).map_err(os())?;
+            remove(files, base).map_err(os())?;
+        }
+    }
+    // After a loss of power an index may be left of what was removed as a whole.
+    for base in indexes {
+        if bases.binary_search(&base).is_err() {
             let _ = files.remove(&names::index(base));
         }
     }

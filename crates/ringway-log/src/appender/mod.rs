@@ -44,7 +44,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-pub(crate) use self::segments::{make_segment, start};
+pub(crate) use self::segments::{make_segment, remove, start};
 use crate::error::AppendError;
 use crate::files::{FileLike, Files};
 use crate::format::{MAX_PAYLOAD, RecordKind, SEAL_LEN, SegmentHeader, encode, record_len};

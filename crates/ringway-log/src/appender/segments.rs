@@ -148,10 +148,17 @@ impl<F: Files> Appender<F> {
         self.about = about;
         for older in self.older.drain(..count) {
             // What stays is removed by the next writer.
-            let _ = self.files.remove(&names::segment(older.base));
-            let _ = self.files.remove(&names::index(older.base));
+            let _ = remove(&self.files, older.base);
         }
         Ok(count)
+    }
+}
+
+/// Removes a segment that is not kept. Its index goes first: nobody would look for one that is left alone.
+pub(crate) fn remove(files: &impl Files, base: u64) -> Result<(), Errno> {
+    match files.remove(&names::index(base)) {
+        Ok(()) | Err(Errno::ENOENT) => files.remove(&names::segment(base)),
+        Err(errno) => Err(errno),
     }
 }
 

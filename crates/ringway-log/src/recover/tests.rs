@@ -362,3 +362,24 @@ fn behind_a_block_are_zeros_and_the_next_message() {
     let file = disk.open(&names::segment(0), false).unwrap();
     assert!(file.len().unwrap() <= 64 << 10);
 }
+
+#[test]
+fn no_index_is_left_of_a_segment_that_was_removed() {
+    for (seed, loses_power) in (0..40).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let disk = Disk::new(seed);
+        let mut appender = full(&disk);
+        disk.set_fuse(Some(seed));
+        let _ = appender.retain(&Retention::all().bytes(9000), 1, None);
+        disk.set_fuse(None);
+        drop(appender);
+        if loses_power {
+            disk.lose_power();
+        }
+        drop(Appender::open(disk.clone(), PLAN, None, Box::new(Nobody), counted).unwrap());
+        let left = disk.list().unwrap();
+        let indexes = left.iter().filter_map(|name| name.strip_suffix(".idx"));
+        for stem in indexes {
+            assert!(left.contains(&format!("{stem}.seg")), "{seed}: {left:?}");
+        }
+    }
+}
