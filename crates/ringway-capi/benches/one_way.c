@@ -8,7 +8,7 @@
 
 enum { LEN = 64 };
 
-static void must(long long result)
+static inline void must(int result)
 {
     if (result < 0) {
         fprintf(stderr, "%s: %s\n", ringway_error_name(result), ringway_last_error());

@@ -1,8 +1,17 @@
 //! What a call from C costs beside one from Rust, as ratios in one run: `cargo bench -p ringway-capi`.
 //!
-//! One way: 64 bytes a message, from process to process, flat out; both languages take turns, and the median round is shown, with those between which half of
+//! One way: 64 bytes a message, from process to process, flat out; all take turns, and the median round is shown, with those between which half of
 //! all lie. In instructions: what one send and one receive execute, counted by single steps of the processor.
+//!
+//! | row | what it is |
+//! |---|---|
+//! | C | `one_way.c`, linked to the shared library |
+//! | a function of Rust | what the ratio is to: Rust's verbs behind a border as C's functions have one. It is not inlined, is told the length when it is called, and returns numbers |
+//! | inlined Rust | what no function can be: the verb is part of the caller's loop, and the length is part of the verb |
+//!
+//! With `--check` only instructions are counted, and it fails if C executes more than [`MOST`] times those of the function.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -10,6 +19,7 @@ use std::time::Instant;
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
+use ringway::{Receiver, RecvError, SendError, Sender};
 use ringway_testing::place::{Backing, Place};
 use ringway_testing::programs::built;
 
@@ -17,16 +27,96 @@ const LEN: usize = 64;
 const MESSAGES: u64 = 3_000_000;
 const ROUNDS: usize = 11;
 
+/// How many times the instructions of the function in Rust those of C may be: some more than they are, as another compiler chooses other registers.
+const MOST: f64 = 1.1;
+
+/// The verbs of Rust in a loop.
+trait Verbs {
+    fn send(sender: &mut Sender, bytes: &[u8; LEN]);
+    fn receive(receiver: &mut Receiver, bytes: &mut [u8; LEN]);
+}
+
+/// As part of the loop.
+struct Inlined;
+
+impl Verbs for Inlined {
+    #[inline(always)]
+    fn send(sender: &mut Sender, bytes: &[u8; LEN]) {
+        sender.send(bytes).unwrap();
+    }
+
+    #[inline(always)]
+    fn receive(receiver: &mut Receiver, bytes: &mut [u8; LEN]) {
+        receiver.recv_into(bytes).unwrap();
+    }
+}
+
+/// As functions of their own.
+struct Functions;
+
+impl Verbs for Functions {
+    #[inline(always)]
+    fn send(sender: &mut Sender, bytes: &[u8; LEN]) {
+        // SAFETY: so many bytes are there.
+        let result = unsafe { function_send(sender, bytes.as_ptr(), LEN) };
+        assert!(result >= 0);
+    }
+
+    #[inline(always)]
+    fn receive(receiver: &mut Receiver, bytes: &mut [u8; LEN]) {
+        let mut len = 0;
+        // SAFETY: so many bytes are there.
+        let result = unsafe { function_receive(receiver, bytes.as_mut_ptr(), LEN, &mut len) };
+        assert!(result >= 0);
+    }
+}
+
+/// Not only not inlined: as its name is seen from outside, the compiler cannot make one of it that is for the callers here alone.
+///
+/// # Safety
+/// `len` bytes are there.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn function_send(sender: &mut Sender, data: *const u8, len: usize) -> i32 {
+    // SAFETY: the caller's promise.
+    match sender.send(unsafe { std::slice::from_raw_parts(data, len) }) {
+        Ok(()) => 0,
+        Err(SendError::Closed) => -32,
+        Err(_) => -1,
+    }
+}
+
+/// # Safety
+/// `size` bytes are there.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn function_receive(
+    receiver: &mut Receiver,
+    buffer: *mut u8,
+    size: usize,
+    len: &mut usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    match receiver.recv_into(unsafe { std::slice::from_raw_parts_mut(buffer, size) }) {
+        Ok(received) => {
+            *len = received;
+            0
+        }
+        Err(RecvError::Closed) => -32,
+        Err(_) => -1,
+    }
+}
+
 /// What `one_way.c` does, here.
-fn work(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+fn work<V: Verbs>(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let mut bytes = [7; LEN];
     let count: u64 = arguments.last().ok_or("a count")?.parse()?;
     if arguments[0] == "turns" {
         let ring = ringway::at("memfd:")?.create()?;
         let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
         for _ in 0..count {
-            sender.send(&bytes)?;
-            receiver.recv_into(&mut bytes)?;
+            V::send(&mut sender, &bytes);
+            V::receive(&mut receiver, &mut bytes);
         }
         return Ok(());
     }
@@ -34,15 +124,15 @@ fn work(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     if arguments[0] == "send" {
         let mut sender = ring.sender()?;
         for _ in 0..count {
-            sender.send(&bytes)?;
+            V::send(&mut sender, &bytes);
         }
         return Ok(());
     }
     let mut receiver = ring.receiver()?;
-    receiver.recv_into(&mut bytes)?;
+    V::receive(&mut receiver, &mut bytes);
     let begun = Instant::now();
     for _ in 1..count {
-        receiver.recv_into(&mut bytes)?;
+        V::receive(&mut receiver, &mut bytes);
     }
     println!("{}", begun.elapsed().as_nanos());
     Ok(())
@@ -67,7 +157,7 @@ fn compiled(folder: &Path) -> PathBuf {
 }
 
 /// Nanoseconds a message.
-fn one_way(program: &[&Path]) -> f64 {
+fn one_way(program: &[&OsStr]) -> f64 {
     let place = Place::new(Backing::Shm);
     let _ring = place.builder().create().unwrap();
     let start = |role: &str| {
@@ -90,7 +180,7 @@ fn one_way(program: &[&Path]) -> f64 {
 
 /// How many instructions its first thread executes for so many turns.
 #[expect(clippy::zombie_processes, reason = "it is waited for by its id")]
-fn steps(program: &[&Path], turns: u64) -> u64 {
+fn steps(program: &[&OsStr], turns: u64) -> u64 {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(program[0]);
     command.args(&program[1..]);
@@ -116,45 +206,80 @@ fn steps(program: &[&Path], turns: u64) -> u64 {
     }
 }
 
-fn instructions(program: &[&Path]) -> f64 {
+fn instructions(program: &[&OsStr]) -> f64 {
     const TURNS: u64 = 1000;
     // What both have beside their turns is the same.
     let (few, many) = (steps(program, 100), steps(program, 100 + TURNS));
     (many - few) as f64 / TURNS as f64
 }
 
+/// One of those that are compared.
+struct Contestant<'a> {
+    name: &'static str,
+    program: Vec<&'a OsStr>,
+    /// Nanoseconds a message, of each round.
+    times: Vec<f64>,
+}
+
+/// The median, and those between which half of all lie.
+fn spread(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    let last = values.len() - 1;
+    [values[last / 2], values[last / 4], values[last - last / 4]]
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let roles = ["send", "recv", "turns"];
-    if arguments
-        .first()
-        .is_some_and(|role| roles.contains(&role.as_str()))
-    {
-        return work(&arguments);
+    match arguments.first().map(String::as_str) {
+        Some("inlined") => return work::<Inlined>(&arguments[1..]),
+        Some("function") => return work::<Functions>(&arguments[1..]),
+        _ => {}
     }
     let folder = tempfile::tempdir()?;
-    let c = compiled(folder.path());
-    let rust = std::env::current_exe()?;
-    let (c, rust) = ([c.as_path()], [rust.as_path()]);
-    let mut ratios = Vec::new();
-    let (mut of_c, mut of_rust) = (Vec::new(), Vec::new());
+    let (c, rust) = (compiled(folder.path()), std::env::current_exe()?);
+    let contestant = |name, program| Contestant {
+        name,
+        program,
+        times: Vec::new(),
+    };
+    // The second is what the others are compared with.
+    let mut all = [
+        contestant("C", vec![c.as_os_str()]),
+        contestant(
+            "a function of Rust",
+            vec![rust.as_os_str(), "function".as_ref()],
+        ),
+        contestant("inlined Rust", vec![rust.as_os_str(), "inlined".as_ref()]),
+    ];
+    let counts: Vec<f64> = all
+        .iter()
+        .map(|contestant| instructions(&contestant.program))
+        .collect();
+    println!("a send and a receive, in instructions:");
+    for (contestant, count) in all.iter().zip(&counts) {
+        let ratio = count / counts[1];
+        println!("  {:20} {count:4.0}  {ratio:.2}", contestant.name);
+    }
+    if arguments.iter().any(|argument| argument == "--check") {
+        let (most, found) = (MOST * counts[1], counts[0]);
+        return match found <= most {
+            true => Ok(()),
+            false => Err(format!("C executes {found:.0} instructions, and may {most:.0}").into()),
+        };
+    }
     for _ in 0..ROUNDS {
-        of_c.push(one_way(&c));
-        of_rust.push(one_way(&rust));
-        ratios.push(of_c[of_c.len() - 1] / of_rust[of_rust.len() - 1]);
+        for contestant in &mut all {
+            let time = one_way(&contestant.program);
+            contestant.times.push(time);
+        }
     }
-    for all in [&mut ratios, &mut of_c, &mut of_rust] {
-        all.sort_by(f64::total_cmp);
+    println!("one way, in nanoseconds a message, and its ratio:");
+    for contestant in &all {
+        let ratios = contestant.times.iter().zip(&all[1].times);
+        let [ratio, low, high] = spread(ratios.map(|(mine, others)| mine / others).collect());
+        let [time, ..] = spread(contestant.times.clone());
+        let name = contestant.name;
+        println!("  {name:20} {time:4.1}  {ratio:.2} ({low:.2} to {high:.2})");
     }
-    let (low, middle, high) = (ROUNDS / 4, ROUNDS / 2, ROUNDS - 1 - ROUNDS / 4);
-    println!(
-        "one way: time of C to Rust {:.2} ({:.2} to {:.2}); {:.1} and {:.1} ns a message",
-        ratios[middle], ratios[low], ratios[high], of_c[middle], of_rust[middle]
-    );
-    let (of_c, of_rust) = (instructions(&c), instructions(&rust));
-    println!(
-        "a send and a receive, in instructions: C {of_c:.0}, Rust {of_rust:.0}, ratio {:.2}",
-        of_c / of_rust
-    );
     Ok(())
 }

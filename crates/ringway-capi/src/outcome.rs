@@ -1,5 +1,6 @@
 //! What every call returns: 0 or a number of its own if it has worked, else one of these, which are negative `errno` numbers.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -349,14 +350,32 @@ pub(crate) fn guard(call: impl FnOnce() -> Result<i64, Fault>) -> i64 {
     match outcome {
         Ok(Ok(number)) => number,
         Ok(Err(fault)) => failed(fault),
-        Err(payload) => {
-            // Dropping what somebody panicked with could panic.
-            std::mem::forget(payload);
-            failed(Fault::Own(
-                RINGWAY_PANICKED,
-                "a fault of ringway's own: free the handle, and tell its maintainers",
-            ))
-        }
+        Err(payload) => panicked(payload).into(),
+    }
+}
+
+#[cold]
+fn panicked(payload: Box<dyn Any + Send>) -> c_int {
+    // Dropping what somebody panicked with could panic.
+    std::mem::forget(payload);
+    failed(Fault::Own(
+        RINGWAY_PANICKED,
+        "a fault of ringway's own: free the handle, and tell its maintainers",
+    ));
+    RINGWAY_PANICKED
+}
+
+/// Up to so many bytes are copied without a call.
+pub(crate) const SHORT: usize = 256;
+
+/// Runs the short way of a call, which says whether it was the usual case; returns what the call returns then, or if it has panicked. `None`: nothing was
+/// done. Nothing is kept beside it: no fault is made, and no memory of the thread is touched; and that a panic is caught costs nothing where there is none.
+#[inline(always)]
+pub(crate) fn at_once(call: impl FnOnce() -> bool) -> Option<c_int> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(true) => Some(0),
+        Ok(false) => None,
+        Err(payload) => Some(panicked(payload)),
     }
 }
 
@@ -537,6 +556,9 @@ mod tests {
         assert_eq!(guard(|| panic!("on purpose")), RINGWAY_PANICKED.into());
         assert!(last().contains("a fault of ringway's own"));
         guard_free(|| panic!("on purpose"));
+        guard_unit(|| Err(SendError::Full.into()));
+        assert_eq!(at_once(|| panic!("on purpose")), Some(RINGWAY_PANICKED));
+        assert!(last().contains("a fault of ringway's own"));
     }
 
     #[test]

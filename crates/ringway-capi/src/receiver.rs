@@ -9,7 +9,9 @@ use ringway::mq::{QueueMessage, QueueReceiver};
 use ringway::transport::ReceivedMessage;
 use ringway::{Message, RecvError};
 
-use crate::outcome::{Fault, HELD, NOT_HELD, NULL, OF_RINGS, guard, guard_free, guard_unit};
+use crate::outcome::{
+    Fault, HELD, NOT_HELD, NULL, OF_RINGS, SHORT, at_once, guard, guard_free, guard_unit,
+};
 use crate::ring::{borrow, borrow_mut, hand_out};
 use crate::waiting::{Wait, number_of};
 
@@ -18,6 +20,50 @@ use crate::waiting::{Wait, number_of};
 pub(crate) enum Receiving {
     Ring(ringway::Receiver),
     Queue(QueueReceiver),
+}
+
+/// The same, in use.
+pub(crate) enum ReceivingMut<'a> {
+    Ring(&'a mut ringway::Receiver),
+    Queue(&'a mut QueueReceiver),
+}
+
+/// The same, from a box that the handle owns.
+#[derive(Clone, Copy)]
+enum Owned {
+    Ring(NonNull<ringway::Receiver>),
+    Queue(NonNull<QueueReceiver>),
+}
+
+impl Owned {
+    fn new(receiving: Receiving) -> Self {
+        match receiving {
+            Receiving::Ring(receiver) => Self::Ring(NonNull::from(Box::leak(Box::new(receiver)))),
+            Receiving::Queue(receiver) => Self::Queue(NonNull::from(Box::leak(Box::new(receiver)))),
+        }
+    }
+
+    /// # Safety
+    /// Nothing else borrows it for as long as the lifetime that is chosen.
+    unsafe fn borrow<'a>(self) -> ReceivingMut<'a> {
+        match self {
+            // SAFETY: the caller's promise; it is there until it is freed.
+            Self::Ring(receiver) => ReceivingMut::Ring(unsafe { &mut *receiver.as_ptr() }),
+            // SAFETY: the same.
+            Self::Queue(receiver) => ReceivingMut::Queue(unsafe { &mut *receiver.as_ptr() }),
+        }
+    }
+
+    /// # Safety
+    /// Nothing borrows it any more, and it is not used after this.
+    unsafe fn take(self) -> Receiving {
+        match self {
+            // SAFETY: from a box; the caller's promise.
+            Self::Ring(receiver) => Receiving::Ring(*unsafe { Box::from_raw(receiver.as_ptr()) }),
+            // SAFETY: the same.
+            Self::Queue(receiver) => Receiving::Queue(*unsafe { Box::from_raw(receiver.as_ptr()) }),
+        }
+    }
 }
 
 /// A message in place.
@@ -31,51 +77,89 @@ enum Held {
 /// A message is the receiver's until it is acknowledged, which ringway_recv does when it has copied it, and ringway_release for who has it in
 /// place. If the process dies before, it comes again, here or to another receiver.
 pub struct ringway_receiver_t {
+    /// The receiver of a ring while nothing is held in place: all that the usual case has to look at.
+    usual: Option<NonNull<ringway::Receiver>>,
     /// Borrows the handle, and so goes before it.
     held: Option<Held>,
-    /// From a box, which this owns.
-    receiving: NonNull<Receiving>,
+    owned: Owned,
 }
 
 impl ringway_receiver_t {
     pub(crate) fn new(receiving: Receiving) -> Self {
-        Self {
+        let owned = Owned::new(receiving);
+        let mut made = Self {
+            usual: None,
             held: None,
-            receiving: NonNull::from(Box::leak(Box::new(receiving))),
-        }
+            owned,
+        };
+        made.free();
+        made
+    }
+
+    /// Nothing is held any more.
+    #[inline]
+    fn free(&mut self) {
+        self.usual = match self.owned {
+            Owned::Ring(receiver) => Some(receiver),
+            Owned::Queue(_) => None,
+        };
+    }
+
+    /// The receiver of a ring, if nothing is held in place.
+    #[inline(always)]
+    fn usual(&mut self) -> Option<&mut ringway::Receiver> {
+        // SAFETY: this owns it, and as nothing is held, nothing else borrows it.
+        self.usual.map(|mut receiver| unsafe { receiver.as_mut() })
     }
 
     /// The handle, if nothing is held in place.
     #[inline]
-    pub(crate) fn handle(&mut self) -> Result<&mut Receiving, Fault> {
+    pub(crate) fn handle(&mut self) -> Result<ReceivingMut<'_>, Fault> {
         match self.held {
             // SAFETY: this owns it, and nothing else borrows it.
-            None => Ok(unsafe { self.receiving.as_mut() }),
+            None => Ok(unsafe { self.owned.borrow() }),
             Some(_) => Err(HELD),
         }
     }
 
     /// The same, for a message that is kept in this.
     #[inline]
-    fn handle_for_message(&mut self) -> Result<&'static mut Receiving, Fault> {
+    fn handle_for_message(&mut self) -> Result<ReceivingMut<'static>, Fault> {
         match self.held {
             // SAFETY: this owns it, and nothing else borrows it; the message goes before it does.
-            None => Ok(unsafe { &mut *self.receiving.as_ptr() }),
+            None => Ok(unsafe { self.owned.borrow() }),
             Some(_) => Err(HELD),
         }
     }
 
-    fn into_handle(mut self) -> Box<Receiving> {
+    /// Keeps what borrows the handle.
+    #[inline]
+    fn hold(&mut self, message: Held) {
+        self.usual = None;
+        self.held = Some(message);
+    }
+
+    /// What is held. It is used, or dropped, before the handle is.
+    #[inline]
+    fn take_held(&mut self) -> Result<Held, Fault> {
+        let Some(held) = self.held.take() else {
+            return Err(NOT_HELD);
+        };
+        self.free();
+        Ok(held)
+    }
+
+    fn into_handle(mut self) -> Receiving {
         self.held = None;
         let this = std::mem::ManuallyDrop::new(self);
-        // SAFETY: from a box, and `self` is not dropped.
-        unsafe { Box::from_raw(this.receiving.as_ptr()) }
+        // SAFETY: nothing borrows it, and `self` is not dropped.
+        unsafe { this.owned.take() }
     }
 
     fn ring(&mut self) -> Result<&mut ringway::Receiver, Fault> {
         match self.handle()? {
-            Receiving::Ring(receiver) => Ok(receiver),
-            Receiving::Queue(_) => Err(OF_RINGS),
+            ReceivingMut::Ring(receiver) => Ok(receiver),
+            ReceivingMut::Queue(_) => Err(OF_RINGS),
         }
     }
 }
@@ -83,8 +167,8 @@ impl ringway_receiver_t {
 impl Drop for ringway_receiver_t {
     fn drop(&mut self) {
         self.held = None;
-        // SAFETY: from a box, which nothing borrows any more.
-        drop(unsafe { Box::from_raw(self.receiving.as_ptr()) });
+        // SAFETY: nothing borrows it any more.
+        drop(unsafe { self.owned.take() });
     }
 }
 
@@ -118,6 +202,74 @@ pub unsafe extern "C" fn ringway_recv(
     len: *mut usize,
     timeout_ns: i64,
 ) -> c_int {
+    // Short, and from a ring with one sender and one receiver: nothing is called, and so hardly a register has to be saved.
+    // SAFETY: the caller's promise.
+    if let Some(this) = unsafe { receiver.as_mut() }
+        && !buffer.is_null()
+        && !len.is_null()
+        && let Some(usual) = this.usual()
+    {
+        // SAFETY: the same: so many bytes are there, the caller's, and only written here.
+        let room = unsafe { std::slice::from_raw_parts_mut(buffer.cast(), size.min(SHORT)) };
+        // SAFETY: the same: it may be written.
+        let tell = |received| unsafe { len.write(received) };
+        let received = || {
+            usual
+                .recv_into_at_once_from_stream(room)
+                .map(tell)
+                .is_some()
+        };
+        if let Some(result) = at_once(received) {
+            return result;
+        }
+    }
+    // SAFETY: passed on.
+    unsafe { recv_any(receiver, buffer, size, len, timeout_ns) }
+}
+
+/// In the usual case of any ring, and of any length.
+///
+/// # Safety
+/// As of ringway_recv.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn recv_any(
+    receiver: *mut ringway_receiver_t,
+    buffer: *mut c_void,
+    size: usize,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    if let Some(this) = unsafe { receiver.as_mut() }
+        && !buffer.is_null()
+        && !len.is_null()
+        && let Some(usual) = this.usual()
+    {
+        // SAFETY: the same: so many bytes are there, the caller's, and only written here.
+        let room = unsafe { std::slice::from_raw_parts_mut(buffer.cast(), size) };
+        // SAFETY: the same: it may be written.
+        let tell = |received| unsafe { len.write(received) };
+        let received = || usual.recv_into_at_once(room).map(tell).is_some();
+        if let Some(result) = at_once(received) {
+            return result;
+        }
+    }
+    // SAFETY: passed on.
+    unsafe { recv_otherwise(receiver, buffer, size, len, timeout_ns) }
+}
+
+/// # Safety
+/// As of ringway_recv.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn recv_otherwise(
+    receiver: *mut ringway_receiver_t,
+    buffer: *mut c_void,
+    size: usize,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> c_int {
     guard_unit(|| {
         if len.is_null() || (size > 0 && buffer.is_null()) {
             return Err(NULL);
@@ -128,17 +280,14 @@ pub unsafe extern "C" fn ringway_recv(
             _ => unsafe { std::slice::from_raw_parts_mut(buffer.cast(), size) },
         };
         // SAFETY: the caller's promise.
-        let received = match (
-            unsafe { borrow_mut(receiver) }?.handle()?,
-            Wait::of(timeout_ns),
-        ) {
-            (Receiving::Ring(receiver), Wait::Not) => receiver.try_recv_into(room),
-            (Receiving::Ring(receiver), Wait::ForEver) => receiver.recv_into(room),
-            (Receiving::Ring(receiver), Wait::Until(deadline)) => {
-                receiver.recv_into_deadline(room, deadline)
+        let handle = unsafe { borrow_mut(receiver) }?.handle()?;
+        let received = match (handle, Wait::of(timeout_ns)) {
+            (ReceivingMut::Ring(receiver), Wait::Not) => receiver.try_recv_into(room),
+            (ReceivingMut::Ring(receiver), wait) => {
+                receiver.recv_into_deadline(room, wait.deadline())
             }
-            (Receiving::Queue(receiver), Wait::Not) => receiver.try_recv_into(room),
-            (Receiving::Queue(receiver), wait) => {
+            (ReceivingMut::Queue(receiver), Wait::Not) => receiver.try_recv_into(room),
+            (ReceivingMut::Queue(receiver), wait) => {
                 receiver.recv_into_deadline(room, wait.deadline())
             }
         };
@@ -173,15 +322,19 @@ pub unsafe extern "C" fn ringway_recv_view(
         // SAFETY: the caller's promise.
         let this = unsafe { borrow_mut(receiver) }?;
         let held = match (this.handle_for_message()?, Wait::of(timeout_ns)) {
-            (Receiving::Ring(receiver), Wait::Not) => Held::InRing(receiver.try_recv_in_place()?),
-            (Receiving::Ring(receiver), Wait::ForEver) => Held::InRing(receiver.recv_in_place()?),
-            (Receiving::Ring(receiver), Wait::Until(deadline)) => {
+            (ReceivingMut::Ring(receiver), Wait::Not) => {
+                Held::InRing(receiver.try_recv_in_place()?)
+            }
+            (ReceivingMut::Ring(receiver), Wait::ForEver) => {
+                Held::InRing(receiver.recv_in_place()?)
+            }
+            (ReceivingMut::Ring(receiver), Wait::Until(deadline)) => {
                 Held::InRing(receiver.recv_in_place_deadline(deadline)?)
             }
-            (Receiving::Queue(receiver), Wait::Not) => {
+            (ReceivingMut::Queue(receiver), Wait::Not) => {
                 Held::FromQueue(receiver.try_recv_in_place()?)
             }
-            (Receiving::Queue(receiver), wait) => {
+            (ReceivingMut::Queue(receiver), wait) => {
                 Held::FromQueue(receiver.recv_in_place_deadline(wait.deadline())?)
             }
         };
@@ -200,7 +353,7 @@ pub unsafe extern "C" fn ringway_recv_view(
                 deliveries: message.deliveries(),
             },
         };
-        this.held = Some(held);
+        this.hold(held);
         // SAFETY: it may be written.
         unsafe { view.write(told) };
         Ok(())
@@ -215,11 +368,7 @@ pub unsafe extern "C" fn ringway_recv_view(
 pub unsafe extern "C" fn ringway_release(receiver: *mut ringway_receiver_t) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        match unsafe { borrow_mut(receiver) }?
-            .held
-            .take()
-            .ok_or(NOT_HELD)?
-        {
+        match unsafe { borrow_mut(receiver) }?.take_held()? {
             Held::InRing(message) => message.release(),
             Held::FromQueue(message) => message.release(),
         }
@@ -235,11 +384,7 @@ pub unsafe extern "C" fn ringway_release(receiver: *mut ringway_receiver_t) -> c
 pub unsafe extern "C" fn ringway_give_back(receiver: *mut ringway_receiver_t) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        match unsafe { borrow_mut(receiver) }?
-            .held
-            .take()
-            .ok_or(NOT_HELD)?
-        {
+        match unsafe { borrow_mut(receiver) }?.take_held()? {
             Held::InRing(message) => message.give_back(),
             // What has no destructor is given back to its handle so.
             Held::FromQueue(_) => {}
@@ -269,7 +414,7 @@ pub unsafe extern "C" fn ringway_detach(
         }
         // SAFETY: the caller's promise.
         let this = unsafe { borrow_mut(receiver) }?;
-        match this.held.take().ok_or(NOT_HELD)? {
+        match this.take_held()? {
             Held::InRing(held) => {
                 let kept = ringway_message_t {
                     message: held.detach()?,
@@ -278,7 +423,7 @@ pub unsafe extern "C" fn ringway_detach(
                 unsafe { hand_out(message, kept) }
             }
             queue @ Held::FromQueue(_) => {
-                this.held = Some(queue);
+                this.hold(queue);
                 Err(OF_RINGS)
             }
         }
@@ -407,8 +552,8 @@ pub unsafe extern "C" fn ringway_receiver_descriptor(receiver: *mut ringway_rece
     guard(|| {
         // SAFETY: the caller's promise.
         let descriptor = match unsafe { borrow_mut(receiver) }?.handle()? {
-            Receiving::Ring(receiver) => receiver.descriptor()?.as_raw_fd(),
-            Receiving::Queue(receiver) => receiver.descriptor().ok_or(OF_RINGS)?.as_raw_fd(),
+            ReceivingMut::Ring(receiver) => receiver.descriptor()?.as_raw_fd(),
+            ReceivingMut::Queue(receiver) => receiver.descriptor().ok_or(OF_RINGS)?.as_raw_fd(),
         };
         Ok(descriptor.into())
     }) as c_int
@@ -451,8 +596,8 @@ pub unsafe extern "C" fn ringway_receiver_wait_for_peer(
         let deadline = Wait::of(timeout_ns).deadline();
         // SAFETY: the caller's promise.
         match unsafe { borrow_mut(receiver) }?.handle()? {
-            Receiving::Ring(receiver) => receiver.wait_for_peer_deadline(deadline)?,
-            Receiving::Queue(receiver) => receiver.wait_for_peer_deadline(deadline)?,
+            ReceivingMut::Ring(receiver) => receiver.wait_for_peer_deadline(deadline)?,
+            ReceivingMut::Queue(receiver) => receiver.wait_for_peer_deadline(deadline)?,
         }
         Ok(())
     })
@@ -467,8 +612,8 @@ pub unsafe extern "C" fn ringway_receiver_peer(receiver: *mut ringway_receiver_t
     guard(|| {
         // SAFETY: the caller's promise.
         number_of(match unsafe { borrow_mut(receiver) }?.handle()? {
-            Receiving::Ring(receiver) => receiver.peer(),
-            Receiving::Queue(receiver) => receiver.peer(),
+            ReceivingMut::Ring(receiver) => receiver.peer(),
+            ReceivingMut::Queue(receiver) => receiver.peer(),
         })
     }) as c_int
 }
@@ -510,8 +655,8 @@ pub unsafe extern "C" fn ringway_receiver_received(receiver: *mut ringway_receiv
     guard(|| {
         // SAFETY: the caller's promise.
         Ok(match unsafe { borrow_mut(receiver) }?.handle()? {
-            Receiving::Ring(receiver) => receiver.received(),
-            Receiving::Queue(receiver) => receiver.received(),
+            ReceivingMut::Ring(receiver) => receiver.received(),
+            ReceivingMut::Queue(receiver) => receiver.received(),
         } as i64)
     })
 }
@@ -566,7 +711,7 @@ pub unsafe extern "C" fn ringway_receiver_close(receiver: *mut ringway_receiver_
     guard_unit(|| {
         if !receiver.is_null() {
             // SAFETY: it was made by `hand_out`, and the caller gives it up.
-            match *unsafe { Box::from_raw(receiver) }.into_handle() {
+            match unsafe { Box::from_raw(receiver) }.into_handle() {
                 Receiving::Ring(receiver) => receiver.close(),
                 Receiving::Queue(receiver) => receiver.close(),
             }

@@ -233,7 +233,11 @@ pub(crate) unsafe fn borrow<'a, T>(pointer: *const T) -> Result<&'a T, Fault> {
 #[inline]
 pub(crate) unsafe fn borrow_mut<'a, T>(pointer: *mut T) -> Result<&'a mut T, Fault> {
     // SAFETY: the caller's promise.
-    unsafe { pointer.as_mut() }.ok_or(NULL)
+    let Some(target) = (unsafe { pointer.as_mut() }) else {
+        // Made here alone: a fault that is not needed would have to be dropped.
+        return Err(NULL);
+    };
+    Ok(target)
 }
 
 /// Copies where the ring is, with a zero byte at the end, to `buffer`, as much as fits, and returns how long it is without that byte: if that is not

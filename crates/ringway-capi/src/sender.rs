@@ -10,7 +10,7 @@ use ringway::SendError;
 use ringway::message::Claim;
 use ringway::mq::QueueSender;
 
-use crate::outcome::{Fault, HELD, NOT_HELD, NULL, OF_RINGS, guard, guard_unit};
+use crate::outcome::{Fault, HELD, NOT_HELD, NULL, OF_RINGS, SHORT, at_once, guard, guard_unit};
 use crate::ring::borrow_mut;
 use crate::waiting::{Wait, number_of};
 
@@ -25,64 +25,146 @@ pub(crate) enum Sending {
     Queue(QueueSender),
 }
 
+/// The same, in use.
+pub(crate) enum SendingMut<'a> {
+    Ring(&'a mut ringway::Sender),
+    Queue(&'a mut QueueSender),
+}
+
+/// The same, from a box that the handle owns.
+#[derive(Clone, Copy)]
+enum Owned {
+    Ring(NonNull<ringway::Sender>),
+    Queue(NonNull<QueueSender>),
+}
+
+impl Owned {
+    fn new(sending: Sending) -> Self {
+        match sending {
+            Sending::Ring(sender) => Self::Ring(NonNull::from(Box::leak(Box::new(sender)))),
+            Sending::Queue(sender) => Self::Queue(NonNull::from(Box::leak(Box::new(sender)))),
+        }
+    }
+
+    /// # Safety
+    /// Nothing else borrows it for as long as the lifetime that is chosen.
+    unsafe fn borrow<'a>(self) -> SendingMut<'a> {
+        match self {
+            // SAFETY: the caller's promise; it is there until it is freed.
+            Self::Ring(sender) => SendingMut::Ring(unsafe { &mut *sender.as_ptr() }),
+            // SAFETY: the same.
+            Self::Queue(sender) => SendingMut::Queue(unsafe { &mut *sender.as_ptr() }),
+        }
+    }
+
+    /// # Safety
+    /// Nothing borrows it any more, and it is not used after this.
+    unsafe fn take(self) -> Sending {
+        match self {
+            // SAFETY: from a box; the caller's promise.
+            Self::Ring(sender) => Sending::Ring(*unsafe { Box::from_raw(sender.as_ptr()) }),
+            // SAFETY: the same.
+            Self::Queue(sender) => Sending::Queue(*unsafe { Box::from_raw(sender.as_ptr()) }),
+        }
+    }
+}
+
 /// The side that messages go in by. For one thread at a time; threads that send side by side have one each.
 ///
 /// A process that is killed leaves each message whole or not at all. The last sender to close ends the stream.
 pub struct ringway_sender_t {
+    /// The sender of a ring while nothing is claimed: all that the usual case has to look at.
+    usual: Option<NonNull<ringway::Sender>>,
     /// Borrows the handle, and so goes before it.
     claim: Option<Claim<'static>>,
-    /// From a box, which this owns.
-    sending: NonNull<Sending>,
+    owned: Owned,
 }
 
 impl ringway_sender_t {
     pub(crate) fn new(sending: Sending) -> Self {
-        Self {
+        let owned = Owned::new(sending);
+        let mut made = Self {
+            usual: None,
             claim: None,
-            sending: NonNull::from(Box::leak(Box::new(sending))),
-        }
+            owned,
+        };
+        made.free();
+        made
+    }
+
+    /// Nothing is claimed any more.
+    #[inline]
+    fn free(&mut self) {
+        self.usual = match self.owned {
+            Owned::Ring(sender) => Some(sender),
+            Owned::Queue(_) => None,
+        };
+    }
+
+    /// The sender of a ring, if nothing is claimed.
+    #[inline(always)]
+    fn usual(&mut self) -> Option<&mut ringway::Sender> {
+        // SAFETY: this owns it, and as nothing is claimed, nothing else borrows it.
+        self.usual.map(|mut sender| unsafe { sender.as_mut() })
     }
 
     /// The handle, if nothing is held in place.
     #[inline]
-    pub(crate) fn handle(&mut self) -> Result<&mut Sending, Fault> {
+    pub(crate) fn handle(&mut self) -> Result<SendingMut<'_>, Fault> {
         match self.claim {
             // SAFETY: this owns it, and nothing else borrows it.
-            None => Ok(unsafe { self.sending.as_mut() }),
+            None => Ok(unsafe { self.owned.borrow() }),
             Some(_) => Err(HELD),
         }
     }
 
     fn ring(&mut self) -> Result<&mut ringway::Sender, Fault> {
         match self.handle()? {
-            Sending::Ring(sender) => Ok(sender),
-            Sending::Queue(_) => Err(OF_RINGS),
+            SendingMut::Ring(sender) => Ok(sender),
+            SendingMut::Queue(_) => Err(OF_RINGS),
         }
     }
 
     /// The same, for a claim that is kept in this.
     #[inline]
-    fn handle_for_claim(&mut self) -> Result<&'static mut Sending, Fault> {
+    fn handle_for_claim(&mut self) -> Result<SendingMut<'static>, Fault> {
         match self.claim {
             // SAFETY: this owns it, and nothing else borrows it; the claim goes before it does.
-            None => Ok(unsafe { &mut *self.sending.as_ptr() }),
+            None => Ok(unsafe { self.owned.borrow() }),
             Some(_) => Err(HELD),
         }
     }
 
-    fn into_handle(mut self) -> Box<Sending> {
+    /// Keeps what borrows the handle.
+    #[inline]
+    fn hold(&mut self, claim: Claim<'static>) {
+        self.usual = None;
+        self.claim = Some(claim);
+    }
+
+    /// What is held. It is used, or dropped, before the handle is.
+    #[inline]
+    fn take_claim(&mut self) -> Result<Claim<'static>, Fault> {
+        let Some(claim) = self.claim.take() else {
+            return Err(NOT_HELD);
+        };
+        self.free();
+        Ok(claim)
+    }
+
+    fn into_handle(mut self) -> Sending {
         self.claim = None;
         let this = std::mem::ManuallyDrop::new(self);
-        // SAFETY: from a box, and `self` is not dropped.
-        unsafe { Box::from_raw(this.sending.as_ptr()) }
+        // SAFETY: nothing borrows it, and `self` is not dropped.
+        unsafe { this.owned.take() }
     }
 }
 
 impl Drop for ringway_sender_t {
     fn drop(&mut self) {
         self.claim = None;
-        // SAFETY: from a box, which nothing borrows any more.
-        drop(unsafe { Box::from_raw(self.sending.as_ptr()) });
+        // SAFETY: nothing borrows it any more.
+        drop(unsafe { self.owned.take() });
     }
 }
 
@@ -133,15 +215,68 @@ pub unsafe extern "C" fn ringway_send(
     len: usize,
     timeout_ns: i64,
 ) -> c_int {
+    // Short, and in a ring with one sender and one receiver: nothing is called, and so hardly a register has to be saved.
+    // SAFETY: the caller's promise.
+    if let Some(this) = unsafe { sender.as_mut() }
+        && !data.is_null()
+        && len <= SHORT
+        && let Some(usual) = this.usual()
+    {
+        // SAFETY: the same: so many bytes are there.
+        let message = unsafe { std::slice::from_raw_parts(data.cast(), len) };
+        if let Some(result) = at_once(|| usual.send_at_once_in_stream(message)) {
+            return result;
+        }
+    }
+    // SAFETY: passed on.
+    unsafe { send_any(sender, data, len, timeout_ns) }
+}
+
+/// In the usual case of any ring, and of any length.
+///
+/// # Safety
+/// As of ringway_send.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn send_any(
+    sender: *mut ringway_sender_t,
+    data: *const c_void,
+    len: usize,
+    timeout_ns: i64,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    if let Some(this) = unsafe { sender.as_mut() }
+        && !data.is_null()
+        && let Some(usual) = this.usual()
+    {
+        // SAFETY: the same: so many bytes are there.
+        let message = unsafe { std::slice::from_raw_parts(data.cast(), len) };
+        if let Some(result) = at_once(|| usual.send_at_once(message)) {
+            return result;
+        }
+    }
+    // SAFETY: passed on.
+    unsafe { send_otherwise(sender, data, len, timeout_ns) }
+}
+
+/// # Safety
+/// As of ringway_send.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn send_otherwise(
+    sender: *mut ringway_sender_t,
+    data: *const c_void,
+    len: usize,
+    timeout_ns: i64,
+) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
         let (handle, message) = unsafe { (borrow_mut(sender)?.handle()?, bytes(data, len)?) };
         match (handle, Wait::of(timeout_ns)) {
-            (Sending::Ring(sender), Wait::Not) => sender.try_send(message)?,
-            (Sending::Ring(sender), Wait::ForEver) => sender.send(message)?,
-            (Sending::Ring(sender), Wait::Until(until)) => sender.send_deadline(message, until)?,
-            (Sending::Queue(sender), Wait::Not) => sender.try_send(message)?,
-            (Sending::Queue(sender), wait) => sender.send_deadline(message, wait.deadline())?,
+            (SendingMut::Ring(sender), Wait::Not) => sender.try_send(message)?,
+            (SendingMut::Ring(sender), wait) => sender.send_deadline(message, wait.deadline())?,
+            (SendingMut::Queue(sender), Wait::Not) => sender.try_send(message)?,
+            (SendingMut::Queue(sender), wait) => sender.send_deadline(message, wait.deadline())?,
         }
         Ok(())
     })
@@ -162,7 +297,7 @@ pub unsafe extern "C" fn ringway_send_priority(
     guard_unit(|| {
         // SAFETY: the caller's promise.
         let (handle, message) = unsafe { (borrow_mut(sender)?.handle()?, bytes(data, len)?) };
-        let Sending::Queue(sender) = handle else {
+        let SendingMut::Queue(sender) = handle else {
             return Err(SendError::NoPriorities.into());
         };
         match Wait::of(timeout_ns) {
@@ -189,11 +324,11 @@ pub unsafe extern "C" fn ringway_sendv(
         let (handle, parts) =
             unsafe { (borrow_mut(sender)?.handle()?, self::parts(parts, count)?) };
         match handle {
-            Sending::Ring(sender) => match Wait::of(timeout_ns) {
+            SendingMut::Ring(sender) => match Wait::of(timeout_ns) {
                 Wait::Not => sender.try_send_vectored(&parts)?,
                 wait => sender.send_vectored_deadline(&parts, wait.deadline())?,
             },
-            Sending::Queue(sender) => {
+            SendingMut::Queue(sender) => {
                 let message: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
                 match Wait::of(timeout_ns) {
                     Wait::Not => sender.try_send(&message)?,
@@ -220,7 +355,7 @@ pub unsafe extern "C" fn ringway_send_batch(
         // SAFETY: the caller's promise.
         let (handle, messages) =
             unsafe { (borrow_mut(sender)?.handle()?, parts(messages, count)?) };
-        let Sending::Ring(sender) = handle else {
+        let SendingMut::Ring(sender) = handle else {
             return Err(OF_RINGS);
         };
         let mut batch = sender.batch();
@@ -261,7 +396,7 @@ pub unsafe extern "C" fn ringway_claim(
         }
         // SAFETY: the caller's promise.
         let this = unsafe { borrow_mut(sender) }?;
-        let Sending::Ring(handle) = this.handle_for_claim()? else {
+        let SendingMut::Ring(handle) = this.handle_for_claim()? else {
             return Err(OF_RINGS);
         };
         let mut claim = match Wait::of(timeout_ns) {
@@ -274,7 +409,7 @@ pub unsafe extern "C" fn ringway_claim(
             // SAFETY: the slice is made for its address only; who writes there is no Rust.
             _ => unsafe { claim.as_mut_slice() }.as_mut_ptr(),
         };
-        this.claim = Some(claim);
+        this.hold(claim);
         // SAFETY: it may be written.
         unsafe { data.write(memory.cast()) };
         Ok(())
@@ -289,8 +424,7 @@ pub unsafe extern "C" fn ringway_claim(
 pub unsafe extern "C" fn ringway_commit(sender: *mut ringway_sender_t, len: usize) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        let claim = unsafe { borrow_mut(sender) }?.claim.take();
-        claim.ok_or(NOT_HELD)?.commit_len(len);
+        unsafe { borrow_mut(sender) }?.take_claim()?.commit_len(len);
         Ok(())
     })
 }
@@ -303,8 +437,7 @@ pub unsafe extern "C" fn ringway_commit(sender: *mut ringway_sender_t, len: usiz
 pub unsafe extern "C" fn ringway_abort(sender: *mut ringway_sender_t) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        let claim = unsafe { borrow_mut(sender) }?.claim.take();
-        claim.ok_or(NOT_HELD)?.abort();
+        unsafe { borrow_mut(sender) }?.take_claim()?.abort();
         Ok(())
     })
 }
@@ -362,8 +495,8 @@ pub unsafe extern "C" fn ringway_sender_wait_for_peer(
         let deadline = Wait::of(timeout_ns).deadline();
         // SAFETY: the caller's promise.
         match unsafe { borrow_mut(sender) }?.handle()? {
-            Sending::Ring(sender) => sender.wait_for_peer_deadline(deadline)?,
-            Sending::Queue(sender) => sender.wait_for_peer_deadline(deadline)?,
+            SendingMut::Ring(sender) => sender.wait_for_peer_deadline(deadline)?,
+            SendingMut::Queue(sender) => sender.wait_for_peer_deadline(deadline)?,
         }
         Ok(())
     })
@@ -382,8 +515,8 @@ pub unsafe extern "C" fn ringway_sender_wait_until_drained(
         let deadline = Wait::of(timeout_ns).deadline();
         // SAFETY: the caller's promise.
         match unsafe { borrow_mut(sender) }?.handle()? {
-            Sending::Ring(sender) => sender.wait_until_drained_deadline(deadline)?,
-            Sending::Queue(_) => return Err(OF_RINGS),
+            SendingMut::Ring(sender) => sender.wait_until_drained_deadline(deadline)?,
+            SendingMut::Queue(_) => return Err(OF_RINGS),
         }
         Ok(())
     })
@@ -398,8 +531,8 @@ pub unsafe extern "C" fn ringway_sender_peer(sender: *mut ringway_sender_t) -> c
     guard(|| {
         // SAFETY: the caller's promise.
         number_of(match unsafe { borrow_mut(sender) }?.handle()? {
-            Sending::Ring(sender) => sender.peer(),
-            Sending::Queue(sender) => sender.peer(),
+            SendingMut::Ring(sender) => sender.peer(),
+            SendingMut::Queue(sender) => sender.peer(),
         })
     }) as c_int
 }
@@ -416,8 +549,8 @@ pub unsafe extern "C" fn ringway_sender_id(sender: *mut ringway_sender_t, id: *m
         }
         // SAFETY: the caller's promise.
         let found = match unsafe { borrow_mut(sender) }?.handle()? {
-            Sending::Ring(sender) => sender.id(),
-            Sending::Queue(sender) => sender.id(),
+            SendingMut::Ring(sender) => sender.id(),
+            SendingMut::Queue(sender) => sender.id(),
         };
         // SAFETY: it may be written.
         unsafe { id.write(found) };
@@ -434,8 +567,8 @@ pub unsafe extern "C" fn ringway_sender_sent(sender: *mut ringway_sender_t) -> i
     guard(|| {
         // SAFETY: the caller's promise.
         Ok(match unsafe { borrow_mut(sender) }?.handle()? {
-            Sending::Ring(sender) => sender.sent(),
-            Sending::Queue(sender) => sender.sent(),
+            SendingMut::Ring(sender) => sender.sent(),
+            SendingMut::Queue(sender) => sender.sent(),
         } as i64)
     })
 }
@@ -465,7 +598,7 @@ pub unsafe extern "C" fn ringway_sender_leave(sender: *mut ringway_sender_t) -> 
     guard_unit(|| {
         if !sender.is_null() {
             // SAFETY: it was made by `hand_out`, and the caller gives it up.
-            match *unsafe { Box::from_raw(sender) }.into_handle() {
+            match unsafe { Box::from_raw(sender) }.into_handle() {
                 Sending::Ring(sender) => sender.leave(),
                 Sending::Queue(sender) => sender.leave(),
             }

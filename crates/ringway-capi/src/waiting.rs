@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use ringway::wait::{Interrupter, Key, WaitSet};
 
 use crate::outcome::{Fault, NULL, OF_RINGS, guard, guard_free, guard_unit};
-use crate::receiver::{Receiving, ringway_receiver_t};
+use crate::receiver::{ReceivingMut, ringway_receiver_t};
 use crate::ring::{borrow, borrow_mut, hand_out};
-use crate::sender::{Sending, ringway_sender_t};
+use crate::sender::{SendingMut, ringway_sender_t};
 
 /// To wait for ever. Any negative time is. (timeout_ns)
 pub const RINGWAY_FOREVER: i64 = -1;
@@ -72,8 +72,8 @@ pub unsafe extern "C" fn ringway_wait_any(
             // SAFETY: the caller's promise: so many receivers, of which each is there once.
             let receiver = unsafe { borrow_mut(*receivers.add(at)) }?;
             match receiver.handle()? {
-                Receiving::Ring(receiver) => keys.push(set.add(receiver)),
-                Receiving::Queue(_) => return Err(OF_RINGS),
+                ReceivingMut::Ring(receiver) => keys.push(set.add(receiver)),
+                ReceivingMut::Queue(_) => return Err(OF_RINGS),
             }
         }
         let first = set.wait_deadline(Wait::of(timeout_ns).deadline())?;
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn ringway_sender_interrupter(
 ) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        let Sending::Ring(sender) = unsafe { borrow_mut(sender) }?.handle()? else {
+        let SendingMut::Ring(sender) = unsafe { borrow_mut(sender) }?.handle()? else {
             return Err(OF_RINGS);
         };
         let made = ringway_interrupter_t {
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn ringway_receiver_interrupter(
 ) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        let Receiving::Ring(receiver) = unsafe { borrow_mut(receiver) }?.handle()? else {
+        let ReceivingMut::Ring(receiver) = unsafe { borrow_mut(receiver) }?.handle()? else {
             return Err(OF_RINGS);
         };
         let made = ringway_interrupter_t {

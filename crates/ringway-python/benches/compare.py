@@ -4,12 +4,19 @@
 
 What is compared takes turns within one run, ROUNDS times (default 9), since a machine's speed changes within seconds. For each the median of its
 rates is shown, and how many times as fast ringway is: in the median round, and in the rounds between which half of all lie.
+
+Each turn is a group of processes of its own. One that is not over after DEADLINE seconds is ended, says where it was, and takes no further turn.
 """
 
+import contextlib
 import ctypes
+import faulthandler
+import glob
 import multiprocessing
 import os
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +26,17 @@ import numpy
 import ringway
 
 SMALL, FRAME = 1024, 1 << 20
+DEADLINE = 30
+
+
+def own_name():
+    """How all begins that a turn makes in /dev/shm."""
+    return name_of(os.getpgrp())
+
+
+def name_of(group):
+    return f"ringway-bench-{group}-"
+
 
 
 def send_ringway(address, count):
@@ -29,7 +47,7 @@ def send_ringway(address, count):
 
 
 def time_ringway(count):
-    address = f"shm:ringway-bench-{os.getpid()}"
+    address = f"shm:{own_name()}ring"
     ring = ringway.create(address)
     try:
         with ring.receiver() as receiver, started(send_ringway, address, count):
@@ -51,7 +69,7 @@ def send_ringway_frames(address, count):
 
 
 def time_ringway_frames(count):
-    address = f"shm:ringway-bench-{os.getpid()}"
+    address = f"shm:{own_name()}ring"
     ring = ringway.create(address, capacity=1 << 16, slabs=[(FRAME, 4)])
     try:
         with ring.receiver() as receiver, started(send_ringway_frames, address, count):
@@ -142,7 +160,10 @@ def iceoryx_service(name):
     import iceoryx2
 
     iceoryx2.set_log_level(iceoryx2.LogLevel.Fatal)
-    node = iceoryx2.NodeBuilder.new().create(iceoryx2.ServiceType.Ipc)
+    # What it leaves behind is found by its name.
+    config = iceoryx2.config.default()
+    config.global_cfg.prefix = iceoryx2.FileName.new(own_name())
+    node = iceoryx2.NodeBuilder.new().config(config).create(iceoryx2.ServiceType.Ipc)
     # Nothing is overwritten, and the queue between the two has room for many.
     service = (
         node.service_builder(iceoryx2.ServiceName.new(name))
@@ -174,14 +195,14 @@ def send_iceoryx(name, count):
 
 
 def time_iceoryx(count):
-    name = f"ringway-bench-{os.getpid()}-{time.monotonic_ns()}"
+    name = f"{own_name()}service"
     node, service = iceoryx_service(name)
     subscriber = service.subscriber_builder().create()
 
     def receive():
         while (sample := subscriber.receive()) is None:
             pass
-        assert len(sample.payload()) == SMALL
+        assert sample.payload().len() == SMALL
         sample.delete()
 
     with started(send_iceoryx, name, count):
@@ -201,24 +222,62 @@ class started:
     def __enter__(self):
         self.process.start()
 
-    def __exit__(self, *_):
+    def __exit__(self, failed, *_):
+        if failed:
+            # Who sends to nobody could wait for ever.
+            self.process.kill()
         self.process.join()
 
 
+def measured(measure, count):
+    """Seconds that it took, in a group of processes of its own; None if it failed or had to be ended."""
+    command = [sys.executable, __file__, "--turn", measure.__name__, str(count)]
+    turn = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        told, _ = turn.communicate(timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        told = ""
+        # All of them say where they are.
+        os.killpg(turn.pid, signal.SIGUSR1)
+        time.sleep(1)
+    # Whoever of them is left. (If its leader was waited for, and nobody is left, there is no such group.)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(turn.pid, signal.SIGKILL)
+    turn.wait()
+    for path in glob.glob(f"/dev/shm/{name_of(turn.pid)}*"):
+        os.unlink(path)
+    return float(told) if turn.returncode == 0 and told else None
+
+
 def compare(title, count, ours, others, rounds):
-    rates = {name: [] for name in (ours[0], *others)}
+    """Whether all took all their turns."""
+    contestants = {ours[0]: ours[1], **others}
+    rates = {name: [] for name in contestants}
     for _ in range(rounds):
-        for name, measure in (ours, *others.items()):
-            rates[name].append(count / measure(count))
+        for name, measure in list(contestants.items()):
+            seconds = measured(measure, count)
+            if seconds is None:
+                print(f"{name}: no result; it says above why, and takes no further turn", flush=True)
+                del contestants[name]
+            else:
+                rates[name].append(count / seconds)
     print(title)
     for name, found in rates.items():
         ratios = [mine / theirs for mine, theirs in zip(rates[ours[0]], found)]
+        if not ratios:
+            continue
         low, ratio, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
         rate = f"{statistics.median(found):12,.0f} a second"
         print(f"  {name:24} {rate}   ringway is {ratio:5.2f} times as fast ({low:.2f} to {high:.2f})", flush=True)
+    return len(contestants) == 1 + len(others)
 
 
 def main():
+    if sys.argv[1:2] == ["--turn"]:
+        measure, count = sys.argv[2:]
+        faulthandler.register(signal.SIGUSR1)
+        print(globals()[measure](int(count)))
+        return
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     others = {"multiprocessing.Queue": time_queue, "multiprocessing.Pipe": time_pipe}
     try:
@@ -233,9 +292,11 @@ def main():
         others["iceoryx2"] = time_iceoryx
     except ImportError:
         print("iceoryx2 is not installed")
-    compare("1 KiB, one way: recv_view", 20_000, ("ringway", time_ringway), others, rounds)
+    small = compare("1 KiB, one way: recv_view", 20_000, ("ringway", time_ringway), others, rounds)
     others = {"multiprocessing.Pipe": time_pipe_frames}
-    compare("1 MiB array: claim, recv_view", 500, ("ringway", time_ringway_frames), others, rounds)
+    frames = compare("1 MiB array: claim, recv_view", 500, ("ringway", time_ringway_frames), others, rounds)
+    if not (small and frames):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@
 //! In a child of `fork` none of this is looked at: a thread of the parent may have held the lock at that moment. There every call is
 //! refused, and what is dropped there leaves the handle where it is, which in that process refers to nothing.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
 use std::time::Instant;
 
 use pyo3::prelude::*;
@@ -50,10 +49,24 @@ enum Refusal {
 /// How a handle ends: dropped, closed or left.
 type End<H> = Box<dyn FnOnce(H) + Send>;
 
+/// A thread, told from all others that live. (One that is in a call does.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Caller(usize);
+
+impl Caller {
+    /// Where something lies that each thread has. (`thread::current` counts references.)
+    fn here() -> Self {
+        thread_local!(static PLACE: Cell<u8> = const { Cell::new(0) });
+        Self(PLACE.with(|place| std::ptr::from_ref(place).addr()))
+    }
+}
+
 struct Inner<H> {
     state: State,
     /// The thread whose call is in it.
-    owner: Option<ThreadId>,
+    owner: Option<Caller>,
+    /// How many wait for a change. Telling nobody would be a system call all the same.
+    waiting: usize,
     /// How it shall end when that call has come back.
     end: Option<End<H>>,
 }
@@ -88,6 +101,7 @@ impl<H> Turn<H> {
         let inner = Inner {
             state: State::Free,
             owner: None,
+            waiting: 0,
             end: None,
         };
         Ok(Arc::new(Self {
@@ -147,7 +161,7 @@ impl<H> Turn<H> {
     }
 
     fn try_enter(self: &Arc<Self>) -> Result<InUse<'_, H>, Refusal> {
-        let me = thread::current().id();
+        let me = Caller::here();
         let mut inner = self.inner();
         match inner.state {
             State::Free => {
@@ -169,8 +183,10 @@ impl<H> Turn<H> {
             if left.is_zero() {
                 return;
             }
+            inner.waiting += 1;
             let waited = self.changed.wait_timeout(inner, left);
             inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+            inner.waiting -= 1;
         }
     }
 
@@ -182,8 +198,11 @@ impl<H> Turn<H> {
             Some(_) => State::Ended,
             None => to,
         };
+        let is_awaited = inner.waiting > 0;
         drop(inner);
-        self.changed.notify_all();
+        if is_awaited {
+            self.changed.notify_all();
+        }
         if let Some(end) = end {
             // SAFETY: this has made it Ended.
             end(unsafe { self.take() });
@@ -235,7 +254,7 @@ impl<H> Turn<H> {
             State::InUse => {
                 inner.end = Some(Box::new(end));
                 self.ending.store(true, Ordering::Relaxed);
-                if inner.owner == Some(thread::current().id()) {
+                if inner.owner == Some(Caller::here()) {
                     return Ok(());
                 }
             }

@@ -188,6 +188,24 @@ impl Receiver {
         self.receiving.recv_into(buffer, None)
     }
 
+    /// Copies the next message to the start of `buffer` in the usual case: there is one, it fits, and nothing stands in the way. `None`: nothing was
+    /// done, and another verb says why. For the bindings of other languages, whose verbs begin with it.
+    #[doc(hidden)]
+    #[inline]
+    pub fn recv_into_at_once(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        self.receiving.recv_at_once(buffer)
+    }
+
+    /// The same, for the usual ring too, as of a [`Sender`](crate::Sender).
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn recv_into_at_once_from_stream(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        match &mut *self.receiving {
+            Receiving::Stream(consumer) => consumer.recv_at_once(buffer),
+            Receiving::Cells(_) | Receiving::Broadcast(_) => None,
+        }
+    }
+
     /// Copies the next message to the start of `buffer`, waiting for it, and returns its length.
     ///
     /// # Errors

@@ -67,6 +67,16 @@ impl Receiving {
         }
     }
 
+    /// Copies the next message to the start of `buffer` in the usual case, and returns its length.
+    #[inline(always)]
+    pub(crate) fn recv_at_once(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        match self {
+            Self::Stream(consumer) => consumer.recv_at_once(buffer),
+            Self::Cells(consumer) => consumer.recv_at_once(buffer),
+            Self::Broadcast(_) => None,
+        }
+    }
+
     /// Receives messages of just so many bytes as a `T` has, in the usual case of a stream ring, and returns how many.
     #[inline]
     pub(crate) fn recv_run<T: NoUninit + AnyBitPattern>(&mut self, values: &mut [T]) -> usize {

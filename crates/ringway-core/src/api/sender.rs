@@ -165,6 +165,24 @@ impl Sender {
         self.sending.send(message, None)
     }
 
+    /// Sends a copy of `message` in the usual case: there is room, and nothing stands in the way. `false`: nothing was done, and another verb
+    /// says why. For the bindings of other languages, whose verbs begin with it.
+    #[doc(hidden)]
+    #[inline]
+    pub fn send_at_once(&mut self, message: &[u8]) -> bool {
+        self.sending.send_at_once(message)
+    }
+
+    /// The same, for the usual ring too: one with one sender and one receiver. Of others it is `false`. What it needs no registers for, its caller need not save.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn send_at_once_in_stream(&mut self, message: &[u8]) -> bool {
+        match &mut *self.sending {
+            Sending::Stream(producer) => producer.send_at_once(message),
+            Sending::Cells(_) | Sending::Broadcast(_) => false,
+        }
+    }
+
     /// Sends a copy of `message`, waiting for room.
     ///
     /// # Errors
