@@ -175,7 +175,7 @@ def iceoryx_service(name):
     return node, service
 
 
-def send_iceoryx(name, count):
+def send_iceoryx(name, count, received):
     import iceoryx2
 
     node, service = iceoryx_service(name)
@@ -190,8 +190,8 @@ def send_iceoryx(name, count):
         sample = publisher.loan_slice_uninit(SMALL)
         ctypes.memmove(sample.payload_ptr, message, SMALL)
         sample.assume_init().send()
-    # Its memory goes with it: what is on its way must have come.
-    time.sleep(0.5)
+    # Its memory goes with it, and with that what is on its way.
+    received.wait()
 
 
 def time_iceoryx(count):
@@ -205,19 +205,24 @@ def time_iceoryx(count):
         assert sample.payload().len() == SMALL
         sample.delete()
 
-    with started(send_iceoryx, name, count):
+    received = multiprocessing.get_context("spawn").Event()
+    # Not a child of `fork`, which would go on with what its parent had.
+    with started(send_iceoryx, name, count, received, method="spawn"):
         receive()
         begin = time.perf_counter()
         for _ in range(count - 1):
             receive()
-        return time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
+        received.set()
+        return seconds
 
 
 class started:
     """Another process, for as long as the block lasts."""
 
-    def __init__(self, work, *arguments):
-        self.process = multiprocessing.Process(target=work, args=arguments)
+    def __init__(self, work, *arguments, method="fork"):
+        context = multiprocessing.get_context(method)
+        self.process = context.Process(target=limited, args=(work, *arguments))
 
     def __enter__(self):
         self.process.start()
@@ -227,6 +232,12 @@ class started:
             # Who sends to nobody could wait for ever.
             self.process.kill()
         self.process.join()
+
+
+def limited(work, *arguments):
+    """Does it, and is killed if that lasts although nobody is left to end it."""
+    signal.alarm(2 * DEADLINE)
+    return work(*arguments)
 
 
 def measured(measure, count):
@@ -276,7 +287,7 @@ def main():
     if sys.argv[1:2] == ["--turn"]:
         measure, count = sys.argv[2:]
         faulthandler.register(signal.SIGUSR1)
-        print(globals()[measure](int(count)))
+        print(limited(globals()[measure], int(count)))
         return
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     others = {"multiprocessing.Queue": time_queue, "multiprocessing.Pipe": time_pipe}

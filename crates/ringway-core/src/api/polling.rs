@@ -49,9 +49,26 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`recv_into`](Self::recv_into), and [`RecvError::NoWaiter`].
+    #[inline]
     pub fn poll_recv_into(
         &mut self,
         context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize, RecvError>> {
+        // While messages flow, this is all, and part of the caller's loop.
+        match self.receiving.recv_at_once(buffer) {
+            Some(len) => {
+                self.reach.has_found();
+                Poll::Ready(Ok(len))
+            }
+            None => self.poll_recv_into_otherwise(context, buffer),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_recv_into_otherwise(
+        &mut self,
+        context: &Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<usize, RecvError>> {
         self.reach.poll(
@@ -66,10 +83,15 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`recv_in_place`](Self::recv_in_place), and [`RecvError::NoWaiter`].
+    #[inline]
     pub fn poll_recv_in_place(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Message<'_>, RecvError>> {
+        if let Some(found) = self.receiving.take_at_once() {
+            self.reach.has_found();
+            return Poll::Ready(Ok(self.message(found)));
+        }
         let found = ready!(self.poll_take(context))?;
         Poll::Ready(Ok(self.message(found).shown()))
     }

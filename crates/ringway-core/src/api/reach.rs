@@ -175,6 +175,12 @@ impl Reach {
         Ok(())
     }
 
+    /// It has found something without being asked here: whether it was armed before does not matter any more.
+    #[inline(always)]
+    pub(crate) fn has_found(&mut self) {
+        self.was_armed = false;
+    }
+
     /// What `attempt` answers; if that is that there is nothing now, it is asked again when there may be something.
     /// It is given how to wait, and then says that it sleeps, and looks again; or nothing, and then it tries.
     pub(crate) fn poll<S: Reached, T, E: Answer>(
