@@ -224,7 +224,7 @@ impl Work {
             | Self::HierarchyRoundTrip => &[],
             Self::Many => &["boost polled", "iceoryx2 polled"],
             Self::Fan => &["ringfire", "iceoryx2"],
-            Self::BoardGet | Self::BoardSet => &["iceoryx2 blackboard"],
+            Self::BoardGet | Self::BoardSet => &["bare seqlock, any length", "iceoryx2 blackboard"],
             Self::Call => &["iceoryx2 request-response"],
         }
     }

@@ -33,16 +33,25 @@ pub(crate) enum Fate {
     Frozen,
 }
 
-/// What a victim went through, and a number that is never less where it was killed later: of messages, or of a value.
+/// How far a victim is to get.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    /// All of its steps, which are the same each time; none before they are known.
+    pub(crate) script: &'a [Step],
+    /// So many of them.
+    pub(crate) steps: usize,
+}
+
+/// What a victim went through, if that was not known before, and a number that is never less where it was killed later: of messages, or of a value.
 pub(crate) type Tried = (Vec<Step>, u64);
 
 /// Tries all cases on each backing (in the fast cut, on the first): `cases` names them behind that, and `attempt` makes one try of a case with
-/// a victim that gets so many steps far.
+/// a victim that gets so far.
 pub(crate) fn run<C: Copy>(
     options: &Options,
     backings: &[Backing],
     cases: &[(String, C)],
-    attempt: impl Fn(C, Backing, usize, Fate) -> Result<Tried, String>,
+    attempt: impl Fn(C, Backing, Way<'_>, Fate) -> Result<Tried, String>,
 ) -> Result<(), String> {
     // Steps are the same each time.
     settle_on_any()?;
@@ -58,9 +67,8 @@ pub(crate) fn run<C: Copy>(
             if !options.only.split(',').any(|part| name.contains(part)) {
                 continue;
             }
-            let ([killed, frozen], problems) = try_case(options.fast, |steps, fate| {
-                attempt(*case, backing, steps, fate)
-            });
+            let ([killed, frozen], problems) =
+                try_case(options.fast, |way, fate| attempt(*case, backing, way, fate));
             for problem in &problems {
                 eprintln!("FAILED: {name}, {problem}");
             }
@@ -88,13 +96,19 @@ pub(crate) fn run<C: Copy>(
 /// How often it was killed and frozen, and what went wrong.
 fn try_case(
     fast: bool,
-    attempt: impl Fn(usize, Fate) -> Result<Tried, String>,
+    attempt: impl Fn(Way<'_>, Fate) -> Result<Tried, String>,
 ) -> ([usize; 2], Vec<String>) {
     let (mut done, mut problems) = ([0, 0], Vec::new());
-    let script = match attempt(usize::MAX, Fate::Killed) {
+    let unknown = Way {
+        script: &[],
+        steps: usize::MAX,
+    };
+    let script = match attempt(unknown, Fate::Killed) {
         Ok((script, _)) => script,
         Err(problem) => return (done, vec![format!("not killed: {problem}")]),
     };
+    let script = &script;
+    let attempt = |steps, fate| attempt(Way { script, steps }, fate);
     // Behind each step that others can see, and before the first.
     let seen = (script.iter().zip(1..)).filter(|(step, _)| **step != Step::Private);
     let seen: Vec<usize> = [0].into_iter().chain(seen.map(|(_, nth)| nth)).collect();

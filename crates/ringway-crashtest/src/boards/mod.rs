@@ -12,7 +12,7 @@ mod victim;
 use clap::ValueEnum;
 use ringway_testing::place::Backing;
 
-use crate::sweep::{self, Fate, Options, Tried};
+use crate::sweep::{self, Fate, Options, Tried, Way};
 use scene::Scene;
 pub(crate) use scene::{Process, Victim};
 use victim::Op;
@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 fn attempt(
     (op, asleep): Case,
     backing: Backing,
-    steps: usize,
+    way: Way<'_>,
     fate: Fate,
 ) -> Result<Tried, String> {
     let mut scene = Scene::set(op, backing)?;
@@ -46,7 +46,7 @@ fn attempt(
     if asleep {
         scene.fall_asleep()?;
     }
-    let script = victim.advance(steps)?;
+    let script = victim.go(way)?;
     if fate == Fate::Frozen {
         scene.work_around()?;
         let outcome = victim.thaw()?;

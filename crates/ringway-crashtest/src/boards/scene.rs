@@ -16,6 +16,7 @@ use ringway_testing::procfs;
 
 use super::victim::{DONE, KEY, Op, REFUSED, value};
 use crate::matrix::said;
+use crate::sweep::Way;
 use crate::trace::{Step, Tracee};
 
 /// What nobody's wait comes near to; only a hang does.
@@ -69,6 +70,14 @@ impl Victim {
             outcome_at,
             tracee,
         })
+    }
+
+    /// Gets so far, and tells the steps if they were not known.
+    pub(crate) fn go(&mut self, way: Way<'_>) -> Result<Vec<Step>, String> {
+        match way.script {
+            [] => self.advance(way.steps),
+            script => self.advance_along(script, way.steps).map(|()| Vec::new()),
+        }
     }
 
     /// Takes so many steps, or all, and tells them.

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use ringway_testing::place::Backing;
 
 use crate::boards::Victim;
-use crate::sweep::{self, Fate, Options, Tried};
+use crate::sweep::{self, Fate, Options, Tried, Way};
 use scene::Scene;
 use victim::Op;
 pub(crate) use victim::{VictimOptions, play_victim};
@@ -29,10 +29,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 }
 
 /// The number is how many messages were sent in the end.
-fn attempt(op: Op, backing: Backing, steps: usize, fate: Fate) -> Result<Tried, String> {
+fn attempt(op: Op, backing: Backing, way: Way<'_>, fate: Fate) -> Result<Tried, String> {
     let mut scene = Scene::set(op, backing)?;
     let mut victim = Victim::play("broadcast-victim", &op.name(), scene.place())?;
-    let script = victim.advance(steps)?;
+    let script = victim.go(way)?;
     if fate == Fate::Frozen {
         scene.work_around()?;
         let outcome = victim.thaw()?;

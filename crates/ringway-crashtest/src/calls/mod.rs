@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use ringway_testing::place::Backing;
 
 use crate::boards::Victim;
-use crate::sweep::{self, Fate, Options, Tried};
+use crate::sweep::{self, Fate, Options, Tried, Way};
 use scene::Scene;
 use victim::Op;
 pub(crate) use victim::{VictimOptions, play_victim};
@@ -41,12 +41,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 fn attempt(
     (op, at_least_once): Case,
     backing: Backing,
-    steps: usize,
+    way: Way<'_>,
     fate: Fate,
 ) -> Result<Tried, String> {
     let mut scene = Scene::set(op, at_least_once, backing)?;
     let mut victim = Victim::play("call-victim", &op.name(), scene.place())?;
-    let script = victim.advance(steps)?;
+    let script = victim.go(way)?;
     scene.serve_on()?;
     if fate == Fate::Frozen {
         scene.call_beside()?;

@@ -104,8 +104,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         cases.extend(found.map_err(|problem| format!("{}: {problem}", op.name()))?);
     }
     // Between two calls, all file systems are the same.
-    let outcome = sweep::run(options, &[Backing::Shm], &cases, |case, _, steps, fate| {
-        stage.attempt(case, steps, fate)
+    let outcome = sweep::run(options, &[Backing::Shm], &cases, |case, _, way, fate| {
+        stage.attempt(case, way.steps, fate)
     });
     println!("{} more were killed within a write", stage.torn.get());
     outcome

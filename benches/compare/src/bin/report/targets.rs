@@ -50,7 +50,7 @@ const AERON: &[&str] = &["aeron offer", "aeron claim"];
 const BATCHES: &[&str] = &["ringway batch", "ringway batch+drain", "ringway bulk"];
 const MANY: &[&str] = &["many 1:1", "many 2:1", "many 1:2", "many 2:2"];
 
-const TARGETS: [Target; 20] = [
+const TARGETS: [Target; 21] = [
     Target {
         what: "one way, one a call",
         works: &["oneway"],
@@ -196,11 +196,20 @@ const TARGETS: [Target; 20] = [
         ..USUAL
     },
     Target {
-        what: "a value read and written, alone",
+        what: "a value read and written, alone, its length known from its type",
+        works: &["board-get", "board-set"],
+        sizes: &[64],
+        own: &["ringway board typed"],
+        others: &["bare seqlock"],
+        bound: Bound::AtLeast(0.9),
+        ..USUAL
+    },
+    Target {
+        what: "a value read and written, alone, as bytes",
         works: &["board-get", "board-set"],
         sizes: &[64],
         own: &["ringway board"],
-        others: &["bare seqlock"],
+        others: &["bare seqlock, any length"],
         bound: Bound::AtLeast(0.9),
         ..USUAL
     },
