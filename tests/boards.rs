@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use ringway::board::{Builder, GetError, Reader};
+use ringway::board::{Builder, GetError, Reader, SetError};
 use ringway::gc::{Fate, Gc, Why};
 use ringway::{Board, ErrorKind, Kind, WaitStrategy};
 use two_processes::place::{Backing, Place};
@@ -251,6 +251,43 @@ fn who_waits_on_a_removed_board_learns_of_it_and_who_is_attached_goes_on() {
         assert!(watcher.wait().is_ok());
         assert_eq!(watcher.wait(), Err(GetError::Removed), "{backing:?}");
     }
+}
+
+/// It has not their roles, and is told so.
+#[test]
+fn a_child_of_fork_cannot_use_the_handles_that_it_inherits() {
+    let board = Board::at("memfd:").unwrap().create().unwrap();
+    let mut writer = board.writer("key").unwrap();
+    let mut found = board.reader("key").unwrap();
+    let mut other = board.reader("other").unwrap();
+    writer.set_pod(&7_u64).unwrap();
+    assert_eq!(found.get_pod(), Ok(Some(7_u64)));
+    let mut bytes = Vec::with_capacity(64);
+    // SAFETY: the child does nothing but look at what it inherits, which allocates nothing, and exits.
+    match unsafe { libc::fork() } {
+        0 => {
+            let mut told = [
+                found.get_pod::<u64>() == Err(GetError::Forked),
+                found.get_pod_if_newer::<u64>() == Err(GetError::Forked),
+                found.get_into(&mut bytes) == Err(GetError::Forked),
+                other.get_pod::<u64>() == Err(GetError::Forked),
+                writer.set_pod(&8_u64) == Err(SetError::Forked),
+                writer.set(b"as bytes") == Err(SetError::Forked),
+            ]
+            .into_iter();
+            let wrong = told.position(|told| !told).map_or(0, |nth| nth + 1);
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(wrong as i32) }
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: a child of this process, and room for its status.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            assert_eq!(status, 0, "{status:#x}");
+        }
+    }
+    assert_eq!(writer.set_pod(&9_u64), Ok(2));
+    assert_eq!(found.get_pod(), Ok(Some(9_u64)));
 }
 
 #[test]
