@@ -55,7 +55,14 @@ impl Origin {
     /// Whether this process is another one: a child of that.
     #[inline]
     pub fn is_forked(&self) -> bool {
-        self.mark.load(Ordering::Relaxed) != self.number
+        self.now() != self.number
+    }
+
+    /// A number of the process that asks: 0 in a child, until it has made an origin of its own, and then another one than in all
+    /// its ancestors. Never all ones.
+    #[inline(always)]
+    pub fn now(&self) -> u64 {
+        self.mark.load(Ordering::Relaxed)
     }
 }
 

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::memory::region::memory::Memory;
+use crate::memory::region::pane::Place;
 use crate::memory::region::{At, Change, Load, Of, Region};
 use crate::sys::futex::{MonotonicTime, Wake};
 
@@ -86,6 +87,12 @@ impl Load for Liar {
 }
 
 impl Region for Liar {
+    type Pane = Place;
+
+    unsafe fn pane(&self, place: &Place) -> Place {
+        *place
+    }
+
     type Spot<'a> = At<'a, Self>;
 
     fn spot(&self, position: u64) -> At<'_, Self> {
@@ -183,5 +190,9 @@ impl Region for Liar {
     }
     fn is_forked(&self) -> bool {
         false
+    }
+    /// One process.
+    fn process(&self) -> u64 {
+        1
     }
 }

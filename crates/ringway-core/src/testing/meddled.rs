@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::memory::region::memory::Memory;
+use crate::memory::region::pane::Place;
 use crate::memory::region::{At, Change, Load, Of, Region, RingName};
 use crate::sys::futex::{MonotonicTime, Wake};
 
@@ -123,6 +124,12 @@ impl Load for Meddled {
 }
 
 impl Region for Meddled {
+    type Pane = Place;
+
+    unsafe fn pane(&self, place: &Place) -> Place {
+        *place
+    }
+
     type Spot<'a> = At<'a, Self>;
 
     fn spot(&self, position: u64) -> At<'_, Self> {
@@ -221,5 +228,8 @@ impl Region for Meddled {
     }
     fn is_forked(&self) -> bool {
         self.memory.is_forked()
+    }
+    fn process(&self) -> u64 {
+        self.memory.process()
     }
 }

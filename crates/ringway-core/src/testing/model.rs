@@ -27,6 +27,7 @@ use crate::memory::layout::participant::{
     liveness_words, slot_offset, table_end,
 };
 use crate::memory::layout::pool::MIN_SLAB_LEN;
+use crate::memory::region::pane::Place;
 use crate::memory::region::{At, Change, Load, Of, Region};
 use crate::rings::board::{ANY_CHANGE, Slate};
 use crate::rings::stream::{CONSUMER, PRODUCER};

@@ -3,14 +3,17 @@
 //! compiler makes of it.
 //!
 //! One thread sends and receives. A few messages lie in the ring all the time, and nobody ever waits: that is the steady
-//! state. Each work goes round the ring to warm up, and then once round it to be counted.
+//! state. Each work goes round the ring to warm up, and then once round it to be counted. On a board a value is written and read again
+//! and again.
 
 use std::error::Error;
 use std::hint::black_box;
 use std::io::{BufRead, Write};
 
+use bytemuck::Pod;
+use ringway::board::{Reader, Writer};
 use ringway::message::{TypedReceiver, TypedSender};
-use ringway::{Kind, Receiver, Ring, Sender, SyncKind};
+use ringway::{Board, Kind, Receiver, Ring, Sender, SyncKind};
 
 /// Messages that lie in the ring between two pieces of work.
 const BACKLOG: usize = 4;
@@ -51,6 +54,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [ring, work, len] = arguments.as_slice() else {
         return Err("counted RING WORK BYTES".into());
     };
+    if ring == "board" {
+        return match len.parse()? {
+            8 => Posted::<1>::new()?.run(work),
+            64 => Posted::<8>::new()?.run(work),
+            256 => Posted::<32>::new()?.run(work),
+            _ => Err("no such length".into()),
+        };
+    }
     let (has_cells, len) = (ring != "stream", len.parse()?);
     let (capacity, lap) = lap(has_cells, len);
     let builder = ringway::at("memfd:")?.capacity(capacity).prefault(true);
@@ -277,6 +288,88 @@ impl Counted {
                 black_box(message.read_at(0, target));
             })?;
         }
+        Ok(())
+    }
+}
+
+/// An entry of a board with values of so many words.
+struct Posted<const WORDS: usize> {
+    writer: Writer,
+    reader: Reader,
+    values: Values<WORDS>,
+    /// Bytes of a value: no more than the compiler knows.
+    len: usize,
+    target: Vec<u8>,
+}
+
+impl<const WORDS: usize> Posted<WORDS>
+where
+    [u64; WORDS]: Pod,
+{
+    fn new() -> Result<Self, Box<dyn Error>> {
+        let board = Board::at("memfd:")?
+            .value_len(256)
+            .prefault(true)
+            .create()?;
+        Ok(Self {
+            writer: board.writer("value")?,
+            reader: board.reader("value")?,
+            values: Values([[7; WORDS]; MANY]),
+            len: black_box(8 * WORDS),
+            target: Vec::with_capacity(256),
+        })
+    }
+
+    fn run(mut self, work: &str) -> Result<(), Box<dyn Error>> {
+        for _ in 0..BACKLOG {
+            self.set()?;
+            self.get()?;
+            self.set_value()?;
+            self.get_value()?;
+        }
+        begin(MOST / 2, 1)?;
+        for _ in 0..MOST / 2 {
+            match work {
+                "set" => between(|| self.set())?,
+                "set a value" => between(|| self.set_value())?,
+                "get again" => between(|| self.get())?,
+                "get a value again" => between(|| self.get_value())?,
+                "get" => {
+                    self.set()?;
+                    between(|| self.get())?;
+                }
+                "get a value" => {
+                    self.set()?;
+                    between(|| self.get_value())?;
+                }
+                _ => return Err("no such work".into()),
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn set(&mut self) -> Result<(), Box<dyn Error>> {
+        let bytes = bytemuck::bytes_of(&self.values.0[0]);
+        black_box(self.writer.set(&bytes[..self.len])?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn set_value(&mut self) -> Result<(), Box<dyn Error>> {
+        black_box(self.writer.set_pod(&self.values.0[0])?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn get(&mut self) -> Result<(), Box<dyn Error>> {
+        black_box(self.reader.get_into(&mut self.target)?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn get_value(&mut self) -> Result<(), Box<dyn Error>> {
+        black_box(self.reader.get_pod::<[u64; WORDS]>()?);
         Ok(())
     }
 }

@@ -48,13 +48,23 @@ const WORKS: [&str; 10] = [
     "recv_all",
 ];
 
+const BOARD_WORKS: [&str; 6] = [
+    "set",
+    "get",
+    "get again",
+    "set a value",
+    "get a value",
+    "get a value again",
+];
+
 /// The rings, and what is done on each.
-const RINGS: [(&str, &[&str]); 3] = [
+const RINGS: [(&str, &[&str]); 4] = [
     ("stream", &WORKS),
     ("cells", &WORKS),
     // The lock's own instructions are ringway's. (Those of sync pthread are the C library's, and sysv-sem and mqueue have no
     // `memfd:`.)
     ("cells, posix-sem", &["send", "recv_into"]),
+    ("board", &BOARD_WORKS),
 ];
 const SIZES: [u32; 3] = [8, 64, 256];
 

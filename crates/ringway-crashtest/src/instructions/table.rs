@@ -25,7 +25,8 @@ operation is single-stepped in a release build, in steady state: one lap, of 50 
 all the time, and nobody waits. *usual* is the median of that lap's operations, *lap* their mean, with the end of the lap and all
 that happens now and then. `batch` is 8 pushes and the commit, `drain` 8 messages that are copied out, both by the message. In
 place, one byte is written and none is read. `send_all` and `recv_all` are 8 values at once, by the message; a value has its length as
-a type. *stream* is a ring of kind spsc, *cells* one of kind mpmc, of sync futex where no other is named.
+a type. *stream* is a ring of kind spsc, *cells* one of kind mpmc, of sync futex where no other is named. On a *board* one value is
+written and read by the same thread, as bytes and by its type; `get` reads what was written since, and `get again` what was read before.
 ";
 
 const COMPILER: &str = "Compiled by ";

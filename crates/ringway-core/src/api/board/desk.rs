@@ -13,9 +13,11 @@ use crate::address::Address;
 use crate::api::reach::Reach;
 use crate::api::threads::Unshared;
 use crate::error::{Attempt, Error, GetError, SetError};
+use crate::memory::region::Region;
 use crate::memory::region::memory::Memory;
 use crate::presence::participant::{self, Participant};
-use crate::rings::board::reader::Room;
+use crate::rings::board::Entry;
+use crate::rings::board::reader::{Buffer, Room};
 use crate::rings::board::short::Words;
 use crate::rings::board::watcher;
 use crate::rings::board::writer::{self, Refused, Wakes};
@@ -187,17 +189,32 @@ impl Hearing {
 }
 
 impl Room for Hearing {
-    fn of(&mut self, len: usize) -> Option<&mut [u8]> {
+    type Copy = ();
+
+    #[inline]
+    unsafe fn copy<R: Region>(
+        &mut self,
+        region: &R,
+        entry: &Entry,
+        buffer: Buffer<R>,
+        len: u64,
+    ) -> Option<()> {
         self.is_short = None;
-        self.long.of(len)
+        // SAFETY: passed on.
+        unsafe { self.long.copy(region, entry, buffer, len) }
     }
 
     #[inline]
-    fn put(&mut self, words: &Words, len: usize, tag: u16) -> bool {
+    fn put(&mut self, words: &Words, len: usize, tag: u16) -> Option<()> {
         // What is shorter than the two words in front is nothing that is said.
         (self.short, self.is_short) = (*words, Some((len, tag)));
-        true
+        Some(())
     }
+}
+
+/// The number of what was read.
+fn numbered((number, ()): (u64, ())) -> u64 {
+    number
 }
 
 /// For services.
@@ -208,7 +225,7 @@ impl Reader {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn hear(&mut self, heard: &mut Hearing) -> Result<Option<u64>, GetError> {
-        self.reader.get(heard)
+        Ok(self.reader.get(heard)?.map(numbered))
     }
 
     /// Hears what was said, if it is newer than what was heard last.
@@ -217,7 +234,7 @@ impl Reader {
     /// As [`get`](Self::get).
     #[inline]
     pub fn hear_if_newer(&mut self, heard: &mut Hearing) -> Result<Option<u64>, GetError> {
-        self.reader.get_if_newer(heard)
+        Ok(self.reader.get_if_newer(heard)?.map(numbered))
     }
 
     /// The same, looking for what is on its way for a moment, without a clock, if it is one that spins.
@@ -227,7 +244,7 @@ impl Reader {
     #[inline]
     pub fn hear_soon(&mut self, heard: &mut Hearing) -> Result<Option<u64>, GetError> {
         match self.wait.how.spins() && self.reader.is_newer_soon() {
-            true => self.reader.get_if_newer(heard),
+            true => self.hear_if_newer(heard),
             false => Ok(None),
         }
     }
@@ -242,7 +259,7 @@ impl Reader {
         deadline: Option<Instant>,
     ) -> Result<u64, GetError> {
         let wait = self.wait.until(deadline);
-        self.reader.wait_newer(&wait, heard)
+        self.reader.wait_newer(&wait, heard).map(numbered)
     }
 
     /// Passes over what can be read no more, as something else was being written in its place: what is heard next is newer.

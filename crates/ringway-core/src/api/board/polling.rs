@@ -137,7 +137,7 @@ impl Reader {
         &mut self,
         context: &mut Context<'_>,
         look_by: Option<Instant>,
-        room: &mut impl reader::Room,
+        room: &mut impl reader::Room<Copy = ()>,
     ) -> Poll<Result<u64, GetError>> {
         let look = |reader: &mut reader::Reader<Memory>, wait: &WaitOptions<'_>| {
             reader.newer_or_armed(wait, room)?.ok_or(Said::NotNow)
@@ -146,6 +146,7 @@ impl Reader {
         let read = self
             .reach
             .attempt_by(&mut self.reader, how, waker, look_by, look);
+        let read = read.map(|read| read.map(|(number, ())| number));
         told(read).map_err(|error| self.noted(error))
     }
 

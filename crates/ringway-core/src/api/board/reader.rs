@@ -13,7 +13,7 @@ use crate::error::{Error, GetError};
 use crate::events::tell;
 use crate::memory::region::memory::Memory;
 use crate::rings::board::Slate;
-use crate::rings::board::reader::{self, Exactly};
+use crate::rings::board::reader::{self, Value as ValueOf};
 use crate::waiting::{WaitOptions, WaitStrategy, deadline_after};
 
 /// Reads one entry. It takes part in nothing: it holds no place, and nobody waits for it.
@@ -112,8 +112,8 @@ impl Reader {
     /// [`GetError::Changing`], [`GetError::Corrupt`], [`GetError::Forked`].
     pub fn get(&mut self) -> Result<Option<Value>, GetError> {
         let mut bytes = Vec::new();
-        let number = self.reader.get(&mut bytes)?;
-        Ok(number.map(|number| Value { number, bytes }))
+        let read = self.reader.get(&mut bytes)?;
+        Ok(read.map(|(number, ())| Value { number, bytes }))
     }
 
     /// The latest value if it is newer than the last one that this handle has read.
@@ -122,8 +122,8 @@ impl Reader {
     /// As [`get`](Self::get).
     pub fn get_if_newer(&mut self) -> Result<Option<Value>, GetError> {
         let mut bytes = Vec::new();
-        let number = self.reader.get_if_newer(&mut bytes)?;
-        Ok(number.map(|number| Value { number, bytes }))
+        let read = self.reader.get_if_newer(&mut bytes)?;
+        Ok(read.map(|(number, ())| Value { number, bytes }))
     }
 
     /// Copies the latest value to `bytes`, which gets its length, and returns its number; `None` if there is none yet. It needs
@@ -131,8 +131,10 @@ impl Reader {
     ///
     /// # Errors
     /// As [`get`](Self::get). Then what is in `bytes` means nothing.
+    #[inline]
     pub fn get_into(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, GetError> {
-        self.reader.get(bytes)
+        let read = self.reader.get(bytes)?;
+        Ok(read.map(|(number, ())| number))
     }
 
     /// The same if it is newer than the last one that this handle has read; else `None`, and `bytes` stays as it is.
@@ -151,8 +153,10 @@ impl Reader {
     /// assert_eq!(bytes, b"50");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn get_into_if_newer(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, GetError> {
-        self.reader.get_if_newer(bytes)
+        let read = self.reader.get_if_newer(bytes)?;
+        Ok(read.map(|(number, ())| number))
     }
 
     /// The latest value as one of a type of which every bit pattern is a value.
@@ -161,10 +165,8 @@ impl Reader {
     /// As [`get`](Self::get), and [`GetError::WrongLength`].
     #[inline]
     pub fn get_pod<T: Pod>(&mut self) -> Result<Option<T>, GetError> {
-        let mut value = T::zeroed();
-        let room = &mut Exactly(bytemuck::bytes_of_mut(&mut value));
-        let number = self.reader.get(room)?;
-        Ok(number.map(|_| value))
+        let read = self.reader.get(&mut ValueOf::room())?;
+        Ok(read.map(|(_, value)| value))
     }
 
     /// The same if it is newer than the last one that this handle has read.
@@ -173,10 +175,8 @@ impl Reader {
     /// As [`get_pod`](Self::get_pod).
     #[inline]
     pub fn get_pod_if_newer<T: Pod>(&mut self) -> Result<Option<T>, GetError> {
-        let mut value = T::zeroed();
-        let room = &mut Exactly(bytemuck::bytes_of_mut(&mut value));
-        let number = self.reader.get_if_newer(room)?;
-        Ok(number.map(|_| value))
+        let read = self.reader.get_if_newer(&mut ValueOf::room())?;
+        Ok(read.map(|(_, value)| value))
     }
 
     /// Waits for a value that is newer than the last one that this handle has read: of several that came meanwhile, it is the
@@ -208,7 +208,7 @@ impl Reader {
         let mut bytes = Vec::new();
         let wait = self.wait.until(deadline.into());
         let read = self.reader.wait_newer(&wait, &mut bytes);
-        let number = read.map_err(|error| self.noted(error))?;
+        let (number, ()) = read.map_err(|error| self.noted(error))?;
         Ok(Value { number, bytes })
     }
 
@@ -220,11 +220,9 @@ impl Reader {
         &mut self,
         deadline: impl Into<Option<Instant>>,
     ) -> Result<T, GetError> {
-        let mut value = T::zeroed();
         let wait = self.wait.until(deadline.into());
-        let room = &mut Exactly(bytemuck::bytes_of_mut(&mut value));
-        let read = self.reader.wait_newer(&wait, room);
-        read.map_err(|error| self.noted(error))?;
+        let read = self.reader.wait_newer(&wait, &mut ValueOf::room());
+        let (_, value) = read.map_err(|error| self.noted(error))?;
         Ok(value)
     }
 }

@@ -70,7 +70,7 @@ impl Writer {
     /// ```
     #[inline]
     pub fn set_pod<T: Pod>(&mut self, value: &T) -> Result<u64, SetError> {
-        self.set(bytemuck::bytes_of(value))
+        self.role.set_value(value)
     }
 
     /// The number of the value that is there; 0 before the first. A writer that follows another goes on from there.

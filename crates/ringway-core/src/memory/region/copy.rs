@@ -6,6 +6,13 @@
 //! Miri, they are relaxed atomic operations on aligned words, because the model has no races between
 //! atomics of different sizes either. A torn copy is then merely a wrong value, which only a peer that
 //! breaks the protocol can cause.
+//!
+//! Short values whose length the compiler knows are copied by such operations everywhere: their words can stay in registers.
+
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytemuck::Pod;
 
 /// Copies `len` bytes from private memory into shared memory, `AT` bytes behind `target`.
 ///
@@ -47,6 +54,72 @@ pub(crate) unsafe fn from_shared_ahead(
 ) {
     // SAFETY: passed on.
     unsafe { imp::from_shared_ahead(target, source, len, rest) }
+}
+
+/// Up to so many bytes a value of a length that the compiler knows is copied word by word.
+const MOST_IN_WORDS: usize = 256;
+
+/// Copies a value of a length that the compiler knows out of shared memory. It need not pass through private memory: the
+/// words of a short one are plain loads, which the compiler sees into, and may keep where it likes.
+///
+/// # Safety
+/// `source` must be aligned to eight bytes, and valid for reads of as many whole words as the value reaches into.
+#[inline(always)]
+pub(crate) unsafe fn value_from_shared<T: Pod>(source: *const u8) -> T {
+    let len = size_of::<T>();
+    let mut value = MaybeUninit::<T>::uninit();
+    let target = value.as_mut_ptr().cast::<u8>();
+    if len > MOST_IN_WORDS {
+        // SAFETY: the caller vouches for the source, and the target is this function's own.
+        unsafe { from_shared::<0>(target, source, len) };
+    }
+    let mut done = 0;
+    while len <= MOST_IN_WORDS && done < len {
+        // SAFETY: an aligned word of the source, for which the caller vouches; everybody accesses it by atomics, or by
+        // what the model does not see into.
+        let word = unsafe { AtomicU64::from_ptr(source.add(done).cast_mut().cast()) };
+        let bytes = word.load(Relaxed).to_ne_bytes();
+        // SAFETY: so many bytes are left of the value.
+        unsafe {
+            let part = if len - done < 8 { len - done } else { 8 };
+            target
+                .add(done)
+                .copy_from_nonoverlapping(bytes.as_ptr(), part);
+        }
+        done += 8;
+    }
+    // SAFETY: all its bytes are written, and whatever they are, they are a value.
+    unsafe { value.assume_init() }
+}
+
+/// Copies a value of a length that the compiler knows into shared memory. A short one need not lie in private memory. What is left
+/// of its last word means nothing afterwards.
+///
+/// # Safety
+/// `target` must be aligned to eight bytes, and valid for reads and writes of as many whole words as the value reaches into.
+/// Nobody may need what these held.
+#[inline(always)]
+pub(crate) unsafe fn value_to_shared<T: Pod>(target: *mut u8, value: &T) {
+    let bytes = bytemuck::bytes_of(value);
+    if bytes.len() > MOST_IN_WORDS {
+        // SAFETY: the caller vouches for the target.
+        return unsafe { to_shared::<0>(target, bytes.as_ptr(), bytes.len()) };
+    }
+    let mut done = 0;
+    while done < bytes.len() {
+        let mut word = [0; 8];
+        let part = if bytes.len() - done < 8 {
+            bytes.len() - done
+        } else {
+            8
+        };
+        word[..part].copy_from_slice(&bytes[done..done + part]);
+        // SAFETY: an aligned word of the target, for which the caller vouches; everybody accesses it by atomics, or by
+        // what the model does not see into.
+        let place = unsafe { AtomicU64::from_ptr(target.add(done).cast()) };
+        place.store(u64::from_ne_bytes(word), Relaxed);
+        done += 8;
+    }
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -592,5 +665,35 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Values of every kind of length: whole words, a rest, less than a word, and so many that they are copied as bytes are.
+    #[test]
+    fn values_are_copied_whole_and_nothing_beyond_their_words() {
+        fn there_and_back<const LEN: usize>()
+        where
+            [u8; LEN]: Pod,
+        {
+            let value: [u8; LEN] = std::array::from_fn(|at| (at * 7) as u8 | 1);
+            let mut words = vec![u64::MAX; LEN.div_ceil(8) + 1];
+            let shared = words.as_mut_ptr().cast::<u8>();
+            // SAFETY: `words` has room for the words of the value, and nobody else knows it.
+            let back: [u8; LEN] = unsafe {
+                value_to_shared(shared, &value);
+                value_from_shared(shared)
+            };
+            assert_eq!(back, value);
+            assert_eq!(words.last(), Some(&u64::MAX), "behind {LEN} bytes");
+        }
+        there_and_back::<0>();
+        there_and_back::<1>();
+        there_and_back::<7>();
+        there_and_back::<8>();
+        there_and_back::<13>();
+        there_and_back::<64>();
+        there_and_back::<255>();
+        there_and_back::<256>();
+        there_and_back::<257>();
+        there_and_back::<1024>();
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytemuck::{AnyBitPattern, NoUninit};
 
+use super::pane::Place;
 use super::{Change, Control, Load, Region, RingName, SlabMemory, Spot, Unreachable, copy};
 use crate::memory::layout::Geometry;
 use crate::memory::layout::header::FenceMode;
@@ -378,6 +379,13 @@ impl Region for Memory {
         }
     }
 
+    type Pane = pane::Near;
+
+    unsafe fn pane(&self, place: &Place) -> pane::Near {
+        // SAFETY: passed on.
+        unsafe { pane::Near::of(self, place) }
+    }
+
     type Spot<'a> = Word<'a>;
 
     #[inline(always)]
@@ -645,7 +653,14 @@ impl Region for Memory {
     fn is_forked(&self) -> bool {
         self.origin.is_forked()
     }
+
+    #[inline(always)]
+    fn process(&self) -> u64 {
+        self.origin.now()
+    }
 }
+
+mod pane;
 
 #[cfg(any(all(test, not(loom)), feature = "verify"))]
 pub(crate) use heap::Heap;

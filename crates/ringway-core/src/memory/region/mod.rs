@@ -7,6 +7,7 @@
 
 pub(crate) mod copy;
 pub(crate) mod memory;
+pub(crate) mod pane;
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
@@ -16,6 +17,7 @@ use bytemuck::{AnyBitPattern, NoUninit};
 use crate::error::Error;
 pub(crate) use crate::sys::futex::{Change, MOST_WORDS};
 use crate::sys::futex::{MonotonicTime, Wake};
+use pane::{Pane, Place};
 
 /// Why the memory of a slab is not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +195,14 @@ pub(crate) trait Region: Load {
         Self: 'a;
     /// The control words.
     fn control(&self) -> Self::Control<'_>;
+    /// Where the words and buffers of an entry of a board are in this region.
+    type Pane: Pane<Self>;
+    /// Those at `place`.
+    ///
+    /// # Safety
+    /// The place is an entry of a board with the geometry of this region, with which alone the pane is used: with this very
+    /// region, that is, wherever it is moved.
+    unsafe fn pane(&self, place: &Place) -> Self::Pane;
 
     /// Stores the 32-bit control word at `offset`.
     fn store32(&self, offset: usize, value: u32, order: Ordering);
@@ -344,4 +354,6 @@ pub(crate) trait Region: Load {
 
     /// Whether this process is a child of `fork` that inherited the region.
     fn is_forked(&self) -> bool;
+    /// A number that is another one in every child of `fork` that inherited the region, and never all ones.
+    fn process(&self) -> u64;
 }

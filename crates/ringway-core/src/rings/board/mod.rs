@@ -20,13 +20,18 @@
 //! |---|---|
 //! | store n in `begun` | load `number` with acquire: it is m |
 //! | *release fence* | copy buffer m mod 2, as long as its length says |
-//! | write length and bytes to buffer n mod 2 | *acquire fence* |
+//! | write the bytes to buffer n mod 2, and their length, if it is not there | *acquire fence* |
 //! | store n in `number`, with release | load `begun`: if it is m or m + 1, the copy is value m |
-//! | wake who sleeps | else again |
+//! | look who sleeps, and wake | else again |
 //!
 //! The bytes of value m are there when its number is: release and acquire. The writer touches them again when it writes value
 //! m + 2. If the reader's copy has a byte of that, then by the two fences it sees m + 2 in `begun`, and throws the copy away.
 //! So a reader has the time in which the writer writes one whole value, and more, before it has to begin anew.
+//!
+//! *A value that is read again* and is still the latest lies where it lay, with the length that it had. So a reader that finds the number
+//! of the last one it read copies from there, and asks for `number` once more behind the fence: if it is still m, the copy is value m,
+//! for by the two fences who has a byte of value m + 2 sees m + 1 or more there. That costs what a bare seqlock costs, and two
+//! comparisons: of the process, and of the length. If it is not so, it reads as above.
 //!
 //! A reader tries [`reader::ATTEMPTS`] times and gives up then: neither a writer that never rests nor a peer that writes numbers
 //! at random keeps it any longer. No number, length or key that it finds is believed further than to the entry's own buffers.
@@ -35,7 +40,7 @@
 //! Comments at memory orderings cite them by their numbers.
 //!
 //! - **E1**: who sees the number of a value sees its bytes, until the writer begins the value after the next.
-//! - **E2**: who has copied a byte of a value sees that it was begun.
+//! - **E2**: who has copied a byte of a value sees that it was begun, and that the one before it was published.
 //! - **E3**: one at a time has the role. The next one begins when the last one left, or is dead and settled.
 //! - **E5**: who has copied a word of a short value sees in `short begun` that it was begun; the words of a short value are overwritten by
 //!   the next short one only.
@@ -104,12 +109,15 @@ mod tests;
 pub(crate) mod watcher;
 pub(crate) mod writer;
 
+#[cfg(test)]
+use crate::memory::layout::board::BEGUN;
 use crate::memory::layout::board::{
-    BEGUN, CHANGED, FINGERPRINT, KEY, KEY_LEN, LENGTHS, MARK, NUMBER, OWNER, SHORT, SHORT_BEGUN,
-    SHORT_REST, buffer_len, entry_offset,
+    CHANGED, FINGERPRINT, KEY, KEY_LEN, LENGTHS, MARK, MIN_BUFFER_LEN, NUMBER, OWNER, SHORT,
+    SHORT_BEGUN, SHORT_REST, buffer_len, entry_offset,
 };
 use crate::memory::layout::control::DATA_EVENT;
 use crate::memory::layout::{Geometry, Shape};
+use crate::memory::region::pane::Place;
 
 /// Whoever waits for any change of the board sleeps on it.
 pub(crate) const ANY_CHANGE: usize = DATA_EVENT;
@@ -154,9 +162,12 @@ impl Slate {
     /// An entry, which must be one of them.
     pub(crate) fn entry(&self, index: u32) -> Entry {
         debug_assert!(index < self.entries, "entry {index}");
+        let even = u64::from(index) * 2 * self.buffer_len;
         Entry {
-            at: entry_offset(self.participants, index),
-            buffers: u64::from(index) * 2 * self.buffer_len,
+            place: Place {
+                words: entry_offset(self.participants, index),
+                buffers: [even, even + self.buffer_len],
+            },
             buffer_len: self.buffer_len,
         }
     }
@@ -170,64 +181,71 @@ impl Slate {
 /// Where one entry lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    at: usize,
-    buffers: u64,
+    pub(crate) place: Place,
     pub(crate) buffer_len: u64,
 }
 
 impl Entry {
-    pub(crate) const fn number(self) -> usize {
-        self.at + NUMBER
+    /// Whether its buffers have room for so many bytes.
+    #[inline(always)]
+    pub(crate) fn has_room(&self, len: u64) -> bool {
+        // What fits in the shortest buffer fits in all: known lengths are not compared. (Models have shorter ones.)
+        (len <= MIN_BUFFER_LEN && !cfg!(loom)) || len <= self.buffer_len
     }
 
+    pub(crate) const fn number(self) -> usize {
+        self.place.words + NUMBER
+    }
+
+    #[cfg(test)]
     pub(crate) const fn begun(self) -> usize {
-        self.at + BEGUN
+        self.place.words + BEGUN
     }
 
     /// Where the length of value `number` is.
     pub(crate) const fn length(self, number: u64) -> usize {
-        self.at + LENGTHS + 8 * (number & 1) as usize
-    }
-
-    /// Where value `number` is, in the data region.
-    pub(crate) const fn buffer(self, number: u64) -> u64 {
-        self.buffers + (number & 1) * self.buffer_len
+        self.place.words + length_field(number)
     }
 
     pub(crate) const fn short_begun(self) -> usize {
-        self.at + SHORT_BEGUN
+        self.place.words + SHORT_BEGUN
     }
 
     /// Where word `index` of a short value is.
     pub(crate) const fn short(self, index: usize) -> usize {
         const FIRST: usize = (SHORT_BEGUN - SHORT) / 8;
         match index < FIRST {
-            true => self.at + SHORT + 8 * index,
-            false => self.at + SHORT_REST + 8 * (index - FIRST),
+            true => self.place.words + SHORT + 8 * index,
+            false => self.place.words + SHORT_REST + 8 * (index - FIRST),
         }
     }
 
     pub(crate) const fn mark(self) -> usize {
-        self.at + MARK
+        self.place.words + MARK
     }
 
     pub(crate) const fn event(self) -> usize {
-        self.at + CHANGED
+        self.place.words + CHANGED
     }
 
     pub(crate) const fn owner(self) -> usize {
-        self.at + OWNER
+        self.place.words + OWNER
     }
 
     pub(crate) const fn fingerprint(self) -> usize {
-        self.at + FINGERPRINT
+        self.place.words + FINGERPRINT
     }
 
     pub(crate) const fn key_len(self) -> usize {
-        self.at + KEY_LEN
+        self.place.words + KEY_LEN
     }
 
     pub(crate) const fn key(self) -> usize {
-        self.at + KEY
+        self.place.words + KEY
     }
+}
+
+/// Which word of an entry has the length of value `number`.
+const fn length_field(number: u64) -> usize {
+    LENGTHS + 8 * (number & 1) as usize
 }

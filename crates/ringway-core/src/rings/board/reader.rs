@@ -1,13 +1,18 @@
 //! Who reads an entry.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytemuck::Pod;
+
 use super::short::{Short, Words};
 use super::sleeper::Sleeper;
-use super::{ANY_CHANGE, Entry, Slate};
+use super::{ANY_CHANGE, Entry, Slate, length_field};
 use crate::error::GetError;
+use crate::memory::layout::board::{BEGUN, NUMBER};
 use crate::memory::region::Region;
+use crate::memory::region::pane::Pane;
 use crate::rings::message::EAGER_POLLS;
 use crate::waiting::{Look, PeersEnd, WaitOptions, Waited};
 
@@ -16,76 +21,170 @@ pub(crate) const ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 128 };
 /// After how many of them it gives its processor to others in between.
 const EAGER: u32 = 16;
 
-/// Where a value is copied to.
+/// Where one of a board's buffers is.
+pub(crate) type Buffer<R> = <<R as Region>::Pane as Pane<R>>::Buffer;
+
+/// What a value is copied to.
 pub(crate) trait Room {
-    /// Room for so many bytes; `None` if it is not for so many.
-    fn of(&mut self, len: usize) -> Option<&mut [u8]>;
-    /// Puts a short value there, which its writer has tagged, the first `len` bytes of some words. `false` if there is no room for so many.
-    fn put(&mut self, words: &Words, len: usize, _tag: u16) -> bool {
-        let Some(bytes) = self.of(len) else {
-            return false;
-        };
-        bytes.copy_from_slice(&words.as_flattened()[..len]);
-        true
-    }
+    /// What there is afterwards.
+    type Copy;
+    /// Copies the value in a buffer of `entry`, which is said to have `len` bytes. `None` if there is no room for a value of
+    /// that length, or the buffer has none. What others write meanwhile it may copy as well: whoever calls this finds out.
+    ///
+    /// # Safety
+    /// The buffer is one of that entry's in that region.
+    unsafe fn copy<R: Region>(
+        &mut self,
+        region: &R,
+        entry: &Entry,
+        buffer: Buffer<R>,
+        len: u64,
+    ) -> Option<Self::Copy>;
+    /// Puts a short value there, which its writer has tagged, the first `len` bytes of some words. `None` if there is no room for so many.
+    fn put(&mut self, words: &Words, len: usize, tag: u16) -> Option<Self::Copy>;
 }
 
+/// Gets the length of the value.
 impl Room for Vec<u8> {
-    fn of(&mut self, len: usize) -> Option<&mut [u8]> {
-        self.resize(len, 0);
-        Some(self)
+    type Copy = ();
+
+    #[inline(always)]
+    unsafe fn copy<R: Region>(
+        &mut self,
+        region: &R,
+        entry: &Entry,
+        buffer: Buffer<R>,
+        len: u64,
+    ) -> Option<()> {
+        if len > entry.buffer_len {
+            return None;
+        }
+        let len = len as usize;
+        self.clear();
+        if self.capacity() < len {
+            grow(self, len);
+        }
+        // SAFETY: so many bytes lie in the entry's buffer, and there is room for them, just checked. All are written.
+        unsafe {
+            R::Pane::read(region, buffer, self.as_mut_ptr(), len);
+            self.set_len(len);
+        }
+        Some(())
+    }
+
+    fn put(&mut self, words: &Words, len: usize, _tag: u16) -> Option<()> {
+        self.clear();
+        self.extend_from_slice(&words.as_flattened()[..len]);
+        Some(())
     }
 }
 
-/// A place for values of that length.
-pub(crate) struct Exactly<'a>(pub(crate) &'a mut [u8]);
+#[cold]
+#[inline(never)]
+fn grow(bytes: &mut Vec<u8>, len: usize) {
+    bytes.reserve(len);
+}
 
-impl Room for Exactly<'_> {
-    fn of(&mut self, len: usize) -> Option<&mut [u8]> {
-        (self.0.len() == len).then_some(&mut *self.0)
+/// A value of that type.
+pub(crate) struct Value<T>(PhantomData<T>);
+
+impl<T> Value<T> {
+    pub(crate) fn room() -> Self {
+        Self(PhantomData)
     }
 }
 
-/// Copies the value of `entry` if its number is higher than `seen`, and returns the number.
+impl<T: Pod> Room for Value<T> {
+    type Copy = T;
+
+    #[inline(always)]
+    unsafe fn copy<R: Region>(
+        &mut self,
+        region: &R,
+        entry: &Entry,
+        buffer: Buffer<R>,
+        len: u64,
+    ) -> Option<T> {
+        let fits = len == size_of::<T>() as u64 && entry.has_room(len);
+        // SAFETY: so many bytes lie in the entry's buffer, just checked.
+        fits.then(|| unsafe { R::Pane::read_value(region, buffer) })
+    }
+
+    fn put(&mut self, words: &Words, len: usize, _tag: u16) -> Option<T> {
+        let bytes = &words.as_flattened()[..len];
+        bytemuck::try_pod_read_unaligned(bytes).ok()
+    }
+}
+
+/// A value that was copied, and where it was found.
+pub(crate) struct Copied<T: Room, R: Region> {
+    pub(crate) number: u64,
+    copy: T::Copy,
+    len: u64,
+    buffer: Buffer<R>,
+}
+
+/// Copies the value of `entry` if its number is higher than `seen`.
+///
+/// # Safety
+/// The entry is one of a board with the geometry of that region.
 #[inline]
-pub(crate) fn copy(
-    region: &impl Region,
-    entry: Entry,
+pub(crate) unsafe fn copy<T: Room, R: Region>(
+    region: &R,
+    entry: &Entry,
     seen: u64,
-    room: &mut impl Room,
-) -> Result<Option<u64>, GetError> {
+    room: &mut T,
+) -> Result<Option<Copied<T, R>>, GetError> {
+    // SAFETY: passed on, and it is used here only.
+    let pane = unsafe { region.pane(&entry.place) };
     for attempt in 0..ATTEMPTS {
-        // Acquire pairs with the release in `set`: the bytes are there (E1).
-        let number = region.load64(entry.number(), Ordering::Acquire);
+        // Acquire pairs with the release in `publish`: the bytes are there (E1).
+        let number = pane.load64(region, NUMBER, Ordering::Acquire);
         if number <= seen {
             return Ok(None);
         }
-        let len = region.load64(entry.length(number), Ordering::Relaxed);
+        let len = pane.load64(region, length_field(number), Ordering::Relaxed);
+        let buffer = pane.buffer(number);
         if let Some(short) = Short::of(len) {
-            match short.copy(region, entry, number, room) {
-                Some(copied) => return copied.map(|()| Some(number)),
+            match short.copy(region, *entry, number, room) {
+                Some(copied) => {
+                    return Ok(Some(Copied {
+                        number,
+                        copy: copied?,
+                        len: NONE,
+                        buffer,
+                    }));
+                }
                 None => give_way(attempt),
             }
             continue;
         }
-        let fits = len <= entry.buffer_len;
-        let copied = fits.then(|| match room.of(len as usize) {
-            Some(bytes) => {
-                region.read(entry.buffer(number), bytes);
-                Ok(Some(number))
-            }
-            None => Err(GetError::WrongLength { len: len as usize }),
-        });
-        // (E2) Pairs with the release fence in `set`: if the copy has anything of the value after the next, this load sees that
+        // SAFETY: it is the entry's.
+        let copied = unsafe { room.copy(region, entry, buffer, len) };
+        // (E2) Pairs with the release fence in `publish`: if the copy has anything of the value after the next, this load sees that
         // it has begun.
         region.copied_fence();
-        let begun = region.load64(entry.begun(), Ordering::Relaxed);
+        let begun = pane.load64(region, BEGUN, Ordering::Relaxed);
         if begun.wrapping_sub(number) <= 1 {
-            return copied.unwrap_or(Err(GetError::Corrupt));
+            return Ok(Some(Copied {
+                number,
+                copy: copied.ok_or_else(|| misfit(entry, len))?,
+                len,
+                buffer,
+            }));
         }
         give_way(attempt);
     }
     Err(GetError::Changing)
+}
+
+/// Why a value of that length was not copied.
+#[cold]
+fn misfit(entry: &Entry, len: u64) -> GetError {
+    match len <= entry.buffer_len {
+        true => GetError::WrongLength { len: len as usize },
+        false => GetError::Corrupt,
+    }
 }
 
 #[cold]
@@ -98,19 +197,30 @@ fn give_way(attempt: u32) {
 
 /// A reader of the entry with a key, which may not be there yet.
 #[derive(Debug)]
-pub(crate) struct Reader<R> {
+pub(crate) struct Reader<R: Region> {
     sleeper: Sleeper<R>,
     key: Box<[u8]>,
-    /// The number of the last value that was read.
+    /// The number of the last value that was read; 0 before the first.
     seen: u64,
+    /// Its length, as it was then; [`NONE`] before the first, and of a short value.
+    len: u64,
+    /// Where it was.
+    buffer: Buffer<R>,
 }
 
+/// No length of a value.
+const NONE: u64 = u64::MAX;
+
 impl<R: Region> Reader<R> {
+    /// Of a board whose geometry, of which the slate is, is the region's.
     pub(crate) fn new(region: R, slate: Slate, key: &[u8]) -> Self {
+        let sleeper = Sleeper::new(region, slate, ANY_CHANGE);
         Self {
-            sleeper: Sleeper::new(region, slate, ANY_CHANGE),
+            buffer: sleeper.pane.buffer(0),
+            sleeper,
             key: key.into(),
             seen: 0,
+            len: NONE,
         }
     }
 
@@ -130,53 +240,97 @@ impl<R: Region> Reader<R> {
         Some((owner, self.sleeper.lives(owner)))
     }
 
-    /// Reads the value, whether it was read before or not; `None` if there is none yet.
-    #[inline]
-    pub(crate) fn get(&mut self, room: &mut impl Room) -> Result<Option<u64>, GetError> {
+    /// Reads the value, whether it was read before or not, and tells its number; `None` if there is none yet.
+    ///
+    /// The value that was read last lies where it lay then, and has the length that it had. So nothing that is copied waits for
+    /// the number, which is there to be compared.
+    #[inline(always)]
+    pub(crate) fn get<T: Room>(
+        &mut self,
+        room: &mut T,
+    ) -> Result<Option<(u64, T::Copy)>, GetError> {
+        let Self {
+            sleeper,
+            seen,
+            len,
+            buffer,
+            ..
+        } = self;
+        let Sleeper { region, entry, .. } = &*sleeper;
+        // Acquire pairs with the release in `publish`: the bytes are there (E1).
+        if sleeper.has_found() && sleeper.number(Ordering::Acquire) == *seen {
+            // SAFETY: the buffer is the entry's, by the sleeper.
+            let copied = unsafe { room.copy(region, entry, *buffer, *len) };
+            // (E2) Pairs with the release fence in `publish`: if the copy has anything of the value after the next, this load sees
+            // that the next one was published.
+            region.copied_fence();
+            if let Some(copied) = copied
+                && sleeper.number(Ordering::Relaxed) == *seen
+            {
+                return Ok(Some((*seen, copied)));
+            }
+        }
         self.newer_than(0, room)
     }
 
     /// Reads the value if it is newer than the last one that was read.
-    #[inline]
-    pub(crate) fn get_if_newer(&mut self, room: &mut impl Room) -> Result<Option<u64>, GetError> {
+    #[inline(always)]
+    pub(crate) fn get_if_newer<T: Room>(
+        &mut self,
+        room: &mut T,
+    ) -> Result<Option<(u64, T::Copy)>, GetError> {
+        // Relaxed: of that value nothing is read.
+        if self.sleeper.has_found() && self.sleeper.number(Ordering::Relaxed) == self.seen {
+            return Ok(None);
+        }
         self.newer_than(self.seen, room)
     }
 
-    #[inline]
-    fn newer_than(&mut self, seen: u64, room: &mut impl Room) -> Result<Option<u64>, GetError> {
-        if self.sleeper.region.is_forked() {
+    #[inline(never)]
+    fn newer_than<T: Room>(
+        &mut self,
+        than: u64,
+        room: &mut T,
+    ) -> Result<Option<(u64, T::Copy)>, GetError> {
+        let Self { sleeper, key, .. } = self;
+        if sleeper.region.is_forked() {
             return Err(GetError::Forked);
         }
-        let Some(entry) = self.sleeper.entry_of(&self.key) else {
+        let Some(entry) = sleeper.entry_of(key) else {
             return Ok(None);
         };
-        let read = copy(&self.sleeper.region, entry, seen, room)?;
-        self.seen = read.unwrap_or(self.seen);
-        Ok(read)
+        // SAFETY: found by the slate, which is of the region's geometry.
+        let Some(copied) = (unsafe { copy(&sleeper.region, &entry, than, room)? }) else {
+            return Ok(None);
+        };
+        self.seen = copied.number;
+        self.len = copied.len;
+        self.buffer = copied.buffer;
+        Ok(Some((copied.number, copied.copy)))
     }
 
     /// Waits for a newer value than the last one that was read, and reads it. Each death of a writer is told once.
-    pub(crate) fn wait_newer(
+    pub(crate) fn wait_newer<T: Room>(
         &mut self,
         wait: &WaitOptions,
-        room: &mut impl Room,
-    ) -> Result<u64, GetError> {
+        room: &mut T,
+    ) -> Result<(u64, T::Copy), GetError> {
         loop {
-            if let Some(number) = self.newer_or_armed(wait, room)? {
-                return Ok(number);
+            if let Some(read) = self.newer_or_armed(wait, room)? {
+                return Ok(read);
             }
         }
     }
 
     /// The same; `None`: it would sleep, and was told to arm instead.
-    pub(crate) fn newer_or_armed(
+    pub(crate) fn newer_or_armed<T: Room>(
         &mut self,
         wait: &WaitOptions,
-        room: &mut impl Room,
-    ) -> Result<Option<u64>, GetError> {
+        room: &mut T,
+    ) -> Result<Option<(u64, T::Copy)>, GetError> {
         loop {
-            if let Some(number) = self.get_if_newer(room)? {
-                return Ok(Some(number));
+            if let Some(read) = self.get_if_newer(room)? {
+                return Ok(Some(read));
             }
             if !self.news_or_armed(wait)? {
                 return Ok(None);
@@ -189,7 +343,9 @@ impl<R: Region> Reader<R> {
         if self.sleeper.region.is_forked() {
             return Err(GetError::Forked);
         }
-        let Self { sleeper, key, seen } = self;
+        let Self {
+            sleeper, key, seen, ..
+        } = self;
         let has_newer = |sleeper: &mut Sleeper<R>, _| {
             let entry = sleeper.entry_of(key);
             let number = entry.map(|entry| {
@@ -219,12 +375,10 @@ impl<R: Region> Reader<R> {
     /// Whether there is a newer value, looking often and without a pause: what is on its way arrives within that time, and no clock is read.
     #[inline]
     pub(crate) fn is_newer_soon(&self) -> bool {
-        let Some(entry) = self.sleeper.entry else {
-            return false;
-        };
-        let region = &self.sleeper.region;
+        let sleeper = &self.sleeper;
         // Relaxed: it is loaded again when the value is read.
-        (0..4 * EAGER_POLLS).any(|_| region.load64(entry.number(), Ordering::Relaxed) > self.seen)
+        let is_newer = || sleeper.number(Ordering::Relaxed) > self.seen;
+        sleeper.has_found() && (0..4 * EAGER_POLLS).any(|_| is_newer())
     }
 
     /// Passes over a short value that can be read no more, as the next one has been begun: whoever does that may have died.

@@ -41,13 +41,13 @@ impl Short {
 
     /// Copies it, of the entry's value `number`. `None`: another one was being written meanwhile.
     #[inline]
-    pub(super) fn copy(
+    pub(super) fn copy<T: Room>(
         self,
         region: &impl Region,
         entry: Entry,
         number: u64,
-        room: &mut impl Room,
-    ) -> Option<Result<(), GetError>> {
+        room: &mut T,
+    ) -> Option<Result<T::Copy, GetError>> {
         let len = (self.len as usize).min(MAX_SHORT);
         let words: Words = std::array::from_fn(|index| {
             let word = match 8 * index < len {
@@ -64,10 +64,8 @@ impl Short {
         if self.len as usize > MAX_SHORT {
             return Some(Err(GetError::Corrupt));
         }
-        Some(match room.put(&words, len, self.tag) {
-            true => Ok(()),
-            false => Err(GetError::WrongLength { len }),
-        })
+        let put = room.put(&words, len, self.tag);
+        Some(put.ok_or(GetError::WrongLength { len }))
     }
 }
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use super::{Entry, Slate, directory};
+use crate::memory::layout::board::NUMBER;
 use crate::memory::layout::participant::{EPOCH, LIVENESS, slot_offset};
 use crate::memory::region::Region;
+use crate::memory::region::pane::Pane;
 use crate::presence::outlook::is_seen_alive;
 use crate::presence::participant::{epoch_of, slot_of};
 use crate::presence::{Liveness, Peer};
@@ -13,15 +15,22 @@ use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::watch::Watch;
 use crate::waiting::{Blocked, eventcount};
 
+/// No process.
+const NOT_YET: u64 = u64::MAX;
+
 /// One who sleeps until something changes.
 #[derive(Debug)]
-pub(crate) struct Sleeper<R> {
+pub(crate) struct Sleeper<R: Region> {
     pub(crate) region: R,
     pub(crate) slate: Slate,
     /// What it sleeps on.
     event: usize,
-    /// Whose writer's end it wants to hear of.
-    pub(crate) entry: Option<Entry>,
+    /// Whose writer's end it wants to hear of, once it is found. Until then it is any.
+    pub(crate) entry: Entry,
+    /// The same, in this region.
+    pub(super) pane: R::Pane,
+    /// In which [process](Region::process) it was found: [`NOT_YET`] until it is.
+    found_in: u64,
     /// The writer whose death it has been told of.
     pub(crate) mourned: u64,
     /// What it sleeps on, for who [interrupts](crate::waiting::interrupt) it.
@@ -29,30 +38,58 @@ pub(crate) struct Sleeper<R> {
 }
 
 impl<R: Region> Sleeper<R> {
+    /// Of a board whose geometry, of which the slate is, is the region's.
     pub(crate) fn new(region: R, slate: Slate, event: usize) -> Self {
+        let entry = slate.entry(0);
         Self {
+            // SAFETY: an entry of that board, and used with this region only.
+            pane: unsafe { region.pane(&entry.place) },
             region,
             slate,
             event,
-            entry: None,
+            entry,
+            found_in: NOT_YET,
             mourned: 0,
             whereabouts: Arc::new(AtomicUsize::new(event)),
         }
     }
 
+    /// Whether it has found its entry, and this process is the one that did.
+    #[inline(always)]
+    pub(crate) fn has_found(&self) -> bool {
+        self.region.process() == self.found_in
+    }
+
+    /// The number in the entry that it has [found](Self::has_found).
+    #[inline(always)]
+    pub(crate) fn number(&self, order: Ordering) -> u64 {
+        self.pane.load64(&self.region, NUMBER, order)
+    }
+
+    /// The entry, if it was found.
+    fn found(&self) -> Option<Entry> {
+        (self.found_in != NOT_YET).then_some(self.entry)
+    }
+
     /// The entry with that key, as soon as it is there. From then on this one sleeps for its changes alone.
-    #[inline]
     pub(crate) fn entry_of(&mut self, key: &[u8]) -> Option<Entry> {
-        if self.entry.is_none() {
+        if self.found_in == NOT_YET {
             self.find(key);
         }
-        self.entry
+        self.found()
     }
 
     #[cold]
     fn find(&mut self, key: &[u8]) {
-        self.entry = directory::find(&self.region, &self.slate, key);
-        self.event = self.entry.map_or(self.event, Entry::event);
+        // In a child of `fork` it stays unfound: what is usual, and does not ask for that, is not for the child.
+        let found = directory::find(&self.region, &self.slate, key);
+        if let Some(entry) = found.filter(|_| !self.region.is_forked()) {
+            self.entry = entry;
+            // SAFETY: as in `new`.
+            self.pane = unsafe { self.region.pane(&entry.place) };
+            self.event = entry.event();
+            self.found_in = self.region.process();
+        }
         self.whereabouts.store(self.event, Ordering::Relaxed);
         // Pairs with the fence of who interrupts: either that one sees where this one sleeps from now on, or this one
         // sees its flag before it sleeps.
@@ -92,13 +129,13 @@ impl<R: Region> Sleeper<R> {
 
     /// The writer of the entry, if it has died, and nobody has told so yet.
     pub(crate) fn dead_writer(&self) -> Option<u64> {
-        let owner = self.owner(self.entry?)?;
+        let owner = self.owner(self.found()?)?;
         (owner != self.mourned && !self.lives(owner)).then_some(owner)
     }
 
     /// The liveness word of the entry's writer, as it is now.
     fn life_of_writer(&self) -> Option<(usize, u32)> {
-        let owner = self.owner(self.entry?)?;
+        let owner = self.owner(self.found()?)?;
         let at = slot_offset(slot_of(owner)) + LIVENESS;
         let word = self.region.load32(at, Ordering::Acquire);
         (Liveness::of(word) == Liveness::Alive).then_some((at, word))

@@ -15,7 +15,7 @@ use crate::waiting::{PeersEnd, WaitOptions, Waited};
 
 /// Reads all entries, each value once and the latest only.
 #[derive(Debug)]
-pub(crate) struct Watcher<R> {
+pub(crate) struct Watcher<R: Region> {
     sleeper: Sleeper<R>,
     /// The number of the last value read of each entry.
     seen: Vec<u64>,
@@ -51,7 +51,9 @@ impl<R: Region> Watcher<R> {
             let index = (self.next + step) % slate.entries;
             let entry = slate.entry(index);
             let seen = &mut self.seen[index as usize];
-            if let Some(number) = copy(region, entry, *seen, room)? {
+            // SAFETY: of the slate, which is of the region's geometry.
+            if let Some(copied) = unsafe { copy(region, &entry, *seen, room)? } {
+                let number = copied.number;
                 *seen = number;
                 self.next = (index + 1) % slate.entries;
                 // Its writer has written the key before its first value.

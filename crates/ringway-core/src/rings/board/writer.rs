@@ -2,12 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{ANY_CHANGE, Entry, TOO_HIGH, short};
+use bytemuck::Pod;
+
+use super::{ANY_CHANGE, Entry, TOO_HIGH, length_field, short};
 use crate::error::SetError;
-use crate::memory::region::Region;
+use crate::memory::layout::board::{BEGUN, CHANGED, NUMBER};
+use crate::memory::region::pane::Pane;
+use crate::memory::region::{Control, Region};
 use crate::presence::Outlook;
 use crate::presence::participant::has_ended;
-use crate::waiting::eventcount;
+use crate::waiting::eventcount::{self, ASLEEP};
 
 /// How often an owner's word that changes under our eyes is looked at again.
 const ATTEMPTS: usize = 64;
@@ -25,15 +29,86 @@ pub(crate) enum Refused {
 
 /// The writer of an entry.
 #[derive(Debug)]
-pub(crate) struct Writer<R> {
+pub(crate) struct Writer<R: Region> {
     region: R,
     entry: Entry,
+    /// The entry, in this region.
+    pane: R::Pane,
     /// Its attachment.
     id: u64,
-    /// Of the value that is published. What is in the segment nobody else changes, and it is not asked again.
+    /// Of the value that is published, or is being. What is in the segment nobody else changes, and it is not asked again.
     number: u64,
     /// Whether who had the role before died with it.
     follows_death: bool,
+}
+
+/// What is published.
+trait Content {
+    fn len(&self) -> usize;
+    /// Copies it to the buffer.
+    ///
+    /// # Safety
+    /// The buffer is one in that region, and has so many bytes.
+    unsafe fn put<R: Region>(self, region: &R, buffer: <R::Pane as Pane<R>>::Buffer);
+}
+
+/// Bytes, one part behind the other.
+struct Parts<'a, const N: usize>([&'a [u8]; N]);
+
+impl<const N: usize> Content for Parts<'_, N> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.0.iter().map(|part| part.len()).sum()
+    }
+
+    #[inline(always)]
+    unsafe fn put<R: Region>(self, region: &R, buffer: <R::Pane as Pane<R>>::Buffer) {
+        let mut at = 0;
+        for part in self.0 {
+            // SAFETY: all parts together lie in the buffer, as the caller says.
+            unsafe { R::Pane::write(region, buffer, at, part) };
+            at += part.len();
+        }
+    }
+}
+
+/// A value of a length that the compiler knows.
+impl<T: Pod> Content for &T {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        size_of::<T>()
+    }
+
+    #[inline(always)]
+    unsafe fn put<R: Region>(self, region: &R, buffer: <R::Pane as Pane<R>>::Buffer) {
+        // SAFETY: passed on.
+        unsafe { R::Pane::write_value(region, buffer, self) };
+    }
+}
+
+/// Why a value of that length is not published.
+#[cold]
+#[inline(never)]
+fn refusal(region: &impl Region, entry: &Entry, len: u64) -> SetError {
+    let (len, max) = (len as usize, entry.buffer_len as usize);
+    match region.is_forked() {
+        true => SetError::Forked,
+        false => SetError::TooLarge { len, max },
+    }
+}
+
+/// Wakes who sleeps for a value that was published.
+#[cold]
+#[inline(never)]
+fn wake(region: &impl Region, event: usize, wakes: Wakes) {
+    region.publish_fence();
+    // The publication is before both.
+    if eventcount::is_slept_on(region, event) {
+        eventcount::wake(region, event);
+    }
+    if wakes == Wakes::All && eventcount::is_slept_on(region, ANY_CHANGE) {
+        eventcount::wake(region, ANY_CHANGE);
+    }
 }
 
 /// Who is woken by a value.
@@ -46,7 +121,7 @@ pub enum Wakes {
 }
 
 impl<R: Region> Writer<R> {
-    /// Takes the role of `entry`, for the attachment `id` that sees the others so.
+    /// Takes the role of `entry`, which is one of a board with the geometry of `region`, for the attachment `id` that sees the others so.
     pub(crate) fn take(
         region: R,
         entry: Entry,
@@ -58,9 +133,11 @@ impl<R: Region> Writer<R> {
         Ok(writer)
     }
 
-    /// One that does not have the role, and may take it.
+    /// One that does not have the role, and may take it. The same holds of the entry.
     pub(crate) fn without_role(region: R, entry: Entry, id: u64) -> Self {
         Self {
+            // SAFETY: an entry of a board with the region's geometry, and used with this region only.
+            pane: unsafe { region.pane(&entry.place) },
             region,
             entry,
             id,
@@ -112,9 +189,15 @@ impl<R: Region> Writer<R> {
     }
 
     /// Publishes a value, and returns its number.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set(&mut self, bytes: &[u8]) -> Result<u64, SetError> {
-        self.set_parts([bytes], Wakes::All)
+        self.publish(Parts([bytes]), Wakes::All)
+    }
+
+    /// The same with a value of a length that the compiler knows.
+    #[inline(always)]
+    pub(crate) fn set_value<T: Pod>(&mut self, value: &T) -> Result<u64, SetError> {
+        self.publish(value, Wakes::All)
     }
 
     /// The same with a value that lies in parts.
@@ -124,26 +207,37 @@ impl<R: Region> Writer<R> {
         parts: [&[u8]; N],
         wakes: Wakes,
     ) -> Result<u64, SetError> {
-        let Self { region, entry, .. } = &*self;
-        if region.is_forked() {
-            return Err(SetError::Forked);
+        self.publish(Parts(parts), wakes)
+    }
+
+    #[inline(always)]
+    fn publish(&mut self, value: impl Content, wakes: Wakes) -> Result<u64, SetError> {
+        let Self {
+            region,
+            entry,
+            pane,
+            number: last,
+            ..
+        } = self;
+        let len = value.len() as u64;
+        if region.is_forked() || !entry.has_room(len) {
+            return Err(refusal(region, entry, len));
         }
-        let len = parts.iter().map(|part| part.len()).sum();
-        if len as u64 > entry.buffer_len {
-            let max = entry.buffer_len as usize;
-            return Err(SetError::TooLarge { len, max });
-        }
-        let number = self.number + 1;
-        region.store64(entry.begun(), number, Ordering::Relaxed);
-        // (E2) Pairs with the acquire fence of readers: who has copied what is written from here on sees what has begun.
+        let number = *last + 1;
+        pane.store64(region, BEGUN, number, Ordering::Relaxed);
+        // Here, and not behind the other stores: the number's, at the end, and the next value's first go to one line, and a processor
+        // that writes two of a line at once does so if they follow one another.
+        *last = number;
+        // (E2) Pairs with the acquire fence of readers: who has copied what is written from here on sees what has begun, and what was
+        // published before.
         region.claim_fence();
-        region.store64(entry.length(number), len as u64, Ordering::Relaxed);
-        let mut at = entry.buffer(number);
-        for part in parts {
-            region.write(at, part);
-            at += part.len() as u64;
+        // Nobody but a liar stores there beside this writer. A look is cheaper than a store.
+        if pane.load64(region, length_field(number), Ordering::Relaxed) != len {
+            pane.store64(region, length_field(number), len, Ordering::Relaxed);
         }
-        self.publish(number, wakes);
+        // SAFETY: it is the entry's, and has so many bytes, just checked.
+        unsafe { value.put(region, pane.buffer(number)) };
+        self.announce(number, wakes);
         Ok(number)
     }
 
@@ -162,24 +256,29 @@ impl<R: Region> Writer<R> {
         }
         let number = self.number + 1;
         short::write(region, *entry, number, tag, header, bytes)?;
-        self.publish(number, wakes);
+        self.number = number;
+        self.announce(number, wakes);
         Ok(number)
     }
 
-    #[inline]
-    fn publish(&mut self, number: u64, wakes: Wakes) {
-        let Self { region, entry, .. } = &*self;
+    /// Shows value `number`, which is there, and wakes who sleeps for it.
+    #[inline(always)]
+    fn announce(&self, number: u64, wakes: Wakes) {
+        let Self {
+            region,
+            entry,
+            pane,
+            ..
+        } = self;
         // (E1) Release pairs with the acquire of readers: who sees the number sees the bytes.
-        region.store64(entry.number(), number, Ordering::Release);
-        region.publish_fence();
-        // The publication is before both.
-        if eventcount::is_slept_on(region, entry.event()) {
-            eventcount::wake(region, entry.event());
+        pane.store64(region, NUMBER, number, Ordering::Release);
+        let may_sleep = match wakes {
+            Wakes::All => pane.either_may_have(region, CHANGED, ANY_CHANGE, ASLEEP),
+            Wakes::ItsReaders => region.control().may_have(entry.event(), ASLEEP),
+        };
+        if may_sleep {
+            wake(region, entry.event(), wakes);
         }
-        if wakes == Wakes::All && eventcount::is_slept_on(region, ANY_CHANGE) {
-            eventcount::wake(region, ANY_CHANGE);
-        }
-        self.number = number;
     }
 
     /// Notes something for who comes after it, before it looks what readers have said.
@@ -207,6 +306,12 @@ impl<R: Region> Writer<R> {
     /// Whether who had the role before died with it.
     pub(crate) fn follows_death(&self) -> bool {
         self.follows_death
+    }
+
+    /// The memory that it writes to.
+    #[cfg(test)]
+    pub(crate) fn region(&self) -> &R {
+        &self.region
     }
 
     /// Bytes of the longest value.

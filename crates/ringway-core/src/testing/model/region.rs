@@ -28,6 +28,12 @@ impl Load for Model {
 }
 
 impl Region for Model {
+    type Pane = Place;
+
+    unsafe fn pane(&self, place: &Place) -> Place {
+        *place
+    }
+
     type Spot<'a> = At<'a, Self>;
 
     fn spot(&self, position: u64) -> At<'_, Self> {
@@ -245,5 +251,9 @@ impl Region for Model {
 
     fn is_forked(&self) -> bool {
         false
+    }
+    /// One process.
+    fn process(&self) -> u64 {
+        1
     }
 }

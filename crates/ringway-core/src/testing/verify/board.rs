@@ -101,9 +101,9 @@ impl HeapBoard {
     ) -> Result<Option<(u64, Vec<u8>)>, GetError> {
         let mut reader = Reader::new(self.begin(meddling), self.slate, key);
         let mut bytes = Vec::new();
-        let number = reader.get(&mut bytes)?;
+        let read = reader.get(&mut bytes)?;
         let _ = reader.writer();
-        Ok(number.map(|number| (number, bytes)))
+        Ok(read.map(|(number, ())| (number, bytes)))
     }
 
     /// Waits for a value of an entry, not for long.
@@ -114,7 +114,7 @@ impl HeapBoard {
         let mut reader = Reader::new(self.begin(meddling), self.slate, key);
         let wait = WaitOptions::new(WaitStrategy::Park).within(Duration::ZERO);
         let mut bytes = Vec::new();
-        let number = reader.wait_newer(&wait, &mut bytes)?;
+        let (number, ()) = reader.wait_newer(&wait, &mut bytes)?;
         Ok((number, bytes))
     }
 

@@ -4,11 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::directory::board;
-use crate::error::GetError;
+use crate::error::{GetError, SetError};
 use crate::memory::layout::board::{MAX_KEY, MAX_SHORT};
+use crate::memory::layout::{Geometry, Kind, Shape};
 use crate::memory::region::Region;
+use crate::memory::region::memory::Heap;
 use crate::presence::Outlook;
-use crate::rings::board::reader::Reader;
+use crate::rings::board::reader::{Reader, Value, copy};
 use crate::rings::board::watcher::Watcher;
 use crate::rings::board::writer::{Refused, Wakes, Writer};
 use crate::rings::board::{Slate, TOO_HIGH, directory};
@@ -90,8 +92,9 @@ fn a_length_beyond_the_buffer_is_corrupt() {
         region.store64(entry.number(), 1, Ordering::Release);
         region.store64(entry.begun(), 1, Ordering::Release);
         let mut bytes = Vec::new();
-        let read = crate::rings::board::reader::copy(&region, entry, 0, &mut bytes);
-        assert_eq!(read, Err(GetError::Corrupt));
+        // SAFETY: the slate, from which the entry is, is of the region's geometry.
+        let read = unsafe { copy(&region, &entry, 0, &mut bytes) };
+        assert_eq!(read.err(), Some(GetError::Corrupt));
     }
 }
 
@@ -105,8 +108,9 @@ fn a_short_value_that_is_too_long_is_corrupt_and_one_that_was_not_begun_is_chang
         region.store64(entry.length(1), length, Ordering::Release);
         region.store64(entry.short_begun(), begun, Ordering::Release);
         let mut bytes = Vec::new();
-        let read = crate::rings::board::reader::copy(&region, entry, 0, &mut bytes);
-        (read, bytes.len())
+        // SAFETY: the entry is one of that board's.
+        let read = unsafe { copy(&region, &entry, 0, &mut bytes) };
+        (read.map(|read| read.map(|read| read.number)), bytes.len())
     };
     for len in [MAX_SHORT as u64 + 1, u64::from(u32::MAX)] {
         assert_eq!(read(1 << 63 | len, 1), (Err(GetError::Corrupt), 0));
@@ -119,6 +123,53 @@ fn a_short_value_that_is_too_long_is_corrupt_and_one_that_was_not_begun_is_chang
     for begun in [0, 2, u64::MAX] {
         assert_eq!(read(1 << 63 | 8, begun), (Err(GetError::Changing), 0));
     }
+}
+
+/// A type that is longer than the buffers is no reason to read on behind them, whatever length is said.
+#[test]
+fn a_length_that_a_type_has_and_no_buffer_is_corrupt() {
+    let geometry = Geometry::new(Kind::Board, Shape::Board(1), 2, 4096).unwrap();
+    let (heap, slate) = (Heap::new(geometry).unwrap(), Slate::of(&geometry).unwrap());
+    let region = heap.region();
+    let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
+    assert_eq!(slate.max_len(), 2048);
+    region.store64(entry.length(1), 4096, Ordering::Release);
+    region.store64(entry.number(), 1, Ordering::Release);
+    region.store64(entry.begun(), 1, Ordering::Release);
+    let mut reader = Reader::new(heap.region(), slate, b"key");
+    let read = reader.get(&mut Value::<[u8; 4096]>::room());
+    assert_eq!(read, Err(GetError::Corrupt));
+    let mut writer = Writer::take(region, entry, 1 << 8, Outlook::new(2, 0)).unwrap();
+    let refused = SetError::TooLarge {
+        len: 4096,
+        max: 2048,
+    };
+    assert_eq!(writer.set_value(&[7_u8; 4096]), Err(refused));
+}
+
+/// A length that somebody writes over is put right by the next value, whose writer does not store it where it is right.
+#[test]
+fn a_length_that_was_forged_is_put_right_by_the_next_value_in_its_buffer() {
+    let geometry = Geometry::new(Kind::Board, Shape::Board(1), 2, 4096).unwrap();
+    let (heap, slate) = (Heap::new(geometry).unwrap(), Slate::of(&geometry).unwrap());
+    let region = heap.region();
+    let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
+    let mut writer = Writer::take(region, entry, 1 << 8, Outlook::new(2, 0)).unwrap();
+    let mut reader = Reader::new(heap.region(), slate, b"key");
+    let (mut bytes, mut value) = (Vec::new(), Value::<[u8; 8]>::room());
+    for number in 1..=4 {
+        assert_eq!(writer.set_value(&[number as u8; 8]), Ok(number));
+        writer
+            .region()
+            .store64(entry.length(number), 3, Ordering::Release);
+    }
+    assert_eq!(writer.set_value(&[5_u8; 8]), Ok(5));
+    assert_eq!(reader.get(&mut value), Ok(Some((5, [5; 8]))));
+    assert_eq!(writer.set(b"other"), Ok(6));
+    assert_eq!(reader.get(&mut bytes), Ok(Some((6, ()))));
+    assert_eq!(bytes, b"other");
+    let wrong = GetError::WrongLength { len: 5 };
+    assert_eq!(reader.get(&mut value), Err(wrong));
 }
 
 #[test]

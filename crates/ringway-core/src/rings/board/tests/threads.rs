@@ -7,7 +7,7 @@ use crate::error::GetError;
 use crate::memory::layout::{Geometry, Kind, Shape};
 use crate::memory::region::memory::Heap;
 use crate::presence::Outlook;
-use crate::rings::board::reader::Reader;
+use crate::rings::board::reader::{Reader, Value};
 use crate::rings::board::writer::Writer;
 use crate::rings::board::{Slate, directory};
 
@@ -30,7 +30,7 @@ fn a_value_that_was_read_is_whole_and_never_an_earlier_one() {
                 while !done.load(Ordering::Acquire) {
                     match reader.get_if_newer(&mut bytes) {
                         Ok(None) | Err(GetError::Changing) => {}
-                        Ok(Some(number)) => {
+                        Ok(Some((number, ()))) => {
                             assert!(number > last, "{number} after {last}");
                             last = number;
                             let is_its = |byte: &u8| *byte == number as u8;
@@ -47,6 +47,45 @@ fn a_value_that_was_read_is_whole_and_never_an_earlier_one() {
         for number in 1..=values {
             let value = vec![number as u8; (number % 2048 + 1) as usize];
             assert_eq!(writer.set(&value), Ok(number));
+        }
+        done.store(true, Ordering::Release);
+    });
+}
+
+/// By a type, and whether it was read before or not.
+#[test]
+fn a_typed_value_that_is_read_again_and_again_is_whole() {
+    let geometry = Geometry::new(Kind::Board, Shape::Board(1), 2, 4096).unwrap();
+    let (heap, slate) = (Heap::new(geometry).unwrap(), Slate::of(&geometry).unwrap());
+    let region = heap.region();
+    let entry = directory::find_or_add(&region, &slate, b"key").unwrap();
+    let mut writer = Writer::take(region, entry, 1 << 8, Outlook::new(2, 0)).unwrap();
+    let done = AtomicBool::new(false);
+    let values = if cfg!(miri) { 20 } else { 20_000 };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (region, done) = (heap.region(), &done);
+            scope.spawn(move || {
+                let mut reader = Reader::new(region, slate, b"key");
+                let mut last = 0;
+                // Acquire pairs with the release of the flag: whoever sees it finds the last value.
+                while !done.load(Ordering::Acquire) {
+                    match reader.get(&mut Value::<[u64; 12]>::room()) {
+                        Ok(None) | Err(GetError::Changing) => {}
+                        Ok(Some((number, value))) => {
+                            assert!(number >= last, "{number} after {last}");
+                            last = number;
+                            assert_eq!(value, [number; 12], "value {number} is torn");
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                let end = reader.get(&mut Value::<[u64; 12]>::room());
+                assert_eq!(end, Ok(Some((values, [values; 12]))));
+            });
+        }
+        for number in 1..=values {
+            assert_eq!(writer.set_value(&[number; 12]), Ok(number));
         }
         done.store(true, Ordering::Release);
     });
