@@ -70,6 +70,7 @@ const SAYS: &[(&str, &[&str])] = &[
             "# deaths of servers",
         ],
     ),
+    ("19_spool", &["200 tasks done, 5 deaths"]),
 ];
 
 #[test]
