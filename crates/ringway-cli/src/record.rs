@@ -56,8 +56,9 @@ fn of_ring(
     progress: &mut Progress,
 ) -> Result<(), Failure> {
     let outcome = loop {
+        let before = recorder.bytes();
         match recorder.record(&mut receiver) {
-            Ok(count) => progress.add(count, 0),
+            Ok(count) => progress.add(count, (recorder.bytes() - before) as usize),
             Err(RecordError::Recv(RecvError::Closed | RecvError::PeerDied)) if args.follow => {
                 receiver.wait_for_peer().map_err(Failure::error)?;
             }

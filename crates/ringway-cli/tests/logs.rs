@@ -115,6 +115,9 @@ fn a_ring_is_recorded_and_replayed() {
         assert_status(&run_with(["send", ring], &lines(0, 3000)), 0);
         let recorded = run(["record", ring, &at]);
         assert_status(&recorded, 0);
+        let bytes = lines(0, 3000).len() - 3000;
+        let words = format!("recorded 3000 messages, {bytes} bytes");
+        assert_says(&recorded.stderr, &[&words]);
         assert!(run(["recv", &at]).stdout == lines(0, 3000), "{kind}");
         let out = run([
             "replay",

@@ -52,6 +52,8 @@ pub struct Recorder {
     /// The ring's nonce, if its messages are counted.
     counted: Option<u128>,
     source: Option<Source>,
+    /// Of all messages that were released.
+    bytes: u64,
 }
 
 impl Recorder {
@@ -67,6 +69,7 @@ impl Recorder {
             writer,
             counted,
             source: source.filter(|source| Some(source.nonce) == counted),
+            bytes: 0,
         })
     }
 
@@ -105,7 +108,7 @@ impl Recorder {
             Err(error) => return Err(RecordError::Recv(error)),
         }
         let mut backlog = receiver.backlog();
-        let (mut bytes, mut appended) = (0, 0);
+        let (mut bytes, mut payload, mut appended) = (0, 0, 0);
         let mut message = Vec::new();
         while bytes < BLOCK {
             let view = match backlog.next_message() {
@@ -117,6 +120,7 @@ impl Recorder {
             message.resize(view.len(), 0);
             view.read_at(0, &mut message);
             bytes += message.len().max(64);
+            payload += message.len() as u64;
             if self.is_recorded(number)? {
                 continue;
             }
@@ -129,6 +133,7 @@ impl Recorder {
                 self.writer.wait_synced(receipt.number)?;
             }
         }
+        self.bytes += payload;
         Ok(backlog.release())
     }
 
@@ -155,6 +160,11 @@ impl Recorder {
             }
             _ => Ok(true),
         }
+    }
+
+    /// Bytes of all messages that it has released.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The log's writer.
