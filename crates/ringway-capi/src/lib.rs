@@ -24,6 +24,7 @@ pub mod entry;
 pub mod inspect;
 pub mod options;
 pub mod outcome;
+mod owned;
 pub mod receiver;
 pub mod ring;
 pub mod sender;

@@ -12,59 +12,15 @@ use ringway::{Message, RecvError};
 use crate::outcome::{
     Fault, HELD, NOT_HELD, NULL, OF_RINGS, SHORT, at_once, guard, guard_free, guard_unit,
 };
+use crate::owned::{Owned, Side, SideMut};
 use crate::ring::{borrow, borrow_mut, hand_out};
 use crate::waiting::{Wait, number_of};
 
 /// From a ring or from a queue.
-#[expect(clippy::large_enum_variant, reason = "one a handle, which is boxed")]
-pub(crate) enum Receiving {
-    Ring(ringway::Receiver),
-    Queue(QueueReceiver),
-}
+pub(crate) type Receiving = Side<ringway::Receiver, QueueReceiver>;
 
 /// The same, in use.
-pub(crate) enum ReceivingMut<'a> {
-    Ring(&'a mut ringway::Receiver),
-    Queue(&'a mut QueueReceiver),
-}
-
-/// The same, from a box that the handle owns.
-#[derive(Clone, Copy)]
-enum Owned {
-    Ring(NonNull<ringway::Receiver>),
-    Queue(NonNull<QueueReceiver>),
-}
-
-impl Owned {
-    fn new(receiving: Receiving) -> Self {
-        match receiving {
-            Receiving::Ring(receiver) => Self::Ring(NonNull::from(Box::leak(Box::new(receiver)))),
-            Receiving::Queue(receiver) => Self::Queue(NonNull::from(Box::leak(Box::new(receiver)))),
-        }
-    }
-
-    /// # Safety
-    /// Nothing else borrows it for as long as the lifetime that is chosen.
-    unsafe fn borrow<'a>(self) -> ReceivingMut<'a> {
-        match self {
-            // SAFETY: the caller's promise; it is there until it is freed.
-            Self::Ring(receiver) => ReceivingMut::Ring(unsafe { &mut *receiver.as_ptr() }),
-            // SAFETY: the same.
-            Self::Queue(receiver) => ReceivingMut::Queue(unsafe { &mut *receiver.as_ptr() }),
-        }
-    }
-
-    /// # Safety
-    /// Nothing borrows it any more, and it is not used after this.
-    unsafe fn take(self) -> Receiving {
-        match self {
-            // SAFETY: from a box; the caller's promise.
-            Self::Ring(receiver) => Receiving::Ring(*unsafe { Box::from_raw(receiver.as_ptr()) }),
-            // SAFETY: the same.
-            Self::Queue(receiver) => Receiving::Queue(*unsafe { Box::from_raw(receiver.as_ptr()) }),
-        }
-    }
-}
+pub(crate) type ReceivingMut<'a> = SideMut<'a, ringway::Receiver, QueueReceiver>;
 
 /// A message in place.
 enum Held {
@@ -81,7 +37,7 @@ pub struct ringway_receiver_t {
     usual: Option<NonNull<ringway::Receiver>>,
     /// Borrows the handle, and so goes before it.
     held: Option<Held>,
-    owned: Owned,
+    owned: Owned<ringway::Receiver, QueueReceiver>,
 }
 
 impl ringway_receiver_t {
@@ -99,10 +55,7 @@ impl ringway_receiver_t {
     /// Nothing is held any more.
     #[inline]
     fn free(&mut self) {
-        self.usual = match self.owned {
-            Owned::Ring(receiver) => Some(receiver),
-            Owned::Queue(_) => None,
-        };
+        self.usual = self.owned.of_ring();
     }
 
     /// The receiver of a ring, if nothing is held in place.

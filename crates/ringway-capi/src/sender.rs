@@ -11,6 +11,7 @@ use ringway::message::Claim;
 use ringway::mq::QueueSender;
 
 use crate::outcome::{Fault, HELD, NOT_HELD, NULL, OF_RINGS, SHORT, at_once, guard, guard_unit};
+use crate::owned::{Owned, Side, SideMut};
 use crate::ring::borrow_mut;
 use crate::waiting::{Wait, number_of};
 
@@ -19,55 +20,10 @@ use crate::waiting::{Wait, number_of};
 pub const RINGWAY_IN_PLACE: u32 = 1;
 
 /// To a ring or to a queue.
-#[expect(clippy::large_enum_variant, reason = "one a handle, which is boxed")]
-pub(crate) enum Sending {
-    Ring(ringway::Sender),
-    Queue(QueueSender),
-}
+pub(crate) type Sending = Side<ringway::Sender, QueueSender>;
 
 /// The same, in use.
-pub(crate) enum SendingMut<'a> {
-    Ring(&'a mut ringway::Sender),
-    Queue(&'a mut QueueSender),
-}
-
-/// The same, from a box that the handle owns.
-#[derive(Clone, Copy)]
-enum Owned {
-    Ring(NonNull<ringway::Sender>),
-    Queue(NonNull<QueueSender>),
-}
-
-impl Owned {
-    fn new(sending: Sending) -> Self {
-        match sending {
-            Sending::Ring(sender) => Self::Ring(NonNull::from(Box::leak(Box::new(sender)))),
-            Sending::Queue(sender) => Self::Queue(NonNull::from(Box::leak(Box::new(sender)))),
-        }
-    }
-
-    /// # Safety
-    /// Nothing else borrows it for as long as the lifetime that is chosen.
-    unsafe fn borrow<'a>(self) -> SendingMut<'a> {
-        match self {
-            // SAFETY: the caller's promise; it is there until it is freed.
-            Self::Ring(sender) => SendingMut::Ring(unsafe { &mut *sender.as_ptr() }),
-            // SAFETY: the same.
-            Self::Queue(sender) => SendingMut::Queue(unsafe { &mut *sender.as_ptr() }),
-        }
-    }
-
-    /// # Safety
-    /// Nothing borrows it any more, and it is not used after this.
-    unsafe fn take(self) -> Sending {
-        match self {
-            // SAFETY: from a box; the caller's promise.
-            Self::Ring(sender) => Sending::Ring(*unsafe { Box::from_raw(sender.as_ptr()) }),
-            // SAFETY: the same.
-            Self::Queue(sender) => Sending::Queue(*unsafe { Box::from_raw(sender.as_ptr()) }),
-        }
-    }
-}
+pub(crate) type SendingMut<'a> = SideMut<'a, ringway::Sender, QueueSender>;
 
 /// The side that messages go in by. For one thread at a time; threads that send side by side have one each.
 ///
@@ -77,7 +33,7 @@ pub struct ringway_sender_t {
     usual: Option<NonNull<ringway::Sender>>,
     /// Borrows the handle, and so goes before it.
     claim: Option<Claim<'static>>,
-    owned: Owned,
+    owned: Owned<ringway::Sender, QueueSender>,
 }
 
 impl ringway_sender_t {
@@ -95,10 +51,7 @@ impl ringway_sender_t {
     /// Nothing is claimed any more.
     #[inline]
     fn free(&mut self) {
-        self.usual = match self.owned {
-            Owned::Ring(sender) => Some(sender),
-            Owned::Queue(_) => None,
-        };
+        self.usual = self.owned.of_ring();
     }
 
     /// The sender of a ring, if nothing is claimed.
