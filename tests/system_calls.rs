@@ -210,7 +210,10 @@ fn one_system_call_wakes_all_consumers_of_a_broadcast_and_none_is_made_while_all
     }
     let awake = &stretches[&0];
     println!("{} messages, all awake: {awake:?}", traced::MESSAGES / 10);
-    assert!(awake.by_all.len() <= FEW, "{awake:?}");
+    assert!(awake.own() <= FEW, "{awake:?}");
+    // Each of the threads that slept may still be on its way out of that.
+    let slept = *traced::SLEEPERS.iter().max().unwrap() as usize;
+    assert!(awake.by_all.len() <= FEW + 3 * slept, "{awake:?}");
 }
 
 #[test]
