@@ -21,10 +21,10 @@
 pub mod board;
 pub mod client;
 pub mod entry;
+mod handle;
 pub mod inspect;
 pub mod options;
 pub mod outcome;
-mod owned;
 pub mod receiver;
 pub mod ring;
 pub mod sender;

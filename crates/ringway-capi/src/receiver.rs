@@ -2,17 +2,14 @@
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
-use std::ptr::NonNull;
 
 use ringway::message::DetachedMessage;
 use ringway::mq::{QueueMessage, QueueReceiver};
 use ringway::transport::ReceivedMessage;
 use ringway::{Message, RecvError};
 
-use crate::outcome::{
-    Fault, HELD, NOT_HELD, NULL, OF_RINGS, SHORT, at_once, guard, guard_free, guard_unit,
-};
-use crate::owned::{Owned, Side, SideMut};
+use crate::handle::{Handle, Side, SideMut};
+use crate::outcome::{NULL, OF_RINGS, SHORT, at_once, guard, guard_free, guard_unit};
 use crate::ring::{borrow, borrow_mut, hand_out};
 use crate::waiting::{Wait, number_of};
 
@@ -23,7 +20,7 @@ pub(crate) type Receiving = Side<ringway::Receiver, QueueReceiver>;
 pub(crate) type ReceivingMut<'a> = SideMut<'a, ringway::Receiver, QueueReceiver>;
 
 /// A message in place.
-enum Held {
+pub(crate) enum Held {
     InRing(Message<'static>),
     FromQueue(QueueMessage<'static>),
 }
@@ -32,96 +29,11 @@ enum Held {
 ///
 /// A message is the receiver's until it is acknowledged, which ringway_recv does when it has copied it, and ringway_release for who has it in
 /// place. If the process dies before, it comes again, here or to another receiver.
-pub struct ringway_receiver_t {
-    /// The receiver of a ring while nothing is held in place: all that the usual case has to look at.
-    usual: Option<NonNull<ringway::Receiver>>,
-    /// Borrows the handle, and so goes before it.
-    held: Option<Held>,
-    owned: Owned<ringway::Receiver, QueueReceiver>,
-}
+pub struct ringway_receiver_t(pub(crate) Handle<ringway::Receiver, QueueReceiver, Held>);
 
 impl ringway_receiver_t {
-    pub(crate) fn new(receiving: Receiving) -> Self {
-        let owned = Owned::new(receiving);
-        let mut made = Self {
-            usual: None,
-            held: None,
-            owned,
-        };
-        made.free();
-        made
-    }
-
-    /// Nothing is held any more.
-    #[inline]
-    fn free(&mut self) {
-        self.usual = self.owned.of_ring();
-    }
-
-    /// The receiver of a ring, if nothing is held in place.
-    #[inline(always)]
-    fn usual(&mut self) -> Option<&mut ringway::Receiver> {
-        // SAFETY: this owns it, and as nothing is held, nothing else borrows it.
-        self.usual.map(|mut receiver| unsafe { receiver.as_mut() })
-    }
-
-    /// The handle, if nothing is held in place.
-    #[inline]
-    pub(crate) fn handle(&mut self) -> Result<ReceivingMut<'_>, Fault> {
-        match self.held {
-            // SAFETY: this owns it, and nothing else borrows it.
-            None => Ok(unsafe { self.owned.borrow() }),
-            Some(_) => Err(HELD),
-        }
-    }
-
-    /// The same, for a message that is kept in this.
-    #[inline]
-    fn handle_for_message(&mut self) -> Result<ReceivingMut<'static>, Fault> {
-        match self.held {
-            // SAFETY: this owns it, and nothing else borrows it; the message goes before it does.
-            None => Ok(unsafe { self.owned.borrow() }),
-            Some(_) => Err(HELD),
-        }
-    }
-
-    /// Keeps what borrows the handle.
-    #[inline]
-    fn hold(&mut self, message: Held) {
-        self.usual = None;
-        self.held = Some(message);
-    }
-
-    /// What is held. It is used, or dropped, before the handle is.
-    #[inline]
-    fn take_held(&mut self) -> Result<Held, Fault> {
-        let Some(held) = self.held.take() else {
-            return Err(NOT_HELD);
-        };
-        self.free();
-        Ok(held)
-    }
-
-    fn into_handle(mut self) -> Receiving {
-        self.held = None;
-        let this = std::mem::ManuallyDrop::new(self);
-        // SAFETY: nothing borrows it, and `self` is not dropped.
-        unsafe { this.owned.take() }
-    }
-
-    fn ring(&mut self) -> Result<&mut ringway::Receiver, Fault> {
-        match self.handle()? {
-            ReceivingMut::Ring(receiver) => Ok(receiver),
-            ReceivingMut::Queue(_) => Err(OF_RINGS),
-        }
-    }
-}
-
-impl Drop for ringway_receiver_t {
-    fn drop(&mut self) {
-        self.held = None;
-        // SAFETY: nothing borrows it any more.
-        drop(unsafe { self.owned.take() });
+    pub(crate) fn new(side: Receiving) -> Self {
+        Self(Handle::new(side))
     }
 }
 
@@ -156,28 +68,16 @@ pub unsafe extern "C" fn ringway_recv(
     timeout_ns: i64,
 ) -> c_int {
     // Short, and from a ring with one sender and one receiver: nothing is called, and so hardly a register has to be saved.
-    // SAFETY: the caller's promise.
-    if let Some(this) = unsafe { receiver.as_mut() }
-        && !buffer.is_null()
-        && !len.is_null()
-        && let Some(usual) = this.usual()
-    {
-        // SAFETY: the same: so many bytes are there, the caller's, and only written here.
-        let room = unsafe { std::slice::from_raw_parts_mut(buffer.cast(), size.min(SHORT)) };
-        // SAFETY: the same: it may be written.
-        let tell = |received| unsafe { len.write(received) };
-        let received = || {
-            usual
-                .recv_into_at_once_from_stream(room)
-                .map(tell)
-                .is_some()
-        };
-        if let Some(result) = at_once(received) {
-            return result;
-        }
+    let (recv, short) = (
+        ringway::Receiver::recv_into_at_once_from_stream,
+        size.min(SHORT),
+    );
+    // SAFETY: passed on, of no more bytes.
+    match unsafe { recv_usual(receiver, buffer, short, len, recv) } {
+        Some(result) => result,
+        // SAFETY: passed on.
+        None => unsafe { recv_any(receiver, buffer, size, len, timeout_ns) },
     }
-    // SAFETY: passed on.
-    unsafe { recv_any(receiver, buffer, size, len, timeout_ns) }
 }
 
 /// In the usual case of any ring, and of any length.
@@ -193,23 +93,37 @@ unsafe extern "C" fn recv_any(
     len: *mut usize,
     timeout_ns: i64,
 ) -> c_int {
-    // SAFETY: the caller's promise.
-    if let Some(this) = unsafe { receiver.as_mut() }
-        && !buffer.is_null()
-        && !len.is_null()
-        && let Some(usual) = this.usual()
-    {
-        // SAFETY: the same: so many bytes are there, the caller's, and only written here.
-        let room = unsafe { std::slice::from_raw_parts_mut(buffer.cast(), size) };
-        // SAFETY: the same: it may be written.
-        let tell = |received| unsafe { len.write(received) };
-        let received = || usual.recv_into_at_once(room).map(tell).is_some();
-        if let Some(result) = at_once(received) {
-            return result;
-        }
-    }
+    let recv = ringway::Receiver::recv_into_at_once;
     // SAFETY: passed on.
-    unsafe { recv_otherwise(receiver, buffer, size, len, timeout_ns) }
+    match unsafe { recv_usual(receiver, buffer, size, len, recv) } {
+        Some(result) => result,
+        // SAFETY: passed on.
+        None => unsafe { recv_otherwise(receiver, buffer, size, len, timeout_ns) },
+    }
+}
+
+/// Receives in the usual case, and returns what the call returns then. `None`: nothing was done.
+///
+/// # Safety
+/// As of ringway_recv.
+#[inline(always)]
+unsafe fn recv_usual(
+    receiver: *mut ringway_receiver_t,
+    buffer: *mut c_void,
+    size: usize,
+    len: *mut usize,
+    recv: impl FnOnce(&mut ringway::Receiver, &mut [u8]) -> Option<usize>,
+) -> Option<c_int> {
+    // SAFETY: the caller's promise.
+    let usual = unsafe { receiver.as_mut() }?.0.usual()?;
+    if buffer.is_null() || len.is_null() {
+        return None;
+    }
+    // SAFETY: the same: so many bytes are there, the caller's, and only written here.
+    let room = unsafe { std::slice::from_raw_parts_mut(buffer.cast(), size) };
+    // SAFETY: the same: it may be written.
+    let tell = |received| unsafe { len.write(received) };
+    at_once(|| recv(usual, room).map(tell).is_some())
 }
 
 /// # Safety
@@ -233,7 +147,7 @@ unsafe extern "C" fn recv_otherwise(
             _ => unsafe { std::slice::from_raw_parts_mut(buffer.cast(), size) },
         };
         // SAFETY: the caller's promise.
-        let handle = unsafe { borrow_mut(receiver) }?.handle()?;
+        let handle = unsafe { borrow_mut(receiver) }?.0.side()?;
         let received = match (handle, Wait::of(timeout_ns)) {
             (ReceivingMut::Ring(receiver), Wait::Not) => receiver.try_recv_into(room),
             (ReceivingMut::Ring(receiver), wait) => {
@@ -274,7 +188,9 @@ pub unsafe extern "C" fn ringway_recv_view(
         }
         // SAFETY: the caller's promise.
         let this = unsafe { borrow_mut(receiver) }?;
-        let held = match (this.handle_for_message()?, Wait::of(timeout_ns)) {
+        // SAFETY: the message is held, below.
+        let side = unsafe { this.0.side_for_held() }?;
+        let held = match (side, Wait::of(timeout_ns)) {
             (ReceivingMut::Ring(receiver), Wait::Not) => {
                 Held::InRing(receiver.try_recv_in_place()?)
             }
@@ -306,7 +222,7 @@ pub unsafe extern "C" fn ringway_recv_view(
                 deliveries: message.deliveries(),
             },
         };
-        this.hold(held);
+        this.0.hold(held);
         // SAFETY: it may be written.
         unsafe { view.write(told) };
         Ok(())
@@ -321,7 +237,7 @@ pub unsafe extern "C" fn ringway_recv_view(
 pub unsafe extern "C" fn ringway_release(receiver: *mut ringway_receiver_t) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        match unsafe { borrow_mut(receiver) }?.take_held()? {
+        match unsafe { borrow_mut(receiver) }?.0.take_held()? {
             Held::InRing(message) => message.release(),
             Held::FromQueue(message) => message.release(),
         }
@@ -337,7 +253,7 @@ pub unsafe extern "C" fn ringway_release(receiver: *mut ringway_receiver_t) -> c
 pub unsafe extern "C" fn ringway_give_back(receiver: *mut ringway_receiver_t) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        match unsafe { borrow_mut(receiver) }?.take_held()? {
+        match unsafe { borrow_mut(receiver) }?.0.take_held()? {
             Held::InRing(message) => message.give_back(),
             // What has no destructor is given back to its handle so.
             Held::FromQueue(_) => {}
@@ -367,7 +283,7 @@ pub unsafe extern "C" fn ringway_detach(
         }
         // SAFETY: the caller's promise.
         let this = unsafe { borrow_mut(receiver) }?;
-        match this.take_held()? {
+        match this.0.take_held()? {
             Held::InRing(held) => {
                 let kept = ringway_message_t {
                     message: held.detach()?,
@@ -376,7 +292,7 @@ pub unsafe extern "C" fn ringway_detach(
                 unsafe { hand_out(message, kept) }
             }
             queue @ Held::FromQueue(_) => {
-                this.hold(queue);
+                this.0.hold(queue);
                 Err(OF_RINGS)
             }
         }
@@ -444,7 +360,7 @@ pub unsafe extern "C" fn ringway_drain(
     guard(|| {
         let each = each.ok_or(NULL)?;
         // SAFETY: the caller's promise.
-        let receiver = unsafe { borrow_mut(receiver) }?.ring()?;
+        let receiver = unsafe { borrow_mut(receiver) }?.0.ring()?;
         let mut backlog = receiver.backlog();
         let mut shown = 0;
         while shown < most as u64 {
@@ -485,6 +401,7 @@ pub unsafe extern "C" fn ringway_receiver_wait(
         let deadline = Wait::of(timeout_ns).deadline();
         // SAFETY: the caller's promise.
         unsafe { borrow_mut(receiver) }?
+            .0
             .ring()?
             .wait_deadline(deadline)?;
         Ok(())
@@ -504,7 +421,7 @@ pub unsafe extern "C" fn ringway_receiver_wait(
 pub unsafe extern "C" fn ringway_receiver_descriptor(receiver: *mut ringway_receiver_t) -> c_int {
     guard(|| {
         // SAFETY: the caller's promise.
-        let descriptor = match unsafe { borrow_mut(receiver) }?.handle()? {
+        let descriptor = match unsafe { borrow_mut(receiver) }?.0.side()? {
             ReceivingMut::Ring(receiver) => receiver.descriptor()?.as_raw_fd(),
             ReceivingMut::Queue(receiver) => receiver.descriptor().ok_or(OF_RINGS)?.as_raw_fd(),
         };
@@ -520,7 +437,7 @@ pub unsafe extern "C" fn ringway_receiver_descriptor(receiver: *mut ringway_rece
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ringway_receiver_arm(receiver: *mut ringway_receiver_t) -> c_int {
     // SAFETY: the caller's promise.
-    guard(|| Ok(unsafe { borrow_mut(receiver) }?.ring()?.arm()?.into())) as c_int
+    guard(|| Ok(unsafe { borrow_mut(receiver) }?.0.ring()?.arm()?.into())) as c_int
 }
 
 /// Takes ringway_receiver_arm back: the descriptor is not readable, and does not become so. Of a ring.
@@ -531,7 +448,7 @@ pub unsafe extern "C" fn ringway_receiver_arm(receiver: *mut ringway_receiver_t)
 pub unsafe extern "C" fn ringway_receiver_disarm(receiver: *mut ringway_receiver_t) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        unsafe { borrow_mut(receiver) }?.ring()?.disarm();
+        unsafe { borrow_mut(receiver) }?.0.ring()?.disarm();
         Ok(())
     })
 }
@@ -548,7 +465,7 @@ pub unsafe extern "C" fn ringway_receiver_wait_for_peer(
     guard_unit(|| {
         let deadline = Wait::of(timeout_ns).deadline();
         // SAFETY: the caller's promise.
-        match unsafe { borrow_mut(receiver) }?.handle()? {
+        match unsafe { borrow_mut(receiver) }?.0.side()? {
             ReceivingMut::Ring(receiver) => receiver.wait_for_peer_deadline(deadline)?,
             ReceivingMut::Queue(receiver) => receiver.wait_for_peer_deadline(deadline)?,
         }
@@ -564,7 +481,7 @@ pub unsafe extern "C" fn ringway_receiver_wait_for_peer(
 pub unsafe extern "C" fn ringway_receiver_peer(receiver: *mut ringway_receiver_t) -> c_int {
     guard(|| {
         // SAFETY: the caller's promise.
-        number_of(match unsafe { borrow_mut(receiver) }?.handle()? {
+        number_of(match unsafe { borrow_mut(receiver) }?.0.side()? {
             ReceivingMut::Ring(receiver) => receiver.peer(),
             ReceivingMut::Queue(receiver) => receiver.peer(),
         })
@@ -583,6 +500,7 @@ pub unsafe extern "C" fn ringway_receiver_is_attached(
     guard(|| {
         // SAFETY: the caller's promise.
         Ok(unsafe { borrow_mut(receiver) }?
+            .0
             .ring()?
             .is_attached(id)
             .into())
@@ -595,8 +513,11 @@ pub unsafe extern "C" fn ringway_receiver_is_attached(
 /// The receiver is from this library, and used by this thread alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ringway_receiver_is_drained(receiver: *mut ringway_receiver_t) -> c_int {
-    // SAFETY: the caller's promise.
-    guard(|| Ok(unsafe { borrow_mut(receiver) }?.ring()?.is_drained().into())) as c_int
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let receiver = unsafe { borrow_mut(receiver) }?.0.ring()?;
+        Ok(receiver.is_drained().into())
+    }) as c_int
 }
 
 /// Messages that the ring's receivers have ever received and released; of a queue, that this one has.
@@ -607,7 +528,7 @@ pub unsafe extern "C" fn ringway_receiver_is_drained(receiver: *mut ringway_rece
 pub unsafe extern "C" fn ringway_receiver_received(receiver: *mut ringway_receiver_t) -> i64 {
     guard(|| {
         // SAFETY: the caller's promise.
-        Ok(match unsafe { borrow_mut(receiver) }?.handle()? {
+        Ok(match unsafe { borrow_mut(receiver) }?.0.side()? {
             ReceivingMut::Ring(receiver) => receiver.received(),
             ReceivingMut::Queue(receiver) => receiver.received(),
         } as i64)
@@ -621,7 +542,7 @@ pub unsafe extern "C" fn ringway_receiver_received(receiver: *mut ringway_receiv
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ringway_receiver_lost(receiver: *mut ringway_receiver_t) -> i64 {
     // SAFETY: the caller's promise.
-    guard(|| Ok(unsafe { borrow_mut(receiver) }?.ring()?.lost() as i64))
+    guard(|| Ok(unsafe { borrow_mut(receiver) }?.0.ring()?.lost() as i64))
 }
 
 /// Acknowledges the next message unread if it lies in a slab that this process cannot map (RINGWAY_UNUSABLE), and returns 1 if that was so, else 0;
@@ -634,6 +555,7 @@ pub unsafe extern "C" fn ringway_skip_unreadable(receiver: *mut ringway_receiver
     guard(|| {
         // SAFETY: the caller's promise.
         Ok(unsafe { borrow_mut(receiver) }?
+            .0
             .ring()?
             .skip_unreadable()?
             .into())
@@ -664,7 +586,7 @@ pub unsafe extern "C" fn ringway_receiver_close(receiver: *mut ringway_receiver_
     guard_unit(|| {
         if !receiver.is_null() {
             // SAFETY: it was made by `hand_out`, and the caller gives it up.
-            match unsafe { Box::from_raw(receiver) }.into_handle() {
+            match unsafe { Box::from_raw(receiver) }.0.into_side() {
                 Receiving::Ring(receiver) => receiver.close(),
                 Receiving::Queue(receiver) => receiver.close(),
             }

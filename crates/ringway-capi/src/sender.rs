@@ -3,15 +3,14 @@
 use std::ffi::{c_int, c_void};
 use std::io::IoSlice;
 use std::os::fd::AsRawFd;
-use std::ptr::NonNull;
 
 use libc::iovec;
 use ringway::SendError;
 use ringway::message::Claim;
 use ringway::mq::QueueSender;
 
-use crate::outcome::{Fault, HELD, NOT_HELD, NULL, OF_RINGS, SHORT, at_once, guard, guard_unit};
-use crate::owned::{Owned, Side, SideMut};
+use crate::handle::{Handle, Side, SideMut};
+use crate::outcome::{Fault, NULL, OF_RINGS, SHORT, at_once, guard, guard_unit};
 use crate::ring::borrow_mut;
 use crate::waiting::{Wait, number_of};
 
@@ -28,96 +27,11 @@ pub(crate) type SendingMut<'a> = SideMut<'a, ringway::Sender, QueueSender>;
 /// The side that messages go in by. For one thread at a time; threads that send side by side have one each.
 ///
 /// A process that is killed leaves each message whole or not at all. The last sender to close ends the stream.
-pub struct ringway_sender_t {
-    /// The sender of a ring while nothing is claimed: all that the usual case has to look at.
-    usual: Option<NonNull<ringway::Sender>>,
-    /// Borrows the handle, and so goes before it.
-    claim: Option<Claim<'static>>,
-    owned: Owned<ringway::Sender, QueueSender>,
-}
+pub struct ringway_sender_t(pub(crate) Handle<ringway::Sender, QueueSender, Claim<'static>>);
 
 impl ringway_sender_t {
-    pub(crate) fn new(sending: Sending) -> Self {
-        let owned = Owned::new(sending);
-        let mut made = Self {
-            usual: None,
-            claim: None,
-            owned,
-        };
-        made.free();
-        made
-    }
-
-    /// Nothing is claimed any more.
-    #[inline]
-    fn free(&mut self) {
-        self.usual = self.owned.of_ring();
-    }
-
-    /// The sender of a ring, if nothing is claimed.
-    #[inline(always)]
-    fn usual(&mut self) -> Option<&mut ringway::Sender> {
-        // SAFETY: this owns it, and as nothing is claimed, nothing else borrows it.
-        self.usual.map(|mut sender| unsafe { sender.as_mut() })
-    }
-
-    /// The handle, if nothing is held in place.
-    #[inline]
-    pub(crate) fn handle(&mut self) -> Result<SendingMut<'_>, Fault> {
-        match self.claim {
-            // SAFETY: this owns it, and nothing else borrows it.
-            None => Ok(unsafe { self.owned.borrow() }),
-            Some(_) => Err(HELD),
-        }
-    }
-
-    fn ring(&mut self) -> Result<&mut ringway::Sender, Fault> {
-        match self.handle()? {
-            SendingMut::Ring(sender) => Ok(sender),
-            SendingMut::Queue(_) => Err(OF_RINGS),
-        }
-    }
-
-    /// The same, for a claim that is kept in this.
-    #[inline]
-    fn handle_for_claim(&mut self) -> Result<SendingMut<'static>, Fault> {
-        match self.claim {
-            // SAFETY: this owns it, and nothing else borrows it; the claim goes before it does.
-            None => Ok(unsafe { self.owned.borrow() }),
-            Some(_) => Err(HELD),
-        }
-    }
-
-    /// Keeps what borrows the handle.
-    #[inline]
-    fn hold(&mut self, claim: Claim<'static>) {
-        self.usual = None;
-        self.claim = Some(claim);
-    }
-
-    /// What is held. It is used, or dropped, before the handle is.
-    #[inline]
-    fn take_claim(&mut self) -> Result<Claim<'static>, Fault> {
-        let Some(claim) = self.claim.take() else {
-            return Err(NOT_HELD);
-        };
-        self.free();
-        Ok(claim)
-    }
-
-    fn into_handle(mut self) -> Sending {
-        self.claim = None;
-        let this = std::mem::ManuallyDrop::new(self);
-        // SAFETY: nothing borrows it, and `self` is not dropped.
-        unsafe { this.owned.take() }
-    }
-}
-
-impl Drop for ringway_sender_t {
-    fn drop(&mut self) {
-        self.claim = None;
-        // SAFETY: nothing borrows it any more.
-        drop(unsafe { self.owned.take() });
+    pub(crate) fn new(side: Sending) -> Self {
+        Self(Handle::new(side))
     }
 }
 
@@ -169,15 +83,10 @@ pub unsafe extern "C" fn ringway_send(
     timeout_ns: i64,
 ) -> c_int {
     // Short, and in a ring with one sender and one receiver: nothing is called, and so hardly a register has to be saved.
-    // SAFETY: the caller's promise.
-    if let Some(this) = unsafe { sender.as_mut() }
-        && !data.is_null()
-        && len <= SHORT
-        && let Some(usual) = this.usual()
-    {
-        // SAFETY: the same: so many bytes are there.
-        let message = unsafe { std::slice::from_raw_parts(data.cast(), len) };
-        if let Some(result) = at_once(|| usual.send_at_once_in_stream(message)) {
+    if len <= SHORT {
+        let send = ringway::Sender::send_at_once_in_stream;
+        // SAFETY: passed on.
+        if let Some(result) = unsafe { send_usual(sender, data, len, send) } {
             return result;
         }
     }
@@ -197,19 +106,33 @@ unsafe extern "C" fn send_any(
     len: usize,
     timeout_ns: i64,
 ) -> c_int {
-    // SAFETY: the caller's promise.
-    if let Some(this) = unsafe { sender.as_mut() }
-        && !data.is_null()
-        && let Some(usual) = this.usual()
-    {
-        // SAFETY: the same: so many bytes are there.
-        let message = unsafe { std::slice::from_raw_parts(data.cast(), len) };
-        if let Some(result) = at_once(|| usual.send_at_once(message)) {
-            return result;
-        }
-    }
     // SAFETY: passed on.
-    unsafe { send_otherwise(sender, data, len, timeout_ns) }
+    match unsafe { send_usual(sender, data, len, ringway::Sender::send_at_once) } {
+        Some(result) => result,
+        // SAFETY: passed on.
+        None => unsafe { send_otherwise(sender, data, len, timeout_ns) },
+    }
+}
+
+/// Sends in the usual case, and returns what the call returns then. `None`: nothing was done.
+///
+/// # Safety
+/// As of ringway_send.
+#[inline(always)]
+unsafe fn send_usual(
+    sender: *mut ringway_sender_t,
+    data: *const c_void,
+    len: usize,
+    send: impl FnOnce(&mut ringway::Sender, &[u8]) -> bool,
+) -> Option<c_int> {
+    // SAFETY: the caller's promise.
+    let usual = unsafe { sender.as_mut() }?.0.usual()?;
+    if data.is_null() {
+        return None;
+    }
+    // SAFETY: the same: so many bytes are there.
+    let message = unsafe { std::slice::from_raw_parts(data.cast(), len) };
+    at_once(|| send(usual, message))
 }
 
 /// # Safety
@@ -224,7 +147,7 @@ unsafe extern "C" fn send_otherwise(
 ) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        let (handle, message) = unsafe { (borrow_mut(sender)?.handle()?, bytes(data, len)?) };
+        let (handle, message) = unsafe { (borrow_mut(sender)?.0.side()?, bytes(data, len)?) };
         match (handle, Wait::of(timeout_ns)) {
             (SendingMut::Ring(sender), Wait::Not) => sender.try_send(message)?,
             (SendingMut::Ring(sender), wait) => sender.send_deadline(message, wait.deadline())?,
@@ -249,7 +172,7 @@ pub unsafe extern "C" fn ringway_send_priority(
 ) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        let (handle, message) = unsafe { (borrow_mut(sender)?.handle()?, bytes(data, len)?) };
+        let (handle, message) = unsafe { (borrow_mut(sender)?.0.side()?, bytes(data, len)?) };
         let SendingMut::Queue(sender) = handle else {
             return Err(SendError::NoPriorities.into());
         };
@@ -275,7 +198,7 @@ pub unsafe extern "C" fn ringway_sendv(
     guard_unit(|| {
         // SAFETY: the caller's promise.
         let (handle, parts) =
-            unsafe { (borrow_mut(sender)?.handle()?, self::parts(parts, count)?) };
+            unsafe { (borrow_mut(sender)?.0.side()?, self::parts(parts, count)?) };
         match handle {
             SendingMut::Ring(sender) => match Wait::of(timeout_ns) {
                 Wait::Not => sender.try_send_vectored(&parts)?,
@@ -307,7 +230,7 @@ pub unsafe extern "C" fn ringway_send_batch(
     guard_unit(|| {
         // SAFETY: the caller's promise.
         let (handle, messages) =
-            unsafe { (borrow_mut(sender)?.handle()?, parts(messages, count)?) };
+            unsafe { (borrow_mut(sender)?.0.side()?, parts(messages, count)?) };
         let SendingMut::Ring(sender) = handle else {
             return Err(OF_RINGS);
         };
@@ -349,7 +272,8 @@ pub unsafe extern "C" fn ringway_claim(
         }
         // SAFETY: the caller's promise.
         let this = unsafe { borrow_mut(sender) }?;
-        let SendingMut::Ring(handle) = this.handle_for_claim()? else {
+        // SAFETY: the claim is held, below.
+        let SendingMut::Ring(handle) = unsafe { this.0.side_for_held() }? else {
             return Err(OF_RINGS);
         };
         let mut claim = match Wait::of(timeout_ns) {
@@ -362,7 +286,7 @@ pub unsafe extern "C" fn ringway_claim(
             // SAFETY: the slice is made for its address only; who writes there is no Rust.
             _ => unsafe { claim.as_mut_slice() }.as_mut_ptr(),
         };
-        this.hold(claim);
+        this.0.hold(claim);
         // SAFETY: it may be written.
         unsafe { data.write(memory.cast()) };
         Ok(())
@@ -377,7 +301,10 @@ pub unsafe extern "C" fn ringway_claim(
 pub unsafe extern "C" fn ringway_commit(sender: *mut ringway_sender_t, len: usize) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        unsafe { borrow_mut(sender) }?.take_claim()?.commit_len(len);
+        unsafe { borrow_mut(sender) }?
+            .0
+            .take_held()?
+            .commit_len(len);
         Ok(())
     })
 }
@@ -390,7 +317,7 @@ pub unsafe extern "C" fn ringway_commit(sender: *mut ringway_sender_t, len: usiz
 pub unsafe extern "C" fn ringway_abort(sender: *mut ringway_sender_t) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        unsafe { borrow_mut(sender) }?.take_claim()?.abort();
+        unsafe { borrow_mut(sender) }?.0.take_held()?.abort();
         Ok(())
     })
 }
@@ -404,6 +331,7 @@ pub unsafe extern "C" fn ringway_sender_descriptor(sender: *mut ringway_sender_t
     guard(|| {
         // SAFETY: the caller's promise.
         Ok(unsafe { borrow_mut(sender) }?
+            .0
             .ring()?
             .descriptor()?
             .as_raw_fd()
@@ -419,7 +347,7 @@ pub unsafe extern "C" fn ringway_sender_descriptor(sender: *mut ringway_sender_t
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ringway_sender_arm(sender: *mut ringway_sender_t, len: usize) -> c_int {
     // SAFETY: the caller's promise.
-    guard(|| Ok(unsafe { borrow_mut(sender) }?.ring()?.arm(len)?.into())) as c_int
+    guard(|| Ok(unsafe { borrow_mut(sender) }?.0.ring()?.arm(len)?.into())) as c_int
 }
 
 /// Takes ringway_sender_arm back. Of a ring.
@@ -430,7 +358,7 @@ pub unsafe extern "C" fn ringway_sender_arm(sender: *mut ringway_sender_t, len: 
 pub unsafe extern "C" fn ringway_sender_disarm(sender: *mut ringway_sender_t) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        unsafe { borrow_mut(sender) }?.ring()?.disarm();
+        unsafe { borrow_mut(sender) }?.0.ring()?.disarm();
         Ok(())
     })
 }
@@ -447,7 +375,7 @@ pub unsafe extern "C" fn ringway_sender_wait_for_peer(
     guard_unit(|| {
         let deadline = Wait::of(timeout_ns).deadline();
         // SAFETY: the caller's promise.
-        match unsafe { borrow_mut(sender) }?.handle()? {
+        match unsafe { borrow_mut(sender) }?.0.side()? {
             SendingMut::Ring(sender) => sender.wait_for_peer_deadline(deadline)?,
             SendingMut::Queue(sender) => sender.wait_for_peer_deadline(deadline)?,
         }
@@ -467,7 +395,7 @@ pub unsafe extern "C" fn ringway_sender_wait_until_drained(
     guard_unit(|| {
         let deadline = Wait::of(timeout_ns).deadline();
         // SAFETY: the caller's promise.
-        match unsafe { borrow_mut(sender) }?.handle()? {
+        match unsafe { borrow_mut(sender) }?.0.side()? {
             SendingMut::Ring(sender) => sender.wait_until_drained_deadline(deadline)?,
             SendingMut::Queue(_) => return Err(OF_RINGS),
         }
@@ -483,7 +411,7 @@ pub unsafe extern "C" fn ringway_sender_wait_until_drained(
 pub unsafe extern "C" fn ringway_sender_peer(sender: *mut ringway_sender_t) -> c_int {
     guard(|| {
         // SAFETY: the caller's promise.
-        number_of(match unsafe { borrow_mut(sender) }?.handle()? {
+        number_of(match unsafe { borrow_mut(sender) }?.0.side()? {
             SendingMut::Ring(sender) => sender.peer(),
             SendingMut::Queue(sender) => sender.peer(),
         })
@@ -501,7 +429,7 @@ pub unsafe extern "C" fn ringway_sender_id(sender: *mut ringway_sender_t, id: *m
             return Err(NULL);
         }
         // SAFETY: the caller's promise.
-        let found = match unsafe { borrow_mut(sender) }?.handle()? {
+        let found = match unsafe { borrow_mut(sender) }?.0.side()? {
             SendingMut::Ring(sender) => sender.id(),
             SendingMut::Queue(sender) => sender.id(),
         };
@@ -519,7 +447,7 @@ pub unsafe extern "C" fn ringway_sender_id(sender: *mut ringway_sender_t, id: *m
 pub unsafe extern "C" fn ringway_sender_sent(sender: *mut ringway_sender_t) -> i64 {
     guard(|| {
         // SAFETY: the caller's promise.
-        Ok(match unsafe { borrow_mut(sender) }?.handle()? {
+        Ok(match unsafe { borrow_mut(sender) }?.0.side()? {
             SendingMut::Ring(sender) => sender.sent(),
             SendingMut::Queue(sender) => sender.sent(),
         } as i64)
@@ -551,7 +479,7 @@ pub unsafe extern "C" fn ringway_sender_leave(sender: *mut ringway_sender_t) -> 
     guard_unit(|| {
         if !sender.is_null() {
             // SAFETY: it was made by `hand_out`, and the caller gives it up.
-            match unsafe { Box::from_raw(sender) }.into_handle() {
+            match unsafe { Box::from_raw(sender) }.0.into_side() {
                 Sending::Ring(sender) => sender.leave(),
                 Sending::Queue(sender) => sender.leave(),
             }

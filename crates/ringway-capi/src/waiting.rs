@@ -71,7 +71,7 @@ pub unsafe extern "C" fn ringway_wait_any(
         for at in 0..count {
             // SAFETY: the caller's promise: so many receivers, of which each is there once.
             let receiver = unsafe { borrow_mut(*receivers.add(at)) }?;
-            match receiver.handle()? {
+            match receiver.0.side()? {
                 ReceivingMut::Ring(receiver) => keys.push(set.add(receiver)),
                 ReceivingMut::Queue(_) => return Err(OF_RINGS),
             }
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn ringway_sender_interrupter(
 ) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        let SendingMut::Ring(sender) = unsafe { borrow_mut(sender) }?.handle()? else {
+        let SendingMut::Ring(sender) = unsafe { borrow_mut(sender) }?.0.side()? else {
             return Err(OF_RINGS);
         };
         let made = ringway_interrupter_t {
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn ringway_receiver_interrupter(
 ) -> c_int {
     guard_unit(|| {
         // SAFETY: the caller's promise.
-        let ReceivingMut::Ring(receiver) = unsafe { borrow_mut(receiver) }?.handle()? else {
+        let ReceivingMut::Ring(receiver) = unsafe { borrow_mut(receiver) }?.0.side()? else {
             return Err(OF_RINGS);
         };
         let made = ringway_interrupter_t {
