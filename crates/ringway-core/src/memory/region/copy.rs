@@ -293,36 +293,11 @@ mod imp {
         // SAFETY: lines that begin on one and end before the last byte; the first and the last 64 bytes.
         unsafe {
             while done + 64 < len {
-                copy_line(target.add(done), source.add(done));
+                copy_64::<0, 0>(target.add(done), source.add(done));
                 done += 64;
             }
             copy_64::<0, 0>(target.add(len - 64), source.add(len - 64));
             copy_64::<0, 0>(target, source);
-        }
-    }
-
-    /// A line of the target.
-    #[inline(always)]
-    unsafe fn copy_line(target: *mut u8, source: *const u8) {
-        // SAFETY: 64 bytes are read, at any alignment, and written, at a multiple of 64; SSE2 is part of x86-64.
-        unsafe {
-            asm!(
-                "movups {a}, [{source}]",
-                "movups {b}, [{source} + 16]",
-                "movups {c}, [{source} + 32]",
-                "movups {d}, [{source} + 48]",
-                "movaps [{target}], {a}",
-                "movaps [{target} + 16], {b}",
-                "movaps [{target} + 32], {c}",
-                "movaps [{target} + 48], {d}",
-                source = in(reg) source,
-                target = in(reg) target,
-                a = out(xmm_reg) _,
-                b = out(xmm_reg) _,
-                c = out(xmm_reg) _,
-                d = out(xmm_reg) _,
-                options(nostack, preserves_flags),
-            );
         }
     }
 
