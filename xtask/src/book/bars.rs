@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::svg::Svg;
+use crate::process;
 
 const WIDTH: i32 = 700;
 /// Where the bars begin, and how far they go at most.
@@ -61,7 +62,7 @@ pub(crate) fn thin(figures: &str) -> Result<String, String> {
     let mut dates = Vec::new();
     for run in runs {
         rounds += number(&run["run"]["rounds"])?;
-        dates.push(date(number(&run["run"]["seconds_since_1970"])?));
+        dates.push(date(number(&run["run"]["seconds_since_1970"])?)?);
     }
     dates.sort();
     dates.dedup();
@@ -103,16 +104,10 @@ fn three_digits(number: Option<f64>) -> Option<f64> {
 }
 
 /// A day, of seconds since 1970.
-fn date(seconds: u64) -> String {
-    // Days since 0000-03-01, in eras of 400 years.
-    let days = (seconds / 86_400 + 719_468) as i64;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let (day, month) = (day - (153 * month + 2) / 5 + 1, (month + 2) % 12 + 1);
-    let year = year + era * 400 + i64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02}")
+fn date(seconds: u64) -> Result<String, String> {
+    let at = format!("--date=@{seconds}");
+    let day = process::quiet(process::command(&["date", "--utc", &at, "+%F"]))?;
+    Ok(day.trim().to_owned())
 }
 
 /// A way, as it was measured.
@@ -256,7 +251,6 @@ fn shown(number: f64, is_time: bool) -> String {
         _ => (number, ""),
     };
     match number {
-        _ if number >= 100.0 => format!("{number:.0}{unit}"),
         _ if number >= 10.0 => format!("{number:.0}{unit}"),
         _ => format!("{number:.1}{unit}"),
     }
@@ -268,9 +262,9 @@ mod tests {
 
     #[test]
     fn a_day_is_the_calendars() {
-        assert_eq!(date(0), "1970-01-01");
-        assert_eq!(date(951_782_400), "2000-02-29");
-        assert_eq!(date(1_796_046_840), "2026-11-30");
+        assert_eq!(date(0).unwrap(), "1970-01-01");
+        assert_eq!(date(951_782_400).unwrap(), "2000-02-29");
+        assert_eq!(date(1_796_046_840).unwrap(), "2026-11-30");
     }
 
     const FIGURES: &str = r#"{"runs": [{"machine": {"processor": "P", "processors": 2, "virtual": true, "kernel": "Linux 6.1-x"},
