@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
-use super::reader::Reader;
+use super::reader::{Reader, numbered};
 use super::{Board, polling};
 use crate::address::Address;
 use crate::api::reach::Reach;
@@ -210,11 +210,6 @@ impl Room for Hearing {
         (self.short, self.is_short) = (*words, Some((len, tag)));
         Some(())
     }
-}
-
-/// The number of what was read.
-fn numbered((number, ()): (u64, ())) -> u64 {
-    number
 }
 
 /// For services.

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use super::Value;
 use super::desk::{Changes, Hearing};
-use super::reader::Reader;
+use super::reader::{Reader, numbered};
 use super::watch::Watcher;
 use crate::api::reach::{Answer, Reach, Reached};
 use crate::error::{Attempt, Error, GetError};
@@ -146,7 +146,7 @@ impl Reader {
         let read = self
             .reach
             .attempt_by(&mut self.reader, how, waker, look_by, look);
-        let read = read.map(|read| read.map(|(number, ())| number));
+        let read = read.map(|read| read.map(numbered));
         told(read).map_err(|error| self.noted(error))
     }
 

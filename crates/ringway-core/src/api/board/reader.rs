@@ -133,8 +133,7 @@ impl Reader {
     /// As [`get`](Self::get). Then what is in `bytes` means nothing.
     #[inline]
     pub fn get_into(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, GetError> {
-        let read = self.reader.get(bytes)?;
-        Ok(read.map(|(number, ())| number))
+        Ok(self.reader.get(bytes)?.map(numbered))
     }
 
     /// The same if it is newer than the last one that this handle has read; else `None`, and `bytes` stays as it is.
@@ -155,8 +154,7 @@ impl Reader {
     /// ```
     #[inline]
     pub fn get_into_if_newer(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, GetError> {
-        let read = self.reader.get_if_newer(bytes)?;
-        Ok(read.map(|(number, ())| number))
+        Ok(self.reader.get_if_newer(bytes)?.map(numbered))
     }
 
     /// The latest value as one of a type of which every bit pattern is a value.
@@ -208,7 +206,7 @@ impl Reader {
         let mut bytes = Vec::new();
         let wait = self.wait.until(deadline.into());
         let read = self.reader.wait_newer(&wait, &mut bytes);
-        let (number, ()) = read.map_err(|error| self.noted(error))?;
+        let number = read.map_err(|error| self.noted(error)).map(numbered)?;
         Ok(Value { number, bytes })
     }
 
@@ -225,4 +223,9 @@ impl Reader {
         let (_, value) = read.map_err(|error| self.noted(error))?;
         Ok(value)
     }
+}
+
+/// The number of a value that was read as bytes, which lie where they were copied to.
+pub(super) fn numbered((number, ()): (u64, ())) -> u64 {
+    number
 }

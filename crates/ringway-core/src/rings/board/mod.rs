@@ -42,11 +42,11 @@
 //! - **E1**: who sees the number of a value sees its bytes, until the writer begins the value after the next.
 //! - **E2**: who has copied a byte of a value sees that it was begun, and that the one before it was published.
 //! - **E3**: one at a time has the role. The next one begins when the last one left, or is dead and settled.
+//! - **E4**: a fingerprint never changes, and who sees the length of a key sees the key.
 //! - **E5**: who has copied a word of a short value sees in `short begun` that it was begun; the words of a short value are overwritten by
 //!   the next short one only.
 //! - **E6**: of a writer that marks and then looks what a reader has said, and a reader that says something, settles, and then looks at the mark, one sees
 //!   what the other stored.
-//! - **E4**: a fingerprint never changes, and who sees the length of a key sees the key.
 //!
 //! # Short values, and the mark
 //! What is said at the desks of a service ([`short`]) lies, where it is short, in the writer's own two lines of 64 bytes, beside the number: a reader
