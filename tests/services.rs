@@ -25,6 +25,7 @@ fn child_role() {
         }
         "begin" => roles::begin(first),
         "tell" => roles::tell(first),
+        "find nothing and tell" => roles::find_nothing_and_tell(first),
         "send one" => roles::send_one(first),
         "look busy" => roles::look_busy(first),
         "ask" => roles::ask(first),
@@ -271,7 +272,7 @@ fn a_server_that_comes_later_repeats_nothing_that_is_settled() {
     for open in [to(&place), to(&place).at_least_once()] {
         let mut client = open.open().unwrap();
         for request in ["one", "two", "three"] {
-            let server = Second::start_at("tell", &place.address);
+            let server = Second::start_at("find nothing and tell", &place.address);
             server.expect("there");
             let answer = in_time(|until| client.call_deadline(request.as_bytes(), until));
             assert_eq!(answer, Ok(b"told".to_vec()));

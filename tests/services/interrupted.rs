@@ -30,14 +30,14 @@ fn interruptions_tear_no_answer() {
             thread::sleep(Duration::from_micros(50));
         }
     });
-    // Both go on until both were interrupted: whether a wait is, or finds what it waits for first, is a matter of the moment.
+    // Both go on until both were interrupted, the server with parts on their way: whether a wait is, or finds what it waits for first, is a matter of the moment.
     let by_server = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&by_server);
     let serving = thread::spawn(move || {
         loop {
             let mut request = loop {
                 match server.next_deadline(watchdog()) {
-                    Err(ServeError::Interrupted) => count.fetch_add(1, Ordering::Relaxed),
+                    Err(ServeError::Interrupted) => {}
                     other => break other.unwrap(),
                 };
             };
@@ -60,7 +60,7 @@ fn interruptions_tear_no_answer() {
     while !is_last {
         assert!(Instant::now() < end, "nobody is interrupted");
         rounds += 1;
-        is_last = rounds >= 5 && interrupted > 0 && by_server.load(Ordering::Relaxed) > 0;
+        is_last = rounds >= 5 && interrupted > 0 && by_server.load(Ordering::Relaxed) > 20;
         let request: &[u8] = if is_last { b"last" } else { b"more" };
         let mut answers = client.stream_deadline(request, watchdog()).unwrap();
         let mut got = Vec::new();

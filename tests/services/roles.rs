@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use ringway::service::{Client, Connect, Serve, ServeError};
+use ringway::service::{Client, Connect, Serve, ServeError, Server};
 use ringway::{connect, serve};
 
 use crate::two_processes::First;
@@ -39,6 +39,19 @@ pub fn begin(first: &First) {
 pub fn tell(first: &First) {
     let mut server = serving(first).start().unwrap();
     first.say("there");
+    tell_all(first, &mut server);
+}
+
+/// The same, by one that has looked what there is before it says that it is there, and has found nothing.
+pub fn find_nothing_and_tell(first: &First) {
+    let mut server = serving(first).start().unwrap();
+    let found = server.next_timeout(Duration::ZERO).map(drop);
+    assert_eq!(found, Err(ServeError::TimedOut));
+    first.say("there");
+    tell_all(first, &mut server);
+}
+
+fn tell_all(first: &First, server: &mut Server) {
     loop {
         let request = server.next().unwrap();
         first.say(String::from_utf8_lossy(request.body()));

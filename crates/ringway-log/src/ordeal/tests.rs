@@ -44,6 +44,60 @@ fn closed(disk: &Disk, plan: Plan) -> Vec<Vec<u8>> {
     messages
 }
 
+/// All messages from the first on.
+fn messages(disk: &Disk) -> Vec<Vec<u8>> {
+    let mut tape = Tape::open(disk.clone(), From::Oldest, None).unwrap();
+    std::iter::from_fn(|| match tape.next(None) {
+        Ok(Next::Message(record)) => Some(tape.payload(&record).to_vec()),
+        Ok(Next::End) => None,
+        other => panic!("{other:?}"),
+    })
+    .collect()
+}
+
+/// Each sync of a writer that begins a segment fails once. A message that finds room in the segment before comes next.
+#[test]
+fn who_could_not_begin_a_segment_loses_nothing_that_it_writes_afterwards() {
+    let plan = Plan {
+        segment_len: 8192,
+        block: 1024,
+        durable: true,
+        repair: false,
+    };
+    let lens = [5000, 5000, 100, 5000, 100];
+    let mut failures = 0;
+    for (bad, many) in (0..6).flat_map(|bad| (2..=lens.len()).map(move |many| (bad, many))) {
+        let case = format!("sync {bad} fails, {many} messages");
+        let disk = Disk::new(1);
+        Appender::create(&disk, &plan, 0, counted).unwrap();
+        let open = |told| Appender::open(disk.clone(), plan, told, Box::new(Nobody), counted);
+        let (mut appender, _) = open(None).unwrap();
+        let mut given = Vec::new();
+        for (fill, len) in lens.into_iter().take(many).enumerate() {
+            if fill == 1 {
+                disk.fail_sync(Some(bad));
+            }
+            let message = vec![fill as u8; len];
+            match appender.push(1, &message).and_then(|_| appender.flush()) {
+                Ok(()) => given.push(message),
+                Err(_) => failures += 1,
+            }
+        }
+        let told = Told {
+            place: Some(appender.place()),
+            ..Told::default()
+        };
+        drop(appender);
+        disk.fail_sync(None);
+        assert_eq!(messages(&disk), given, "{case}");
+        let (appender, _) = open(Some(told)).expect(&case);
+        assert_eq!(appender.next_number(), given.len() as u64, "{case}");
+        drop(appender);
+        assert_eq!(messages(&disk), given, "{case}, and a writer after it");
+    }
+    assert!(failures > 10, "{failures}");
+}
+
 #[test]
 fn no_flipped_bit_is_taken_for_a_message_or_loses_one_silently() {
     let plan = Plan {
