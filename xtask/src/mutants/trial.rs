@@ -14,6 +14,8 @@ pub(super) struct Outcome {
     pub(super) status: Option<ExitStatus>,
     pub(super) output: String,
     pub(super) took: Duration,
+    /// Which try it was.
+    pub(super) tries: u32,
 }
 
 impl Outcome {
@@ -143,6 +145,7 @@ impl Sandbox {
             status,
             output: String::from_utf8_lossy(&output).into_owned(),
             took,
+            tries: 1,
         })
     }
 }
