@@ -73,7 +73,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.recv_at_once(buffer),
             Self::Cells(consumer) => consumer.recv_at_once(buffer),
-            Self::Broadcast(_) => None,
+            Self::Broadcast(consumer) => consumer.recv_at_once(buffer),
         }
     }
 

@@ -62,16 +62,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => Err("no such length".into()),
         };
     }
-    let (has_cells, len) = (ring != "stream", len.parse()?);
+    let (has_cells, len) = (ring.starts_with("cells"), len.parse()?);
     let (capacity, lap) = lap(has_cells, len);
     let builder = ringway::at("memfd:")?.capacity(capacity).prefault(true);
-    let builder = match has_cells {
-        true => builder.kind(Kind::Mpmc).cell_len(CELL as u32),
-        false => builder.kind(Kind::Spsc),
-    };
     let builder = match ring.as_str() {
-        "stream" | "cells" => builder,
-        "cells, posix-sem" => builder.sync(SyncKind::PosixSem),
+        "stream" => builder.kind(Kind::Spsc),
+        "broadcast" => builder.kind(Kind::Broadcast),
+        "cells" => builder.kind(Kind::Mpmc).cell_len(CELL as u32),
+        "cells, posix-sem" => builder
+            .kind(Kind::Mpmc)
+            .cell_len(CELL as u32)
+            .sync(SyncKind::PosixSem),
         _ => return Err("no such ring".into()),
     };
     let (ring, lap) = (builder.create()?, lap.min(MOST));

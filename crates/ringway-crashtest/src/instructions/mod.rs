@@ -48,6 +48,15 @@ const WORKS: [&str; 10] = [
     "recv_all",
 ];
 
+const BROADCAST_WORKS: [&str; 6] = [
+    "send",
+    "send in place",
+    "recv_into",
+    "recv_in_place",
+    "batch",
+    "drain",
+];
+
 const BOARD_WORKS: [&str; 6] = [
     "set",
     "get",
@@ -58,12 +67,14 @@ const BOARD_WORKS: [&str; 6] = [
 ];
 
 /// The rings, and what is done on each.
-const RINGS: [(&str, &[&str]); 4] = [
+const RINGS: [(&str, &[&str]); 5] = [
     ("stream", &WORKS),
     ("cells", &WORKS),
     // The lock's own instructions are ringway's. (Those of sync pthread are the C library's, and sysv-sem and mqueue have no
     // `memfd:`.)
     ("cells, posix-sem", &["send", "recv_into"]),
+    // To one consumer, which holds the producer up.
+    ("broadcast", &BROADCAST_WORKS),
     ("board", &BOARD_WORKS),
 ];
 const SIZES: [u32; 3] = [8, 64, 256];

@@ -11,6 +11,9 @@ pub(crate) const WORD: u64 = 8;
 /// How many messages a number in the word can tell apart.
 pub(crate) const SEQUENCE_MASK: u64 = (1 << 30) - 1;
 
+/// What is longer takes the long way of each side, so that whatever takes the short one is the length of a message in a record's word.
+pub(crate) const LONGEST_AT_ONCE: u64 = 1 << 31;
+
 /// The word where nothing is committed yet.
 pub(crate) const VACANT: u64 = 0;
 

@@ -1,4 +1,11 @@
 //! The receiving side of a broadcast ring.
+//!
+//! # The short way
+//! One that nobody overtakes, and that has no name, receives as the consumer of a stream does ([`crate::rings::stream::consumer`]): a
+//! message whose record ends at its *limit* or before, and whose word is the next one's, is believed and read without further questions.
+//! The limit is at most the end of the lap, and eight bytes for each message until the number in their words begins anew. It is 0 where there
+//! is anything to ask or to tell ([`Consumer::renew_limit`]), and in a child of `fork` ([`Wiped`]). It is set anew after each release
+//! on the long way that reaches it. A message in a slab has another word.
 
 mod loans;
 
@@ -12,11 +19,12 @@ use crate::error::RecvError;
 use crate::memory::layout::broadcast::{CURSOR, Holds, LIMIT, NUMBER, state_offset};
 use crate::memory::layout::control::{DATA_EVENT, SPACE_EVENT};
 use crate::memory::layout::participant::{MESSAGES, OVERWRITTEN, slot_offset};
-use crate::memory::layout::record::VACANT;
-use crate::memory::region::Region;
+use crate::memory::layout::record::{Count, LONGEST_AT_ONCE, VACANT, WORD, footprint};
+use crate::memory::region::{Control, Region, Spot};
 use crate::presence::{Liveness, Outlook, Peer};
 use crate::rings::message::{EAGER_POLLS, MessageRef};
 use crate::rings::pool::Pool;
+use crate::sys::fork::Wiped;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::several::Candidate;
@@ -30,19 +38,24 @@ pub(crate) struct Consumer<R> {
     capacity: u64,
     participants: u32,
     slot: u32,
+    /// Where its slot is.
+    line: usize,
     /// The first byte that is not released.
     cursor: u64,
     /// The number of the message there.
-    number: u64,
+    next: Count,
+    /// A message whose record ends there or before may be read without further questions (see above).
+    limit: Wiped,
     /// Whether the producer waits for it.
     holds: Holds,
     /// Its state while the producer has not evicted it.
     active: u64,
-    /// Messages that this slot's holders ever released, and missed.
-    released: u64,
+    /// The number of its first message, and one more for each that was passed over since.
+    first: u64,
+    /// Messages that this slot's holders before it released.
+    released_before: u64,
+    /// Messages that this slot's holders ever missed, and that this one missed.
     missed_ever: u64,
-    /// Messages that this one released, and missed.
-    received: u64,
     missed: u64,
     /// Of those that it missed, how many it was not told of yet.
     untold: u64,
@@ -78,13 +91,15 @@ impl<R: Region> Consumer<R> {
             capacity: region.capacity(),
             participants,
             slot,
+            line: slot_offset(slot),
             cursor: place.position,
-            number: place.number,
+            next: Count::new(place.number),
+            limit: Wiped::new(),
             holds,
             active,
-            released: of_slot(MESSAGES),
+            first: place.number,
+            released_before: of_slot(MESSAGES),
             missed_ever: of_slot(OVERWRITTEN),
-            received: 0,
             missed: 0,
             untold: 0,
             evicted: false,
@@ -99,18 +114,35 @@ impl<R: Region> Consumer<R> {
             region,
         };
         consumer.miss(missed);
+        consumer.renew_limit();
         consumer
     }
 
     /// The same, whom the producer has passed already if `yes`.
     pub(super) fn evicted(mut self, yes: bool) -> Self {
         self.evicted = yes;
+        self.renew_limit();
         self
     }
 
+    /// Sets anew up to where messages are received at once.
+    fn renew_limit(&mut self) {
+        if self.region.is_forked() {
+            return;
+        }
+        self.next.renew();
+        let lap = self.capacity - (self.cursor & (self.capacity - 1));
+        let counted = self.next.left() * WORD;
+        let limit = self.cursor + lap.min(counted).min(LONGEST_AT_ONCE);
+        let is_told = self.untold == 0 && !self.evicted && !self.corrupt;
+        let is_usual = is_told && !self.copies() && self.named.is_none();
+        self.limit.set(if is_usual { limit } else { 0 });
+    }
+
     /// Messages that this one has released.
+    #[inline(always)]
     pub(crate) fn received(&self) -> u64 {
-        self.received
+        self.next.number - self.first
     }
 
     /// Messages that this one asked for and did not get.
@@ -120,7 +152,7 @@ impl<R: Region> Consumer<R> {
 
     /// The number of the next message, the first that is not released.
     pub(crate) fn number(&self) -> u64 {
-        self.number
+        self.next.number
     }
 
     fn miss(&mut self, messages: u64) {
@@ -153,7 +185,7 @@ impl<R: Region> Consumer<R> {
     #[inline]
     pub(crate) fn peek(&mut self) -> Result<MessageRef, RecvError> {
         self.check_handle()?;
-        match self.find_copy(self.cursor, self.number)? {
+        match self.find_copy(self.cursor, self.next.number)? {
             Some(found) => Ok(found),
             None => self.recheck_or_end(),
         }
@@ -193,7 +225,7 @@ impl<R: Region> Consumer<R> {
         if self.evicted || self.corrupt {
             return self.tell().map(|()| None);
         }
-        match self.find_copy(found.next_record(), self.number + nth) {
+        match self.find_copy(found.next_record(), self.next.number + nth) {
             // Told when what was found before is released, and this would be the first one.
             Err(RecvError::Lagged { .. }) => Ok(None),
             found => found,
@@ -257,7 +289,7 @@ impl<R: Region> Consumer<R> {
     /// Goes on behind what was overwritten, if message `number` is the first that is not released.
     #[cold]
     fn overtaken(&mut self, number: u64) -> RecvError {
-        if number != self.number {
+        if number != self.next.number {
             return RecvError::Lagged { missed: 0 };
         }
         let Some(place) = join::resume(&self.region, self.participants) else {
@@ -265,12 +297,17 @@ impl<R: Region> Consumer<R> {
             return RecvError::Lagged { missed: 0 };
         };
         // What is overwritten lies before what is not.
-        if place.number <= self.number || place.position <= self.cursor {
+        if place.number <= self.next.number || place.position <= self.cursor {
             return self.corrupted();
         }
-        self.miss(place.number - self.number);
-        (self.cursor, self.number) = (place.position, place.number);
-        self.store_place();
+        let missed = place.number - self.next.number;
+        self.miss(missed);
+        self.first += missed;
+        (self.cursor, self.next.number) = (place.position, place.number);
+        if let Some(named) = &self.named {
+            named.note(&self.region, place);
+        }
+        self.show_place(self.region.control());
         let missed = std::mem::take(&mut self.untold);
         RecvError::Lagged { missed }
     }
@@ -278,6 +315,7 @@ impl<R: Region> Consumer<R> {
     #[cold]
     fn corrupted(&mut self) -> RecvError {
         self.corrupt = true;
+        self.limit.set(0);
         RecvError::Corrupt
     }
 
@@ -292,7 +330,7 @@ impl<R: Region> Consumer<R> {
             Peer::Died => RecvError::Unsettled,
             Peer::Alive | Peer::Absent => return Err(RecvError::Empty),
         };
-        self.find_copy(self.cursor, self.number)?.ok_or(end)
+        self.find_copy(self.cursor, self.next.number)?.ok_or(end)
     }
 
     /// What is known of the producer.
@@ -346,7 +384,7 @@ impl<R: Region> Consumer<R> {
     /// Waits for the next message by polling; `false` if it does not come soon.
     #[inline]
     fn catch_up(&mut self) -> bool {
-        self.backoff.wait(self.number, self.cursor);
+        self.backoff.wait(self.next.number, self.cursor);
         let mut pace = 0;
         (0..EAGER_POLLS).any(|_| {
             let ready = self.may_retry();
@@ -368,9 +406,40 @@ impl<R: Region> Consumer<R> {
         }
     }
 
+    /// Copies the first message to the start of `buffer` and releases it, in the usual case; `None`, and nothing is done, if it is none.
+    #[inline(always)]
+    pub(crate) fn recv_at_once(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let (cursor, place) = (self.cursor, self.region.spot(self.cursor));
+        // Acquire: as in `records::find`.
+        let word = place.load(Ordering::Acquire);
+        let number = self.next.number;
+        let len = word ^ self.next.word(number);
+        let target = buffer.get_mut(..usize::try_from(len).ok()?)?;
+        let end = cursor + footprint(len);
+        if end > self.limit.get() {
+            return None;
+        }
+        // SAFETY: the limit, and so the record's end, is at most the end of the lap.
+        unsafe { place.read(target) };
+        self.release_up_to(end, number + 1);
+        Some(len as usize)
+    }
+
     /// Copies the first message to the start of `buffer` and releases it, if it fits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn recv_into(
+        &mut self,
+        buffer: &mut [u8],
+        wait: Option<&WaitOptions>,
+    ) -> Result<usize, RecvError> {
+        match self.recv_at_once(buffer) {
+            Some(len) => Ok(len),
+            None => self.recv_otherwise(buffer, wait),
+        }
+    }
+
+    #[inline(never)]
+    fn recv_otherwise(
         &mut self,
         buffer: &mut [u8],
         wait: Option<&WaitOptions>,
@@ -399,20 +468,26 @@ impl<R: Region> Consumer<R> {
         }
         self.release_to(Place {
             position: last.next_record(),
-            number: self.number + messages,
+            number: self.next.number + messages,
         });
     }
 
     #[inline]
     fn release_to(&mut self, place: Place) {
-        let messages = place.number - self.number;
-        (self.cursor, self.number) = (place.position, place.number);
-        self.released = self.released.wrapping_add(messages);
-        self.received += messages;
-        let at = slot_offset(self.slot) + MESSAGES;
-        // Relaxed: for observers.
-        self.region.store64(at, self.released, Ordering::Relaxed);
-        self.store_place();
+        if let Some(named) = &self.named {
+            named.note(&self.region, place);
+        }
+        self.release_up_to(place.position, place.number);
+        if place.position >= self.limit.get() {
+            self.renew_limit();
+        }
+    }
+
+    /// Releases all before the message with that number, which begins at `cursor`.
+    #[inline(always)]
+    fn release_up_to(&mut self, cursor: u64, number: u64) {
+        (self.cursor, self.next.number) = (cursor, number);
+        self.show_place(self.region.control());
         eventcount::notify(&self.region, SPACE_EVENT);
     }
 
@@ -420,13 +495,13 @@ impl<R: Region> Consumer<R> {
     pub(crate) fn release_first(&mut self, count: u64) {
         let place = Place {
             position: self.cursor,
-            number: self.number,
+            number: self.next.number,
         };
-        let Ok(place) = place.walk(&self.region, self.number.saturating_add(count)) else {
+        let Ok(place) = place.walk(&self.region, self.next.number.saturating_add(count)) else {
             return;
         };
-        match self.check(self.cursor, self.number) {
-            Ok(()) if !self.region.is_forked() && place.number > self.number => {
+        match self.check(self.cursor, self.next.number) {
+            Ok(()) if !self.region.is_forked() && place.number > self.next.number => {
                 self.release_to(place);
             }
             // It was overtaken, which this call cannot tell; the next one does.
@@ -453,28 +528,21 @@ impl<R: Region> Consumer<R> {
         }
     }
 
-    #[inline]
-    fn store_place(&self) {
-        let at = slot_offset(self.slot);
-        if let Some(named) = &self.named {
-            let place = Place {
-                position: self.cursor,
-                number: self.number,
-            };
-            named.note(&self.region, place);
-        }
+    /// Says how far it is.
+    #[inline(always)]
+    fn show_place(&self, control: R::Control<'_>) {
         // Relaxed: for observers.
-        self.region
-            .store64(at + NUMBER, self.number, Ordering::Relaxed);
+        let released = self.released_before.wrapping_add(self.received());
+        control.store64(self.line + MESSAGES, released, Ordering::Relaxed);
+        control.store64(self.line + NUMBER, self.next.number, Ordering::Relaxed);
         // Release pairs with the acquire in `Producer::holder`: the payload has been read (B2).
-        self.region
-            .store64(at + CURSOR, self.cursor, Ordering::Release);
+        control.store64(self.line + CURSOR, self.cursor, Ordering::Release);
     }
 
     /// The `nth` behind the first is about to be shown in place.
     #[inline]
     pub(crate) fn show(&mut self, nth: u64) {
-        let number = self.number + nth;
+        let number = self.next.number + nth;
         if number < self.shown {
             self.shows = match number + 1 == self.shown {
                 true => self.shows.saturating_add(1),

@@ -1,4 +1,18 @@
 //! The sending side of a broadcast ring.
+//!
+//! # The short way
+//! As the producer of a stream has one ([`crate::rings::stream::producer`]), this one has a private number, `at_once`: a record that ends
+//! there or before is written without a look at anything else. It is at most
+//!
+//! | | else |
+//! |---|---|
+//! | the lap's last word | a stop word behind it begins the next lap, or padding comes before it |
+//! | a stop word before `limit` | those that hold the producer up are looked at, or a waypoint is set |
+//! | the longest record behind the tail as it was when the number was set, and 2^31 bytes | it is too long, or goes into a slab |
+//! | eight bytes for each message until the number in their words begins anew | [`Count`] has to be told |
+//! | 0 in a ring that was found corrupt, and in a child of `fork` ([`Wiped`]) | `Corrupt`, `Forked` |
+//!
+//! It is set anew with `limit`, and after each commit on the long way that reaches it.
 
 mod gate;
 mod loans;
@@ -16,10 +30,13 @@ use crate::memory::layout::Corrupt;
 use crate::memory::layout::broadcast::{LIMIT, STRIDES};
 use crate::memory::layout::control::{DATA_EVENT, PRODUCER_CLOSED, SENT, SPACE_EVENT, TAIL};
 use crate::memory::layout::participant::{REPAIRED, slot_offset};
-use crate::memory::layout::record::{Record, VACANT, WORD, footprint, max_payload};
-use crate::memory::region::Region;
+use crate::memory::layout::record::{
+    Count, LONGEST_AT_ONCE, Record, VACANT, WORD, footprint, max_payload,
+};
+use crate::memory::region::{Control, Region, Spot};
 use crate::presence::{Liveness, Outlook, Peer};
 use crate::rings::pool::Pool;
+use crate::sys::fork::Wiped;
 use crate::sys::futex::{MonotonicTime, Wake};
 use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::watch::Watch;
@@ -33,7 +50,9 @@ pub(crate) struct Producer<R> {
     /// Where the stop word is.
     tail: u64,
     /// Messages ever committed.
-    sent: u64,
+    sent: Count,
+    /// A record that ends there or before may be written without further questions (see above).
+    at_once: Wiped,
     /// How far a message at the tail may go before there is something to do: a look at the others, or a waypoint.
     limit: u64,
     /// The same for the next message of the batch.
@@ -126,7 +145,8 @@ impl<R: Region> Producer<R> {
         let mut producer = Self {
             capacity,
             tail: tail.position,
-            sent: tail.number,
+            sent: Count::new(tail.number),
+            at_once: Wiped::new(),
             // It has not looked at anybody yet.
             limit: tail.position,
             batch_limit: tail.position,
@@ -149,7 +169,7 @@ impl<R: Region> Producer<R> {
             region,
         };
         producer.set_laid();
-        producer.show();
+        producer.show(producer.region.control());
         // Relaxed: made visible by whatever this one does next, its leaving included.
         producer
             .region
@@ -160,7 +180,7 @@ impl<R: Region> Producer<R> {
 
     /// Messages ever committed.
     pub(crate) fn sent(&self) -> u64 {
-        self.sent
+        self.sent.number
     }
 
     /// The longest message, in bytes.
@@ -184,15 +204,58 @@ impl<R: Region> Producer<R> {
     /// Sends a copy of `message` in the usual case; `false` if it is none.
     #[inline(always)]
     pub(crate) fn send_at_once(&mut self, message: &[u8]) -> bool {
-        let reservation = self.place(self.tail, message.len() as u64);
-        let is_usual = !self.region.is_forked()
-            && !self.corrupt
-            && reservation.need() <= self.limit
-            && message.len() as u64 <= self.longest;
-        if is_usual {
-            self.write_and_commit(reservation, message);
+        let len = message.len() as u64;
+        let end = self.tail + footprint(len);
+        if end > self.at_once.get() {
+            return false;
         }
-        is_usual
+        let place = self.region.spot(self.tail);
+        // From the back to the front, so that the line on which consumers poll is written last. The stop word is made visible by
+        // the release of the record's word.
+        // SAFETY: the record's end is at most the lap's last word.
+        unsafe {
+            place
+                .behind(footprint(len))
+                .store(VACANT, Ordering::Relaxed);
+            place.write(message);
+        }
+        let number = self.sent.number;
+        // Release, as in `commit_word`.
+        place.store(self.sent.word(number) | len, Ordering::Release);
+        (self.tail, self.sent.number) = (end, number + 1);
+        self.tell();
+        true
+    }
+
+    /// Sets anew up to where records are written at once.
+    fn renew_at_once(&mut self) {
+        if self.region.is_forked() {
+            return;
+        }
+        self.sent.renew();
+        let lap = self.capacity - (self.tail & (self.capacity - 1));
+        // Rounded down: what is a few bytes longer has the same footprint as the longest. Those take the long way.
+        let longest = (self.longest + WORD) & !7;
+        let ahead = (lap - WORD)
+            .min(longest)
+            .min(LONGEST_AT_ONCE)
+            .min(self.sent.left() * WORD);
+        let room = self.limit.saturating_sub(WORD);
+        let end = room.min(self.tail + ahead);
+        self.at_once.set(if self.corrupt { 0 } else { end });
+    }
+
+    /// Sets `limit`.
+    fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+        self.renew_at_once();
+    }
+
+    #[cold]
+    fn corrupted(&mut self) -> SendError {
+        self.corrupt = true;
+        self.at_once.set(0);
+        SendError::Corrupt
     }
 
     /// Sends a copy of `message`.
@@ -307,7 +370,7 @@ impl<R: Region> Producer<R> {
     #[cold]
     #[inline(never)]
     fn fall_back(&mut self, need: Need) -> bool {
-        self.backoff.wait(self.sent, self.tail);
+        self.backoff.wait(self.sent.number, self.tail);
         self.has_room(need)
     }
 
@@ -365,7 +428,7 @@ impl<R: Region> Producer<R> {
         let from = match self.pending {
             Some(pending) => Place {
                 position: pending.end,
-                number: self.sent + pending.messages,
+                number: self.sent.number + pending.messages,
             },
             None => {
                 self.laid.clear();
@@ -388,10 +451,10 @@ impl<R: Region> Producer<R> {
         pending.map_or(0, |pending| {
             self.stop_behind(&pending);
             self.commit_word(&pending);
-            self.limit = self.limit.max(self.batch_limit);
+            self.set_limit(self.limit.max(self.batch_limit));
             // Before TAIL, from which the next producer sets those that this one does not come to set.
             self.set_laid();
-            self.tell();
+            self.tell_all();
             pending.messages
         })
     }
@@ -415,7 +478,7 @@ impl<R: Region> Producer<R> {
     #[inline]
     fn stage(&self, pending: Option<Pending>, reservation: Reservation, len: u64) -> Pending {
         let messages = pending.map_or(0, |pending| pending.messages);
-        let word = Record::message(len as u32, self.sent + messages);
+        let word = Record::message(len as u32, self.sent.number + messages);
         self.stage_record(pending, reservation, (word, len))
     }
 
@@ -428,7 +491,7 @@ impl<R: Region> Producer<R> {
         (word, len): (u64, u64),
     ) -> Pending {
         let messages = pending.map_or(0, |pending| pending.messages);
-        let number = self.sent + messages;
+        let number = self.sent.number + messages;
         let record_at = reservation.start + reservation.padding;
         let mut first_word = word;
         if reservation.padding > 0 {
@@ -459,7 +522,7 @@ impl<R: Region> Producer<R> {
     #[inline]
     fn publish(&mut self, pending: Pending) {
         self.commit_word(&pending);
-        self.tell();
+        self.tell_all();
     }
 
     #[inline]
@@ -469,28 +532,37 @@ impl<R: Region> Producer<R> {
         self.region
             .store_word(self.tail, pending.first_word, Ordering::Release);
         self.tail = pending.end;
-        self.sent += pending.messages;
+        self.sent.number += pending.messages;
+    }
+
+    /// Tells all what was committed on the long way.
+    #[inline]
+    fn tell_all(&mut self) {
+        self.tell();
+        if self.tail >= self.at_once.get() {
+            self.renew_at_once();
+        }
     }
 
     /// Tells all what was committed.
-    #[inline]
+    #[inline(always)]
     fn tell(&self) {
-        self.show();
+        self.show(self.region.control());
         eventcount::notify(&self.region, DATA_EVENT);
     }
 
     /// For observers, newcomers and the next producer. Releases pair with the acquires in `records::tail`: what is
     /// counted is committed, and TAIL is not before SENT.
-    #[inline]
-    fn show(&self) {
-        self.region.store64(SENT, self.sent, Ordering::Release);
-        self.region.store64(TAIL, self.tail, Ordering::Release);
+    #[inline(always)]
+    fn show(&self, control: R::Control<'_>) {
+        control.store64(SENT, self.sent.number, Ordering::Release);
+        control.store64(TAIL, self.tail, Ordering::Release);
     }
 
     fn here(&self) -> Place {
         Place {
             position: self.tail,
-            number: self.sent,
+            number: self.sent.number,
         }
     }
 

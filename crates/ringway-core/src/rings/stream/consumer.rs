@@ -33,7 +33,9 @@ use crate::memory::layout::Corrupt;
 use crate::memory::layout::control::{HEAD, RECEIVED};
 use crate::memory::layout::participant::Role;
 use crate::memory::layout::pool::TICKET_LEN;
-use crate::memory::layout::record::{Count, Record, SEQUENCE_MASK, VACANT, WORD, footprint};
+use crate::memory::layout::record::{
+    Count, LONGEST_AT_ONCE, Record, SEQUENCE_MASK, VACANT, WORD, footprint,
+};
 use crate::memory::region::{Control, Region, Spot};
 use crate::presence::Peer;
 use crate::rings::message::{EAGER_POLLS, MessageRef};
@@ -45,9 +47,6 @@ use crate::waiting::publisher::Publisher;
 use crate::waiting::several::Candidate;
 use crate::waiting::watch::Watch;
 use crate::waiting::{Blocked, PeersEnd, WaitOptions, Waited};
-
-/// What is longer takes the long way, so that whatever takes the short one is the length of a message.
-const LONGEST_AT_ONCE: u64 = 1 << 31;
 
 /// The one consumer.
 #[derive(Debug)]

@@ -28,7 +28,9 @@ use crate::error::SendError;
 use crate::memory::layout::Corrupt;
 use crate::memory::layout::control::{HEAD, RECEIVED, SENT, TAIL};
 use crate::memory::layout::participant::Role;
-use crate::memory::layout::record::{Count, Record, VACANT, WORD, footprint, max_payload};
+use crate::memory::layout::record::{
+    Count, LONGEST_AT_ONCE, Record, VACANT, WORD, footprint, max_payload,
+};
 use crate::memory::region::{Control, Region, Spot};
 use crate::presence::{Liveness, Peer};
 use crate::rings::pool::Pool;
@@ -37,9 +39,6 @@ use crate::waiting::backoff::BurstBackoff;
 use crate::waiting::eventcount::ASLEEP;
 use crate::waiting::publisher::Publisher;
 use crate::waiting::{Look, PeersEnd, WaitOptions, Waited};
-
-/// What is longer takes the long way, so that whatever takes the short one has a length for a record's word.
-const LONGEST_AT_ONCE: u64 = 1 << 31;
 
 /// The one producer.
 #[derive(Debug)]

@@ -8,3 +8,5 @@ mod hostile;
 mod interleavings;
 #[cfg(not(loom))]
 mod threads;
+#[cfg(not(loom))]
+mod values;

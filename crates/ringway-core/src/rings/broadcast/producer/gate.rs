@@ -70,7 +70,7 @@ impl<R: Region> Producer<R> {
         let limit = next.min(self.granted);
         self.batch_limit = limit;
         if from.position == self.tail {
-            self.limit = limit;
+            self.set_limit(limit);
             if waypoints::is_due(self.waypoint.0, self.stride, from, need) {
                 self.set_waypoint(from);
             }
@@ -113,7 +113,7 @@ impl<R: Region> Producer<R> {
         // is read by nobody who does not see the limit, and that it was evicted.
         self.region.claim_fence();
         self.granted = granted;
-        self.limit = self.limit.min(granted);
+        self.set_limit(self.limit.min(granted));
         self.used = self.used.max(granted);
         if granted < need {
             return self.refuse();

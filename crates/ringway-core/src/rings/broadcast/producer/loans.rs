@@ -79,7 +79,7 @@ impl<R: Region> Producer<R> {
             self.region.store_word(at, word, Ordering::Relaxed);
         }
         self.mark_loan(reservation.start);
-        let record = (Record::loaned(self.sent), TICKET_LEN);
+        let record = (Record::loaned(self.sent.number), TICKET_LEN);
         let pending = self.stage_record(None, reservation, record);
         self.stop_behind(&pending);
         self.publish(pending);
@@ -96,7 +96,7 @@ impl<R: Region> Producer<R> {
             if start > self.waypoint.0 {
                 self.set_waypoint(Place {
                     position: start,
-                    number: self.sent,
+                    number: self.sent.number,
                 });
             }
         }
@@ -134,7 +134,7 @@ impl<R: Region> Producer<R> {
             .min_by_key(|place| place.position)
             .unwrap_or(self.here());
         let mut ends = HashMap::new();
-        let walked = oldest.walk_over(&self.region, self.sent, |place, end| {
+        let walked = oldest.walk_over(&self.region, self.sent.number, |place, end| {
             if let Ok(Some(found)) = records::find(&self.region, place.position, place.number)
                 && found.is_loaned()
             {
@@ -209,8 +209,7 @@ impl<R: Region> SlabSender for Producer<R> {
     }
 
     fn corrupted(&mut self) -> SendError {
-        self.corrupt = true;
-        SendError::Corrupt
+        Producer::corrupted(self)
     }
 
     fn reclaim_slabs(&mut self, len: usize, _deadline: Option<Instant>) -> Result<(), SendError> {
@@ -256,5 +255,6 @@ impl<R: Region> SlabSender for Producer<R> {
             .as_ref()
             .map_or(u64::MAX, |pool| pool.copy_limit as u64);
         self.longest = self.max_len().min(limit);
+        self.renew_at_once();
     }
 }

@@ -39,6 +39,17 @@ fn a_blocking_consumer_loses_nothing_and_the_slowest_sets_the_pace() {
     producer.numbers(1);
     assert_eq!(producer.try_number(), Err(SendError::Full));
     assert_eq!(slow.all_numbers().0, (1..=full).collect::<Vec<_>>());
+    // Again from the middle of a lap, where its end is not that of the room.
+    producer.numbers(CAPACITY / 16 / 3);
+    for consumer in [&mut slow, &mut fast] {
+        consumer.all_numbers();
+    }
+    let first = producer.sent();
+    assert_eq!(fill(&mut producer), first + full);
+    assert_eq!(
+        slow.all_numbers().0,
+        (first..first + full).collect::<Vec<_>>()
+    );
 }
 
 #[test]
