@@ -9,13 +9,14 @@ use super::tree::Tree;
 use crate::process;
 
 /// What is built again for each bug.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "ringway",
     "ringway-chunk",
     "ringway-core",
     "ringway-crashtest",
     "ringway-log",
     "ringway-mq",
+    "ringway-service",
     "ringway-testing",
 ];
 
@@ -141,7 +142,8 @@ impl Workshop {
     }
 
     /// Builds, and returns the names and paths of what came of it. What others made is built, and kept, where other checks
-    /// have theirs; our own code is elsewhere than theirs, so it is told apart.
+    /// have theirs. Our own code has a profile of its own: cargo tells a copy of a workspace from the workspace by nothing else, and
+    /// would take what has a bug for what has none.
     fn built_by(&self, selection: &[&str]) -> Result<Vec<(String, String)>, String> {
         let mut build = process::command(&["cargo"]);
         let (words, flags, target): (&[&str], _, _) = match self.kind {
@@ -163,13 +165,13 @@ impl Workshop {
             "--locked",
             "--message-format=json-render-diagnostics",
         ]);
-        let level = match self.kind {
-            Build::Loom => Some("0"),
-            Build::Program => Some("1"),
-            Build::Tests => None,
+        let (profile, level) = match self.kind {
+            Build::Loom => ("release", "0"),
+            Build::Program => ("release", "1"),
+            Build::Tests => ("dev", "0"),
         };
-        for (package, level) in OURS.iter().filter_map(|package| Some((package, level?))) {
-            let profile = format!("profile.release.package.{package}");
+        for package in OURS {
+            let profile = format!("profile.{profile}.package.{package}");
             build.args(["--config", &format!("{profile}.opt-level={level}")]);
             build.args(["--config", &format!("{profile}.debug=0")]);
         }

@@ -1,6 +1,7 @@
 //! A producer flat out, and consumers of each policy on threads of their own.
 
 use std::thread;
+use std::time::Duration;
 
 use super::Ring;
 use crate::error::RecvError;
@@ -26,7 +27,8 @@ fn nothing_is_torn_and_nothing_that_is_not_told_of_is_missing() {
         Policy::Evict(EvictAfter::Bytes(2048)),
     ];
     let ring = Ring::new(CAPACITY, policies.len() as u32);
-    let wait = WaitOptions::new(WaitStrategy::default());
+    // One that has failed is waited for no longer.
+    let wait = WaitOptions::new(WaitStrategy::default()).within(Duration::from_secs(60));
     let mut producer = ring.producer();
     thread::scope(|scope| {
         for (slot, policy) in (1..).zip(policies) {
