@@ -95,7 +95,7 @@ impl Receiving {
         match self {
             Self::Stream(consumer) => consumer.recv_value_at_once(value),
             Self::Cells(consumer) => consumer.recv_value_at_once(value),
-            Self::Broadcast(_) => false,
+            Self::Broadcast(consumer) => consumer.recv_value_at_once(value),
         }
     }
 

@@ -193,9 +193,9 @@ impl<T: NoUninit> TypedSender<T> {
     ///
     /// # Errors
     /// As [`Sender::send`].
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, value: &T) -> Result<(), SendError> {
-        self.sender.send(bytemuck::bytes_of(value))
+        self.sender.send_inline(bytemuck::bytes_of(value))
     }
 
     /// The same if there is room now.

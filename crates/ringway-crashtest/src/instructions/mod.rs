@@ -48,13 +48,15 @@ const WORKS: [&str; 10] = [
     "recv_all",
 ];
 
-const BROADCAST_WORKS: [&str; 6] = [
+const BROADCAST_WORKS: [&str; 8] = [
     "send",
     "send in place",
     "recv_into",
     "recv_in_place",
     "batch",
     "drain",
+    "send a value",
+    "receive a value",
 ];
 
 const BOARD_WORKS: [&str; 6] = [

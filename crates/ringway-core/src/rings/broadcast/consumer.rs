@@ -9,7 +9,10 @@
 
 mod loans;
 
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytemuck::{AnyBitPattern, NoUninit};
 
 use super::join::{self, is_whole};
 use super::names::Named;
@@ -184,11 +187,27 @@ impl<R: Region> Consumer<R> {
     /// The first message that is not released. `Empty`, `Closed` and `PeerDied` mean that there is none.
     #[inline]
     pub(crate) fn peek(&mut self) -> Result<MessageRef, RecvError> {
+        if let Some(found) = self.glance(self.cursor, self.next.number) {
+            return Ok(found);
+        }
         self.check_handle()?;
         match self.find_copy(self.cursor, self.next.number)? {
             Some(found) => Ok(found),
             None => self.recheck_or_end(),
         }
+    }
+
+    /// The message with that number at `position`, in the usual case.
+    #[inline(always)]
+    fn glance(&self, position: u64, number: u64) -> Option<MessageRef> {
+        // Acquire: as in `records::find`.
+        let word = self.region.spot(position).load(Ordering::Acquire);
+        let len = word ^ self.next.word(number);
+        let is_usual = len < LONGEST_AT_ONCE && position + footprint(len) <= self.limit.get();
+        is_usual.then_some(MessageRef {
+            payload: position + WORD,
+            len: len as usize,
+        })
     }
 
     /// What stands against receiving at all, and what is to be told first.
@@ -222,10 +241,14 @@ impl<R: Region> Consumer<R> {
         found: &MessageRef,
         nth: u64,
     ) -> Result<Option<MessageRef>, RecvError> {
+        let (position, number) = (found.next_record(), self.next.number + nth);
+        if let Some(found) = self.glance(position, number) {
+            return Ok(Some(found));
+        }
         if self.evicted || self.corrupt {
             return self.tell().map(|()| None);
         }
-        match self.find_copy(found.next_record(), self.next.number + nth) {
+        match self.find_copy(position, number) {
             // Told when what was found before is released, and this would be the first one.
             Err(RecvError::Lagged { .. }) => Ok(None),
             found => found,
@@ -423,6 +446,27 @@ impl<R: Region> Consumer<R> {
         unsafe { place.read(target) };
         self.release_up_to(end, number + 1);
         Some(len as usize)
+    }
+
+    /// Receives the first message as a `T`, if it has as many bytes, in the usual case. `false`: nothing was done; else `value` is
+    /// initialised.
+    #[inline(always)]
+    pub(crate) fn recv_value_at_once<T: NoUninit + AnyBitPattern>(
+        &mut self,
+        value: &mut MaybeUninit<T>,
+    ) -> bool {
+        let place = self.region.spot(self.cursor);
+        let number = self.next.number;
+        let end = self.cursor + footprint(size_of::<T>() as u64);
+        let expected = self.next.word(number) | size_of::<T>() as u64;
+        // Acquire: as in `records::find`.
+        if place.load(Ordering::Acquire) != expected || end > self.limit.get() {
+            return false;
+        }
+        // SAFETY: the limit, and so the record's end, is at most the end of the lap.
+        unsafe { place.read_value(value) };
+        self.release_up_to(end, number + 1);
+        true
     }
 
     /// Copies the first message to the start of `buffer` and releases it, if it fits.

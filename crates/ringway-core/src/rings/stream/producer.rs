@@ -641,8 +641,9 @@ impl<R: Region> Producer<R> {
     /// For observers and the next producer. Relaxed: nobody concludes anything from them.
     #[inline(always)]
     fn show_counters(&self, control: R::Control<'_>) {
-        control.store64(TAIL, self.tail, Ordering::Relaxed);
-        control.store64(SENT, self.sent.number, Ordering::Relaxed);
+        let (tail, sent) = (self.tail, self.sent.number);
+        control.store64(TAIL, tail, Ordering::Relaxed);
+        control.store64(SENT, sent, Ordering::Relaxed);
     }
 
     /// Says that this producer closes. It is seen when its slot is free.
