@@ -187,9 +187,6 @@ impl<R: Region> Consumer<R> {
     /// The first message that is not released. `Empty`, `Closed` and `PeerDied` mean that there is none.
     #[inline]
     pub(crate) fn peek(&mut self) -> Result<MessageRef, RecvError> {
-        if let Some(found) = self.glance(self.cursor, self.next.number) {
-            return Ok(found);
-        }
         self.check_handle()?;
         match self.find_copy(self.cursor, self.next.number)? {
             Some(found) => Ok(found),
@@ -381,6 +378,14 @@ impl<R: Region> Consumer<R> {
     /// The first message that is not released.
     #[inline]
     pub(crate) fn take(&mut self, wait: Option<&WaitOptions>) -> Result<MessageRef, RecvError> {
+        match self.glance(self.cursor, self.next.number) {
+            Some(found) => Ok(found),
+            None => self.take_otherwise(wait),
+        }
+    }
+
+    #[inline(never)]
+    fn take_otherwise(&mut self, wait: Option<&WaitOptions>) -> Result<MessageRef, RecvError> {
         match wait {
             None => self.peek(),
             Some(wait) => self.peek_until(wait),
@@ -488,7 +493,7 @@ impl<R: Region> Consumer<R> {
         buffer: &mut [u8],
         wait: Option<&WaitOptions>,
     ) -> Result<usize, RecvError> {
-        let found = self.take(wait)?;
+        let found = self.take_otherwise(wait)?;
         let Some(target) = buffer.get_mut(..found.len) else {
             return Err(RecvError::BufferTooSmall { len: found.len });
         };
