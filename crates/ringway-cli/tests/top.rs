@@ -10,9 +10,11 @@ use serde_json::Value;
 
 #[test]
 fn once_shows_what_there_is_and_what_is_wrong_with_it() {
-    let place = Place::new("shm");
+    let (place, other) = (Place::new("shm"), Place::new("shm"));
     let at = place.address.as_str();
-    assert_status(&run(["create", at, "--capacity", "4K"]), 0);
+    for address in [at, &other.address] {
+        assert_status(&run(["create", address, "--capacity", "4K"]), 0);
+    }
     let mut recv =
         Running::spawn(common::command(["recv", at, "--raw", "--follow"]).stdout(Stdio::null()));
     eventually("the receiver", || place.participants().len() == 1);
