@@ -139,9 +139,11 @@ fn keep(name: &str, screen: &str) {
 
 #[test]
 fn in_a_real_terminal_keys_do_what_the_last_line_says() {
-    let place = Place::new("shm");
+    let (place, other) = (Place::new("shm"), Place::new("shm"));
     let at = place.address.as_str();
-    assert_status(&run(["create", at, "--kind", "mpmc"]), 0);
+    for address in [at, &other.address] {
+        assert_status(&run(["create", address, "--kind", "mpmc"]), 0);
+    }
     assert_status(&run(["send", at, "-m", "one", "-m", "two"]), 0);
     let directory = tempfile::tempdir().unwrap();
     let ended = directory.path().join("ended");
