@@ -506,6 +506,25 @@ fn a_descriptor_is_readable_while_an_armed_handle_should_look() {
 }
 
 /// One loop over rings of three kinds and a socket, level-triggered; one of the peers is killed.
+/// It was armed, and woken, before there was one.
+#[test]
+fn a_descriptor_that_is_asked_for_late_is_readable_at_once() {
+    let [early, late] = [(); 2].map(|()| ringway::at("memfd:").unwrap().create().unwrap());
+    let [mut first, mut second] = [&early, &late].map(|ring| ring.receiver().unwrap());
+    assert!(first.arm().unwrap());
+    let descriptor = second.descriptor().unwrap().try_clone_to_owned().unwrap();
+    assert!(second.arm().unwrap());
+    early.sender().unwrap().send(b"1").unwrap();
+    late.sender().unwrap().send(b"2").unwrap();
+    // When the second one is woken, the first one has been: the waiter looks at them in that order.
+    let mut polled = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut polled, 60_000_u16), Ok(1));
+    assert!(is_readable(first.descriptor().unwrap()));
+    assert!(!first.arm().unwrap());
+    assert!(!is_readable(first.descriptor().unwrap()));
+    assert_eq!(first.recv(), Ok(b"1".to_vec()));
+}
+
 #[test]
 fn an_epoll_loop_serves_rings_and_a_socket() {
     const SOCKET: u64 = 99;

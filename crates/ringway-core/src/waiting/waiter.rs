@@ -290,7 +290,13 @@ impl<B: Bed> Waiter<B> {
         let made = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let made = Arc::new(made?);
         let kept = self.with(seat, |place| {
-            let descriptor = place.descriptor.get_or_insert_with(|| Arc::clone(&made));
+            let descriptor = place.descriptor.get_or_insert_with(|| {
+                if place.fired {
+                    // There was none to be written then. This one holds 0, and does not block.
+                    let _ = made.write(1);
+                }
+                Arc::clone(&made)
+            });
             Arc::clone(descriptor)
         });
         Ok(kept.map_or(made, |(kept, _)| kept))
