@@ -505,7 +505,6 @@ fn a_descriptor_is_readable_while_an_armed_handle_should_look() {
     });
 }
 
-/// One loop over rings of three kinds and a socket, level-triggered; one of the peers is killed.
 /// It was armed, and woken, before there was one.
 #[test]
 fn a_descriptor_that_is_asked_for_late_is_readable_at_once() {
@@ -525,6 +524,7 @@ fn a_descriptor_that_is_asked_for_late_is_readable_at_once() {
     assert_eq!(first.recv(), Ok(b"1".to_vec()));
 }
 
+/// One loop over rings of three kinds and a socket, level-triggered; one of the peers is killed.
 #[test]
 fn an_epoll_loop_serves_rings_and_a_socket() {
     const SOCKET: u64 = 99;

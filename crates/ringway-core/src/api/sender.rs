@@ -189,12 +189,6 @@ impl Sender {
     /// As [`try_send`](Self::try_send), but for `Full`, and [`SendError::Removed`]. `PeerDied` only if there is no room.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        self.send_inline(message)
-    }
-
-    /// The same as a part of the caller's code, where the compiler may know the length.
-    #[inline(always)]
-    pub(crate) fn send_inline(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.sending.send(message, Some(&self.wait))
     }
 

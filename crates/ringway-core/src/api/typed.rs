@@ -195,7 +195,11 @@ impl<T: NoUninit> TypedSender<T> {
     /// As [`Sender::send`].
     #[inline(always)]
     pub fn send(&mut self, value: &T) -> Result<(), SendError> {
-        self.sender.send_inline(bytemuck::bytes_of(value))
+        // A part of the caller's code, where the compiler knows the length.
+        let wait = &self.sender.wait;
+        self.sender
+            .sending
+            .send(bytemuck::bytes_of(value), Some(wait))
     }
 
     /// The same if there is room now.

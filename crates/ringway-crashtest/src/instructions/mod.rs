@@ -48,17 +48,6 @@ const WORKS: [&str; 10] = [
     "recv_all",
 ];
 
-const BROADCAST_WORKS: [&str; 8] = [
-    "send",
-    "send in place",
-    "recv_into",
-    "recv_in_place",
-    "batch",
-    "drain",
-    "send a value",
-    "receive a value",
-];
-
 const BOARD_WORKS: [&str; 6] = [
     "set",
     "get",
@@ -76,7 +65,7 @@ const RINGS: [(&str, &[&str]); 5] = [
     // `memfd:`.)
     ("cells, posix-sem", &["send", "recv_into"]),
     // To one consumer, which holds the producer up.
-    ("broadcast", &BROADCAST_WORKS),
+    ("broadcast", &WORKS),
     ("board", &BOARD_WORKS),
 ];
 const SIZES: [u32; 3] = [8, 64, 256];

@@ -164,7 +164,7 @@ impl<R: Region> Consumer<R> {
             self.untold = self.untold.saturating_add(messages);
             self.missed_ever = self.missed_ever.wrapping_add(messages);
             // Relaxed: for observers.
-            let at = slot_offset(self.slot) + OVERWRITTEN;
+            let at = self.line + OVERWRITTEN;
             self.region.store64(at, self.missed_ever, Ordering::Relaxed);
         }
     }
@@ -324,10 +324,7 @@ impl<R: Region> Consumer<R> {
         self.miss(missed);
         self.first += missed;
         (self.cursor, self.next.number) = (place.position, place.number);
-        if let Some(named) = &self.named {
-            named.note(&self.region, place);
-        }
-        self.show_place(self.region.control());
+        self.store_place();
         let missed = std::mem::take(&mut self.untold);
         RecvError::Lagged { missed }
     }
@@ -523,16 +520,15 @@ impl<R: Region> Consumer<R> {
 
     #[inline]
     fn release_to(&mut self, place: Place) {
-        if let Some(named) = &self.named {
-            named.note(&self.region, place);
-        }
-        self.release_up_to(place.position, place.number);
+        (self.cursor, self.next.number) = (place.position, place.number);
+        self.store_place();
+        eventcount::notify(&self.region, SPACE_EVENT);
         if place.position >= self.limit.get() {
             self.renew_limit();
         }
     }
 
-    /// Releases all before the message with that number, which begins at `cursor`.
+    /// The same on the short way, by one that has no name.
     #[inline(always)]
     fn release_up_to(&mut self, cursor: u64, number: u64) {
         (self.cursor, self.next.number) = (cursor, number);
@@ -575,6 +571,19 @@ impl<R: Region> Consumer<R> {
             Waited::Interrupted => Err(RecvError::Interrupted),
             Waited::Armed => Err(RecvError::Empty),
         }
+    }
+
+    /// Says how far it is, and notes that by its name.
+    #[inline]
+    fn store_place(&self) {
+        if let Some(named) = &self.named {
+            let place = Place {
+                position: self.cursor,
+                number: self.next.number,
+            };
+            named.note(&self.region, place);
+        }
+        self.show_place(self.region.control());
     }
 
     /// Says how far it is.
