@@ -37,6 +37,19 @@ pub(crate) unsafe fn from_shared<const AT: usize>(target: *mut u8, source: *cons
     unsafe { imp::from_shared::<AT>(target, source, len) }
 }
 
+/// Makes a record in private memory, as it is in shared memory: a word, and behind it the payload.
+///
+/// # Safety
+/// `target` must be valid for writes of both, and nobody else may access it meanwhile.
+#[inline(always)]
+pub(crate) unsafe fn to_private(target: *mut u8, word: u64, payload: &[u8]) {
+    // SAFETY: passed on.
+    unsafe {
+        target.cast::<u64>().write_unaligned(word);
+        imp::to_private::<8>(target, payload.as_ptr(), payload.len());
+    }
+}
+
 /// The same for a part of what is read from the front to the back: meanwhile the processor fetches what lies
 /// a page's length ahead, within the `rest` bytes from `source` on that are still to be read.
 ///
@@ -151,6 +164,16 @@ mod imp {
                 to_shared_long(target.add(AT), source, len);
             }
         }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn to_private<const AT: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) {
+        // SAFETY: passed on; it is as good for private memory.
+        unsafe { to_shared::<AT>(target, source, len) };
     }
 
     #[inline(always)]
@@ -511,6 +534,15 @@ mod imp {
 #[cfg(any(not(target_arch = "x86_64"), miri))]
 mod imp {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    pub(super) unsafe fn to_private<const AT: usize>(
+        target: *mut u8,
+        source: *const u8,
+        len: usize,
+    ) {
+        // SAFETY: the caller vouches for `len` bytes on both sides.
+        unsafe { target.add(AT).copy_from_nonoverlapping(source, len) };
+    }
 
     pub(super) unsafe fn from_shared_ahead(
         target: *mut u8,

@@ -18,10 +18,9 @@
 //! the next call after that has to fail.
 
 mod loans;
+mod staging;
 
 use std::sync::atomic::Ordering;
-
-use bytemuck::NoUninit;
 
 use super::{CONSUMER, OneSide, PRODUCER, Side, count_repaired, walk};
 use crate::error::SendError;
@@ -59,6 +58,8 @@ pub(crate) struct Producer<R> {
     backoff: BurstBackoff,
     publisher: Publisher,
     corrupt: bool,
+    /// Where records of a batch are made before they go into the ring ([`staging`]).
+    staged: Box<[u8]>,
     /// The slabs, if the ring has some.
     pub(crate) pool: Option<Box<Pool>>,
 }
@@ -88,6 +89,8 @@ pub(crate) struct Pending {
     first_word: u64,
     end: u64,
     messages: u64,
+    /// Up to there the records are in the ring, and from there to the end they are staged.
+    laid: u64,
 }
 
 impl Pending {
@@ -138,6 +141,7 @@ impl<R: Region> Producer<R> {
             backoff: BurstBackoff::new(sent, tail),
             publisher: Publisher::new(PRODUCER.slot),
             corrupt: false,
+            staged: staging::room(capacity),
             pool: None,
         };
         producer.renew_limit();
@@ -438,10 +442,12 @@ impl<R: Region> Producer<R> {
                 .store_word(reservation.start, first_word, Ordering::Relaxed);
             first_word = pending.first_word;
         }
+        let end = record_at + footprint(len);
         Pending {
             first_word,
-            end: record_at + footprint(len),
+            end,
             messages: messages + 1,
+            laid: end,
         }
     }
 
@@ -494,94 +500,6 @@ impl<R: Region> Producer<R> {
         self.publish(pending);
     }
 
-    /// Adds a copy of `message` to what is laid behind the tail, in the usual case; `false` if it is none.
-    #[inline(always)]
-    pub(crate) fn push_at_once(&self, pending: &mut Option<Pending>, message: &[u8]) -> bool {
-        let (start, before) = match pending {
-            Some(pending) => (pending.end, pending.messages),
-            None => (self.tail, 0),
-        };
-        let control = self.region.control();
-        let Some(end) = self.end_at_once(control, start, message.len()) else {
-            return false;
-        };
-        let place = self.region.spot(start);
-        // SAFETY: the limit, and so the record's end, is at most the lap's last word.
-        unsafe { place.write(message) };
-        let word = self.sent.word(self.sent.number + before) | message.len() as u64;
-        match pending {
-            Some(pending) => {
-                // Relaxed: made visible by the release of the first word.
-                place.store(word, Ordering::Relaxed);
-                pending.end = end;
-                pending.messages += 1;
-            }
-            None => {
-                *pending = Some(Pending {
-                    first_word: word,
-                    end,
-                    messages: 1,
-                });
-            }
-        }
-        true
-    }
-
-    /// Sends as many of `values` as there is room for before the limit, each as a message of its bytes, all visible together.
-    /// None: the long way has to be taken.
-    pub(crate) fn send_run<T: NoUninit>(&mut self, values: &[T]) -> usize {
-        let each = footprint(size_of::<T>() as u64);
-        let control = self.region.control();
-        let room = self.limit.get().saturating_sub(self.tail) / each;
-        let count = values.len().min(room as usize);
-        let Some((first, others)) = values[..count].split_first() else {
-            return 0;
-        };
-        if CONSUMER.is_marked(control) {
-            return 0;
-        }
-        let start = self.region.spot(self.tail);
-        let number = self.sent.number;
-        let word = self.sent.word(number) | size_of::<T>() as u64;
-        let end = self.tail + each * count as u64;
-        // SAFETY: the limit, and so the end of the run, is at most the lap's last word.
-        unsafe {
-            let (mut place, mut next) = (start, word);
-            for value in others {
-                place = place.behind(each);
-                next += Record::NEXT;
-                place.write(bytemuck::bytes_of(value));
-                // Relaxed, as the stop word: made visible by the release of the first word.
-                place.store(next, Ordering::Relaxed);
-            }
-            place.behind(each).store(VACANT, Ordering::Relaxed);
-            start.write(bytemuck::bytes_of(first));
-        }
-        // Release, as in `publish`.
-        start.store(word, Ordering::Release);
-        (self.tail, self.sent.number) = (end, number + count as u64);
-        if self.tell(control) {
-            self.wake();
-        }
-        count
-    }
-
-    /// Adds a copy of `message` to what is laid behind the tail.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn push(
-        &mut self,
-        pending: &mut Option<Pending>,
-        message: &[u8],
-    ) -> Result<(), SendError> {
-        let reservation = self.reserve_behind(pending, message.len())?;
-        self.region.write(reservation.payload(), message);
-        let laid = self.stage(pending.take(), reservation, message.len() as u64);
-        *pending = Some(laid);
-        self.renew_limit_behind(laid.end);
-        Ok(())
-    }
-
     /// Forgets what was laid and not committed.
     pub(crate) fn abort(&mut self) {
         self.renew_limit();
@@ -589,7 +507,8 @@ impl<R: Region> Producer<R> {
 
     /// Commits: makes all that was laid visible at once, and wakes a sleeping consumer.
     #[inline]
-    pub(crate) fn commit(&mut self, pending: Pending) {
+    pub(crate) fn commit(&mut self, mut pending: Pending) {
+        self.lay(&mut pending);
         self.stop_behind(&pending);
         self.publish(pending);
     }

@@ -67,10 +67,12 @@ impl<R: Region> Producer<R> {
                 .store_word(record_at, first_word, Ordering::Relaxed);
             first_word = Record::padding((reservation.padding - WORD) as u32, self.sent.number);
         }
+        let end = reservation.payload() - WORD + footprint(TICKET_LEN);
         self.commit(Pending {
             first_word,
-            end: reservation.payload() - WORD + footprint(TICKET_LEN),
+            end,
             messages: 1,
+            laid: end,
         });
     }
 

@@ -13,6 +13,8 @@ mod property;
 #[cfg(not(loom))]
 mod resume;
 #[cfg(not(loom))]
+mod staging;
+#[cfg(not(loom))]
 mod threads;
 
 use crate::error::{RecvError, SendError};
