@@ -117,6 +117,12 @@ impl Role {
         self.writer.set_short(tag, header, bytes, wakes)
     }
 
+    /// Is about to mark, and to say something.
+    #[inline]
+    pub fn prepare_to_mark(&self) {
+        self.writer.prepare_to_mark();
+    }
+
     /// Notes something for who comes after it, if it has the role. Who has said something, and does not find the mark [behind that](Reader::mark_behind_all), is
     /// heard by who looks what was said after this.
     #[inline]

@@ -490,17 +490,12 @@ impl Region for Memory {
 
     #[inline]
     fn prefetch_to_write(&self, position: u64) {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        // SAFETY: a prefetch changes nothing and cannot fault.
-        unsafe {
-            std::arch::asm!(
-                "prefetchw [{place}]",
-                place = in(reg) self.pointer(position),
-                options(nostack, preserves_flags),
-            );
-        }
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-        let _ = position;
+        ask_for_line_to_write(self.pointer(position));
+    }
+
+    #[inline]
+    fn prefetch64_to_write(&self, offset: usize) {
+        ask_for_line_to_write(self.word64(offset).as_ptr());
     }
 
     fn replace_slab(&self, index: u32, current: u64, new: u64) -> Result<(), u64> {
@@ -658,6 +653,18 @@ impl Region for Memory {
     fn process(&self) -> u64 {
         self.origin.now()
     }
+}
+
+/// A hint that the line of `place` will be written soon.
+#[inline(always)]
+fn ask_for_line_to_write<T>(place: *mut T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch changes nothing and cannot fault.
+    unsafe {
+        std::arch::asm!("prefetchw [{place}]", place = in(reg) place, options(nostack, preserves_flags));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = place;
 }
 
 mod pane;

@@ -247,6 +247,11 @@ pub(crate) trait Region: Load {
     fn prefetch(&self, position: u64, pace: &mut u64);
     /// A hint that the line of `position` will be written soon.
     fn prefetch_to_write(&self, position: u64);
+    /// The same of the line of the control word at `offset`.
+    fn prefetch64_to_write(&self, offset: usize) {
+        // Not every region has lines.
+        let _ = offset;
+    }
 
     /// Replaces the word of slab `index` if it holds `current`; else returns what it holds. Acquires and
     /// releases.

@@ -293,6 +293,12 @@ impl<R: Region> Writer<R> {
         }
     }
 
+    /// Asks for the line that it marks in, and in which the end of a short value lies.
+    #[inline]
+    pub(crate) fn prepare_to_mark(&self) {
+        self.region.prefetch64_to_write(self.entry.mark());
+    }
+
     /// What was marked last.
     pub(crate) fn mark(&self) -> u64 {
         self.region.load64(self.entry.mark(), Ordering::Acquire)

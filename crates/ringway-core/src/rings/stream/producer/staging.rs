@@ -10,7 +10,7 @@ use bytemuck::NoUninit;
 
 use super::{CONSUMER, Pending, Producer};
 use crate::error::SendError;
-use crate::memory::layout::record::{Record, WORD, footprint};
+use crate::memory::layout::record::{Record, VACANT, WORD, footprint};
 use crate::memory::region::{Region, Spot, copy};
 
 /// Bytes of records that are staged, at most: a third of the nearest cache, or half of it.
@@ -133,44 +133,45 @@ impl<R: Region> Producer<R> {
         if CONSUMER.is_marked(control) {
             return 0;
         }
-        let word = self.sent.word(self.sent.number) | size_of::<T>() as u64;
+        let number = self.sent.number;
+        let word = self.sent.word(number) | size_of::<T>() as u64;
         let length = each * count as u64;
         if each > SHORTEST_STAGED && length >= FEWEST_STAGED && size_of::<T>() <= LONGEST_STAGED {
-            self.stage_run(word, &values[..count]);
-        } else {
-            let start = self.region.spot(self.tail);
-            let (mut place, mut next) = (start, word);
-            // SAFETY: the limit, and so the end of the run, is at most the lap's last word.
-            unsafe {
-                for value in others {
-                    place = place.behind(each);
-                    next += Record::NEXT;
-                    place.write(bytemuck::bytes_of(value));
-                    // Relaxed: made visible by the release of the first word.
-                    place.store(next, Ordering::Relaxed);
-                }
-                start.write(bytemuck::bytes_of(first));
-            }
+            self.send_staged(word, &values[..count]);
+            return count;
         }
-        let end = self.tail + length;
-        self.commit(Pending {
-            first_word: word,
-            end,
-            messages: count as u64,
-            laid: end,
-        });
+        let start = self.region.spot(self.tail);
+        // SAFETY: the limit, and so the end of the run, is at most the lap's last word.
+        unsafe {
+            let (mut place, mut next) = (start, word);
+            for value in others {
+                place = place.behind(each);
+                next += Record::NEXT;
+                place.write(bytemuck::bytes_of(value));
+                // Relaxed, as the stop word: made visible by the release of the first word.
+                place.store(next, Ordering::Relaxed);
+            }
+            place.behind(each).store(VACANT, Ordering::Relaxed);
+            start.write(bytemuck::bytes_of(first));
+        }
+        // Release, as in `publish`.
+        start.store(word, Ordering::Release);
+        (self.tail, self.sent.number) = (self.tail + length, number + count as u64);
+        if self.tell(control) {
+            self.wake();
+        }
         count
     }
 
-    /// Lays records of `values`, the first of which has that word, behind the tail, by way of what is staged.
+    /// The same of values that are staged, for which there is room. The first one has that word.
     #[inline(never)]
-    fn stage_run<T: NoUninit>(&mut self, first_word: u64, values: &[T]) {
+    fn send_staged<T: NoUninit>(&mut self, first_word: u64, values: &[T]) {
         let each = footprint(size_of::<T>() as u64) as usize;
         let mut word = first_word;
         let mut pending = Pending {
             first_word,
             end: self.tail,
-            messages: 0,
+            messages: values.len() as u64,
             laid: self.tail,
         };
         for part in values.chunks(self.staged.len() / each) {
@@ -182,5 +183,6 @@ impl<R: Region> Producer<R> {
             pending.end += (each * part.len()) as u64;
             self.lay(&mut pending);
         }
+        self.commit(pending);
     }
 }
