@@ -217,8 +217,10 @@ mod imp {
                 }
             } else if len >= 16 {
                 copy_16_to_32::<TO, FROM>(target, source, len);
-            } else if len >= 8 {
-                copy_8_to_16::<TO, FROM>(target, source, len);
+            } else if len == 8 {
+                copy_8::<TO, FROM>(target, source);
+            } else if len > 8 {
+                copy_9_to_16::<TO, FROM>(target, source, len);
             } else if len >= 4 {
                 copy_4_to_8::<TO, FROM>(target, source, len);
             } else if len > 0 {
@@ -450,7 +452,7 @@ mod imp {
 
     /// The first and the last 8 bytes.
     #[inline(always)]
-    unsafe fn copy_8_to_16<const TO: usize, const FROM: usize>(
+    unsafe fn copy_9_to_16<const TO: usize, const FROM: usize>(
         target: *mut u8,
         source: *const u8,
         len: usize,
@@ -469,6 +471,23 @@ mod imp {
                 to = const TO,
                 a = out(reg) _,
                 b = out(reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn copy_8<const TO: usize, const FROM: usize>(target: *mut u8, source: *const u8) {
+        // SAFETY: eight bytes are read and written, at any alignment.
+        unsafe {
+            asm!(
+                "mov {word}, [{source} + {from}]",
+                "mov [{target} + {to}], {word}",
+                source = in(reg) source,
+                target = in(reg) target,
+                from = const FROM,
+                to = const TO,
+                word = out(reg) _,
                 options(nostack, preserves_flags),
             );
         }
