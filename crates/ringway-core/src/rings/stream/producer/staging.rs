@@ -19,9 +19,10 @@ const MOST_STAGED: u64 = 16 << 10;
 /// Longer messages go into the ring at once: their own copies are long.
 const LONGEST_STAGED: usize = 2048;
 
-/// Values whose records have up to so many bytes go into the ring at once, as do runs of less than so many bytes: what their
-/// second copy costs is more than it saves.
+/// Values whose records have up to so many bytes go into the ring at once: their second copy costs more than it saves.
 const SHORTEST_STAGED: u64 = 64;
+
+/// So does a run of values whose records have less than so many bytes together.
 const FEWEST_STAGED: u64 = 1024;
 
 /// Memory for the records that a producer of a ring of that capacity stages.
