@@ -508,6 +508,10 @@ impl<R: Region> Producer<R> {
     /// Commits: makes all that was laid visible at once, and wakes a sleeping consumer.
     #[inline]
     pub(crate) fn commit(&mut self, mut pending: Pending) {
+        // A child of `fork` may have inherited what was claimed or laid. In its parent's ring it writes nothing.
+        if pending.end > self.limit.get() && self.region.is_forked() {
+            return;
+        }
         self.lay(&mut pending);
         self.stop_behind(&pending);
         self.publish(pending);
@@ -522,10 +526,6 @@ impl<R: Region> Producer<R> {
 
     #[inline]
     fn publish(&mut self, pending: Pending) {
-        // A child of `fork` may have inherited what was claimed or laid.
-        if pending.end > self.limit.get() && self.region.is_forked() {
-            return;
-        }
         // (S2) Release pairs with the acquire in `Consumer::find`: payload, later words and the stop word
         // are seen by who sees this word.
         self.region

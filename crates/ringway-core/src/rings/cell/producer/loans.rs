@@ -23,6 +23,10 @@ impl<R: Region> Producer<R> {
     /// Sends the first `len` bytes of the slab that was lent: commits its ticket, for which a cell is
     /// claimed.
     pub(crate) fn commit_loan(&mut self, len: u64) {
+        // A child of `fork` may have inherited it. In its parent's ring it writes nothing.
+        if self.member.region().is_forked() {
+            return;
+        }
         let member = &mut self.member;
         let Some(pool) = &mut member.pool else { return };
         let Some(mut loan) = pool.lent.take() else {

@@ -48,6 +48,10 @@ impl<R: Region> Producer<R> {
 
     /// Sends the first `len` bytes of the slab that was lent: commits its ticket.
     pub(crate) fn commit_loan(&mut self, reservation: Reservation, len: u64) {
+        // A child of `fork` may have inherited it. In its parent's ring it writes nothing.
+        if self.region.is_forked() {
+            return;
+        }
         let Some(pool) = &mut self.pool else { return };
         let Some(mut loan) = pool.lent.take() else {
             return;

@@ -93,6 +93,9 @@ impl<R: Region> Producer<R> {
         pending: &mut Option<Pending>,
         message: &[u8],
     ) -> Result<(), SendError> {
+        if self.region.is_forked() {
+            return Err(SendError::Forked);
+        }
         if let Some(pending) = pending {
             self.lay(pending);
         }
