@@ -5,11 +5,15 @@ mod two_processes;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 
 use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
-use ringway::{Kind, Receiver, Ring, Sender};
+use ringway::board::{GetError, SetError};
+use ringway::log::{AppendError, Log};
+use ringway::{Address, Board, Kind, Receiver, Ring, Sender};
+use tempfile::TempDir;
 use two_processes::place::{Backing, Place};
 use two_processes::{First, Second, play};
 
@@ -21,6 +25,7 @@ fn child_role() {
     play(|role, first| match role {
         "fork with what is to be sent" => fork_with_what_is_to_be_sent(first),
         "fork with what was received" => fork_with_what_was_received(first),
+        "fork with boards, services and logs" => fork_with_boards_services_and_logs(first),
         _ => panic!("{role}"),
     });
 }
@@ -35,6 +40,11 @@ fn what_a_child_does_with_what_is_to_be_sent_changes_nothing() {
 #[test]
 fn what_a_child_does_with_what_was_received_changes_nothing() {
     in_a_process("fork with what was received");
+}
+
+#[test]
+fn what_a_child_does_with_boards_services_and_logs_changes_nothing() {
+    in_a_process("fork with boards, services and logs");
 }
 
 fn in_a_process(role: &str) {
@@ -199,6 +209,13 @@ fn fork_with_what_was_received(first: &First) {
         backlog.next_message().unwrap();
         fork(Box::new(move || drop(backlog)));
     });
+    check(
+        "a detached message is used and dropped",
+        |receiver, fork| {
+            let message = receiver.recv_in_place().unwrap().detach().unwrap();
+            fork(Box::new(move || drop(message.to_vec())));
+        },
+    );
     check("messages are asked for", |receiver, fork| {
         fork(Box::new(move || {
             receiver.try_recv().unwrap_err();
@@ -215,4 +232,74 @@ fn fork_with_what_was_received(first: &First) {
         });
     }
     first.say("nothing has changed");
+}
+
+fn fork_with_boards_services_and_logs(first: &First) {
+    let place = Place::new(Backing::File);
+    let address = place.address.to_string();
+    let board = Board::at(&address).unwrap().create().unwrap();
+    let mut writer = board.writer("key").unwrap();
+    let mut reader = board.reader("key").unwrap();
+    writer.set(b"value").unwrap();
+    changes_nothing("a board is used", Kind::Board, &place, move || {
+        assert_eq!(reader.get(), Err(GetError::Forked));
+        assert_eq!(writer.set(b"other"), Err(SetError::Forked));
+        drop((reader, writer, board));
+    });
+
+    let place = Place::new(Backing::File);
+    let address = place.address.to_string();
+    let mut server = ringway::serve(&address).unwrap().start().unwrap();
+    let mut clients = [(); 4].map(|()| ringway::connect(&address).unwrap().open().unwrap());
+    let [one, two, three, four] = &mut clients;
+    let mut calls = [one, two, three].map(|client| client.stream(&b"request"[..]).unwrap());
+    let request = server.next().unwrap();
+    changes_nothing("a service is used", Kind::Board, &place, move || {
+        request.answer(b"answer").unwrap_err();
+        calls[0].cancel();
+        calls[1].next_part().unwrap_err();
+        drop(calls);
+        four.call(b"request").unwrap_err();
+    });
+    let call = clients[0].stream(&b"request"[..]).unwrap();
+    let request = server.next().unwrap();
+    changes_nothing("a request is let go", Kind::Board, &place, move || {
+        drop(request)
+    });
+    drop(call);
+    changes_nothing("a service is left", Kind::Board, &place, move || {
+        drop((server, clients))
+    });
+
+    let directory = TempDir::with_prefix("ringway-test-").unwrap();
+    let address = format!("log:{}", directory.path().display());
+    let log = Log::at(&address).unwrap().create().unwrap();
+    let mut writer = log.writer().unwrap();
+    writer.append(b"of the parent").unwrap();
+    let mut batch = writer.batch();
+    batch.append(b"of the batch").unwrap();
+    let segment = Place::at(Address::File(the_segment(directory.path())));
+    changes_nothing(
+        "a batch of a log is committed",
+        Kind::Spsc,
+        &segment,
+        move || {
+            assert_eq!(batch.commit(), Err(AppendError::Forked));
+        },
+    );
+    changes_nothing("a log is used and left", Kind::Spsc, &segment, move || {
+        assert_eq!(writer.append(b"x"), Err(AppendError::Forked));
+        assert_eq!(writer.sync(), Err(AppendError::Forked));
+        drop(writer);
+    });
+    first.say("nothing has changed");
+}
+
+/// The largest file of a log, where its records are.
+fn the_segment(directory: &Path) -> PathBuf {
+    let files = fs::read_dir(directory)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let len = |path: &PathBuf| path.metadata().unwrap().len();
+    files.filter(|path| path.is_file()).max_by_key(len).unwrap()
 }

@@ -132,6 +132,7 @@ impl Writer {
     /// Buffers a message of many; they are written in blocks, and acknowledged by [`write_gathered`](Self::write_gathered).
     pub(crate) fn gather(&mut self, message: &[u8]) -> Result<u64, AppendError> {
         if self.appender.is_full_before(message.len()) {
+            self.check()?;
             self.appender.flush_block()?;
             // Where each message is synced before it is seen, both are done at the end.
             if !matches!(self.sync, Sync::Each) {
@@ -410,7 +411,11 @@ impl Batch<'_> {
     /// As [`append`](Self::append).
     pub fn commit(mut self) -> Result<Option<Receipt>, AppendError> {
         match self.last.take() {
-            Some(last) => self.writer.finish(last).map(Some),
+            Some(last) => {
+                // What a child of `fork` inherited is its parent's to write.
+                self.writer.check()?;
+                self.writer.finish(last).map(Some)
+            }
             None => Ok(None),
         }
     }
