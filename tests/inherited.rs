@@ -20,6 +20,11 @@ use two_processes::{First, Second, play};
 const CAPACITY: u64 = 32 << 10;
 const KINDS: [Kind; 3] = [Kind::Spsc, Kind::Mpmc, Kind::Broadcast];
 
+/// What a child does.
+type Child<'a> = Box<dyn FnOnce() + 'a>;
+/// Has a child do something.
+type Fork<'a> = &'a mut dyn FnMut(Child<'_>);
+
 #[test]
 fn child_role() {
     play(|role, first| match role {
@@ -92,7 +97,7 @@ fn changes_nothing(what: &str, kind: Kind, place: &Place, child: impl FnOnce()) 
 }
 
 fn fork_with_what_is_to_be_sent(first: &First) {
-    let check = |what: &str, work: fn(&mut Sender, &mut dyn FnMut(Box<dyn FnOnce() + '_>))| {
+    let check = |what: &str, work: fn(&mut Sender, Fork<'_>)| {
         for kind in KINDS {
             let (ring, place) = ring(kind);
             let mut sender = ring.sender().unwrap().with_copy_limit(100);
@@ -163,7 +168,7 @@ fn fork_with_what_is_to_be_sent(first: &First) {
 }
 
 fn fork_with_what_was_received(first: &First) {
-    let check = |what: &str, work: fn(&mut Receiver, &mut dyn FnMut(Box<dyn FnOnce() + '_>))| {
+    let check = |what: &str, work: fn(&mut Receiver, Fork<'_>)| {
         for kind in KINDS {
             for lens in [[5, 6, 7], [2000, 6, 2000]] {
                 let (ring, place) = ring(kind);
