@@ -18,6 +18,14 @@ fn message(number: u64, len: usize) -> Vec<u8> {
     (0..len as u64).map(|at| (number * 7 + at) as u8).collect()
 }
 
+/// Miri takes its time.
+fn few_under_miri<T: Copy>(few: &[T], all: impl IntoIterator<Item = T>) -> Vec<T> {
+    match cfg!(miri) {
+        true => few.to_vec(),
+        false => all.into_iter().collect(),
+    }
+}
+
 /// Messages that are staged, such that are too long for it, and the other way round, until parts of a batch are laid before it
 /// is committed: of none is anything seen by then, and all is there afterwards.
 #[test]
@@ -27,7 +35,7 @@ fn a_long_batch_is_seen_as_a_whole_and_arrives_as_it_was() {
     let mut sent = 0_u64;
     // Short ones, long ones, and both.
     for lens in [[0, 7, 8, 100], [2048, 2049, 3000, 2500], [1, 2049, 2048, 5]] {
-        for count in [1, 2, 16, 40, 200] {
+        for count in few_under_miri(&[2, 20], [1, 2, 16, 40, 200]) {
             let mut pending = None;
             let lens = || lens.iter().copied().cycle().take(count);
             if lens().sum::<usize>() > 100 << 10 {
@@ -57,7 +65,7 @@ fn a_long_run_arrives_as_it_was() {
         [u8; LEN]: bytemuck::NoUninit,
     {
         let mut next = 0;
-        for count in (0..300).chain([3000]) {
+        for count in few_under_miri(&[3, 30], (0..300).chain([3000])) {
             let values: Vec<[u8; LEN]> = (next..next + count)
                 .map(|number| message(number, LEN).try_into().unwrap())
                 .collect();
@@ -77,7 +85,7 @@ fn a_long_run_arrives_as_it_was() {
             }
             next += sent;
         }
-        assert!(next > 10_000 / LEN as u64);
+        assert!(next > 10, "{next}");
     }
     let (mut producer, mut consumer) = ring();
     run::<8>(&mut producer, &mut consumer);
