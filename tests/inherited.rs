@@ -73,7 +73,7 @@ fn ring(kind: Kind) -> (Ring, Place) {
 }
 
 /// A child does this, and ends well; nothing of the ring's segment is different afterwards.
-fn changes_nothing(what: &str, kind: Kind, place: &Place, child: impl FnOnce()) {
+fn changes_nothing(what: &str, place: &Place, child: impl FnOnce()) {
     let before = fs::read(place.path()).unwrap();
     // SAFETY: the only other threads of this process, ringway's keeper and the test harness, hold no lock now that the child
     // needs: they sleep.
@@ -85,7 +85,7 @@ fn changes_nothing(what: &str, kind: Kind, place: &Place, child: impl FnOnce()) 
         }
         ForkResult::Parent { child } => {
             let end = waitpid(child, None).unwrap();
-            assert_eq!(end, WaitStatus::Exited(child, 0), "{what}, {kind:?}");
+            assert_eq!(end, WaitStatus::Exited(child, 0), "{what}");
         }
     }
     let after = fs::read(place.path()).unwrap();
@@ -93,7 +93,7 @@ fn changes_nothing(what: &str, kind: Kind, place: &Place, child: impl FnOnce()) 
         .iter()
         .zip(&after)
         .position(|(one, other)| one != other);
-    assert_eq!(differs, None, "{what}, {kind:?}: the byte there");
+    assert_eq!(differs, None, "{what}: the byte there");
 }
 
 fn fork_with_what_is_to_be_sent(first: &First) {
@@ -103,7 +103,7 @@ fn fork_with_what_is_to_be_sent(first: &First) {
             let mut sender = ring.sender().unwrap().with_copy_limit(100);
             sender.send(b"before").unwrap();
             work(&mut sender, &mut |child| {
-                changes_nothing(what, kind, &place, child)
+                changes_nothing(&format!("{what}, {kind:?}"), &place, child)
             });
         }
     };
@@ -156,12 +156,12 @@ fn fork_with_what_is_to_be_sent(first: &First) {
         }));
     });
     for kind in KINDS {
-        let (ring, place) = ring(kind);
-        let [closed, left] = [(); 2].map(|()| ring.sender());
-        let closed = closed.unwrap();
-        changes_nothing("a sender is closed", kind, &place, move || closed.close());
-        if let Ok(left) = left {
-            changes_nothing("a sender leaves", kind, &place, move || drop(left));
+        let ends = [Sender::close, Sender::leave, drop];
+        for (end, what) in ends.into_iter().zip(["is closed", "leaves", "is dropped"]) {
+            let (ring, place) = ring(kind);
+            let sender = ring.sender().unwrap();
+            let what = format!("a sender {what}, {kind:?}");
+            changes_nothing(&what, &place, move || end(sender));
         }
     }
     first.say("nothing has changed");
@@ -178,7 +178,7 @@ fn fork_with_what_was_received(first: &First) {
                     sender.send(&vec![1; len]).unwrap();
                 }
                 work(&mut receiver, &mut |child| {
-                    changes_nothing(what, kind, &place, child)
+                    changes_nothing(&format!("{what}, {kind:?}"), &place, child)
                 });
             }
         }
@@ -230,11 +230,13 @@ fn fork_with_what_was_received(first: &First) {
         }));
     });
     for kind in KINDS {
-        let (ring, place) = ring(kind);
-        let receiver = ring.receiver().unwrap();
-        changes_nothing("a receiver is closed", kind, &place, move || {
-            receiver.close()
-        });
+        let ends = [Receiver::close, Receiver::leave, drop];
+        for (end, what) in ends.into_iter().zip(["is closed", "leaves", "is dropped"]) {
+            let (ring, place) = ring(kind);
+            let receiver = ring.receiver().unwrap();
+            let what = format!("a receiver {what}, {kind:?}");
+            changes_nothing(&what, &place, move || end(receiver));
+        }
     }
     first.say("nothing has changed");
 }
@@ -246,7 +248,7 @@ fn fork_with_boards_services_and_logs(first: &First) {
     let mut writer = board.writer("key").unwrap();
     let mut reader = board.reader("key").unwrap();
     writer.set(b"value").unwrap();
-    changes_nothing("a board is used", Kind::Board, &place, move || {
+    changes_nothing("a board is used", &place, move || {
         assert_eq!(reader.get(), Err(GetError::Forked));
         assert_eq!(writer.set(b"other"), Err(SetError::Forked));
         drop((reader, writer, board));
@@ -259,7 +261,7 @@ fn fork_with_boards_services_and_logs(first: &First) {
     let [one, two, three, four] = &mut clients;
     let mut calls = [one, two, three].map(|client| client.stream(&b"request"[..]).unwrap());
     let request = server.next().unwrap();
-    changes_nothing("a service is used", Kind::Board, &place, move || {
+    changes_nothing("a service is used", &place, move || {
         request.answer(b"answer").unwrap_err();
         calls[0].cancel();
         calls[1].next_part().unwrap_err();
@@ -268,13 +270,9 @@ fn fork_with_boards_services_and_logs(first: &First) {
     });
     let call = clients[0].stream(&b"request"[..]).unwrap();
     let request = server.next().unwrap();
-    changes_nothing("a request is let go", Kind::Board, &place, move || {
-        drop(request)
-    });
+    changes_nothing("a request is let go", &place, move || drop(request));
     drop(call);
-    changes_nothing("a service is left", Kind::Board, &place, move || {
-        drop((server, clients))
-    });
+    changes_nothing("a service is left", &place, move || drop((server, clients)));
 
     let directory = TempDir::with_prefix("ringway-test-").unwrap();
     let address = format!("log:{}", directory.path().display());
@@ -284,15 +282,10 @@ fn fork_with_boards_services_and_logs(first: &First) {
     let mut batch = writer.batch();
     batch.append(b"of the batch").unwrap();
     let segment = Place::at(Address::File(the_segment(directory.path())));
-    changes_nothing(
-        "a batch of a log is committed",
-        Kind::Spsc,
-        &segment,
-        move || {
-            assert_eq!(batch.commit(), Err(AppendError::Forked));
-        },
-    );
-    changes_nothing("a log is used and left", Kind::Spsc, &segment, move || {
+    changes_nothing("a batch of a log is committed", &segment, move || {
+        assert_eq!(batch.commit(), Err(AppendError::Forked));
+    });
+    changes_nothing("a log is used and left", &segment, move || {
         assert_eq!(writer.append(b"x"), Err(AppendError::Forked));
         assert_eq!(writer.sync(), Err(AppendError::Forked));
         drop(writer);
