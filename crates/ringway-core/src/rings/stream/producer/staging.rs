@@ -65,20 +65,19 @@ impl<R: Region> Producer<R> {
                 place.store(word, Ordering::Relaxed);
             }
         }
+        let laid = if is_staged { laid } else { end };
         match pending {
             Some(pending) => {
                 pending.end = end;
                 pending.messages += 1;
-                if !is_staged {
-                    pending.laid = end;
-                }
+                pending.laid = laid;
             }
             None => {
                 *pending = Some(Pending {
                     first_word: word,
                     end,
                     messages: 1,
-                    laid: if is_staged { start } else { end },
+                    laid,
                 });
             }
         }
