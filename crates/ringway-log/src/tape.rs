@@ -240,7 +240,7 @@ impl<F: Files> Tape<F> {
         let bases = names::segments(&self.files)?;
         let later = bases.iter().copied().find(|later| *later > base);
         let is_last = later == bases.last().copied();
-        Ok(match (later, limit) {
+        let next = match (later, limit) {
             (Some(later), _) if later == number => {
                 // Its writer was killed before the seal.
                 self.open = None;
@@ -255,6 +255,16 @@ impl<F: Files> Tape<F> {
             }
             (Some(_), _) => Some(Next::Damaged(number)),
             (None, None) => Some(self.end_or_damage(&file, len)?),
+        };
+        if !matches!(next, Some(Next::Damaged(_))) {
+            return Ok(next);
+        }
+        // A writer that this reader does not know of yet may have written it since, and even have begun the next segment.
+        let seed = self.open.as_ref().map_or(0, |open| open.seed);
+        let again = Scanner::at(seed, offset, number).step(&*file, end);
+        Ok(match again.map_err(os())? {
+            Step::Record(_) => None,
+            Step::Nothing => next,
         })
     }
 
@@ -281,7 +291,7 @@ impl<F: Files> Tape<F> {
     /// Goes to where the wanted message is, or will be. `None` if it is there.
     #[cold]
     fn locate(&mut self) -> Result<Option<Next>, Trouble> {
-        let mut bases = names::segments(&self.files)?;
+        let listed = names::segments(&self.files)?;
         let (_, about) = match names::about(&self.files, false) {
             Err(Trouble::NotALog) => return Ok(Some(Next::Removed)),
             about => about?,
@@ -291,16 +301,19 @@ impl<F: Files> Tape<F> {
             self.wanted = about.oldest;
             return Ok(None);
         }
+        let mut bases = listed.clone();
         bases.retain(|base| *base >= about.oldest);
         if self.since > 0 {
             return self.locate_time(&bases);
         }
         let after = bases.partition_point(|base| *base <= self.wanted);
         let Some(&base) = after.checked_sub(1).and_then(|index| bases.get(index)) else {
-            return Ok(Some(match about.started {
-                true => Next::Damaged(self.wanted),
-                false => Next::End,
-            }));
+            return Ok(match about.started {
+                // Some may have been begun, and others removed, between the two looks.
+                true if names::segments(&self.files)? != listed => None,
+                true => Some(Next::Damaged(self.wanted)),
+                false => Some(Next::End),
+            });
         };
         if let Some(next) = self.enter(base)? {
             return Ok(Some(next));
@@ -464,3 +477,6 @@ impl<F: Files> Tape<F> {
         Ok(scanner.next_number())
     }
 }
+
+#[cfg(test)]
+mod tests;

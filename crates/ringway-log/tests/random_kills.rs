@@ -159,12 +159,13 @@ fn role() {
     }
 }
 
-/// Starts a process, kills it after a while, and gives what it reported. `Err` if it ended by itself.
+/// Starts a process, kills it after a while, or soon after `until`, and gives what it reported. `Err` if it ended by itself.
 fn live_and_die(
     role: &str,
     path: &Path,
     seed: u64,
     life: Duration,
+    until: Instant,
 ) -> Result<Vec<(u8, u64)>, String> {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -189,7 +190,8 @@ fn live_and_die(
     });
     // Some die while they come, most at work.
     if !life.as_micros().is_multiple_of(4) {
-        let _ = has_begun.recv_timeout(Duration::from_secs(60));
+        // A reader that has all, when nobody writes any more, says nothing.
+        let _ = has_begun.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
     thread::sleep(life);
     let pid = Pid::from_raw(child.id() as i32);
@@ -223,7 +225,7 @@ fn writers(path: &Path, until: Instant, seed: u64) -> Result<(u64, u64), String>
     let (mut lives, mut next) = (0, 0);
     while Instant::now() < until {
         let life = Duration::from_micros(random.below(40_000));
-        let reports = live_and_die("writer", path, random.below(u64::MAX), life)?;
+        let reports = live_and_die("writer", path, random.below(u64::MAX), life, until)?;
         for (letter, number) in reports {
             assert_eq!(letter, ACKNOWLEDGED);
             assert!(number >= next, "{number} again, after {next}");
@@ -240,7 +242,7 @@ fn readers(name: &str, path: &Path, until: Instant, seed: u64) -> Result<(u64, u
     let (mut lives, mut acknowledged, mut about_to) = (0, 0, 0);
     while Instant::now() < until {
         let life = Duration::from_micros(random.below(40_000));
-        let reports = live_and_die(name, path, random.below(u64::MAX), life)?;
+        let reports = live_and_die(name, path, random.below(u64::MAX), life, until)?;
         for (letter, number) in reports {
             match letter {
                 BEGINS if number == acknowledged || number == about_to => {
